@@ -1,0 +1,232 @@
+/**
+ * Composes the rooms into a balancer, and ends it in order.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import net, { type AddressInfo, type Server, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { random } from '../strategies/random.ts';
+import { Clock } from './clock.ts';
+import { BalancerError } from './errors.ts';
+import type { Services } from './exchange/exchange.ts';
+import { DownstreamConnection } from './fronts/connection.ts';
+import type { Front } from './fronts/front.ts';
+import { headText } from './fronts/head-text.ts';
+import { RequestFront } from './fronts/request.ts';
+import {
+  type BalancerOptions, type ParsedUpstream, parseOptions, parseUpstream, type Settings, type UpstreamOptions,
+} from './options.ts';
+import type { Strategy, Upstream } from './strategy.ts';
+import type { UpstreamSettings } from './upstreams/member.ts';
+import { Members } from './upstreams/members.ts';
+
+/** Where to listen: a port, a Unix socket, or a socket that was opened before us (systemd's socket activation). */
+export type ListenOptions =
+  | { readonly port: number; readonly host?: string; readonly backlog?: number }
+  | { readonly path: string; readonly backlog?: number }
+  | { readonly fd: number };
+
+/** A load balancer: see {@link createBalancer}. */
+export interface Balancer {
+  /** The name of the strategy that picks. */
+  readonly strategy: string;
+  /** All upstreams as they stand now, draining ones last. */
+  readonly upstreams: readonly Upstream[];
+  /** Listens, by the fast path. Can be called several times. Resolves with the address when connections are taken. */
+  listen(options: ListenOptions): Promise<AddressInfo | string>;
+  /** Serves one connection that was accepted elsewhere, by a TLS server for example. */
+  readonly accept: (socket: Socket) => void;
+  /** A request listener for `node:http`, `node:https` and the compat API of `node:http2`; also Express middleware. */
+  readonly handle: (
+    request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse,
+  ) => void;
+  /** An 'upgrade' listener for `node:http` and `node:https`: WebSocket and other tunnels. */
+  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  /** Adds an upstream at once. Throws OPTIONS_INVALID. */
+  add(upstream: string | UpstreamOptions): Upstream;
+  /** Gives an upstream no new work. Resolves when what it has in flight has ended. Throws OPTIONS_INVALID. */
+  remove(origin: string): Promise<void>;
+  /**
+   * Stops listening, answers what is in flight, then closes all connections; what is not done after `timeoutMs`
+   * (default 10,000) is cut. Resolves when nothing is left, with the number of connections and requests that were cut.
+   */
+  close(options?: { readonly timeoutMs?: number }): Promise<{ readonly cut: number }>;
+}
+
+/** Makes a balancer. Throws OPTIONS_INVALID, with all that is wrong with the options in one message. */
+export function createBalancer(options: BalancerOptions): Balancer {
+  return new NodeBalancer(parseOptions(options));
+}
+
+class NodeBalancer implements Balancer {
+  readonly #settings: Settings;
+  readonly #strategy: Strategy;
+  readonly #members: Members;
+  readonly #clock: Clock;
+  readonly #front: Front & { closing: boolean };
+  readonly #servers = new Set<Server>();
+  #closeDeadline = Infinity;
+  #closed: Promise<{ cut: number }> | undefined;
+  #onEmpty: (() => void) | undefined;
+  #cut = 0;
+
+  constructor(settings: Settings) {
+    this.#settings = settings;
+    this.#strategy = settings.strategy ?? random();
+    this.#clock = new Clock(settings.time);
+    this.#members = new Members(settings, (candidates) => {
+      this.#changed(candidates);
+    });
+    const services: Services = {
+      members: this.#members,
+      strategy: this.#strategy,
+      rules: settings,
+      clock: this.#clock,
+      report: (error, upstream) => {
+        this.#report(error, upstream);
+      },
+    };
+    this.#front = {
+      services,
+      rules: settings,
+      connections: new Set(),
+      requests: new Set(),
+      closing: false,
+      left: () => {
+        this.#left();
+      },
+    };
+    for (const upstream of settings.upstreams) this.#members.add(this.#dialled(upstream));
+    this.#clock.start(tickMs(settings), (now) => {
+      this.#sweep(now);
+    });
+  }
+
+  get strategy(): string {
+    return this.#strategy.name;
+  }
+
+  get upstreams(): readonly Upstream[] {
+    return this.#members.all;
+  }
+
+  listen(options: ListenOptions): Promise<AddressInfo | string> {
+    if (this.#front.closing) return Promise.reject(new BalancerError('CLOSING'));
+    // Half-open, so that a tunnel can end one direction before the other.
+    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, this.accept);
+    this.#servers.add(server);
+    return new Promise((resolve, reject) => {
+      const failed = (cause: Error): void => {
+        this.#servers.delete(server);
+        reject(cause);
+      };
+      server.once('error', failed);
+      server.listen(options, () => {
+        server.off('error', failed);
+        server.on('error', (cause) => {
+          this.#report(new BalancerError('ACCEPT_FAILED', undefined, { cause }), undefined);
+        });
+        resolve(server.address() ?? '');
+      });
+    });
+  }
+
+  readonly accept = (socket: Socket): void => {
+    if (this.#closed !== undefined && this.#onEmpty === undefined) socket.destroy();
+    else new DownstreamConnection(this.#front, socket);
+  };
+
+  readonly handle = (
+    request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse,
+  ): void => {
+    // The compat API is that of node:http, as far as a front needs it.
+    new RequestFront(this.#front, request as IncomingMessage, response as ServerResponse).start();
+  };
+
+  readonly upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    const bytes = Buffer.concat([Buffer.from(headText(request), 'latin1'), head]);
+    DownstreamConnection.upgrade(this.#front, socket as Socket, bytes);
+  };
+
+  add(upstream: string | UpstreamOptions): Upstream {
+    return this.#members.add(this.#dialled(parseUpstream(upstream, this.#settings.connect !== undefined)));
+  }
+
+  remove(origin: string): Promise<void> {
+    return this.#members.remove(origin);
+  }
+
+  close(options: { readonly timeoutMs?: number } = {}): Promise<{ cut: number }> {
+    this.#closed ??= this.#close(options.timeoutMs ?? CLOSE_TIMEOUT_MS);
+    return this.#closed;
+  }
+
+  async #close(timeoutMs: number): Promise<{ cut: number }> {
+    const { connections, requests } = this.#front;
+    const now = this.#clock.source.now();
+    this.#front.closing = true;
+    this.#closeDeadline = now + timeoutMs;
+    const servers = [...this.#servers].map((server) => new Promise((resolve) => server.close(resolve)));
+    for (const connection of connections) connection.drain(now + Math.min(IDLE_GRACE_MS, timeoutMs));
+    if (connections.size + requests.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onEmpty = resolve;
+      });
+      this.#onEmpty = undefined;
+    }
+    await Promise.all([...servers, this.#members.close()]);
+    this.#clock.stop();
+    return { cut: this.#cut };
+  }
+
+  #sweep(now: number): void {
+    for (const connection of this.#front.connections) connection.sweep(now);
+    for (const request of this.#front.requests) request.sweep(now);
+    this.#members.sweep(now);
+    if (now < this.#closeDeadline) return;
+    this.#cut += this.#front.connections.size + this.#front.requests.size;
+    for (const connection of this.#front.connections) connection.destroy();
+    for (const request of this.#front.requests) request.destroy();
+  }
+
+  #left(): void {
+    if (this.#onEmpty !== undefined && this.#front.connections.size + this.#front.requests.size === 0) this.#onEmpty();
+  }
+
+  #changed(candidates: readonly Upstream[]): void {
+    try {
+      this.#strategy.changed?.(candidates);
+    } catch (cause) {
+      const message = `strategy ${this.#strategy.name} threw in changed`;
+      this.#report(new BalancerError('STRATEGY_FAILED', message, { cause }), undefined);
+    }
+  }
+
+  #report(error: BalancerError, upstream: string | undefined): void {
+    if (this.#settings.onReport !== undefined) this.#settings.onReport({ error, upstream });
+    else if (error.source === 'internal') process.emitWarning(error.message, { code: error.code, detail: reason(error) });
+  }
+
+  /** The upstream with the way to connect to it. */
+  #dialled(upstream: ParsedUpstream): UpstreamSettings {
+    const { connect } = this.#settings;
+    return { ...upstream, connect: connect === undefined ? undefined : () => connect(upstream) };
+  }
+}
+
+/** An eighth of the shortest timeout, so that none is noticed much too late; between 10 and 250 ms. */
+function tickMs(settings: Settings): number {
+  const shortest = Math.min(
+    settings.connectTimeoutMs, settings.responseTimeoutMs, settings.idleTimeoutMs, settings.tunnelIdleTimeoutMs,
+    settings.headTimeoutMs, settings.keepAliveTimeoutMs, settings.upstreamIdleTimeoutMs,
+  );
+  return Math.min(250, Math.max(10, Math.floor(shortest / 8)));
+}
+
+function reason(error: BalancerError): string {
+  return error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : '';
+}
+
+const CLOSE_TIMEOUT_MS = 10_000;
+/** How long an idle connection stays open while closing: a request already on its way is answered, not reset. */
+const IDLE_GRACE_MS = 200;

@@ -1,0 +1,104 @@
+/**
+ * Command line and configuration file together: what to listen on, and the options of the balancer.
+ */
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { leastConnections } from '../../strategies/least-connections.ts';
+import { random } from '../../strategies/random.ts';
+import { roundRobin } from '../../strategies/round-robin.ts';
+import type { ListenOptions } from '../balancer.ts';
+import { type BalancerOptions, readOptions } from '../options.ts';
+import type { Strategy } from '../strategy.ts';
+import { type Arguments, readListen } from './arguments.ts';
+import { connectUpstream } from './connect.ts';
+
+/** All that a run needs. */
+export interface Configuration {
+  readonly listen: readonly ListenOptions[];
+  readonly drainTimeoutMs: number;
+  readonly options: BalancerOptions;
+}
+
+/** Completes the arguments with the configuration file and the defaults; adds what is wrong to `problems`. */
+export async function configure(args: Arguments, problems: string[]): Promise<Configuration> {
+  const file = args.config === undefined ? {} : await readConfig(args.config, problems);
+  const { listen: fileListen = [8080], strategy: fileStrategy, drainTimeout: fileDrain = 10, ...rest } = file;
+  const listen = args.listen.length > 0 ? args.listen : [fileListen].flat();
+  const given = args.upstreams.length > 0 ? { upstreams: args.upstreams } : {};
+  const chosen = args.strategy ?? fileStrategy;
+  const strategy = typeof chosen === 'string' ? await loadStrategy(chosen, problems) : chosen;
+  const options: Record<string, unknown> = { upstreams: [], connect: connectUpstream, ...rest, ...given };
+  if (strategy !== undefined) options['strategy'] = strategy;
+  if (!args.demo && Array.isArray(options['upstreams']) && options['upstreams'].length === 0) {
+    problems.push('upstreams: none given; name at least one, e.g. http://127.0.0.1:3001, or try --demo');
+  }
+  if (args.demo && (args.upstreams.length > 0 || 'upstreams' in rest)) {
+    problems.push('--demo: brings its own upstreams; leave out the others');
+  }
+  readOptions(options, problems);
+  return {
+    listen: listen.map((value) => readListen(value, 'listen', problems)),
+    drainTimeoutMs: drainTimeoutMs(args.drainTimeout ?? fileDrain, problems),
+    options: options as unknown as BalancerOptions,
+  };
+}
+
+/** The strategies by name: a literal table, so that nothing is loaded that was not asked for by a path. */
+const STRATEGIES: Readonly<Record<string, () => Strategy>> = {
+  random: () => random(),
+  'round-robin': () => roundRobin(),
+  'least-connections': () => leastConnections(),
+};
+
+async function loadStrategy(name: string, problems: string[]): Promise<unknown> {
+  const known = Object.hasOwn(STRATEGIES, name) ? STRATEGIES[name] : undefined;
+  if (known !== undefined) return known();
+  if (!/^\.{0,2}[\\/]|^[A-Za-z]:|\.[cm]?[jt]s$/.test(name)) {
+    problems.push(`strategy: ${name} is unknown; choose ${Object.keys(STRATEGIES).join(', ')}, or give a ./file`);
+    return undefined;
+  }
+  const exported = await load(name, 'strategy', problems);
+  if (typeof exported !== 'function') return exported;
+  try {
+    return (exported as () => unknown)();
+  } catch (error) {
+    problems.push(`strategy: the factory in ${name} threw: ${message(error)}`);
+    return undefined;
+  }
+}
+
+async function readConfig(path: string, problems: string[]): Promise<Record<string, unknown>> {
+  const value = await load(path, 'config', problems);
+  if (value === undefined) return {};
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
+  problems.push(`config: ${path} holds no object of options`);
+  return {};
+}
+
+/** The content of a JSON file, or what a module default-exports. */
+async function load(path: string, option: string, problems: string[]): Promise<unknown> {
+  try {
+    if (path.endsWith('.json')) return JSON.parse(await readFile(path, 'utf8')) as unknown;
+    const module = (await import(pathToFileURL(resolve(path)).href)) as { readonly default?: unknown };
+    if (module.default !== undefined) return module.default;
+    problems.push(`${option}: ${path} has no default export`);
+  } catch (error) {
+    problems.push(`${option}: cannot load ${path}: ${message(error)}`);
+  }
+  return undefined;
+}
+
+function drainTimeoutMs(value: unknown, problems: string[]): number {
+  const seconds = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+  if (typeof seconds === 'number' && seconds >= 0 && seconds <= MAX_DRAIN_SECONDS) return seconds * 1000;
+  problems.push(`drain-timeout: ${String(value)} is no number of seconds from 0 to ${MAX_DRAIN_SECONDS}`);
+  return 0;
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** A day: whoever waits longer does not drain. */
+const MAX_DRAIN_SECONDS = 86_400;

@@ -1,0 +1,82 @@
+/**
+ * One error for everything that can go wrong, and the one table that says what each code means on the wire.
+ */
+
+/** Where a failure came from. `internal` is the balancer itself, its options or its strategy. */
+export type ErrorSource = 'downstream' | 'upstream' | 'internal';
+
+interface Meaning {
+  readonly source: ErrorSource;
+  /** Whether another attempt may be made: true only where the upstream provably processed nothing. */
+  readonly retryable: boolean;
+  /** What the downstream is answered, while no response byte has gone to it. */
+  readonly status: number;
+  /** The error type of the Proxy-Status field (RFC 9209 §2.3). */
+  readonly proxyStatus: string;
+  readonly text: string;
+}
+
+/** Every code, with its meaning: source, retryable, status, Proxy-Status type, text. */
+const MEANINGS = {
+  REQUEST_MALFORMED: meaning('downstream', 400, 'http_request_error', 'The request is malformed.'),
+  REQUEST_BODY_MALFORMED: meaning('downstream', 400, 'http_request_error', 'The request body is malformed.'),
+  REQUEST_TIMEOUT: meaning('downstream', 408, 'http_request_error', 'The request took too long to arrive.'),
+  TARGET_TOO_LONG: meaning('downstream', 414, 'http_request_error', 'The request line is too long.'),
+  EXPECTATION_UNKNOWN: meaning('downstream', 417, 'http_request_error', 'The expectation is not supported.'),
+  REQUEST_HEAD_TOO_LARGE: meaning('downstream', 431, 'http_request_error', 'The request head is too large.'),
+  METHOD_UNSUPPORTED: meaning('downstream', 501, 'http_request_denied', 'The method is not supported.'),
+  CODING_UNKNOWN: meaning('downstream', 501, 'http_request_error', 'The transfer coding is not supported.'),
+  VERSION_UNSUPPORTED: meaning('downstream', 505, 'http_request_error', 'The HTTP version is not supported.'),
+  DOWNSTREAM_GONE: meaning('downstream', 400, 'http_request_error', 'The downstream went away.'),
+  DOWNSTREAM_STALLED: meaning('downstream', 408, 'connection_write_timeout', 'The downstream stopped reading.'),
+
+  CONNECT_REFUSED: retryable('upstream', 502, 'connection_refused', 'The upstream refused the connection.'),
+  CONNECT_FAILED: retryable('upstream', 502, 'destination_ip_unroutable', 'The upstream could not be reached.'),
+  CONNECT_TIMEOUT: retryable('upstream', 504, 'connection_timeout', 'The upstream took too long to connect.'),
+  DNS_FAILED: retryable('upstream', 502, 'dns_error', 'The name of the upstream was not found.'),
+  UPSTREAM_CLOSED: meaning('upstream', 502, 'connection_terminated', 'The upstream closed without a response.'),
+  RESPONSE_MALFORMED: meaning('upstream', 502, 'http_protocol_error', 'The upstream sent a malformed response.'),
+  RESPONSE_HEAD_TOO_LARGE: meaning(
+    'upstream', 502, 'http_response_header_section_size', 'The response head is too large.'),
+  RESPONSE_INCOMPLETE: meaning('upstream', 502, 'http_response_incomplete', 'The upstream broke off its response.'),
+  RESPONSE_TIMEOUT: meaning('upstream', 504, 'http_response_timeout', 'The upstream took too long to respond.'),
+  UPGRADE_UNASKED: meaning('upstream', 502, 'http_upgrade_failed', 'The upstream switched protocols unasked.'),
+
+  NO_CANDIDATE: meaning('internal', 503, 'destination_unavailable', 'No upstream can take the request now.'),
+  ACCEPT_FAILED: meaning('internal', 500, 'proxy_internal_error', 'A connection could not be accepted.'),
+  CLOSING: meaning('internal', 503, 'destination_unavailable', 'The balancer is closing.'),
+  STRATEGY_FAILED: meaning('internal', 500, 'proxy_internal_error', 'The strategy failed.'),
+  BODY_CONSUMED: meaning('internal', 500, 'proxy_configuration_error', 'The request body was already consumed.'),
+  OPTIONS_INVALID: meaning('internal', 500, 'proxy_configuration_error', 'The options are invalid.'),
+} satisfies Record<string, Meaning>;
+
+/** The stable code of a {@link BalancerError}. */
+export type ErrorCode = keyof typeof MEANINGS;
+
+/** What went wrong: a stable `code`, the `source` of the failure, whether it was `retryable`, and its `cause`. */
+export class BalancerError extends Error {
+  readonly code: ErrorCode;
+  readonly source: ErrorSource;
+  readonly retryable: boolean;
+
+  constructor(code: ErrorCode, message?: string, options?: ErrorOptions) {
+    super(message ?? MEANINGS[code].text, options);
+    this.name = 'BalancerError';
+    this.code = code;
+    this.source = MEANINGS[code].source;
+    this.retryable = MEANINGS[code].retryable;
+  }
+}
+
+/** What a code means on the wire and for a retry: the one map from errors to statuses. */
+export function meaningOf(code: ErrorCode): Meaning {
+  return MEANINGS[code];
+}
+
+function meaning(source: ErrorSource, status: number, proxyStatus: string, text: string): Meaning {
+  return { source, retryable: false, status, proxyStatus, text };
+}
+
+function retryable(source: ErrorSource, status: number, proxyStatus: string, text: string): Meaning {
+  return { source, retryable: true, status, proxyStatus, text };
+}

@@ -1,0 +1,39 @@
+/**
+ * Responses of the balancer's own: short, with a Proxy-Status (RFC 9209), and without an address.
+ */
+import { type ErrorCode, meaningOf } from '../errors.ts';
+import { ResponseHead } from '../http1/response.ts';
+
+/** A response of our own. */
+export interface Answer {
+  readonly head: ResponseHead;
+  readonly body: Buffer;
+}
+
+/** The answer to a request that failed with `code`. */
+export function answerTo(code: ErrorCode): Answer {
+  const { status, text, proxyStatus } = meaningOf(code);
+  const body = Buffer.from(`${text}\n`);
+  const head = new ResponseHead();
+  const retry = status === 503 ? `Retry-After: ${RETRY_AFTER_SECONDS}\r\n` : '';
+  const fields = `Content-Type: text/plain; charset=utf-8\r\nProxy-Status: equipoise; error=${proxyStatus}\r\n${retry}`;
+  head.compose(status, REASONS[status] ?? '', fields, body.length);
+  return { head, body };
+}
+
+/** Overload passes in seconds or not at all. */
+const RETRY_AFTER_SECONDS = 1;
+
+const REASONS: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  408: 'Request Timeout',
+  414: 'URI Too Long',
+  417: 'Expectation Failed',
+  431: 'Request Header Fields Too Large',
+  500: 'Internal Server Error',
+  501: 'Not Implemented',
+  502: 'Bad Gateway',
+  503: 'Service Unavailable',
+  504: 'Gateway Timeout',
+  505: 'HTTP Version Not Supported',
+};

@@ -1,0 +1,31 @@
+/**
+ * What an exchange needs of the client's side. Two fronts give it: a socket, and a node:http request.
+ */
+import type { Hop } from '../http1/forwarding.ts';
+import type { ResponseHead } from '../http1/response.ts';
+
+/** The client's side of one exchange. Nothing is sent before {@link Downstream.flush}. */
+export interface Downstream {
+  /** Who is on the other end. */
+  readonly hop: Hop;
+  /** The request body is wanted: from now on it comes by the exchange's `requestData` and `requestEnd`. */
+  readBody(): void;
+  /** The request body may flow again, after `flushRequest` returned false. */
+  resumeBody(): void;
+  /** Sends an interim response (1xx, but for 101). */
+  interim(head: ResponseHead): void;
+  /** Starts the response. `keepAlive` is false where the connection cannot serve another request after it. */
+  respond(head: ResponseHead, keepAlive: boolean): void;
+  /** Answers 101; both bodies are raw from now on, each until its side closes. */
+  tunnel(head: ResponseHead): void;
+  /** Response data, to be copied or written before the buffer is free: when `flush` returns true or reports `drained`. */
+  data(bytes: Buffer, from: number, to: number): void;
+  /** The response is complete. */
+  end(trailers: string): void;
+  /** Sends what has gathered. If it returns false, the exchange's `drained` will be called. */
+  flush(): boolean;
+  /** Breaks the response off, so that the client can tell: the only honest failure after its first byte. */
+  cut(): void;
+  /** The exchange is over: its response is sent, or was cut. */
+  settled(): void;
+}

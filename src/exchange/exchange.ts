@@ -1,0 +1,433 @@
+/**
+ * The story of one request: pick, attempt, retry, relay, settle. Both fronts tell it through this class.
+ */
+import type { Clock } from '../clock.ts';
+import { BalancerError, type ErrorCode, meaningOf } from '../errors.ts';
+import { forwardingFields, type ForwardingRules } from '../http1/forwarding.ts';
+import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
+import { RequestHead } from '../http1/request.ts';
+import type { ResponseHead } from '../http1/response.ts';
+import { requestHead } from '../http1/serialise.ts';
+import type { PickRequest, Strategy } from '../strategy.ts';
+import type { ConnectionUser, UpstreamConnection } from '../upstreams/connection.ts';
+import type { Member } from '../upstreams/member.ts';
+import type { Members } from '../upstreams/members.ts';
+import { answerTo } from './answers.ts';
+import type { Downstream } from './downstream.ts';
+
+/** Bounds on an exchange. */
+export interface ExchangeRules extends ForwardingRules {
+  readonly changeOrigin: boolean;
+  /** Attempts in all, the first one included. */
+  readonly maxAttempts: number;
+  readonly connectTimeoutMs: number;
+  readonly responseTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly tunnelIdleTimeoutMs: number;
+}
+
+/** What all exchanges of a balancer share. */
+export interface Services {
+  readonly members: Members;
+  readonly strategy: Strategy;
+  readonly rules: ExchangeRules;
+  readonly clock: Clock;
+  /** Hears of each failed attempt and each fault of the strategy. `origin` names the upstream, where there is one. */
+  readonly report: (error: BalancerError, origin: string | undefined) => void;
+}
+
+/** One exchange at a time; used again for the next request of its connection. */
+export class Exchange implements ConnectionUser {
+  /** The request: its front fills it before {@link Exchange.start}. */
+  readonly head = new RequestHead();
+
+  readonly #services: Services;
+  readonly #downstream: Downstream;
+  readonly #context: { attempt: number; remoteAddress: string; request: PickRequest };
+  #phase: Phase = IDLE;
+  #member: Member | undefined;
+  #connection: UpstreamConnection | undefined;
+  /** Upstreams that failed this exchange, and those that had merely closed an idle connection. */
+  #failed: Member[] = NOBODY;
+  #stale: Member[] = NOBODY;
+  #startedAt = 0;
+  #status: number | undefined;
+  #deadline = Infinity;
+  #requestDone = true;
+  #responseDone = false;
+  #continued = false;
+  /** Which side keeps the other waiting: the upstream the request, the downstream the response. */
+  #uploadBlocked = false;
+  #downloadBlocked = false;
+
+  constructor(services: Services, downstream: Downstream) {
+    this.#services = services;
+    this.#downstream = downstream;
+    this.#context = { attempt: 0, remoteAddress: '', request: this.head };
+  }
+
+  /** Starts on the request in `head`. The answer goes to the downstream, sooner or later, exactly once. */
+  start(): void {
+    this.#context.attempt = 0;
+    this.#context.remoteAddress = this.#downstream.hop.address;
+    this.#failed = this.#stale = NOBODY;
+    this.#requestDone = this.head.framing === NONE;
+    this.#responseDone = this.#continued = this.#uploadBlocked = this.#downloadBlocked = false;
+    this.#attempt();
+  }
+
+  /** Request data, from the front, once it was asked to read the body. */
+  requestData(bytes: Buffer, from: number, to: number): void {
+    this.#connection?.writer.data(bytes, from, to);
+    this.#moved();
+  }
+
+  /** The request body is complete. In a tunnel: the downstream has no more to send. */
+  requestEnd(trailers: string): void {
+    this.#requestDone = true;
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    connection.writer.end(trailers);
+    if (this.#phase === TUNNEL) {
+      connection.writer.flush();
+      connection.end();
+    }
+    this.#moved();
+    if (this.#responseDone) this.#finish();
+  }
+
+  /** Sends what the front has handed over. Returns false to hold the body until `resumeBody`. */
+  flushRequest(): boolean {
+    if (this.#connection === undefined || !this.#connection.ready) return true;
+    this.#uploadBlocked = !this.#connection.writer.flush();
+    return !this.#uploadBlocked;
+  }
+
+  /** The downstream can take more of the response. */
+  drained(): void {
+    if (!this.#downloadBlocked) return;
+    this.#downloadBlocked = false;
+    this.#moved();
+    if (this.#responseDone && this.#requestDone) this.#finish();
+    else this.#connection?.resume();
+  }
+
+  /** The request cannot be finished: the downstream went away, or sent what it may not. Nothing more is sent. */
+  abort(code: ErrorCode): void {
+    if (this.#phase === IDLE) return;
+    this.#connection?.destroy();
+    this.#settle(true, code);
+    this.#rest();
+  }
+
+  /** As `abort`, but answers with the code's status, or cuts a response that has begun. */
+  refuse(code: ErrorCode): void {
+    if (this.#phase === IDLE) return;
+    const begun = this.#phase === RELAYING || this.#phase === TUNNEL;
+    this.#connection?.destroy();
+    this.#settle(true, code);
+    if (begun) this.#cut();
+    else this.#answer(code);
+  }
+
+  /** Whether a request is being served. */
+  get active(): boolean {
+    return this.#phase !== IDLE;
+  }
+
+  /** Ends an exchange that is past its deadline. */
+  sweep(now: number): void {
+    if (now < this.#deadline) return;
+    switch (this.#phase) {
+      case CONNECTING:
+        this.#breakOff('CONNECT_TIMEOUT');
+        break;
+      case WAITING:
+        // Whoever kept the other waiting is to blame.
+        if (this.#requestDone || this.#uploadBlocked) this.#breakOff('RESPONSE_TIMEOUT');
+        else this.refuse('REQUEST_TIMEOUT');
+        break;
+      case RELAYING:
+        if (this.#downloadBlocked) this.refuse('DOWNSTREAM_STALLED');
+        else if (this.#responseDone) this.refuse('REQUEST_TIMEOUT');
+        else this.#breakOff('RESPONSE_TIMEOUT');
+        break;
+      default:
+        this.refuse('DOWNSTREAM_STALLED');
+    }
+  }
+
+  // --- what the upstream connection tells
+
+  connected(): void {
+    this.#send();
+    this.flushRequest();
+  }
+
+  interim(head: ResponseHead): void {
+    this.#moved();
+    // A 100 that nobody asked for is for nobody (RFC 9110 §15.2).
+    if (head.status === 100 && !this.head.expectContinue) return;
+    if (head.status === 100) this.#continued = true;
+    if (this.head.minor === 1) this.#downstream.interim(head);
+  }
+
+  responded(head: ResponseHead): void {
+    this.#status = head.status;
+    this.#member?.observe(this.#services.clock.source.now() - this.#startedAt);
+    if (head.status === 101) {
+      this.#tunnel(head);
+      return;
+    }
+    this.#phase = RELAYING;
+    this.#moved();
+    // Who was not told to continue may or may not send the body: no request can be told apart behind it.
+    const unsure = this.head.expectContinue && !this.#continued && !this.#requestDone;
+    this.#downstream.respond(head, !unsure);
+  }
+
+  body(bytes: Buffer, from: number, to: number): void {
+    this.#moved();
+    this.#downstream.data(bytes, from, to);
+  }
+
+  ended(trailers: string): void {
+    this.#responseDone = true;
+    this.#downstream.end(trailers);
+    if (this.#requestDone) this.#finish();
+  }
+
+  readEnd(): boolean {
+    this.#downloadBlocked = !this.#downstream.flush();
+    return !this.#downloadBlocked;
+  }
+
+  flushed(): void {
+    this.#uploadBlocked = false;
+    this.#moved();
+    this.#downstream.resumeBody();
+  }
+
+  failed(code: ErrorCode, cause: Error | undefined): void {
+    if (this.#responseDone) {
+      // The whole response is there. That the upstream takes no more of the request is its good right.
+      this.#requestDone = true;
+      this.#finish();
+    } else this.#attemptFailed(code, cause);
+  }
+
+  // --- the story
+
+  #attempt(): void {
+    const { members, rules, clock } = this.#services;
+    this.#context.attempt++;
+    const member = this.#pick();
+    if (member === undefined) return;
+    // No await between the pick and the count: whoever picks next sees this one.
+    members.begin(member);
+    this.#member = member;
+    this.#status = undefined;
+    this.#startedAt = clock.source.now();
+    this.#phase = CONNECTING;
+    this.#deadline = clock.now + rules.connectTimeoutMs;
+    let connection: UpstreamConnection;
+    try {
+      connection = member.pool.take(this.#stale.length > 0);
+    } catch (cause) {
+      this.#attemptFailed('CONNECT_FAILED', cause);
+      return;
+    }
+    this.#connection = connection;
+    connection.begin(this, this.head.method, this.head.upgrade !== '');
+    if (connection.ready) this.#send();
+  }
+
+  /** Asks the strategy. Answers the request itself where there is no pick. */
+  #pick(): Member | undefined {
+    const { members, strategy } = this.#services;
+    const candidates = this.#untried();
+    if (candidates.length === 0) {
+      this.#answer('NO_CANDIDATE');
+      return undefined;
+    }
+    let picked: unknown;
+    try {
+      picked = strategy.pick(candidates, this.#context);
+    } catch (cause) {
+      this.#strategyFailed('threw', cause);
+      return undefined;
+    }
+    if (picked === undefined) {
+      this.#answer('NO_CANDIDATE');
+      return undefined;
+    }
+    if (!members.isCandidate(picked) || this.#failed.includes(picked)) {
+      this.#strategyFailed('picked what is no candidate', undefined);
+      return undefined;
+    }
+    return picked;
+  }
+
+  /** The candidates that this exchange has not tried; failing those, the ones that only closed an idle connection. */
+  #untried(): readonly Member[] {
+    const { candidates } = this.#services.members;
+    if (this.#context.attempt === 1) return candidates;
+    const left = candidates.filter((member) => !this.#failed.includes(member));
+    const untried = left.filter((member) => !this.#stale.includes(member));
+    return untried.length > 0 ? untried : left;
+  }
+
+  #send(): void {
+    const { head } = this;
+    const { rules, clock } = this.#services;
+    const connection = this.#connection;
+    const member = this.#member;
+    if (connection === undefined || member === undefined) return;
+    const host = rules.changeOrigin || !head.hasHost ? member.authority : head.host;
+    const forwarding = forwardingFields(head, this.#downstream.hop, rules);
+    connection.writer.begin(requestHead(head, host, forwarding), head.framing);
+    this.#phase = WAITING;
+    this.#deadline = clock.now + rules.responseTimeoutMs;
+    if (head.framing === NONE) connection.writer.end('');
+    else this.#downstream.readBody();
+  }
+
+  #tunnel(head: ResponseHead): void {
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    if (!this.#requestDone) {
+      // The rest of the request body would be taken for the new protocol.
+      this.#breakOff('UPGRADE_UNASKED');
+      return;
+    }
+    this.#phase = TUNNEL;
+    this.#requestDone = false;
+    this.#moved();
+    connection.writer.begin('', UNTIL_CLOSE);
+    this.#downstream.tunnel(head);
+    this.#downstream.readBody();
+  }
+
+  /** Ends a failed attempt by our own doing. */
+  #breakOff(code: ErrorCode): void {
+    this.#connection?.destroy();
+    this.#attemptFailed(code, undefined);
+  }
+
+  /** Tries again where that is safe and of use, answers or cuts elsewhere. The connection is destroyed already. */
+  #attemptFailed(code: ErrorCode, cause: unknown): void {
+    const { members, rules, report } = this.#services;
+    const member = this.#member;
+    if (member === undefined) return;
+    const begun = this.#phase === RELAYING || this.#phase === TUNNEL;
+    const stale = code === 'UPSTREAM_CLOSED' && this.#repeatable();
+    report(new BalancerError(code, undefined, { cause }), member.origin);
+    this.#settle(false, code);
+    if (begun) {
+      this.#cut();
+      return;
+    }
+    if ((meaningOf(code).retryable || stale) && this.#context.attempt < rules.maxAttempts) {
+      if (stale) this.#stale = [...this.#stale, member];
+      else this.#failed = [...this.#failed, member];
+      if (stale || members.candidates.some((other) => !this.#failed.includes(other))) {
+        this.#attempt();
+        this.flushRequest();
+        return;
+      }
+    }
+    this.#answer(code);
+  }
+
+  /**
+   * Whether a request that was sent may be sent again (RFC 9110 §9.2.2): on a reused connection that closed without
+   * a byte of response, an idempotent one without a body. The upstream had closed it before the request came.
+   */
+  #repeatable(): boolean {
+    const { method, framing } = this.head;
+    return (this.#connection?.uses ?? 0) > 1 && framing === NONE && IDEMPOTENT.has(method);
+  }
+
+  /** Ends the attempt well, once the last byte has left. */
+  #finish(): void {
+    this.#downloadBlocked = !this.#downstream.flush();
+    if (this.#downloadBlocked) return;
+    const connection = this.#connection;
+    const member = this.#member;
+    if (connection !== undefined && member !== undefined) {
+      if (this.#phase === TUNNEL) connection.destroy();
+      else member.pool.give(connection, this.#services.clock.now);
+    }
+    this.#settle(true, undefined);
+    this.#rest();
+    this.#downstream.settled();
+  }
+
+  /** Answers the request ourselves. */
+  #answer(code: ErrorCode): void {
+    const { head, body } = answerTo(code);
+    const bodiless = this.head.method === 'HEAD';
+    if (bodiless) head.framing = NONE;
+    this.#phase = RELAYING;
+    this.#downstream.respond(head, this.#requestDone);
+    if (!bodiless) this.#downstream.data(body, 0, body.length);
+    this.#downstream.end('');
+    // What is left of the request is the front's to get rid of.
+    this.#requestDone = this.#responseDone = true;
+    this.#moved();
+    this.#finish();
+  }
+
+  #strategyFailed(what: string, cause: unknown): void {
+    const { report, strategy } = this.#services;
+    report(new BalancerError('STRATEGY_FAILED', `strategy ${strategy.name} ${what}`, { cause }), undefined);
+    this.#answer('STRATEGY_FAILED');
+  }
+
+  #cut(): void {
+    this.#rest();
+    this.#downstream.cut();
+    this.#downstream.settled();
+  }
+
+  /** Uncounts the attempt: the one place that does. */
+  #settle(ok: boolean, error: ErrorCode | undefined): void {
+    const { members, strategy, clock, report } = this.#services;
+    const member = this.#member;
+    if (member === undefined) return;
+    this.#member = this.#connection = undefined;
+    members.settle(member, ok);
+    if (strategy.settled === undefined) return;
+    try {
+      strategy.settled(member, { ok, status: this.#status, durationMs: clock.source.now() - this.#startedAt, error });
+    } catch (cause) {
+      report(new BalancerError('STRATEGY_FAILED', `strategy ${strategy.name} threw in settled`, { cause }), undefined);
+    }
+  }
+
+  #rest(): void {
+    this.#phase = IDLE;
+    this.#deadline = Infinity;
+    this.head.clear();
+  }
+
+  /** Something moved: the idle time starts anew. */
+  #moved(): void {
+    const { rules, clock } = this.#services;
+    let timeoutMs = rules.idleTimeoutMs;
+    if (this.#phase === TUNNEL) timeoutMs = rules.tunnelIdleTimeoutMs;
+    else if (this.#phase === WAITING && this.#requestDone) timeoutMs = rules.responseTimeoutMs;
+    this.#deadline = clock.now + timeoutMs;
+  }
+}
+
+type Phase = typeof IDLE | typeof CONNECTING | typeof WAITING | typeof RELAYING | typeof TUNNEL;
+const IDLE = 0;
+const CONNECTING = 1;
+/** The request is on its way, or sent; no final response head yet. */
+const WAITING = 2;
+const RELAYING = 3;
+const TUNNEL = 4;
+
+const NOBODY: Member[] = [];
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);

@@ -1,0 +1,347 @@
+/**
+ * The fast way in: HTTP/1.1 spoken over a socket of our own. One object per downstream connection, one exchange at a
+ * time on it; pipelined requests wait their turn and are answered in order.
+ */
+import type { Socket } from 'node:net';
+import type { ErrorCode } from '../errors.ts';
+import { answerTo } from '../exchange/answers.ts';
+import type { Downstream } from '../exchange/downstream.ts';
+import { Exchange } from '../exchange/exchange.ts';
+import { BodyReader } from '../http1/body.ts';
+import type { Hop } from '../http1/forwarding.ts';
+import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
+import type { ResponseHead } from '../http1/response.ts';
+import { downstreamFraming, interimHead, responseHead } from '../http1/serialise.ts';
+import { MessageWriter } from '../http1/writer.ts';
+import type { Front } from './front.ts';
+import { hopOf } from './hop.ts';
+
+export class DownstreamConnection implements Downstream {
+  readonly #front: Front;
+  readonly #socket: Socket;
+  readonly #writer: MessageWriter;
+  readonly #exchange: Exchange;
+  #hop: Hop | undefined;
+  #phase: Phase = HEAD;
+  #deadline: number;
+  /** The start of a head that has not wholly come. */
+  #pending = '';
+  /** Bytes that have come and wait: a body nobody reads yet, or pipelined requests. */
+  #held: Buffer | undefined;
+  #heldAt = 0;
+  #body: BodyReader | undefined;
+  #bodyDone = true;
+  #bodyWanted = false;
+  #discarded = 0;
+  #keepAlive = true;
+  #untilClose = false;
+  #tunnelled = false;
+  #paused = false;
+  #running = false;
+
+  constructor(front: Front, socket: Socket) {
+    this.#front = front;
+    this.#socket = socket;
+    this.#deadline = front.services.clock.now + front.rules.keepAliveTimeoutMs;
+    this.#writer = new MessageWriter(socket, () => {
+      this.#exchange.drained();
+    });
+    this.#exchange = new Exchange(front.services, this);
+    socket.on('data', (bytes: Buffer) => {
+      this.#onBytes(bytes);
+    });
+    socket.on('end', () => {
+      this.#onEnd();
+    });
+    socket.on('error', () => {
+      // Resets are the downstream's to make. 'close' follows and ends what was under way.
+      this.#onClose();
+    });
+    socket.on('close', () => {
+      this.#onClose();
+    });
+    front.connections.add(this);
+    // A connection that an http server has parsed before may hold bytes back.
+    socket.resume();
+  }
+
+  /** Serves an upgrade request that a node:http server has read. `bytes` are its head and what came behind it. */
+  static upgrade(front: Front, socket: Socket, bytes: Buffer): void {
+    const connection = new DownstreamConnection(front, socket);
+    // The http server lets go of the socket for good: there is no way back to it for a second request.
+    connection.#keepAlive = false;
+    connection.#onBytes(bytes);
+  }
+
+  get hop(): Hop {
+    this.#hop ??= hopOf(this.#socket, this.#front.rules);
+    return this.#hop;
+  }
+
+  /** Answers what is in flight, then closes; an idle connection is closed at `deadline`. */
+  drain(deadline: number): void {
+    this.#keepAlive = false;
+    if (this.#phase === HEAD) this.#deadline = Math.min(this.#deadline, deadline);
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+    this.#onClose();
+  }
+
+  /** Ends what is past its deadline. */
+  sweep(now: number): void {
+    if (this.#phase === EXCHANGE) this.#exchange.sweep(now);
+    else if (now >= this.#deadline) {
+      if (this.#phase !== HEAD) this.destroy();
+      else if (this.#pending === '') this.#end();
+      else this.#refuse('REQUEST_TIMEOUT');
+    }
+  }
+
+  // --- what the exchange asks for
+
+  readBody(): void {
+    this.#bodyWanted = true;
+    this.#bodyEnd();
+    this.#run();
+  }
+
+  resumeBody(): void {
+    this.#run();
+    this.#resume();
+  }
+
+  interim(head: ResponseHead): void {
+    this.#writer.text(interimHead(head));
+  }
+
+  respond(head: ResponseHead, keepAlive: boolean): void {
+    const { minor } = this.#exchange.head;
+    const framing = downstreamFraming(head, minor);
+    this.#untilClose = framing === UNTIL_CLOSE;
+    this.#keepAlive &&= keepAlive && this.#exchange.head.keepAlive && !this.#untilClose;
+    const { date } = this.#front.services.clock;
+    this.#writer.begin(responseHead(head, framing, minor, this.#keepAlive, date), framing);
+  }
+
+  tunnel(head: ResponseHead): void {
+    this.#writer.begin(interimHead(head), UNTIL_CLOSE);
+    this.#keepAlive = false;
+    this.#untilClose = this.#tunnelled = true;
+    this.#bodyReader().start(UNTIL_CLOSE, 0);
+    this.#bodyDone = false;
+  }
+
+  data(bytes: Buffer, from: number, to: number): void {
+    this.#writer.data(bytes, from, to);
+  }
+
+  end(trailers: string): void {
+    this.#writer.end(trailers);
+    if (!this.#tunnelled) return;
+    this.#writer.flush();
+    this.#socket.end();
+  }
+
+  flush(): boolean {
+    return this.#writer.flush();
+  }
+
+  cut(): void {
+    this.#keepAlive = false;
+    const socket = this.#socket;
+    // Where the end of the connection would pass for the end of the body, only a reset tells the truth. TLS tells by
+    // the missing close_notify; a Unix socket has no resets.
+    if (this.#untilClose && this.hop.proto === 'http' && this.hop.address !== '') socket.resetAndDestroy();
+    else socket.destroy();
+  }
+
+  settled(): void {
+    if (this.#socket.destroyed) return;
+    if (!this.#keepAlive) this.#end();
+    else if (this.#bodyDone) this.#await();
+    else this.#phase = DISCARD;
+    this.#run();
+    this.#resume();
+  }
+
+  // --- what the socket tells
+
+  #onBytes(bytes: Buffer): void {
+    this.#held = this.#held === undefined ? bytes : Buffer.concat([this.#held.subarray(this.#heldAt), bytes]);
+    this.#heldAt = 0;
+    this.#run();
+  }
+
+  #onEnd(): void {
+    if (this.#phase === EXCHANGE && this.#tunnelled && !this.#bodyDone) {
+      this.#bodyDone = true;
+      this.#exchange.requestEnd('');
+      return;
+    }
+    // A downstream that says no more is taken to be gone, as nginx and Node do: it is how a killed client looks.
+    this.destroy();
+  }
+
+  #onClose(): void {
+    if (!this.#front.connections.delete(this)) return;
+    this.#phase = CLOSED;
+    this.#held = undefined;
+    this.#exchange.abort('DOWNSTREAM_GONE');
+    this.#front.left();
+  }
+
+  // --- the way of the bytes
+
+  /** Reads what is held, as far as it goes now. */
+  #run(): void {
+    if (this.#running) return;
+    this.#running = true;
+    while (this.#held !== undefined && this.#step(this.#held));
+    this.#running = false;
+    if (this.#phase === EXCHANGE && !this.#exchange.flushRequest() && !this.#bodyDone) this.#pause();
+    else if (this.#held !== undefined && this.#held.length - this.#heldAt >= MAX_HELD_BYTES) this.#pause();
+  }
+
+  /** One step over the held bytes. Returns false where they must wait. */
+  #step(held: Buffer): boolean {
+    switch (this.#phase) {
+      case HEAD:
+        this.#readHead(held);
+        break;
+      case EXCHANGE:
+        if (this.#bodyDone || !this.#bodyWanted) return false;
+        this.#readBodyData(held);
+        break;
+      case DISCARD:
+        this.#discard(held);
+        break;
+      default:
+        this.#held = undefined;
+        return false;
+    }
+    if (this.#held !== undefined && this.#heldAt >= this.#held.length) this.#held = undefined;
+    return true;
+  }
+
+  #readHead(held: Buffer): void {
+    const { rules, services } = this.#front;
+    const before = this.#pending.length;
+    const to = Math.min(held.length, this.#heldAt + rules.maxHeadBytes - before);
+    const text = this.#pending + held.toString('latin1', this.#heldAt, to);
+    // Parsed anew only when a line is whole: a head that comes octet by octet costs no more than its lines.
+    const partial = before > 0 && text.length < rules.maxHeadBytes && text.indexOf('\n', before) < 0;
+    const { head } = this.#exchange;
+    const length = partial ? 0 : head.parse(text, rules);
+    if (length < 0) {
+      this.#refuse(head.error);
+      return;
+    }
+    if (length === 0) {
+      // Time runs from the first byte: a head that trickles in has no longer than one that stalls.
+      if (before === 0) this.#deadline = services.clock.now + rules.headTimeoutMs;
+      this.#pending = text;
+      this.#heldAt = to;
+      return;
+    }
+    this.#pending = '';
+    this.#heldAt += length - before;
+    this.#phase = EXCHANGE;
+    this.#bodyWanted = false;
+    this.#untilClose = false;
+    this.#bodyDone = head.framing === NONE;
+    if (!this.#bodyDone) this.#bodyReader().start(head.framing, head.contentLength);
+    this.#exchange.start();
+  }
+
+  #readBodyData(held: Buffer): void {
+    const body = this.#bodyReader();
+    this.#heldAt = body.read(held, this.#heldAt, held.length);
+    if (body.to > body.from) this.#exchange.requestData(held, body.from, body.to);
+    if (body.malformed) {
+      this.#keepAlive = false;
+      this.#exchange.refuse('REQUEST_BODY_MALFORMED');
+    } else this.#bodyEnd();
+  }
+
+  #bodyEnd(): void {
+    if (this.#bodyDone || this.#body?.done !== true) return;
+    this.#bodyDone = true;
+    this.#exchange.requestEnd(this.#body.trailers);
+  }
+
+  /** Reads over what is left of a body whose answer is already sent. */
+  #discard(held: Buffer): void {
+    const body = this.#bodyReader();
+    this.#heldAt = body.read(held, this.#heldAt, held.length);
+    this.#discarded += body.to - body.from;
+    if (body.malformed || this.#discarded > MAX_DISCARDED_BYTES) this.#end();
+    else if (body.done) this.#await();
+  }
+
+  #bodyReader(): BodyReader {
+    this.#body ??= new BodyReader(this.#front.rules);
+    return this.#body;
+  }
+
+  /** Waits for the next request. */
+  #await(): void {
+    this.#phase = HEAD;
+    this.#bodyDone = true;
+    this.#discarded = 0;
+    this.#deadline = this.#front.services.clock.now + this.#front.rules.keepAliveTimeoutMs;
+  }
+
+  /** Answers a head that cannot be served, and closes. */
+  #refuse(code: ErrorCode): void {
+    const { head, body } = answerTo(code);
+    this.#keepAlive = false;
+    this.#writer.begin(responseHead(head, head.framing, 1, false, this.#front.services.clock.date), head.framing);
+    this.#writer.data(body, 0, body.length);
+    this.#writer.end('');
+    this.#writer.flush();
+    this.#end();
+  }
+
+  /**
+   * Closes in order: our side now, the rest when the downstream has read the answer and closes too (RFC 9112 §9.6).
+   * To close at once with bytes unread would reset the connection, and the answer could be lost.
+   */
+  #end(): void {
+    this.#phase = ENDING;
+    this.#held = undefined;
+    this.#pending = '';
+    this.#deadline = this.#front.services.clock.now + LINGER_MS;
+    this.#socket.end();
+    this.#resume();
+  }
+
+  #pause(): void {
+    this.#paused = true;
+    this.#socket.pause();
+  }
+
+  #resume(): void {
+    if (!this.#paused || (this.#held !== undefined && this.#held.length - this.#heldAt >= MAX_HELD_BYTES)) return;
+    this.#paused = false;
+    this.#socket.resume();
+  }
+}
+
+type Phase = typeof HEAD | typeof EXCHANGE | typeof DISCARD | typeof ENDING | typeof CLOSED;
+/** Waiting for a request, or in the middle of its head. */
+const HEAD = 0;
+const EXCHANGE = 1;
+/** The exchange is over, the rest of its request body is still coming. */
+const DISCARD = 2;
+/** Our side is closed; the downstream's is not yet. */
+const ENDING = 3;
+const CLOSED = 4;
+
+/** Bytes held back for one connection: one read of the socket, and no more are asked for. */
+const MAX_HELD_BYTES = 65_536;
+/** Rest of a request body that is read over to keep the connection: beyond it, a new connection is cheaper. */
+const MAX_DISCARDED_BYTES = 1_048_576;
+/** How long the downstream has to close after us. */
+const LINGER_MS = 2_000;

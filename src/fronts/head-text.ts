@@ -1,0 +1,48 @@
+/**
+ * Requests that a node:http server has read, written out again as they would have come over HTTP/1.1.
+ */
+import type { IncomingMessage } from 'node:http';
+
+/** The request head as it would have come over HTTP/1.1. */
+export function headText(request: IncomingMessage): string {
+  const { method, url, rawHeaders, httpVersionMajor } = request;
+  if (httpVersionMajor >= 2) return http2HeadText(request);
+  let text = `${method ?? ''} ${url ?? ''} HTTP/${request.httpVersion}\r\n`;
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) text += `${rawHeaders[i] ?? ''}: ${rawHeaders[i + 1] ?? ''}\r\n`;
+  return `${text}\r\n`;
+}
+
+function http2HeadText(request: IncomingMessage): string {
+  let authority: string | undefined;
+  let fields = '';
+  let cookie = '';
+  let framed = false;
+  for (const [name, value] of entries(request.rawHeaders)) {
+    // RFC 9113 §8.3.1: the authority is what Host was; §8.2.3: cookies may come in crumbs.
+    if (name === ':authority') authority = value;
+    else if (name === 'host') authority ??= value;
+    else if (name === 'cookie') cookie += cookie === '' ? value : `; ${value}`;
+    else if (!name.startsWith(':')) {
+      framed ||= name === 'content-length';
+      fields += `${name}: ${value}\r\n`;
+    }
+  }
+  if (cookie !== '') fields += `cookie: ${cookie}\r\n`;
+  // HTTP/2 frames bodies itself: one without a length goes on in chunks (RFC 9113 §8.1).
+  if (!framed && !endsWithHead(request)) fields += 'Transfer-Encoding: chunked\r\n';
+  const { method = '', url = '' } = request;
+  return `${method} ${url} HTTP/1.1\r\n${authority === undefined ? '' : `Host: ${authority}\r\n`}${fields}\r\n`;
+}
+
+/** A flat list of names and values in pairs. */
+export function entries(flat: readonly string[]): [string, string][] {
+  const pairs: [string, string][] = [];
+  for (let i = 0; i + 1 < flat.length; i += 2) pairs.push([flat[i] ?? '', flat[i + 1] ?? '']);
+  return pairs;
+}
+
+/** Whether an HTTP/2 request had no body at all (END_STREAM on its head). */
+function endsWithHead(request: IncomingMessage): boolean {
+  const { stream } = request as { readonly stream?: { readonly endAfterHeaders?: boolean } };
+  return stream?.endAfterHeaders === true;
+}

@@ -1,0 +1,230 @@
+/**
+ * The way in for embedders: a request that a node:http (or https, or http2 compat) server has read. Its head is written
+ * out and read by our own parser, so that both fronts refuse and pass on the same.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { BalancerError, type ErrorCode } from '../errors.ts';
+import { answerTo } from '../exchange/answers.ts';
+import type { Downstream } from '../exchange/downstream.ts';
+import { Exchange } from '../exchange/exchange.ts';
+import { allowedTrailers, fieldPairs } from '../http1/fields.ts';
+import type { Hop } from '../http1/forwarding.ts';
+import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
+import type { ResponseHead } from '../http1/response.ts';
+import { downstreamFraming } from '../http1/serialise.ts';
+import type { Front } from './front.ts';
+import { entries, headText } from './head-text.ts';
+import { hopOf } from './hop.ts';
+
+export class RequestFront implements Downstream {
+  readonly hop: Hop;
+  readonly #front: Front;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #exchange: Exchange;
+  /** A head that waits for the data that may go out with it. */
+  #head: { readonly status: number; readonly reason: string; readonly fields: string } | undefined;
+  #data: Buffer | undefined;
+  #ended = false;
+  #blocked = false;
+  #untilClose = false;
+  #paused = false;
+  #gone = false;
+
+  constructor(front: Front, request: IncomingMessage, response: ServerResponse) {
+    this.#front = front;
+    this.#request = request;
+    this.#response = response;
+    this.hop = hopOf(request.socket, front.rules);
+    this.#exchange = new Exchange(front.services, this);
+  }
+
+  /** Reads the head and starts the exchange. */
+  start(): void {
+    const request = this.#request;
+    const response = this.#response;
+    const { head } = this.#exchange;
+    this.#front.requests.add(this);
+    response.on('close', () => {
+      this.#onClose();
+    });
+    response.on('drain', () => {
+      this.#unblock();
+    });
+    response.on('error', () => {
+      // The downstream's to make; 'close' follows and ends the exchange.
+    });
+    const length = head.parse(headText(request), this.#front.rules);
+    if (length <= 0) {
+      this.#refuse(length < 0 ? head.error : 'REQUEST_MALFORMED');
+      return;
+    }
+    // Only the 'upgrade' event hands over a socket to tunnel through; and node:http has sent the 100 already.
+    head.upgrade = '';
+    head.expectContinue = false;
+    if (head.framing !== NONE && request.readableDidRead) {
+      this.#front.services.report(new BalancerError('BODY_CONSUMED', CONSUMED), undefined);
+      this.#refuse('BODY_CONSUMED');
+      return;
+    }
+    this.#exchange.start();
+    this.#exchange.flushRequest();
+  }
+
+  /** Ends what is past its deadline. */
+  sweep(now: number): void {
+    this.#exchange.sweep(now);
+  }
+
+  destroy(): void {
+    this.cut();
+    this.#onClose();
+  }
+
+  // --- what the exchange asks for
+
+  readBody(): void {
+    const request = this.#request;
+    request.on('data', (bytes: Buffer) => {
+      if (!this.#exchange.active) return;
+      this.#exchange.requestData(bytes, 0, bytes.length);
+      if (this.#exchange.flushRequest()) return;
+      this.#paused = true;
+      request.pause();
+    });
+    request.on('end', () => {
+      if (!this.#exchange.active) return;
+      this.#exchange.requestEnd(this.#exchange.head.framing === NONE ? '' : trailerText(request.rawTrailers));
+      this.#exchange.flushRequest();
+    });
+    request.on('error', () => {
+      // An aborted body; 'close' of the response follows and ends the exchange.
+    });
+  }
+
+  resumeBody(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#request.resume();
+  }
+
+  interim(head: ResponseHead): void {
+    // node:http sends early hints alone; 100 it has sent by itself, others it has no way to.
+    if (head.status !== 103) return;
+    const link = entries(fieldPairs(head.fields)).flatMap(([name, value]) => (name.toLowerCase() === 'link' ? [value] : []));
+    if (link.length > 0) this.#response.writeEarlyHints({ link });
+  }
+
+  respond(head: ResponseHead, keepAlive: boolean): void {
+    const { status, reason, fields } = head;
+    const minor = this.#request.httpVersionMinor;
+    this.#untilClose = this.#request.httpVersionMajor === 1 && downstreamFraming(head, minor) === UNTIL_CLOSE;
+    const closing = !keepAlive || this.#front.closing;
+    this.#head = { status, reason, fields: closing ? `${fields}Connection: close\r\n` : fields };
+  }
+
+  tunnel(): void {
+    throw new Error('unreachable: a request without Upgrade is never answered 101');
+  }
+
+  data(bytes: Buffer, from: number, to: number): void {
+    // A copy: node:http may hold on to it behind earlier responses, and middleware may too.
+    const copy = Buffer.from(bytes.subarray(from, to));
+    this.#data = this.#data === undefined ? copy : Buffer.concat([this.#data, copy]);
+  }
+
+  end(trailers: string): void {
+    this.#ended = true;
+    if (trailers === '') return;
+    this.#sendHead();
+    const pairs = entries(fieldPairs(trailers));
+    this.#response.addTrailers(this.#request.httpVersionMajor === 1 ? pairs : Object.fromEntries(pairs));
+  }
+
+  flush(): boolean {
+    const response = this.#response;
+    const data = this.#data;
+    this.#data = undefined;
+    const fresh = this.#sendHead();
+    if (this.#ended) {
+      // Nothing comes behind this, so there is nothing to hold back; and node:http tells no 'drain' from here on.
+      this.#blocked = false;
+      if (!response.writableEnded) response.end(data);
+    } else if (data !== undefined) {
+      if (!response.write(data)) this.#blocked = true;
+    } else if (fresh) response.flushHeaders();
+    return !this.#blocked;
+  }
+
+  cut(): void {
+    this.#gone = true;
+    const { socket } = this.#request;
+    if (this.#untilClose && this.hop.proto === 'http' && this.hop.address !== '') socket.resetAndDestroy();
+    this.#response.destroy();
+  }
+
+  settled(): void {
+    this.#front.requests.delete(this);
+    this.#front.left();
+    // What is left of a body that nobody wants: node:http reads over it when the response is sent.
+    this.#request.resume();
+  }
+
+  // --- what the server tells
+
+  #onClose(): void {
+    this.#gone = true;
+    if (!this.#front.requests.delete(this)) return;
+    this.#exchange.abort('DOWNSTREAM_GONE');
+    this.#front.left();
+  }
+
+  #unblock(): void {
+    if (!this.#blocked) return;
+    this.#blocked = false;
+    this.#exchange.drained();
+  }
+
+  #refuse(code: ErrorCode): void {
+    const { head, body } = answerTo(code);
+    this.respond(head, false);
+    if (this.#request.method !== 'HEAD') this.data(body, 0, body.length);
+    this.end('');
+    this.flush();
+    this.settled();
+  }
+
+  /** Sends the head, if one waits. Returns whether it did. */
+  #sendHead(): boolean {
+    const head = this.#head;
+    if (head === undefined || this.#gone) return false;
+    this.#head = undefined;
+    const response = this.#response;
+    if (this.#request.httpVersionMajor === 1) response.writeHead(head.status, head.reason, fieldPairs(head.fields));
+    else {
+      for (const [name, values] of grouped(head.fields)) response.setHeader(name, values);
+      response.writeHead(head.status);
+    }
+    return true;
+  }
+}
+
+function trailerText(raw: readonly string[]): string {
+  return allowedTrailers(entries(raw).map(([name, value]) => `${name}: ${value}\r\n`).join(''));
+}
+
+/** Fields by name, as HTTP/2 wants them: lower case, each once, with a list where there were several. */
+function grouped(fields: string): Map<string, string[]> {
+  const groups = new Map<string, string[]>();
+  for (const [mixed, value] of entries(fieldPairs(fields))) {
+    const name = mixed.toLowerCase();
+    const values = groups.get(name);
+    if (name === 'connection') continue;
+    if (values === undefined) groups.set(name, [value]);
+    else values.push(value);
+  }
+  return groups;
+}
+
+const CONSUMED =
+  'balancer.handle: the request body was read before it came here; put the balancer before body parsers';

@@ -1,0 +1,209 @@
+/**
+ * Message bodies (RFC 9112 §§6, 7): finds where a body ends and takes chunking off, validating every byte.
+ */
+import { allowedTrailers, END, FIELD, FieldScanner, INCOMPLETE } from './fields.ts';
+import { CHUNKED, type Framing, LENGTH, NONE } from './framing.ts';
+import { CLASS, CR, FIELD_VALUE, type HeadLimits, HTAB, LF, SP, TOKEN } from './grammar.ts';
+
+/**
+ * Reads one body after the other. Each {@link BodyReader.read} leaves the data it found as one contiguous part of the
+ * buffer, `from` to `to`: where chunk framing stood between, the data is moved together in place, so that a read makes
+ * no garbage and whoever passes the data on needs one write.
+ */
+export class BodyReader {
+  /** Whether the body has ended. */
+  done = true;
+  /** Whether the bytes broke the rules of the framing. Nothing more is read then. */
+  malformed = false;
+  /** The data of the last read: `bytes[from]` up to `bytes[to - 1]`. */
+  from = 0;
+  to = 0;
+  /** The trailer fields that may pass on, each with its CRLF, once the body is done. */
+  trailers = '';
+
+  #framing: Framing = NONE;
+  /** Octets left of the body or of the chunk. */
+  #left = 0;
+  #state = SIZE;
+  #digits = 0;
+  #extension = 0;
+  #section = '';
+  readonly #limits: HeadLimits;
+
+  constructor(limits: HeadLimits) {
+    this.#limits = limits;
+  }
+
+  /** Starts with a new body; `length` counts for {@link LENGTH} alone. */
+  start(framing: Framing, length: number): void {
+    this.#framing = framing;
+    this.#left = framing === LENGTH ? length : 0;
+    this.#state = SIZE;
+    this.#digits = 0;
+    this.#section = this.trailers = '';
+    this.from = this.to = 0;
+    this.malformed = false;
+    this.done = framing === NONE || (framing === LENGTH && length === 0);
+  }
+
+  /** Reads `bytes` from `at` to `end`. Returns where it stopped: `end`, or the first byte after the message. */
+  read(bytes: Buffer, at: number, end: number): number {
+    this.from = this.to = at;
+    if (this.done || this.malformed) return at;
+    if (this.#framing === CHUNKED) return this.#chunks(bytes, at, end);
+    if (this.#framing === LENGTH) {
+      this.to = Math.min(end, at + this.#left);
+      this.#left -= this.to - at;
+      this.done = this.#left === 0;
+    } else this.to = end;
+    return this.to;
+  }
+
+  #chunks(bytes: Buffer, start: number, end: number): number {
+    let at = start;
+    while (at < end) {
+      if (this.#state === DATA) {
+        const stop = Math.min(end, at + this.#left);
+        this.#keep(bytes, at, stop);
+        this.#left -= stop - at;
+        at = stop;
+        if (this.#left === 0) this.#state = DATA_CR;
+      } else if (this.#state === TRAILERS) {
+        at = this.#trailerBytes(bytes, at, end);
+        if (this.done) return at;
+      } else {
+        this.#state = this.#step(bytes[at++] ?? 0);
+      }
+      if (this.#state === BROKEN) {
+        this.malformed = true;
+        return at;
+      }
+    }
+    return at;
+  }
+
+  /** The state after one octet of chunk framing (RFC 9112 §7.1). */
+  #step(c: number): number {
+    switch (this.#state) {
+      case SIZE: {
+        const digit = hexDigit(c);
+        if (digit >= 0) {
+          if (++this.#digits > MAX_SIZE_DIGITS) return BROKEN;
+          this.#left = this.#left * 16 + digit;
+          return this.#left > MAX_CHUNK_BYTES ? BROKEN : SIZE;
+        }
+        if (this.#digits === 0) return BROKEN;
+        this.#digits = 0;
+        this.#extension = 0;
+        return c === CR ? SIZE_LF : c === SEMICOLON ? EXTENSION : BROKEN;
+      }
+      case SIZE_LF:
+        if (c !== LF) return BROKEN;
+        return this.#left === 0 ? TRAILERS : DATA;
+      case DATA_CR:
+        return c === CR ? DATA_LF : BROKEN;
+      case DATA_LF:
+        return c === LF ? SIZE : BROKEN;
+      default:
+        return ++this.#extension > MAX_EXTENSION_BYTES ? BROKEN : this.#extensionStep(c);
+    }
+  }
+
+  /** Chunk extensions are checked, then dropped: they are for this hop alone (RFC 9112 §7.1.1). */
+  #extensionStep(c: number): number {
+    const isToken = ((CLASS[c] ?? 0) & TOKEN) !== 0;
+    switch (this.#state) {
+      case EXTENSION:
+        return isToken ? EXTENSION_NAME : BROKEN;
+      case EXTENSION_NAME:
+        if (isToken) return EXTENSION_NAME;
+        return c === EQUALS ? EXTENSION_EQUALS : afterExtension(c);
+      case EXTENSION_EQUALS:
+        return isToken ? EXTENSION_VALUE : c === QUOTE ? EXTENSION_QUOTED : BROKEN;
+      case EXTENSION_VALUE:
+        return isToken ? EXTENSION_VALUE : afterExtension(c);
+      case EXTENSION_QUOTED:
+        if (c === QUOTE) return EXTENSION_END;
+        if (c === BACKSLASH) return EXTENSION_ESCAPED;
+        return ((CLASS[c] ?? 0) & FIELD_VALUE) !== 0 ? EXTENSION_QUOTED : BROKEN;
+      case EXTENSION_ESCAPED:
+        return c === HTAB || c === SP || (c > SP && c < 0x7f) ? EXTENSION_QUOTED : BROKEN;
+      default:
+        return afterExtension(c);
+    }
+  }
+
+  /** Collects the trailer section and checks it once a line of it is whole; it is bounded like a head. */
+  #trailerBytes(bytes: Buffer, at: number, end: number): number {
+    const before = this.#section.length;
+    const stop = Math.min(end, at + this.#limits.maxHeadBytes - before);
+    const section = this.#section + bytes.toString('latin1', at, stop);
+    this.#section = section;
+    // Scanned anew only when a line is whole: a section that comes octet by octet costs no more than its lines.
+    if (section.length < this.#limits.maxHeadBytes && section.indexOf('\n', before) < 0) return stop;
+    const line = new FieldScanner();
+    let next = 0;
+    for (let count = 0; ; count++) {
+      const found = line.scan(section, next);
+      if (found === END) {
+        this.trailers = allowedTrailers(section.slice(0, next));
+        this.done = true;
+        return at + line.next - before;
+      }
+      if (found === INCOMPLETE && section.length < this.#limits.maxHeadBytes) return stop;
+      if (found !== FIELD || count >= this.#limits.maxFields) {
+        this.#state = BROKEN;
+        return stop;
+      }
+      next = line.next;
+    }
+  }
+
+  /** Adds a piece of data to what this read has found, moved up against it. */
+  #keep(bytes: Buffer, from: number, to: number): void {
+    if (this.to === this.from) {
+      this.from = from;
+      this.to = to;
+      return;
+    }
+    if (this.to !== from) bytes.copyWithin(this.to, from, to);
+    this.to += to - from;
+  }
+}
+
+const SIZE = 0;
+const SIZE_LF = 1;
+const DATA = 2;
+const DATA_CR = 3;
+const DATA_LF = 4;
+const TRAILERS = 5;
+const EXTENSION = 6;
+const EXTENSION_NAME = 7;
+const EXTENSION_EQUALS = 8;
+const EXTENSION_VALUE = 9;
+const EXTENSION_QUOTED = 10;
+const EXTENSION_ESCAPED = 11;
+const EXTENSION_END = 12;
+const BROKEN = 13;
+
+/** Longer runs of zeros have no use but to hide. */
+const MAX_SIZE_DIGITS = 16;
+/** 2^48: one more digit still is an exact integer. */
+const MAX_CHUNK_BYTES = 2 ** 48;
+/** Extensions of one chunk, 1 KiB: they carry signatures at most, and an unbounded one holds a parser for nothing. */
+const MAX_EXTENSION_BYTES = 1024;
+
+const QUOTE = 0x22;
+const SEMICOLON = 0x3b;
+const EQUALS = 0x3d;
+const BACKSLASH = 0x5c;
+
+function afterExtension(c: number): number {
+  return c === SEMICOLON ? EXTENSION : c === CR ? SIZE_LF : BROKEN;
+}
+
+function hexDigit(c: number): number {
+  if (c >= 0x30 && c <= 0x39) return c - 0x30;
+  const letter = c | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
+}

@@ -1,0 +1,110 @@
+/**
+ * Field lines (RFC 9112 §5): one scanner for heads and trailers, and what must not pass on.
+ */
+import { CLASS, COLON, CR, FIELD_VALUE, HTAB, LF, nameIs, SP, TOKEN, trimmed } from './grammar.ts';
+
+/** What a scan found. */
+export type Scan = typeof FIELD | typeof END | typeof INCOMPLETE | typeof MALFORMED;
+export const FIELD = 0;
+/** The empty line after the last field. */
+export const END = 1;
+/** The text stops before the line does. */
+export const INCOMPLETE = 2;
+export const MALFORMED = 3;
+
+/** Reads one field line at a time and keeps where its parts are, so that a scan makes no garbage. */
+export class FieldScanner {
+  nameStart = 0;
+  nameLength = 0;
+  valueStart = 0;
+  /** Where the value's CR is; spaces may stand before it. */
+  valueEnd = 0;
+  /** Where the next line starts. */
+  next = 0;
+
+  /** Scans the line of `text` at `at`. A line that starts with a space (obs-fold, RFC 9112 §5.2) is malformed. */
+  scan(text: string, at: number): Scan {
+    const end = text.length;
+    if (at >= end) return INCOMPLETE;
+    let c = text.charCodeAt(at);
+    if (c === CR) {
+      this.next = at + 2;
+      return at + 1 >= end ? INCOMPLETE : text.charCodeAt(at + 1) === LF ? END : MALFORMED;
+    }
+    this.nameStart = at;
+    while (((CLASS[c] ?? 0) & TOKEN) !== 0 && ++at < end) c = text.charCodeAt(at);
+    if (at >= end) return INCOMPLETE;
+    if (c !== COLON || at === this.nameStart) return MALFORMED;
+    this.nameLength = at - this.nameStart;
+    do {
+      if (++at >= end) return INCOMPLETE;
+      c = text.charCodeAt(at);
+    } while (c === SP || c === HTAB);
+    this.valueStart = at;
+    while (((CLASS[c] ?? 0) & FIELD_VALUE) !== 0 && ++at < end) c = text.charCodeAt(at);
+    if (at + 1 >= end) return at < end && c !== CR ? MALFORMED : INCOMPLETE;
+    if (c !== CR || text.charCodeAt(at + 1) !== LF) return MALFORMED;
+    this.valueEnd = at;
+    this.next = at + 2;
+    return FIELD;
+  }
+
+  /** Whether the scanned name is the lower-case `name`, whose length the caller knows to fit. */
+  is(text: string, name: string): boolean {
+    return nameIs(text, this.nameStart, name);
+  }
+
+  /** The scanned value without the spaces around it. */
+  value(text: string): string {
+    return trimmed(text, this.valueStart, this.valueEnd);
+  }
+}
+
+/**
+ * A block of field lines without those that `connection`, the value of the Connection field, nominates
+ * (RFC 9110 §7.6.1). What routes a request, and what the balancer adds, is never in such a block, so it cannot be
+ * nominated away; what frames the message stays.
+ */
+export function withoutNominated(block: string, connection: string): string {
+  const nominated = new Set(connection.toLowerCase().split(',').map((name) => name.trim()));
+  nominated.delete('content-length');
+  return filterFields(block, (name) => !nominated.has(name));
+}
+
+/**
+ * A trailer section without the fields that a trailer may not carry (RFC 9110 §6.5.1): those that frame, route,
+ * authenticate, or that a receiver which merges trailers into the head would take for the balancer's own.
+ */
+export function allowedTrailers(block: string): string {
+  return block === '' ? block : filterFields(block, (name) => !NOT_IN_TRAILERS.has(name));
+}
+
+/** The fields of a block as a flat list of names and values, as `writeHead` of node:http takes it. */
+export function fieldPairs(block: string): string[] {
+  const pairs: string[] = [];
+  for (let at = 0; at < block.length;) {
+    const end = block.indexOf('\r\n', at);
+    const colon = block.indexOf(':', at);
+    pairs.push(block.slice(at, colon), trimmed(block, colon + 1, end));
+    at = end + 2;
+  }
+  return pairs;
+}
+
+const NOT_IN_TRAILERS: ReadonlySet<string> = new Set([
+  'authorization', 'cache-control', 'connection', 'content-encoding', 'content-length', 'content-range', 'content-type',
+  'cookie', 'expect', 'forwarded', 'host', 'keep-alive', 'max-forwards', 'proxy-authenticate', 'proxy-authorization',
+  'proxy-connection', 'range', 'set-cookie', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'via', 'www-authenticate',
+  'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto',
+]);
+
+function filterFields(block: string, keep: (name: string) => boolean): string {
+  let kept = '';
+  for (let at = 0; at < block.length;) {
+    const end = block.indexOf('\r\n', at) + 2;
+    const name = block.slice(at, block.indexOf(':', at)).toLowerCase();
+    if (keep(name)) kept += block.slice(at, end);
+    at = end;
+  }
+  return kept;
+}

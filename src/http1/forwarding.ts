@@ -1,0 +1,59 @@
+/**
+ * The fields that tell an upstream about the hops before it: X-Forwarded-*, Forwarded (RFC 7239), Via (RFC 9110
+ * §7.6.3). All are composed here, on every request, so none can be forged or nominated away from outside.
+ */
+import type { RequestHead } from './request.ts';
+
+/** What is sent, and what is believed of a downstream. */
+export interface ForwardingRules {
+  /** The pseudonym in `Via`; `''` sends none. */
+  readonly via: string;
+  /** Whether `Forwarded` is sent as well. */
+  readonly forwarded: boolean;
+}
+
+/** What is known of a downstream connection. */
+export interface Hop {
+  /** The downstream's address, `''` where it has none (a Unix socket). */
+  readonly address: string;
+  readonly proto: 'http' | 'https';
+  /** Whether what the downstream says of earlier hops is believed and added to, instead of replaced. */
+  readonly trusted: boolean;
+}
+
+/** The forwarding field lines for a request that came over `hop`. */
+export function forwardingFields(head: RequestHead, hop: Hop, rules: ForwardingRules): string {
+  if (hop.trusted) return trustedFields(head, hop, rules);
+  const { host } = head;
+  let lines = hop.address === '' ? '' : `X-Forwarded-For: ${hop.address}\r\n`;
+  lines += hop.proto === 'http' ? 'X-Forwarded-Proto: http\r\n' : 'X-Forwarded-Proto: https\r\n';
+  if (host !== '') lines += `X-Forwarded-Host: ${host}\r\n`;
+  if (rules.forwarded) lines += `Forwarded: ${forwardedElement(hop, host)}\r\n`;
+  if (rules.via !== '') lines += `Via: 1.${head.minor} ${rules.via}\r\n`;
+  return lines;
+}
+
+function trustedFields(head: RequestHead, hop: Hop, rules: ForwardingRules): string {
+  const { forwardedFor, forwardedProto, forwardedHost, forwarded, via } = head;
+  const host = forwardedHost === '' ? head.host : forwardedHost;
+  let lines = '';
+  if (hop.address !== '' || forwardedFor !== '') lines += `X-Forwarded-For: ${appended(forwardedFor, hop.address)}\r\n`;
+  lines += `X-Forwarded-Proto: ${forwardedProto === '' ? hop.proto : forwardedProto}\r\n`;
+  if (host !== '') lines += `X-Forwarded-Host: ${host}\r\n`;
+  const element = rules.forwarded ? forwardedElement(hop, head.host) : '';
+  if (forwarded !== '' || element !== '') lines += `Forwarded: ${appended(forwarded, element)}\r\n`;
+  const received = rules.via === '' ? '' : `1.${head.minor} ${rules.via}`;
+  if (via !== '' || received !== '') lines += `Via: ${appended(via, received)}\r\n`;
+  return lines;
+}
+
+/** One element of Forwarded (RFC 7239 §4). An IPv6 address stands in brackets and quotes, a host in quotes. */
+function forwardedElement(hop: Hop, host: string): string {
+  const { address } = hop;
+  const node = address === '' ? 'unknown' : address.includes(':') ? `"[${address}]"` : address;
+  return `for=${node};${host === '' ? '' : `host="${host}";`}proto=${hop.proto}`;
+}
+
+function appended(list: string, item: string): string {
+  return list === '' ? item : item === '' ? list : `${list}, ${item}`;
+}

@@ -1,0 +1,281 @@
+/**
+ * The request head (RFC 9112 §§2.2, 3, 5, 6): a strict reader. Whatever is ambiguous is refused.
+ */
+import type { ErrorCode } from '../errors.ts';
+import type { PickRequest } from '../strategy.ts';
+import { END, FIELD, FieldScanner, INCOMPLETE, withoutNominated } from './fields.ts';
+import { CHUNKED, type Framing, LENGTH, NONE } from './framing.ts';
+import { CLASS, contentLength, CR, type HeadLimits, LF, listHas, nameIs, SP, TARGET, TOKEN } from './grammar.ts';
+
+/** One request head: filled by {@link RequestHead.parse}, reused for the next request of a connection. */
+export class RequestHead implements PickRequest {
+  method = '';
+  /** In origin-form, or `*`. Passed on as it came: never decoded, never normalised. */
+  target = '';
+  /** The minor version: 0 or 1. */
+  minor = 1;
+  /** The authority that the request is for (RFC 9110 §7.2): the target's, or that of the Host field. */
+  host = '';
+  /** False for an HTTP/1.0 request that names no host at all; a Host field may be empty. */
+  hasHost = false;
+  /** The end-to-end field lines, each with its CRLF, without Host and all that the balancer writes itself. */
+  fields = '';
+  framing: Framing = NONE;
+  contentLength = 0;
+  /** Whether the downstream wants the connection kept (RFC 9112 §9.3). */
+  keepAlive = true;
+  /** The Upgrade field where Connection nominates it (RFC 9110 §7.8), `''` elsewhere. */
+  upgrade = '';
+  expectContinue = false;
+  /** Whether the downstream takes trailers (`TE: trailers`, RFC 9110 §10.1.4). */
+  trailers = false;
+  /** What the downstream said of earlier hops; believed only where it is trusted. */
+  forwardedFor = '';
+  forwardedProto = '';
+  forwardedHost = '';
+  forwarded = '';
+  via = '';
+  /** Why {@link RequestHead.parse} refused. */
+  error: ErrorCode = 'REQUEST_MALFORMED';
+
+  readonly #line = new FieldScanner();
+  #text = '';
+  #connection = '';
+  #hosts = 0;
+  #lengths = 0;
+  #codings = 0;
+  #coding = '';
+  #expect = '';
+  #upgrade = '';
+
+  /**
+   * Reads the head at the start of `text`, which holds all that has come, up to `limits.maxHeadBytes` octets.
+   * Returns the length of the head, 0 where more must come, or -1 where it is refused (see `error`).
+   */
+  parse(text: string, limits: HeadLimits): number {
+    this.#reset(text);
+    let at = 0;
+    // Empty lines before a request are skipped (RFC 9112 §2.2); they count as part of its head.
+    while (text.charCodeAt(at) === CR) {
+      if (at + 1 >= text.length) return this.#more(text, limits);
+      if (text.charCodeAt(at + 1) !== LF) return this.#refuse('REQUEST_MALFORMED');
+      at += 2;
+    }
+    at = this.#requestLine(text, at, limits);
+    if (at <= 0) return at;
+    const line = this.#line;
+    let run = at;
+    let count = 0;
+    for (;;) {
+      const found = line.scan(text, at);
+      if (found === END) break;
+      if (found === INCOMPLETE) return this.#more(text, limits);
+      if (found !== FIELD) return this.#refuse('REQUEST_MALFORMED');
+      if (++count > limits.maxFields) return this.#refuse('REQUEST_HEAD_TOO_LARGE');
+      // Fields that pass on are copied in runs as long as they go.
+      if (this.#takes(text)) {
+        if (at > run) this.fields += text.slice(run, at);
+        run = line.next;
+      }
+      at = line.next;
+    }
+    if (at > run) this.fields += text.slice(run, at);
+    if (line.next > limits.maxHeadBytes) return this.#refuse('REQUEST_HEAD_TOO_LARGE');
+    const error = this.#judge();
+    return error === undefined ? line.next : this.#refuse(error);
+  }
+
+  /** The first value of a field, by its lower-case name. */
+  field(name: string): string | undefined {
+    const line = this.#line;
+    let at = this.#text.indexOf('\r\n') + 2;
+    while (line.scan(this.#text, at) === FIELD) {
+      if (line.nameLength === name.length && line.is(this.#text, name)) return line.value(this.#text);
+      at = line.next;
+    }
+    return undefined;
+  }
+
+  /** Lets go of all text, so that an idle connection keeps none alive. */
+  clear(): void {
+    this.#reset('');
+  }
+
+  #reset(text: string): void {
+    this.#text = text;
+    this.method = this.target = this.host = this.fields = '';
+    this.hasHost = false;
+    this.framing = NONE;
+    this.contentLength = 0;
+    this.keepAlive = true;
+    this.expectContinue = this.trailers = false;
+    this.upgrade = this.forwardedFor = this.forwardedProto = this.forwardedHost = this.forwarded = this.via = '';
+    this.#connection = this.#coding = this.#expect = this.#upgrade = '';
+    this.#hosts = this.#lengths = this.#codings = 0;
+  }
+
+  #requestLine(text: string, start: number, limits: HeadLimits): number {
+    const end = text.length;
+    let at = start;
+    while (at < end && ((CLASS[text.charCodeAt(at)] ?? 0) & TOKEN) !== 0) at++;
+    if (at >= end) return this.#more(text, limits, start);
+    if (text.charCodeAt(at) !== SP || at === start) return this.#refuse('REQUEST_MALFORMED');
+    this.method = text.slice(start, at);
+    const target = ++at;
+    while (at < end && ((CLASS[text.charCodeAt(at)] ?? 0) & TARGET) !== 0) at++;
+    if (at - start > limits.maxRequestLineBytes) return this.#refuse('TARGET_TOO_LONG');
+    if (at >= end) return this.#more(text, limits, start);
+    if (text.charCodeAt(at) !== SP || at === target) return this.#refuse('REQUEST_MALFORMED');
+    this.target = text.slice(target, at);
+    const version = text.slice(++at, at + 10);
+    if (version === 'HTTP/1.1\r\n') this.minor = 1;
+    else if (version === 'HTTP/1.0\r\n') this.minor = 0;
+    else if (version.length < 10 && ('HTTP/1.1\r\n'.startsWith(version) || 'HTTP/1.0\r\n'.startsWith(version))) {
+      return this.#more(text, limits, start);
+    } else return this.#refuse(/^HTTP\/\d\.\d\r\n$/.test(version) ? 'VERSION_UNSUPPORTED' : 'REQUEST_MALFORMED');
+    if (at + 10 - start > limits.maxRequestLineBytes) return this.#refuse('TARGET_TOO_LONG');
+    return at + 10;
+  }
+
+  /** Notes the scanned field if it is one that the balancer acts on or writes itself: it is then not passed on. */
+  #takes(text: string): boolean {
+    const line = this.#line;
+    switch (line.nameLength) {
+      case 2:
+        if (!line.is(text, 'te')) return false;
+        this.trailers ||= listHas(line.value(text), 'trailers');
+        return true;
+      case 3:
+        if (!line.is(text, 'via')) return false;
+        this.via = joined(this.via, line.value(text));
+        return true;
+      case 4:
+        if (!line.is(text, 'host')) return false;
+        this.#hosts++;
+        this.hasHost = true;
+        this.host = line.value(text);
+        return true;
+      case 6:
+        if (!line.is(text, 'expect')) return false;
+        this.#expect = joined(this.#expect, line.value(text));
+        return true;
+      case 7:
+        if (!line.is(text, 'upgrade')) return false;
+        this.#upgrade = joined(this.#upgrade, line.value(text));
+        return true;
+      case 9:
+        if (!line.is(text, 'forwarded')) return false;
+        this.forwarded = joined(this.forwarded, line.value(text));
+        return true;
+      case 10:
+        if (line.is(text, 'keep-alive')) return true;
+        if (!line.is(text, 'connection')) return false;
+        this.#connection = joined(this.#connection, line.value(text));
+        return true;
+      case 14:
+        if (line.is(text, 'http2-settings')) return true;
+        if (!line.is(text, 'content-length')) return false;
+        this.#lengths++;
+        this.contentLength = contentLength(line.value(text));
+        return true;
+      case 15:
+        if (!line.is(text, 'x-forwarded-for')) return false;
+        this.forwardedFor = joined(this.forwardedFor, line.value(text));
+        return true;
+      case 16:
+        if (line.is(text, 'proxy-connection')) return true;
+        if (!line.is(text, 'x-forwarded-host')) return false;
+        this.forwardedHost = joined(this.forwardedHost, line.value(text));
+        return true;
+      case 17:
+        if (line.is(text, 'x-forwarded-proto')) {
+          this.forwardedProto = joined(this.forwardedProto, line.value(text));
+          return true;
+        }
+        if (!line.is(text, 'transfer-encoding')) return false;
+        this.#codings++;
+        // No space may stand behind the coding: RFC 9112 §5.1 allows it, Node's parser does not.
+        this.#coding = text.slice(line.valueStart, line.valueEnd);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /** Judges the head as a whole, once all its fields are known. */
+  #judge(): ErrorCode | undefined {
+    if (this.method === 'CONNECT') return 'METHOD_UNSUPPORTED';
+    // RFC 9112 §3.2: exactly one Host, none only in HTTP/1.0.
+    if (this.#hosts > 1 || (this.#hosts === 0 && this.minor === 1)) return 'REQUEST_MALFORMED';
+    if (!this.#routes()) return 'REQUEST_MALFORMED';
+    if (this.#codings > 0) {
+      // RFC 9112 §6.1: a coding beside a length, or in HTTP/1.0, is the stuff of smuggling.
+      if (this.#lengths > 0 || this.minor === 0) return 'REQUEST_MALFORMED';
+      const chunked = this.#codings === 1 && this.#coding.length === 7 && nameIs(this.#coding, 0, 'chunked');
+      if (!chunked) return 'CODING_UNKNOWN';
+      this.framing = CHUNKED;
+    } else if (this.#lengths > 0) {
+      if (this.#lengths > 1 || this.contentLength < 0) return 'REQUEST_MALFORMED';
+      this.framing = LENGTH;
+    }
+    // RFC 9110 §10.1.1: an expectation in HTTP/1.0 is ignored.
+    if (this.#expect !== '' && this.minor === 1) {
+      if (this.#expect.length !== 12 || !nameIs(this.#expect, 0, '100-continue')) return 'EXPECTATION_UNKNOWN';
+      this.expectContinue = this.framing !== NONE;
+    }
+    this.#connectionOptions();
+    return undefined;
+  }
+
+  /** Turns the target into origin-form and checks the host (RFC 9112 §3.2, RFC 9110 §7.2). */
+  #routes(): boolean {
+    const first = this.target.charCodeAt(0);
+    if (first !== 0x2f) {
+      if (first === 0x2a) {
+        if (this.target.length > 1 || this.method !== 'OPTIONS') return false;
+      } else {
+        const absolute = /^https?:\/\/([^/?]+)(\/[^?]*)?(\?.*)?$/i.exec(this.target);
+        if (absolute?.[1] === undefined) return false;
+        this.host = absolute[1];
+        this.hasHost = true;
+        const query = absolute[3] ?? '';
+        const bare = absolute[2] === undefined && query === '';
+        this.target = bare && this.method === 'OPTIONS' ? '*' : (absolute[2] ?? '/') + query;
+      }
+    }
+    return HOST.test(this.host);
+  }
+
+  #connectionOptions(): void {
+    const options = this.#connection;
+    this.keepAlive = this.minor === 1;
+    if (options === '') return;
+    const close = listHas(options, 'close');
+    if (close) this.keepAlive = false;
+    else if (listHas(options, 'keep-alive')) this.keepAlive = true;
+    if (options.length === (close ? 5 : 10) && !options.includes(',')) return;
+    // RFC 9110 §7.8: an Upgrade counts only if nominated, and only in HTTP/1.1. h2c would tunnel past every rule.
+    if (this.#upgrade !== '' && this.minor === 1 && listHas(options, 'upgrade') && !listHas(this.#upgrade, 'h2c')) {
+      this.upgrade = this.#upgrade;
+    }
+    this.fields = withoutNominated(this.fields, options);
+  }
+
+  /** More must come, unless what has come is too much already. */
+  #more(text: string, limits: HeadLimits, line?: number): number {
+    if (line !== undefined && text.length - line > limits.maxRequestLineBytes) return this.#refuse('TARGET_TOO_LONG');
+    return text.length >= limits.maxHeadBytes ? this.#refuse('REQUEST_HEAD_TOO_LARGE') : 0;
+  }
+
+  #refuse(error: ErrorCode): -1 {
+    this.error = error;
+    return -1;
+  }
+}
+
+/** uri-host [":" port] (RFC 9110 §7.2): no userinfo, no path, no list; empty where there is no authority. */
+const HOST = /^(?:\[[0-9A-Za-z:.%~_-]+\]|[\w.~%!$&'()*+;=-]*)(?::\d{0,5})?$/;
+
+function joined(list: string, value: string): string {
+  return list === '' ? value : `${list}, ${value}`;
+}

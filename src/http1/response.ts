@@ -1,0 +1,196 @@
+/**
+ * The response head (RFC 9112 §§4, 5, 6): as strict as the request side. A broken answer is refused, never mended.
+ */
+import type { ErrorCode } from '../errors.ts';
+import { END, FIELD, FieldScanner, INCOMPLETE, withoutNominated } from './fields.ts';
+import { CHUNKED, type Framing, LENGTH, NONE, UNTIL_CLOSE } from './framing.ts';
+import { CLASS, contentLength, CR, FIELD_VALUE, type HeadLimits, LF, listHas, nameIs, SP } from './grammar.ts';
+
+/** One response head: filled by {@link ResponseHead.parse}, reused for the next response of a connection. */
+export class ResponseHead {
+  status = 0;
+  reason = '';
+  /** The end-to-end field lines, each with its CRLF; a valid Content-Length is among them. */
+  fields = '';
+  framing: Framing = NONE;
+  contentLength = 0;
+  /** Whether the upstream keeps the connection after this response (RFC 9112 §9.3). */
+  keepAlive = true;
+  /** `timeout` of the Keep-Alive field in seconds, -1 where there is none. */
+  keepAliveSeconds = -1;
+  /** The Upgrade field where Connection nominates it. */
+  upgrade = '';
+  hasDate = false;
+  /** Whether a response without a body of its own (to HEAD) said that it would be chunked. */
+  chunked = false;
+  /** Why {@link ResponseHead.parse} refused. */
+  error: ErrorCode = 'RESPONSE_MALFORMED';
+
+  readonly #line = new FieldScanner();
+  #minor = 1;
+  #connection = '';
+  #lengths = 0;
+  #codings = 0;
+  #coding = '';
+  #upgrade = '';
+
+  /**
+   * Reads the head at the start of `text`, which holds all that has come, up to `limits.maxHeadBytes` octets.
+   * `method` is that of the request: a response to HEAD has no body whatever its fields say.
+   * Returns the length of the head, 0 where more must come, or -1 where it is refused (see `error`).
+   */
+  parse(text: string, method: string, limits: HeadLimits): number {
+    this.#reset();
+    let at = this.#statusLine(text);
+    if (at < 0) return this.#refuse('RESPONSE_MALFORMED');
+    if (at === 0) return this.#more(text, limits);
+    const line = this.#line;
+    let run = at;
+    let count = 0;
+    for (;;) {
+      const found = line.scan(text, at);
+      if (found === END) break;
+      if (found === INCOMPLETE) return this.#more(text, limits);
+      if (found !== FIELD) return this.#refuse('RESPONSE_MALFORMED');
+      if (++count > limits.maxFields) return this.#refuse('RESPONSE_HEAD_TOO_LARGE');
+      if (this.#takes(text)) {
+        if (at > run) this.fields += text.slice(run, at);
+        run = line.next;
+      }
+      at = line.next;
+    }
+    if (at > run) this.fields += text.slice(run, at);
+    if (line.next > limits.maxHeadBytes) return this.#refuse('RESPONSE_HEAD_TOO_LARGE');
+    return this.#judge(method) ? line.next : this.#refuse('RESPONSE_MALFORMED');
+  }
+
+  /** Makes this the head of a response of the balancer's own. `fields` are whole lines with their CRLF. */
+  compose(status: number, reason: string, fields: string, length: number): void {
+    this.#reset();
+    this.status = status;
+    this.reason = reason;
+    this.fields = `${fields}Content-Length: ${length}\r\n`;
+    this.framing = LENGTH;
+    this.contentLength = length;
+  }
+
+  /** Lets go of all text, so that an idle connection keeps none alive. */
+  clear(): void {
+    this.#reset();
+  }
+
+  #reset(): void {
+    this.reason = this.fields = this.upgrade = '';
+    this.#connection = this.#coding = this.#upgrade = '';
+    this.framing = NONE;
+    this.contentLength = 0;
+    this.keepAlive = true;
+    this.keepAliveSeconds = -1;
+    this.hasDate = this.chunked = false;
+    this.#lengths = this.#codings = 0;
+  }
+
+  /** Returns where the fields start, 0 where more must come, -1 where the line is malformed (RFC 9112 §4). */
+  #statusLine(text: string): number {
+    if (text.length < 13) return STATUS_LINE_START.startsWith(text.slice(0, 7)) ? 0 : -1;
+    if (!text.startsWith(STATUS_LINE_START)) return -1;
+    const minor = text.charCodeAt(7) - 0x30;
+    if ((minor !== 0 && minor !== 1) || text.charCodeAt(8) !== SP) return -1;
+    this.#minor = minor;
+    let status = 0;
+    for (let at = 9; at < 12; at++) {
+      const digit = text.charCodeAt(at) - 0x30;
+      if (digit < 0 || digit > 9) return -1;
+      status = status * 10 + digit;
+    }
+    if (status < 100) return -1;
+    this.status = status;
+    // The space before an empty reason phrase is often left out; Node's parser takes that too.
+    let at = 12;
+    if (text.charCodeAt(at) === SP) at++;
+    else if (text.charCodeAt(at) !== CR) return -1;
+    const reason = at;
+    while (at < text.length && ((CLASS[text.charCodeAt(at)] ?? 0) & FIELD_VALUE) !== 0) at++;
+    if (at + 1 >= text.length) return at < text.length && text.charCodeAt(at) !== CR ? -1 : 0;
+    if (text.charCodeAt(at) !== CR || text.charCodeAt(at + 1) !== LF) return -1;
+    this.reason = text.slice(reason, at);
+    return at + 2;
+  }
+
+  /** Notes the scanned field if the balancer acts on it, and says whether it is kept from passing on. */
+  #takes(text: string): boolean {
+    const line = this.#line;
+    switch (line.nameLength) {
+      case 4:
+        if (line.is(text, 'date')) this.hasDate = true;
+        return false;
+      case 7:
+        if (!line.is(text, 'upgrade')) return false;
+        this.#upgrade = line.value(text);
+        return true;
+      case 10:
+        if (line.is(text, 'connection')) {
+          const value = line.value(text);
+          this.#connection = this.#connection === '' ? value : `${this.#connection}, ${value}`;
+          return true;
+        }
+        if (!line.is(text, 'keep-alive')) return false;
+        this.keepAliveSeconds = Number(/(?:^|[,;\s])timeout=(\d{1,6})/i.exec(line.value(text))?.[1] ?? -1);
+        return true;
+      case 14:
+        if (!line.is(text, 'content-length')) return false;
+        this.#lengths++;
+        this.contentLength = contentLength(line.value(text));
+        // It passes on where it stands, unless the status has no body at all (RFC 9110 §8.6).
+        return this.status < 200 || this.status === 204;
+      case 16:
+        return line.is(text, 'proxy-connection');
+      case 17:
+        if (!line.is(text, 'transfer-encoding')) return false;
+        this.#codings++;
+        this.#coding = text.slice(line.valueStart, line.valueEnd);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #judge(method: string): boolean {
+    if (this.#lengths > 0 && (this.#lengths > 1 || this.contentLength < 0)) return false;
+    if (this.#codings > 0) {
+      if (this.#lengths > 0 || this.#minor === 0) return false;
+      if (this.#codings > 1 || this.#coding.length !== 7 || !nameIs(this.#coding, 0, 'chunked')) return false;
+      this.chunked = true;
+    }
+    // RFC 9112 §6.3, in its order.
+    if (method === 'HEAD' || this.status < 200 || this.status === 204 || this.status === 304) this.framing = NONE;
+    else if (this.chunked) this.framing = CHUNKED;
+    else if (this.#lengths > 0) this.framing = LENGTH;
+    else this.framing = UNTIL_CLOSE;
+    this.#connectionOptions();
+    return true;
+  }
+
+  #connectionOptions(): void {
+    const options = this.#connection;
+    this.keepAlive = this.#minor === 1;
+    if (options === '') return;
+    const close = listHas(options, 'close');
+    if (close) this.keepAlive = false;
+    else if (listHas(options, 'keep-alive')) this.keepAlive = true;
+    if (options.length === (close ? 5 : 10) && !options.includes(',')) return;
+    if (this.#upgrade !== '' && listHas(options, 'upgrade')) this.upgrade = this.#upgrade;
+    this.fields = withoutNominated(this.fields, options);
+  }
+
+  #more(text: string, limits: HeadLimits): number {
+    return text.length >= limits.maxHeadBytes ? this.#refuse('RESPONSE_HEAD_TOO_LARGE') : 0;
+  }
+
+  #refuse(error: ErrorCode): -1 {
+    this.error = error;
+    return -1;
+  }
+}
+
+const STATUS_LINE_START = 'HTTP/1.';

@@ -1,0 +1,51 @@
+/**
+ * Heads as they are sent: always new ones, composed from what was read and checked.
+ */
+import { CHUNKED, type Framing, LENGTH, NONE, UNTIL_CLOSE } from './framing.ts';
+import type { RequestHead } from './request.ts';
+import type { ResponseHead } from './response.ts';
+
+/** The request head for an upstream. `host` replaces the downstream's; `forwarding` are whole field lines. */
+export function requestHead(head: RequestHead, host: string, forwarding: string): string {
+  let text = `${head.method} ${head.target} HTTP/1.1\r\nHost: ${host}\r\n${head.fields}`;
+  // The framing is the one that was read (RFC 9112 §6): written anew, never edited.
+  if (head.framing === LENGTH) text += `Content-Length: ${head.contentLength}\r\n`;
+  else if (head.framing === CHUNKED) text += 'Transfer-Encoding: chunked\r\n';
+  if (head.expectContinue) text += 'Expect: 100-continue\r\n';
+  if (head.upgrade !== '') {
+    text += `Connection: ${head.trailers ? 'Upgrade, TE\r\nTE: trailers' : 'Upgrade'}\r\nUpgrade: ${head.upgrade}\r\n`;
+  } else if (head.trailers) text += 'Connection: TE\r\nTE: trailers\r\n';
+  return `${text + forwarding}\r\n`;
+}
+
+/** How a response is framed for a downstream of HTTP/1.`minor`: one that knows no chunks reads until close. */
+export function downstreamFraming(head: ResponseHead, minor: number): Framing {
+  if (head.framing !== CHUNKED && head.framing !== UNTIL_CLOSE) return head.framing;
+  return minor === 1 ? CHUNKED : UNTIL_CLOSE;
+}
+
+/** The response head for a downstream of HTTP/1.`minor`. `date` is the Date value for a response that lacks one. */
+export function responseHead(
+  head: ResponseHead, framing: Framing, minor: number, keepAlive: boolean, date: string,
+): string {
+  let text = `HTTP/1.1 ${head.status} ${head.reason}\r\n${head.fields}`;
+  // RFC 9110 §6.6.1: who forwards a response without a Date adds it.
+  if (!head.hasDate) text += `Date: ${date}\r\n`;
+  if (framing === CHUNKED || (framing === NONE && head.chunked && minor === 1 && mayHaveBody(head.status))) {
+    text += 'Transfer-Encoding: chunked\r\n';
+  }
+  if (!keepAlive) text += 'Connection: close\r\n';
+  else if (minor === 0) text += 'Connection: keep-alive\r\n';
+  return `${text}\r\n`;
+}
+
+/** The head of an interim response (RFC 9110 §15.2), 101 among them. */
+export function interimHead(head: ResponseHead): string {
+  const upgrade = head.status === 101 ? `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n` : '';
+  return `HTTP/1.1 ${head.status} ${head.reason}\r\n${head.fields}${upgrade}\r\n`;
+}
+
+/** 204 and 304 have no body for any method, so no coding for one (RFC 9112 §6.1). */
+function mayHaveBody(status: number): boolean {
+  return status !== 204 && status !== 304;
+}

@@ -1,0 +1,99 @@
+/**
+ * Writes messages in as few writes as they need: text and small data gather in one latin1 string, large data goes out
+ * uncopied beside it, corked.
+ */
+import type { Writable } from 'node:stream';
+import { CHUNKED, type Framing, NONE } from './framing.ts';
+
+/**
+ * The sending half of one connection, message after message. Data given to {@link MessageWriter.data} may lie in a
+ * buffer that the caller reuses: once {@link MessageWriter.flush} has returned true, or `onFlushed` was called, the
+ * buffer is free.
+ */
+export class MessageWriter {
+  readonly #sink: Writable;
+  readonly #onFlushed: () => void;
+  readonly #sent: () => void;
+  #framing: Framing = NONE;
+  #text = '';
+  #corked = false;
+  #blocked = false;
+  /** Writes of large parts whose buffers are still in use. */
+  #parts = 0;
+
+  /** `onFlushed` is called when a flush that returned false has gone out. */
+  constructor(sink: Writable, onFlushed: () => void) {
+    this.#sink = sink;
+    this.#onFlushed = onFlushed;
+    this.#sent = () => {
+      this.#parts--;
+      this.#unblock();
+    };
+    sink.on('drain', () => {
+      this.#unblock();
+    });
+  }
+
+  /** Starts a message: its head, and how its body is framed. */
+  begin(head: string, framing: Framing): void {
+    this.#text += head;
+    this.#framing = framing;
+  }
+
+  /** Adds an interim head, or bytes that belong to no message. */
+  text(text: string): void {
+    this.#text += text;
+  }
+
+  /** Adds body data: `bytes` from `from` to `to`. */
+  data(bytes: Buffer, from: number, to: number): void {
+    const length = to - from;
+    if (length === 0) return;
+    if (this.#framing === CHUNKED) this.#text += `${length.toString(16)}\r\n`;
+    if (length <= MAX_GATHERED_BYTES) this.#text += bytes.toString('latin1', from, to);
+    else {
+      if (!this.#corked) {
+        this.#corked = true;
+        this.#sink.cork();
+      }
+      this.#send();
+      this.#parts++;
+      this.#sink.write(bytes.subarray(from, to), this.#sent);
+    }
+    if (this.#framing === CHUNKED) this.#text += '\r\n';
+  }
+
+  /** Ends the message. `trailers` are whole field lines; only a chunked message can carry them. */
+  end(trailers: string): void {
+    if (this.#framing === CHUNKED) this.#text += `0\r\n${trailers}\r\n`;
+    this.#framing = NONE;
+  }
+
+  /** Sends what has gathered. Returns whether the sink can take more; if not, `onFlushed` will say when. */
+  flush(): boolean {
+    const room = this.#send();
+    if (this.#corked) {
+      this.#corked = false;
+      this.#sink.uncork();
+      // A large part that is not wholly with the kernel still points into the caller's buffer.
+      if (this.#sink.writableLength > 0) this.#blocked = true;
+    } else if (!room && this.#sink.writableLength > 0) this.#blocked = true;
+    return !this.#blocked;
+  }
+
+  #unblock(): void {
+    if (!this.#blocked || this.#parts > 0 || this.#sink.destroyed) return;
+    this.#blocked = false;
+    this.#onFlushed();
+  }
+
+  #send(): boolean {
+    const text = this.#text;
+    if (text === '') return true;
+    this.#text = '';
+    return this.#sink.write(text, 'latin1');
+  }
+}
+
+/** Below this a copy into the text is cheaper than a second buffer in the write. */
+const MAX_GATHERED_BYTES = 8192;

@@ -1,0 +1,8 @@
+/**
+ * The public names of equipoise.
+ */
+export { type Balancer, createBalancer, type ListenOptions } from './balancer.ts';
+export type { TimeSource } from './clock.ts';
+export { BalancerError, type ErrorCode, type ErrorSource } from './errors.ts';
+export type { BalancerOptions, Report, UpstreamOptions } from './options.ts';
+export type { Candidate, Outcome, PickContext, PickRequest, Strategy, Upstream } from './strategy.ts';

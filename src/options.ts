@@ -1,0 +1,302 @@
+/**
+ * What a balancer is made from, and the one place where it is checked: all problems are told in one error.
+ */
+import type { Duplex } from 'node:stream';
+import type { TimeSource } from './clock.ts';
+import { BalancerError } from './errors.ts';
+import type { Strategy, Upstream } from './strategy.ts';
+
+/** One upstream: its origin, or its origin with options. */
+export interface UpstreamOptions {
+  /** `http://host[:port]`; with the `connect` option `https://` as well. No path, no query, no user. */
+  readonly origin: string;
+  /** Share relative to the others: a finite number above 0. Default 1. */
+  readonly weight?: number;
+  /** The most attempts in flight at once. Default: no limit. */
+  readonly maxInFlight?: number;
+  /** Labels for strategies and operators: zone, version, ... Default none. */
+  readonly tags?: Readonly<Record<string, string>>;
+}
+
+/** What is told of a failure. */
+export interface Report {
+  readonly error: BalancerError;
+  /** The upstream's origin, where one was involved. */
+  readonly upstream: string | undefined;
+}
+
+/** The options of `createBalancer`. */
+export interface BalancerOptions {
+  /** The upstreams to begin with; `add` and `remove` change them. An empty list answers 503. */
+  readonly upstreams: readonly (string | UpstreamOptions)[];
+  /** Chooses the upstream of each attempt. Default: `random()`. */
+  readonly strategy?: Strategy;
+
+  /** Pseudonym in the `Via` field sent upstream (RFC 9110 §7.6.3); false sends none. Default `equipoise`. */
+  readonly via?: string | false;
+  /** Send `Forwarded` (RFC 7239) besides `X-Forwarded-*`. Default false. */
+  readonly forwarded?: boolean;
+  /**
+   * Believe and extend what downstreams send as `X-Forwarded-*`, `Forwarded` and `Via`, for all of them or for those
+   * whose address the function accepts. Default false: replaced.
+   */
+  readonly trustForwarded?: boolean | ((address: string) => boolean);
+  /** Send the upstream's authority as `Host` instead of the downstream's. Default false. */
+  readonly changeOrigin?: boolean;
+
+  /** Attempts per request, the first one included. Default 3. */
+  readonly maxAttempts?: number;
+  /** From the start of a connect to its end. Default 5,000 ms. */
+  readonly connectTimeoutMs?: number;
+  /** From the last byte of a request to the head of its response. Default 60,000 ms. */
+  readonly responseTimeoutMs?: number;
+  /** Between two pieces of a body, in either direction. Default 60,000 ms. */
+  readonly idleTimeoutMs?: number;
+  /** Between two pieces of an upgraded connection, in either direction. Default 3,600,000 ms. */
+  readonly tunnelIdleTimeoutMs?: number;
+  /** From the first byte of a request head to its last. Default 10,000 ms. */
+  readonly headTimeoutMs?: number;
+  /** How long a downstream connection may idle before and between requests. Default 60,000 ms. */
+  readonly keepAliveTimeoutMs?: number;
+  /** How long an upstream connection may idle, where the upstream's `Keep-Alive` says nothing. Default 4,000 ms. */
+  readonly upstreamIdleTimeoutMs?: number;
+
+  /** Idle connections kept for each upstream. Default 256. */
+  readonly maxIdlePerUpstream?: number;
+  /** Octets of a head, requests' and responses'. Default 16,384. */
+  readonly maxHeadBytes?: number;
+  /** Octets of a request line. Default 8,192. */
+  readonly maxRequestLineBytes?: number;
+  /** Fields of a head, and of a trailer section. Default 100. */
+  readonly maxFields?: number;
+
+  /** Opens the connection to an upstream: the seam for TLS. Where it returns undefined, `net.connect` does. */
+  readonly connect?: (
+    upstream: { readonly origin: string; readonly host: string; readonly port: number },
+  ) => Duplex | undefined;
+  /**
+   * Hears of each failed attempt and each fault of a strategy. Default: faults of the strategy and of the embedding
+   * become process warnings, failed attempts go unheard.
+   */
+  readonly onReport?: (report: Report) => void;
+  /** Where time comes from, for tests. Default: the machine's. */
+  readonly time?: TimeSource;
+}
+
+/** The options with all defaults filled in. */
+export interface Settings {
+  readonly upstreams: readonly ParsedUpstream[];
+  readonly strategy: Strategy | undefined;
+  readonly via: string;
+  readonly forwarded: boolean;
+  readonly trusts: (address: string) => boolean;
+  readonly changeOrigin: boolean;
+  readonly maxAttempts: number;
+  readonly connectTimeoutMs: number;
+  readonly responseTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly tunnelIdleTimeoutMs: number;
+  readonly headTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
+  readonly upstreamIdleTimeoutMs: number;
+  readonly maxIdlePerUpstream: number;
+  readonly maxHeadBytes: number;
+  readonly maxRequestLineBytes: number;
+  readonly maxFields: number;
+  readonly connect: BalancerOptions['connect'];
+  readonly onReport: BalancerOptions['onReport'];
+  readonly time: TimeSource | undefined;
+}
+
+/** One upstream, parsed. */
+export interface ParsedUpstream extends Required<UpstreamOptions> {
+  readonly host: string;
+  readonly port: number;
+  /** The Host value of the upstream. */
+  readonly authority: string;
+}
+
+/** The options checked and completed. Throws OPTIONS_INVALID, which lists every problem with its path and the mend. */
+export function parseOptions(input: unknown): Settings {
+  const problems: string[] = [];
+  const settings = readOptions(input, problems);
+  raise(problems);
+  return settings;
+}
+
+/** Checks options and adds what is wrong with them to `problems`: for callers that have problems of their own to tell. */
+export function readOptions(input: unknown, problems: string[]): Settings {
+  const options = record(input, 'options', problems);
+  for (const name of Object.keys(options)) {
+    if (!KNOWN.has(name)) problems.push(`${name}: unknown option; known are ${[...KNOWN].sort().join(', ')}`);
+  }
+  const connect = optionalFunction(options['connect'], 'connect', problems) as Settings['connect'];
+  const { trustForwarded } = options;
+  if (trustForwarded !== undefined && typeof trustForwarded !== 'boolean' && typeof trustForwarded !== 'function') {
+    problems.push(`trustForwarded: ${shown(trustForwarded)} is neither a boolean nor a function of an address`);
+  }
+  const numbers: Record<string, number> = {};
+  for (const [name, { fallback, min }] of Object.entries(NUMBERS)) {
+    numbers[name] = integer(options[name], name, fallback, min, problems);
+  }
+  return {
+    ...(numbers as Record<keyof typeof NUMBERS, number>),
+    upstreams: upstreams(options['upstreams'], connect !== undefined, problems),
+    strategy: strategy(options['strategy'], problems),
+    via: via(options['via'], problems),
+    forwarded: flag(options['forwarded'], 'forwarded', problems),
+    trusts: typeof trustForwarded === 'function'
+      ? (trustForwarded as (address: string) => boolean)
+      : () => trustForwarded === true,
+    changeOrigin: flag(options['changeOrigin'], 'changeOrigin', problems),
+    connect,
+    onReport: optionalFunction(options['onReport'], 'onReport', problems) as Settings['onReport'],
+    time: options['time'] as TimeSource | undefined,
+  };
+}
+
+/** One upstream checked, for `add`. Throws OPTIONS_INVALID. */
+export function parseUpstream(input: unknown, canTls: boolean): ParsedUpstream {
+  const problems: string[] = [];
+  const parsed = upstream(input, 'upstream', canTls, problems);
+  raise(problems);
+  if (parsed === undefined) throw new BalancerError('OPTIONS_INVALID');
+  return parsed;
+}
+
+/** The numeric options: default and smallest value. */
+const NUMBERS = {
+  maxAttempts: { fallback: 3, min: 1 },
+  connectTimeoutMs: { fallback: 5_000, min: 1 },
+  responseTimeoutMs: { fallback: 60_000, min: 1 },
+  idleTimeoutMs: { fallback: 60_000, min: 1 },
+  tunnelIdleTimeoutMs: { fallback: 3_600_000, min: 1 },
+  headTimeoutMs: { fallback: 10_000, min: 1 },
+  keepAliveTimeoutMs: { fallback: 60_000, min: 1 },
+  upstreamIdleTimeoutMs: { fallback: 4_000, min: 0 },
+  maxIdlePerUpstream: { fallback: 256, min: 0 },
+  maxHeadBytes: { fallback: 16_384, min: 1_024 },
+  maxRequestLineBytes: { fallback: 8_192, min: 64 },
+  maxFields: { fallback: 100, min: 1 },
+} as const;
+
+const KNOWN: ReadonlySet<string> = new Set([
+  ...Object.keys(NUMBERS), 'upstreams', 'strategy', 'via', 'forwarded', 'trustForwarded', 'changeOrigin', 'connect',
+  'onReport', 'time',
+]);
+const KNOWN_OF_UPSTREAM: ReadonlySet<string> = new Set(['origin', 'weight', 'maxInFlight', 'tags']);
+
+function raise(problems: readonly string[]): void {
+  if (problems.length === 0) return;
+  throw new BalancerError('OPTIONS_INVALID', `invalid options:\n${problems.map((line) => `  ${line}`).join('\n')}`);
+}
+
+function upstreams(value: unknown, canTls: boolean, problems: string[]): ParsedUpstream[] {
+  if (!Array.isArray(value)) {
+    problems.push(`upstreams: ${shown(value)} is no list; give origins, e.g. ['http://127.0.0.1:3001']`);
+    return [];
+  }
+  const parsed: ParsedUpstream[] = [];
+  const seen = new Map<string, number>();
+  for (const [i, entry] of value.entries()) {
+    const one = upstream(entry, `upstreams[${i}]`, canTls, problems);
+    if (one === undefined) continue;
+    const first = seen.get(one.origin);
+    if (first === undefined) seen.set(one.origin, i);
+    else problems.push(`upstreams[${i}]: ${one.origin} is upstreams[${first}] already; give it a weight instead`);
+    parsed.push(one);
+  }
+  return parsed;
+}
+
+function upstream(value: unknown, path: string, canTls: boolean, problems: string[]): ParsedUpstream | undefined {
+  const entry = typeof value === 'string' ? { origin: value } : record(value, path, problems);
+  const { origin, weight = 1, maxInFlight = Infinity, tags = {} } = entry as Record<string, unknown>;
+  for (const name of Object.keys(entry)) {
+    if (!KNOWN_OF_UPSTREAM.has(name)) {
+      problems.push(`${path}.${name}: unknown option; known are ${[...KNOWN_OF_UPSTREAM].join(', ')}`);
+    }
+  }
+  if (typeof weight !== 'number' || !(weight > 0) || weight === Infinity) {
+    problems.push(`${path}.weight: ${shown(weight)} is no number above 0; leave it out for 1`);
+  }
+  if (typeof maxInFlight !== 'number' || !(maxInFlight >= 1) || !(Number.isInteger(maxInFlight) || maxInFlight === Infinity)) {
+    problems.push(`${path}.maxInFlight: ${shown(maxInFlight)} is no whole number from 1; leave it out for no limit`);
+  }
+  if (typeof tags !== 'object' || tags === null || Object.values(tags).some((tag) => typeof tag !== 'string')) {
+    problems.push(`${path}.tags: ${shown(tags)} is no object of strings`);
+  }
+  const url = typeof origin === 'string' && URL.canParse(origin) ? new URL(origin) : undefined;
+  const plain = url !== undefined && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '';
+  if (url === undefined || !plain || url.password !== '' || !['http:', 'https:'].includes(url.protocol)) {
+    problems.push(`${path}.origin: ${shown(origin)} is no origin; give scheme, host and port, e.g. http://127.0.0.1:3001`);
+    return undefined;
+  }
+  if (url.protocol === 'https:' && !canTls) {
+    problems.push(`${path}.origin: ${url.origin} needs TLS, which the core leaves to you: give the option connect`);
+  }
+  return {
+    origin: url.origin,
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: Number(url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : url.port),
+    authority: url.host,
+    weight: weight as number,
+    maxInFlight: maxInFlight as number,
+    tags: tags as Record<string, string>,
+  };
+}
+
+function strategy(value: unknown, problems: string[]): Strategy | undefined {
+  if (value === undefined) return undefined;
+  const candidate = value as Partial<Strategy<Upstream>> | null;
+  if (typeof candidate !== 'object' || typeof candidate?.pick !== 'function' || typeof candidate.name !== 'string') {
+    const called = typeof value === 'function' ? '; call the factory, e.g. roundRobin()' : '';
+    problems.push(`strategy: ${shown(value)} is no strategy: an object with a name and a method pick${called}`);
+    return undefined;
+  }
+  return candidate as Strategy;
+}
+
+function via(value: unknown, problems: string[]): string {
+  if (value === undefined) return 'equipoise';
+  if (value === false) return '';
+  // RFC 9110 §7.6.3: received-by is a pseudonym (a token) or a host with its port.
+  if (typeof value === 'string' && /^[\w!#$%&'*+.^`|~:-]+$/.test(value)) return value;
+  problems.push(`via: ${shown(value)} is neither false nor a token such as 'edge-1'`);
+  return '';
+}
+
+function integer(value: unknown, path: string, fallback: number, min: number, problems: string[]): number {
+  if (value === undefined) return fallback;
+  if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= MAX_INTEGER) return value;
+  problems.push(`${path}: ${shown(value)} is no whole number from ${min}; the default is ${fallback}`);
+  return fallback;
+}
+
+function flag(value: unknown, path: string, problems: string[]): boolean {
+  if (value !== undefined && typeof value !== 'boolean') problems.push(`${path}: ${shown(value)} is no boolean`);
+  return value === true;
+}
+
+function optionalFunction(value: unknown, path: string, problems: string[]): unknown {
+  if (value === undefined || typeof value === 'function') return value;
+  problems.push(`${path}: ${shown(value)} is no function`);
+  return undefined;
+}
+
+function record(value: unknown, path: string, problems: string[]): Record<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  problems.push(`${path}: ${shown(value)} is no object`);
+  return {};
+}
+
+/** A value as messages show it: short, whatever it is. */
+function shown(value: unknown): string {
+  if (typeof value === 'function') return 'a function';
+  if (typeof value === 'number' || typeof value === 'bigint' || value === undefined) return String(value);
+  const text = typeof value === 'symbol' ? String(value) : JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** The largest value of a 32-bit timer, for times and counts alike. */
+const MAX_INTEGER = 2 ** 31 - 1;

@@ -1,0 +1,84 @@
+/**
+ * The contract between the balancer and a strategy: types only, so that a strategy needs nothing at run time.
+ */
+
+/** What a strategy may choose: anything with an identity, a weight and a count of work in hand. */
+export interface Candidate {
+  /** Stable and unique within one set of candidates. For an upstream: its origin. */
+  readonly id: string;
+  /** Wanted share relative to the others. A finite number above 0; 1 by default. */
+  readonly weight: number;
+  /** Attempts begun and not settled, in this process. Grows at the pick itself, before any other code runs. */
+  readonly inFlight: number;
+}
+
+/** An upstream as strategies and operators see it: live values, read-only. */
+export interface Upstream extends Candidate {
+  /** Where requests go, e.g. `http://10.0.0.1:3000`. */
+  readonly origin: string;
+  /** `active`: may be picked. `draining`: finishes what is in flight, gets nothing new. `gone`: removed. */
+  readonly state: 'active' | 'draining' | 'gone';
+  /** The most attempts that may be in flight at once; `Infinity` if unlimited. */
+  readonly maxInFlight: number;
+  /** Moving average of the time from the pick to the response head, in milliseconds; 0 before the first response. */
+  readonly latencyMs: number;
+  /** Attempts begun since the upstream was added. */
+  readonly picks: number;
+  /** Attempts that settled with a failure of the upstream since it was added. */
+  readonly failures: number;
+  /** What the operator attached in the upstream's options (zone, version, ...). */
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+/** The request behind a pick. Valid during the call only: the balancer reuses the object. */
+export interface PickRequest {
+  readonly method: string;
+  /** The request target as sent upstream, e.g. `/search?q=1`. */
+  readonly target: string;
+  /** The value of the request's Host field, `''` if it had none. */
+  readonly host: string;
+  /** The first value of a request field, by its lower-case name; undefined where it is absent. */
+  field(name: string): string | undefined;
+}
+
+/** What is known at a pick. Valid during the call only: the balancer reuses the object. */
+export interface PickContext {
+  /** 1 for the first attempt of an exchange, 2 for its first retry, ... */
+  readonly attempt: number;
+  /** The address of the downstream connection; `''` where there is none (a Unix socket). */
+  readonly remoteAddress: string;
+  /** The request, where there is one: a pick for a connection has none. */
+  readonly request: PickRequest | undefined;
+}
+
+/** How an attempt ended. */
+export interface Outcome {
+  /** False for failures of the upstream (connect, time-out, broken response). A downstream that went away is no failure. */
+  readonly ok: boolean;
+  /** The response's status, where a response head was read. */
+  readonly status: number | undefined;
+  /** From the pick to the settle, in milliseconds. */
+  readonly durationMs: number;
+  /** The code of the error that ended the attempt, if one did. */
+  readonly error: string | undefined;
+}
+
+/**
+ * Chooses one of several candidates. Generic in what it picks: the same strategy can choose an upstream for a
+ * request, a worker for a connection, or a server in a simulation.
+ */
+export interface Strategy<C extends Candidate = Upstream> {
+  /** For logs and messages. */
+  readonly name: string;
+  /**
+   * Chooses one of `candidates`, or undefined to decline (the request is answered 503). Synchronous, no I/O.
+   * `candidates` is never empty and holds only those that may serve this request: a strategy checks no health.
+   * The array is the balancer's: do not change or keep it. A throw, or a return that is not in the array, is
+   * answered 500 and named in the log, never retried.
+   */
+  pick(candidates: readonly C[], context: PickContext): C | undefined;
+  /** Once per pick, when its attempt settles: after the last byte, a failure, or the downstream's end. */
+  settled?(candidate: C, outcome: Outcome): void;
+  /** When membership, weights or health change (not for in-flight limits): the place to rebuild a table. */
+  changed?(candidates: readonly C[]): void;
+}

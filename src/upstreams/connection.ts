@@ -1,0 +1,317 @@
+/**
+ * One connection to an upstream, and the responses that come over it.
+ */
+import net, { type OnReadOpts, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { ErrorCode } from '../errors.ts';
+import { BodyReader } from '../http1/body.ts';
+import { type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
+import type { HeadLimits } from '../http1/grammar.ts';
+import { ResponseHead } from '../http1/response.ts';
+import { MessageWriter } from '../http1/writer.ts';
+
+/** Who uses a connection for an attempt. Every call but `readEnd` may end in the connection being given back. */
+export interface ConnectionUser {
+  /** A new connection is there. */
+  connected(): void;
+  /** An interim response (1xx, but for 101). */
+  interim(head: ResponseHead): void;
+  /** The response's head; 101 where the protocol was switched as asked: what follows is a tunnel. */
+  responded(head: ResponseHead): void;
+  /** Body data, valid until the user's `readEnd` returns true or the connection is resumed. */
+  body(bytes: Buffer, from: number, to: number): void;
+  /** The response is complete. */
+  ended(trailers: string): void;
+  /** All that one read brought has been handed over. Returns false to pause reading until `resume`. */
+  readEnd(): boolean;
+  /** What the writer held back has gone out. */
+  flushed(): void;
+  /** The connection failed before the response was complete. It is destroyed already. */
+  failed(code: ErrorCode, cause: Error | undefined): void;
+}
+
+/** Where to connect to, and how. */
+export interface Dialer {
+  readonly host: string;
+  readonly port: number;
+  /** Makes the stream: the seam for TLS. Where it returns undefined, `net.connect` does. */
+  readonly connect: (() => Duplex | undefined) | undefined;
+}
+
+/** A connection that the pool gives to one user at a time. */
+export class UpstreamConnection {
+  /** Sends requests. */
+  readonly writer: MessageWriter;
+  /** Whether it is connected and may be written to. */
+  ready = false;
+  /** Exchanges begun on it: above 1 it may be one that the upstream has just closed. */
+  uses = 0;
+  /** Until when it may idle in the pool, in the clock's time. */
+  idleUntil = 0;
+  destroyed = false;
+
+  readonly #socket: Duplex;
+  readonly #limits: HeadLimits;
+  readonly #onGone: (connection: UpstreamConnection) => void;
+  readonly #head = new ResponseHead();
+  readonly #body: BodyReader;
+  #user: ConnectionUser | undefined;
+  #method = '';
+  #upgrade = false;
+  #phase: Phase = IDLE;
+  /** Whether the response's end is the connection's end. */
+  #untilClose = false;
+  #interims = 0;
+  /** The start of a head that has not wholly come. */
+  #pending = '';
+  #paused = false;
+
+  /** `onGone` is called once, when the connection is destroyed, whatever the cause. */
+  constructor(dialer: Dialer, limits: HeadLimits, onGone: (connection: UpstreamConnection) => void) {
+    this.#limits = limits;
+    this.#onGone = onGone;
+    this.#body = new BodyReader(limits);
+    const stream = dialer.connect?.();
+    const socket = stream === undefined ? this.#dial(dialer) : this.#adopt(stream);
+    this.#socket = socket;
+    // A TLS socket is of use when its handshake is done, not before.
+    socket.once('encrypted' in socket ? 'secureConnect' : 'connect', () => {
+      this.ready = true;
+      this.#user?.connected();
+    });
+    socket.on('end', () => {
+      this.#onEnd();
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      this.#fail(this.ready ? this.#closedCode() : connectCode(error), error);
+    });
+    socket.on('close', () => {
+      this.#fail(this.#closedCode(), undefined);
+    });
+    this.writer = new MessageWriter(socket, () => {
+      this.#user?.flushed();
+    });
+  }
+
+  /** Gives the connection to `user` for one exchange. `method` and `upgrade` say how the response is to be read. */
+  begin(user: ConnectionUser, method: string, upgrade: boolean): void {
+    this.#user = user;
+    this.#method = method;
+    this.#upgrade = upgrade;
+    this.#phase = HEAD;
+    this.#untilClose = false;
+    this.#interims = 0;
+    this.uses++;
+  }
+
+  /**
+   * Takes the connection back from its user once the request is sent and the response is complete.
+   * Returns whether it may serve another exchange; if not, it is destroyed.
+   */
+  release(): boolean {
+    this.#user = undefined;
+    const reusable = this.#phase === DONE && this.#head.keepAlive && !this.destroyed;
+    if (!reusable) {
+      this.destroy();
+      return false;
+    }
+    this.#phase = IDLE;
+    this.#head.clear();
+    this.resume();
+    return true;
+  }
+
+  /** The seconds that the upstream keeps the connection idle for, by its last response; -1 if it did not say. */
+  get keepAliveSeconds(): number {
+    return this.#head.keepAliveSeconds;
+  }
+
+  /** Whether any byte of a response has come since `begin`. */
+  get answering(): boolean {
+    return this.#phase !== HEAD || this.#pending !== '' || this.#interims > 0;
+  }
+
+  /** Ends the sending half: the tunnel's other end has no more to say. */
+  end(): void {
+    this.#socket.end();
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#socket.resume();
+  }
+
+  /** Closes the connection at once, telling the user nothing. */
+  destroy(): void {
+    this.#user = undefined;
+    this.#gone();
+    this.#socket.destroy();
+  }
+
+  #dial(dialer: Dialer): Socket {
+    // Bytes are read into one buffer of the connection's own, which is free again when they have been passed on:
+    // reading is paused until then, so a slow downstream holds one buffer and no more.
+    const onread: OnReadOpts = {
+      buffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
+      callback: (length, bytes) => {
+        this.#onBytes(bytes as Buffer, length);
+        return !this.#paused;
+      },
+    };
+    const { host, port } = dialer;
+    return net.connect({ host, port, noDelay: true, allowHalfOpen: true, onread });
+  }
+
+  #adopt(stream: Duplex): Duplex {
+    stream.on('data', (bytes: Buffer) => {
+      this.#onBytes(bytes, bytes.length);
+    });
+    return stream;
+  }
+
+  #onBytes(bytes: Buffer, end: number): void {
+    const user = this.#user;
+    if (user === undefined || this.#phase === IDLE || this.#phase === DONE) {
+      // Bytes that no request asked for: whatever they are, the next response is not to be read behind them.
+      this.#head.keepAlive = false;
+      if (user === undefined) this.destroy();
+      return;
+    }
+    let at = 0;
+    if (this.#phase === HEAD) {
+      at = this.#onHead(user, bytes, end);
+      if (this.#user !== user) return;
+    }
+    if (this.#phase === BODY && at < end) {
+      const body = this.#body;
+      at = body.read(bytes, at, end);
+      if (body.to > body.from) user.body(bytes, body.from, body.to);
+      if (this.#user !== user) return;
+      if (body.malformed) {
+        this.#fail('RESPONSE_MALFORMED', undefined);
+        return;
+      }
+      if (body.done) this.#finish(user, body.trailers, at < end);
+    }
+    if (this.#user === user && !user.readEnd() && this.#user === user) {
+      this.#paused = true;
+      this.#socket.pause();
+    }
+  }
+
+  /** Reads heads up to the final one. Returns where the body starts, or `end` where more must come. */
+  #onHead(user: ConnectionUser, bytes: Buffer, end: number): number {
+    const head = this.#head;
+    let at = 0;
+    while (at < end) {
+      const held = this.#pending.length;
+      const text = this.#pending + bytes.toString('latin1', at, Math.min(end, at + this.#limits.maxHeadBytes - held));
+      // Parsed anew only when a line is whole: a head that comes octet by octet costs no more than its lines.
+      const length = held > 0 && text.length < this.#limits.maxHeadBytes && text.indexOf('\n', held) < 0
+        ? 0
+        : head.parse(text, this.#method, this.#limits);
+      if (length < 0) {
+        this.#fail(head.error, undefined);
+        return end;
+      }
+      if (length === 0) {
+        this.#pending = text;
+        return end;
+      }
+      this.#pending = '';
+      at += length - held;
+      if (head.status >= 200 || head.status === 101) {
+        this.#respond(user, head, at < end);
+        return at;
+      }
+      // An upstream that floods with interim responses would hold the exchange for ever.
+      if (++this.#interims > MAX_INTERIMS) {
+        this.#fail('RESPONSE_MALFORMED', undefined);
+        return end;
+      }
+      user.interim(head);
+      if (this.#user !== user) return end;
+    }
+    return at;
+  }
+
+  #respond(user: ConnectionUser, head: ResponseHead, more: boolean): void {
+    let framing: Framing = head.framing;
+    if (head.status === 101) {
+      // RFC 9110 §15.2.2: only as an answer to Upgrade, and naming what it switched to.
+      if (!this.#upgrade || head.upgrade === '') {
+        this.#fail('UPGRADE_UNASKED', undefined);
+        return;
+      }
+      framing = UNTIL_CLOSE;
+    }
+    this.#untilClose = framing === UNTIL_CLOSE;
+    this.#phase = BODY;
+    this.#body.start(framing, head.contentLength);
+    user.responded(head);
+    if (this.#user === user && (framing === NONE || this.#body.done)) this.#finish(user, '', more);
+  }
+
+  /** The response is complete; bytes behind it mean that the connection cannot be trusted with another. */
+  #finish(user: ConnectionUser, trailers: string, more: boolean): void {
+    this.#phase = DONE;
+    if (more || this.#untilClose) this.#head.keepAlive = false;
+    user.ended(trailers);
+  }
+
+  /** The upstream has no more to send. */
+  #onEnd(): void {
+    const user = this.#user;
+    if (user !== undefined && this.#phase === BODY && this.#untilClose) {
+      this.#finish(user, '', false);
+      if (this.#user === user) user.readEnd();
+      return;
+    }
+    this.#fail(this.#closedCode(), undefined);
+  }
+
+  #closedCode(): ErrorCode {
+    return this.#phase === HEAD && !this.answering ? 'UPSTREAM_CLOSED' : 'RESPONSE_INCOMPLETE';
+  }
+
+  #fail(code: ErrorCode, cause: Error | undefined): void {
+    const user = this.#user;
+    this.#user = undefined;
+    this.#gone();
+    this.#socket.destroy();
+    user?.failed(code, cause);
+  }
+
+  #gone(): void {
+    if (this.destroyed) return;
+    this.destroyed = true;
+    this.ready = false;
+    this.#onGone(this);
+  }
+}
+
+type Phase = typeof IDLE | typeof HEAD | typeof BODY | typeof DONE;
+const IDLE = 0;
+const HEAD = 1;
+const BODY = 2;
+const DONE = 3;
+
+/** What one read takes at most: as much as libuv itself would. */
+const READ_BUFFER_BYTES = 65_536;
+/** Interim responses before the final one; a server with early hints sends two or three. */
+const MAX_INTERIMS = 32;
+
+function connectCode(error: NodeJS.ErrnoException): ErrorCode {
+  switch (error.code) {
+    case 'ECONNREFUSED':
+      return 'CONNECT_REFUSED';
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return 'DNS_FAILED';
+    case 'ETIMEDOUT':
+      return 'CONNECT_TIMEOUT';
+    default:
+      return 'CONNECT_FAILED';
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * Who exists, who may be picked, and the one count of what is in flight.
+ */
+import { BalancerError } from '../errors.ts';
+import type { Upstream } from '../strategy.ts';
+import { Member, type UpstreamSettings } from './member.ts';
+import type { PoolRules } from './pool.ts';
+
+export class Members {
+  readonly #rules: PoolRules;
+  readonly #onChange: (candidates: readonly Upstream[]) => void;
+  readonly #active = new Map<string, Member>();
+  /** Draining ones, each with what waits for its end. */
+  readonly #draining = new Map<Member, () => void>();
+  #candidates: readonly Member[] | undefined;
+
+  /** `onChange` hears of every change of membership, with the candidates that are left. */
+  constructor(rules: PoolRules, onChange: (candidates: readonly Upstream[]) => void) {
+    this.#rules = rules;
+    this.#onChange = onChange;
+  }
+
+  /** All upstreams, draining ones last. */
+  get all(): readonly Upstream[] {
+    return [...this.#active.values(), ...this.#draining.keys()];
+  }
+
+  /** Those that may be picked now. Computed when something changed, not for each request. */
+  get candidates(): readonly Member[] {
+    this.#candidates ??= Object.freeze([...this.#active.values()].filter((member) => member.eligible));
+    return this.#candidates;
+  }
+
+  /** Whether this is one of the candidates, in constant time. */
+  isCandidate(upstream: unknown): upstream is Member {
+    return upstream instanceof Member && upstream.eligible && this.#active.get(upstream.origin) === upstream;
+  }
+
+  /** Adds an upstream at once. Throws OPTIONS_INVALID for an origin that is there already. */
+  add(settings: UpstreamSettings): Upstream {
+    if (this.#active.has(settings.origin)) {
+      throw new BalancerError('OPTIONS_INVALID', `upstream ${settings.origin} is there already: remove it first`);
+    }
+    const member = new Member(settings, this.#rules);
+    this.#active.set(settings.origin, member);
+    this.#changed();
+    return member;
+  }
+
+  /** Takes an upstream out of the candidates at once. Resolves when what it has in flight has ended. */
+  remove(origin: string): Promise<void> {
+    const member = this.#active.get(origin);
+    if (member === undefined) {
+      throw new BalancerError('OPTIONS_INVALID', `upstream ${origin} is not there: see balancer.upstreams`);
+    }
+    this.#active.delete(origin);
+    member.drain();
+    const drained = new Promise<void>((resolve) => {
+      if (member.inFlight === 0) resolve();
+      else this.#draining.set(member, resolve);
+    });
+    this.#changed();
+    return drained;
+  }
+
+  /** Counts a pick, before any other code runs. */
+  begin(member: Member): void {
+    member.begin();
+    if (!member.eligible) this.#candidates = undefined;
+  }
+
+  /** Uncounts it: once for each `begin`, when the attempt has settled. */
+  settle(member: Member, ok: boolean): void {
+    const full = !member.eligible;
+    member.settle(ok);
+    if (full) this.#candidates = undefined;
+    if (member.state === 'gone') {
+      const resolve = this.#draining.get(member);
+      this.#draining.delete(member);
+      resolve?.();
+    }
+  }
+
+  /** Closes connections that have idled long enough. */
+  sweep(now: number): void {
+    for (const member of this.#active.values()) member.pool.sweep(now);
+  }
+
+  /** Drains all. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#active.keys()].map((origin) => this.remove(origin)));
+  }
+
+  #changed(): void {
+    this.#candidates = undefined;
+    this.#onChange(this.candidates);
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * The connections to one upstream: idle ones are used again, the newest first.
+ */
+import type { HeadLimits } from '../http1/grammar.ts';
+import { type Dialer, UpstreamConnection } from './connection.ts';
+
+/** How connections are kept. */
+export interface PoolRules extends HeadLimits {
+  /** How long a connection may idle where its upstream says nothing of it, in milliseconds. */
+  readonly upstreamIdleTimeoutMs: number;
+  /** Idle connections kept for each upstream. */
+  readonly maxIdlePerUpstream: number;
+}
+
+export class Pool {
+  readonly #dialer: Dialer;
+  readonly #rules: PoolRules;
+  /** Oldest first. */
+  readonly #idle: UpstreamConnection[] = [];
+  readonly #onGone: (connection: UpstreamConnection) => void;
+  #closed = false;
+
+  constructor(dialer: Dialer, rules: PoolRules) {
+    this.#dialer = dialer;
+    this.#rules = rules;
+    this.#onGone = (connection) => {
+      const at = this.#idle.indexOf(connection);
+      if (at >= 0) this.#idle.splice(at, 1);
+    };
+  }
+
+  get idle(): number {
+    return this.#idle.length;
+  }
+
+  /**
+   * The idle connection used last, or a new one that has yet to connect. The newest is the least likely to have been
+   * closed meanwhile, and the others can age and go when there is less to do. `fresh` asks for a new one.
+   */
+  take(fresh: boolean): UpstreamConnection {
+    const idle = fresh ? undefined : this.#idle.pop();
+    return idle ?? new UpstreamConnection(this.#dialer, this.#rules, this.#onGone);
+  }
+
+  /** Takes a connection back after an exchange and keeps it if it can serve another. */
+  give(connection: UpstreamConnection, now: number): void {
+    if (!connection.release()) return;
+    const seconds = connection.keepAliveSeconds;
+    // A second less than the upstream keeps it, for the way there (undici does the same).
+    const idleMs = seconds < 0 ? this.#rules.upstreamIdleTimeoutMs : (seconds - 1) * 1000;
+    if (this.#closed || idleMs <= 0 || this.#idle.length >= this.#rules.maxIdlePerUpstream) {
+      connection.destroy();
+      return;
+    }
+    connection.idleUntil = now + idleMs;
+    this.#idle.push(connection);
+  }
+
+  /** Closes the connections that have idled long enough. */
+  sweep(now: number): void {
+    for (let i = this.#idle.length - 1; i >= 0; i--) {
+      const connection = this.#idle[i];
+      if (connection !== undefined && now >= connection.idleUntil) connection.destroy();
+    }
+  }
+
+  /** Closes idle connections, and those in use as soon as they are given back. */
+  close(): void {
+    this.#closed = true;
+    for (const connection of [...this.#idle]) connection.destroy();
+  }
+}

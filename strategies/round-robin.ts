@@ -1,0 +1,60 @@
+import type { Candidate, Strategy, Upstream } from '../src/strategy.ts';
+
+export interface RoundRobinOptions {
+  /** Source of randomness for where a cycle starts: numbers in [0, 1), like `Math.random`, the default. */
+  readonly rng?: () => number;
+}
+
+/**
+ * Smooth weighted round-robin: candidates take turns. While the candidates stay the same and their weights are whole
+ * numbers, each gets exactly its weight in any sum-of-weights picks in a row, and a heavy one's turns are spread out:
+ * weights 5, 1, 1 give a a b a c a a, not a a a a a b c. `changed` starts a new cycle. A retry counts as a turn.
+ *
+ * A cycle starts at random, so that workers and balancers that start together do not all march on one upstream.
+ *
+ * What it cannot know: the turns that other workers and balancers give, and load. A slow candidate gets as much as a
+ * fast one.
+ *
+ * Cost of a pick: O(1) where all weights are equal and `changed` told of the array; else O(n), without allocation but
+ * at a candidate's first pick. Source: nginx, "Upstream: smooth weighted round-robin balancing" (commit 52327e0627f4,
+ * 2012), with a random start.
+ */
+export function roundRobin<C extends Candidate = Upstream>({ rng = Math.random }: RoundRobinOptions = {}): Strategy<C> {
+  // Kept to recognise it, never read: the array of the last `changed`, if its weights were all equal.
+  let even: readonly C[] | undefined;
+  let cursor = 0;
+  // What each candidate is owed. Weak, so that one that has gone is forgotten even if `changed` is never called.
+  let accounts = new WeakMap<C, { credit: number }>();
+  return {
+    name: 'round-robin',
+    pick(candidates) {
+      if (candidates === even) {
+        cursor = (cursor + 1) % candidates.length;
+        return candidates[cursor];
+      }
+      let best: C | undefined;
+      let most: { credit: number } | undefined;
+      let total = 0;
+      for (const candidate of candidates) {
+        let account = accounts.get(candidate);
+        // Cycles stay exact from such a start: debts below the weights add up to less than a cycle's total. So the
+        // average credit at a pick is above 0, and who had its share of the first cycle stands at 0 or less.
+        if (!account) accounts.set(candidate, (account = { credit: -rng() * candidate.weight }));
+        account.credit += candidate.weight;
+        total += candidate.weight;
+        if (!most || account.credit > most.credit) {
+          best = candidate;
+          most = account;
+        }
+      }
+      if (most) most.credit -= total;
+      return best;
+    },
+    changed(candidates) {
+      // Credit earned in one set can be worth many turns in a row in another.
+      accounts = new WeakMap();
+      even = candidates.every(({ weight }) => weight === candidates[0]?.weight) ? candidates : undefined;
+      cursor = Math.floor(rng() * candidates.length);
+    },
+  };
+}

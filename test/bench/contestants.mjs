@@ -1,0 +1,107 @@
+/**
+ * The load balancers under test, each set up for one core as its own documentation advises: upstream connections kept
+ * alive, X-Forwarded-For, -Proto and -Host sent, no access log. How they choose an upstream is left at their defaults.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { directory, version } from './processes.mjs';
+import { nginx } from './upstreams.mjs';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const root = path.join(here, '../..');
+const binary = path.join(root, 'dist/src/cli/main.js');
+const library = path.join(root, 'dist/src/index.js');
+export const aptHint = 'apt-get install nginx haproxy wrk';
+const npmHint = 'npm install --prefix test/bench';
+const buildHint = 'run npm run build first';
+
+/** `found` is a version or undefined; `command` makes configuration files where needed and returns the command. */
+export const contestants = [
+  {
+    name: 'equipoise-listen',
+    found: () => existsSync(binary) ? packageVersion(root) : undefined,
+    hint: buildHint,
+    command: ({ node, port, origins }) => [node, binary, '-w', '1', '-l', `127.0.0.1:${port}`, ...origins],
+  },
+  {
+    name: 'equipoise-handle',
+    found: () => existsSync(library) ? packageVersion(root) : undefined,
+    hint: buildHint,
+    command: embedded,
+  },
+  { name: 'nginx', found: () => version('nginx'), hint: aptHint, command: nginxProxy },
+  { name: 'haproxy', found: () => version('haproxy'), hint: aptHint, command: haproxy },
+  {
+    name: 'fast-proxy',
+    found: () => packageVersion(`${here}/node_modules/fast-proxy`),
+    hint: npmHint,
+    command: embedded,
+  },
+  {
+    name: 'http-proxy-3',
+    found: () => packageVersion(`${here}/node_modules/http-proxy-3`),
+    hint: npmHint,
+    command: embedded,
+  },
+];
+
+function embedded({ name, node, port, origins }) {
+  return [node, path.join(here, 'node-proxies.mjs'), name, String(port), ...origins];
+}
+
+function nginxProxy({ name, port, origins }) {
+  return nginx(name, `
+    upstream upstreams {
+      ${hosts(origins).map((host) => `server ${host};`).join(' ')}
+      keepalive 64;
+      keepalive_requests 1000000000;
+      keepalive_timeout 1h;
+    }
+    server {
+      listen 127.0.0.1:${port};
+      location / {
+        proxy_pass http://upstreams;
+        proxy_http_version 1.1;
+        proxy_set_header Connection '';
+        proxy_set_header Host $http_host;
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_set_header X-Forwarded-Host $http_host;
+      }
+    }`);
+}
+
+function haproxy({ port, origins }) {
+  const file = path.join(directory, 'haproxy.cfg');
+  writeFileSync(file, `
+global
+  nbthread 1
+  maxconn 4096
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 1m
+  timeout server 1m
+  http-reuse always
+  option forwardfor
+frontend downstream
+  bind 127.0.0.1:${port}
+  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  default_backend upstreams
+backend upstreams
+  balance roundrobin
+${hosts(origins).map((host, index) => `  server s${index} ${host}`).join('\n')}
+`);
+  return ['haproxy', '-db', '-f', file];
+}
+
+function hosts(origins) {
+  return origins.map((origin) => new URL(origin).host);
+}
+
+function packageVersion(folder) {
+  const file = path.join(folder, 'package.json');
+  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).version : undefined;
+}

@@ -1,0 +1,42 @@
+/** The contestants that live in a node:http server: `node node-proxies.mjs <name> <port> <origin>...` */
+import { Agent, createServer } from 'node:http';
+import process from 'node:process';
+
+const [, , name, port, ...origins] = process.argv;
+const handlers = { 'equipoise-handle': equipoise, 'fast-proxy': fastProxy, 'http-proxy-3': httpProxy3 };
+
+createServer(await handlers[name]()).listen(Number(port), '127.0.0.1');
+
+async function equipoise() {
+  const { createBalancer } = await import('../../dist/src/index.js');
+  return createBalancer({ upstreams: origins }).handle;
+}
+
+/** On undici, the fastest of its three ways; it takes one base for each instance, so there is one for each upstream. */
+async function fastProxy() {
+  const { default: create } = await import('fast-proxy');
+  const next = inTurn(origins.map((base) => create({ base, undici: true }).proxy));
+  const options = {
+    rewriteRequestHeaders: (request, { connection, ...headers }) => ({
+      ...headers,
+      host: request.headers.host,
+      'x-forwarded-for': request.socket.remoteAddress,
+      'x-forwarded-proto': 'http',
+    }),
+  };
+  return (request, response) => next()(request, response, request.url, options);
+}
+
+async function httpProxy3() {
+  const { createProxyServer } = await import('http-proxy-3');
+  const proxy = createProxyServer({ agent: new Agent({ keepAlive: true }), xfwd: true });
+  proxy.on('error', (error, request, response) => response.destroy(error));
+  const next = inTurn(origins.map((target) => ({ target })));
+  return (request, response) => proxy.web(request, response, next());
+}
+
+/** Neither of the two chooses an upstream by itself. */
+function inTurn(items) {
+  let index = 0;
+  return () => items[index++ % items.length];
+}

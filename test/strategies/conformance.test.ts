@@ -1,0 +1,177 @@
+/** The suite itself: strategies of one's own join it with one line, and it finds what it is there to find. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Strategy, Upstream } from '../../src/strategy.ts';
+import { seededRandom, testSeed } from '../support/random.ts';
+import { type ConformanceOptions, type Make, conformance, rules } from './conformance.ts';
+
+conformance('two choices', ({ rng }) => twoChoices(rng));
+conformance('by address', byAddress, { spreads: false });
+conformance('bounded', ({ rng }) => bounded(twoChoices(rng)), { declines: true });
+
+/** The less loaded of two drawn at random. */
+function twoChoices(rng = Math.random): Strategy {
+  return {
+    name: 'two-choices',
+    pick(candidates) {
+      const [one, other] = [0, 1].map(() => candidates[Math.floor(rng() * candidates.length)]);
+      return one && other && other.inFlight / other.weight < one.inFlight / one.weight ? other : one;
+    },
+  };
+}
+
+/** The same downstream, the same upstream, while the set stays the same. */
+function byAddress(): Strategy {
+  return {
+    name: 'by-address',
+    pick(candidates, { remoteAddress }) {
+      let hash = 0;
+      for (const letter of remoteAddress) hash = (hash * 31 + letter.charCodeAt(0)) >>> 0;
+      return candidates[hash % candidates.length];
+    },
+  };
+}
+
+/** A wrapper, and so a strategy itself: declines where another's pick has three in flight already. */
+function bounded(inner: Strategy): Strategy {
+  return {
+    ...inner,
+    name: `bounded ${inner.name}`,
+    pick(candidates, context) {
+      const picked = inner.pick(candidates, context);
+      return picked && picked.inFlight < 3 ? picked : undefined;
+    },
+  };
+}
+
+describe('the conformance suite finds', () => {
+  const at = (candidates: readonly Upstream[], index: number): Upstream | undefined => candidates[index];
+  const first: Strategy['pick'] = (candidates) => candidates[0];
+  const table: [flaw: string, rule: RegExp, make: Make][] = [
+    ['no name', /has a name/, () => ({ name: '', pick: first })],
+    ['a promise', /picks, at once/, () => ({ name: 'x', pick: (async () => Promise.resolve()) as never })],
+    ['a copy for a pick', /picks, at once/, () => ({ name: 'x', pick: ([one]) => one && { ...one } })],
+    ['declining', /picks, at once/, () => ({ name: 'x', pick: () => undefined })],
+    ['one candidate for all', /starves nobody/, () => ({ name: 'x', pick: first })],
+    [
+      'an index past the end',
+      /stays in range/,
+      ({ rng }) => ({ name: 'x', pick: (all) => at(all, Math.floor(rng() * all.length + 1e-10)) }),
+    ],
+    [
+      'an index before the start',
+      /stays in range/,
+      ({ rng }) => ({ name: 'x', pick: (all) => at(all, Math.ceil(rng() * all.length) - 1) }),
+    ],
+    [
+      'sorting in place',
+      /leaves the candidates/,
+      () => ({ name: 'x', pick: (all) => (all as Upstream[]).sort((a, b) => a.weight - b.weight)[0] }),
+    ],
+    [
+      'counting on a candidate',
+      /leaves the candidates/,
+      () => ({ name: 'x', pick: ([one]) => one && Object.assign(one, { turns: 1 }) }),
+    ],
+    [
+      'need of a request',
+      /picks for a connection/,
+      () => ({ name: 'x', pick: (all, { request }) => at(all, (request as { target: string }).target.length % 1) }),
+    ],
+    ['picks from a table of its own', /shorter arrays/, () => tabled(() => true)],
+    [
+      'picks by the id of one that has gone',
+      /come back under the same id/,
+      () => {
+        const known = new Map<string, Upstream>();
+        return {
+          name: 'x',
+          pick([one]) {
+            if (one && !known.has(one.id)) known.set(one.id, one);
+            return one && known.get(one.id);
+          },
+        };
+      },
+    ],
+    [
+      'whole weights only',
+      /weights of every size/,
+      ({ rng }) => ({
+        name: 'x',
+        pick(all) {
+          const slots = all.flatMap((one) => Array<Upstream>(Math.min(one.weight | 0, 9)).fill(one));
+          return at(slots, Math.floor(rng() * slots.length));
+        },
+      }),
+    ],
+    [
+      'loads in one order only',
+      /every order/,
+      () => ({ name: 'x', pick: (all) => all.find(({ inFlight }, i) => inFlight <= (all[i + 1]?.inFlight ?? -1)) }),
+    ],
+    [
+      'a settle that needs the candidate to be there',
+      /settled\(\) in any order/,
+      () => {
+        let there: readonly Upstream[] = [];
+        return {
+          name: 'x',
+          pick: first,
+          changed(all) {
+            there = all;
+          },
+          settled(one) {
+            assert.ok(there.includes(one));
+          },
+        };
+      },
+    ],
+    [
+      'a change that needs a candidate to be there',
+      /changed\(\) at any time/,
+      () => ({ name: 'x', pick: first, changed: (all) => void all.map(({ weight }) => weight).reduce((a, b) => a + b) }),
+    ],
+    ['a table that fits by its length', /churn/, () => tabled((table, all) => table.length === all.length)],
+  ];
+  for (const [flaw, rule, make] of table) {
+    test(flaw, () => {
+      const broken = rulesBrokenBy(make);
+      assert.ok(broken.some((title) => rule.test(title)), `broken: ${broken.join('; ') || 'none'}`);
+    });
+  }
+
+  test('nothing wrong with strategies that keep the rules', () => {
+    assert.deepEqual(rulesBrokenBy(({ rng }) => twoChoices(rng)), []);
+    assert.deepEqual(rulesBrokenBy(({ rng }) => bounded(twoChoices(rng)), { declines: true }), []);
+  });
+});
+
+/** Picks in turn from the array that `changed` gave, where it `fits` what is offered. */
+function tabled(fits: (table: readonly Upstream[], candidates: readonly Upstream[]) => boolean): Strategy {
+  let table: readonly Upstream[] = [];
+  let turn = 0;
+  return {
+    name: 'tabled',
+    pick(candidates) {
+      const from = table.length > 0 && fits(table, candidates) ? table : candidates;
+      return from[turn++ % from.length];
+    },
+    changed(candidates) {
+      table = candidates;
+    },
+  };
+}
+
+function rulesBrokenBy(make: Make, options: ConformanceOptions = {}): string[] {
+  const seed = testSeed();
+  return rules
+    .filter(({ check }) => {
+      try {
+        check(make, seededRandom(seed), options);
+        return false;
+      } catch {
+        return true;
+      }
+    })
+    .map(({ title }) => title);
+}
