@@ -96,7 +96,7 @@ class NodeBalancer implements Balancer {
         this.#left();
       },
     };
-    for (const upstream of settings.upstreams) this.#members.add(this.#dialled(upstream));
+    this.#members.start(settings.upstreams.map((upstream) => this.#dialled(upstream)));
     this.#clock.start(tickMs(settings), (now) => {
       this.#sweep(now);
     });
@@ -145,7 +145,7 @@ class NodeBalancer implements Balancer {
 
   readonly upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const bytes = Buffer.concat([Buffer.from(headText(request), 'latin1'), head]);
-    DownstreamConnection.upgrade(this.#front, socket as Socket, bytes);
+    DownstreamConnection.upgrade(this.#front, socket, bytes);
   };
 
   add(upstream: string | UpstreamOptions): Upstream {
@@ -204,7 +204,9 @@ class NodeBalancer implements Balancer {
 
   #report(error: BalancerError, upstream: string | undefined): void {
     if (this.#settings.onReport !== undefined) this.#settings.onReport({ error, upstream });
-    else if (error.source === 'internal') process.emitWarning(error.message, { code: error.code, detail: reason(error) });
+    else if (error.source === 'internal') {
+      process.emitWarning(error.message, { code: error.code, detail: reason(error) });
+    }
   }
 
   /** The upstream with the way to connect to it. */

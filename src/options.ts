@@ -4,7 +4,7 @@
 import type { Duplex } from 'node:stream';
 import type { TimeSource } from './clock.ts';
 import { BalancerError } from './errors.ts';
-import type { Strategy, Upstream } from './strategy.ts';
+import type { Strategy } from './strategy.ts';
 
 /** One upstream: its origin, or its origin with options. */
 export interface UpstreamOptions {
@@ -124,7 +124,7 @@ export function parseOptions(input: unknown): Settings {
   return settings;
 }
 
-/** Checks options and adds what is wrong with them to `problems`: for callers that have problems of their own to tell. */
+/** Checks options and adds what is wrong to `problems`: for callers that have problems of their own to tell. */
 export function readOptions(input: unknown, problems: string[]): Settings {
   const options = record(input, 'options', problems);
   for (const name of Object.keys(options)) {
@@ -211,7 +211,7 @@ function upstreams(value: unknown, canTls: boolean, problems: string[]): ParsedU
 
 function upstream(value: unknown, path: string, canTls: boolean, problems: string[]): ParsedUpstream | undefined {
   const entry = typeof value === 'string' ? { origin: value } : record(value, path, problems);
-  const { origin, weight = 1, maxInFlight = Infinity, tags = {} } = entry as Record<string, unknown>;
+  const { origin, weight = 1, maxInFlight = Infinity, tags = {} } = entry;
   for (const name of Object.keys(entry)) {
     if (!KNOWN_OF_UPSTREAM.has(name)) {
       problems.push(`${path}.${name}: unknown option; known are ${[...KNOWN_OF_UPSTREAM].join(', ')}`);
@@ -220,16 +220,17 @@ function upstream(value: unknown, path: string, canTls: boolean, problems: strin
   if (typeof weight !== 'number' || !(weight > 0) || weight === Infinity) {
     problems.push(`${path}.weight: ${shown(weight)} is no number above 0; leave it out for 1`);
   }
-  if (typeof maxInFlight !== 'number' || !(maxInFlight >= 1) || !(Number.isInteger(maxInFlight) || maxInFlight === Infinity)) {
+  if (maxInFlight !== Infinity && !(Number.isInteger(maxInFlight) && (maxInFlight as number) >= 1)) {
     problems.push(`${path}.maxInFlight: ${shown(maxInFlight)} is no whole number from 1; leave it out for no limit`);
   }
   if (typeof tags !== 'object' || tags === null || Object.values(tags).some((tag) => typeof tag !== 'string')) {
     problems.push(`${path}.tags: ${shown(tags)} is no object of strings`);
   }
   const url = typeof origin === 'string' && URL.canParse(origin) ? new URL(origin) : undefined;
-  const plain = url !== undefined && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '';
-  if (url === undefined || !plain || url.password !== '' || !['http:', 'https:'].includes(url.protocol)) {
-    problems.push(`${path}.origin: ${shown(origin)} is no origin; give scheme, host and port, e.g. http://127.0.0.1:3001`);
+  // Path, query, fragment and user all show in the address as a whole.
+  if (url?.href !== `${url?.origin ?? ''}/` || !/^https?:$/.test(url.protocol)) {
+    problems.push(
+      `${path}.origin: ${shown(origin)} is no origin; give scheme, host and port, e.g. http://127.0.0.1:3001`);
     return undefined;
   }
   if (url.protocol === 'https:' && !canTls) {
@@ -247,14 +248,15 @@ function upstream(value: unknown, path: string, canTls: boolean, problems: strin
 }
 
 function strategy(value: unknown, problems: string[]): Strategy | undefined {
-  if (value === undefined) return undefined;
-  const candidate = value as Partial<Strategy<Upstream>> | null;
-  if (typeof candidate !== 'object' || typeof candidate?.pick !== 'function' || typeof candidate.name !== 'string') {
-    const called = typeof value === 'function' ? '; call the factory, e.g. roundRobin()' : '';
-    problems.push(`strategy: ${shown(value)} is no strategy: an object with a name and a method pick${called}`);
-    return undefined;
-  }
-  return candidate as Strategy;
+  if (value === undefined || isStrategy(value)) return value;
+  const called = typeof value === 'function' ? '; call the factory, e.g. roundRobin()' : '';
+  problems.push(`strategy: ${shown(value)} is no strategy: an object with a name and a method pick${called}`);
+  return undefined;
+}
+
+function isStrategy(value: unknown): value is Strategy {
+  return typeof value === 'object' && value !== null && 'pick' in value && typeof value.pick === 'function' &&
+    'name' in value && typeof value.name === 'string';
 }
 
 function via(value: unknown, problems: string[]): string {

@@ -53,7 +53,7 @@ export interface PickContext {
 
 /** How an attempt ended. */
 export interface Outcome {
-  /** False for failures of the upstream (connect, time-out, broken response). A downstream that went away is no failure. */
+  /** False for failures of the upstream: connect, time-out, broken response. A downstream that went away is none. */
   readonly ok: boolean;
   /** The response's status, where a response head was read. */
   readonly status: number | undefined;

@@ -14,5 +14,6 @@ export function connectUpstream(
   const { origin, host, port } = upstream;
   if (!origin.startsWith('https:')) return undefined;
   // Server Name Indication takes names only (RFC 6066 §3).
-  return tls.connect({ host, port, ALPNProtocols: ['http/1.1'], ...(net.isIP(host) === 0 ? { servername: host } : {}) });
+  const name = net.isIP(host) === 0 ? { servername: host } : {};
+  return tls.connect({ host, port, ALPNProtocols: ['http/1.1'], ...name });
 }

@@ -18,7 +18,7 @@ export interface Downstream {
   respond(head: ResponseHead, keepAlive: boolean): void;
   /** Answers 101; both bodies are raw from now on, each until its side closes. */
   tunnel(head: ResponseHead): void;
-  /** Response data, to be copied or written before the buffer is free: when `flush` returns true or reports `drained`. */
+  /** Response data. The buffer is the caller's again when `flush` has returned true, or `drained` was called. */
   data(bytes: Buffer, from: number, to: number): void;
   /** The response is complete. */
   end(trailers: string): void;

@@ -2,7 +2,8 @@
  * The fast way in: HTTP/1.1 spoken over a socket of our own. One object per downstream connection, one exchange at a
  * time on it; pipelined requests wait their turn and are answered in order.
  */
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { ErrorCode } from '../errors.ts';
 import { answerTo } from '../exchange/answers.ts';
 import type { Downstream } from '../exchange/downstream.ts';
@@ -18,7 +19,7 @@ import { hopOf } from './hop.ts';
 
 export class DownstreamConnection implements Downstream {
   readonly #front: Front;
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #writer: MessageWriter;
   readonly #exchange: Exchange;
   #hop: Hop | undefined;
@@ -39,7 +40,8 @@ export class DownstreamConnection implements Downstream {
   #paused = false;
   #running = false;
 
-  constructor(front: Front, socket: Socket) {
+  /** `socket` is a `net.Socket`, a TLS socket or anything like them. */
+  constructor(front: Front, socket: Duplex) {
     this.#front = front;
     this.#socket = socket;
     this.#deadline = front.services.clock.now + front.rules.keepAliveTimeoutMs;
@@ -66,7 +68,7 @@ export class DownstreamConnection implements Downstream {
   }
 
   /** Serves an upgrade request that a node:http server has read. `bytes` are its head and what came behind it. */
-  static upgrade(front: Front, socket: Socket, bytes: Buffer): void {
+  static upgrade(front: Front, socket: Duplex, bytes: Buffer): void {
     const connection = new DownstreamConnection(front, socket);
     // The http server lets go of the socket for good: there is no way back to it for a second request.
     connection.#keepAlive = false;
@@ -153,7 +155,8 @@ export class DownstreamConnection implements Downstream {
     const socket = this.#socket;
     // Where the end of the connection would pass for the end of the body, only a reset tells the truth. TLS tells by
     // the missing close_notify; a Unix socket has no resets.
-    if (this.#untilClose && this.hop.proto === 'http' && this.hop.address !== '') socket.resetAndDestroy();
+    const resettable = socket instanceof Socket && this.hop.proto === 'http' && this.hop.address !== '';
+    if (this.#untilClose && resettable) socket.resetAndDestroy();
     else socket.destroy();
   }
 
@@ -231,7 +234,7 @@ export class DownstreamConnection implements Downstream {
     const to = Math.min(held.length, this.#heldAt + rules.maxHeadBytes - before);
     const text = this.#pending + held.toString('latin1', this.#heldAt, to);
     // Parsed anew only when a line is whole: a head that comes octet by octet costs no more than its lines.
-    const partial = before > 0 && text.length < rules.maxHeadBytes && text.indexOf('\n', before) < 0;
+    const partial = before > 0 && text.length < rules.maxHeadBytes && !text.includes('\n', before);
     const { head } = this.#exchange;
     const length = partial ? 0 : head.parse(text, rules);
     if (length < 0) {

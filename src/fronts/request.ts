@@ -111,7 +111,8 @@ export class RequestFront implements Downstream {
   interim(head: ResponseHead): void {
     // node:http sends early hints alone; 100 it has sent by itself, others it has no way to.
     if (head.status !== 103) return;
-    const link = entries(fieldPairs(head.fields)).flatMap(([name, value]) => (name.toLowerCase() === 'link' ? [value] : []));
+    const links = entries(fieldPairs(head.fields)).filter(([name]) => name.toLowerCase() === 'link');
+    const link = links.map(([, value]) => value);
     if (link.length > 0) this.#response.writeEarlyHints({ link });
   }
 

@@ -140,7 +140,7 @@ export class BodyReader {
     const section = this.#section + bytes.toString('latin1', at, stop);
     this.#section = section;
     // Scanned anew only when a line is whole: a section that comes octet by octet costs no more than its lines.
-    if (section.length < this.#limits.maxHeadBytes && section.indexOf('\n', before) < 0) return stop;
+    if (section.length < this.#limits.maxHeadBytes && !section.includes('\n', before)) return stop;
     const line = new FieldScanner();
     let next = 0;
     for (let count = 0; ; count++) {

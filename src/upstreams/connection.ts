@@ -208,7 +208,7 @@ export class UpstreamConnection {
       const held = this.#pending.length;
       const text = this.#pending + bytes.toString('latin1', at, Math.min(end, at + this.#limits.maxHeadBytes - held));
       // Parsed anew only when a line is whole: a head that comes octet by octet costs no more than its lines.
-      const length = held > 0 && text.length < this.#limits.maxHeadBytes && text.indexOf('\n', held) < 0
+      const length = held > 0 && text.length < this.#limits.maxHeadBytes && !text.includes('\n', held)
         ? 0
         : head.parse(text, this.#method, this.#limits);
       if (length < 0) {

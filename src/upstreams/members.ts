@@ -12,9 +12,11 @@ export class Members {
   readonly #active = new Map<string, Member>();
   /** Draining ones, each with what waits for its end. */
   readonly #draining = new Map<Member, () => void>();
+  /** All active ones: the candidates while none is at its limit. The array that strategies heard of by `changed`. */
+  #whole: readonly Member[] = [];
   #candidates: readonly Member[] | undefined;
 
-  /** `onChange` hears of every change of membership, with the candidates that are left. */
+  /** `onChange` hears of every change of membership, with all that are active after it. */
   constructor(rules: PoolRules, onChange: (candidates: readonly Upstream[]) => void) {
     this.#rules = rules;
     this.#onChange = onChange;
@@ -27,7 +29,10 @@ export class Members {
 
   /** Those that may be picked now. Computed when something changed, not for each request. */
   get candidates(): readonly Member[] {
-    this.#candidates ??= Object.freeze([...this.#active.values()].filter((member) => member.eligible));
+    if (this.#candidates === undefined) {
+      const eligible = this.#whole.filter((member) => member.eligible);
+      this.#candidates = eligible.length === this.#whole.length ? this.#whole : Object.freeze(eligible);
+    }
     return this.#candidates;
   }
 
@@ -36,13 +41,18 @@ export class Members {
     return upstream instanceof Member && upstream.eligible && this.#active.get(upstream.origin) === upstream;
   }
 
+  /** Adds the upstreams to begin with, as one change. Their origins differ. */
+  start(upstreams: readonly UpstreamSettings[]): void {
+    for (const settings of upstreams) this.#create(settings);
+    this.#changed();
+  }
+
   /** Adds an upstream at once. Throws OPTIONS_INVALID for an origin that is there already. */
   add(settings: UpstreamSettings): Upstream {
     if (this.#active.has(settings.origin)) {
       throw new BalancerError('OPTIONS_INVALID', `upstream ${settings.origin} is there already: remove it first`);
     }
-    const member = new Member(settings, this.#rules);
-    this.#active.set(settings.origin, member);
+    const member = this.#create(settings);
     this.#changed();
     return member;
   }
@@ -91,8 +101,15 @@ export class Members {
     await Promise.all([...this.#active.keys()].map((origin) => this.remove(origin)));
   }
 
+  #create(settings: UpstreamSettings): Member {
+    const member = new Member(settings, this.#rules);
+    this.#active.set(settings.origin, member);
+    return member;
+  }
+
   #changed(): void {
+    this.#whole = Object.freeze([...this.#active.values()]);
     this.#candidates = undefined;
-    this.#onChange(this.candidates);
+    this.#onChange(this.#whole);
   }
 }

@@ -22,7 +22,7 @@ export const contestants = [
     name: 'equipoise-listen',
     found: () => existsSync(binary) ? packageVersion(root) : undefined,
     hint: buildHint,
-    command: ({ node, port, origins }) => [node, binary, '-w', '1', '-l', `127.0.0.1:${port}`, ...origins],
+    command: ({ node, port, origins }) => [node, binary, '-l', `127.0.0.1:${port}`, ...origins],
   },
   {
     name: 'equipoise-handle',

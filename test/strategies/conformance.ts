@@ -239,6 +239,7 @@ export const rules: readonly Rule[] = [
  */
 function churn(make: Make, rng: () => number, options: ConformanceOptions | undefined, told: number): void {
   const trial = new Trial(make, rng, options);
+  const draw = (limit: number): number => below(limit, rng);
   let members = fakes(3);
   const ejected = new Set<FakeUpstream>();
   const seen = new Set(members);
@@ -255,12 +256,12 @@ function churn(make: Make, rng: () => number, options: ConformanceOptions | unde
         trial.pick(others, 2);
       }
     } else if (chance < 0.9) {
-      if (trial.open.length > 0) trial.settle(trial.open[below(trial.open.length, rng)], outcomes[below(outcomes.length, rng)]);
+      trial.settle(trial.open[draw(trial.open.length)], outcomes[draw(outcomes.length)]);
     } else {
-      const member = members[below(members.length, rng)];
-      if (chance < 0.93 && members.length < 12) members = list([...members, new FakeUpstream(below(20, rng), 1 + below(5, rng))]);
+      const member = members[draw(members.length)];
+      if (chance < 0.93 && members.length < 12) members = list([...members, new FakeUpstream(draw(20), 1 + draw(5))]);
       else if (chance < 0.96) members = list(members.filter((other) => other !== member));
-      else if (member && chance < 0.98) member.weigh(1 + below(5, rng));
+      else if (member && chance < 0.98) member.weigh(1 + draw(5));
       else if (member && !ejected.delete(member)) ejected.add(member);
       for (const each of members) seen.add(each);
       candidates = list(members.filter((each) => !ejected.has(each)));

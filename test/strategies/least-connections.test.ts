@@ -124,7 +124,7 @@ function simulate(strategy: Strategy<Busy>, serviceMs: readonly number[], seed: 
 
 function begin(strategy: Strategy<Busy>, candidates: readonly Busy[]): Busy {
   const picked = strategy.pick(candidates, context);
-  assert.ok(picked);
+  assert.ok(picked, 'declined');
   picked.inFlight++;
   return picked;
 }

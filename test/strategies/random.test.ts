@@ -31,16 +31,17 @@ describe('random spreads 100,000 picks by weight', () => {
 });
 
 describe('random stays in range at both ends of [0, 1)', () => {
-  for (const weights of [[1], [1, 1, 1], Array<number>(1000).fill(1), [1, 2, 3], [0.1, 0.2, 0.3, 0.1], [1e9, 1e-9]]) {
+  const table = [[1], [1, 1, 1], Array<number>(1000).fill(1), [1, 2, 3], [0.1, 0.2, 0.3, 0.1], [1e9, 1e-9]];
+  for (const weights of table) {
     for (const told of [true, false]) {
-      test(`${String(weights.length)} of weight ${weights.slice(0, 4).join(', ')}, ${told ? 'told' : 'not told'}`, () => {
+      test(`${String(weights.length)}: ${weights.slice(0, 4).join(', ')}${told ? '' : ', without changed()'}`, () => {
         const candidates = weigh(weights);
         for (const [value, expected] of [[lowest, candidates[0]], [highest, candidates.at(-1)]] as const) {
           const strategy = random<Candidate>({ rng: () => value });
           if (told) strategy.changed?.(candidates);
           const picked = strategy.pick(candidates, context);
           // Next to a weight of 1e9, the last 1e-9 is less than the draw can tell apart: any candidate will do.
-          if (weights.includes(1e-9)) assert.ok(picked);
+          if (weights.includes(1e-9)) assert.ok(picked, 'declined');
           else assert.equal(picked, expected);
         }
       });
@@ -61,7 +62,7 @@ test('random reads no weight where all are equal and changed() told of the array
   const strategy = random<Candidate>({ rng: seededRandom(1) });
   strategy.changed?.(candidates);
   reads = 0;
-  assert.deepEqual(count(strategy, candidates, 99).length, 3);
+  count(strategy, candidates, 99);
   assert.equal(reads, 0);
 });
 

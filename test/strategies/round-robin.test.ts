@@ -14,7 +14,7 @@ const context = { attempt: 1, remoteAddress: '', request: undefined };
 const seeds = Array.from({ length: 40 }, (_, seed) => seed);
 
 describe('round-robin gives each candidate exactly its weight in any full cycle', () => {
-  const table = [[1], [1, 1], [1, 1, 1, 1], [2, 2, 2], [3, 1], [1, 3], [5, 1, 1], [1, 2, 3, 4], [7, 5, 3, 2], [40, 1, 1]];
+  const table = [[1], [1, 1], [1, 1, 1, 1], [2, 2, 2], [3, 1], [1, 3], [5, 1, 1], [1, 2, 3, 4], [7, 5, 3], [40, 1, 1]];
   for (const weights of table) {
     for (const told of [true, false]) {
       test(`weights ${weights.join(', ')}${told ? '' : ', without changed()'}`, () => {

@@ -1,0 +1,16 @@
+// Runs all tests, or those whose path holds one of the arguments: `npm run test:unit -- http1 cli`.
+// Node 20's runner takes no globs, so the files are found here.
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('.', import.meta.url));
+const wanted = process.argv.slice(2);
+const files = readdirSync(root, { recursive: true })
+  .filter((name) => name.endsWith('.test.ts') && !name.includes('node_modules'))
+  .filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
+  .sort()
+  .map((name) => join(root, name));
+const { status } = spawnSync(process.execPath, ['--import', 'tsx', '--test', ...files], { stdio: 'inherit' });
+process.exitCode = status ?? 1;
