@@ -10,7 +10,7 @@ import { Clock } from './clock.ts';
 import { BalancerError } from './errors.ts';
 import type { Services } from './exchange/exchange.ts';
 import { DownstreamConnection } from './fronts/connection.ts';
-import type { Front } from './fronts/front.ts';
+import { Front } from './fronts/front.ts';
 import { headText } from './fronts/head-text.ts';
 import { RequestFront } from './fronts/request.ts';
 import {
@@ -63,7 +63,7 @@ class NodeBalancer implements Balancer {
   readonly #strategy: Strategy;
   readonly #members: Members;
   readonly #clock: Clock;
-  readonly #front: Front & { closing: boolean };
+  readonly #front: Front;
   readonly #servers = new Set<Server>();
   #closeDeadline = Infinity;
   #closed: Promise<{ cut: number }> | undefined;
@@ -86,16 +86,9 @@ class NodeBalancer implements Balancer {
         this.#report(error, upstream);
       },
     };
-    this.#front = {
-      services,
-      rules: settings,
-      connections: new Set(),
-      requests: new Set(),
-      closing: false,
-      left: () => {
-        this.#left();
-      },
-    };
+    this.#front = new Front(services, settings, () => {
+      this.#onEmpty?.();
+    });
     this.#members.start(settings.upstreams.map((upstream) => this.#dialled(upstream)));
     this.#clock.start(tickMs(settings), (now) => {
       this.#sweep(now);
@@ -162,13 +155,13 @@ class NodeBalancer implements Balancer {
   }
 
   async #close(timeoutMs: number): Promise<{ cut: number }> {
-    const { connections, requests } = this.#front;
+    const { guests } = this.#front;
     const now = this.#clock.source.now();
     this.#front.closing = true;
     this.#closeDeadline = now + timeoutMs;
     const servers = [...this.#servers].map((server) => new Promise((resolve) => server.close(resolve)));
-    for (const connection of connections) connection.drain(now + Math.min(IDLE_GRACE_MS, timeoutMs));
-    if (connections.size + requests.size > 0) {
+    for (const guest of guests) guest.drain(now + Math.min(IDLE_GRACE_MS, timeoutMs));
+    if (guests.size > 0) {
       await new Promise<void>((resolve) => {
         this.#onEmpty = resolve;
       });
@@ -180,17 +173,11 @@ class NodeBalancer implements Balancer {
   }
 
   #sweep(now: number): void {
-    for (const connection of this.#front.connections) connection.sweep(now);
-    for (const request of this.#front.requests) request.sweep(now);
+    for (const guest of this.#front.guests) guest.sweep(now);
     this.#members.sweep(now);
     if (now < this.#closeDeadline) return;
-    this.#cut += this.#front.connections.size + this.#front.requests.size;
-    for (const connection of this.#front.connections) connection.destroy();
-    for (const request of this.#front.requests) request.destroy();
-  }
-
-  #left(): void {
-    if (this.#onEmpty !== undefined && this.#front.connections.size + this.#front.requests.size === 0) this.#onEmpty();
+    this.#cut += this.#front.guests.size;
+    for (const guest of this.#front.guests) guest.destroy();
   }
 
   #changed(candidates: readonly Upstream[]): void {

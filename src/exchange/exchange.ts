@@ -42,7 +42,7 @@ export class Exchange implements ConnectionUser {
   readonly head = new RequestHead();
 
   readonly #services: Services;
-  readonly #downstream: Downstream;
+  #downstream: Downstream;
   readonly #context: { attempt: number; remoteAddress: string; request: PickRequest };
   #phase: Phase = IDLE;
   #member: Member | undefined;
@@ -60,16 +60,17 @@ export class Exchange implements ConnectionUser {
   #uploadBlocked = false;
   #downloadBlocked = false;
 
-  constructor(services: Services, downstream: Downstream) {
+  constructor(services: Services) {
     this.#services = services;
-    this.#downstream = downstream;
+    this.#downstream = NOWHERE;
     this.#context = { attempt: 0, remoteAddress: '', request: this.head };
   }
 
-  /** Starts on the request in `head`. The answer goes to the downstream, sooner or later, exactly once. */
-  start(): void {
+  /** Starts on the request in `head`. The answer goes to `downstream`, sooner or later, exactly once. */
+  start(downstream: Downstream): void {
+    this.#downstream = downstream;
     this.#context.attempt = 0;
-    this.#context.remoteAddress = this.#downstream.hop.address;
+    this.#context.remoteAddress = downstream.hop.address;
     this.#failed = this.#stale = NOBODY;
     this.#requestDone = this.head.framing === NONE;
     this.#responseDone = this.#continued = this.#uploadBlocked = this.#downloadBlocked = false;
@@ -359,8 +360,7 @@ export class Exchange implements ConnectionUser {
       else member.pool.give(connection, this.#services.clock.now);
     }
     this.#settle(true, undefined);
-    this.#rest();
-    this.#downstream.settled();
+    this.#rest().settled();
   }
 
   /** Answers the request ourselves. */
@@ -385,9 +385,9 @@ export class Exchange implements ConnectionUser {
   }
 
   #cut(): void {
-    this.#rest();
-    this.#downstream.cut();
-    this.#downstream.settled();
+    const downstream = this.#rest();
+    downstream.cut();
+    downstream.settled();
   }
 
   /** Uncounts the attempt: the one place that does. */
@@ -405,10 +405,14 @@ export class Exchange implements ConnectionUser {
     }
   }
 
-  #rest(): void {
+  /** Lets go of the exchange, and of its downstream, which is returned. */
+  #rest(): Downstream {
+    const downstream = this.#downstream;
+    this.#downstream = NOWHERE;
     this.#phase = IDLE;
     this.#deadline = Infinity;
     this.head.clear();
+    return downstream;
   }
 
   /** Something moved: the idle time starts anew. */
@@ -430,4 +434,23 @@ const RELAYING = 3;
 const TUNNEL = 4;
 
 const NOBODY: Member[] = [];
+/** Where the answer goes while there is no exchange: nothing is ever sent there. */
+const NOWHERE: Downstream = {
+  hop: { address: '', proto: 'http', trusted: false },
+  readBody: ignore,
+  resumeBody: ignore,
+  interim: ignore,
+  respond: ignore,
+  tunnel: ignore,
+  data: ignore,
+  end: ignore,
+  flush: () => true,
+  cut: ignore,
+  settled: ignore,
+};
+
+function ignore(): void {
+  // Nobody is there.
+}
+
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);

@@ -7,21 +7,23 @@ import type { Duplex } from 'node:stream';
 import type { ErrorCode } from '../errors.ts';
 import { answerTo } from '../exchange/answers.ts';
 import type { Downstream } from '../exchange/downstream.ts';
-import { Exchange } from '../exchange/exchange.ts';
+import type { Exchange } from '../exchange/exchange.ts';
 import { BodyReader } from '../http1/body.ts';
 import type { Hop } from '../http1/forwarding.ts';
 import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
+import type { RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { downstreamFraming, interimHead, responseHead } from '../http1/serialise.ts';
 import { MessageWriter } from '../http1/writer.ts';
-import type { Front } from './front.ts';
+import type { Front, Guest } from './front.ts';
 import { hopOf } from './hop.ts';
 
-export class DownstreamConnection implements Downstream {
+export class DownstreamConnection implements Downstream, Guest {
   readonly #front: Front;
   readonly #socket: Duplex;
   readonly #writer: MessageWriter;
-  readonly #exchange: Exchange;
+  /** Borrowed from the first byte of a request to the last of its response. */
+  #exchange: Exchange | undefined;
   #hop: Hop | undefined;
   #phase: Phase = HEAD;
   #deadline: number;
@@ -46,23 +48,21 @@ export class DownstreamConnection implements Downstream {
     this.#socket = socket;
     this.#deadline = front.services.clock.now + front.rules.keepAliveTimeoutMs;
     this.#writer = new MessageWriter(socket, () => {
-      this.#exchange.drained();
+      this.#exchange?.drained();
     });
-    this.#exchange = new Exchange(front.services, this);
     socket.on('data', (bytes: Buffer) => {
       this.#onBytes(bytes);
     });
     socket.on('end', () => {
       this.#onEnd();
     });
-    socket.on('error', () => {
-      // Resets are the downstream's to make. 'close' follows and ends what was under way.
+    const onClose = (): void => {
       this.#onClose();
-    });
-    socket.on('close', () => {
-      this.#onClose();
-    });
-    front.connections.add(this);
+    };
+    // Resets are the downstream's to make: an error ends what is under way, and 'close' follows.
+    socket.on('error', onClose);
+    socket.on('close', onClose);
+    front.guests.add(this);
     // A connection that an http server has parsed before may hold bytes back.
     socket.resume();
   }
@@ -80,7 +80,6 @@ export class DownstreamConnection implements Downstream {
     return this.#hop;
   }
 
-  /** Answers what is in flight, then closes; an idle connection is closed at `deadline`. */
   drain(deadline: number): void {
     this.#keepAlive = false;
     if (this.#phase === HEAD) this.#deadline = Math.min(this.#deadline, deadline);
@@ -91,9 +90,8 @@ export class DownstreamConnection implements Downstream {
     this.#onClose();
   }
 
-  /** Ends what is past its deadline. */
   sweep(now: number): void {
-    if (this.#phase === EXCHANGE) this.#exchange.sweep(now);
+    if (this.#phase === EXCHANGE) this.#exchange?.sweep(now);
     else if (now >= this.#deadline) {
       if (this.#phase !== HEAD) this.destroy();
       else if (this.#pending === '') this.#end();
@@ -119,10 +117,10 @@ export class DownstreamConnection implements Downstream {
   }
 
   respond(head: ResponseHead, keepAlive: boolean): void {
-    const { minor } = this.#exchange.head;
+    const { minor, keepAlive: wanted } = this.#request();
     const framing = downstreamFraming(head, minor);
     this.#untilClose = framing === UNTIL_CLOSE;
-    this.#keepAlive &&= keepAlive && this.#exchange.head.keepAlive && !this.#untilClose;
+    this.#keepAlive &&= keepAlive && wanted && !this.#untilClose;
     const { date } = this.#front.services.clock;
     this.#writer.begin(responseHead(head, framing, minor, this.#keepAlive, date), framing);
   }
@@ -161,6 +159,7 @@ export class DownstreamConnection implements Downstream {
   }
 
   settled(): void {
+    this.#giveBack();
     if (this.#socket.destroyed) return;
     if (!this.#keepAlive) this.#end();
     else if (this.#bodyDone) this.#await();
@@ -180,7 +179,7 @@ export class DownstreamConnection implements Downstream {
   #onEnd(): void {
     if (this.#phase === EXCHANGE && this.#tunnelled && !this.#bodyDone) {
       this.#bodyDone = true;
-      this.#exchange.requestEnd('');
+      this.#exchange?.requestEnd('');
       return;
     }
     // A downstream that says no more is taken to be gone, as nginx and Node do: it is how a killed client looks.
@@ -188,11 +187,12 @@ export class DownstreamConnection implements Downstream {
   }
 
   #onClose(): void {
-    if (!this.#front.connections.delete(this)) return;
+    if (this.#phase === CLOSED) return;
     this.#phase = CLOSED;
     this.#held = undefined;
-    this.#exchange.abort('DOWNSTREAM_GONE');
-    this.#front.left();
+    this.#exchange?.abort('DOWNSTREAM_GONE');
+    this.#giveBack();
+    this.#front.left(this);
   }
 
   // --- the way of the bytes
@@ -203,7 +203,7 @@ export class DownstreamConnection implements Downstream {
     this.#running = true;
     while (this.#held !== undefined && this.#step(this.#held));
     this.#running = false;
-    if (this.#phase === EXCHANGE && !this.#exchange.flushRequest() && !this.#bodyDone) this.#pause();
+    if (this.#phase === EXCHANGE && this.#exchange?.flushRequest() === false && !this.#bodyDone) this.#pause();
     else if (this.#held !== undefined && this.#held.length - this.#heldAt >= MAX_HELD_BYTES) this.#pause();
   }
 
@@ -235,7 +235,7 @@ export class DownstreamConnection implements Downstream {
     const text = this.#pending + held.toString('latin1', this.#heldAt, to);
     // Parsed anew only when a line is whole: a head that comes octet by octet costs no more than its lines.
     const partial = before > 0 && text.length < rules.maxHeadBytes && !text.includes('\n', before);
-    const { head } = this.#exchange;
+    const head = this.#request();
     const length = partial ? 0 : head.parse(text, rules);
     if (length < 0) {
       this.#refuse(head.error);
@@ -255,23 +255,23 @@ export class DownstreamConnection implements Downstream {
     this.#untilClose = false;
     this.#bodyDone = head.framing === NONE;
     if (!this.#bodyDone) this.#bodyReader().start(head.framing, head.contentLength);
-    this.#exchange.start();
+    this.#exchange?.start(this);
   }
 
   #readBodyData(held: Buffer): void {
     const body = this.#bodyReader();
     this.#heldAt = body.read(held, this.#heldAt, held.length);
-    if (body.to > body.from) this.#exchange.requestData(held, body.from, body.to);
+    if (body.to > body.from) this.#exchange?.requestData(held, body.from, body.to);
     if (body.malformed) {
       this.#keepAlive = false;
-      this.#exchange.refuse('REQUEST_BODY_MALFORMED');
+      this.#exchange?.refuse('REQUEST_BODY_MALFORMED');
     } else this.#bodyEnd();
   }
 
   #bodyEnd(): void {
     if (this.#bodyDone || this.#body?.done !== true) return;
     this.#bodyDone = true;
-    this.#exchange.requestEnd(this.#body.trailers);
+    this.#exchange?.requestEnd(this.#body.trailers);
   }
 
   /** Reads over what is left of a body whose answer is already sent. */
@@ -288,6 +288,18 @@ export class DownstreamConnection implements Downstream {
     return this.#body;
   }
 
+  /** The head of the request that is being read or served. */
+  #request(): RequestHead {
+    this.#exchange ??= this.#front.borrow();
+    return this.#exchange.head;
+  }
+
+  #giveBack(): void {
+    const exchange = this.#exchange;
+    this.#exchange = undefined;
+    if (exchange !== undefined) this.#front.giveBack(exchange);
+  }
+
   /** Waits for the next request. */
   #await(): void {
     this.#phase = HEAD;
@@ -299,6 +311,7 @@ export class DownstreamConnection implements Downstream {
   /** Answers a head that cannot be served, and closes. */
   #refuse(code: ErrorCode): void {
     const { head, body } = answerTo(code);
+    this.#giveBack();
     this.#keepAlive = false;
     this.#writer.begin(responseHead(head, head.framing, 1, false, this.#front.services.clock.date), head.framing);
     this.#writer.data(body, 0, body.length);

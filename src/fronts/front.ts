@@ -1,10 +1,8 @@
 /**
- * What all ways in share.
+ * What all ways in share: the rules, who is in, and exchanges that wait to be used again.
  */
-import type { Services } from '../exchange/exchange.ts';
+import { Exchange, type Services } from '../exchange/exchange.ts';
 import type { HeadLimits } from '../http1/grammar.ts';
-import type { DownstreamConnection } from './connection.ts';
-import type { RequestFront } from './request.ts';
 
 /** Bounds on downstreams, and what is believed of them. */
 export interface FrontRules extends HeadLimits {
@@ -16,15 +14,50 @@ export interface FrontRules extends HeadLimits {
   readonly trusts: (address: string) => boolean;
 }
 
-/** A balancer's ways in: the rules, and who is in. */
-export interface Front {
+/** One downstream that is being served: a connection of our own, or a request of a node:http server. */
+export interface Guest {
+  /** Ends what is past its deadline. */
+  sweep(now: number): void;
+  /** Answers what is in flight, then leaves; with nothing in flight, at `deadline`. */
+  drain(deadline: number): void;
+  /** Leaves at once. */
+  destroy(): void;
+}
+
+/** The ways into a balancer. */
+export class Front {
   readonly services: Services;
   readonly rules: FrontRules;
-  readonly connections: Set<DownstreamConnection>;
-  /** Exchanges that came through a node:http server. */
-  readonly requests: Set<RequestFront>;
+  readonly guests = new Set<Guest>();
   /** Whether the balancer is closing: responses say so. */
-  readonly closing: boolean;
-  /** To be called when one of `connections` or `requests` has gone. */
-  readonly left: () => void;
+  closing = false;
+  readonly #onEmpty: () => void;
+  readonly #spare: Exchange[] = [];
+
+  /** `onEmpty` is called each time that the last guest has left. */
+  constructor(services: Services, rules: FrontRules, onEmpty: () => void) {
+    this.services = services;
+    this.rules = rules;
+    this.#onEmpty = onEmpty;
+  }
+
+  /** To be called by a guest that goes. Returns false if it had gone before. */
+  left(guest: Guest): boolean {
+    const first = this.guests.delete(guest);
+    if (first && this.guests.size === 0) this.#onEmpty();
+    return first;
+  }
+
+  /** An exchange for one request. Connections that idle hold none: most of ten thousand do. */
+  borrow(): Exchange {
+    return this.#spare.pop() ?? new Exchange(this.services);
+  }
+
+  /** Takes back an exchange that has ended. */
+  giveBack(exchange: Exchange): void {
+    if (this.#spare.length < MAX_SPARE) this.#spare.push(exchange);
+  }
 }
+
+/** As many as are in flight at once on a busy core; some half a kilobyte each. */
+const MAX_SPARE = 1_024;

@@ -12,11 +12,11 @@ import type { Hop } from '../http1/forwarding.ts';
 import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { downstreamFraming } from '../http1/serialise.ts';
-import type { Front } from './front.ts';
+import type { Front, Guest } from './front.ts';
 import { entries, headText } from './head-text.ts';
 import { hopOf } from './hop.ts';
 
-export class RequestFront implements Downstream {
+export class RequestFront implements Downstream, Guest {
   readonly hop: Hop;
   readonly #front: Front;
   readonly #request: IncomingMessage;
@@ -36,7 +36,8 @@ export class RequestFront implements Downstream {
     this.#request = request;
     this.#response = response;
     this.hop = hopOf(request.socket, front.rules);
-    this.#exchange = new Exchange(front.services, this);
+    // Not a borrowed one: node:http may call back long after the exchange has ended.
+    this.#exchange = new Exchange(front.services);
   }
 
   /** Reads the head and starts the exchange. */
@@ -44,7 +45,7 @@ export class RequestFront implements Downstream {
     const request = this.#request;
     const response = this.#response;
     const { head } = this.#exchange;
-    this.#front.requests.add(this);
+    this.#front.guests.add(this);
     response.on('close', () => {
       this.#onClose();
     });
@@ -67,13 +68,16 @@ export class RequestFront implements Downstream {
       this.#refuse('BODY_CONSUMED');
       return;
     }
-    this.#exchange.start();
+    this.#exchange.start(this);
     this.#exchange.flushRequest();
   }
 
-  /** Ends what is past its deadline. */
   sweep(now: number): void {
     this.#exchange.sweep(now);
+  }
+
+  drain(): void {
+    // The connection is the server's, and so is what comes after this request.
   }
 
   destroy(): void {
@@ -165,8 +169,7 @@ export class RequestFront implements Downstream {
   }
 
   settled(): void {
-    this.#front.requests.delete(this);
-    this.#front.left();
+    this.#front.left(this);
     // What is left of a body that nobody wants: node:http reads over it when the response is sent.
     this.#request.resume();
   }
@@ -175,9 +178,8 @@ export class RequestFront implements Downstream {
 
   #onClose(): void {
     this.#gone = true;
-    if (!this.#front.requests.delete(this)) return;
     this.#exchange.abort('DOWNSTREAM_GONE');
-    this.#front.left();
+    this.#front.left(this);
   }
 
   #unblock(): void {

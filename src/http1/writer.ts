@@ -13,7 +13,9 @@ import { CHUNKED, type Framing, NONE } from './framing.ts';
 export class MessageWriter {
   readonly #sink: Writable;
   readonly #onFlushed: () => void;
-  readonly #sent: () => void;
+  /** Made at first need, as is the listener for 'drain': most connections never have any. */
+  #sent: (() => void) | undefined;
+  #drained: (() => void) | undefined;
   #framing: Framing = NONE;
   #text = '';
   #corked = false;
@@ -25,13 +27,6 @@ export class MessageWriter {
   constructor(sink: Writable, onFlushed: () => void) {
     this.#sink = sink;
     this.#onFlushed = onFlushed;
-    this.#sent = () => {
-      this.#parts--;
-      this.#unblock();
-    };
-    sink.on('drain', () => {
-      this.#unblock();
-    });
   }
 
   /** Starts a message: its head, and how its body is framed. */
@@ -58,6 +53,10 @@ export class MessageWriter {
       }
       this.#send();
       this.#parts++;
+      this.#sent ??= () => {
+        this.#parts--;
+        this.#unblock();
+      };
       this.#sink.write(bytes.subarray(from, to), this.#sent);
     }
     if (this.#framing === CHUNKED) this.#text += '\r\n';
@@ -77,8 +76,17 @@ export class MessageWriter {
       this.#sink.uncork();
       // A large part that is not wholly with the kernel still points into the caller's buffer.
       if (this.#sink.writableLength > 0) this.#blocked = true;
-    } else if (!room && this.#sink.writableLength > 0) this.#blocked = true;
+    } else if (!room && this.#sink.writableLength > 0) this.#awaitDrain();
     return !this.#blocked;
+  }
+
+  #awaitDrain(): void {
+    this.#blocked = true;
+    if (this.#drained !== undefined) return;
+    this.#drained = () => {
+      this.#unblock();
+    };
+    this.#sink.on('drain', this.#drained);
   }
 
   #unblock(): void {
