@@ -44,7 +44,7 @@ export interface Balancer {
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
   /** Adds an upstream at once. Throws OPTIONS_INVALID. */
   add(upstream: string | UpstreamOptions): Upstream;
-  /** Gives an upstream no new work. Resolves when what it has in flight has ended. Throws OPTIONS_INVALID. */
+  /** Gives an upstream no new work. Resolves when what it has in flight has ended; rejects with OPTIONS_INVALID. */
   remove(origin: string): Promise<void>;
   /**
    * Stops listening, answers what is in flight, then closes all connections; what is not done after `timeoutMs`
@@ -106,7 +106,9 @@ class NodeBalancer implements Balancer {
   listen(options: ListenOptions): Promise<AddressInfo | string> {
     if (this.#front.closing) return Promise.reject(new BalancerError('CLOSING'));
     // Half-open, so that a tunnel can end one direction before the other.
-    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, this.accept);
+    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+      this.#serve(socket);
+    });
     this.#servers.add(server);
     return new Promise((resolve, reject) => {
       const failed = (cause: Error): void => {
@@ -125,8 +127,8 @@ class NodeBalancer implements Balancer {
   }
 
   readonly accept = (socket: Socket): void => {
-    if (this.#closed !== undefined && this.#onEmpty === undefined) socket.destroy();
-    else new DownstreamConnection(this.#front, socket);
+    socket.setNoDelay(true);
+    this.#serve(socket);
   };
 
   readonly handle = (
@@ -145,8 +147,8 @@ class NodeBalancer implements Balancer {
     return this.#members.add(this.#dialled(parseUpstream(upstream, this.#settings.connect !== undefined)));
   }
 
-  remove(origin: string): Promise<void> {
-    return this.#members.remove(origin);
+  async remove(origin: string): Promise<void> {
+    await this.#members.remove(origin);
   }
 
   close(options: { readonly timeoutMs?: number } = {}): Promise<{ cut: number }> {
@@ -170,6 +172,11 @@ class NodeBalancer implements Balancer {
     await Promise.all([...servers, this.#members.close()]);
     this.#clock.stop();
     return { cut: this.#cut };
+  }
+
+  #serve(socket: Socket): void {
+    if (this.#front.closing) socket.destroy();
+    else new DownstreamConnection(this.#front, socket);
   }
 
   #sweep(now: number): void {

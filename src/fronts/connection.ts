@@ -162,8 +162,7 @@ export class DownstreamConnection implements Downstream, Guest {
     this.#giveBack();
     if (this.#socket.destroyed) return;
     if (!this.#keepAlive) this.#end();
-    else if (this.#bodyDone) this.#await();
-    else this.#phase = DISCARD;
+    else this.#await(this.#bodyDone ? HEAD : DISCARD);
     this.#run();
     this.#resume();
   }
@@ -280,7 +279,7 @@ export class DownstreamConnection implements Downstream, Guest {
     this.#heldAt = body.read(held, this.#heldAt, held.length);
     this.#discarded += body.to - body.from;
     if (body.malformed || this.#discarded > MAX_DISCARDED_BYTES) this.#end();
-    else if (body.done) this.#await();
+    else if (body.done) this.#await(HEAD);
   }
 
   #bodyReader(): BodyReader {
@@ -300,10 +299,9 @@ export class DownstreamConnection implements Downstream, Guest {
     if (exchange !== undefined) this.#front.giveBack(exchange);
   }
 
-  /** Waits for the next request. */
-  #await(): void {
-    this.#phase = HEAD;
-    this.#bodyDone = true;
+  /** Waits for the next request, or first for the end of a body that nobody wants any more. */
+  #await(phase: typeof HEAD | typeof DISCARD): void {
+    this.#phase = phase;
     this.#discarded = 0;
     this.#deadline = this.#front.services.clock.now + this.#front.rules.keepAliveTimeoutMs;
   }

@@ -92,7 +92,7 @@ export class Member implements Upstream {
     this.#latencyMs += this.#latencyMs === 0 ? latencyMs : (latencyMs - this.#latencyMs) / LATENCY_WINDOW;
   }
 
-  /** Gets no new work; calls `onGone` when what is in flight has ended. @internal */
+  /** Gets no new work, and is gone when what it has in flight has ended. @internal */
   drain(): void {
     if (this.#state !== 'active') return;
     this.#state = 'draining';

@@ -57,18 +57,16 @@ export class Members {
     return member;
   }
 
-  /** Takes an upstream out of the candidates at once. Resolves when what it has in flight has ended. */
+  /**
+   * Takes an upstream out of the candidates at once. Resolves when what it has in flight has ended. Throws
+   * OPTIONS_INVALID for an origin that is not there.
+   */
   remove(origin: string): Promise<void> {
     const member = this.#active.get(origin);
     if (member === undefined) {
       throw new BalancerError('OPTIONS_INVALID', `upstream ${origin} is not there: see balancer.upstreams`);
     }
-    this.#active.delete(origin);
-    member.drain();
-    const drained = new Promise<void>((resolve) => {
-      if (member.inFlight === 0) resolve();
-      else this.#draining.set(member, resolve);
-    });
+    const drained = this.#drain(member);
     this.#changed();
     return drained;
   }
@@ -98,13 +96,24 @@ export class Members {
 
   /** Drains all. */
   async close(): Promise<void> {
-    await Promise.all([...this.#active.keys()].map((origin) => this.remove(origin)));
+    const drained = [...this.#active.values()].map((member) => this.#drain(member));
+    this.#changed();
+    await Promise.all(drained);
   }
 
   #create(settings: UpstreamSettings): Member {
     const member = new Member(settings, this.#rules);
     this.#active.set(settings.origin, member);
     return member;
+  }
+
+  async #drain(member: Member): Promise<void> {
+    this.#active.delete(member.origin);
+    member.drain();
+    if (member.inFlight === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#draining.set(member, resolve);
+    });
   }
 
   #changed(): void {
