@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream';
 import { random } from '../strategies/random.ts';
 import { Clock } from './clock.ts';
 import { BalancerError } from './errors.ts';
-import type { Services } from './exchange/exchange.ts';
+import type { Services } from './exchange/services.ts';
 import { DownstreamConnection } from './fronts/connection.ts';
 import { Front } from './fronts/front.ts';
 import { headText } from './fronts/head-text.ts';

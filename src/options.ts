@@ -83,26 +83,16 @@ export interface BalancerOptions {
   readonly time?: TimeSource;
 }
 
-/** The options with all defaults filled in. */
-export interface Settings {
+/** The options with all defaults filled in; what each means stands at {@link BalancerOptions}. */
+export interface Settings extends Readonly<Record<keyof typeof NUMBERS, number>> {
   readonly upstreams: readonly ParsedUpstream[];
   readonly strategy: Strategy | undefined;
+  /** The pseudonym; `''` sends no Via. */
   readonly via: string;
   readonly forwarded: boolean;
+  /** Whether the hop at this address may speak of earlier hops. */
   readonly trusts: (address: string) => boolean;
   readonly changeOrigin: boolean;
-  readonly maxAttempts: number;
-  readonly connectTimeoutMs: number;
-  readonly responseTimeoutMs: number;
-  readonly idleTimeoutMs: number;
-  readonly tunnelIdleTimeoutMs: number;
-  readonly headTimeoutMs: number;
-  readonly keepAliveTimeoutMs: number;
-  readonly upstreamIdleTimeoutMs: number;
-  readonly maxIdlePerUpstream: number;
-  readonly maxHeadBytes: number;
-  readonly maxRequestLineBytes: number;
-  readonly maxFields: number;
   readonly connect: BalancerOptions['connect'];
   readonly onReport: BalancerOptions['onReport'];
   readonly time: TimeSource | undefined;

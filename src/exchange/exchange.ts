@@ -1,40 +1,18 @@
 /**
  * The story of one request: pick, attempt, retry, relay, settle. Both fronts tell it through this class.
  */
-import type { Clock } from '../clock.ts';
 import { BalancerError, type ErrorCode, meaningOf } from '../errors.ts';
-import { forwardingFields, type ForwardingRules } from '../http1/forwarding.ts';
+import { forwardingFields } from '../http1/forwarding.ts';
 import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { requestHead } from '../http1/serialise.ts';
-import type { PickRequest, Strategy } from '../strategy.ts';
 import type { ConnectionUser, UpstreamConnection } from '../upstreams/connection.ts';
 import type { Member } from '../upstreams/member.ts';
-import type { Members } from '../upstreams/members.ts';
 import { answerTo } from './answers.ts';
 import type { Downstream } from './downstream.ts';
-
-/** Bounds on an exchange. */
-export interface ExchangeRules extends ForwardingRules {
-  readonly changeOrigin: boolean;
-  /** Attempts in all, the first one included. */
-  readonly maxAttempts: number;
-  readonly connectTimeoutMs: number;
-  readonly responseTimeoutMs: number;
-  readonly idleTimeoutMs: number;
-  readonly tunnelIdleTimeoutMs: number;
-}
-
-/** What all exchanges of a balancer share. */
-export interface Services {
-  readonly members: Members;
-  readonly strategy: Strategy;
-  readonly rules: ExchangeRules;
-  readonly clock: Clock;
-  /** Hears of each failed attempt and each fault of the strategy. `origin` names the upstream, where there is one. */
-  readonly report: (error: BalancerError, origin: string | undefined) => void;
-}
+import { Picks } from './picks.ts';
+import type { Services } from './services.ts';
 
 /** One exchange at a time; used again for the next request of its connection. */
 export class Exchange implements ConnectionUser {
@@ -43,13 +21,10 @@ export class Exchange implements ConnectionUser {
 
   readonly #services: Services;
   #downstream: Downstream;
-  readonly #context: { attempt: number; remoteAddress: string; request: PickRequest };
+  readonly #picks: Picks;
   #phase: Phase = IDLE;
   #member: Member | undefined;
   #connection: UpstreamConnection | undefined;
-  /** Upstreams that failed this exchange, and those that had merely closed an idle connection. */
-  #failed: Member[] = NOBODY;
-  #stale: Member[] = NOBODY;
   #startedAt = 0;
   #status: number | undefined;
   #deadline = Infinity;
@@ -63,15 +38,13 @@ export class Exchange implements ConnectionUser {
   constructor(services: Services) {
     this.#services = services;
     this.#downstream = NOWHERE;
-    this.#context = { attempt: 0, remoteAddress: '', request: this.head };
+    this.#picks = new Picks(services, this.head);
   }
 
   /** Starts on the request in `head`. The answer goes to `downstream`, sooner or later, exactly once. */
   start(downstream: Downstream): void {
     this.#downstream = downstream;
-    this.#context.attempt = 0;
-    this.#context.remoteAddress = downstream.hop.address;
-    this.#failed = this.#stale = NOBODY;
+    this.#picks.start(downstream.hop.address);
     this.#requestDone = this.head.framing === NONE;
     this.#responseDone = this.#continued = this.#uploadBlocked = this.#downloadBlocked = false;
     this.#attempt();
@@ -221,9 +194,11 @@ export class Exchange implements ConnectionUser {
 
   #attempt(): void {
     const { members, rules, clock } = this.#services;
-    this.#context.attempt++;
-    const member = this.#pick();
-    if (member === undefined) return;
+    const member = this.#picks.next();
+    if (typeof member === 'string') {
+      this.#answer(member);
+      return;
+    }
     // No await between the pick and the count: whoever picks next sees this one.
     members.begin(member);
     this.#member = member;
@@ -233,7 +208,7 @@ export class Exchange implements ConnectionUser {
     this.#deadline = clock.now + rules.connectTimeoutMs;
     let connection: UpstreamConnection;
     try {
-      connection = member.pool.take(this.#stale.length > 0);
+      connection = member.pool.take(this.#picks.fresh);
     } catch (cause) {
       this.#attemptFailed('CONNECT_FAILED', cause);
       return;
@@ -241,41 +216,6 @@ export class Exchange implements ConnectionUser {
     this.#connection = connection;
     connection.begin(this, this.head.method, this.head.upgrade !== '');
     if (connection.ready) this.#send();
-  }
-
-  /** Asks the strategy. Answers the request itself where there is no pick. */
-  #pick(): Member | undefined {
-    const { members, strategy } = this.#services;
-    const candidates = this.#untried();
-    if (candidates.length === 0) {
-      this.#answer('NO_CANDIDATE');
-      return undefined;
-    }
-    let picked: unknown;
-    try {
-      picked = strategy.pick(candidates, this.#context);
-    } catch (cause) {
-      this.#strategyFailed('threw', cause);
-      return undefined;
-    }
-    if (picked === undefined) {
-      this.#answer('NO_CANDIDATE');
-      return undefined;
-    }
-    if (!members.isCandidate(picked) || this.#failed.includes(picked)) {
-      this.#strategyFailed('picked what is no candidate', undefined);
-      return undefined;
-    }
-    return picked;
-  }
-
-  /** The candidates that this exchange has not tried; failing those, the ones that only closed an idle connection. */
-  #untried(): readonly Member[] {
-    const { candidates } = this.#services.members;
-    if (this.#context.attempt === 1) return candidates;
-    const left = candidates.filter((member) => !this.#failed.includes(member));
-    const untried = left.filter((member) => !this.#stale.includes(member));
-    return untried.length > 0 ? untried : left;
   }
 
   #send(): void {
@@ -317,7 +257,7 @@ export class Exchange implements ConnectionUser {
 
   /** Tries again where that is safe and of use, answers or cuts elsewhere. The connection is destroyed already. */
   #attemptFailed(code: ErrorCode, cause: unknown): void {
-    const { members, rules, report } = this.#services;
+    const { report } = this.#services;
     const member = this.#member;
     if (member === undefined) return;
     const begun = this.#phase === RELAYING || this.#phase === TUNNEL;
@@ -328,16 +268,10 @@ export class Exchange implements ConnectionUser {
       this.#cut();
       return;
     }
-    if ((meaningOf(code).retryable || stale) && this.#context.attempt < rules.maxAttempts) {
-      if (stale) this.#stale = [...this.#stale, member];
-      else this.#failed = [...this.#failed, member];
-      if (stale || members.candidates.some((other) => !this.#failed.includes(other))) {
-        this.#attempt();
-        this.flushRequest();
-        return;
-      }
-    }
-    this.#answer(code);
+    if ((meaningOf(code).retryable || stale) && this.#picks.failed(member, stale)) {
+      this.#attempt();
+      this.flushRequest();
+    } else this.#answer(code);
   }
 
   /**
@@ -376,12 +310,6 @@ export class Exchange implements ConnectionUser {
     this.#requestDone = this.#responseDone = true;
     this.#moved();
     this.#finish();
-  }
-
-  #strategyFailed(what: string, cause: unknown): void {
-    const { report, strategy } = this.#services;
-    report(new BalancerError('STRATEGY_FAILED', `strategy ${strategy.name} ${what}`, { cause }), undefined);
-    this.#answer('STRATEGY_FAILED');
   }
 
   #cut(): void {
@@ -433,7 +361,6 @@ const WAITING = 2;
 const RELAYING = 3;
 const TUNNEL = 4;
 
-const NOBODY: Member[] = [];
 /** Where the answer goes while there is no exchange: nothing is ever sent there. */
 const NOWHERE: Downstream = {
   hop: { address: '', proto: 'http', trusted: false },

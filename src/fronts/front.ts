@@ -1,18 +1,13 @@
 /**
  * What all ways in share: the rules, who is in, and exchanges that wait to be used again.
  */
-import { Exchange, type Services } from '../exchange/exchange.ts';
+import { Exchange } from '../exchange/exchange.ts';
+import type { Services } from '../exchange/services.ts';
 import type { HeadLimits } from '../http1/grammar.ts';
+import type { Settings } from '../options.ts';
 
-/** Bounds on downstreams, and what is believed of them. */
-export interface FrontRules extends HeadLimits {
-  /** From the first byte of a head to its last, in milliseconds. */
-  readonly headTimeoutMs: number;
-  /** How long a connection may wait for its next request, in milliseconds. */
-  readonly keepAliveTimeoutMs: number;
-  /** Whether the hop at this address may speak of earlier hops. */
-  readonly trusts: (address: string) => boolean;
-}
+/** What of the settings a front goes by. */
+export type FrontRules = HeadLimits & Pick<Settings, 'headTimeoutMs' | 'keepAliveTimeoutMs' | 'trusts'>;
 
 /** One downstream that is being served: a connection of our own, or a request of a node:http server. */
 export interface Guest {

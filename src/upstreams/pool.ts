@@ -2,15 +2,11 @@
  * The connections to one upstream: idle ones are used again, the newest first.
  */
 import type { HeadLimits } from '../http1/grammar.ts';
+import type { Settings } from '../options.ts';
 import { type Dialer, UpstreamConnection } from './connection.ts';
 
-/** How connections are kept. */
-export interface PoolRules extends HeadLimits {
-  /** How long a connection may idle where its upstream says nothing of it, in milliseconds. */
-  readonly upstreamIdleTimeoutMs: number;
-  /** Idle connections kept for each upstream. */
-  readonly maxIdlePerUpstream: number;
-}
+/** What of the settings a pool goes by. */
+export type PoolRules = HeadLimits & Pick<Settings, 'upstreamIdleTimeoutMs' | 'maxIdlePerUpstream'>;
 
 export class Pool {
   readonly #dialer: Dialer;

@@ -1,0 +1,23 @@
+/**
+ * What all exchanges of a balancer share.
+ */
+import type { Clock } from '../clock.ts';
+import type { BalancerError } from '../errors.ts';
+import type { Settings } from '../options.ts';
+import type { Strategy } from '../strategy.ts';
+import type { Members } from '../upstreams/members.ts';
+
+/** What of the settings an exchange goes by. */
+export type ExchangeRules = Pick<Settings,
+  | 'via' | 'forwarded' | 'changeOrigin' | 'maxAttempts'
+  | 'connectTimeoutMs' | 'responseTimeoutMs' | 'idleTimeoutMs' | 'tunnelIdleTimeoutMs'>;
+
+/** The parts that an exchange works with; one set for each balancer. */
+export interface Services {
+  readonly members: Members;
+  readonly strategy: Strategy;
+  readonly rules: ExchangeRules;
+  readonly clock: Clock;
+  /** Hears of each failed attempt and each fault of the strategy. `origin` names the upstream, where there is one. */
+  readonly report: (error: BalancerError, origin: string | undefined) => void;
+}
