@@ -1,7 +1,7 @@
 /**
  * Message bodies (RFC 9112 §§6, 7): finds where a body ends and takes chunking off, validating every byte.
  */
-import { allowedTrailers, END, FIELD, FieldScanner, INCOMPLETE } from './fields.ts';
+import { allowedTrailers, END, FieldScanner, type FieldTaker, INCOMPLETE } from './fields.ts';
 import { CHUNKED, type Framing, LENGTH, NONE } from './framing.ts';
 import { CLASS, CR, FIELD_VALUE, type HeadLimits, HTAB, LF, SP, TOKEN } from './grammar.ts';
 
@@ -142,21 +142,14 @@ export class BodyReader {
     // Scanned anew only when a line is whole: a section that comes octet by octet costs no more than its lines.
     if (section.length < this.#limits.maxHeadBytes && !section.includes('\n', before)) return stop;
     const line = new FieldScanner();
-    let next = 0;
-    for (let count = 0; ; count++) {
-      const found = line.scan(section, next);
-      if (found === END) {
-        this.trailers = allowedTrailers(section.slice(0, next));
-        this.done = true;
-        return at + line.next - before;
-      }
-      if (found === INCOMPLETE && section.length < this.#limits.maxHeadBytes) return stop;
-      if (found !== FIELD || count >= this.#limits.maxFields) {
-        this.#state = BROKEN;
-        return stop;
-      }
-      next = line.next;
+    const found = line.section(section, 0, this.#limits.maxFields, NOBODY);
+    if (found === END) {
+      this.trailers = allowedTrailers(line.passed);
+      this.done = true;
+      return at + line.next - before;
     }
+    if (found !== INCOMPLETE || section.length >= this.#limits.maxHeadBytes) this.#state = BROKEN;
+    return stop;
   }
 
   /** Adds a piece of data to what this read has found, moved up against it. */
@@ -192,6 +185,8 @@ const MAX_SIZE_DIGITS = 16;
 const MAX_CHUNK_BYTES = 2 ** 48;
 /** Extensions of one chunk, 1 KiB: they carry signatures at most, and an unbounded one holds a parser for nothing. */
 const MAX_EXTENSION_BYTES = 1024;
+
+const NOBODY: FieldTaker = { takes: () => false };
 
 const QUOTE = 0x22;
 const SEMICOLON = 0x3b;

@@ -1,7 +1,7 @@
 /**
  * Field lines (RFC 9112 §5): one scanner for heads and trailers, and what must not pass on.
  */
-import { CLASS, COLON, CR, FIELD_VALUE, HTAB, LF, nameIs, SP, TOKEN, trimmed } from './grammar.ts';
+import { CLASS, COLON, CR, FIELD_VALUE, HTAB, items, LF, nameIs, SP, TOKEN, trimmed } from './grammar.ts';
 
 /** What a scan found. */
 export type Scan = typeof FIELD | typeof END | typeof INCOMPLETE | typeof MALFORMED;
@@ -11,6 +11,14 @@ export const END = 1;
 /** The text stops before the line does. */
 export const INCOMPLETE = 2;
 export const MALFORMED = 3;
+/** A section of more fields than are allowed. */
+export const TOO_MANY = 4;
+
+/** Who reads a section, field by field. */
+export interface FieldTaker {
+  /** Looks at the field that `line` has scanned in `text`. Returns true to take it: it is not passed on then. */
+  takes(text: string, line: FieldScanner): boolean;
+}
 
 /** Reads one field line at a time and keeps where its parts are, so that a scan makes no garbage. */
 export class FieldScanner {
@@ -21,6 +29,30 @@ export class FieldScanner {
   valueEnd = 0;
   /** Where the next line starts. */
   next = 0;
+  /** The lines of the last section that its taker left, each with its CRLF. */
+  passed = '';
+
+  /** Scans the lines of `text` from `at` to the empty line that ends them; `next` is behind it then. */
+  section(
+    text: string, at: number, maxFields: number, taker: FieldTaker,
+  ): typeof END | typeof INCOMPLETE | typeof MALFORMED | typeof TOO_MANY {
+    let passed = '';
+    // Fields that pass on are copied in runs as long as they go.
+    let run = at;
+    for (let count = 0; ; count++) {
+      const found = this.scan(text, at);
+      if (found !== FIELD) {
+        this.passed = at > run ? passed + text.slice(run, at) : passed;
+        return found;
+      }
+      if (count === maxFields) return TOO_MANY;
+      if (taker.takes(text, this)) {
+        if (at > run) passed += text.slice(run, at);
+        run = this.next;
+      }
+      at = this.next;
+    }
+  }
 
   /** Scans the line of `text` at `at`. A line that starts with a space (obs-fold, RFC 9112 §5.2) is malformed. */
   scan(text: string, at: number): Scan {
@@ -66,7 +98,7 @@ export class FieldScanner {
  * nominated away; what frames the message stays.
  */
 export function withoutNominated(block: string, connection: string): string {
-  const nominated = new Set(connection.toLowerCase().split(',').map((name) => name.trim()));
+  const nominated = new Set(items(connection));
   nominated.delete('content-length');
   return filterFields(block, (name) => !nominated.has(name));
 }
@@ -102,8 +134,7 @@ function filterFields(block: string, keep: (name: string) => boolean): string {
   let kept = '';
   for (let at = 0; at < block.length;) {
     const end = block.indexOf('\r\n', at) + 2;
-    const name = block.slice(at, block.indexOf(':', at)).toLowerCase();
-    if (keep(name)) kept += block.slice(at, end);
+    if (keep(block.slice(at, block.indexOf(':', at)).toLowerCase())) kept += block.slice(at, end);
     at = end;
   }
   return kept;

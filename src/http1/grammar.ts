@@ -46,7 +46,27 @@ export function trimmed(text: string, from: number, to: number): string {
 /** Whether a comma-separated list holds the lower-case `token`, in any case. */
 export function listHas(list: string, token: string): boolean {
   if (list.length === token.length) return nameIs(list, 0, token);
-  return list.length > token.length && list.toLowerCase().split(',').some((item) => item.trim() === token);
+  return list.length > token.length && items(list).includes(token);
+}
+
+/** The items of a comma-separated list, in lower case. */
+export function items(list: string): string[] {
+  // Not by trim(): it takes more for a space than HTTP does.
+  return list.toLowerCase().split(',').map((item) => trimmed(item, 0, item.length));
+}
+
+/** Two lines of a list field as one (RFC 9110 §5.3). */
+export function joined(list: string, value: string): string {
+  return list === '' ? value : `${list}, ${value}`;
+}
+
+/**
+ * Whether the connection persists, by the value of its Connection field in one of the two usual forms, `keep-alive` and
+ * `close` alone; undefined for any other.
+ */
+export function plainPersistence(connection: string): boolean | undefined {
+  if (connection.length === 10 && nameIs(connection, 0, 'keep-alive')) return true;
+  return connection.length === 5 && nameIs(connection, 0, 'close') ? false : undefined;
 }
 
 /** A Content-Length value (RFC 9112 §6.2: 1*DIGIT), or -1 where it is none or beyond exact integers. */

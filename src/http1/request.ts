@@ -3,12 +3,16 @@
  */
 import type { ErrorCode } from '../errors.ts';
 import type { PickRequest } from '../strategy.ts';
-import { END, FIELD, FieldScanner, INCOMPLETE, withoutNominated } from './fields.ts';
+import {
+  FIELD, FieldScanner, type FieldTaker, INCOMPLETE, MALFORMED, TOO_MANY, withoutNominated,
+} from './fields.ts';
 import { CHUNKED, type Framing, LENGTH, NONE } from './framing.ts';
-import { CLASS, contentLength, CR, type HeadLimits, LF, listHas, nameIs, SP, TARGET, TOKEN } from './grammar.ts';
+import {
+  CLASS, contentLength, CR, type HeadLimits, joined, LF, listHas, nameIs, plainPersistence, SP, TARGET, TOKEN,
+} from './grammar.ts';
 
 /** One request head: filled by {@link RequestHead.parse}, reused for the next request of a connection. */
-export class RequestHead implements PickRequest {
+export class RequestHead implements PickRequest, FieldTaker {
   method = '';
   /** In origin-form, or `*`. Passed on as it came: never decoded, never normalised. */
   target = '';
@@ -40,6 +44,7 @@ export class RequestHead implements PickRequest {
 
   readonly #line = new FieldScanner();
   #text = '';
+  #fieldsAt = 0;
   #connection = '';
   #hosts = 0;
   #lengths = 0;
@@ -63,24 +68,13 @@ export class RequestHead implements PickRequest {
     }
     at = this.#requestLine(text, at, limits);
     if (at <= 0) return at;
+    this.#fieldsAt = at;
     const line = this.#line;
-    let run = at;
-    let count = 0;
-    for (;;) {
-      const found = line.scan(text, at);
-      if (found === END) break;
-      if (found === INCOMPLETE) return this.#more(text, limits);
-      if (found !== FIELD) return this.#refuse('REQUEST_MALFORMED');
-      if (++count > limits.maxFields) return this.#refuse('REQUEST_HEAD_TOO_LARGE');
-      // Fields that pass on are copied in runs as long as they go.
-      if (this.#takes(text)) {
-        if (at > run) this.fields += text.slice(run, at);
-        run = line.next;
-      }
-      at = line.next;
-    }
-    if (at > run) this.fields += text.slice(run, at);
-    if (line.next > limits.maxHeadBytes) return this.#refuse('REQUEST_HEAD_TOO_LARGE');
+    const found = line.section(text, at, limits.maxFields, this);
+    if (found === INCOMPLETE) return this.#more(text, limits);
+    if (found === MALFORMED) return this.#refuse('REQUEST_MALFORMED');
+    if (found === TOO_MANY || line.next > limits.maxHeadBytes) return this.#refuse('REQUEST_HEAD_TOO_LARGE');
+    this.fields = line.passed;
     const error = this.#judge();
     return error === undefined ? line.next : this.#refuse(error);
   }
@@ -88,7 +82,7 @@ export class RequestHead implements PickRequest {
   /** The first value of a field, by its lower-case name. */
   field(name: string): string | undefined {
     const line = this.#line;
-    let at = this.#text.indexOf('\r\n') + 2;
+    let at = this.#fieldsAt;
     while (line.scan(this.#text, at) === FIELD) {
       if (line.nameLength === name.length && line.is(this.#text, name)) return line.value(this.#text);
       at = line.next;
@@ -130,16 +124,15 @@ export class RequestHead implements PickRequest {
     const version = text.slice(++at, at + 10);
     if (version === 'HTTP/1.1\r\n') this.minor = 1;
     else if (version === 'HTTP/1.0\r\n') this.minor = 0;
-    else if (version.length < 10 && ('HTTP/1.1\r\n'.startsWith(version) || 'HTTP/1.0\r\n'.startsWith(version))) {
+    else if (version.length < 10 && 'HTTP/0.0\r\n'.startsWith(version.replace(/\d/g, '0'))) {
       return this.#more(text, limits, start);
     } else return this.#refuse(/^HTTP\/\d\.\d\r\n$/.test(version) ? 'VERSION_UNSUPPORTED' : 'REQUEST_MALFORMED');
     if (at + 10 - start > limits.maxRequestLineBytes) return this.#refuse('TARGET_TOO_LONG');
     return at + 10;
   }
 
-  /** Notes the scanned field if it is one that the balancer acts on or writes itself: it is then not passed on. */
-  #takes(text: string): boolean {
-    const line = this.#line;
+  /** Takes the fields that the balancer acts on or writes itself. @internal */
+  takes(text: string, line: FieldScanner): boolean {
     switch (line.nameLength) {
       case 2:
         if (!line.is(text, 'te')) return false;
@@ -234,8 +227,9 @@ export class RequestHead implements PickRequest {
       if (first === 0x2a) {
         if (this.target.length > 1 || this.method !== 'OPTIONS') return false;
       } else {
-        const absolute = /^https?:\/\/([^/?]+)(\/[^?]*)?(\?.*)?$/i.exec(this.target);
-        if (absolute?.[1] === undefined) return false;
+        // RFC 9110 §4.2.1: an http URI has a host. What Host says instead is of no account, but must still be sound.
+        const absolute = /^https?:\/\/([^/?:][^/?]*)(\/[^?]*)?(\?.*)?$/i.exec(this.target);
+        if (absolute?.[1] === undefined || !HOST.test(this.host)) return false;
         this.host = absolute[1];
         this.hasHost = true;
         const query = absolute[3] ?? '';
@@ -248,12 +242,12 @@ export class RequestHead implements PickRequest {
 
   #connectionOptions(): void {
     const options = this.#connection;
-    this.keepAlive = this.minor === 1;
-    if (options === '') return;
-    const close = listHas(options, 'close');
-    if (close) this.keepAlive = false;
-    else if (listHas(options, 'keep-alive')) this.keepAlive = true;
-    if (options.length === (close ? 5 : 10) && !options.includes(',')) return;
+    const plain = options === '' ? this.minor === 1 : plainPersistence(options);
+    if (plain !== undefined) {
+      this.keepAlive = plain;
+      return;
+    }
+    this.keepAlive = !listHas(options, 'close') && (this.minor === 1 || listHas(options, 'keep-alive'));
     // RFC 9110 §7.8: an Upgrade counts only if nominated, and only in HTTP/1.1. h2c would tunnel past every rule.
     if (this.#upgrade !== '' && this.minor === 1 && listHas(options, 'upgrade') && !listHas(this.#upgrade, 'h2c')) {
       this.upgrade = this.#upgrade;
@@ -275,7 +269,3 @@ export class RequestHead implements PickRequest {
 
 /** uri-host [":" port] (RFC 9110 §7.2): no userinfo, no path, no list; empty where there is no authority. */
 const HOST = /^(?:\[[0-9A-Za-z:.%~_-]+\]|[\w.~%!$&'()*+;=-]*)(?::\d{0,5})?$/;
-
-function joined(list: string, value: string): string {
-  return list === '' ? value : `${list}, ${value}`;
-}

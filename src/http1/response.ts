@@ -2,12 +2,14 @@
  * The response head (RFC 9112 §§4, 5, 6): as strict as the request side. A broken answer is refused, never mended.
  */
 import type { ErrorCode } from '../errors.ts';
-import { END, FIELD, FieldScanner, INCOMPLETE, withoutNominated } from './fields.ts';
+import { FieldScanner, type FieldTaker, INCOMPLETE, MALFORMED, TOO_MANY, withoutNominated } from './fields.ts';
 import { CHUNKED, type Framing, LENGTH, NONE, UNTIL_CLOSE } from './framing.ts';
-import { CLASS, contentLength, CR, FIELD_VALUE, type HeadLimits, LF, listHas, nameIs, SP } from './grammar.ts';
+import {
+  CLASS, contentLength, CR, FIELD_VALUE, type HeadLimits, joined, LF, listHas, nameIs, plainPersistence, SP,
+} from './grammar.ts';
 
 /** One response head: filled by {@link ResponseHead.parse}, reused for the next response of a connection. */
-export class ResponseHead {
+export class ResponseHead implements FieldTaker {
   status = 0;
   reason = '';
   /** The end-to-end field lines, each with its CRLF; a valid Content-Length is among them. */
@@ -41,26 +43,15 @@ export class ResponseHead {
    */
   parse(text: string, method: string, limits: HeadLimits): number {
     this.#reset();
-    let at = this.#statusLine(text);
+    const at = this.#statusLine(text);
     if (at < 0) return this.#refuse('RESPONSE_MALFORMED');
     if (at === 0) return this.#more(text, limits);
     const line = this.#line;
-    let run = at;
-    let count = 0;
-    for (;;) {
-      const found = line.scan(text, at);
-      if (found === END) break;
-      if (found === INCOMPLETE) return this.#more(text, limits);
-      if (found !== FIELD) return this.#refuse('RESPONSE_MALFORMED');
-      if (++count > limits.maxFields) return this.#refuse('RESPONSE_HEAD_TOO_LARGE');
-      if (this.#takes(text)) {
-        if (at > run) this.fields += text.slice(run, at);
-        run = line.next;
-      }
-      at = line.next;
-    }
-    if (at > run) this.fields += text.slice(run, at);
-    if (line.next > limits.maxHeadBytes) return this.#refuse('RESPONSE_HEAD_TOO_LARGE');
+    const found = line.section(text, at, limits.maxFields, this);
+    if (found === INCOMPLETE) return this.#more(text, limits);
+    if (found === MALFORMED) return this.#refuse('RESPONSE_MALFORMED');
+    if (found === TOO_MANY || line.next > limits.maxHeadBytes) return this.#refuse('RESPONSE_HEAD_TOO_LARGE');
+    this.fields = line.passed;
     return this.#judge(method) ? line.next : this.#refuse('RESPONSE_MALFORMED');
   }
 
@@ -117,21 +108,19 @@ export class ResponseHead {
     return at + 2;
   }
 
-  /** Notes the scanned field if the balancer acts on it, and says whether it is kept from passing on. */
-  #takes(text: string): boolean {
-    const line = this.#line;
+  /** Takes the fields that the balancer acts on, and notes some that pass on all the same. @internal */
+  takes(text: string, line: FieldScanner): boolean {
     switch (line.nameLength) {
       case 4:
         if (line.is(text, 'date')) this.hasDate = true;
         return false;
       case 7:
         if (!line.is(text, 'upgrade')) return false;
-        this.#upgrade = line.value(text);
+        this.#upgrade = joined(this.#upgrade, line.value(text));
         return true;
       case 10:
         if (line.is(text, 'connection')) {
-          const value = line.value(text);
-          this.#connection = this.#connection === '' ? value : `${this.#connection}, ${value}`;
+          this.#connection = joined(this.#connection, line.value(text));
           return true;
         }
         if (!line.is(text, 'keep-alive')) return false;
@@ -173,14 +162,15 @@ export class ResponseHead {
 
   #connectionOptions(): void {
     const options = this.#connection;
-    this.keepAlive = this.#minor === 1;
-    if (options === '') return;
-    const close = listHas(options, 'close');
-    if (close) this.keepAlive = false;
-    else if (listHas(options, 'keep-alive')) this.keepAlive = true;
-    if (options.length === (close ? 5 : 10) && !options.includes(',')) return;
+    const plain = options === '' ? this.#minor === 1 : plainPersistence(options);
+    if (plain !== undefined) {
+      this.keepAlive = plain;
+      return;
+    }
+    this.keepAlive = !listHas(options, 'close') && (this.#minor === 1 || listHas(options, 'keep-alive'));
     if (this.#upgrade !== '' && listHas(options, 'upgrade')) this.upgrade = this.#upgrade;
     this.fields = withoutNominated(this.fields, options);
+    this.hasDate &&= !listHas(options, 'date');
   }
 
   #more(text: string, limits: HeadLimits): number {
