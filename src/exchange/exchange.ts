@@ -31,6 +31,8 @@ export class Exchange implements ConnectionUser {
   #requestDone = true;
   #responseDone = false;
   #continued = false;
+  /** Whether the response came instead of the 100 that was to ask for the body: the body is not waited for. */
+  #bodyless = false;
   /** Which side keeps the other waiting: the upstream the request, the downstream the response. */
   #uploadBlocked = false;
   #downloadBlocked = false;
@@ -46,7 +48,8 @@ export class Exchange implements ConnectionUser {
     this.#downstream = downstream;
     this.#picks.start(downstream.hop.address);
     this.#requestDone = this.head.framing === NONE;
-    this.#responseDone = this.#continued = this.#uploadBlocked = this.#downloadBlocked = false;
+    this.#responseDone = this.#continued = this.#bodyless = false;
+    this.#uploadBlocked = this.#downloadBlocked = false;
     this.#attempt();
   }
 
@@ -82,7 +85,7 @@ export class Exchange implements ConnectionUser {
     if (!this.#downloadBlocked) return;
     this.#downloadBlocked = false;
     this.#moved();
-    if (this.#responseDone && this.#requestDone) this.#finish();
+    if (this.#responseDone && (this.#requestDone || this.#bodyless)) this.#finish();
     else this.#connection?.resume();
   }
 
@@ -156,8 +159,8 @@ export class Exchange implements ConnectionUser {
     this.#phase = RELAYING;
     this.#moved();
     // Who was not told to continue may or may not send the body: no request can be told apart behind it.
-    const unsure = this.head.expectContinue && !this.#continued && !this.#requestDone;
-    this.#downstream.respond(head, !unsure);
+    this.#bodyless = this.head.expectContinue && !this.#continued && !this.#requestDone;
+    this.#downstream.respond(head, !this.#bodyless);
   }
 
   body(bytes: Buffer, from: number, to: number): void {
@@ -168,7 +171,7 @@ export class Exchange implements ConnectionUser {
   ended(trailers: string): void {
     this.#responseDone = true;
     this.#downstream.end(trailers);
-    if (this.#requestDone) this.#finish();
+    if (this.#requestDone || this.#bodyless) this.#finish();
   }
 
   readEnd(): boolean {
@@ -220,15 +223,15 @@ export class Exchange implements ConnectionUser {
 
   #send(): void {
     const { head } = this;
-    const { rules, clock } = this.#services;
+    const { rules } = this.#services;
     const connection = this.#connection;
     const member = this.#member;
     if (connection === undefined || member === undefined) return;
     const host = rules.changeOrigin || !head.hasHost ? member.authority : head.host;
     const forwarding = forwardingFields(head, this.#downstream.hop, rules);
-    connection.writer.begin(requestHead(head, host, forwarding), head.framing);
+    connection.writer.begin(requestHead(head, host, forwarding), head.framing, head.contentLength);
     this.#phase = WAITING;
-    this.#deadline = clock.now + rules.responseTimeoutMs;
+    this.#moved();
     if (head.framing === NONE) connection.writer.end('');
     else this.#downstream.readBody();
   }
@@ -290,7 +293,7 @@ export class Exchange implements ConnectionUser {
     const connection = this.#connection;
     const member = this.#member;
     if (connection !== undefined && member !== undefined) {
-      if (this.#phase === TUNNEL) connection.destroy();
+      if (this.#phase === TUNNEL || this.#bodyless || connection.writer.owes) connection.destroy();
       else member.pool.give(connection, this.#services.clock.now);
     }
     this.#settle(true, undefined);

@@ -109,7 +109,6 @@ export class DownstreamConnection implements Downstream, Guest {
 
   resumeBody(): void {
     this.#run();
-    this.#resume();
   }
 
   interim(head: ResponseHead): void {
@@ -164,7 +163,6 @@ export class DownstreamConnection implements Downstream, Guest {
     if (!this.#keepAlive) this.#end();
     else this.#await(this.#bodyDone ? HEAD : DISCARD);
     this.#run();
-    this.#resume();
   }
 
   // --- what the socket tells
@@ -196,14 +194,15 @@ export class DownstreamConnection implements Downstream, Guest {
 
   // --- the way of the bytes
 
-  /** Reads what is held, as far as it goes now. */
+  /** Reads what is held, as far as it goes now, and asks for more if more can be taken. */
   #run(): void {
     if (this.#running) return;
     this.#running = true;
     while (this.#held !== undefined && this.#step(this.#held));
     this.#running = false;
-    if (this.#phase === EXCHANGE && this.#exchange?.flushRequest() === false && !this.#bodyDone) this.#pause();
-    else if (this.#held !== undefined && this.#held.length - this.#heldAt >= MAX_HELD_BYTES) this.#pause();
+    const blocked = this.#phase === EXCHANGE && this.#exchange?.flushRequest() === false && !this.#bodyDone;
+    const full = this.#held !== undefined && this.#held.length - this.#heldAt >= MAX_HELD_BYTES;
+    this.#pause(blocked || full);
   }
 
   /** One step over the held bytes. Returns false where they must wait. */
@@ -328,18 +327,14 @@ export class DownstreamConnection implements Downstream, Guest {
     this.#pending = '';
     this.#deadline = this.#front.services.clock.now + LINGER_MS;
     this.#socket.end();
-    this.#resume();
+    this.#pause(false);
   }
 
-  #pause(): void {
-    this.#paused = true;
-    this.#socket.pause();
-  }
-
-  #resume(): void {
-    if (!this.#paused || (this.#held !== undefined && this.#held.length - this.#heldAt >= MAX_HELD_BYTES)) return;
-    this.#paused = false;
-    this.#socket.resume();
+  #pause(paused: boolean): void {
+    if (paused === this.#paused) return;
+    this.#paused = paused;
+    if (paused) this.#socket.pause();
+    else this.#socket.resume();
   }
 }
 

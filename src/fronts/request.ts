@@ -7,9 +7,9 @@ import { BalancerError, type ErrorCode } from '../errors.ts';
 import { answerTo } from '../exchange/answers.ts';
 import type { Downstream } from '../exchange/downstream.ts';
 import { Exchange } from '../exchange/exchange.ts';
-import { allowedTrailers, fieldPairs } from '../http1/fields.ts';
+import { allowedTrailers, fieldPairs, withoutNominated } from '../http1/fields.ts';
 import type { Hop } from '../http1/forwarding.ts';
-import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
+import { CHUNKED, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { downstreamFraming } from '../http1/serialise.ts';
 import type { Front, Guest } from './front.ts';
@@ -26,6 +26,7 @@ export class RequestFront implements Downstream, Guest {
   #head: { readonly status: number; readonly reason: string; readonly fields: string } | undefined;
   #data: Buffer | undefined;
   #ended = false;
+  #uploaded = true;
   #blocked = false;
   #untilClose = false;
   #paused = false;
@@ -68,12 +69,15 @@ export class RequestFront implements Downstream, Guest {
       this.#refuse('BODY_CONSUMED');
       return;
     }
+    this.#uploaded = head.framing === NONE;
     this.#exchange.start(this);
     this.#exchange.flushRequest();
   }
 
   sweep(now: number): void {
-    this.#exchange.sweep(now);
+    // node:http tells no response that waits behind another (of pipelined requests) that its socket has closed.
+    if (this.#request.socket.destroyed) this.#onClose();
+    else this.#exchange.sweep(now);
   }
 
   drain(): void {
@@ -97,8 +101,9 @@ export class RequestFront implements Downstream, Guest {
       request.pause();
     });
     request.on('end', () => {
+      this.#uploaded = true;
       if (!this.#exchange.active) return;
-      this.#exchange.requestEnd(this.#exchange.head.framing === NONE ? '' : trailerText(request.rawTrailers));
+      this.#exchange.requestEnd(trailerText(request.rawTrailers));
       this.#exchange.flushRequest();
     });
     request.on('error', () => {
@@ -116,16 +121,23 @@ export class RequestFront implements Downstream, Guest {
     // node:http sends early hints alone; 100 it has sent by itself, others it has no way to.
     if (head.status !== 103) return;
     const links = entries(fieldPairs(head.fields)).filter(([name]) => name.toLowerCase() === 'link');
-    const link = links.map(([, value]) => value);
-    if (link.length > 0) this.#response.writeEarlyHints({ link });
+    try {
+      if (links.length > 0) this.#response.writeEarlyHints({ link: links.map(([, value]) => value) });
+    } catch {
+      // node:http takes but the plainest forms of Link. A hint may be left out (RFC 8297 §2); the response repeats it.
+    }
   }
 
   respond(head: ResponseHead, keepAlive: boolean): void {
     const { status, reason, fields } = head;
     const minor = this.#request.httpVersionMinor;
-    this.#untilClose = this.#request.httpVersionMajor === 1 && downstreamFraming(head, minor) === UNTIL_CLOSE;
+    const framing = downstreamFraming(head, minor);
+    this.#untilClose = this.#request.httpVersionMajor === 1 && framing === UNTIL_CLOSE;
     const closing = !keepAlive || this.#front.closing;
-    this.#head = { status, reason, fields: closing ? `${fields}Connection: close\r\n` : fields };
+    const all = closing ? `${fields}Connection: close\r\n` : fields;
+    // node:http refuses to announce trailers where none can follow.
+    const idle = framing !== CHUNKED && /^trailer:/im.test(fields);
+    this.#head = { status, reason, fields: idle ? withoutNominated(all, 'trailer') : all };
   }
 
   tunnel(): void {
@@ -151,10 +163,10 @@ export class RequestFront implements Downstream, Guest {
     const data = this.#data;
     this.#data = undefined;
     const fresh = this.#sendHead();
-    if (this.#ended) {
+    if (this.#ended && this.#uploaded) {
       // Nothing comes behind this, so there is nothing to hold back; and node:http tells no 'drain' from here on.
       this.#blocked = false;
-      if (!response.writableEnded) response.end(data);
+      response.end(data);
     } else if (data !== undefined) {
       if (!response.write(data)) this.#blocked = true;
     } else if (fresh) response.flushHeaders();
@@ -170,8 +182,8 @@ export class RequestFront implements Downstream, Guest {
 
   settled(): void {
     this.#front.left(this);
-    // What is left of a body that nobody wants: node:http reads over it when the response is sent.
-    this.#request.resume();
+    // Not before the request is read, or given up: node:http throws away what comes of it after the response.
+    if (!this.#gone && !this.#response.writableEnded) this.#response.end();
   }
 
   // --- what the server tells
@@ -203,10 +215,16 @@ export class RequestFront implements Downstream, Guest {
     if (head === undefined || this.#gone) return false;
     this.#head = undefined;
     const response = this.#response;
-    if (this.#request.httpVersionMajor === 1) response.writeHead(head.status, head.reason, fieldPairs(head.fields));
-    else {
-      for (const [name, values] of grouped(head.fields)) response.setHeader(name, values);
-      response.writeHead(head.status);
+    try {
+      if (this.#request.httpVersionMajor === 1) response.writeHead(head.status, head.reason, fieldPairs(head.fields));
+      else {
+        for (const [name, values] of grouped(head.fields)) response.setHeader(name, values);
+        response.writeHead(head.status);
+      }
+    } catch (cause) {
+      // The server or its middleware will not send this head. There is no other to send.
+      this.#front.services.report(new BalancerError('RESPONSE_MALFORMED', undefined, { cause }), undefined);
+      this.cut();
     }
     return true;
   }

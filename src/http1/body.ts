@@ -143,7 +143,7 @@ export class BodyReader {
     if (section.length < this.#limits.maxHeadBytes && !section.includes('\n', before)) return stop;
     const line = new FieldScanner();
     const found = line.section(section, 0, this.#limits.maxFields, NOBODY);
-    if (found === END) {
+    if (found === END && !FRAMING_FIELD.test(line.passed)) {
       this.trailers = allowedTrailers(line.passed);
       this.done = true;
       return at + line.next - before;
@@ -185,6 +185,9 @@ const MAX_SIZE_DIGITS = 16;
 const MAX_CHUNK_BYTES = 2 ** 48;
 /** Extensions of one chunk, 1 KiB: they carry signatures at most, and an unbounded one holds a parser for nothing. */
 const MAX_EXTENSION_BYTES = 1024;
+
+/** Framing fields have no meaning in trailers but to deceive (RFC 9110 §6.5.1): Node's parser refuses them too. */
+const FRAMING_FIELD = /^(?:content-length|transfer-encoding):/im;
 
 const NOBODY: FieldTaker = { takes: () => false };
 

@@ -3,7 +3,7 @@
  * uncopied beside it, corked.
  */
 import type { Writable } from 'node:stream';
-import { CHUNKED, type Framing, NONE } from './framing.ts';
+import { CHUNKED, type Framing, LENGTH, NONE } from './framing.ts';
 
 /**
  * The sending half of one connection, message after message. Data given to {@link MessageWriter.data} may lie in a
@@ -17,6 +17,7 @@ export class MessageWriter {
   #sent: (() => void) | undefined;
   #drained: (() => void) | undefined;
   #framing: Framing = NONE;
+  #owed = 0;
   #text = '';
   #corked = false;
   #blocked = false;
@@ -29,10 +30,16 @@ export class MessageWriter {
     this.#onFlushed = onFlushed;
   }
 
-  /** Starts a message: its head, and how its body is framed. */
-  begin(head: string, framing: Framing): void {
+  /** Starts a message: its head, and how its body is framed; `length` is the one announced, for {@link LENGTH}. */
+  begin(head: string, framing: Framing, length = 0): void {
     this.#text += head;
     this.#framing = framing;
+    this.#owed = framing === LENGTH ? length : 0;
+  }
+
+  /** Whether the announced length was not written: whatever followed would be taken for the rest of this message. */
+  get owes(): boolean {
+    return this.#owed !== 0;
   }
 
   /** Adds an interim head, or bytes that belong to no message. */
@@ -44,7 +51,8 @@ export class MessageWriter {
   data(bytes: Buffer, from: number, to: number): void {
     const length = to - from;
     if (length === 0) return;
-    if (this.#framing === CHUNKED) this.#text += `${length.toString(16)}\r\n`;
+    if (this.#framing === LENGTH) this.#owed -= length;
+    else if (this.#framing === CHUNKED) this.#text += `${length.toString(16)}\r\n`;
     if (length <= MAX_GATHERED_BYTES) this.#text += bytes.toString('latin1', from, to);
     else {
       if (!this.#corked) {

@@ -265,13 +265,18 @@ export class UpstreamConnection {
     const user = this.#user;
     if (user !== undefined && this.#phase === BODY && this.#untilClose) {
       this.#finish(user, '', false);
-      if (this.#user === user) user.readEnd();
-      return;
+      if (this.#user !== user) return;
+      if (this.#head.status === 101) {
+        // The other direction of a tunnel goes on.
+        user.readEnd();
+        return;
+      }
     }
     this.#fail(this.#closedCode(), undefined);
   }
 
   #closedCode(): ErrorCode {
+    if (!this.ready) return 'CONNECT_FAILED';
     return this.#phase === HEAD && !this.answering ? 'UPSTREAM_CLOSED' : 'RESPONSE_INCOMPLETE';
   }
 
