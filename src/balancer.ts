@@ -8,6 +8,7 @@ import type { Duplex } from 'node:stream';
 import { random } from '../strategies/random.ts';
 import { Clock } from './clock.ts';
 import { BalancerError } from './errors.ts';
+import { runHook } from './exchange/plugin.ts';
 import type { Services } from './exchange/services.ts';
 import { DownstreamConnection } from './fronts/connection.ts';
 import { Front } from './fronts/front.ts';
@@ -86,7 +87,15 @@ class NodeBalancer implements Balancer {
         this.#report(error, upstream);
       },
     };
-    this.#front = new Front(services, settings, () => {
+    const trusts = (address: string): boolean => {
+      try {
+        return settings.trusts(address);
+      } catch (cause) {
+        this.#report(new BalancerError('HOOK_FAILED', 'trustForwarded threw', { cause }), undefined);
+        return false;
+      }
+    };
+    this.#front = new Front(services, { ...settings, trusts }, () => {
       this.#onEmpty?.();
     });
     this.#members.start(settings.upstreams.map((upstream) => this.#dialled(upstream)));
@@ -188,17 +197,22 @@ class NodeBalancer implements Balancer {
   }
 
   #changed(candidates: readonly Upstream[]): void {
-    try {
-      this.#strategy.changed?.(candidates);
-    } catch (cause) {
-      const message = `strategy ${this.#strategy.name} threw in changed`;
-      this.#report(new BalancerError('STRATEGY_FAILED', message, { cause }), undefined);
-    }
+    const report = (error: BalancerError): void => {
+      this.#report(error, undefined);
+    };
+    runHook(this.#strategy, 'changed', () => this.#strategy.changed?.(candidates), report);
   }
 
   #report(error: BalancerError, upstream: string | undefined): void {
-    if (this.#settings.onReport !== undefined) this.#settings.onReport({ error, upstream });
-    else if (error.source === 'internal') {
+    const { onReport } = this.#settings;
+    if (onReport !== undefined) {
+      try {
+        onReport({ error, upstream });
+      } catch (cause) {
+        // Whoever should hear of it is what failed. It must not break off the exchange that it was told of.
+        process.emitWarning('onReport threw', { code: 'HOOK_FAILED', detail: reason({ cause }) });
+      }
+    } else if (error.source === 'internal') {
       process.emitWarning(error.message, { code: error.code, detail: reason(error) });
     }
   }
@@ -219,8 +233,8 @@ function tickMs(settings: Settings): number {
   return Math.min(250, Math.max(10, Math.floor(shortest / 8)));
 }
 
-function reason(error: BalancerError): string {
-  return error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : '';
+function reason({ cause }: { readonly cause?: unknown }): string {
+  return cause instanceof Error ? (cause.stack ?? cause.message) : '';
 }
 
 const CLOSE_TIMEOUT_MS = 10_000;

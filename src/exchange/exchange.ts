@@ -12,6 +12,7 @@ import type { Member } from '../upstreams/member.ts';
 import { answerTo } from './answers.ts';
 import type { Downstream } from './downstream.ts';
 import { Picks } from './picks.ts';
+import { runHook } from './plugin.ts';
 import type { Services } from './services.ts';
 
 /** One exchange at a time; used again for the next request of its connection. */
@@ -121,7 +122,7 @@ export class Exchange implements ConnectionUser {
         break;
       case WAITING:
         // Whoever kept the other waiting is to blame.
-        if (this.#requestDone || this.#uploadBlocked) this.#breakOff('RESPONSE_TIMEOUT');
+        if (this.#requestDone || this.#uploadBlocked || this.#unasked) this.#breakOff('RESPONSE_TIMEOUT');
         else this.refuse('REQUEST_TIMEOUT');
         break;
       case RELAYING:
@@ -132,6 +133,11 @@ export class Exchange implements ConnectionUser {
       default:
         this.refuse('DOWNSTREAM_STALLED');
     }
+  }
+
+  /** Whether the downstream still waits to be asked for its body. */
+  get #unasked(): boolean {
+    return this.head.expectContinue && !this.#continued && !this.#requestDone;
   }
 
   // --- what the upstream connection tells
@@ -159,7 +165,7 @@ export class Exchange implements ConnectionUser {
     this.#phase = RELAYING;
     this.#moved();
     // Who was not told to continue may or may not send the body: no request can be told apart behind it.
-    this.#bodyless = this.head.expectContinue && !this.#continued && !this.#requestDone;
+    this.#bodyless = this.#unasked;
     this.#downstream.respond(head, !this.#bodyless);
   }
 
@@ -329,11 +335,8 @@ export class Exchange implements ConnectionUser {
     this.#member = this.#connection = undefined;
     members.settle(member, ok);
     if (strategy.settled === undefined) return;
-    try {
-      strategy.settled(member, { ok, status: this.#status, durationMs: clock.source.now() - this.#startedAt, error });
-    } catch (cause) {
-      report(new BalancerError('STRATEGY_FAILED', `strategy ${strategy.name} threw in settled`, { cause }), undefined);
-    }
+    const outcome = { ok, status: this.#status, durationMs: clock.source.now() - this.#startedAt, error };
+    runHook(strategy, 'settled', () => strategy.settled?.(member, outcome), report);
   }
 
   /** Lets go of the exchange, and of its downstream, which is returned. */

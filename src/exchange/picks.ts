@@ -1,9 +1,9 @@
 /**
  * Whom to try next: the strategy's choice among the candidates that this exchange has not tried.
  */
-import { BalancerError } from '../errors.ts';
 import type { PickContext, PickRequest } from '../strategy.ts';
 import type { Member } from '../upstreams/member.ts';
+import { reportFault } from './plugin.ts';
 import type { Services } from './services.ts';
 
 /** The picks of one exchange after the other. */
@@ -34,7 +34,7 @@ export class Picks {
 
   /** Asks the strategy. Returns its pick, or the error that the request is to be answered with. */
   next(): Member | 'NO_CANDIDATE' | 'STRATEGY_FAILED' {
-    const { members, strategy } = this.#services;
+    const { members, strategy, report } = this.#services;
     this.#context.attempt++;
     const candidates = this.#untried();
     if (candidates.length === 0) return 'NO_CANDIDATE';
@@ -42,11 +42,19 @@ export class Picks {
     try {
       picked = strategy.pick(candidates, this.#context);
     } catch (cause) {
-      return this.#fault('threw', cause);
+      reportFault(strategy, 'threw in pick', cause, report);
+      return 'STRATEGY_FAILED';
     }
     if (picked === undefined) return 'NO_CANDIDATE';
     if (members.isCandidate(picked) && !this.#failed.includes(picked)) return picked;
-    return this.#fault('picked what is no candidate');
+    if (picked instanceof Promise) {
+      picked.catch(() => {
+        // The fault is reported here already: that there is a promise at all.
+      });
+    }
+    const what = picked instanceof Promise ? 'is asynchronous: pick has to return at once' : 'picked no candidate';
+    reportFault(strategy, what, undefined, report);
+    return 'STRATEGY_FAILED';
   }
 
   /**
@@ -66,12 +74,6 @@ export class Picks {
     const left = candidates.filter((member) => !this.#failed.includes(member));
     const untried = left.filter((member) => !this.#stale.includes(member));
     return untried.length > 0 ? untried : left;
-  }
-
-  #fault(what: string, cause?: unknown): 'STRATEGY_FAILED' {
-    const { report, strategy } = this.#services;
-    report(new BalancerError('STRATEGY_FAILED', `strategy ${strategy.name} ${what}`, { cause }), undefined);
-    return 'STRATEGY_FAILED';
   }
 }
 

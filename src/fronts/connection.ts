@@ -93,7 +93,8 @@ export class DownstreamConnection implements Downstream, Guest {
   sweep(now: number): void {
     if (this.#phase === EXCHANGE) this.#exchange?.sweep(now);
     else if (now >= this.#deadline) {
-      if (this.#phase !== HEAD) this.destroy();
+      if (this.#phase === ENDING) this.cut();
+      else if (this.#phase !== HEAD) this.destroy();
       else if (this.#pending === '') this.#end();
       else this.#refuse('REQUEST_TIMEOUT');
     }
@@ -325,9 +326,23 @@ export class DownstreamConnection implements Downstream, Guest {
     this.#phase = ENDING;
     this.#held = undefined;
     this.#pending = '';
+    const { clock, rules } = this.#front.services;
+    // The last bytes may have to wait for the downstream to read; only when they have left has it to close.
+    this.#deadline = clock.now + rules.idleTimeoutMs;
+    // Not end() before that: a socket whose end is on its way can no longer be reset (see cut).
+    if (this.#socket.writableLength === 0) this.#shut();
+    else {
+      this.#socket.write('', () => {
+        if (this.#phase === ENDING) this.#shut();
+      });
+    }
+    this.#pause(false);
+  }
+
+  #shut(): void {
+    this.#phase = LINGERING;
     this.#deadline = this.#front.services.clock.now + LINGER_MS;
     this.#socket.end();
-    this.#pause(false);
   }
 
   #pause(paused: boolean): void {
@@ -338,15 +353,18 @@ export class DownstreamConnection implements Downstream, Guest {
   }
 }
 
-type Phase = typeof HEAD | typeof EXCHANGE | typeof DISCARD | typeof ENDING | typeof CLOSED;
+type Phase =
+  | typeof HEAD | typeof EXCHANGE | typeof DISCARD | typeof ENDING | typeof LINGERING | typeof CLOSED;
 /** Waiting for a request, or in the middle of its head. */
 const HEAD = 0;
 const EXCHANGE = 1;
 /** The exchange is over, the rest of its request body is still coming. */
 const DISCARD = 2;
-/** Our side is closed; the downstream's is not yet. */
+/** Nothing more will be sent or read; the last bytes may still be on their way. */
 const ENDING = 3;
-const CLOSED = 4;
+/** Our side is closed; the downstream's is not yet. */
+const LINGERING = 4;
+const CLOSED = 5;
 
 /** Bytes held back for one connection: one read of the socket, and no more are asked for. */
 const MAX_HELD_BYTES = 65_536;

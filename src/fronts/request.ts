@@ -11,7 +11,7 @@ import { allowedTrailers, fieldPairs, withoutNominated } from '../http1/fields.t
 import type { Hop } from '../http1/forwarding.ts';
 import { CHUNKED, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
-import { downstreamFraming } from '../http1/serialise.ts';
+import { downstreamFraming, upgradeOffer } from '../http1/serialise.ts';
 import type { Front, Guest } from './front.ts';
 import { entries, headText } from './head-text.ts';
 import { hopOf } from './hop.ts';
@@ -134,7 +134,9 @@ export class RequestFront implements Downstream, Guest {
     const framing = downstreamFraming(head, minor);
     this.#untilClose = this.#request.httpVersionMajor === 1 && framing === UNTIL_CLOSE;
     const closing = !keepAlive || this.#front.closing;
-    const all = closing ? `${fields}Connection: close\r\n` : fields;
+    let all = fields;
+    if (status === 426 && head.upgrade !== '') all += upgradeOffer(head, !closing);
+    else if (closing) all += 'Connection: close\r\n';
     // node:http refuses to announce trailers where none can follow.
     const idle = framing !== CHUNKED && /^trailer:/im.test(fields);
     this.#head = { status, reason, fields: idle ? withoutNominated(all, 'trailer') : all };

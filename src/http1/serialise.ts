@@ -34,9 +34,15 @@ export function responseHead(
   if (framing === CHUNKED || (framing === NONE && head.chunked && minor === 1 && mayHaveBody(head.status))) {
     text += 'Transfer-Encoding: chunked\r\n';
   }
-  if (!keepAlive) text += 'Connection: close\r\n';
+  if (head.status === 426 && head.upgrade !== '') text += upgradeOffer(head, keepAlive);
+  else if (!keepAlive) text += 'Connection: close\r\n';
   else if (minor === 0) text += 'Connection: keep-alive\r\n';
   return `${text}\r\n`;
+}
+
+/** What a 426 (Upgrade Required) names: it has to (RFC 9110 §15.5.22), and we pass upgrades on. */
+export function upgradeOffer(head: ResponseHead, keepAlive: boolean): string {
+  return `Upgrade: ${head.upgrade}\r\nConnection: ${keepAlive ? 'Upgrade' : 'Upgrade, close'}\r\n`;
 }
 
 /** The head of an interim response (RFC 9110 §15.2), 101 among them. */

@@ -20,7 +20,9 @@ export class MessageWriter {
   #owed = 0;
   #text = '';
   #corked = false;
-  #blocked = false;
+  /** What a flush waits for: large parts still in use, or room in the sink. */
+  #awaitsParts = false;
+  #awaitsRoom = false;
   /** Writes of large parts whose buffers are still in use. */
   #parts = 0;
 
@@ -63,7 +65,9 @@ export class MessageWriter {
       this.#parts++;
       this.#sent ??= () => {
         this.#parts--;
-        this.#unblock();
+        if (this.#parts > 0 || !this.#awaitsParts) return;
+        this.#awaitsParts = false;
+        this.#unblocked();
       };
       this.#sink.write(bytes.subarray(from, to), this.#sent);
     }
@@ -83,24 +87,24 @@ export class MessageWriter {
       this.#corked = false;
       this.#sink.uncork();
       // A large part that is not wholly with the kernel still points into the caller's buffer.
-      if (this.#sink.writableLength > 0) this.#blocked = true;
+      if (this.#sink.writableLength > 0) this.#awaitsParts = true;
     } else if (!room && this.#sink.writableLength > 0) this.#awaitDrain();
-    return !this.#blocked;
+    return !this.#awaitsParts && !this.#awaitsRoom;
   }
 
   #awaitDrain(): void {
-    this.#blocked = true;
+    this.#awaitsRoom = true;
     if (this.#drained !== undefined) return;
     this.#drained = () => {
-      this.#unblock();
+      if (!this.#awaitsRoom) return;
+      this.#awaitsRoom = false;
+      this.#unblocked();
     };
     this.#sink.on('drain', this.#drained);
   }
 
-  #unblock(): void {
-    if (!this.#blocked || this.#parts > 0 || this.#sink.destroyed) return;
-    this.#blocked = false;
-    this.#onFlushed();
+  #unblocked(): void {
+    if (!this.#awaitsParts && !this.#awaitsRoom && !this.#sink.destroyed) this.#onFlushed();
   }
 
   #send(): boolean {

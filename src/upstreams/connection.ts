@@ -121,7 +121,7 @@ export class UpstreamConnection {
     return true;
   }
 
-  /** The seconds that the upstream keeps the connection idle for, by its last response; -1 if it did not say. */
+  /** The seconds that the upstream keeps the connection idle for, by the response at hand; -1 if it did not say. */
   get keepAliveSeconds(): number {
     return this.#head.keepAliveSeconds;
   }

@@ -38,7 +38,8 @@ export class Members {
 
   /** Whether this is one of the candidates, in constant time. */
   isCandidate(upstream: unknown): upstream is Member {
-    return upstream instanceof Member && upstream.eligible && this.#active.get(upstream.origin) === upstream;
+    // In this order: what merely looks like a member has none of its private state.
+    return upstream instanceof Member && this.#active.get(upstream.origin) === upstream && upstream.eligible;
   }
 
   /** Adds the upstreams to begin with, as one change. Their origins differ. */

@@ -40,8 +40,8 @@ export class Pool {
 
   /** Takes a connection back after an exchange and keeps it if it can serve another. */
   give(connection: UpstreamConnection, now: number): void {
-    if (!connection.release()) return;
     const seconds = connection.keepAliveSeconds;
+    if (!connection.release()) return;
     // A second less than the upstream keeps it, for the way there (undici does the same).
     const idleMs = seconds < 0 ? this.#rules.upstreamIdleTimeoutMs : (seconds - 1) * 1000;
     if (this.#closed || idleMs <= 0 || this.#idle.length >= this.#rules.maxIdlePerUpstream) {

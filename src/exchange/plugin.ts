@@ -1,0 +1,26 @@
+/**
+ * Calls into a strategy. What it throws, now or later, is the plugin's bug: reported, and let go no further.
+ */
+import { BalancerError } from '../errors.ts';
+import type { Strategy } from '../strategy.ts';
+import type { Services } from './services.ts';
+
+type Report = Services['report'];
+
+/** Tells of a fault of `strategy`: `what` it did. */
+export function reportFault(strategy: Strategy, what: string, cause: unknown, report: Report): void {
+  report(new BalancerError('STRATEGY_FAILED', `strategy ${strategy.name} ${what}`, { cause }), undefined);
+}
+
+/** Runs one of the optional methods of a strategy. A promise is not waited for, but its rejection is heard of. */
+export function runHook(strategy: Strategy, method: string, hook: () => unknown, report: Report): void {
+  try {
+    const result = hook();
+    if (!(result instanceof Promise)) return;
+    result.catch((cause: unknown) => {
+      reportFault(strategy, `was rejected in ${method}`, cause, report);
+    });
+  } catch (cause) {
+    reportFault(strategy, `threw in ${method}`, cause, report);
+  }
+}
