@@ -148,6 +148,7 @@ class NodeBalancer implements Balancer {
   };
 
   readonly upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    if (socket.destroyed) return;
     const bytes = Buffer.concat([Buffer.from(headText(request), 'latin1'), head]);
     DownstreamConnection.upgrade(this.#front, socket, bytes);
   };
@@ -184,7 +185,8 @@ class NodeBalancer implements Balancer {
   }
 
   #serve(socket: Socket): void {
-    if (this.#front.closing) socket.destroy();
+    // One that is closed already would never tell.
+    if (this.#front.closing || socket.destroyed) socket.destroy();
     else new DownstreamConnection(this.#front, socket);
   }
 

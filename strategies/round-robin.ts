@@ -8,7 +8,7 @@ export interface RoundRobinOptions {
 /**
  * Smooth weighted round-robin: candidates take turns. While the candidates stay the same and their weights are whole
  * numbers, each gets exactly its weight in any sum-of-weights picks in a row, and a heavy one's turns are spread out:
- * weights 5, 1, 1 give a a b a c a a, not a a a a a b c. `changed` starts a new cycle. A retry counts as a turn.
+ * weights 5, 1, 1 give, say, a a b a c a a, and never a a a a a b c. `changed` starts a new cycle. A retry is a turn.
  *
  * A cycle starts at random, so that workers and balancers that start together do not all march on one upstream.
  *

@@ -188,7 +188,8 @@ export class Exchange implements ConnectionUser {
   flushed(): void {
     this.#uploadBlocked = false;
     this.#moved();
-    this.#downstream.resumeBody();
+    if (this.#phase === TUNNEL && this.#requestDone && this.#responseDone) this.#finish();
+    else this.#downstream.resumeBody();
   }
 
   failed(code: ErrorCode, cause: Error | undefined): void {
@@ -298,6 +299,7 @@ export class Exchange implements ConnectionUser {
     if (this.#downloadBlocked) return;
     const connection = this.#connection;
     const member = this.#member;
+    if (this.#phase === TUNNEL && connection?.finished === false) return;
     if (connection !== undefined && member !== undefined) {
       if (this.#phase === TUNNEL || this.#bodyless || connection.writer.owes) connection.destroy();
       else member.pool.give(connection, this.#services.clock.now);

@@ -87,7 +87,7 @@ export class DownstreamConnection implements Downstream, Guest {
 
   destroy(): void {
     this.#socket.destroy();
-    this.#onClose();
+    this.#leave();
   }
 
   sweep(now: number): void {
@@ -160,7 +160,10 @@ export class DownstreamConnection implements Downstream, Guest {
 
   settled(): void {
     this.#giveBack();
-    if (this.#socket.destroyed) return;
+    if (this.#socket.destroyed) {
+      this.#leave();
+      return;
+    }
     if (!this.#keepAlive) this.#end();
     else this.#await(this.#bodyDone ? HEAD : DISCARD);
     this.#run();
@@ -185,6 +188,12 @@ export class DownstreamConnection implements Downstream, Guest {
   }
 
   #onClose(): void {
+    // A tunnel whose two ends came in order is closed here; what the upstream has yet to read is still on its way.
+    const over = this.#tunnelled && this.#bodyDone && this.#socket.writableFinished;
+    if (!over || this.#phase !== EXCHANGE) this.#leave();
+  }
+
+  #leave(): void {
     if (this.#phase === CLOSED) return;
     this.#phase = CLOSED;
     this.#held = undefined;

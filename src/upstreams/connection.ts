@@ -131,9 +131,16 @@ export class UpstreamConnection {
     return this.#phase !== HEAD || this.#pending !== '' || this.#interims > 0;
   }
 
-  /** Ends the sending half: the tunnel's other end has no more to say. */
+  /** Ends the sending half: the tunnel's other end has no more to say. The user's `flushed` tells when all has left. */
   end(): void {
-    this.#socket.end();
+    this.#socket.end(() => {
+      this.#user?.flushed();
+    });
+  }
+
+  /** Whether the sending half is ended and all has left. */
+  get finished(): boolean {
+    return this.#socket.writableFinished || this.destroyed;
   }
 
   resume(): void {

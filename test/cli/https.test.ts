@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import https from 'node:https';
+import net, { type AddressInfo, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { describe, test, type TestContext } from 'node:test';
+import { start } from '../support/process-binary.ts';
+import { get } from '../support/process-client.ts';
+import { directory } from '../support/process-files.ts';
+
+const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
+
+describe('an upstream over TLS', { skip: hasOpenssl ? false : 'there is no openssl to make certificates with' }, () => {
+  test('is verified by the certificates that NODE_EXTRA_CA_CERTS adds, and told its name', async (t) => {
+    const { port, authority, names } = await startUpstream(t, 'DNS:localhost');
+    const binary = start(t, ['-l', '127.0.0.1:0', `https://localhost:${port}`], { env: trusting(authority) });
+    const { status, body } = await get(await binary.port(), '/x');
+    assert.deepEqual([status, body], [200, 'secret GET /x']);
+    assert.deepEqual(names, ['localhost']);
+    assert.equal(binary.stderr, '');
+  });
+
+  test('that has no name but an address is told none', async (t) => {
+    const { port, authority, names } = await startUpstream(t, 'IP:127.0.0.1');
+    const binary = start(t, ['-l', '127.0.0.1:0', `https://127.0.0.1:${port}`], { env: trusting(authority) });
+    assert.equal((await get(await binary.port())).status, 200);
+    assert.deepEqual(names, [false]);
+  });
+
+  test('serves one request after the other on one connection', async (t) => {
+    const { port, authority, names } = await startUpstream(t, 'DNS:localhost');
+    const binary = start(t, ['-l', '127.0.0.1:0', `https://localhost:${port}`], { env: trusting(authority) });
+    for (let i = 0; i < 3; i++) assert.equal((await get(await binary.port(), `/${i}`)).body, `secret GET /${i}`);
+    assert.equal(names.length, 1, 'handshakes');
+  });
+
+  test('with a certificate that nobody vouches for is not talked to', async (t) => {
+    const { port, names } = await startUpstream(t, 'DNS:localhost');
+    const binary = start(t, ['-l', '127.0.0.1:0', `https://localhost:${port}`], { env: { NODE_EXTRA_CA_CERTS: '' } });
+    const { status, body } = await get(await binary.port());
+    assert.equal(status, 502);
+    assert.ok(!body.includes('secret'));
+    await binary.logged(/^equipoise: CONNECT_FAILED https:\/\/localhost:\d+: .*self[- ]signed certificate/m);
+    assert.equal(names.length, 0, 'requests');
+  });
+
+  test('with the certificate of another is not talked to', async (t) => {
+    const { port, authority, names } = await startUpstream(t, 'DNS:other.example');
+    const binary = start(t, ['-l', '127.0.0.1:0', `https://localhost:${port}`], { env: trusting(authority) });
+    assert.equal((await get(await binary.port())).status, 502);
+    await binary.logged(/does not match certificate/);
+    assert.equal(names.length, 0, 'requests');
+  });
+
+  test('that speaks no TLS is no upstream', async (t) => {
+    const server = net.createServer((socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'));
+    await new Promise<void>((resolve) => {
+      server.listen(0, '127.0.0.1', resolve);
+    });
+    t.after(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const binary = start(t, ['-l', '127.0.0.1:0', `https://localhost:${port}`]);
+    assert.equal((await get(await binary.port())).status, 502);
+  });
+});
+
+interface TlsUpstream {
+  readonly port: number;
+  /** The file of the certificate that vouches for it: its own. */
+  readonly authority: string;
+  /** The server names that connections with requests were opened with, one each; false where there was none. */
+  readonly names: (string | false | undefined)[];
+}
+
+/** Starts an upstream with a certificate of its own for `subject`. */
+async function startUpstream(t: TestContext, subject: string): Promise<TlsUpstream> {
+  const path = directory(t);
+  const [key, cert] = [join(path, 'key.pem'), join(path, 'cert.pem')];
+  const made = spawnSync('openssl', [
+    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1',
+    '-subj', '/CN=upstream', '-addext', `subjectAltName=${subject}`, '-keyout', key, '-out', cert,
+  ], { encoding: 'utf8' });
+  assert.equal(made.status, 0, made.stderr);
+  const names: TlsUpstream['names'] = [];
+  const known = new Set<Socket>();
+  const server = https.createServer({ key: readFileSync(key), cert: readFileSync(cert) }, (request, response) => {
+    const { socket } = request;
+    if (!known.has(socket)) names.push((socket as { servername?: string | false }).servername);
+    known.add(socket);
+    response.end(`secret ${request.method ?? ''} ${request.url ?? ''}`);
+  });
+  server.listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return { port: (server.address() as AddressInfo).port, authority: cert, names };
+}
+
+function trusting(authority: string): Record<string, string> {
+  return { NODE_EXTRA_CA_CERTS: authority };
+}

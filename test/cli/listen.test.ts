@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import net, { type AddressInfo, type Server } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { run, start } from '../support/process-binary.ts';
+import { get, startNamed } from '../support/process-client.ts';
+import { directory } from '../support/process-files.ts';
+
+const PREFIX = 'Load balancer with random strategy listening on ';
+const hasIpv6 = Object.values(networkInterfaces()).flat().some((one) => one?.address === '::1');
+
+describe('--listen', () => {
+  test('with a port: all addresses, shown as the loopback address', async (t) => {
+    const binary = start(t, ['--listen', '0', await startNamed(t, 'A')]);
+    const port = await binary.port();
+    assert.equal(await binary.ready(), `${PREFIX}http://127.0.0.1:${port}`);
+    assert.equal((await get(port)).body, 'A');
+  });
+
+  test('with a name and a port', async (t) => {
+    const binary = start(t, ['--listen=localhost:0', await startNamed(t, 'A')]);
+    const port = await binary.port();
+    assert.equal((await get({ host: 'localhost', port })).body, 'A');
+  });
+
+  test('with an IPv6 address and a port', { skip: hasIpv6 ? false : 'this machine has no ::1' }, async (t) => {
+    const binary = start(t, ['-l', '[::1]:0', await startNamed(t, 'A')]);
+    const port = await binary.port();
+    assert.equal(await binary.ready(), `${PREFIX}http://[::1]:${port}`);
+    assert.equal((await get({ host: '::1', port })).body, 'A');
+  });
+
+  test('with the path of a Unix socket, which goes with the process', async (t) => {
+    const path = join(directory(t), 'balancer.sock');
+    const binary = start(t, ['-l', `unix:${path}`, await startNamed(t, 'A')]);
+    assert.equal(await binary.ready(), `${PREFIX}unix:${path}`);
+    const { status, body } = await get({ socketPath: path });
+    assert.deepEqual([status, body], [200, 'A']);
+    binary.signal('SIGTERM');
+    assert.equal((await binary.exit()).code, 0);
+    assert.equal(existsSync(path), false);
+  });
+
+  test('with the descriptor of a socket that was opened before (socket activation)', async (t) => {
+    const server = await listener();
+    const { port } = server.address() as AddressInfo;
+    // Node tells the descriptor of a handle to nobody else.
+    const { fd } = (server as unknown as { readonly _handle: { readonly fd: number } })._handle;
+    const binary = start(t, ['-l', 'fd:3', await startNamed(t, 'A')], { stdio: ['ignore', 'pipe', 'pipe', fd] });
+    server.close();
+    assert.equal(await binary.ready(), `${PREFIX}http://127.0.0.1:${port}`);
+    assert.equal((await get(port)).body, 'A');
+  });
+
+  test('several times: everywhere', async (t) => {
+    const path = join(directory(t), 'balancer.sock');
+    const binary = start(t, ['-l', '127.0.0.1:0', '--listen', '127.0.0.1:0', '-l', `unix:${path}`,
+      await startNamed(t, 'A')]);
+    const line = await binary.ready();
+    const [, first, second, third] = /^.* on http:\/\/127\.0\.0\.1:(\d+), http:\/\/127\.0\.0\.1:(\d+), unix:(.*)$/
+      .exec(line) ?? [];
+    assert.equal(third, path);
+    assert.notEqual(first, second);
+    for (const where of [Number(first), Number(second), { socketPath: path }]) {
+      assert.equal((await get(where)).body, 'A');
+    }
+  });
+});
+
+describe('where it cannot listen it ends with 1 and says why', () => {
+  test('a port in use', async (t) => {
+    const server = await listener();
+    t.after(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const { code, stdout, stderr } = await run(['-l', `127.0.0.1:${port}`, 'http://127.0.0.1:3001']);
+    assert.equal(code, 1);
+    assert.equal(stdout, '');
+    assert.match(stderr, new RegExp(`^equipoise: .*EADDRINUSE.*127\\.0\\.0\\.1:${port}\\n$`));
+  });
+
+  test('the second of two', async (t) => {
+    const server = await listener();
+    t.after(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const { code, stdout, stderr } = await run(['-l', '127.0.0.1:0', '-l', `127.0.0.1:${port}`, '--demo']);
+    assert.deepEqual([code, stdout], [1, '']);
+    assert.match(stderr, /EADDRINUSE/);
+  });
+
+  test('a Unix socket in a directory that is not there', async (t) => {
+    const path = join(directory(t), 'nowhere', 'balancer.sock');
+    const { code, stdout, stderr } = await run(['-l', `unix:${path}`, 'http://127.0.0.1:3001']);
+    assert.deepEqual([code, stdout], [1, '']);
+    assert.match(stderr, /^equipoise: .*balancer\.sock\n$/);
+  });
+
+  test('a descriptor that is none', async () => {
+    const { code, stdout, stderr } = await run(['-l', 'fd:77', 'http://127.0.0.1:3001']);
+    assert.deepEqual([code, stdout], [1, '']);
+    assert.match(stderr, /^equipoise: .+\n$/);
+  });
+});
+
+async function listener(): Promise<Server> {
+  const server = net.createServer();
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  return server;
+}

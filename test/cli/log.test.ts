@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { reportLog } from '../../src/cli/log.ts';
+import { BalancerError, type ErrorCode } from '../../src/errors.ts';
+
+const A = 'http://10.0.0.1:3000';
+const B = 'http://10.0.0.2:3000';
+
+interface VirtualLog {
+  readonly lines: string[];
+  /** Sets the time. */
+  readonly at: (ms: number) => void;
+  readonly fail: (code: ErrorCode, upstream?: string) => void;
+}
+
+function virtualLog(): VirtualLog {
+  const lines: string[] = [];
+  let now = 0;
+  const report = reportLog((line) => lines.push(line), () => now);
+  return {
+    lines,
+    at: (ms) => {
+      now = ms;
+    },
+    fail: (code, upstream) => {
+      report({ error: new BalancerError(code), upstream });
+    },
+  };
+}
+
+describe('a line says the code, the upstream, what happened and why', () => {
+  const refused = new Error('connect ECONNREFUSED 10.0.0.1:3000');
+  const table: readonly [what: string, error: BalancerError, upstream: string | undefined, line: string][] = [
+    ['all of it', new BalancerError('CONNECT_REFUSED', undefined, { cause: refused }), A,
+      `CONNECT_REFUSED ${A}: The upstream refused the connection.: connect ECONNREFUSED 10.0.0.1:3000`],
+    ['no cause', new BalancerError('RESPONSE_TIMEOUT'), A,
+      `RESPONSE_TIMEOUT ${A}: The upstream took too long to respond.`],
+    ['a cause that is no error', new BalancerError('RESPONSE_TIMEOUT', undefined, { cause: 'x' }), A,
+      `RESPONSE_TIMEOUT ${A}: The upstream took too long to respond.`],
+    ['no upstream', new BalancerError('STRATEGY_FAILED', 'strategy x threw'), undefined,
+      'STRATEGY_FAILED: strategy x threw'],
+  ];
+  for (const [what, error, upstream, line] of table) {
+    test(what, () => {
+      const lines: string[] = [];
+      reportLog((text) => lines.push(text), () => 0)({ error, upstream });
+      assert.deepEqual(lines, [line]);
+    });
+  }
+});
+
+describe('the same failure of the same upstream is told once a second', () => {
+  test('then with the count of those that were not', () => {
+    const { lines, at, fail } = virtualLog();
+    const told: number[] = [];
+    for (const ms of [0, 1, 500, 999, 1_000, 1_001, 2_500, 9_000]) {
+      at(ms);
+      const before = lines.length;
+      fail('CONNECT_REFUSED', A);
+      if (lines.length > before) told.push(ms);
+    }
+    assert.deepEqual(told, [0, 1_000, 2_500, 9_000]);
+    const counts = lines.map((line) => /\(and (\d+) more like it\)$/.exec(line)?.[1]);
+    assert.deepEqual(counts, [undefined, '3', '1', undefined]);
+  });
+
+  test('others are told beside it', () => {
+    const { lines, fail } = virtualLog();
+    for (let i = 0; i < 3; i++) {
+      fail('CONNECT_REFUSED', A);
+      fail('CONNECT_REFUSED', B);
+      fail('RESPONSE_TIMEOUT', A);
+      fail('STRATEGY_FAILED');
+    }
+    assert.deepEqual(lines.map((line) => line.split(': ')[0]),
+      [`CONNECT_REFUSED ${A}`, `CONNECT_REFUSED ${B}`, `RESPONSE_TIMEOUT ${A}`, 'STRATEGY_FAILED']);
+  });
+
+  test('a hundred thousand failures in a second are one line', () => {
+    const { lines, at, fail } = virtualLog();
+    for (let i = 0; i < 100_000; i++) {
+      at(i / 100);
+      fail('CONNECT_REFUSED', A);
+    }
+    at(1_000);
+    fail('CONNECT_REFUSED', A);
+    assert.equal(lines.length, 2);
+    assert.match(lines[1] ?? '', /\(and 99999 more like it\)$/);
+  });
+
+  test('upstreams that come and go for ever are each told of', () => {
+    const { lines, at, fail } = virtualLog();
+    for (let i = 0; i < 25_000; i++) {
+      at(i);
+      fail('CONNECT_REFUSED', `http://10.0.0.1:${i}`);
+    }
+    assert.equal(lines.length, 25_000);
+  });
+});

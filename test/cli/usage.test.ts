@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { run } from '../support/process-binary.ts';
+
+const UPSTREAM = 'http://127.0.0.1:3001';
+
+for (const option of ['--help', '-h']) {
+  test(`${option} names every option, on standard output`, async () => {
+    const { code, stdout, stderr } = await run([option]);
+    assert.equal(code, 0);
+    assert.match(stdout, /^Usage: equipoise \[options\] <upstream>\.\.\.\n/);
+    for (const name of ['--listen', '--strategy', '--config', '--demo', '--drain-timeout', '--version', '--help']) {
+      assert.match(stdout, new RegExp(`^ .*${name}\\b`, 'm'));
+    }
+    assert.equal(stderr, '');
+  });
+}
+
+test('--version is that of the package', async () => {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    readonly version: string;
+  };
+  assert.deepEqual(await run(['--version']), { code: 0, signal: null, stdout: `${version}\n`, stderr: '' });
+});
+
+describe('wrong usage ends with 2, each problem with its path and the mend', { concurrency: 4 }, () => {
+  const table: readonly [args: readonly string[], problems: readonly RegExp[]][] = [
+    [[], [/^upstreams: none given; name at least one, e\.g\. http:\/\/127\.0\.0\.1:3001, or try --demo$/]],
+    [['--nonsense', UPSTREAM], [/^--nonsense: unknown option; see equipoise --help$/]],
+    [['--no-demo', UPSTREAM], [/^--no-demo: unknown option/]],
+    [['-x', UPSTREAM], [/^-x: unknown option/]],
+    [['--listn=1', '--stratgy', UPSTREAM], [/^--listn: unknown option/, /^--stratgy: unknown option/]],
+    [[UPSTREAM, '--listen'], [/^--listen: needs a value/]],
+    [[UPSTREAM, '-s'], [/^-s: needs a value/]],
+    [['--demo=yes', UPSTREAM], [/^--demo: takes no value/]],
+    ...['nonsense', '65536', '99999', '1.5', '127.0.0.1', '127.0.0.1:', ':8080', '::1', '::1:8080', '[::1]', 'unix:',
+      'fd:', 'fd:x', 'http://127.0.0.1:8080', 'a b:80:80'].map((value): [readonly string[], RegExp[]] => (
+      [['--listen', value, UPSTREAM], [/^listen: .* is no address; give \[host:\]port, unix:PATH or fd:N, e\.g\./]])),
+    ...['soon', 'NaN', '-1', '86401', '1e9', 'Infinity', ' '].map((value): [readonly string[], RegExp[]] => (
+      [[`--drain-timeout=${value}`, UPSTREAM], [/^drain-timeout: .* is no number of seconds from 0 to 86400$/]])),
+    [['-s', 'rondom', UPSTREAM], [/^strategy: rondom is unknown; choose random, .*round-robin.*, or give a \.\/file$/]],
+    [['-s', 'constructor', UPSTREAM], [/^strategy: constructor is unknown/]],
+    [['127.0.0.1:3001'], [/^upstreams\[0\]\.origin: "127\.0\.0\.1:3001" is no origin; give scheme, host and port/]],
+    [[UPSTREAM, 'localhost'], [/^upstreams\[1\]\.origin: "localhost" is no origin/]],
+    [[UPSTREAM, UPSTREAM], [/^upstreams\[1\]: http:\/\/127\.0\.0\.1:3001 is upstreams\[0\] already/]],
+    [['--demo', UPSTREAM], [/^--demo: brings its own upstreams; leave out the others$/]],
+  ];
+  for (const [args, problems] of table) {
+    test(args.join(' '), async () => {
+      await refused(args, problems);
+    });
+  }
+});
+
+test('all problems are told at once', async () => {
+  await refused(
+    ['--nonsense', '--listen', 'x', '--listen', 'y:z', '-s', 'z', '-c', './nowhere.json', '--drain-timeout', 'never',
+      '--demo', 'ftp://a.example'],
+    [/^--nonsense: /, /^listen: x /, /^listen: y:z /, /^strategy: z /, /^config: cannot load \.\/nowhere\.json/,
+      /^drain-timeout: never /, /^--demo: /, /^upstreams\[0\]\.origin: /],
+  );
+});
+
+/** Runs the binary with wrong usage, and checks that it says all of `problems`, and nothing else. */
+async function refused(args: readonly string[], problems: readonly RegExp[]): Promise<void> {
+  const { code, stdout, stderr } = await run(args);
+  assert.equal(code, 2, stderr);
+  assert.equal(stdout, '');
+  const lines = stderr.trimEnd().split('\n').map((line) => {
+    assert.match(line, /^equipoise: /);
+    return line.slice('equipoise: '.length);
+  });
+  assert.equal(lines.pop(), 'See equipoise --help.');
+  for (const problem of problems) {
+    const found = lines.findIndex((line) => problem.test(line));
+    assert.ok(found >= 0, `${String(problem)} is not in\n${stderr}`);
+    lines.splice(found, 1);
+  }
+  assert.deepEqual(lines, [], 'told besides');
+}

@@ -1,0 +1,305 @@
+import assert from 'node:assert/strict';
+import http2, { type ClientHttp2Session, type IncomingHttpHeaders, type IncomingHttpStatusHeader } from 'node:http2';
+import { describe, test, type TestContext } from 'node:test';
+import { startBalancer, type TestOptions } from '../support/balancer.ts';
+import { makeCertificate, NO_OPENSSL } from '../support/certificate.ts';
+import { type FrontKind, serve } from '../support/fronts.ts';
+import { chunked, pattern } from '../support/message.ts';
+import { atEnd } from '../support/scope.ts';
+import {
+  close, echo, head, request, reset, response, type ScriptedUpstream, serve as answering, startUpstream, when,
+} from '../support/upstream.ts';
+import { gate, within } from '../support/wait.ts';
+
+const certificate = makeCertificate();
+
+interface Kind extends FrontKind {
+  readonly skip: string | false;
+  readonly url: (port: number) => string;
+}
+
+/** Cleartext HTTP/2, with prior knowledge. */
+const H2C: Kind = {
+  name: 'h2c',
+  skip: false,
+  url: (port) => `http://127.0.0.1:${port}`,
+  open: (balancer) => serve(http2.createServer(balancer.handle)),
+};
+const H2: Kind = {
+  name: 'HTTP/2 over TLS',
+  skip: certificate === undefined && NO_OPENSSL,
+  url: (port) => `https://127.0.0.1:${port}`,
+  open: (balancer) => serve(http2.createSecureServer({ ...certificate, allowHTTP1: true }, balancer.handle)),
+};
+
+interface Answer {
+  readonly status: number | undefined;
+  readonly fields: IncomingHttpHeaders & IncomingHttpStatusHeader;
+  readonly body: Buffer;
+  readonly trailers: IncomingHttpHeaders | undefined;
+  readonly interims: IncomingHttpHeaders[];
+}
+
+async function start(t: TestContext, kind: Kind, upstreams: readonly ScriptedUpstream[], options?: Partial<TestOptions>) {
+  const under = await startBalancer(t, { upstreams, front: kind, ...options });
+  const session = http2.connect(kind.url(under.port), certificate && { ca: certificate.cert });
+  session.on('error', () => {
+    // The streams tell.
+  });
+  const done = new Promise((resolve) => session.once('close', resolve));
+  atEnd(t, async () => {
+    session.destroy();
+    await done;
+  });
+  return { under, session };
+}
+
+/** Sends a request and reads the whole response. Fails where its stream is broken off. */
+async function ask(
+  session: ClientHttp2Session, fields: http2.OutgoingHttpHeaders, body?: Buffer, trailers?: http2.OutgoingHttpHeaders,
+): Promise<Answer> {
+  const stream = session.request(fields, { endStream: body === undefined, waitForTrailers: trailers !== undefined });
+  const answer = new Promise<Answer>((resolve, reject) => {
+    let got: Answer['fields'] = {};
+    let after: IncomingHttpHeaders | undefined;
+    const interims: IncomingHttpHeaders[] = [];
+    const parts: Buffer[] = [];
+    stream.on('headers', (interim) => interims.push(interim));
+    stream.on('response', (answered) => {
+      got = answered;
+    });
+    stream.on('trailers', (sent) => {
+      after = sent;
+    });
+    stream.on('data', (part: Buffer) => parts.push(part));
+    stream.on('error', reject);
+    stream.on('aborted', () => {
+      reject(new Error('aborted'));
+    });
+    stream.on('close', () => {
+      if (stream.rstCode !== 0) reject(new Error(`RST_STREAM ${stream.rstCode}`));
+      resolve({ status: got[':status'], fields: got, body: Buffer.concat(parts), trailers: after, interims });
+    });
+  });
+  if (trailers !== undefined) stream.on('wantTrailers', () => {
+    stream.sendTrailers(trailers);
+  });
+  if (body !== undefined) stream.end(body);
+  return within(answer, () => 'a response over HTTP/2');
+}
+
+for (const kind of [H2C, H2]) {
+  describe(`balancer.handle under ${kind.name}`, { skip: kind.skip }, () => {
+    test('serves requests, many at once', async (t) => {
+      const upstream = await startUpstream(t, echo);
+      const { under, session } = await start(t, kind, [upstream]);
+      const answers = await Promise.all(Array.from({ length: 50 }, (_, i) => ask(session, { ':path': `/${i}` })));
+      for (const [i, { status, body }] of answers.entries()) {
+        assert.equal(status, 200);
+        assert.equal(body.toString(), `/${i}`);
+      }
+      await under.settled(50);
+    });
+
+    test('tells the upstream of an HTTP/1.1 request, and who asked', async (t) => {
+      const upstream = await startUpstream(t, echo);
+      const { under, session } = await start(t, kind, [upstream]);
+      await ask(session, { ':path': '/a?b', 'x-mine': ['1', '2'], cookie: ['a=b', 'c=d'], te: 'trailers' });
+      const { head: asked } = upstream.requests[0] ?? {};
+      assert.equal(asked?.line, 'GET /a?b HTTP/1.1');
+      assert.equal(asked.get('host'), `127.0.0.1:${under.port}`);
+      assert.equal(asked.get('x-mine'), '1, 2');
+      assert.equal(asked.get('cookie'), 'a=b; c=d');
+      assert.equal(asked.get('te'), 'trailers');
+      assert.equal(asked.get('x-forwarded-proto'), kind === H2 ? 'https' : 'http');
+      assert.equal(asked.get('x-forwarded-for'), '127.0.0.1');
+      assert.equal(asked.get('x-forwarded-host'), `127.0.0.1:${under.port}`);
+      assert.equal(asked.get('transfer-encoding'), undefined);
+      assert.ok(asked.fields.every(([name]) => !name.startsWith(':')));
+    });
+
+    test('bodies both ways, with a length and without', async (t) => {
+      const large = pattern(1 << 20);
+      const upstream = await startUpstream(t, answering(({ body }) => {
+        return Buffer.concat([Buffer.from('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'), chunked(body.bytes, 9_000)]);
+      }));
+      const { session } = await start(t, kind, [upstream]);
+      const post = { ':method': 'POST', ':path': '/' };
+      assert.ok((await ask(session, post, large)).body.equals(large));
+      assert.ok((await ask(session, { ...post, 'content-length': large.length }, large)).body.equals(large));
+      assert.ok((await ask(session, post, Buffer.alloc(0))).body.equals(Buffer.alloc(0)));
+      assert.deepEqual(upstream.requests.map(({ head: { line } }) => line), Array.from({ length: 3 }, () => 'POST / HTTP/1.1'));
+      assert.equal(upstream.requests[1]?.head.get('content-length'), String(large.length));
+    });
+
+    test('trailers both ways', async (t) => {
+      const upstream = await startUpstream(t, answering(() => {
+        return `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${String(chunked('hello', 2, 'X-Sum: 5\r\n'))}`;
+      }));
+      const { session } = await start(t, kind, [upstream]);
+      const post = { ':method': 'POST', ':path': '/' };
+      const answer = await ask(session, post, Buffer.from('hi'), { 'x-total': '2' });
+      assert.equal(answer.trailers?.['x-sum'], '5');
+      assert.equal(upstream.requests[0]?.body.trailers, 'x-total: 2\r\n');
+    });
+
+    test('HEAD, 204 and 304 have no body', async (t) => {
+      const upstream = await startUpstream(t, answering(({ head: { line } }) => {
+        if (line.startsWith('HEAD')) return 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n';
+        return line.includes('204') ? 'HTTP/1.1 204 No Content\r\n\r\n' : 'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\n\r\n';
+      }));
+      const { session } = await start(t, kind, [upstream]);
+      const headed = await ask(session, { ':method': 'HEAD', ':path': '/' });
+      assert.deepEqual([headed.status, headed.fields['content-length'], headed.body.length], [200, '5', 0]);
+      assert.equal((await ask(session, { ':path': '/204' })).status, 204);
+      const unchanged = await ask(session, { ':path': '/304' });
+      assert.deepEqual([unchanged.status, unchanged.fields.etag], [304, '"x"']);
+    });
+
+    test('early hints', async (t) => {
+      const hints = 'HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload; as=style\r\n\r\n';
+      const upstream = await startUpstream(t, [[request, hints, response('done')]]);
+      const { session } = await start(t, kind, [upstream]);
+      const answer = await ask(session, { ':path': '/' });
+      assert.deepEqual(answer.interims.map(({ link }) => link), ['</a.css>; rel=preload; as=style']);
+      assert.equal(answer.body.toString(), 'done');
+    });
+
+    test('what HTTP/2 knows no connections to say is left out', async (t) => {
+      const fields = 'Connection: keep-alive, X-Hop\r\nKeep-Alive: timeout=5\r\nX-Hop: 1\r\nX-Two: a\r\nX-Two: b\r\n'
+        + 'Set-Cookie: a=b\r\nSet-Cookie: c=d\r\nProxy-Connection: x\r\nHTTP2-Settings: x\r\n';
+      const upstream = await startUpstream(t, answering(() => response('x', fields)));
+      const { session } = await start(t, kind, [upstream]);
+      const { fields: got } = await ask(session, { ':path': '/' });
+      for (const name of ['connection', 'keep-alive', 'x-hop', 'proxy-connection', 'http2-settings', 'transfer-encoding']) {
+        assert.equal(got[name], undefined, name);
+      }
+      assert.equal(got['x-two'], 'a, b');
+      assert.deepEqual(got['set-cookie'], ['a=b', 'c=d']);
+    });
+
+    // What HTTP/1.1 allows and HTTP/2 does not must not be the end of the process.
+    const odd: [name: string, bytes: string][] = [
+      ['a status beyond 599', 'HTTP/1.1 600 Odd\r\nContent-Length: 0\r\n\r\n'],
+      ['status 999', 'HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n'],
+      ['Content-Type twice', response('x', 'Content-Type: text/plain\r\nContent-Type: text/html\r\n')],
+      ['Date twice', response('x', 'Date: a\r\nDate: b\r\n')],
+      ['ETag twice', response('x', 'ETag: "a"\r\nETag: "b"\r\n')],
+      ['TE', response('x', 'TE: gzip\r\n')],
+      ['bytes beyond ASCII', response('x', 'X-Name: caf\xe9\r\n')],
+      ['a reason', response('x', '', '200 caf\xe9')],
+      ['an empty value', response('x', 'X-Empty:\r\n')],
+    ];
+    for (const [name, bytes] of odd) {
+      test(`a response with ${name} does no harm`, async (t) => {
+        const upstream = await startUpstream(t, [[request, bytes, echo], echo]);
+        const { session, under } = await start(t, kind, [upstream]);
+        const answer = await ask(session, { ':path': '/' }).catch((cause: unknown) => cause as Error);
+        if (!(answer instanceof Error)) assert.ok([200, 502].includes(answer.status ?? 0), String(answer.status));
+        await under.settled(1);
+        assert.equal((await ask(session, { ':path': '/next' })).body.toString(), '/next');
+      });
+    }
+
+    test('errors of our own', async (t) => {
+      const { session } = await start(t, kind, []);
+      const answer = await ask(session, { ':path': '/' });
+      assert.equal(answer.status, 503);
+      assert.equal(answer.fields['retry-after'], '1');
+      assert.equal(answer.fields['proxy-status'], 'equipoise; error=destination_unavailable');
+      assert.equal(answer.body.toString(), 'No upstream can take the request now.\n');
+    });
+
+    for (const [name, way] of [['closes', close], ['resets', reset]] as const) {
+      for (const sent of [
+        'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n',
+      ]) {
+        const framing = sent.includes('chunked') ? 'a chunked body' : 'a body of known length';
+        test(`an upstream that ${name} in the middle of ${framing}: the stream is broken off, not ended`, async (t) => {
+          const read = gate();
+          const upstream = await startUpstream(t, [[request, sent, when(read.opened), way], echo]);
+          const { session, under } = await start(t, kind, [upstream]);
+          const stream = session.request({ ':path': '/' });
+          const broken = new Promise<number>((resolve) => {
+            stream.on('close', () => {
+              resolve(stream.rstCode);
+            });
+          });
+          stream.on('error', () => undefined);
+          stream.once('data', () => {
+            stream.resume();
+            read.open();
+          });
+          // NO_ERROR would tell of a response that is whole (RFC 9113 §8.1).
+          assert.notEqual(await within(broken, () => 'the stream to close'), http2.constants.NGHTTP2_NO_ERROR);
+          await under.settled(1);
+          assert.equal(session.destroyed, false);
+          assert.equal((await ask(session, { ':path': '/next' })).body.toString(), '/next');
+        });
+      }
+    }
+
+    test('a stream that its downstream resets cancels the upstream, and it alone', async (t) => {
+      const upstream = await startUpstream(t, [[request], [request], echo]);
+      const { session, under } = await start(t, kind, [upstream]);
+      const [one, two] = [session.request({ ':path': '/1' }), session.request({ ':path': '/2' })];
+      for (const stream of [one, two]) stream.on('error', () => undefined);
+      await upstream.read(2);
+      one.close(http2.constants.NGHTTP2_CANCEL);
+      await under.settled(1);
+      assert.equal(under.outcomes[0]?.error, 'DOWNSTREAM_GONE');
+      assert.equal(under.balancer.upstreams[0]?.inFlight, 1);
+      two.close(http2.constants.NGHTTP2_CANCEL);
+      await under.settled(2);
+      assert.equal((await ask(session, { ':path': '/next' })).body.toString(), '/next');
+    });
+
+    test('a session that breaks cancels all its streams', async (t) => {
+      const upstream = await startUpstream(t, async (peer) => {
+        await peer.request();
+      });
+      const { session, under } = await start(t, kind, [upstream]);
+      for (let i = 0; i < 5; i++) session.request({ ':path': `/${i}` }).on('error', () => undefined);
+      await upstream.read(5);
+      session.destroy();
+      await under.settled(5);
+    });
+
+    test('an early response leaves the upload whole, or gives it up', async (t) => {
+      const body = pattern(300_000);
+      const upstream = await startUpstream(t, [[head, response('early'), async (peer) => {
+        const received = await peer.inbox.rest().catch(() => Buffer.alloc(0));
+        // What came must not pass for a whole body where it is none.
+        if (received.includes('\r\n0\r\n\r\n')) assert.ok(received.length > body.length);
+      }], echo]);
+      const { session, under } = await start(t, kind, [upstream]);
+      const stream = session.request({ ':method': 'POST', ':path': '/' }, { endStream: false });
+      stream.on('error', () => undefined);
+      const ended = new Promise<Buffer>((resolve) => {
+        const parts: Buffer[] = [];
+        stream.on('data', (part: Buffer) => {
+          parts.push(part);
+          if (Buffer.concat(parts).toString() === 'early') stream.end(body);
+        });
+        stream.on('close', () => {
+          resolve(Buffer.concat(parts));
+        });
+      });
+      stream.write(body.subarray(0, 1_000));
+      void under.settled(1).then(() => upstream.peers[0]?.socket.destroy());
+      assert.equal((await within(ended, () => 'the stream to close')).toString(), 'early');
+    });
+  });
+}
+
+test('HTTP/1.1 clients of an HTTP/2 server are served as well', { skip: H2.skip }, async (t) => {
+  const { connect } = await import('node:tls');
+  const { adopt, get } = await import('../support/client.ts');
+  const upstream = await startUpstream(t, echo);
+  const under = await startBalancer(t, { upstreams: [upstream], front: H2 });
+  const socket = connect({ host: '127.0.0.1', port: under.port, ...(certificate && { ca: certificate.cert }) });
+  const client = adopt(t, socket);
+  assert.equal((await client.exchange(get('/1'))).text, '/1');
+  assert.equal((await client.exchange(get('/2'))).text, '/2');
+  assert.equal(upstream.requests[0]?.head.get('x-forwarded-proto'), 'https');
+});

@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { startBalancer } from '../support/balancer.ts';
+import { get, post } from '../support/client.ts';
+import { FRONTS, SOCKET } from '../support/fronts.ts';
+import { chunked } from '../support/message.ts';
+import { echo, halfClose, head, response, startUpstream } from '../support/upstream.ts';
+import { gate } from '../support/wait.ts';
+
+for (const front of FRONTS) {
+  describe(`pipelined requests through ${front.name}`, () => {
+    test('are answered in order', async (t) => {
+      const upstream = await startUpstream(t, echo);
+      const under = await startBalancer(t, { upstreams: [upstream], front });
+      const client = await under.connect();
+      const targets = Array.from({ length: 50 }, (_, i) => `/${i}`);
+      client.send(targets.map((target) => get(target)).join(''));
+      for (const target of targets) assert.equal((await client.response()).text, target);
+    });
+
+    test('are answered in order although the first takes its time', async (t) => {
+      const late = gate();
+      const slow = await startUpstream(t, [async (peer) => {
+        await peer.request();
+        await late.opened;
+        peer.send(response('slow'));
+      }]);
+      const upstream = await startUpstream(t, echo);
+      let picks = 0;
+      const under = await startBalancer(t, {
+        upstreams: [slow, upstream],
+        front,
+        strategy: { name: 'slow first', pick: (candidates) => candidates[picks++ === 0 ? 0 : 1] },
+      });
+      const client = await under.connect();
+      client.send(get('/1') + get('/2') + get('/3'));
+      await slow.read(1);
+      late.open();
+      assert.equal((await client.response()).text, 'slow');
+      assert.equal((await client.response()).text, '/2');
+      assert.equal((await client.response()).text, '/3');
+    });
+
+    test('with bodies keep them apart', async (t) => {
+      const upstream = await startUpstream(t, echo);
+      const under = await startBalancer(t, { upstreams: [upstream], front });
+      const client = await under.connect();
+      client.send(Buffer.concat([
+        post('/1', 'hello'),
+        Buffer.from(get('/2')),
+        Buffer.from(get('/3', 'Transfer-Encoding: chunked\r\n', 'PUT')), chunked('GET /evil HTTP/1.1\r\n\r\n', 3),
+        post('/4', get('/evil')),
+        Buffer.from(get('/5')),
+      ]));
+      for (const target of ['/1', '/2', '/3', '/4', '/5']) assert.equal((await client.response()).text, target);
+      const byTarget = [...upstream.requests].sort((a, b) => a.head.line.slice(-11) < b.head.line.slice(-11) ? -1 : 1);
+      assert.deepEqual(byTarget.map(({ body }) => body.bytes.toString()), [
+        'hello', '', 'GET /evil HTTP/1.1\r\n\r\n', get('/evil'), '',
+      ]);
+    });
+
+    test('go on behind an error of the upstream', async (t) => {
+      const broken = await startUpstream(t, [[head, 'nonsense\r\n\r\n']]);
+      const upstream = await startUpstream(t, echo);
+      const under = await startBalancer(t, {
+        upstreams: [broken, upstream],
+        front,
+        strategy: {
+          name: 'by target',
+          pick: (candidates, { request }) => candidates[request?.target === '/2' ? 0 : 1],
+        },
+      });
+      const client = await under.connect();
+      client.send(get('/1') + get('/2') + get('/3'));
+      assert.equal((await client.response()).text, '/1');
+      assert.equal((await client.response()).status, 502);
+      assert.equal((await client.response()).text, '/3');
+    });
+  });
+}
+
+describe('pipelined requests on a socket of our own', () => {
+  test('behind one that closes are not served', async (t) => {
+    const upstream = await startUpstream(t, echo);
+    const under = await startBalancer(t, { upstreams: [upstream], front: SOCKET });
+    const client = await under.connect();
+    client.send(get('/1') + get('/2', 'Connection: close\r\n') + get('/3'));
+    assert.equal((await client.response()).text, '/1');
+    assert.equal((await client.response()).text, '/2');
+    assert.equal(await client.over(), 'end');
+    assert.ok(!upstream.plainEvents.includes('GET /3'));
+  });
+
+  test('behind a response that ends with the connection are not answered', async (t) => {
+    const upstream = await startUpstream(t, [[head, 'HTTP/1.1 200 OK\r\n\r\nhello', halfClose], echo]);
+    const under = await startBalancer(t, { upstreams: [upstream], front: SOCKET });
+    const client = await under.connect();
+    client.send(`GET /1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n${get('/2')}`);
+    assert.equal((await client.response()).text, 'hello');
+    assert.equal(await client.over(), 'end');
+    assert.equal(under.picks.length, 1);
+  });
+
+  test('before one that is malformed are answered, it is answered 400, and that is the end', async (t) => {
+    const upstream = await startUpstream(t, echo);
+    const under = await startBalancer(t, { upstreams: [upstream], front: SOCKET });
+    const client = await under.connect();
+    client.send(`${get('/1')}${get('/2')}GET /3 HTTP/1.1\r\nHost : a\r\n\r\n${get('/4')}`);
+    assert.equal((await client.response()).text, '/1');
+    assert.equal((await client.response()).text, '/2');
+    const refused = await client.response();
+    assert.equal(refused.status, 400);
+    assert.equal(refused.head.get('connection'), 'close');
+    assert.equal(await client.over(), 'end');
+    assert.deepEqual(upstream.plainEvents.filter((event) => event.startsWith('GET')), ['GET /1', 'GET /2']);
+  });
+
+  test('are sent upstream one after the other', async (t) => {
+    const late = gate();
+    const upstream = await startUpstream(t, [async (peer) => {
+      await peer.request();
+      await late.opened;
+      peer.send(response('first'));
+      await echo(peer);
+    }]);
+    const under = await startBalancer(t, { upstreams: [upstream], front: SOCKET });
+    const client = await under.connect();
+    client.send(get('/1') + get('/2'));
+    await upstream.read(1);
+    assert.equal(under.picks.length, 1);
+    late.open();
+    assert.equal((await client.response()).text, 'first');
+    assert.equal((await client.response()).text, '/2');
+    assert.equal(upstream.peers.length, 1);
+  });
+
+  test('that no upstream can take are each answered 503', async (t) => {
+    const under = await startBalancer(t, { upstreams: [], front: SOCKET });
+    const client = await under.connect();
+    client.send(Array.from({ length: 2_000 }, (_, i) => get(`/${i}`)).join(''));
+    for (let i = 0; i < 2_000; i++) assert.equal((await client.response()).status, 503);
+  });
+
+  test('in any pieces are the same requests', async (t) => {
+    const upstream = await startUpstream(t, echo);
+    const under = await startBalancer(t, { upstreams: [upstream], front: SOCKET });
+    const bytes = Buffer.concat([
+      Buffer.from(get('/1')), post('/2', 'hello'), Buffer.from(get('/3', 'Transfer-Encoding: chunked\r\n', 'POST')),
+      chunked('hello world', 4, 'X-Sum: 1\r\n'), Buffer.from(get('/4')),
+    ]);
+    // Every cut in two, all over one connection.
+    const client = await under.connect();
+    for (let cut = 1; cut < bytes.length; cut++) {
+      client.send(bytes.subarray(0, cut));
+      await new Promise((resolve) => {
+        setImmediate(resolve);
+      });
+      client.send(bytes.subarray(cut));
+      for (const target of ['/1', '/2', '/3', '/4']) {
+        assert.equal((await client.response()).text, target, `cut at ${cut}`);
+      }
+    }
+    const bodies: Readonly<Record<string, string>> = { '/2': 'hello', '/3': 'hello world' };
+    for (const { head: { line }, body } of upstream.requests) {
+      assert.equal(body.bytes.toString(), bodies[line.split(' ')[1] ?? ''] ?? '');
+    }
+  });
+});

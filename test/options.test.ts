@@ -1,0 +1,312 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { systemTime } from '../src/clock.ts';
+import { BalancerError } from '../src/errors.ts';
+import { parseOptions, parseUpstream, readOptions, type Settings } from '../src/options.ts';
+import type { Strategy } from '../src/strategy.ts';
+
+const ONE = ['http://127.0.0.1:3001'];
+const pick: Strategy['pick'] = (candidates) => candidates[0];
+const strategy: Strategy = { name: 'first', pick };
+
+/** The numeric options, with their defaults and their smallest values. */
+const NUMBERS = {
+  maxAttempts: [3, 1],
+  connectTimeoutMs: [5_000, 1],
+  responseTimeoutMs: [60_000, 1],
+  idleTimeoutMs: [60_000, 1],
+  tunnelIdleTimeoutMs: [3_600_000, 1],
+  headTimeoutMs: [10_000, 1],
+  keepAliveTimeoutMs: [60_000, 1],
+  upstreamIdleTimeoutMs: [4_000, 0],
+  maxIdlePerUpstream: [256, 0],
+  maxHeadBytes: [16_384, 1_024],
+  maxRequestLineBytes: [8_192, 64],
+  maxFields: [100, 1],
+} as const satisfies Partial<Record<keyof Settings, readonly [number, number]>>;
+
+test('what is left out has its default', () => {
+  const settings = parseOptions({ upstreams: ONE });
+  for (const [name, [fallback]] of Object.entries(NUMBERS)) {
+    assert.equal(settings[name as keyof typeof NUMBERS], fallback, name);
+  }
+  const { via, forwarded, changeOrigin, connect, onReport, time } = settings;
+  assert.deepEqual(
+    { via, forwarded, changeOrigin, strategy: settings.strategy, connect, onReport, time },
+    { via: 'equipoise', forwarded: false, changeOrigin: false, strategy: undefined, connect: undefined,
+      onReport: undefined, time: undefined });
+  assert.equal(settings.trusts('127.0.0.1'), false);
+});
+
+test('what is undefined is left out', () => {
+  const names = [...Object.keys(NUMBERS), 'strategy', 'via', 'forwarded', 'trustForwarded', 'changeOrigin', 'connect',
+    'onReport', 'time'];
+  const options = Object.fromEntries(names.map((name) => [name, undefined]));
+  const shownWith = (more: object): unknown => {
+    const settings = parseOptions({ upstreams: ONE, ...more });
+    return { ...settings, trusts: settings.trusts('') };
+  };
+  assert.deepEqual(shownWith(options), shownWith({}));
+});
+
+test('what is given is taken', () => {
+  const connect = (): undefined => undefined;
+  const onReport = (): undefined => undefined;
+  const given = { strategy, forwarded: true, changeOrigin: true, via: 'edge-1', connect, onReport, time: systemTime };
+  const numbers = Object.fromEntries(Object.keys(NUMBERS).map((name, i) => [name, 2_000 + i]));
+  const settings = parseOptions({ upstreams: [], ...given, ...numbers });
+  for (const [name, value] of Object.entries({ ...given, ...numbers })) {
+    assert.equal(settings[name as keyof Settings], value, name);
+  }
+  assert.deepEqual(settings.upstreams, [], 'an empty list is allowed: upstreams may come later');
+});
+
+describe('trustForwarded', () => {
+  const table: readonly [value: unknown, trusted: readonly string[]][] = [
+    [true, ['10.0.0.1', '192.0.2.1', '']],
+    [false, []],
+    [(address: string) => address.startsWith('10.'), ['10.0.0.1']],
+  ];
+  for (const [value, trusted] of table) {
+    test(String(value), () => {
+      const { trusts } = parseOptions({ upstreams: ONE, trustForwarded: value });
+      assert.deepEqual(['10.0.0.1', '192.0.2.1', ''].filter((address) => trusts(address)), trusted);
+    });
+  }
+});
+
+describe('via', () => {
+  const table: readonly [value: unknown, via: string][] = [
+    [false, ''], ['edge-1', 'edge-1'], ['edge.example:80', 'edge.example:80'], ["a!#$%&'*+^_`|~", "a!#$%&'*+^_`|~"],
+  ];
+  for (const [value, via] of table) {
+    test(String(value), () => {
+      assert.equal(parseOptions({ upstreams: ONE, via: value }).via, via);
+    });
+  }
+});
+
+describe('a number', () => {
+  for (const [name, [fallback, min]] of Object.entries(NUMBERS)) {
+    test(`${name} is whole, from ${min}`, () => {
+      for (const value of [min, min + 1, fallback, 2 ** 31 - 1]) {
+        assert.equal(parseOptions({ upstreams: ONE, [name]: value })[name as keyof typeof NUMBERS], value);
+      }
+      // 2^31 ms is more than a timer takes.
+      for (const value of [min - 1, -1, 1.5 + min, NaN, Infinity, 2 ** 31, String(fallback), '', null, true, [5], 5n]) {
+        const problems = problemsWith({ upstreams: ONE, [name]: value });
+        assert.equal(problems.length, 1, String(value));
+        assert.match(problems[0] ?? '', new RegExp(`^${name}: .* is no whole number from ${min}; .*${fallback}$`));
+      }
+    });
+  }
+});
+
+describe('an upstream', () => {
+  type Row = readonly [given: string, host: string, port: number, origin: string, authority: string];
+  const table: readonly Row[] = [
+    ['http://127.0.0.1:3001', '127.0.0.1', 3001, 'http://127.0.0.1:3001', '127.0.0.1:3001'],
+    ['http://127.0.0.1:3001/', '127.0.0.1', 3001, 'http://127.0.0.1:3001', '127.0.0.1:3001'],
+    ['http://a.example', 'a.example', 80, 'http://a.example', 'a.example'],
+    ['http://a.example:80', 'a.example', 80, 'http://a.example', 'a.example'],
+    ['HTTP://A.Example:8080', 'a.example', 8080, 'http://a.example:8080', 'a.example:8080'],
+    ['http://[::1]:3001', '::1', 3001, 'http://[::1]:3001', '[::1]:3001'],
+    ['http://[2001:DB8::1]', '2001:db8::1', 80, 'http://[2001:db8::1]', '[2001:db8::1]'],
+    ['http://my_app:3000', 'my_app', 3000, 'http://my_app:3000', 'my_app:3000'],
+  ];
+  for (const [given, host, port, origin, authority] of table) {
+    test(given, () => {
+      const expected = { origin, host, port, authority, weight: 1, maxInFlight: Infinity, tags: {} };
+      assert.deepEqual(parseOptions({ upstreams: [given] }).upstreams, [expected]);
+      assert.deepEqual(parseOptions({ upstreams: [{ origin: given }] }).upstreams, [expected]);
+      assert.deepEqual(parseUpstream(given, false), expected);
+    });
+  }
+  test('over TLS, where there is a way to connect to it', () => {
+    const connect = (): undefined => undefined;
+    const { upstreams } = parseOptions({ upstreams: ['https://a.example', 'https://b.example:8443'], connect });
+    assert.deepEqual(upstreams.map(({ origin, port }) => [origin, port]),
+      [['https://a.example', 443], ['https://b.example:8443', 8443]]);
+    assert.equal(parseUpstream('https://a.example', true).port, 443);
+  });
+  test('with options', () => {
+    const given = { origin: 'http://a.example', weight: 0.5, maxInFlight: 10, tags: { zone: 'a', version: '2' } };
+    const [parsed] = parseOptions({ upstreams: [given] }).upstreams;
+    assert.deepEqual(parsed, { ...given, host: 'a.example', port: 80, authority: 'a.example' });
+    assert.equal(parseOptions({ upstreams: [{ origin: 'http://a.example', maxInFlight: Infinity }] })
+      .upstreams[0]?.maxInFlight, Infinity);
+  });
+});
+
+describe('what is wrong is told with its path and the mend', () => {
+  const at = ONE[0];
+  const table: readonly [options: unknown, path: string, mend: RegExp][] = [
+    [{ upstreams: ONE, strategi: strategy }, 'strategi', /known are .*strategy/],
+    [{ upstreams: ONE, timeout: 5 }, 'timeout', /known are .*connectTimeoutMs/],
+    [{}, 'upstreams', /give origins, e\.g\./],
+    [{ upstreams: 'http://127.0.0.1:3001' }, 'upstreams', /give origins, e\.g\./],
+    [{ upstreams: { 0: at } }, 'upstreams', /give origins, e\.g\./],
+    [{ upstreams: null }, 'upstreams', /give origins, e\.g\./],
+    [{ upstreams: ['127.0.0.1:3001'] }, 'upstreams[0].origin', /give scheme, host and port/],
+    [{ upstreams: ['localhost'] }, 'upstreams[0].origin', /give scheme, host and port/],
+    [{ upstreams: ['localhost:3001'] }, 'upstreams[0].origin', /give scheme, host and port/],
+    [{ upstreams: [''] }, 'upstreams[0].origin', /give scheme, host and port/],
+    [{ upstreams: ['ftp://a.example'] }, 'upstreams[0].origin', /give scheme, host and port/],
+    [{ upstreams: ['ws://a.example'] }, 'upstreams[0].origin', /give scheme, host and port/],
+    [{ upstreams: ['http://a.example/path'] }, 'upstreams[0].origin', /give scheme, host and port/],
+    [{ upstreams: ['http://a.example?q'] }, 'upstreams[0].origin', /give scheme, host and port/],
+    [{ upstreams: ['http://a.example/?'] }, 'upstreams[0].origin', /give scheme, host and port/],
+    [{ upstreams: ['http://a.example#f'] }, 'upstreams[0].origin', /give scheme, host and port/],
+    [{ upstreams: ['http://u@a.example'] }, 'upstreams[0].origin', /give scheme, host and port/],
+    [{ upstreams: ['http://u:p@a.example'] }, 'upstreams[0].origin', /give scheme, host and port/],
+    [{ upstreams: ['http://:p@a.example'] }, 'upstreams[0].origin', /give scheme, host and port/],
+    [{ upstreams: ['http://a.example:99999'] }, 'upstreams[0].origin', /give scheme, host and port/],
+    [{ upstreams: ['http://'] }, 'upstreams[0].origin', /give scheme, host and port/],
+    [{ upstreams: ['http://a b'] }, 'upstreams[0].origin', /give scheme, host and port/],
+    [{ upstreams: [at, {}] }, 'upstreams[1].origin', /give scheme, host and port/],
+    [{ upstreams: [{ origin: 5 }] }, 'upstreams[0].origin', /give scheme, host and port/],
+    [{ upstreams: ['https://a.example'] }, 'upstreams[0].origin', /give the option connect/],
+    [{ upstreams: [at, at] }, 'upstreams[1]', /give it a weight instead/],
+    [{ upstreams: ['http://a.example', 'HTTP://A.EXAMPLE:80/'] }, 'upstreams[1]', /give it a weight instead/],
+    [{ upstreams: [{ origin: at, wait: 1 }] }, 'upstreams[0].wait', /known are .*weight/],
+    ...[0, -1, NaN, Infinity, '2', null].map((weight): [unknown, string, RegExp] => (
+      [{ upstreams: [{ origin: at, weight }] }, 'upstreams[0].weight', /above 0; leave it out for 1/])),
+    ...[0, -1, 1.5, NaN, -Infinity, '2', null].map((maxInFlight): [unknown, string, RegExp] => (
+      [{ upstreams: [{ origin: at, maxInFlight }] }, 'upstreams[0].maxInFlight', /whole number from 1; leave it out/])),
+    ...[null, 'a', 5, ['a'], { a: 1 }, { a: null }].map((tags): [unknown, string, RegExp] => (
+      [{ upstreams: [{ origin: at, tags }] }, 'upstreams[0].tags', /object of strings/])),
+    ...[null, 'random', 5, {}, { name: 'x' }, { pick }, { name: 5, pick },
+      { name: 'x', pick: 'y' }].map((value): [unknown, string, RegExp] => (
+      [{ upstreams: ONE, strategy: value }, 'strategy', /an object with a name and a method pick$/])),
+    [{ upstreams: ONE, strategy: () => strategy }, 'strategy', /call the factory, e\.g\. roundRobin\(\)$/],
+    ...['', 'a b', 'a,b', 'a(b)', 'caf\xe9', 'a\r\nX: y', true, 5, null].map((via): [unknown, string, RegExp] => (
+      [{ upstreams: ONE, via }, 'via', /neither false nor a token such as 'edge-1'/])),
+    ...['forwarded', 'changeOrigin'].flatMap((name) => ['true', 1, null, {}].map((value): [unknown, string, RegExp] => (
+      [{ upstreams: ONE, [name]: value }, name, /no boolean/]))),
+    ...['true', 1, null, ['10.0.0.1']].map((value): [unknown, string, RegExp] => (
+      [{ upstreams: ONE, trustForwarded: value }, 'trustForwarded', /neither a boolean nor a function of an address/])),
+    ...['connect', 'onReport'].flatMap((name) => ['x', true, null, {}].map((value): [unknown, string, RegExp] => (
+      [{ upstreams: ONE, [name]: value }, name, /no function/]))),
+    ...[null, 'now', 5, {}, Date, { now: () => 0 }].map((time): [unknown, string, RegExp] => (
+      [{ upstreams: ONE, time }, 'time', /\bnow\b/])),
+  ];
+  for (const [options, path, mend] of table) {
+    test(`${path}: ${inspected(options)}`, () => {
+      const problems = problemsWith(options);
+      assert.equal(problems.length, 1, problems.join('\n'));
+      const [problem = ''] = problems;
+      assert.ok(problem.startsWith(`${path}: `), problem);
+      assert.match(problem, mend);
+    });
+  }
+  for (const options of [undefined, null, 5, 'http://127.0.0.1:3001', ONE, pick]) {
+    test(`options that are none: ${inspected(options)}`, () => {
+      assert.match(problemsWith(options)[0] ?? '', /^options: .* is no object$/);
+    });
+  }
+  test('an upstream that is none', () => {
+    for (const value of [5, null, undefined, [], true]) {
+      assert.match(problemsWith({ upstreams: [value] })[0] ?? '', /^upstreams\[0\]: .* is no object$/);
+    }
+  });
+});
+
+describe('a value is shown short, whatever it is', () => {
+  const circular: Record<string, unknown> = {};
+  circular['self'] = circular;
+  const table: readonly [what: string, value: unknown][] = [
+    ['long text', 'x '.repeat(10_000)],
+    ['a large object', { a: Array.from({ length: 10_000 }, (_, i) => i) }],
+    ['a symbol', Symbol('s')],
+    ['a bigint', 5n],
+    ['an object with a bigint', { n: 5n }],
+    ['an object that holds itself', circular],
+    ['an object with a toJSON of nothing', { toJSON: () => undefined }],
+    ['an object with a toJSON that throws', { toJSON: () => assert.fail('toJSON') }],
+    ['an object without a prototype', Object.create(null)],
+  ];
+  for (const [what, value] of table) {
+    test(what, () => {
+      const places: readonly [path: string, options: unknown][] = [
+        ['upstreams', { upstreams: value }],
+        ['upstreams[0].origin', { upstreams: [{ origin: value }] }],
+        ['via', { upstreams: ONE, via: value }],
+        ['maxFields', { upstreams: ONE, maxFields: value }],
+      ];
+      for (const [path, options] of places) {
+        const [problem = ''] = problemsWith(options);
+        assert.ok(problem.startsWith(`${path}: `) && problem.length < 250, problem);
+      }
+    });
+  }
+});
+
+test('all problems are told in one error', () => {
+  const options = {
+    upstreams: ['http://127.0.0.1:3001', { origin: 'nonsense', weight: 0, wait: 1 }, 'http://127.0.0.1:3001'],
+    strategy: 'round-robin',
+    via: 'a b',
+    forwarded: 1,
+    trustForwarded: 'yes',
+    changeOrigin: 'no',
+    maxAttempts: 0,
+    headTimeoutMs: '5s',
+    connect: 1,
+    onReport: {},
+    timeOut: 5,
+  };
+  const paths = problemsWith(options).map((line) => line.split(': ')[0]);
+  assert.deepEqual(paths.sort(), [
+    'changeOrigin', 'connect', 'forwarded', 'headTimeoutMs', 'maxAttempts', 'onReport', 'strategy', 'timeOut',
+    'trustForwarded', 'upstreams[1].origin', 'upstreams[1].wait', 'upstreams[1].weight', 'upstreams[2]', 'via',
+  ]);
+});
+
+test('readOptions adds its problems to those that are there', () => {
+  const problems = ['--listen: wrong'];
+  readOptions({ upstreams: ONE, via: 5 }, problems);
+  assert.equal(problems.length, 2);
+  assert.equal(problems[0], '--listen: wrong');
+  assert.match(problems[1] ?? '', /^via: 5 /);
+});
+
+describe('one upstream, to be added later', () => {
+  const table: readonly [value: unknown, canTls: boolean, problem: RegExp][] = [
+    ['nonsense', false, /^ {2}upstream\.origin: "nonsense" is no origin/m],
+    ['https://a.example', false, /^ {2}upstream\.origin: https:\/\/a\.example needs TLS/m],
+    [{ origin: 'http://a.example', weight: 0 }, true, /^ {2}upstream\.weight: 0 /m],
+    [5, true, /^ {2}upstream: 5 is no object/m],
+    [undefined, true, /^ {2}upstream: undefined is no object/m],
+  ];
+  for (const [value, canTls, problem] of table) {
+    test(inspected(value), () => {
+      assert.throws(() => parseUpstream(value, canTls), (error) => {
+        assert.ok(error instanceof BalancerError);
+        assert.equal(error.code, 'OPTIONS_INVALID');
+        assert.match(error.message, problem);
+        return true;
+      });
+    });
+  }
+});
+
+/** The problems that the one error of a parse tells. */
+function problemsWith(options: unknown): string[] {
+  try {
+    parseOptions(options);
+  } catch (error) {
+    assert.ok(error instanceof BalancerError, `threw ${String(error)}`);
+    assert.deepEqual([error.code, error.source, error.retryable], ['OPTIONS_INVALID', 'internal', false]);
+    const [first, ...lines] = error.message.split('\n');
+    assert.equal(first, 'invalid options:');
+    return lines.map((line) => line.trim());
+  }
+  assert.fail(`${inspected(options)} was accepted`);
+}
+
+function inspected(value: unknown): string {
+  const shown = JSON.stringify(value, (_, part: unknown) => {
+    return typeof part === 'function' || typeof part === 'bigint' || typeof part === 'number' ? String(part) : part;
+  }) as string | undefined;
+  return shown ?? String(value);
+}

@@ -1,0 +1,179 @@
+/**
+ * A balancer under test: in virtual time, watched from all sides, and closed at the end of the test, when nothing may
+ * be left of it.
+ */
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import { type Balancer, createBalancer } from '../../src/balancer.ts';
+import type { BalancerOptions, UpstreamOptions } from '../../src/options.ts';
+import type { Outcome, PickContext, Strategy, Upstream } from '../../src/strategy.ts';
+import { type Client, connectTo } from './client.ts';
+import { type FrontDoor, type FrontKind, SOCKET } from './fronts.ts';
+import { atEnd } from './scope.ts';
+import { VirtualTime } from './time.ts';
+import type { ScriptedUpstream } from './upstream.ts';
+import { Signal, turns, within } from './wait.ts';
+
+/** A pick as the strategy saw it. */
+export interface Pick {
+  readonly origin: string | undefined;
+  readonly candidates: readonly string[];
+  readonly attempt: number;
+}
+
+export interface Settled extends Outcome {
+  readonly origin: string;
+}
+
+export interface TestOptions extends Omit<BalancerOptions, 'upstreams' | 'onReport' | 'time'> {
+  readonly upstreams: readonly (ScriptedUpstream | string | UpstreamOptions)[];
+  /** The way in. Default: the socket. */
+  readonly front?: FrontKind;
+}
+
+/** Picks the first candidate. */
+export const first: Strategy = { name: 'first', pick: (candidates) => candidates[0] };
+
+export class BalancerUnderTest {
+  readonly balancer: Balancer;
+  readonly time = new VirtualTime();
+  readonly picks: Pick[] = [];
+  /** The settled attempts, in their order. */
+  readonly outcomes: Settled[] = [];
+  /** What was reported, as `CODE` or `CODE at origin`. */
+  readonly reports: string[] = [];
+  /** The errors that were reported. */
+  readonly errors: Error[] = [];
+  #door: FrontDoor | undefined;
+  /** Called with each report. */
+  onReport: (() => void) | undefined;
+  readonly #t: TestContext;
+  readonly #front: FrontKind;
+  readonly #signal = new Signal();
+  /** Picks that have not settled. */
+  readonly #open: Upstream[] = [];
+  readonly #faults: string[] = [];
+
+  constructor(t: TestContext, options: TestOptions) {
+    const { upstreams, front, strategy = first, ...rest } = options;
+    this.#t = t;
+    this.#front = front ?? SOCKET;
+    this.balancer = createBalancer({
+      ...rest,
+      upstreams: upstreams.map((upstream) => {
+        return typeof upstream === 'object' && 'events' in upstream ? upstream.origin : upstream;
+      }),
+      strategy: this.#watched(strategy),
+      time: this.time,
+      onReport: ({ error, upstream }) => {
+        this.errors.push(error);
+        this.reports.push(upstream === undefined ? error.code : `${error.code} at ${upstream}`);
+        this.#signal.raise();
+        this.onReport?.();
+      },
+    });
+  }
+
+  get port(): number {
+    assert.ok(this.#door !== undefined, 'the front door is not open');
+    return this.#door.port;
+  }
+
+  /** Opens the front door. */
+  async open(): Promise<void> {
+    this.#door = await this.#front.open(this.balancer);
+  }
+
+  /** A new connection to the balancer. */
+  connect(): Promise<Client> {
+    return connectTo(this.#t, this.port);
+  }
+
+  /** Resolves when `count` attempts have settled since the start. */
+  settled(count: number): Promise<void> {
+    return this.#signal.until(() => this.outcomes.length >= count, () => `${count} settled attempts; ${this.#state()}`);
+  }
+
+  /** Resolves when `count` picks were made since the start. */
+  picked(count: number): Promise<void> {
+    return this.#signal.until(() => this.picks.length >= count, () => `${count} picks; ${this.#state()}`);
+  }
+
+  /** Resolves when `count` reports have come since the start. */
+  reported(count: number): Promise<void> {
+    return this.#signal.until(() => this.reports.length >= count, () => `${count} reports; ${this.#state()}`);
+  }
+
+  /** Moves time on by `ms` and lets what comes of it happen. */
+  async advance(ms: number): Promise<void> {
+    this.time.advance(ms);
+    await turns(3);
+  }
+
+  /** Waits for the end of what is in flight and closes all. Fails if anything is left. */
+  async end(): Promise<void> {
+    try {
+      await this.#nothingInFlight();
+    } finally {
+      const closed = this.balancer.close({ timeoutMs: 0 });
+      this.time.advance(1);
+      await within(closed, () => 'the balancer to close');
+      await this.#door?.close();
+    }
+    assert.equal(this.time.periodMs, 0, 'the clock goes on after the close');
+  }
+
+  async #nothingInFlight(): Promise<void> {
+    await this.#signal.until(() => this.#open.length === 0, () => `all attempts to settle; ${this.#state()}`);
+    assert.deepEqual(this.#faults, []);
+    for (const { origin, inFlight } of this.balancer.upstreams) assert.equal(inFlight, 0, `in flight at ${origin}`);
+    const picked = this.picks.filter(({ origin }) => origin !== undefined).length;
+    assert.equal(this.outcomes.length, picked, 'each pick settles exactly once');
+  }
+
+  #watched(strategy: Strategy): Strategy {
+    const watched: Strategy = {
+      name: strategy.name,
+      pick: (candidates, context) => this.#pick(strategy, candidates, context),
+      settled: (upstream, outcome) => {
+        const at = this.#open.indexOf(upstream);
+        if (at < 0) this.#faults.push(`${upstream.origin} settled more often than it was picked`);
+        this.#open.splice(at, 1);
+        this.outcomes.push({ origin: upstream.origin, ...outcome });
+        this.#signal.raise();
+        strategy.settled?.(upstream, outcome);
+      },
+    };
+    if (strategy.changed !== undefined) watched.changed = strategy.changed.bind(strategy);
+    return watched;
+  }
+
+  #pick(strategy: Strategy, candidates: readonly Upstream[], context: PickContext): Upstream | undefined {
+    let picked: Upstream | undefined;
+    try {
+      return picked = strategy.pick(candidates, context);
+    } finally {
+      const counted = picked !== undefined && candidates.includes(picked) ? picked : undefined;
+      if (counted !== undefined) this.#open.push(counted);
+      this.picks.push({
+        origin: counted?.origin,
+        candidates: candidates.map(({ origin }) => origin),
+        attempt: context.attempt,
+      });
+      this.#signal.raise();
+    }
+  }
+
+  #state(): string {
+    const outcomes = this.outcomes.map(({ ok, error, status }) => `${ok ? 'ok' : 'failed'} ${error ?? status ?? ''}`);
+    return `picks: ${this.picks.length}, settled: [${outcomes.join(', ')}], reports: [${this.reports.join(', ')}]`;
+  }
+}
+
+/** Makes a balancer and opens its front door. It ends with the test. */
+export async function startBalancer(t: TestContext, options: TestOptions): Promise<BalancerUnderTest> {
+  const under = new BalancerUnderTest(t, options);
+  atEnd(t, () => under.end());
+  await under.open();
+  return under;
+}

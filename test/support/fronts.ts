@@ -1,0 +1,55 @@
+/**
+ * The ways into a balancer, so that one test can go through each of them.
+ */
+import http from 'node:http';
+import https from 'node:https';
+import type { AddressInfo, Server } from 'node:net';
+import type { Balancer } from '../../src/balancer.ts';
+
+/** An open way in. */
+export interface FrontDoor {
+  readonly port: number;
+  /** Closes what the balancer does not close by itself. */
+  close(): Promise<void>;
+}
+
+export interface FrontKind {
+  readonly name: string;
+  open(balancer: Balancer): Promise<FrontDoor>;
+}
+
+/** The fast path: the balancer listens itself. */
+export const SOCKET: FrontKind = {
+  name: 'socket',
+  async open(balancer) {
+    const address = await balancer.listen({ port: 0, host: '127.0.0.1' });
+    return { port: (address as AddressInfo).port, close: () => Promise.resolve() };
+  },
+};
+
+/** Embedded: a server of node:http with `handle` and `upgrade`. */
+export const NODE_HTTP: FrontKind = {
+  name: 'node:http',
+  open: (balancer) => serve(http.createServer(UNTIMED, balancer.handle).on('upgrade', balancer.upgrade)),
+};
+
+export const FRONTS: readonly FrontKind[] = [SOCKET, NODE_HTTP];
+
+/** Has a server listen on a free port. */
+export async function serve(server: Server): Promise<FrontDoor> {
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () => new Promise((resolve) => {
+      server.close(() => {
+        resolve();
+      });
+      if (server instanceof http.Server || server instanceof https.Server) server.closeAllConnections();
+    }),
+  };
+}
+
+/** The timeouts of node:http run in real time: none of ours is to hang on them. */
+export const UNTIMED: http.ServerOptions = { keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 };

@@ -1,0 +1,126 @@
+/**
+ * The binary as a process of its own: dist/src/cli/main.js, as `npm run build` leaves it.
+ */
+import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Signal } from './wait.ts';
+
+const BINARY = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
+
+export interface BinaryOptions {
+  readonly cwd?: string;
+  /** Set beside what this process has: coverage follows processes by it. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly stdio?: StdioOptions;
+}
+
+/** How a process ended. */
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export class Binary {
+  stdout = '';
+  stderr = '';
+  readonly #child: ChildProcess;
+  readonly #signal = new Signal();
+  #exit: Exit | undefined;
+
+  constructor(args: readonly string[], { cwd, env, stdio }: BinaryOptions = {}) {
+    if (!existsSync(BINARY)) throw new Error(`${BINARY} is not there: npm run build`);
+    this.#child = spawn(process.execPath, [BINARY, ...args], {
+      env: { ...process.env, ...env },
+      stdio: stdio ?? ['ignore', 'pipe', 'pipe'],
+      ...(cwd === undefined ? {} : { cwd }),
+    });
+    // Whatever becomes of this process, none is left behind.
+    const kill = (): void => void this.#child.kill('SIGKILL');
+    process.once('exit', kill);
+    this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.stdout += text;
+      this.#signal.raise();
+    });
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text;
+      this.#signal.raise();
+    });
+    // 'close' rather than 'exit': what it wrote has come by then.
+    this.#child.on('close', (code, signal) => {
+      process.off('exit', kill);
+      this.#exit = { code, signal, stdout: this.stdout, stderr: this.stderr };
+      this.#signal.raise();
+    });
+  }
+
+  /** Resolves with its first line on standard output: it is ready. */
+  async ready(): Promise<string> {
+    await this.#until(() => this.stdout.includes('\n'), 'the line that says it is ready');
+    return this.stdout.slice(0, this.stdout.indexOf('\n'));
+  }
+
+  /** Resolves with the first port that it listens on. */
+  async port(): Promise<number> {
+    const line = await this.ready();
+    const port = /http:\/\/[^,]*:(\d+)/.exec(line)?.[1];
+    if (port === undefined) throw new Error(`no port in ${JSON.stringify(line)}`);
+    return Number(port);
+  }
+
+  /** Resolves when `pattern` shows on standard error. */
+  async logged(pattern: RegExp): Promise<void> {
+    await this.#until(() => pattern.test(this.stderr), `${String(pattern)} on standard error`);
+  }
+
+  /** Resolves when it has ended. */
+  async exit(): Promise<Exit> {
+    await this.#signal.until(() => this.#exit !== undefined, () => `its end; ${this.#told()}`);
+    if (this.#exit === undefined) throw new Error('unreachable');
+    return this.#exit;
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+
+  /** Ends it if it still runs, in order if that works. */
+  async stop(): Promise<void> {
+    if (this.#exit !== undefined) return;
+    this.signal('SIGTERM');
+    try {
+      await this.exit();
+    } finally {
+      this.#child.kill('SIGKILL');
+    }
+  }
+
+  async #until(seen: () => boolean, what: string): Promise<void> {
+    await this.#signal.until(() => seen() || this.#exit !== undefined, () => `${what}; ${this.#told()}`);
+    if (!seen()) throw new Error(`it ended without ${what}; ${this.#told()}`);
+  }
+
+  #told(): string {
+    return `it said ${JSON.stringify(this.stdout)} and logged ${JSON.stringify(this.stderr)}`;
+  }
+}
+
+/** Runs the binary to its end. */
+export async function run(args: readonly string[], options?: BinaryOptions): Promise<Exit> {
+  const binary = new Binary(args, options);
+  try {
+    return await binary.exit();
+  } finally {
+    await binary.stop();
+  }
+}
+
+/** Starts the binary; it ends with the test. */
+export function start(t: TestContext, args: readonly string[], options?: BinaryOptions): Binary {
+  const binary = new Binary(args, options);
+  t.after(() => binary.stop());
+  return binary;
+}

@@ -1,0 +1,46 @@
+/**
+ * What a test opened, closed again in reverse order when it ends; then nothing may be left of it.
+ */
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import { turns } from './wait.ts';
+
+const scopes = new WeakMap<TestContext, (() => unknown)[]>();
+
+/** Has `end` called when the test ends, before everything that was there earlier is ended. */
+export function atEnd(t: TestContext, end: () => unknown): void {
+  let ends = scopes.get(t);
+  if (ends === undefined) {
+    const opened: (() => unknown)[] = [];
+    scopes.set(t, opened);
+    t.after(async () => {
+      const failures: unknown[] = [];
+      for (const close of opened.reverse()) {
+        try {
+          await close();
+        } catch (cause) {
+          failures.push(cause);
+        }
+      }
+      if (failures.length === 1) throw failures[0];
+      if (failures.length > 1) throw new AggregateError(failures, failures.map(String).join('\n'));
+      await nothingLeft();
+    });
+    ends = opened;
+  }
+  ends.push(end);
+}
+
+/** What the process has open before any test; the output streams are opened when they are first looked at. */
+const BEFORE = [process.stdout, process.stderr].length > 0 ? sockets() : [];
+
+/** The sockets and servers that this process has open, by their kind. */
+function sockets(): string[] {
+  return process.getActiveResourcesInfo().filter((kind) => /TCP|Pipe(?!Req)|Server|TLS/.test(kind)).sort();
+}
+
+async function nothingLeft(): Promise<void> {
+  // Handles close a few turns of the event loop after they were told to.
+  for (let i = 0; i < 200 && sockets().length > BEFORE.length; i++) await turns(1);
+  assert.deepEqual(sockets(), BEFORE, 'sockets or servers were left open');
+}

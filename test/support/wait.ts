@@ -1,0 +1,62 @@
+/**
+ * Waiting for events. The limit is no measure of anything: it turns a wait that would never end into a failure that
+ * says what was waited for.
+ */
+
+const LIMIT_MS = 5_000;
+
+/** Resolves as `promise` does. Fails where that takes so long that it will never come. */
+export async function within<T>(promise: Promise<T>, what: () => string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`waited in vain for ${what()}`));
+    }, LIMIT_MS);
+  });
+  try {
+    return await Promise.race([promise, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Tells those who wait that something changed, so that they look again. */
+export class Signal {
+  #wake: (() => void)[] = [];
+
+  raise(): void {
+    const woken = this.#wake;
+    this.#wake = [];
+    for (const wake of woken) wake();
+  }
+
+  /** Resolves when `seen` returns true, which is asked now and after each `raise`. */
+  until(seen: () => boolean, what: () => string): Promise<void> {
+    const looking = async (): Promise<void> => {
+      while (!seen()) {
+        await new Promise<void>((resolve) => {
+          this.#wake.push(resolve);
+        });
+      }
+    };
+    return within(looking(), what);
+  }
+}
+
+/** A promise that the test settles itself. */
+export function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
+
+/** Lets all that is ready to happen in this process happen: `turns` rounds of the event loop. */
+export async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    await new Promise<void>((resolve) => {
+      setImmediate(resolve);
+    });
+  }
+}

@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import http, { type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { type Balancer, createBalancer } from '../../src/balancer.ts';
+import { exchange } from '../support/wire-client.ts';
+import { corpus, faultOf, groups } from '../support/wire-corpus.ts';
+import { type RecordingUpstream, startRecordingUpstream } from '../support/wire-upstream.ts';
+
+/**
+ * Where the semantics of node:http make a case end differently: the fault that is none, and why. Versions of Node
+ * differ, so a case may also end as it should.
+ */
+const OF_NODE: Readonly<Record<string, readonly [fault: RegExp, why: string]>> = {
+  'method-unknown-token': [/decoded 0 of 1; the client got 400/, 'its parser knows a fixed list of methods'],
+  'close-stops': [/decoded 1 of 1; the client got 400/, 'its parser fails on bytes behind Connection: close'],
+  'two-spaces-before-target': [/one too many: GET \/$/, 'its parser skips spaces before a target'],
+  'http09': [/the client got 505/, 'its parser takes a missing version for 0.9, which we refuse as such'],
+  'connect': [/the client got , and the end/, 'without a listener for CONNECT it closes the connection'],
+  'expect-unknown': [/stayed open after the refusal/, 'it answers 417 itself, and goes on behind the body'],
+};
+
+describe('embedded in a server of node:http', () => {
+  let upstream: RecordingUpstream;
+  let balancer: Balancer;
+  let server: Server;
+  let port: number;
+  const reports: string[] = [];
+
+  before(async () => {
+    upstream = await startRecordingUpstream();
+    balancer = createBalancer({
+      upstreams: [upstream.origin],
+      onReport: ({ error }) => reports.push(`${error.code}: ${error.message}`),
+    });
+    server = http.createServer(balancer.handle).on('upgrade', balancer.upgrade);
+    await new Promise<void>((resolve) => {
+      server.listen(0, '127.0.0.1', resolve);
+    });
+    port = (server.address() as AddressInfo).port;
+  });
+
+  after(async () => {
+    server.close();
+    server.closeAllConnections();
+    await balancer.close({ timeoutMs: 0 });
+    await upstream.close();
+  });
+
+  for (const [group, cases] of groups()) {
+    describe(group, () => {
+      for (const wire of cases) {
+        test(`${wire.id}: ${wire.expect}`, async () => {
+          const seen = await exchange(wire, port, upstream);
+          const last = seen.responses.at(-1);
+          const ownAnswer = last !== undefined && last.status >= 400 && !/^proxy-status:/im.test(last.head);
+          // Where its parser refuses before we are asked, the status is its own choice.
+          const status = ownAnswer ? [400, 413, 417, 431] : wire.status;
+          const fault = faultOf(wire.status === undefined || status === undefined ? wire : { ...wire, status }, seen);
+          const [expected, why] = OF_NODE[wire.id] ?? [];
+          if (fault === undefined || expected === undefined) assert.equal(fault, undefined, wire.why);
+          else assert.match(fault, expected, why);
+        });
+      }
+    });
+  }
+
+  test('what is said of Node is said of cases', () => {
+    const ids = new Set(corpus.map(({ id }) => id));
+    assert.deepEqual(Object.keys(OF_NODE).filter((id) => !ids.has(id)), []);
+  });
+
+  test('nothing of all that was a failure of the balancer', () => {
+    assert.deepEqual(reports, []);
+  });
+});
