@@ -141,7 +141,7 @@ export function readOptions(input: unknown, problems: string[]): Settings {
     changeOrigin: flag(options['changeOrigin'], 'changeOrigin', problems),
     connect,
     onReport: optionalFunction(options['onReport'], 'onReport', problems) as Settings['onReport'],
-    time: options['time'] as TimeSource | undefined,
+    time: timeSource(options['time'], problems),
   };
 }
 
@@ -213,7 +213,7 @@ function upstream(value: unknown, path: string, canTls: boolean, problems: strin
   if (maxInFlight !== Infinity && !(Number.isInteger(maxInFlight) && (maxInFlight as number) >= 1)) {
     problems.push(`${path}.maxInFlight: ${shown(maxInFlight)} is no whole number from 1; leave it out for no limit`);
   }
-  if (typeof tags !== 'object' || tags === null || Object.values(tags).some((tag) => typeof tag !== 'string')) {
+  if (!isRecord(tags) || Object.values(tags).some((tag) => typeof tag !== 'string')) {
     problems.push(`${path}.tags: ${shown(tags)} is no object of strings`);
   }
   const url = typeof origin === 'string' && URL.canParse(origin) ? new URL(origin) : undefined;
@@ -258,6 +258,16 @@ function via(value: unknown, problems: string[]): string {
   return '';
 }
 
+function timeSource(value: unknown, problems: string[]): TimeSource | undefined {
+  if (value === undefined || isTimeSource(value)) return value;
+  problems.push(`time: ${shown(value)} is no source of time: an object with the methods now, epoch and every`);
+  return undefined;
+}
+
+function isTimeSource(value: unknown): value is TimeSource {
+  return isRecord(value) && [value['now'], value['epoch'], value['every']].every((each) => typeof each === 'function');
+}
+
 function integer(value: unknown, path: string, fallback: number, min: number, problems: string[]): number {
   if (value === undefined) return fallback;
   if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= MAX_INTEGER) return value;
@@ -277,17 +287,31 @@ function optionalFunction(value: unknown, path: string, problems: string[]): unk
 }
 
 function record(value: unknown, path: string, problems: string[]): Record<string, unknown> {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  if (isRecord(value)) return value;
   problems.push(`${path}: ${shown(value)} is no object`);
   return {};
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** A value as messages show it: short, whatever it is. */
 function shown(value: unknown): string {
   if (typeof value === 'function') return 'a function';
   if (typeof value === 'number' || typeof value === 'bigint' || value === undefined) return String(value);
-  const text = typeof value === 'symbol' ? String(value) : JSON.stringify(value);
+  const text = typeof value === 'symbol' ? String(value) : json(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** As JSON, where it can be: a value may hold itself, or refuse. */
+function json(value: unknown): string {
+  try {
+    const text: unknown = JSON.stringify(value);
+    return typeof text === 'string' ? text : 'an object';
+  } catch {
+    return 'an object';
+  }
 }
 
 /** The largest value of a 32-bit timer, for times and counts alike. */

@@ -24,7 +24,8 @@ export interface Configuration {
 export async function configure(args: Arguments, problems: string[]): Promise<Configuration> {
   const file = args.config === undefined ? {} : await readConfig(args.config, problems);
   const { listen: fileListen = [8080], strategy: fileStrategy, drainTimeout: fileDrain = 10, ...rest } = file;
-  const listen = args.listen.length > 0 ? args.listen : [fileListen].flat();
+  const listen: unknown[] = args.listen.length > 0 ? [...args.listen] : [fileListen].flat();
+  if (listen.length === 0) problems.push('listen: none given; leave it out for 8080');
   const given = args.upstreams.length > 0 ? { upstreams: args.upstreams } : {};
   const chosen = args.strategy ?? fileStrategy;
   const strategy = typeof chosen === 'string' ? await loadStrategy(chosen, problems) : chosen;
@@ -61,7 +62,9 @@ async function loadStrategy(name: string, problems: string[]): Promise<unknown> 
   const exported = await load(name, 'strategy', problems);
   if (typeof exported !== 'function') return exported;
   try {
-    return (exported as () => unknown)();
+    const made: unknown = await (exported as () => unknown)();
+    if (made === undefined) problems.push(`strategy: the factory in ${name} returns nothing; return a strategy`);
+    return made;
   } catch (error) {
     problems.push(`strategy: the factory in ${name} threw: ${message(error)}`);
     return undefined;

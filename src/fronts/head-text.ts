@@ -5,11 +5,16 @@ import type { IncomingMessage } from 'node:http';
 
 /** The request head as it would have come over HTTP/1.1. */
 export function headText(request: IncomingMessage): string {
-  const { method, url, rawHeaders, httpVersionMajor } = request;
-  if (httpVersionMajor >= 2) return http2HeadText(request);
+  const { method, url, rawHeaders } = request;
+  if (isHttp2(request)) return http2HeadText(request);
   let text = `${method ?? ''} ${url ?? ''} HTTP/${request.httpVersion}\r\n`;
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) text += `${rawHeaders[i] ?? ''}: ${rawHeaders[i + 1] ?? ''}\r\n`;
   return `${text}\r\n`;
+}
+
+/** Whether the request came over HTTP/2: Node's parser takes HTTP/1 requests that merely say so. */
+export function isHttp2(request: IncomingMessage): boolean {
+  return request.httpVersionMajor === 2 && 'stream' in request;
 }
 
 function http2HeadText(request: IncomingMessage): string {

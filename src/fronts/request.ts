@@ -13,7 +13,7 @@ import { CHUNKED, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { downstreamFraming, upgradeOffer } from '../http1/serialise.ts';
 import type { Front, Guest } from './front.ts';
-import { entries, headText } from './head-text.ts';
+import { entries, headText, isHttp2 } from './head-text.ts';
 import { hopOf } from './hop.ts';
 
 export class RequestFront implements Downstream, Guest {
@@ -22,6 +22,7 @@ export class RequestFront implements Downstream, Guest {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #exchange: Exchange;
+  readonly #http2: boolean;
   /** A head that waits for the data that may go out with it. */
   #head: { readonly status: number; readonly reason: string; readonly fields: string } | undefined;
   #data: Buffer | undefined;
@@ -31,11 +32,14 @@ export class RequestFront implements Downstream, Guest {
   #untilClose = false;
   #paused = false;
   #gone = false;
+  /** Whether a head could not be sent. */
+  #failed = false;
 
   constructor(front: Front, request: IncomingMessage, response: ServerResponse) {
     this.#front = front;
     this.#request = request;
     this.#response = response;
+    this.#http2 = isHttp2(request);
     this.hop = hopOf(request.socket, front.rules);
     // Not a borrowed one: node:http may call back long after the exchange has ended.
     this.#exchange = new Exchange(front.services);
@@ -103,12 +107,21 @@ export class RequestFront implements Downstream, Guest {
     request.on('end', () => {
       this.#uploaded = true;
       if (!this.#exchange.active) return;
-      this.#exchange.requestEnd(trailerText(request.rawTrailers));
+      const { rawTrailers } = request;
+      const text = trailerText(rawTrailers);
+      const { maxFields, maxHeadBytes } = this.#front.rules;
+      if (rawTrailers.length > 2 * maxFields || text.length > maxHeadBytes) {
+        this.#exchange.refuse('REQUEST_BODY_MALFORMED');
+        return;
+      }
+      this.#exchange.requestEnd(allowedTrailers(text));
       this.#exchange.flushRequest();
     });
     request.on('error', () => {
       // An aborted body; 'close' of the response follows and ends the exchange.
     });
+    // Somebody may have paused it for us, as one should who has to wait for something first.
+    request.resume();
   }
 
   resumeBody(): void {
@@ -132,7 +145,7 @@ export class RequestFront implements Downstream, Guest {
     const { status, reason, fields } = head;
     const minor = this.#request.httpVersionMinor;
     const framing = downstreamFraming(head, minor);
-    this.#untilClose = this.#request.httpVersionMajor === 1 && framing === UNTIL_CLOSE;
+    this.#untilClose = !this.#http2 && framing === UNTIL_CLOSE;
     const closing = !keepAlive || this.#front.closing;
     let all = fields;
     if (status === 426 && head.upgrade !== '') all += upgradeOffer(head, !closing);
@@ -156,8 +169,9 @@ export class RequestFront implements Downstream, Guest {
     this.#ended = true;
     if (trailers === '') return;
     this.#sendHead();
+    if (this.#gone) return;
     const pairs = entries(fieldPairs(trailers));
-    this.#response.addTrailers(this.#request.httpVersionMajor === 1 ? pairs : Object.fromEntries(pairs));
+    this.#response.addTrailers(this.#http2 ? Object.fromEntries(pairs) : pairs);
   }
 
   flush(): boolean {
@@ -165,6 +179,7 @@ export class RequestFront implements Downstream, Guest {
     const data = this.#data;
     this.#data = undefined;
     const fresh = this.#sendHead();
+    if (this.#gone) return true;
     if (this.#ended && this.#uploaded) {
       // Nothing comes behind this, so there is nothing to hold back; and node:http tells no 'drain' from here on.
       this.#blocked = false;
@@ -178,6 +193,12 @@ export class RequestFront implements Downstream, Guest {
   cut(): void {
     this.#gone = true;
     const { socket } = this.#request;
+    if (this.#http2) {
+      // Without a code a stream that breaks off would look like one that ends (RFC 9113 §8.1).
+      const { stream } = this.#response as { readonly stream?: { close(code: number): void } };
+      stream?.close(INTERNAL_ERROR);
+      return;
+    }
     if (this.#untilClose && this.hop.proto === 'http' && this.hop.address !== '') socket.resetAndDestroy();
     this.#response.destroy();
   }
@@ -218,36 +239,62 @@ export class RequestFront implements Downstream, Guest {
     this.#head = undefined;
     const response = this.#response;
     try {
-      if (this.#request.httpVersionMajor === 1) response.writeHead(head.status, head.reason, fieldPairs(head.fields));
-      else {
-        for (const [name, values] of grouped(head.fields)) response.setHeader(name, values);
-        response.writeHead(head.status);
+      if (!this.#http2 && response.getHeaderNames().length === 0) {
+        response.writeHead(head.status, head.reason, fieldPairs(head.fields));
+      } else {
+        // Besides fields that middleware has set, writeHead keeps but the last of those with one name.
+        for (const [name, values] of grouped(head.fields)) setField(response, name, values);
+        if (this.#http2) response.writeHead(head.status);
+        else response.writeHead(head.status, head.reason);
       }
     } catch (cause) {
-      // The server or its middleware will not send this head. There is no other to send.
       this.#front.services.report(new BalancerError('RESPONSE_MALFORMED', undefined, { cause }), undefined);
-      this.cut();
+      this.#unsendable();
     }
     return true;
+  }
+
+  /** The server, or its middleware, will not send this head: 502 while nothing has left, else a cut. */
+  #unsendable(): void {
+    if (this.#failed || this.#response.headersSent) {
+      this.cut();
+      return;
+    }
+    this.#failed = true;
+    this.#exchange.abort('RESPONSE_MALFORMED');
+    for (const name of this.#response.getHeaderNames()) this.#response.removeHeader(name);
+    this.#ended = false;
+    this.#refuse('RESPONSE_MALFORMED');
+    this.#gone = true;
   }
 }
 
 function trailerText(raw: readonly string[]): string {
-  return allowedTrailers(entries(raw).map(([name, value]) => `${name}: ${value}\r\n`).join(''));
+  return entries(raw).map(([name, value]) => `${name}: ${value}\r\n`).join('');
 }
 
-/** Fields by name, as HTTP/2 wants them: lower case, each once, with a list where there were several. */
-function grouped(fields: string): Map<string, string[]> {
-  const groups = new Map<string, string[]>();
-  for (const [mixed, value] of entries(fieldPairs(fields))) {
-    const name = mixed.toLowerCase();
-    const values = groups.get(name);
-    if (name === 'connection') continue;
-    if (values === undefined) groups.set(name, [value]);
-    else values.push(value);
+/** Fields by name: each once, as it was first spelt, with all its values. */
+function grouped(fields: string): Iterable<readonly [string, string[]]> {
+  const groups = new Map<string, readonly [string, string[]]>();
+  for (const [name, value] of entries(fieldPairs(fields))) {
+    const group = groups.get(name.toLowerCase());
+    if (group === undefined) groups.set(name.toLowerCase(), [name, [value]]);
+    else group[1].push(value);
   }
-  return groups;
+  return groups.values();
 }
 
+/** Sets a field in place of what middleware has set; cookies join those that are there. */
+function setField(response: ServerResponse, name: string, values: string[]): void {
+  const lower = name.toLowerCase();
+  // HTTP/2 has no connections of its own to speak of (RFC 9113 §8.2.2).
+  if (lower === 'connection' && response.req.httpVersionMajor === 2) return;
+  const there = lower === 'set-cookie' ? [response.getHeader(name) ?? []].flat().map(String) : [];
+  const all = [...there, ...values];
+  response.setHeader(name, all.length === 1 ? (all[0] ?? '') : all);
+}
+
+/** RFC 9113 §7. */
+const INTERNAL_ERROR = 2;
 const CONSUMED =
   'balancer.handle: the request body was read before it came here; put the balancer before body parsers';

@@ -92,7 +92,7 @@ describe('balancer.handle in Express', () => {
     });
     const { head } = await (await under.connect()).exchange(get());
     assert.deepEqual(head.all('set-cookie'), ['a=b', 'c=d']);
-    assert.deepEqual(head.all('x-two').join(', '), '1, 2');
+    assert.equal(head.get('x-two'), '1, 2');
     assert.equal(head.get('x-mine'), 'yes');
     assert.equal(head.get('x-powered-by'), 'Express');
     // What the upstream says of itself holds.
@@ -195,7 +195,7 @@ describe('balancer.handle in Express', () => {
   });
 
   test('where another handler answers at the very moment that the upstream does, nothing breaks', async (t) => {
-    const upstream = await startUpstream(t, [[request, response('late')], echo]);
+    const upstream = await startUpstream(t, [[request, response('late'), echo], echo]);
     const under = await startBalancer(t, {
       upstreams: [upstream],
       front: app((application, handle) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import http2, { type ClientHttp2Session, type IncomingHttpHeaders, type IncomingHttpStatusHeader } from 'node:http2';
 import { describe, test, type TestContext } from 'node:test';
-import { startBalancer, type TestOptions } from '../support/balancer.ts';
+import { startBalancer } from '../support/balancer.ts';
 import { makeCertificate, NO_OPENSSL } from '../support/certificate.ts';
 import { type FrontKind, serve } from '../support/fronts.ts';
 import { chunked, pattern } from '../support/message.ts';
@@ -12,6 +12,9 @@ import {
 import { gate, within } from '../support/wait.ts';
 
 const certificate = makeCertificate();
+
+const LENGTH = 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n';
+const CHUNKED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n';
 
 interface Kind extends FrontKind {
   readonly skip: string | false;
@@ -40,8 +43,8 @@ interface Answer {
   readonly interims: IncomingHttpHeaders[];
 }
 
-async function start(t: TestContext, kind: Kind, upstreams: readonly ScriptedUpstream[], options?: Partial<TestOptions>) {
-  const under = await startBalancer(t, { upstreams, front: kind, ...options });
+async function start(t: TestContext, kind: Kind, upstreams: readonly ScriptedUpstream[]) {
+  const under = await startBalancer(t, { upstreams, front: kind });
   const session = http2.connect(kind.url(under.port), certificate && { ca: certificate.cert });
   session.on('error', () => {
     // The streams tell.
@@ -65,7 +68,7 @@ async function ask(
     const interims: IncomingHttpHeaders[] = [];
     const parts: Buffer[] = [];
     stream.on('headers', (interim) => interims.push(interim));
-    stream.on('response', (answered) => {
+    stream.on('response', (answered: Answer['fields']) => {
       got = answered;
     });
     stream.on('trailers', (sent) => {
@@ -121,20 +124,20 @@ for (const kind of [H2C, H2]) {
     test('bodies both ways, with a length and without', async (t) => {
       const large = pattern(1 << 20);
       const upstream = await startUpstream(t, answering(({ body }) => {
-        return Buffer.concat([Buffer.from('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'), chunked(body.bytes, 9_000)]);
+        return Buffer.concat([Buffer.from(CHUNKED), chunked(body.bytes, 9_000)]);
       }));
       const { session } = await start(t, kind, [upstream]);
       const post = { ':method': 'POST', ':path': '/' };
       assert.ok((await ask(session, post, large)).body.equals(large));
       assert.ok((await ask(session, { ...post, 'content-length': large.length }, large)).body.equals(large));
       assert.ok((await ask(session, post, Buffer.alloc(0))).body.equals(Buffer.alloc(0)));
-      assert.deepEqual(upstream.requests.map(({ head: { line } }) => line), Array.from({ length: 3 }, () => 'POST / HTTP/1.1'));
+      assert.deepEqual([...new Set(upstream.requests.map((sent) => sent.head.line))], ['POST / HTTP/1.1']);
       assert.equal(upstream.requests[1]?.head.get('content-length'), String(large.length));
     });
 
     test('trailers both ways', async (t) => {
       const upstream = await startUpstream(t, answering(() => {
-        return `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${String(chunked('hello', 2, 'X-Sum: 5\r\n'))}`;
+        return `${CHUNKED}${String(chunked('hello', 2, 'X-Sum: 5\r\n'))}`;
       }));
       const { session } = await start(t, kind, [upstream]);
       const post = { ':method': 'POST', ':path': '/' };
@@ -145,12 +148,13 @@ for (const kind of [H2C, H2]) {
 
     test('HEAD, 204 and 304 have no body', async (t) => {
       const upstream = await startUpstream(t, answering(({ head: { line } }) => {
-        if (line.startsWith('HEAD')) return 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n';
-        return line.includes('204') ? 'HTTP/1.1 204 No Content\r\n\r\n' : 'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\n\r\n';
+        if (line.startsWith('HEAD')) return LENGTH;
+        if (line.includes('204')) return 'HTTP/1.1 204 No Content\r\n\r\n';
+        return 'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\n\r\n';
       }));
       const { session } = await start(t, kind, [upstream]);
       const headed = await ask(session, { ':method': 'HEAD', ':path': '/' });
-      assert.deepEqual([headed.status, headed.fields['content-length'], headed.body.length], [200, '5', 0]);
+      assert.deepEqual([headed.status, headed.fields['content-length'], headed.body.length], [200, '10', 0]);
       assert.equal((await ask(session, { ':path': '/204' })).status, 204);
       const unchanged = await ask(session, { ':path': '/304' });
       assert.deepEqual([unchanged.status, unchanged.fields.etag], [304, '"x"']);
@@ -167,11 +171,11 @@ for (const kind of [H2C, H2]) {
 
     test('what HTTP/2 knows no connections to say is left out', async (t) => {
       const fields = 'Connection: keep-alive, X-Hop\r\nKeep-Alive: timeout=5\r\nX-Hop: 1\r\nX-Two: a\r\nX-Two: b\r\n'
-        + 'Set-Cookie: a=b\r\nSet-Cookie: c=d\r\nProxy-Connection: x\r\nHTTP2-Settings: x\r\n';
+        + 'Set-Cookie: a=b\r\nSet-Cookie: c=d\r\nProxy-Connection: x\r\n';
       const upstream = await startUpstream(t, answering(() => response('x', fields)));
       const { session } = await start(t, kind, [upstream]);
       const { fields: got } = await ask(session, { ':path': '/' });
-      for (const name of ['connection', 'keep-alive', 'x-hop', 'proxy-connection', 'http2-settings', 'transfer-encoding']) {
+      for (const name of ['connection', 'keep-alive', 'x-hop', 'proxy-connection', 'transfer-encoding']) {
         assert.equal(got[name], undefined, name);
       }
       assert.equal(got['x-two'], 'a, b');
@@ -186,6 +190,7 @@ for (const kind of [H2C, H2]) {
       ['Date twice', response('x', 'Date: a\r\nDate: b\r\n')],
       ['ETag twice', response('x', 'ETag: "a"\r\nETag: "b"\r\n')],
       ['TE', response('x', 'TE: gzip\r\n')],
+      ['HTTP2-Settings', response('x', 'HTTP2-Settings: x\r\n')],
       ['bytes beyond ASCII', response('x', 'X-Name: caf\xe9\r\n')],
       ['a reason', response('x', '', '200 caf\xe9')],
       ['an empty value', response('x', 'X-Empty:\r\n')],
@@ -211,10 +216,9 @@ for (const kind of [H2C, H2]) {
     });
 
     for (const [name, way] of [['closes', close], ['resets', reset]] as const) {
-      for (const sent of [
-        'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n',
-      ]) {
-        const framing = sent.includes('chunked') ? 'a chunked body' : 'a body of known length';
+      for (const [framing, sent] of [
+        ['a body of known length', `${LENGTH}hello`], ['a chunked body', `${CHUNKED}5\r\nhello\r\n`],
+      ] as const) {
         test(`an upstream that ${name} in the middle of ${framing}: the stream is broken off, not ended`, async (t) => {
           const read = gate();
           const upstream = await startUpstream(t, [[request, sent, when(read.opened), way], echo]);

@@ -13,7 +13,10 @@ const certificate = makeCertificate();
 
 const HTTPS: FrontKind = {
   name: 'node:https',
-  open: (balancer) => serve(https.createServer({ ...certificate, ...UNTIMED }, balancer.handle).on('upgrade', balancer.upgrade)),
+  open: (balancer) => {
+    const server = https.createServer({ ...certificate, ...UNTIMED }, balancer.handle);
+    return serve(server.on('upgrade', balancer.upgrade));
+  },
 };
 
 async function connect(t: TestContext, port: number): Promise<Client> {

@@ -111,6 +111,7 @@ describe('what breaks the rules of chunks is found at whatever octet a read ends
     ['CR CR LF behind a size', '5\r\r\nhello\r\n0\r\n\r\n'],
     ['a bare LF behind the data', '5\r\nhello\n0\r\n\r\n', 'hello'],
     ['a bare CR behind the data', '5\r\nhello\r0\r\n\r\n', 'hello'],
+    ['CR and something else behind the data', '5\r\nhello\rX0\r\n\r\n', 'hello'],
     ['nothing behind the data', '5\r\nhello0\r\n\r\n', 'hello'],
     ['data longer than its size', '5\r\nhelloXX\r\n0\r\n\r\n', 'hello'],
     ['data shorter than its size', '6\r\nhello\r\n0\r\n\r\n', 'hello\r'],
@@ -301,6 +302,29 @@ test(`a reader that is used again reads as a new one does (EQUIPOISE_SEED=${seed
     trail.push(`${framing}: ${part}`);
     assert.deepEqual(readIn(pieces, framing, length, LIMITS, used), readIn(pieces, framing, length),
       `after ${JSON.stringify(trail.slice(-3))}`);
+  }
+});
+
+describe('a body that was broken off leaves nothing behind', () => {
+  const table: readonly [where: string, before: string][] = [
+    ['in a size', '000000000000000'],
+    ['in an extension', `5;${'a'.repeat(1_000)}`],
+    ['in a quoted value', '5;a="b'],
+    ['in its data', '5\r\nhel'],
+    ['behind its data', '5\r\nhello\r'],
+    ['in its trailers', '0\r\nX-T: 1\r\n'],
+    ['by what is malformed', '5\r\nhelloX'],
+  ];
+  for (const [where, before] of table) {
+    test(where, () => {
+      const reader = new BodyReader(LIMITS);
+      for (const text of [`${'0'.repeat(15)}5;${'b'.repeat(1_000)}\r\nworld\r\n0\r\n\r\n`, '\r\n0\r\n\r\n']) {
+        readIn([before], CHUNKED, 0, LIMITS, reader);
+        assert.deepEqual(readIn([text], CHUNKED, 0, LIMITS, reader), readIn([text], CHUNKED, 0));
+      }
+      readIn([before], CHUNKED, 0, LIMITS, reader);
+      assert.deepEqual(readIn(['hello'], LENGTH, 3, LIMITS, reader), readIn(['hello'], LENGTH, 3));
+    });
   }
 });
 

@@ -546,6 +546,10 @@ describe('limits hold, at whatever octet a read ends', () => {
     assert.equal(whole.length, 16_384);
     assert.deepEqual(read(head.replace('X: ', 'X: v')), { refused: 'REQUEST_HEAD_TOO_LARGE' });
     assert.deepEqual(read(head.replace('GET /', 'GET /a')), { refused: 'TARGET_TOO_LONG' });
+    // Heads that node:http has read come whole, however large.
+    const unbounded = new RequestHead();
+    assert.equal(unbounded.parse(head.replace('X: ', 'X: v'), LIMITS), -1);
+    assert.equal(unbounded.error, 'REQUEST_HEAD_TOO_LARGE');
     const many = `GET / HTTP/1.1\r\nHost: h\r\n${'X: y\r\n'.repeat(99)}`;
     assert.ok(typeof read(`${many}\r\n`) === 'object');
     assert.deepEqual(read(`${many}X: y\r\n\r\n`), { refused: 'REQUEST_HEAD_TOO_LARGE' });
