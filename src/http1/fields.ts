@@ -86,6 +86,13 @@ export class FieldScanner {
     return nameIs(text, this.nameStart, name);
   }
 
+  /** The scanned value without the spaces behind it; a tab there stays, since Node's parser refuses it in a length. */
+  strictValue(text: string): string {
+    let end = this.valueEnd;
+    while (end > this.valueStart && text.charCodeAt(end - 1) === SP) end--;
+    return text.slice(this.valueStart, end);
+  }
+
   /** The scanned value without the spaces around it. */
   value(text: string): string {
     return trimmed(text, this.valueStart, this.valueEnd);

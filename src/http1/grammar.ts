@@ -91,8 +91,8 @@ function classes(): Uint8Array {
     const visible = c > SP && c !== 0x7f;
     // obs-text (0x80-0xff) passes byte for byte: RFC 9110 §5.5 allows it, and Node's parser does.
     if (visible || c === SP || c === HTAB) table[c] = (table[c] ?? 0) | FIELD_VALUE;
-    // '#' would start a fragment, which no request target has (RFC 9112 §3.2).
-    if (visible && c !== 0x23) table[c] = (table[c] ?? 0) | TARGET;
+    // A target is ASCII (RFC 3986 §2), and '#' would start a fragment, which it never has (RFC 9112 §3.2).
+    if (visible && c < 0x7f && c !== 0x23) table[c] = (table[c] ?? 0) | TARGET;
     if (visible && c < 0x7f && !'"(),/:;<=>?@[\\]{}'.includes(String.fromCharCode(c))) {
       table[c] = (table[c] ?? 0) | TOKEN;
     }

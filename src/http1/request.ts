@@ -169,7 +169,7 @@ export class RequestHead implements PickRequest, FieldTaker {
         if (line.is(text, 'http2-settings')) return true;
         if (!line.is(text, 'content-length')) return false;
         this.#lengths++;
-        this.contentLength = contentLength(line.value(text));
+        this.contentLength = contentLength(line.strictValue(text));
         return true;
       case 15:
         if (!line.is(text, 'x-forwarded-for')) return false;

@@ -129,7 +129,7 @@ export class ResponseHead implements FieldTaker {
       case 14:
         if (!line.is(text, 'content-length')) return false;
         this.#lengths++;
-        this.contentLength = contentLength(line.value(text));
+        this.contentLength = contentLength(line.strictValue(text));
         // It passes on where it stands, unless the status has no body at all (RFC 9110 §8.6).
         return this.status < 200 || this.status === 204;
       case 16:

@@ -71,7 +71,7 @@ async function ask(
     stream.on('response', (answered: Answer['fields']) => {
       got = answered;
     });
-    stream.on('trailers', (sent) => {
+    stream.on('trailers', (sent: IncomingHttpHeaders) => {
       after = sent;
     });
     stream.on('data', (part: Buffer) => parts.push(part));

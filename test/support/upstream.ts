@@ -176,6 +176,9 @@ export class ScriptedUpstream {
     return this.peers.flatMap((peer) => peer.requests);
   }
 
+  /** The request that was wholly read last. */
+  latest: Received | undefined;
+
   /** Resolves when an event has happened, `times` times. */
   saw(event: string, times = 1): Promise<void> {
     return this.#signal.until(
@@ -220,7 +223,8 @@ export class ScriptedUpstream {
   }
 
   #note(number: number, event: string | null): void {
-    if (event !== null) this.events.push(`${number} ${event}`);
+    if (event === null) this.latest = this.peers[number - 1]?.requests.at(-1);
+    else this.events.push(`${number} ${event}`);
     this.#signal.raise();
   }
 

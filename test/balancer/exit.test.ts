@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { describe, test } from 'node:test';
+import { within } from '../support/wait.ts';
+
+const SOURCE = new URL('../../src/index.ts', import.meta.url).href;
+
+/** Runs a program that makes use of the balancer, and resolves with what it printed when it has ended by itself. */
+async function run(program: string): Promise<{ code: number | null; out: string; err: string }> {
+  const text = `
+    import http from 'node:http';
+    import net from 'node:net';
+    import { createBalancer } from ${JSON.stringify(SOURCE)};
+    const first = { name: 'first', pick: (candidates) => candidates[0] };
+    ${program}`;
+  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', text], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let [out, err] = ['', ''];
+  child.stdout.on('data', (part) => out += part);
+  child.stderr.on('data', (part) => err += part);
+  try {
+    const [code] = (await within(once(child, 'close'), () => `a process to end by itself: ${out}${err}`)) as [number];
+    return { code, out, err };
+  } finally {
+    child.kill('SIGKILL');
+  }
+}
+
+describe('a process ends by itself', { concurrency: true }, () => {
+  test('where a balancer does nothing', async () => {
+    assert.deepEqual(await run(`
+      createBalancer({ upstreams: ['http://127.0.0.1:9'] });
+    `), { code: 0, out: '', err: '' });
+  });
+
+  test('when a balancer that has served is closed', async () => {
+    assert.deepEqual(await run(`
+      const upstream = http.createServer((_, response) => response.end('hello'));
+      await new Promise((resolve) => upstream.listen(0, '127.0.0.1', resolve));
+      const balancer = createBalancer({ upstreams: ['http://127.0.0.1:' + upstream.address().port] });
+      const { port } = await balancer.listen({ port: 0, host: '127.0.0.1' });
+      const agent = new http.Agent({ keepAlive: true });
+      const text = await new Promise((resolve) => {
+        http.get({ port, host: '127.0.0.1', agent }, (response) => {
+          response.setEncoding('utf8').on('data', (part) => resolve(part));
+        });
+      });
+      const { cut } = await balancer.close();
+      upstream.close();
+      console.log(text, cut);
+    `), { code: 0, out: 'hello 0\n', err: '' });
+  });
+
+  test('when a balancer is closed in the middle of a request', async () => {
+    assert.deepEqual(await run(`
+      const upstream = net.createServer(() => undefined).listen(0, '127.0.0.1');
+      const balancer = createBalancer({ upstreams: ['http://127.0.0.1:' + upstream.address().port] });
+      const { port } = await balancer.listen({ port: 0, host: '127.0.0.1' });
+      const client = net.connect(port, '127.0.0.1', () => client.write('GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n'));
+      client.on('error', () => undefined).on('close', () => console.log('closed')).resume();
+      upstream.once('connection', async () => {
+        const { cut } = await balancer.close({ timeoutMs: 100 });
+        console.log(cut);
+        upstream.close();
+      });
+    `), { code: 0, out: '1\nclosed\n', err: '' });
+  });
+
+  test('when all its upstreams refuse and it is closed', async () => {
+    assert.deepEqual(await run(`
+      const balancer = createBalancer({ upstreams: ['http://127.0.0.1:9'], connectTimeoutMs: 1000 });
+      const { port } = await balancer.listen({ port: 0, host: '127.0.0.1' });
+      const response = await fetch('http://127.0.0.1:' + port);
+      console.log(response.status, await response.text());
+      await balancer.close();
+    `), { code: 0, out: '502 The upstream refused the connection.\n\n', err: '' });
+  });
+
+  test('where a server around balancer.handle is closed, though the balancer is not', async () => {
+    assert.deepEqual(await run(`
+      const upstream = http.createServer((_, response) => response.end('hello'));
+      await new Promise((resolve) => upstream.listen(0, '127.0.0.1', resolve));
+      const balancer = createBalancer({ upstreams: ['http://127.0.0.1:' + upstream.address().port] });
+      const server = http.createServer(balancer.handle);
+      await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+      const response = await fetch('http://127.0.0.1:' + server.address().port, { headers: { connection: 'close' } });
+      console.log(await response.text());
+      server.close();
+      upstream.close();
+    `), { code: 0, out: 'hello\n', err: '' });
+  });
+
+  test('and a fault of a strategy is a warning where nobody else is told', async () => {
+    const { code, out, err } = await run(`
+      const strategy = { name: 'broken', pick: () => { throw new Error('oh no'); } };
+      const balancer = createBalancer({ upstreams: ['http://127.0.0.1:9'], strategy });
+      process.on('warning', ({ code, message, detail }) => console.log(code, message, detail.split('\\n')[0]));
+      const { port } = await balancer.listen({ port: 0, host: '127.0.0.1' });
+      console.log((await fetch('http://127.0.0.1:' + port)).status);
+      await balancer.close();
+    `);
+    assert.equal(code, 0);
+    assert.deepEqual(out.split('\n').sort(), ['', '500', 'STRATEGY_FAILED strategy broken threw Error: oh no']);
+    assert.match(err, /STRATEGY_FAILED/);
+  });
+
+  test('and a failed attempt is not', async () => {
+    const { code, err } = await run(`
+      const balancer = createBalancer({ upstreams: ['http://127.0.0.1:9'], strategy: first });
+      const { port } = await balancer.listen({ port: 0, host: '127.0.0.1' });
+      await (await fetch('http://127.0.0.1:' + port)).text();
+      await balancer.close();
+    `);
+    assert.deepEqual([code, err], [0, '']);
+  });
+});
