@@ -65,7 +65,8 @@ class NodeBalancer implements Balancer {
   readonly #members: Members;
   readonly #clock: Clock;
   readonly #front: Front;
-  readonly #servers = new Set<Server>();
+  /** What listens, or is about to, each with the way to say that it will not. */
+  readonly #servers = new Map<Server, (cause: Error) => void>();
   #closeDeadline = Infinity;
   #closed: Promise<{ cut: number }> | undefined;
   #onEmpty: (() => void) | undefined;
@@ -118,12 +119,12 @@ class NodeBalancer implements Balancer {
     const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       this.#serve(socket);
     });
-    this.#servers.add(server);
     return new Promise((resolve, reject) => {
       const failed = (cause: Error): void => {
         this.#servers.delete(server);
         reject(cause);
       };
+      this.#servers.set(server, failed);
       server.once('error', failed);
       server.listen(options, () => {
         server.off('error', failed);
@@ -158,7 +159,8 @@ class NodeBalancer implements Balancer {
   }
 
   async remove(origin: string): Promise<void> {
-    await this.#members.remove(origin);
+    // By any spelling that `add` takes for the same origin.
+    await this.#members.remove(URL.canParse(origin) ? new URL(origin).origin : origin);
   }
 
   close(options: { readonly timeoutMs?: number } = {}): Promise<{ cut: number }> {
@@ -171,7 +173,11 @@ class NodeBalancer implements Balancer {
     const now = this.#clock.source.now();
     this.#front.closing = true;
     this.#closeDeadline = now + timeoutMs;
-    const servers = [...this.#servers].map((server) => new Promise((resolve) => server.close(resolve)));
+    const servers = [...this.#servers].map(([server, failed]) => new Promise((resolve) => {
+      // Its host name may still be looked up: then nobody would hear of it any more.
+      if (!server.listening) failed(new BalancerError('CLOSING'));
+      server.close(resolve);
+    }));
     for (const guest of guests) guest.drain(now + Math.min(IDLE_GRACE_MS, timeoutMs));
     if (guests.size > 0) {
       await new Promise<void>((resolve) => {
@@ -194,8 +200,10 @@ class NodeBalancer implements Balancer {
     for (const guest of this.#front.guests) guest.sweep(now);
     this.#members.sweep(now);
     if (now < this.#closeDeadline) return;
-    this.#cut += this.#front.guests.size;
-    for (const guest of this.#front.guests) guest.destroy();
+    for (const guest of this.#front.guests) {
+      if (guest.busy) this.#cut++;
+      guest.destroy();
+    }
   }
 
   #changed(candidates: readonly Upstream[]): void {

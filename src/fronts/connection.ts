@@ -85,16 +85,19 @@ export class DownstreamConnection implements Downstream, Guest {
     if (this.#phase === HEAD) this.#deadline = Math.min(this.#deadline, deadline);
   }
 
+  get busy(): boolean {
+    return this.#phase === EXCHANGE || this.#phase === ENDING;
+  }
+
   destroy(): void {
-    this.#socket.destroy();
+    this.cut();
     this.#leave();
   }
 
   sweep(now: number): void {
     if (this.#phase === EXCHANGE) this.#exchange?.sweep(now);
     else if (now >= this.#deadline) {
-      if (this.#phase === ENDING) this.cut();
-      else if (this.#phase !== HEAD) this.destroy();
+      if (this.#phase !== HEAD) this.destroy();
       else if (this.#pending === '') this.#end();
       else this.#refuse('REQUEST_TIMEOUT');
     }
@@ -154,7 +157,7 @@ export class DownstreamConnection implements Downstream, Guest {
     // Where the end of the connection would pass for the end of the body, only a reset tells the truth. TLS tells by
     // the missing close_notify; a Unix socket has no resets.
     const resettable = socket instanceof Socket && this.hop.proto === 'http' && this.hop.address !== '';
-    if (this.#untilClose && resettable) socket.resetAndDestroy();
+    if (this.#untilClose && resettable && this.#phase !== LINGERING) socket.resetAndDestroy();
     else socket.destroy();
   }
 
@@ -164,8 +167,7 @@ export class DownstreamConnection implements Downstream, Guest {
       this.#leave();
       return;
     }
-    if (!this.#keepAlive) this.#end();
-    else this.#await(this.#bodyDone ? HEAD : DISCARD);
+    this.#await(this.#bodyDone ? HEAD : DISCARD);
     this.#run();
   }
 
@@ -183,8 +185,10 @@ export class DownstreamConnection implements Downstream, Guest {
       this.#exchange?.requestEnd('');
       return;
     }
-    // A downstream that says no more is taken to be gone, as nginx and Node do: it is how a killed client looks.
-    this.destroy();
+    // A downstream that says no more while it waits is taken to be gone, as nginx and Node do: it is how a killed
+    // client looks. One that has its answer may still be reading it.
+    if (this.#phase === HEAD || this.#phase === DISCARD) this.#end();
+    else if (this.#phase !== ENDING) this.destroy();
   }
 
   #onClose(): void {
@@ -310,6 +314,10 @@ export class DownstreamConnection implements Downstream, Guest {
 
   /** Waits for the next request, or first for the end of a body that nobody wants any more. */
   #await(phase: typeof HEAD | typeof DISCARD): void {
+    if (!this.#keepAlive) {
+      this.#end();
+      return;
+    }
     this.#phase = phase;
     this.#discarded = 0;
     this.#deadline = this.#front.services.clock.now + this.#front.rules.keepAliveTimeoutMs;
@@ -339,12 +347,12 @@ export class DownstreamConnection implements Downstream, Guest {
     // The last bytes may have to wait for the downstream to read; only when they have left has it to close.
     this.#deadline = clock.now + rules.idleTimeoutMs;
     // Not end() before that: a socket whose end is on its way can no longer be reset (see cut).
+    const sent = (): void => {
+      if (this.#phase === ENDING) this.#shut();
+    };
     if (this.#socket.writableLength === 0) this.#shut();
-    else {
-      this.#socket.write('', () => {
-        if (this.#phase === ENDING) this.#shut();
-      });
-    }
+    else if (this.#socket.writableEnded) this.#socket.once('finish', sent);
+    else this.#socket.write('', sent);
     this.#pause(false);
   }
 

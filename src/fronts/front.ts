@@ -15,6 +15,8 @@ export interface Guest {
   sweep(now: number): void;
   /** Answers what is in flight, then leaves; with nothing in flight, at `deadline`. */
   drain(deadline: number): void;
+  /** Whether it has something to lose. */
+  readonly busy: boolean;
   /** Leaves at once. */
   destroy(): void;
 }

@@ -18,6 +18,7 @@ import { hopOf } from './hop.ts';
 
 export class RequestFront implements Downstream, Guest {
   readonly hop: Hop;
+  readonly busy = true;
   readonly #front: Front;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;

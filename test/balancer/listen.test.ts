@@ -7,6 +7,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { startBalancer } from '../support/balancer.ts';
 import { connectTo, get } from '../support/client.ts';
 import { NODE_HTTP } from '../support/fronts.ts';
+import { runProgram } from '../support/program.ts';
 import { atEnd } from '../support/scope.ts';
 import { close, echo, request, startUpstream, when } from '../support/upstream.ts';
 import { gate, turns, within } from '../support/wait.ts';
@@ -73,19 +74,21 @@ describe('listening', () => {
   });
 
   test('on what was opened before: a file descriptor', posix, async (t) => {
-    const upstream = await startUpstream(t, echo);
     const opened = net.createServer();
+    atEnd(t, () => new Promise((resolve) => opened.close(resolve)));
     await new Promise<void>((resolve) => {
       opened.listen(0, '127.0.0.1', resolve);
     });
     const { port } = opened.address() as AddressInfo;
     const { fd } = (opened as unknown as { _handle: { fd: number } })._handle;
-    const under = await startBalancer(t, { upstreams: [upstream], front: NODE_HTTP });
-    await under.balancer.listen({ fd });
-    // Both have it; whoever is quicker takes a connection. So the first owner lets go of it, as a launcher would.
-    const client = await connectTo(t, port);
-    assert.equal((await client.exchange(get('/a'))).text, '/a');
-    opened.unref();
+    // As systemd does: a child inherits it as its descriptor 3.
+    const { code, out, err } = await runProgram(`
+      const balancer = createBalancer({ upstreams: [] });
+      const { port } = await balancer.listen({ fd: 3 });
+      console.log(port);
+      await balancer.close();
+    `, [fd]);
+    assert.deepEqual([code, out, err], [0, `${port}\n`, '']);
   });
 
   test('in several places at once', async (t) => {

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import net, { type AddressInfo, type Server } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import { describe, test } from 'node:test';
+import { describe, test, type TestContext } from 'node:test';
 import { run, start } from '../support/process-binary.ts';
 import { get, startNamed } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
@@ -44,7 +44,7 @@ describe('--listen', () => {
   });
 
   test('with the descriptor of a socket that was opened before (socket activation)', async (t) => {
-    const server = await listener();
+    const server = await listener(t);
     const { port } = server.address() as AddressInfo;
     // Node tells the descriptor of a handle to nobody else.
     const { fd } = (server as unknown as { readonly _handle: { readonly fd: number } })._handle;
@@ -71,8 +71,7 @@ describe('--listen', () => {
 
 describe('where it cannot listen it ends with 1 and says why', () => {
   test('a port in use', async (t) => {
-    const server = await listener();
-    t.after(() => server.close());
+    const server = await listener(t);
     const { port } = server.address() as AddressInfo;
     const { code, stdout, stderr } = await run(['-l', `127.0.0.1:${port}`, 'http://127.0.0.1:3001']);
     assert.equal(code, 1);
@@ -81,8 +80,7 @@ describe('where it cannot listen it ends with 1 and says why', () => {
   });
 
   test('the second of two', async (t) => {
-    const server = await listener();
-    t.after(() => server.close());
+    const server = await listener(t);
     const { port } = server.address() as AddressInfo;
     const { code, stdout, stderr } = await run(['-l', '127.0.0.1:0', '-l', `127.0.0.1:${port}`, '--demo']);
     assert.deepEqual([code, stdout], [1, '']);
@@ -103,8 +101,10 @@ describe('where it cannot listen it ends with 1 and says why', () => {
   });
 });
 
-async function listener(): Promise<Server> {
+/** A listening server; it ends with the test. */
+async function listener(t: TestContext): Promise<Server> {
   const server = net.createServer();
+  t.after(() => server.close());
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve);
   });

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import http2, { type ClientHttp2Session, type IncomingHttpHeaders, type IncomingHttpStatusHeader } from 'node:http2';
+import http2, {
+  type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders, type IncomingHttpStatusHeader,
+} from 'node:http2';
 import { describe, test, type TestContext } from 'node:test';
 import { startBalancer } from '../support/balancer.ts';
 import { makeCertificate, NO_OPENSSL } from '../support/certificate.ts';
@@ -257,6 +259,35 @@ for (const kind of [H2C, H2]) {
       await under.settled(2);
       assert.equal((await ask(session, { ':path': '/next' })).body.toString(), '/next');
     });
+
+    const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR } = http2.constants;
+    for (const [name, leave] of [
+      ['cancels it', (stream: ClientHttp2Stream) => {
+        stream.close(NGHTTP2_CANCEL);
+      }],
+      ['resets it with NO_ERROR', (stream: ClientHttp2Stream) => {
+        stream.close(NGHTTP2_NO_ERROR);
+      }],
+      ['destroys it', (stream: ClientHttp2Stream) => stream.destroy()],
+      ['breaks its session', (stream: ClientHttp2Stream) => stream.session?.destroy()],
+    ] as const) {
+      for (const fields of [{}, { 'content-length': '1000' }]) {
+        const framing = 'content-length' in fields ? 'of known length' : 'of unknown length';
+        test(`half an upload ${framing} is not a whole one where its downstream ${name}`, async (t) => {
+          const upstream = await startUpstream(t, [[request]]);
+          const { session, under } = await start(t, kind, [upstream]);
+          const stream = session.request({ ':method': 'POST', ':path': '/', ...fields }, { endStream: false });
+          stream.on('error', () => undefined);
+          stream.write('half');
+          await upstream.saw('1 POST /');
+          leave(stream);
+          await under.settled(1);
+          await upstream.gone(1);
+          assert.equal(upstream.requests.length, 0);
+          assert.equal(under.outcomes[0]?.error, 'DOWNSTREAM_GONE');
+        });
+      }
+    }
 
     test('a session that breaks cancels all its streams', async (t) => {
       const upstream = await startUpstream(t, async (peer) => {

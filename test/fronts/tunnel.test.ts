@@ -1,18 +1,36 @@
 import assert from 'node:assert/strict';
+import http from 'node:http';
 import net from 'node:net';
+import type { Duplex } from 'node:stream';
 import { describe, test } from 'node:test';
 import { startBalancer } from '../support/balancer.ts';
 import { get } from '../support/client.ts';
-import { FRONTS, SOCKET } from '../support/fronts.ts';
+import { type FrontKind, FRONTS, serve, SOCKET, UNTIMED } from '../support/fronts.ts';
 import { pattern } from '../support/message.ts';
 import {
   bytes, close, echo, halfClose, head, request, reset, response, type Script, startUpstream, untilEnd, when,
 } from '../support/upstream.ts';
-import { gate } from '../support/wait.ts';
+import { gate, turns } from '../support/wait.ts';
 
 const ASK = 'Connection: Upgrade\r\nUpgrade: raw\r\n';
 const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: raw\r\nX-Token: 1\r\n\r\n';
 const LARGE = pattern(8 << 20);
+
+/** The same front, with the sockets of its tunnels for the test to look into. */
+function seen(front: FrontKind, sockets: Duplex[]): FrontKind {
+  return {
+    name: front.name,
+    open: (balancer) => front === SOCKET
+      ? serve(net.createServer({ allowHalfOpen: true }, (socket) => {
+        sockets.push(socket);
+        balancer.accept(socket);
+      }))
+      : serve(http.createServer(UNTIMED, balancer.handle).on('upgrade', (asked, socket, first) => {
+        sockets.push(socket);
+        balancer.upgrade(asked, socket, first);
+      })),
+  };
+}
 
 for (const front of FRONTS) {
   describe(`a tunnel through ${front.name}`, () => {
@@ -170,6 +188,31 @@ for (const front of FRONTS) {
       for (let i = 0; i < 20; i++) await under.advance(0);
       reading.open();
       assert.equal(await received, sent);
+      await under.settled(1);
+    });
+
+    test('loses nothing at its end: the last small pieces to a slow downstream', async (t) => {
+      const sockets: Duplex[] = [];
+      const piece = Buffer.alloc(8_000);
+      let sent = 0;
+      const upstream = await startUpstream(t, [[head, SWITCH, untilEnd, async (peer) => {
+        // Small pieces gather below the limit at which a stream holds its writer back.
+        while (sockets[0]?.writableLength === 0) {
+          await peer.push(piece);
+          sent += piece.length;
+          await turns(4);
+        }
+      }, halfClose]]);
+      const under = await startBalancer(t, { upstreams: [upstream], front: seen(front, sockets) });
+      const client = await under.connect();
+      client.send(get('/', ASK));
+      await client.head();
+      client.end();
+      await upstream.saw('1 end');
+      // All that is left of the tunnel is on its way to the downstream.
+      while (sent === 0 || sockets[0]?.writableLength === 0) await turns(1);
+      for (let i = 0; i < 20; i++) await under.advance(0);
+      assert.equal((await client.inbox.rest()).length, sent);
       await under.settled(1);
     });
 

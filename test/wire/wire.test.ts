@@ -13,15 +13,18 @@ describe('the binary on a raw connection', () => {
   let binary: Binary;
   let port: number;
 
+  const ends: (() => Promise<void>)[] = [];
+
   before(async () => {
     upstream = await startRecordingUpstream();
+    ends.push(() => upstream.close());
     binary = new Binary(['--listen', '127.0.0.1:0', upstream.origin]);
+    ends.push(() => binary.stop());
     port = await binary.port();
   });
 
   after(async () => {
-    await binary.stop();
-    await upstream.close();
+    for (const end of ends.reverse()) await end();
   });
 
   test('there are 216 cases, each with an id of its own', () => {
