@@ -106,6 +106,12 @@ export class RequestFront implements Downstream, Guest {
       request.pause();
     });
     request.on('end', () => {
+      // node:http2 ends a body that its downstream has broken off as if it were whole. The stream knows better.
+      const { stream } = request as { readonly stream?: { readonly aborted: boolean; readonly closed: boolean } };
+      if (stream?.aborted === true || stream?.closed === true) {
+        this.#onClose();
+        return;
+      }
       this.#uploaded = true;
       if (!this.#exchange.active) return;
       const { rawTrailers } = request;

@@ -272,7 +272,11 @@ for (const kind of [H2C, H2]) {
       ['breaks its session', (stream: ClientHttp2Stream) => stream.session?.destroy()],
     ] as const) {
       for (const fields of [{}, { 'content-length': '1000' }]) {
-        const framing = 'content-length' in fields ? 'of known length' : 'of unknown length';
+        const known = 'content-length' in fields;
+        // Node's client ends a stream that it closes with a code (END_STREAM, then RST_STREAM): on the wire that is a
+        // whole body, where no length says otherwise.
+        if (!known && name !== 'destroys it' && name !== 'breaks its session') continue;
+        const framing = known ? 'of known length' : 'of unknown length';
         test(`half an upload ${framing} is not a whole one where its downstream ${name}`, async (t) => {
           const upstream = await startUpstream(t, [[request]]);
           const { session, under } = await start(t, kind, [upstream]);

@@ -92,7 +92,8 @@ function answering(plans: ReadonlyMap<number, Plan>, whole: number[]): (peer: Pe
         Buffer.from(`HTTP/1.1 200 OK\r\nX-Plan: ${plan.id}\r\n${framingField(download, framing)}\r\n`),
         encoded(download, framing),
       ]);
-      const sent = plan.fault === 'none' ? full : full.subarray(0, Math.floor(full.length * plan.faultAt));
+      const part = plan.fault === 'nonsense' ? 0 : Math.floor(full.length * plan.faultAt);
+      const sent = plan.fault === 'none' ? full : full.subarray(0, part);
       await inPieces(sent, plan.pieces, (piece) => {
         peer.send(piece);
       });
@@ -122,9 +123,8 @@ async function run(client: Client, plan: Plan): Promise<boolean> {
   const sending = inPieces(bytes, plan.pieces, (piece) => client.send(piece));
   if (leaves >= 1) {
     await sending;
-    await client.inbox.exactly(Math.floor((leaves - 1) * download.length)).catch((cause: unknown) => {
-      assert.ok(cause instanceof Broken);
-    });
+    // Where something goes wrong, what comes may be shorter.
+    if (fault === 'none') await client.inbox.exactly(Math.floor((leaves - 1) * download.length));
     client.reset();
     return false;
   }
@@ -134,8 +134,9 @@ async function run(client: Client, plan: Plan): Promise<boolean> {
     if (answer.status === 200) {
       assert.equal(answer.head.get('x-plan'), String(id), 'the answer to another request');
       // A body until close has no other sign of its end: what the upstream ends is whole, for all that can be known.
-      const honest = fault === 'end' && downloadFraming === 'close';
-      if (honest) assert.ok(download.subarray(0, answer.bytes.length).equals(answer.bytes), `the answer to ${id}`);
+      // And libuv shows a reset that comes with data as an end.
+      const unknowable = fault !== 'none' && downloadFraming === 'close';
+      if (unknowable) assert.ok(download.subarray(0, answer.bytes.length).equals(answer.bytes), `the answer to ${id}`);
       else assert.ok(answer.bytes.equals(download), `the answer to ${id} is not what was sent`);
     } else {
       assert.equal(answer.status, 502);
