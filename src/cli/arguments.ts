@@ -24,7 +24,7 @@ Options:
   -l, --listen <[host:]port | unix:PATH | fd:N>   where to listen; default 8080; repeatable
   -s, --strategy <name | ./file>                  random (default), round-robin, least-connections,
                                                   or a module that default-exports a strategy or its factory
-  -c, --config <file.js | file.json>              the options of createBalancer, and these by their long names
+  -c, --config <file.js | file.json>              the options of createBalancer, and listen, strategy, drainTimeout
       --demo                                      start three small upstreams and balance over them
       --drain-timeout <seconds>                   how long requests may end after SIGTERM; default 10
       --version                                   print the version

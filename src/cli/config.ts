@@ -22,7 +22,7 @@ export interface Configuration {
 
 /** Completes the arguments with the configuration file and the defaults; adds what is wrong to `problems`. */
 export async function configure(args: Arguments, problems: string[]): Promise<Configuration> {
-  const file = args.config === undefined ? {} : await readConfig(args.config, problems);
+  const file = args.config === undefined || args.config === '' ? {} : await readConfig(args.config, problems);
   const { listen: fileListen = [8080], strategy: fileStrategy, drainTimeout: fileDrain = 10, ...rest } = file;
   const listen: unknown[] = args.listen.length > 0 ? [...args.listen] : [fileListen].flat();
   if (listen.length === 0) problems.push('listen: none given; leave it out for 8080');
