@@ -24,35 +24,29 @@ export function roundRobin<C extends Candidate = Upstream>({ rng = Math.random }
   let even: readonly C[] | undefined;
   let cursor = 0;
   // What each candidate is owed. Weak, so that one that has gone is forgotten even if `changed` is never called.
-  let accounts = new WeakMap<C, { credit: number }>();
+  let credits = new WeakMap<C, number>();
   return {
     name: 'round-robin',
     pick(candidates) {
-      if (candidates === even) {
-        cursor = (cursor + 1) % candidates.length;
-        return candidates[cursor];
-      }
+      if (candidates === even) return candidates[(cursor = (cursor + 1) % candidates.length)];
       let best: C | undefined;
-      let most: { credit: number } | undefined;
+      let most = -Infinity;
       let total = 0;
       for (const candidate of candidates) {
-        let account = accounts.get(candidate);
+        const { weight } = candidate;
         // Cycles stay exact from such a start: debts below the weights add up to less than a cycle's total. So the
         // average credit at a pick is above 0, and who had its share of the first cycle stands at 0 or less.
-        if (!account) accounts.set(candidate, (account = { credit: -rng() * candidate.weight }));
-        account.credit += candidate.weight;
-        total += candidate.weight;
-        if (!most || account.credit > most.credit) {
-          best = candidate;
-          most = account;
-        }
+        const credit = (credits.get(candidate) ?? -rng() * weight) + weight;
+        credits.set(candidate, credit);
+        total += weight;
+        if (credit > most) [best, most] = [candidate, credit];
       }
-      if (most) most.credit -= total;
+      if (best) credits.set(best, most - total);
       return best;
     },
     changed(candidates) {
       // Credit earned in one set can be worth many turns in a row in another.
-      accounts = new WeakMap();
+      credits = new WeakMap();
       even = candidates.every(({ weight }) => weight === candidates[0]?.weight) ? candidates : undefined;
       cursor = Math.floor(rng() * candidates.length);
     },
