@@ -19,8 +19,9 @@ export function reportLog(write: (line: string) => void, now: () => number): (re
     // Keys are codes and upstreams: few, unless upstreams come and go for ever.
     if (told.size >= MAX_KEYS) told.clear();
     told.set(key, { at, unheard: 0 });
-    const cause = error.cause instanceof Error ? `: ${error.cause.message}` : '';
-    write(`${error.code}${upstream === undefined ? '' : ` ${upstream}`}: ${error.message}${cause}${more}`);
+    const { cause, message } = error;
+    const what = cause instanceof Error ? `${message.replace(/\.$/, '')}: ${cause.message}` : message;
+    write(`${error.code}${upstream === undefined ? '' : ` ${upstream}`}: ${what}${more}`);
   };
 }
 

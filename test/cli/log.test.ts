@@ -32,7 +32,7 @@ describe('a line says the code, the upstream, what happened and why', () => {
   const refused = new Error('connect ECONNREFUSED 10.0.0.1:3000');
   const table: readonly [what: string, error: BalancerError, upstream: string | undefined, line: string][] = [
     ['all of it', new BalancerError('CONNECT_REFUSED', undefined, { cause: refused }), A,
-      `CONNECT_REFUSED ${A}: The upstream refused the connection.: connect ECONNREFUSED 10.0.0.1:3000`],
+      `CONNECT_REFUSED ${A}: The upstream refused the connection: connect ECONNREFUSED 10.0.0.1:3000`],
     ['no cause', new BalancerError('RESPONSE_TIMEOUT'), A,
       `RESPONSE_TIMEOUT ${A}: The upstream took too long to respond.`],
     ['a cause that is no error', new BalancerError('RESPONSE_TIMEOUT', undefined, { cause: 'x' }), A,
