@@ -5,7 +5,7 @@ import { get, post } from '../support/client.ts';
 import { FRONTS, SOCKET } from '../support/fronts.ts';
 import { chunked } from '../support/message.ts';
 import { echo, halfClose, head, response, startUpstream } from '../support/upstream.ts';
-import { gate } from '../support/wait.ts';
+import { gate, turns } from '../support/wait.ts';
 
 for (const front of FRONTS) {
   describe(`pipelined requests through ${front.name}`, () => {
@@ -39,6 +39,40 @@ for (const front of FRONTS) {
       assert.equal((await client.response()).text, 'slow');
       assert.equal((await client.response()).text, '/2');
       assert.equal((await client.response()).text, '/3');
+    });
+
+    test('keep the bodies that wait behind a slow one', async (t) => {
+      const [late, more] = [gate(), gate()];
+      const slow = await startUpstream(t, [async (peer) => {
+        await peer.request();
+        await late.opened;
+        peer.send(response('slow'));
+      }]);
+      // Small pieces, each in a read of its own: who kept them where they were read would find them overwritten.
+      const pieces = Array.from('abcdefgh', (letter) => letter.repeat(1_000));
+      const upstream = await startUpstream(t, [async (peer) => {
+        await peer.request();
+        peer.send(`HTTP/1.1 200 OK\r\nContent-Length: ${pieces.length * 1_000}\r\n\r\n`);
+        for (const piece of pieces) {
+          await peer.push(Buffer.from(piece));
+          await turns(5);
+        }
+        more.open();
+      }]);
+      let picks = 0;
+      const under = await startBalancer(t, {
+        upstreams: [slow, upstream],
+        front,
+        strategy: { name: 'slow first', pick: (candidates) => candidates[picks++] },
+      });
+      const client = await under.connect();
+      client.send(get('/1') + get('/2'));
+      await slow.read(1);
+      // A server of node:http has the second served while the first is under way; ours waits.
+      if (front !== SOCKET) await more.opened;
+      late.open();
+      assert.equal((await client.response()).text, 'slow');
+      assert.equal((await client.response()).text, pieces.join(''));
     });
 
     test('with bodies keep them apart', async (t) => {
