@@ -136,13 +136,22 @@ describe('README', () => {
   });
 });
 
+/**
+ * A port to put into a program. Below those that the system hands out by itself, so that no other test can be given it
+ * before the program listens.
+ */
 async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (let port = 20_000 + process.pid % 10_000; ; port++) {
+    const server = net.createServer();
+    const free = await new Promise((resolve) => {
+      server.once('error', () => { resolve(false); });
+      server.listen(port, '127.0.0.1', () => { resolve(true); });
+    });
+    if (free !== true) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 /** Resolves when connections to the port are accepted. */

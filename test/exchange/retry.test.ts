@@ -16,7 +16,7 @@ function codes(under: BalancerUnderTest): string[] {
 for (const front of FRONTS) {
   describe(`a connect that fails, through ${front.name}`, () => {
     test('is made up for by another upstream', async (t) => {
-      const refusing = await refusingOrigin();
+      const refusing = refusingOrigin();
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [refusing, upstream], front });
       const client = await under.connect();
@@ -33,7 +33,7 @@ for (const front of FRONTS) {
     });
 
     test('up to three attempts in all', async (t) => {
-      const [one, two] = [await refusingOrigin(), await refusingOrigin()];
+      const [one, two] = [refusingOrigin(1), refusingOrigin(2)];
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [one, two, upstream], front });
       assert.equal((await (await under.connect()).exchange(get('/a'))).text, '/a');
@@ -41,7 +41,7 @@ for (const front of FRONTS) {
     });
 
     test('not a fourth: 502', async (t) => {
-      const refusing = [await refusingOrigin(), await refusingOrigin(), await refusingOrigin()];
+      const refusing = [refusingOrigin(1), refusingOrigin(2), refusingOrigin(3)];
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [...refusing, upstream], front });
       const answer = await (await under.connect()).exchange(get());
@@ -54,14 +54,14 @@ for (const front of FRONTS) {
     test('with maxAttempts 1, never', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, {
-        upstreams: [await refusingOrigin(), upstream], front, maxAttempts: 1,
+        upstreams: [refusingOrigin(), upstream], front, maxAttempts: 1,
       });
       assert.equal((await (await under.connect()).exchange(get())).status, 502);
       assert.deepEqual(upstream.events, []);
     });
 
     test('where nobody else is left: 502, and the next request is tried anew', async (t) => {
-      const under = await startBalancer(t, { upstreams: [await refusingOrigin()], front });
+      const under = await startBalancer(t, { upstreams: [refusingOrigin()], front });
       const client = await under.connect();
       for (let i = 1; i <= 3; i++) {
         const answer = await client.exchange(get());
@@ -73,7 +73,7 @@ for (const front of FRONTS) {
     test('a strategy that declines the second attempt: 503', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, {
-        upstreams: [await refusingOrigin(), upstream],
+        upstreams: [refusingOrigin(), upstream],
         front,
         strategy: {
           name: 'once',
@@ -93,7 +93,7 @@ for (const front of FRONTS) {
       test(`an upload ${name} is not lost with it`, async (t) => {
         const upstream = await startUpstream(t, serve(() => response('got it')));
         const under = await startBalancer(t, {
-          upstreams: [await refusingOrigin(), await refusingOrigin(), upstream], front,
+          upstreams: [refusingOrigin(1), refusingOrigin(2), upstream], front,
         });
         const client = await under.connect();
         assert.equal((await client.exchange(bytes)).text, 'got it');
@@ -103,7 +103,7 @@ for (const front of FRONTS) {
     }
 
     test('an upload for which nobody is found: 502 while it is still under way', async (t) => {
-      const under = await startBalancer(t, { upstreams: [await refusingOrigin()], front });
+      const under = await startBalancer(t, { upstreams: [refusingOrigin()], front });
       const client = await under.connect();
       client.send(post('/', BODY).subarray(0, 100_000));
       const answer = await client.response();

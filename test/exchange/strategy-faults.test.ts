@@ -104,7 +104,7 @@ for (const front of FRONTS) {
     });
 
     test('returns an upstream that has failed the request already: 500, not a second try', async (t) => {
-      const refusing = await refusingOrigin();
+      const refusing = refusingOrigin();
       const upstream = await startUpstream(t, []);
       let kept: Upstream | undefined;
       const under = await startBalancer(t, {
@@ -211,7 +211,7 @@ for (const front of FRONTS) {
 describe('a report that fails', () => {
   test('is not the end of the process, nor of the request', async (t) => {
     const upstream = await startUpstream(t, echo);
-    const under = await startBalancer(t, { upstreams: [await refusingOrigin(), upstream] });
+    const under = await startBalancer(t, { upstreams: [refusingOrigin(), upstream] });
     under.onReport = () => {
       throw new Error('the log is full');
     };

@@ -263,13 +263,10 @@ export async function startUpstream(t: TestContext, scripts: Scripts): Promise<S
   return upstream;
 }
 
-/** An origin where nobody listens. */
-export async function refusingOrigin(): Promise<string> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
+/**
+ * An origin where nobody listens. Not a port that was free a moment ago: another test may have it by now, or the next
+ * call. These were assigned to services of long ago.
+ */
+export function refusingOrigin(port: 1 | 2 | 3 = 1): string {
   return `http://127.0.0.1:${port}`;
 }
