@@ -197,6 +197,23 @@ for (const front of FRONTS) {
       assert.equal((await client.response()).status, 408);
     });
 
+    test('for the rest of an upload whose answer has come: the connection ends, without a fault', async (t) => {
+      const upstream = await startUpstream(t, [[head, response('early'), bytes(3)]]);
+      const under = await startBalancer(t, { upstreams: [upstream], front, ...TIMES });
+      const client = await under.connect();
+      client.send(`${get('/', 'Content-Length: 5\r\n', 'POST')}hel`);
+      assert.equal((await client.response()).text, 'early');
+      await upstream.saw('1 read hel');
+      await under.advance(TIMES.idleTimeoutMs - 1);
+      assert.equal(under.outcomes.length, 0);
+      await under.advance(1);
+      await client.over();
+      await under.settled(1);
+      assert.deepEqual(under.outcomes.map(({ ok, error }) => [ok, error]), [[true, 'REQUEST_TIMEOUT']]);
+      assert.deepEqual(under.reports, []);
+      await upstream.gone(1);
+    });
+
     test('for an upstream that does not read an upload: 504, and it is its failure', async (t) => {
       const upstream = await startUpstream(t, [[head, when(gate().opened)]]);
       const under = await startBalancer(t, { upstreams: [upstream], front, ...TIMES });
@@ -273,3 +290,16 @@ for (const front of FRONTS) {
     });
   });
 }
+
+test('time runs out for a 100 that the downstream waits for: 504, the upstream kept it waiting', async (t) => {
+  const upstream = await startUpstream(t, [[head]]);
+  const under = await startBalancer(t, { upstreams: [upstream], ...TIMES });
+  const client = await under.connect();
+  client.send(get('/', 'Content-Length: 5\r\nExpect: 100-continue\r\n', 'POST'));
+  await upstream.saw('1 POST /');
+  await under.advance(TIMES.responseTimeoutMs);
+  const answer = await client.response();
+  assert.equal(answer.status, 504);
+  assert.equal(answer.head.get('connection'), 'close');
+  assert.deepEqual(under.outcomes.map(({ ok, error }) => [ok, error]), [[false, 'RESPONSE_TIMEOUT']]);
+});
