@@ -21,12 +21,17 @@ const MEANINGS = {
   REQUEST_MALFORMED: meaning('downstream', 400, 'http_request_error', 'The request is malformed.'),
   REQUEST_BODY_MALFORMED: meaning('downstream', 400, 'http_request_error', 'The request body is malformed.'),
   REQUEST_TIMEOUT: meaning('downstream', 408, 'http_request_error', 'The request took too long to arrive.'),
+  REQUEST_BODY_TOO_LARGE: meaning('downstream', 413, 'http_request_error', 'The request body is too large.'),
   TARGET_TOO_LONG: meaning('downstream', 414, 'http_request_error', 'The request line is too long.'),
   EXPECTATION_UNKNOWN: meaning('downstream', 417, 'http_request_error', 'The expectation is not supported.'),
   REQUEST_HEAD_TOO_LARGE: meaning('downstream', 431, 'http_request_error', 'The request head is too large.'),
   METHOD_UNSUPPORTED: meaning('downstream', 501, 'http_request_denied', 'The method is not supported.'),
   CODING_UNKNOWN: meaning('downstream', 501, 'http_request_error', 'The transfer coding is not supported.'),
   VERSION_UNSUPPORTED: meaning('downstream', 505, 'http_request_error', 'The HTTP version is not supported.'),
+  LOOP_DETECTED: meaning(
+    'downstream', 508, 'proxy_loop_detected',
+    'The request has come through a balancer of this name before.'),
+  CONNECTIONS_EXHAUSTED: meaning('downstream', 503, 'http_request_denied', 'There are too many connections.'),
   DOWNSTREAM_GONE: meaning('downstream', 400, 'http_request_error', 'The downstream went away.'),
   DOWNSTREAM_STALLED: meaning('downstream', 408, 'connection_write_timeout', 'The downstream stopped reading.'),
 

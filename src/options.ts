@@ -63,12 +63,37 @@ export interface BalancerOptions {
 
   /** Idle connections kept for each upstream. Default 256. */
   readonly maxIdlePerUpstream?: number;
+  /**
+   * Downstream connections in all, those of `handle` and `upgrade` aside: their server counts its own. One more is
+   * answered 503 and closed. Default 16,384: where each holds back `maxHeldBytes`, that is 1 GiB.
+   */
+  readonly maxConnections?: number;
+  /** Requests on one downstream connection, then it is closed in order. Default: no limit. */
+  readonly maxRequestsPerConnection?: number;
   /** Octets of a head, requests' and responses'. Default 16,384. */
   readonly maxHeadBytes?: number;
   /** Octets of a request line. Default 8,192. */
   readonly maxRequestLineBytes?: number;
   /** Fields of a head, and of a trailer section. Default 100. */
   readonly maxFields?: number;
+  /** Octets of a request body, its chunk framing aside. Default: no limit. */
+  readonly maxBodyBytes?: number;
+  /** Octets of a chunk-size line, its extensions and line end included. Default 1,024. */
+  readonly maxChunkLineBytes?: number;
+  /** Octets of the chunk extensions of one body together. Default 16,384. */
+  readonly maxChunkExtensionBytes?: number;
+  /** Octets of a trailer section. Default 16,384. */
+  readonly maxTrailerBytes?: number;
+  /**
+   * Octets of a downstream connection that are held back while nobody can take them (pipelined requests, say); then
+   * its reading pauses. Default 65,536: what one read of the socket brings.
+   */
+  readonly maxHeldBytes?: number;
+  /**
+   * Octets a second that a downstream must send of a request body, or take of a response that waits for it. It may fall
+   * behind by as much as it has to move in `idleTimeoutMs`. 0 sets no floor. Default 100.
+   */
+  readonly minBodyBytesPerSecond?: number;
 
   /** Opens the connection to an upstream: the seam for TLS. Where it returns undefined, `net.connect` does. */
   readonly connect?: (
@@ -126,8 +151,8 @@ export function readOptions(input: unknown, problems: string[]): Settings {
     problems.push(`trustForwarded: ${shown(trustForwarded)} is neither a boolean nor a function of an address`);
   }
   const numbers: Record<string, number> = {};
-  for (const [name, { fallback, min }] of Object.entries(NUMBERS)) {
-    numbers[name] = integer(options[name], name, fallback, min, problems);
+  for (const [name, range] of Object.entries(NUMBERS)) {
+    numbers[name] = integer(options[name], name, range, problems);
   }
   return {
     ...(numbers as Record<keyof typeof NUMBERS, number>),
@@ -154,7 +179,17 @@ export function parseUpstream(input: unknown, canTls: boolean): ParsedUpstream {
   return parsed;
 }
 
-/** The numeric options: default and smallest value. */
+/** A numeric option: its default and its smallest value, and the largest where that is not {@link MAX_INTEGER}. */
+interface Range {
+  readonly fallback: number;
+  readonly min: number;
+  readonly max?: number;
+}
+
+/** The largest value of a 32-bit timer, for times and counts alike. */
+const MAX_INTEGER = 2 ** 31 - 1;
+
+/** The numeric options. A default of Infinity is no limit. */
 const NUMBERS = {
   maxAttempts: { fallback: 3, min: 1 },
   connectTimeoutMs: { fallback: 5_000, min: 1 },
@@ -165,10 +200,19 @@ const NUMBERS = {
   keepAliveTimeoutMs: { fallback: 60_000, min: 1 },
   upstreamIdleTimeoutMs: { fallback: 4_000, min: 0 },
   maxIdlePerUpstream: { fallback: 256, min: 0 },
+  maxConnections: { fallback: 16_384, min: 1 },
+  maxRequestsPerConnection: { fallback: Infinity, min: 1 },
   maxHeadBytes: { fallback: 16_384, min: 1_024 },
   maxRequestLineBytes: { fallback: 8_192, min: 64 },
   maxFields: { fallback: 100, min: 1 },
-} as const;
+  maxBodyBytes: { fallback: Infinity, min: 0, max: Number.MAX_SAFE_INTEGER },
+  // Node's parser takes 16 KiB of extensions for each chunk, and we are never laxer.
+  maxChunkLineBytes: { fallback: 1_024, min: 32, max: 16_384 },
+  maxChunkExtensionBytes: { fallback: 16_384, min: 0 },
+  maxTrailerBytes: { fallback: 16_384, min: 64 },
+  maxHeldBytes: { fallback: 65_536, min: 1 },
+  minBodyBytesPerSecond: { fallback: 100, min: 0 },
+} as const satisfies Readonly<Record<string, Range>>;
 
 const KNOWN: ReadonlySet<string> = new Set([
   ...Object.keys(NUMBERS), 'upstreams', 'strategy', 'via', 'forwarded', 'trustForwarded', 'changeOrigin', 'connect',
@@ -268,10 +312,13 @@ function isTimeSource(value: unknown): value is TimeSource {
   return isRecord(value) && [value['now'], value['epoch'], value['every']].every((each) => typeof each === 'function');
 }
 
-function integer(value: unknown, path: string, fallback: number, min: number, problems: string[]): number {
-  if (value === undefined) return fallback;
-  if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= MAX_INTEGER) return value;
-  problems.push(`${path}: ${shown(value)} is no whole number from ${min}; the default is ${fallback}`);
+function integer(value: unknown, path: string, range: Range, problems: string[]): number {
+  const { fallback, min, max = MAX_INTEGER } = range;
+  if (value === undefined || value === fallback) return fallback;
+  if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value;
+  const otherwise = fallback === Infinity ? 'leave it out for no limit' : `the default is ${fallback}`;
+  const upTo = max === MAX_INTEGER || max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`;
+  problems.push(`${path}: ${shown(value)} is no whole number from ${min}${upTo}; ${otherwise}`);
   return fallback;
 }
 
@@ -313,6 +360,3 @@ function json(value: unknown): string {
     return 'an object';
   }
 }
-
-/** The largest value of a 32-bit timer, for times and counts alike. */
-const MAX_INTEGER = 2 ** 31 - 1;

@@ -9,7 +9,7 @@ const ONE = ['http://127.0.0.1:3001'];
 const pick: Strategy['pick'] = (candidates) => candidates[0];
 const strategy: Strategy = { name: 'first', pick };
 
-/** The numeric options, with their defaults and their smallest values. */
+/** The numeric options: default, smallest value, and the largest where that is not what a timer takes. */
 const NUMBERS = {
   maxAttempts: [3, 1],
   connectTimeoutMs: [5_000, 1],
@@ -23,7 +23,15 @@ const NUMBERS = {
   maxHeadBytes: [16_384, 1_024],
   maxRequestLineBytes: [8_192, 64],
   maxFields: [100, 1],
-} as const satisfies Partial<Record<keyof Settings, readonly [number, number]>>;
+  maxConnections: [16_384, 1],
+  maxRequestsPerConnection: [Infinity, 1],
+  maxBodyBytes: [Infinity, 0, Number.MAX_SAFE_INTEGER],
+  maxChunkLineBytes: [1_024, 32, 16_384],
+  maxChunkExtensionBytes: [16_384, 0],
+  maxTrailerBytes: [16_384, 64],
+  maxHeldBytes: [65_536, 1],
+  minBodyBytesPerSecond: [100, 0],
+} as const satisfies Partial<Record<keyof Settings, readonly [fallback: number, min: number, max?: number]>>;
 
 test('what is left out has its default', () => {
   const settings = parseOptions({ upstreams: ONE });
@@ -87,16 +95,20 @@ describe('via', () => {
 });
 
 describe('a number', () => {
-  for (const [name, [fallback, min]] of Object.entries(NUMBERS)) {
+  // 2^31 ms is more than a timer takes.
+  for (const [name, [fallback, min, max = 2 ** 31 - 1]] of Object.entries(NUMBERS)) {
     test(`${name} is whole, from ${min}`, () => {
-      for (const value of [min, min + 1, fallback, 2 ** 31 - 1]) {
+      for (const value of [min, min + 1, fallback, max]) {
         assert.equal(parseOptions({ upstreams: ONE, [name]: value })[name as keyof typeof NUMBERS], value);
       }
-      // 2^31 ms is more than a timer takes.
-      for (const value of [min - 1, -1, 1.5 + min, NaN, Infinity, 2 ** 31, String(fallback), '', null, true, [5], 5n]) {
+      const unlimited = fallback === Infinity;
+      const mend = unlimited ? 'leave it out for no limit' : `the default is ${fallback}`;
+      const infinite = unlimited ? -Infinity : Infinity;
+      for (const value of [min - 1, -1, 1.5 + min, NaN, infinite, max + 1, String(fallback), '', null, true, [5], 5n]) {
         const problems = problemsWith({ upstreams: ONE, [name]: value });
         assert.equal(problems.length, 1, String(value));
-        assert.match(problems[0] ?? '', new RegExp(`^${name}: .* is no whole number from ${min}; .*${fallback}$`));
+        const told = new RegExp(`^${name}: .* is no whole number from ${min}(?: to ${max})?; ${mend}$`);
+        assert.match(problems[0] ?? '', told);
       }
     });
   }

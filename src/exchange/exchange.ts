@@ -2,7 +2,7 @@
  * The story of one request: pick, attempt, retry, relay, settle. Both fronts tell it through this class.
  */
 import { BalancerError, type ErrorCode, meaningOf } from '../errors.ts';
-import { forwardingFields } from '../http1/forwarding.ts';
+import { forwardingFields, hasPassed } from '../http1/forwarding.ts';
 import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
@@ -13,6 +13,7 @@ import { answerTo } from './answers.ts';
 import type { Downstream } from './downstream.ts';
 import { Picks } from './picks.ts';
 import { runHook } from './plugin.ts';
+import { RateFloor } from './rate-floor.ts';
 import type { Services } from './services.ts';
 
 /** One exchange at a time; used again for the next request of its connection. */
@@ -23,12 +24,15 @@ export class Exchange implements ConnectionUser {
   readonly #services: Services;
   #downstream: Downstream;
   readonly #picks: Picks;
+  readonly #floor: RateFloor;
   #phase: Phase = IDLE;
   #member: Member | undefined;
   #connection: UpstreamConnection | undefined;
   #startedAt = 0;
   #status: number | undefined;
   #deadline = Infinity;
+  /** Octets of request body so far. */
+  #received = 0;
   #requestDone = true;
   #responseDone = false;
   #continued = false;
@@ -42,20 +46,32 @@ export class Exchange implements ConnectionUser {
     this.#services = services;
     this.#downstream = NOWHERE;
     this.#picks = new Picks(services, this.head);
+    const { minBodyBytesPerSecond, idleTimeoutMs } = services.rules;
+    this.#floor = new RateFloor(minBodyBytesPerSecond, idleTimeoutMs);
   }
 
   /** Starts on the request in `head`. The answer goes to `downstream`, sooner or later, exactly once. */
   start(downstream: Downstream): void {
     this.#downstream = downstream;
     this.#picks.start(downstream.hop.address);
+    this.#floor.start(this.#services.clock.now);
+    this.#received = 0;
     this.#requestDone = this.head.framing === NONE;
     this.#responseDone = this.#continued = this.#bodyless = false;
     this.#uploadBlocked = this.#downloadBlocked = false;
-    this.#attempt();
+    const refusal = this.#refusal();
+    if (refusal === undefined) this.#attempt();
+    else this.#answer(refusal);
   }
 
   /** Request data, from the front, once it was asked to read the body. */
   requestData(bytes: Buffer, from: number, to: number): void {
+    this.#received += to - from;
+    this.#floor.moved(to - from);
+    if (this.#received > this.#services.rules.maxBodyBytes && this.#phase !== TUNNEL) {
+      this.refuse('REQUEST_BODY_TOO_LARGE');
+      return;
+    }
     this.#connection?.writer.data(bytes, from, to);
     this.#moved();
   }
@@ -115,6 +131,10 @@ export class Exchange implements ConnectionUser {
 
   /** Ends an exchange that is past its deadline. */
   sweep(now: number): void {
+    if (this.#floor.sweep(now, this.#awaitsDownstream)) {
+      this.refuse(this.#downloadBlocked ? 'DOWNSTREAM_STALLED' : 'REQUEST_TIMEOUT');
+      return;
+    }
     if (now < this.#deadline) return;
     switch (this.#phase) {
       case CONNECTING:
@@ -133,6 +153,16 @@ export class Exchange implements ConnectionUser {
       default:
         this.refuse('DOWNSTREAM_STALLED');
     }
+  }
+
+  /**
+   * Whether it is for the downstream that a body does not go on. Once the response has begun, an upload beside it may
+   * be one half of a conversation, which has its pauses.
+   */
+  get #awaitsDownstream(): boolean {
+    if (this.#downloadBlocked) return this.#phase === RELAYING;
+    const uploading = !this.#requestDone && !this.#uploadBlocked && !this.#unasked;
+    return uploading && (this.#phase === WAITING || (this.#phase === RELAYING && this.#responseDone));
   }
 
   /** Whether the downstream still waits to be asked for its body. */
@@ -170,6 +200,7 @@ export class Exchange implements ConnectionUser {
   }
 
   body(bytes: Buffer, from: number, to: number): void {
+    this.#floor.moved(to - from);
     this.#moved();
     this.#downstream.data(bytes, from, to);
   }
@@ -201,6 +232,14 @@ export class Exchange implements ConnectionUser {
   }
 
   // --- the story
+
+  /** Why this request is not to be forwarded at all, whatever its upstream. */
+  #refusal(): ErrorCode | undefined {
+    const { via, contentLength } = this.head;
+    const { rules } = this.#services;
+    if (contentLength > rules.maxBodyBytes) return 'REQUEST_BODY_TOO_LARGE';
+    return via !== '' && rules.via !== '' && hasPassed(via, rules.via) ? 'LOOP_DETECTED' : undefined;
+  }
 
   #attempt(): void {
     const { members, rules, clock } = this.#services;

@@ -10,7 +10,8 @@ import type { Members } from '../upstreams/members.ts';
 /** What of the settings an exchange goes by. */
 export type ExchangeRules = Pick<Settings,
   | 'via' | 'forwarded' | 'changeOrigin' | 'maxAttempts'
-  | 'connectTimeoutMs' | 'responseTimeoutMs' | 'idleTimeoutMs' | 'tunnelIdleTimeoutMs'>;
+  | 'connectTimeoutMs' | 'responseTimeoutMs' | 'idleTimeoutMs' | 'tunnelIdleTimeoutMs'
+  | 'maxBodyBytes' | 'minBodyBytesPerSecond'>;
 
 /** The parts that an exchange works with; one set for each balancer. */
 export interface Services {

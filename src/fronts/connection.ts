@@ -4,7 +4,7 @@
  */
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { ErrorCode } from '../errors.ts';
+import { BalancerError, type ErrorCode } from '../errors.ts';
 import { answerTo } from '../exchange/answers.ts';
 import type { Downstream } from '../exchange/downstream.ts';
 import type { Exchange } from '../exchange/exchange.ts';
@@ -36,6 +36,7 @@ export class DownstreamConnection implements Downstream, Guest {
   #bodyDone = true;
   #bodyWanted = false;
   #discarded = 0;
+  #requests = 0;
   #keepAlive = true;
   #untilClose = false;
   #tunnelled = false;
@@ -63,8 +64,10 @@ export class DownstreamConnection implements Downstream, Guest {
     socket.on('error', onClose);
     socket.on('close', onClose);
     front.guests.add(this);
+    front.connections++;
     // A connection that an http server has parsed before may hold bytes back.
     socket.resume();
+    if (front.connections > front.rules.maxConnections) this.#turnAway();
   }
 
   /** Serves an upgrade request that a node:http server has read. `bytes` are its head and what came behind it. */
@@ -203,6 +206,7 @@ export class DownstreamConnection implements Downstream, Guest {
     this.#held = undefined;
     this.#exchange?.abort('DOWNSTREAM_GONE');
     this.#giveBack();
+    this.#front.connections--;
     this.#front.left(this);
   }
 
@@ -215,7 +219,7 @@ export class DownstreamConnection implements Downstream, Guest {
     while (this.#held !== undefined && this.#step(this.#held));
     this.#running = false;
     const blocked = this.#phase === EXCHANGE && this.#exchange?.flushRequest() === false && !this.#bodyDone;
-    const full = this.#held !== undefined && this.#held.length - this.#heldAt >= MAX_HELD_BYTES;
+    const full = this.#held !== undefined && this.#held.length - this.#heldAt >= this.#front.rules.maxHeldBytes;
     this.#pause(blocked || full);
   }
 
@@ -263,6 +267,7 @@ export class DownstreamConnection implements Downstream, Guest {
     this.#pending = '';
     this.#heldAt += length - before;
     this.#phase = EXCHANGE;
+    if (++this.#requests >= rules.maxRequestsPerConnection) this.#keepAlive = false;
     this.#bodyWanted = false;
     this.#untilClose = false;
     this.#bodyDone = head.framing === NONE;
@@ -321,6 +326,14 @@ export class DownstreamConnection implements Downstream, Guest {
     this.#phase = phase;
     this.#discarded = 0;
     this.#deadline = this.#front.services.clock.now + this.#front.rules.keepAliveTimeoutMs;
+  }
+
+  /** Refuses one connection too many: politely, unless the refused alone are as many as those that are served. */
+  #turnAway(): void {
+    const { connections, rules, services } = this.#front;
+    services.report(new BalancerError('CONNECTIONS_EXHAUSTED'), undefined);
+    if (connections > 2 * rules.maxConnections) this.destroy();
+    else this.#refuse('CONNECTIONS_EXHAUSTED');
   }
 
   /** Answers a head that cannot be served, and closes. */
@@ -383,8 +396,6 @@ const ENDING = 3;
 const LINGERING = 4;
 const CLOSED = 5;
 
-/** Bytes held back for one connection: one read of the socket, and no more are asked for. */
-const MAX_HELD_BYTES = 65_536;
 /** Rest of a request body that is read over to keep the connection: beyond it, a new connection is cheaper. */
 const MAX_DISCARDED_BYTES = 1_048_576;
 /** How long the downstream has to close after us. */

@@ -3,11 +3,12 @@
  */
 import { Exchange } from '../exchange/exchange.ts';
 import type { Services } from '../exchange/services.ts';
-import type { HeadLimits } from '../http1/grammar.ts';
+import type { BodyLimits, HeadLimits } from '../http1/grammar.ts';
 import type { Settings } from '../options.ts';
 
 /** What of the settings a front goes by. */
-export type FrontRules = HeadLimits & Pick<Settings, 'headTimeoutMs' | 'keepAliveTimeoutMs' | 'trusts'>;
+export type FrontRules = HeadLimits & BodyLimits & Pick<Settings,
+  | 'headTimeoutMs' | 'keepAliveTimeoutMs' | 'trusts' | 'maxConnections' | 'maxRequestsPerConnection' | 'maxHeldBytes'>;
 
 /** One downstream that is being served: a connection of our own, or a request of a node:http server. */
 export interface Guest {
@@ -26,6 +27,8 @@ export class Front {
   readonly services: Services;
   readonly rules: FrontRules;
   readonly guests = new Set<Guest>();
+  /** Connections of our own among the guests. */
+  connections = 0;
   /** Whether the balancer is closing: responses say so. */
   closing = false;
   readonly #onEmpty: () => void;

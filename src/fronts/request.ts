@@ -116,8 +116,8 @@ export class RequestFront implements Downstream, Guest {
       if (!this.#exchange.active) return;
       const { rawTrailers } = request;
       const text = trailerText(rawTrailers);
-      const { maxFields, maxHeadBytes } = this.#front.rules;
-      if (rawTrailers.length > 2 * maxFields || text.length > maxHeadBytes) {
+      const { maxFields, maxTrailerBytes } = this.#front.rules;
+      if (rawTrailers.length > 2 * maxFields || text.length + 2 > maxTrailerBytes) {
         this.#exchange.refuse('REQUEST_BODY_MALFORMED');
         return;
       }

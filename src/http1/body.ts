@@ -3,7 +3,7 @@
  */
 import { allowedTrailers, END, FieldScanner, type FieldTaker, INCOMPLETE } from './fields.ts';
 import { CHUNKED, type Framing, LENGTH, NONE } from './framing.ts';
-import { CLASS, CR, FIELD_VALUE, type HeadLimits, HTAB, LF, SP, TOKEN } from './grammar.ts';
+import { type BodyLimits, CLASS, CR, FIELD_VALUE, HTAB, LF, SP, TOKEN } from './grammar.ts';
 
 /**
  * Reads one body after the other. Each {@link BodyReader.read} leaves the data it found as one contiguous part of the
@@ -26,11 +26,13 @@ export class BodyReader {
   #left = 0;
   #state = SIZE;
   #digits = 0;
-  #extension = 0;
+  /** Octets of the chunk-size line at hand, and of the extensions so far. */
+  #line = 0;
+  #extensions = 0;
   #section = '';
-  readonly #limits: HeadLimits;
+  readonly #limits: BodyLimits;
 
-  constructor(limits: HeadLimits) {
+  constructor(limits: BodyLimits) {
     this.#limits = limits;
   }
 
@@ -39,7 +41,7 @@ export class BodyReader {
     this.#framing = framing;
     this.#left = framing === LENGTH ? length : 0;
     this.#state = SIZE;
-    this.#digits = 0;
+    this.#digits = this.#line = this.#extensions = 0;
     this.#section = this.trailers = '';
     this.from = this.to = 0;
     this.malformed = false;
@@ -93,9 +95,9 @@ export class BodyReader {
           return this.#left > MAX_CHUNK_BYTES ? BROKEN : SIZE;
         }
         if (this.#digits === 0) return BROKEN;
+        this.#line = this.#digits + CRLF_BYTES;
         this.#digits = 0;
-        this.#extension = 0;
-        return c === CR ? SIZE_LF : c === SEMICOLON ? EXTENSION : BROKEN;
+        return c === CR ? SIZE_LF : c === SEMICOLON ? this.#extended(EXTENSION) : BROKEN;
       }
       case SIZE_LF:
         if (c !== LF) return BROKEN;
@@ -105,8 +107,15 @@ export class BodyReader {
       case DATA_LF:
         return c === LF ? SIZE : BROKEN;
       default:
-        return ++this.#extension > MAX_EXTENSION_BYTES ? BROKEN : this.#extensionStep(c);
+        return c === CR ? this.#extensionStep(c) : this.#extended(this.#extensionStep(c));
     }
+  }
+
+  /** `state`, if one more octet of extensions is within the limits. */
+  #extended(state: number): number {
+    const { maxChunkLineBytes, maxChunkExtensionBytes } = this.#limits;
+    const tooLong = ++this.#line > maxChunkLineBytes || ++this.#extensions > maxChunkExtensionBytes;
+    return tooLong ? BROKEN : state;
   }
 
   /** Chunk extensions are checked, then dropped: they are for this hop alone (RFC 9112 §7.1.1). */
@@ -133,22 +142,23 @@ export class BodyReader {
     }
   }
 
-  /** Collects the trailer section and checks it once a line of it is whole; it is bounded like a head. */
+  /** Collects the trailer section and checks it once a line of it is whole. */
   #trailerBytes(bytes: Buffer, at: number, end: number): number {
+    const { maxTrailerBytes, maxFields } = this.#limits;
     const before = this.#section.length;
-    const stop = Math.min(end, at + this.#limits.maxHeadBytes - before);
+    const stop = Math.min(end, at + maxTrailerBytes - before);
     const section = this.#section + bytes.toString('latin1', at, stop);
     this.#section = section;
     // Scanned anew only when a line is whole: a section that comes octet by octet costs no more than its lines.
-    if (section.length < this.#limits.maxHeadBytes && !section.includes('\n', before)) return stop;
+    if (section.length < maxTrailerBytes && !section.includes('\n', before)) return stop;
     const line = new FieldScanner();
-    const found = line.section(section, 0, this.#limits.maxFields, NOBODY);
+    const found = line.section(section, 0, maxFields, NOBODY);
     if (found === END && !FRAMING_FIELD.test(line.passed)) {
       this.trailers = allowedTrailers(line.passed);
       this.done = true;
       return at + line.next - before;
     }
-    if (found !== INCOMPLETE || section.length >= this.#limits.maxHeadBytes) this.#state = BROKEN;
+    if (found !== INCOMPLETE || section.length >= maxTrailerBytes) this.#state = BROKEN;
     return stop;
   }
 
@@ -183,8 +193,7 @@ const BROKEN = 13;
 const MAX_SIZE_DIGITS = 16;
 /** 2^48: one more digit still is an exact integer. */
 const MAX_CHUNK_BYTES = 2 ** 48;
-/** Extensions of one chunk, 1 KiB: they carry signatures at most, and an unbounded one holds a parser for nothing. */
-const MAX_EXTENSION_BYTES = 1024;
+const CRLF_BYTES = 2;
 
 /** Framing fields have no meaning in trailers but to deceive (RFC 9110 §6.5.1): Node's parser refuses them too. */
 const FRAMING_FIELD = /^(?:content-length|transfer-encoding):/im;

@@ -2,6 +2,7 @@
  * The fields that tell an upstream about the hops before it: X-Forwarded-*, Forwarded (RFC 7239), Via (RFC 9110
  * §7.6.3). All are composed here, on every request, so none can be forged or nominated away from outside.
  */
+import { items } from './grammar.ts';
 import type { RequestHead } from './request.ts';
 
 /** What is sent, and what is believed of a downstream. */
@@ -33,6 +34,15 @@ export function forwardingFields(head: RequestHead, hop: Hop, rules: ForwardingR
   return lines;
 }
 
+/**
+ * Whether a Via field names `pseudonym` among those who received the request: then it has been here before (RFC 9110
+ * §7.6.3). Comments may say anything, so they do not count.
+ */
+export function hasPassed(via: string, pseudonym: string): boolean {
+  const name = pseudonym.toLowerCase();
+  return items(via.replace(COMMENT, ' ')).some((item) => RECEIVED_BY.exec(item)?.[1] === name);
+}
+
 function trustedFields(head: RequestHead, hop: Hop, rules: ForwardingRules): string {
   const { forwardedFor, forwardedProto, forwardedHost, forwarded, via } = head;
   const host = forwardedHost === '' ? head.host : forwardedHost;
@@ -57,3 +67,8 @@ function forwardedElement(hop: Hop, host: string): string {
 function appended(list: string, item: string): string {
   return list === '' ? item : item === '' ? list : `${list}, ${item}`;
 }
+
+/** What comments hold inside the brackets; one inside another leaves the outer one's rest, which names nobody. */
+const COMMENT = /\((?:[^()\\]|\\.)*\)/g;
+/** received-protocol RWS received-by (RFC 9110 §7.6.3). */
+const RECEIVED_BY = /^[^ \t]+[ \t]+([^ \t]+)/;

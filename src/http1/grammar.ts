@@ -26,6 +26,16 @@ export interface HeadLimits {
   readonly maxFields: number;
 }
 
+/** Bounds on what frames a chunked body, from either side. */
+export interface BodyLimits extends Pick<HeadLimits, 'maxFields'> {
+  /** Octets of a chunk-size line, its extensions and its CRLF included. */
+  readonly maxChunkLineBytes: number;
+  /** Octets of all chunk extensions of a body, so that a trickle of data can't carry a flood of them. */
+  readonly maxChunkExtensionBytes: number;
+  /** Octets of a trailer section, its empty line included. */
+  readonly maxTrailerBytes: number;
+}
+
 /** Whether `text` has the lower-case `name` at `at`, in any case. `name` is a token without upper-case letters. */
 export function nameIs(text: string, at: number, name: string): boolean {
   for (let i = 0; i < name.length; i++) {

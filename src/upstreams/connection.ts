@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream';
 import type { ErrorCode } from '../errors.ts';
 import { BodyReader } from '../http1/body.ts';
 import { type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
-import type { HeadLimits } from '../http1/grammar.ts';
+import type { BodyLimits, HeadLimits } from '../http1/grammar.ts';
 import { ResponseHead } from '../http1/response.ts';
 import { MessageWriter } from '../http1/writer.ts';
 
@@ -51,7 +51,7 @@ export class UpstreamConnection {
   destroyed = false;
 
   readonly #socket: Duplex;
-  readonly #limits: HeadLimits;
+  readonly #limits: HeadLimits & BodyLimits;
   readonly #onGone: (connection: UpstreamConnection) => void;
   readonly #head = new ResponseHead();
   readonly #body: BodyReader;
@@ -67,7 +67,7 @@ export class UpstreamConnection {
   #paused = false;
 
   /** `onGone` is called once, when the connection is destroyed, whatever the cause. */
-  constructor(dialer: Dialer, limits: HeadLimits, onGone: (connection: UpstreamConnection) => void) {
+  constructor(dialer: Dialer, limits: HeadLimits & BodyLimits, onGone: (connection: UpstreamConnection) => void) {
     this.#limits = limits;
     this.#onGone = onGone;
     this.#body = new BodyReader(limits);

@@ -1,12 +1,12 @@
 /**
  * The connections to one upstream: idle ones are used again, the newest first.
  */
-import type { HeadLimits } from '../http1/grammar.ts';
+import type { BodyLimits, HeadLimits } from '../http1/grammar.ts';
 import type { Settings } from '../options.ts';
 import { type Dialer, UpstreamConnection } from './connection.ts';
 
 /** What of the settings a pool goes by. */
-export type PoolRules = HeadLimits & Pick<Settings, 'upstreamIdleTimeoutMs' | 'maxIdlePerUpstream'>;
+export type PoolRules = HeadLimits & BodyLimits & Pick<Settings, 'upstreamIdleTimeoutMs' | 'maxIdlePerUpstream'>;
 
 export class Pool {
   readonly #dialer: Dialer;

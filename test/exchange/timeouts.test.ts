@@ -10,6 +10,7 @@ import { gate } from '../support/wait.ts';
 /** Each has a length of its own, so that a test knows which of them fired. */
 const TIMES = {
   connectTimeoutMs: 1_000, responseTimeoutMs: 20_000, idleTimeoutMs: 3_000, tunnelIdleTimeoutMs: 400_000,
+  minBodyBytesPerSecond: 0,
 } as const;
 const LENGTH = 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n';
 const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n';

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BodyReader } from '../../src/http1/body.ts';
 import { CHUNKED, type Framing, LENGTH, NONE, UNTIL_CLOSE } from '../../src/http1/framing.ts';
+import type { BodyLimits } from '../../src/http1/grammar.ts';
 import { seededRandom, testSeed } from '../support/random.ts';
 import { LIMITS, oneOf } from './heads.ts';
 
@@ -181,10 +182,12 @@ test('a malformed body is read no further', () => {
 });
 
 describe('limits hold, at whatever octet a read ends', () => {
-  const limits = { maxHeadBytes: 120, maxRequestLineBytes: 64, maxFields: 5 };
+  const limits: BodyLimits = {
+    maxTrailerBytes: 120, maxChunkLineBytes: 40, maxChunkExtensionBytes: 90, maxFields: 5,
+  };
   const section = (bytes: number): string => `X: ${'v'.repeat(bytes - 'X: \r\n\r\n'.length)}\r\n\r\n`;
   const table: readonly [what: string, text: string, malformed: boolean][] = [
-    ['a trailer section at the limit of a head', `0\r\n${section(120)}`, false],
+    ['a trailer section at the limit', `0\r\n${section(120)}`, false],
     ['a trailer section of one octet more', `0\r\n${section(121)}`, true],
     ['a trailer that never ends', `0\r\nX: ${'v'.repeat(200)}`, true],
     ['trailers at the limit of fields', `0\r\n${'X: y\r\n'.repeat(5)}\r\n`, false],
@@ -197,24 +200,41 @@ describe('limits hold, at whatever octet a read ends', () => {
       assert.deepEqual([read.done, read.malformed], [!malformed, malformed]);
     });
   }
-  // The bound is 1 KiB for a chunk, give or take its punctuation.
-  const extensions: readonly [what: string, text: string, malformed: boolean][] = [
-    ['an extension of 1,000 octets', `1;${'a'.repeat(1_000)}\r\nx\r\n0\r\n\r\n`, false],
-    ['one of 1,100', `1;${'a'.repeat(1_100)}\r\nx\r\n0\r\n\r\n`, true],
-    ['one that never ends', `1;${'a'.repeat(1_100)}`, true],
-    ['1,100 octets in many', `1${';a=b'.repeat(275)}\r\nx\r\n0\r\n\r\n`, true],
-    ['1,100 octets in quotes', `1;a="${'b'.repeat(1_100)}"\r\nx\r\n0\r\n\r\n`, true],
-    ['1,100 octets that are escaped', `1;a="${'\\b'.repeat(550)}"\r\nx\r\n0\r\n\r\n`, true],
-    ['1,000 octets at each of five chunks', `${`1;${'a'.repeat(1_000)}\r\nx\r\n`.repeat(5)}0\r\n\r\n`, false],
+  /** A chunk of one octet whose line, with its CRLF, is that long. */
+  const lineOf = (bytes: number, start = '1;', end = ''): string => {
+    return `${start}${'a'.repeat(bytes - start.length - end.length - 2)}${end}\r\nx\r\n`;
+  };
+  const lines: readonly [what: string, text: string, malformed: boolean][] = [
+    ['a chunk-size line at the limit', lineOf(40), false],
+    ['one octet more', lineOf(41), true],
+    ['one octet more with leading zeros', lineOf(41, '0000000000000001;'), true],
+    ['a value at the limit', lineOf(40, '1;a='), false],
+    ['one octet more of a value', lineOf(41, '1;a='), true],
+    ['quotes at the limit', lineOf(40, '1;a="', '"'), false],
+    ['one octet more in quotes', lineOf(41, '1;a="', '"'), true],
+    ['one octet more that is escaped', `1;a="${'\\b'.repeat(17)}"\r\nx\r\n`, true],
+    ['one octet more in many', `1${';a=b'.repeat(9)};a\r\nx\r\n`, true],
+    ['a line that never ends', `1;${'a'.repeat(100)}`, true],
+    ['extensions at the limit of a body', lineOf(40).repeat(2) + lineOf(19), false],
+    ['one octet more in a body', lineOf(40).repeat(2) + lineOf(20), true],
+    ['eight octets in each of twelve chunks', lineOf(11).repeat(12), true],
   ];
-  for (const [what, text, malformed] of extensions) {
+  for (const [what, text, malformed] of lines) {
     test(what, () => {
-      for (const pieces of [[text], Array.from(text)]) {
-        const read = readIn(pieces, CHUNKED, 0);
-        assert.deepEqual([read.done, read.malformed], [!malformed, malformed]);
-      }
+      const read = readAtEverySplit(CHUNKED, 0, malformed ? text : `${text}0\r\n\r\n`, limits);
+      assert.deepEqual([read.done, read.malformed], [!malformed, malformed]);
     });
   }
+
+  test('extensions count anew for each body', () => {
+    const reader = new BodyReader(limits);
+    for (let i = 0; i < 5; i++) {
+      reader.start(CHUNKED, 0);
+      const bytes = latin1(`${lineOf(40).repeat(2)}0\r\n\r\n`);
+      assert.equal(reader.read(bytes, 0, bytes.length), bytes.length);
+      assert.equal(reader.done, true);
+    }
+  });
 });
 
 describe('the data of a read is one part of its buffer', () => {
@@ -339,7 +359,8 @@ interface Read {
 
 /** Reads a body that comes in `pieces`, each in the middle of a larger buffer that must stay as it is. */
 function readIn(
-  pieces: readonly string[], framing: Framing, length: number, limits = LIMITS, reader = new BodyReader(limits),
+  pieces: readonly string[], framing: Framing, length: number, limits: BodyLimits = LIMITS,
+  reader = new BodyReader(limits),
 ): Read {
   reader.start(framing, length);
   let data = '';
@@ -363,7 +384,7 @@ function readIn(
 }
 
 /** Reads a body whole, octet by octet, cut at every offset, and cut at every two of them where it is short. */
-function readAtEverySplit(framing: Framing, length: number, text: string, limits = LIMITS): Read {
+function readAtEverySplit(framing: Framing, length: number, text: string, limits: BodyLimits = LIMITS): Read {
   const whole = readIn([text], framing, length, limits);
   const same = (pieces: readonly string[]): void => {
     assert.deepEqual(readIn(pieces, framing, length, limits), whole, JSON.stringify(pieces));

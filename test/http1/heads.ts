@@ -3,12 +3,15 @@
  */
 import assert from 'node:assert/strict';
 import type { ErrorCode } from '../../src/errors.ts';
-import type { HeadLimits } from '../../src/http1/grammar.ts';
+import type { BodyLimits, HeadLimits } from '../../src/http1/grammar.ts';
 import type { RequestHead } from '../../src/http1/request.ts';
 import type { ResponseHead } from '../../src/http1/response.ts';
 
 /** The balancer's defaults. */
-export const LIMITS: HeadLimits = { maxHeadBytes: 16_384, maxRequestLineBytes: 8_192, maxFields: 100 };
+export const LIMITS: HeadLimits & BodyLimits = {
+  maxHeadBytes: 16_384, maxRequestLineBytes: 8_192, maxFields: 100,
+  maxChunkLineBytes: 1_024, maxChunkExtensionBytes: 16_384, maxTrailerBytes: 16_384,
+};
 
 /** What a read came to: the head, why it was refused, or that more must come. */
 export type Reading =

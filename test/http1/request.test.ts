@@ -675,17 +675,19 @@ function nameOf(line: string): string {
   return line.slice(0, line.indexOf(':')).toLowerCase();
 }
 
-function read(text: string, limits = LIMITS): Reading {
+function read(text: string, limits: HeadLimits = LIMITS): Reading {
   const head = new RequestHead();
   return readingOf(head, head.parse(text.slice(0, limits.maxHeadBytes), limits));
 }
 
-function accepted(text: string, limits = LIMITS): { length: number; head: Readonly<Record<string, unknown>> } {
+function accepted(
+  text: string, limits: HeadLimits = LIMITS,
+): { length: number; head: Readonly<Record<string, unknown>> } {
   const reading = readAtEverySplit(text, (part) => read(part, limits));
   assert.ok(reading !== 'more' && 'head' in reading, `${JSON.stringify(reading)}: ${JSON.stringify(text)}`);
   return reading;
 }
 
-function refused(text: string, error: ErrorCode, limits = LIMITS): void {
+function refused(text: string, error: ErrorCode, limits: HeadLimits = LIMITS): void {
   assert.deepEqual(readAtEverySplit(text, (part) => read(part, limits)), { refused: error });
 }

@@ -358,7 +358,7 @@ function randomResponse(rng: () => number): string {
   return [`HTTP/${version} ${status}${reason}`, ...lines, '', ''].join('\r\n');
 }
 
-function read(text: string, method = 'GET', limits = LIMITS): Reading {
+function read(text: string, method = 'GET', limits: HeadLimits = LIMITS): Reading {
   const head = new ResponseHead();
   return readingOf(head, head.parse(text.slice(0, limits.maxHeadBytes), method, limits));
 }
