@@ -121,8 +121,8 @@ describe('bytes held back', () => {
     client.send(get('/0'));
     await upstream.read(1);
     // Some megabytes: far more than the kernel's buffers and one read hold.
-    const rest = Array.from({ length: count }, (_, i) => get(`/${i + 1}`, `X-Padding: ${'p'.repeat(1_000)}\r\n`)).join('');
-    client.send(rest);
+    const padding = `X-Padding: ${'p'.repeat(1_000)}\r\n`;
+    client.send(Array.from({ length: count }, (_, i) => get(`/${i + 1}`, padding)).join(''));
     await under.advance(0);
     assert.ok(client.socket.writableLength > 0, 'the balancer does not read it all');
     answer.open();
