@@ -197,7 +197,7 @@ class NodeBalancer implements Balancer {
   }
 
   #sweep(now: number): void {
-    for (const guest of this.#front.guests) guest.sweep(now);
+    this.#front.sweep(now);
     this.#members.sweep(now);
     if (now < this.#closeDeadline) return;
     for (const guest of this.#front.guests) {

@@ -129,13 +129,18 @@ export class Exchange implements ConnectionUser {
     return this.#phase !== IDLE;
   }
 
-  /** Ends an exchange that is past its deadline. */
-  sweep(now: number): void {
+  /** Ends an exchange that is past its deadline, or whose body is too slow. Returns whether it did. */
+  sweep(now: number): boolean {
     if (this.#floor.sweep(now, this.#awaitsDownstream)) {
       this.refuse(this.#downloadBlocked ? 'DOWNSTREAM_STALLED' : 'REQUEST_TIMEOUT');
-      return;
+      return true;
     }
-    if (now < this.#deadline) return;
+    if (now < this.#deadline) return false;
+    this.#late();
+    return true;
+  }
+
+  #late(): void {
     switch (this.#phase) {
       case CONNECTING:
         this.#breakOff('CONNECT_TIMEOUT');

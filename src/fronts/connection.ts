@@ -97,13 +97,13 @@ export class DownstreamConnection implements Downstream, Guest {
     this.#leave();
   }
 
-  sweep(now: number): void {
-    if (this.#phase === EXCHANGE) this.#exchange?.sweep(now);
-    else if (now >= this.#deadline) {
-      if (this.#phase !== HEAD) this.destroy();
-      else if (this.#pending === '') this.#end();
-      else this.#refuse('REQUEST_TIMEOUT');
-    }
+  sweep(now: number): boolean {
+    if (this.#phase === EXCHANGE) return this.#exchange?.sweep(now) === true;
+    if (now < this.#deadline) return false;
+    if (this.#phase !== HEAD) this.destroy();
+    else if (this.#pending === '') this.#end();
+    else this.#refuse('REQUEST_TIMEOUT');
+    return true;
   }
 
   // --- what the exchange asks for

@@ -79,10 +79,11 @@ export class RequestFront implements Downstream, Guest {
     this.#exchange.flushRequest();
   }
 
-  sweep(now: number): void {
+  sweep(now: number): boolean {
+    if (!this.#request.socket.destroyed) return this.#exchange.sweep(now);
     // node:http tells no response that waits behind another (of pipelined requests) that its socket has closed.
-    if (this.#request.socket.destroyed) this.#onClose();
-    else this.#exchange.sweep(now);
+    this.#onClose();
+    return true;
   }
 
   drain(): void {

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Services } from '../../src/exchange/services.ts';
+import { Front, type FrontRules, type Guest } from '../../src/fronts/front.ts';
+import { startBalancer } from '../support/balancer.ts';
+import { get } from '../support/client.ts';
+import { turns } from '../support/wait.ts';
+
+/** A guest that is late from `at` on, and leaves when it is swept then. */
+class LateGuest implements Guest {
+  readonly busy = true;
+  readonly swept: number[] = [];
+  readonly #front: Front;
+  readonly #at: number;
+
+  constructor(front: Front, at: number) {
+    this.#front = front;
+    this.#at = at;
+    front.guests.add(this);
+  }
+
+  sweep(now: number): boolean {
+    this.swept.push(now);
+    if (now < this.#at) return false;
+    this.#front.left(this);
+    return true;
+  }
+
+  drain(): void {
+    // Not in these tests.
+  }
+
+  destroy(): void {
+    // Not in these tests.
+  }
+}
+
+describe('a sweep', () => {
+  /** A front without a balancer: sweeping needs none of it. */
+  const front = (): Front => new Front({} as Services, {} as FrontRules, () => undefined);
+
+  test('ends a few guests at a time, so that what else happens comes between', async () => {
+    const made = front();
+    const guests = Array.from({ length: 25 }, () => new LateGuest(made, 5));
+    made.sweep(5);
+    const left: number[] = [made.guests.size];
+    while (made.guests.size > 0) {
+      await turns(1);
+      left.push(made.guests.size);
+    }
+    assert.deepEqual(left, [15, 5, 0]);
+    assert.ok(guests.every(({ swept }) => swept.length === 1));
+  });
+
+  test('looks at any number of those that are not late at once', () => {
+    const made = front();
+    const guests = Array.from({ length: 5_000 }, () => new LateGuest(made, 6));
+    made.sweep(5);
+    assert.ok(guests.every(({ swept }) => swept.length === 1));
+    assert.equal(made.guests.size, 5_000);
+  });
+
+  test('is not begun anew before it is through', async () => {
+    const made = front();
+    const guests = Array.from({ length: 25 }, () => new LateGuest(made, 5));
+    made.sweep(5);
+    made.sweep(6);
+    await turns(4);
+    made.sweep(7);
+    assert.ok(guests.every(({ swept }) => swept.length === 1 && swept[0] === 5));
+    const late = new LateGuest(made, 8);
+    made.sweep(8);
+    assert.deepEqual(late.swept, [8]);
+  });
+
+  test('reaches all who are late together: each is told', async (t) => {
+    const under = await startBalancer(t, { upstreams: [], headTimeoutMs: 1_000 });
+    const clients = await Promise.all(Array.from({ length: 50 }, () => under.connect()));
+    for (const client of clients) client.send('GET /');
+    // A request on a connection of its own is answered behind all that.
+    await (await under.connect()).exchange(get('/seen'));
+    under.time.advance(1_000);
+    for (const client of clients) assert.equal((await client.response()).status, 408);
+  });
+});
