@@ -15,7 +15,7 @@ import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { freePorts, start, startServer, version } from './processes.mjs';
+import { cpuSeconds, freePorts, start, startServer, version } from './processes.mjs';
 import { smallBody, startUpstreams } from './upstreams.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -56,16 +56,16 @@ async function compare() {
   print(`node ${version(values.node)}: ${rate} requests a second, and ${connections} connections that each send an octet `
     + `of a ${values.kind} a second`);
   await normal(port, 3); // for V8 to compile what is hot
-  show('without', await normal(port, seconds), rss(server));
+  await phase('without', server);
 
   const script = fileURLToPath(import.meta.url);
   const attacker = start(loadCpu, [values.node, script, ...process.argv.slice(2), '--attack', String(port)],
     ['ignore', 'inherit', 'inherit', 'ipc']);
   await once(attacker, 'message'); // all are connected
-  show('under attack', await normal(port, seconds), rss(server));
+  await phase('under attack', server);
   const [{ first, last, cut }] = await once(attacker, 'message');
   print(`${cut} of ${connections} attackers gone, the first after ${first} s, the last after ${last} s`);
-  show('afterwards', await normal(port, seconds), rss(server));
+  await phase('afterwards', server);
 }
 
 /** Requests at a fixed rate, over a few connections. Resolves with their latencies in milliseconds, sorted. */
@@ -155,12 +155,17 @@ async function attack(port) {
   await new Promise((resolve) => process.send({ first, last, cut: lifetimes.length }, resolve));
 }
 
-function show(when, latencies, mebibytes) {
+async function phase(name, server) {
+  const { pid, port } = server;
+  const before = cpuSeconds(pid);
+  const latencies = await normal(port, seconds);
+  const busy = (cpuSeconds(pid) - before) / seconds * 100;
   const [p50, p99, p999] = [0.5, 0.99, 0.999].map((part) => latencies[Math.floor(part * latencies.length)].toFixed(2));
-  print(`${when.padEnd(13)} p50 ${p50} ms, p99 ${p99} ms, p99.9 ${p999} ms; RSS ${mebibytes.toFixed(0)} MiB`);
+  print(`${name.padEnd(13)} p50 ${p50} ms, p99 ${p99} ms, p99.9 ${p999} ms; CPU ${busy.toFixed(0)}%, `
+    + `RSS ${rssMiB(pid).toFixed(0)} MiB`);
 }
 
-function rss({ pid }) {
+function rssMiB(pid) {
   return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))[1]) / 1024;
 }
 

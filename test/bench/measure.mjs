@@ -1,8 +1,7 @@
 /** One measurement: wrk's load on one server, and what that server's process tree spent on it. */
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { start, tree } from './processes.mjs';
+import { start, ticksPerSecond, tree } from './processes.mjs';
 
 export const scenarios = {
   small: { title: 'keep-alive GETs of 100 bytes', path: '/small', connections: 64 },
@@ -11,7 +10,6 @@ export const scenarios = {
 
 // wrk sends Host alone; these make a request about as long as those that real clients send.
 const fields = ['User-Agent: wrk (equipoise bench)', 'Accept: */*', 'Accept-Encoding: gzip, br', 'Accept-Language: en'];
-const ticksPerSecond = Number(execFileSync('getconf', ['CLK_TCK']));
 
 export async function measure({ pid, port }, scenario, seconds, loadCpu) {
   const before = tree(pid);

@@ -1,5 +1,5 @@
 /** The bench's surroundings: a temporary directory, free ports, and child processes that cannot outlive it. */
-import { spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
@@ -8,6 +8,7 @@ import path from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+export const ticksPerSecond = Number(execFileSync('getconf', ['CLK_TCK']));
 export const directory = mkdtempSync(path.join(tmpdir(), 'equipoise-bench-'));
 
 // Debian's nginx and haproxy live in /usr/sbin, which an ordinary user's PATH often lacks.
@@ -86,6 +87,11 @@ function stat(pid) {
   } catch {
     return undefined; // ended since the directory was read
   }
+}
+
+/** The CPU time that one process has used so far. */
+export function cpuSeconds(pid) {
+  return (stat(pid)?.ticks ?? NaN) / ticksPerSecond;
 }
 
 /** What a command prints for `-v` (both streams: nginx writes to stderr), or undefined where it is not installed. */
