@@ -86,6 +86,19 @@ export class FieldScanner {
     return nameIs(text, this.nameStart, name);
   }
 
+  /**
+   * Whether the scanned name is `name` for who takes `_` for `-`, as CGI and its heirs do (RFC 3875 §4.1.18: both
+   * become HTTP_X_Y). `name` is as for {@link FieldScanner.is}, and not the scanned one itself.
+   */
+  posesAs(text: string, name: string): boolean {
+    for (let i = 0; i < name.length; i++) {
+      const c = text.charCodeAt(this.nameStart + i);
+      const wanted = name.charCodeAt(i);
+      if ((c >= 0x41 && c <= 0x5a ? c | 0x20 : c) !== wanted && (c !== UNDERSCORE || wanted !== HYPHEN)) return false;
+    }
+    return true;
+  }
+
   /** The scanned value without the spaces behind it; a tab there stays, since Node's parser refuses it in a length. */
   strictValue(text: string): string {
     let end = this.valueEnd;
@@ -112,10 +125,11 @@ export function withoutNominated(block: string, connection: string): string {
 
 /**
  * A trailer section without the fields that a trailer may not carry (RFC 9110 §6.5.1): those that frame, route,
- * authenticate, or that a receiver which merges trailers into the head would take for the balancer's own.
+ * authenticate, or that a receiver which merges trailers into the head would take for the balancer's own; also where
+ * `_` stands for `-`.
  */
 export function allowedTrailers(block: string): string {
-  return block === '' ? block : filterFields(block, (name) => !NOT_IN_TRAILERS.has(name));
+  return block === '' ? block : filterFields(block, (name) => !NOT_IN_TRAILERS.has(name.replaceAll('_', '-')));
 }
 
 /** The fields of a block as a flat list of names and values, as `writeHead` of node:http takes it. */
@@ -129,6 +143,9 @@ export function fieldPairs(block: string): string[] {
   }
   return pairs;
 }
+
+const HYPHEN = 0x2d;
+const UNDERSCORE = 0x5f;
 
 const NOT_IN_TRAILERS: ReadonlySet<string> = new Set([
   'authorization', 'cache-control', 'connection', 'content-encoding', 'content-length', 'content-range', 'content-type',

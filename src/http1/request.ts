@@ -50,6 +50,8 @@ export class RequestHead implements PickRequest, FieldTaker {
   #lengths = 0;
   #codings = 0;
   #coding = '';
+  /** Whether a field would frame the message for who takes `_` for `-`. */
+  #posing = false;
   #expect = '';
   #upgrade = '';
 
@@ -106,6 +108,7 @@ export class RequestHead implements PickRequest, FieldTaker {
     this.upgrade = this.forwardedFor = this.forwardedProto = this.forwardedHost = this.forwarded = this.via = '';
     this.#connection = this.#coding = this.#expect = this.#upgrade = '';
     this.#hosts = this.#lengths = this.#codings = 0;
+    this.#posing = false;
   }
 
   #requestLine(text: string, start: number, limits: HeadLimits): number {
@@ -167,17 +170,20 @@ export class RequestHead implements PickRequest, FieldTaker {
         return true;
       case 14:
         if (line.is(text, 'http2-settings')) return true;
-        if (!line.is(text, 'content-length')) return false;
+        if (!line.is(text, 'content-length')) {
+          this.#posing ||= line.posesAs(text, 'content-length');
+          return false;
+        }
         this.#lengths++;
         this.contentLength = contentLength(line.strictValue(text));
         return true;
       case 15:
-        if (!line.is(text, 'x-forwarded-for')) return false;
+        if (!line.is(text, 'x-forwarded-for')) return line.posesAs(text, 'x-forwarded-for');
         this.forwardedFor = joined(this.forwardedFor, line.value(text));
         return true;
       case 16:
         if (line.is(text, 'proxy-connection')) return true;
-        if (!line.is(text, 'x-forwarded-host')) return false;
+        if (!line.is(text, 'x-forwarded-host')) return line.posesAs(text, 'x-forwarded-host');
         this.forwardedHost = joined(this.forwardedHost, line.value(text));
         return true;
       case 17:
@@ -185,7 +191,10 @@ export class RequestHead implements PickRequest, FieldTaker {
           this.forwardedProto = joined(this.forwardedProto, line.value(text));
           return true;
         }
-        if (!line.is(text, 'transfer-encoding')) return false;
+        if (!line.is(text, 'transfer-encoding')) {
+          this.#posing ||= line.posesAs(text, 'transfer-encoding');
+          return line.posesAs(text, 'x-forwarded-proto');
+        }
         this.#codings++;
         // No space may stand behind the coding: RFC 9112 §5.1 allows it, Node's parser does not.
         this.#coding = text.slice(line.valueStart, line.valueEnd);
@@ -201,6 +210,8 @@ export class RequestHead implements PickRequest, FieldTaker {
     // RFC 9112 §3.2: exactly one Host, none only in HTTP/1.0.
     if (this.#hosts > 1 || (this.#hosts === 0 && this.minor === 1)) return 'REQUEST_MALFORMED';
     if (!this.#routes()) return 'REQUEST_MALFORMED';
+    // No honest field is named so, and upstreams exist that would frame the message by it.
+    if (this.#posing) return 'REQUEST_MALFORMED';
     if (this.#codings > 0) {
       // RFC 9112 §6.1: a coding beside a length, or in HTTP/1.0, is the stuff of smuggling.
       if (this.#lengths > 0 || this.minor === 0) return 'REQUEST_MALFORMED';

@@ -31,6 +31,13 @@ const PLAIN = {
 const CASES: readonly Case[] = [
   { name: 'who asked is told', expected: PLAIN },
   { name: 'what a downstream says of others is replaced', fields: FORGED, expected: PLAIN },
+  {
+    name: 'what reads like it for who takes _ for - is not passed on',
+    fields: 'X_Forwarded_For: 6.6.6.6\r\nX_Forwarded_Proto: gopher\r\nx-forwarded_host: evil.test\r\n',
+    expected: {
+      ...PLAIN, x_forwarded_for: undefined, x_forwarded_proto: undefined, 'x-forwarded_host': undefined,
+    },
+  },
   { name: 'nothing of it can be nominated away', fields: NOMINATED, expected: { ...PLAIN, cookie: undefined } },
   {
     name: 'what a trusted downstream says is added to',

@@ -263,6 +263,34 @@ describe('what the balancer acts on or writes itself does not pass on', () => {
   }
 });
 
+// CGI and its heirs take X_A for X-A (RFC 3875 §4.1.18).
+describe('what reads like a field of ours for who takes _ for -', () => {
+  for (const name of ['Content_Length', 'content_length', 'Transfer_Encoding', 'TRANSFER_ENCODING']) {
+    test(`${name} is refused: it would frame the message`, () => {
+      for (const [lines, body] of [['', ''], ['Content-Length: 5\r\n', 'hello']] as const) {
+        const value = name.toLowerCase().startsWith('c') ? '0' : 'chunked';
+        const text = `POST / HTTP/1.1\r\nHost: a.example\r\n${lines}${name}: ${value}\r\n\r\n`;
+        assert.deepEqual(read(text + body), { refused: 'REQUEST_MALFORMED' });
+      }
+    });
+  }
+  const forged = ['For', 'Host', 'Proto'].flatMap((last) => [
+    `X_Forwarded_${last}`, `X-Forwarded_${last}`, `X_Forwarded-${last}`, `x_forwarded_${last}`.toLowerCase(),
+  ]);
+  for (const name of forged) {
+    test(`${name} does not pass on, and is not believed`, () => {
+      const { head } = accepted(`GET / HTTP/1.1\r\nHost: a.example\r\nX-A: 1\r\n${name}: 6.6.6.6\r\nX_B: 2\r\n\r\n`);
+      assert.equal(head['fields'], 'X-A: 1\r\nX_B: 2\r\n');
+      assert.deepEqual([head['forwardedFor'], head['forwardedHost'], head['forwardedProto']], ['', '', '']);
+    });
+  }
+  test('other fields with _ pass on as they are', () => {
+    const lines = 'X_A: 1\r\nContent_Langth: 5\r\nContentxLength: 5\r\nTransfer_Encodinx: x\r\nX_Forwarded_Fox: x\r\n'
+      + 'X_Forwarded_Hose: x\r\nX_Forwarded_Proty: x\r\nKeep_Alive: x\r\nuser_id: 5\r\n';
+    assert.equal(accepted(`GET / HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n`).head['fields'], lines);
+  });
+});
+
 describe('Connection nominates what does not pass on (RFC 9110 §7.6.1)', () => {
   const fields = 'X-A: 1\r\nX-B: 2\r\nx-a: 3\r\n';
   const table: readonly [connection: string, left: string][] = [
