@@ -29,6 +29,8 @@ export class Front {
   readonly guests = new Set<Guest>();
   /** Connections of our own among the guests. */
   connections = 0;
+  /** Connections of node:http servers on which a head was refused: where the next one starts is not certain. */
+  readonly refused = new WeakSet<object>();
   /** Whether the balancer is closing: responses say so. */
   closing = false;
   readonly #onEmpty: () => void;

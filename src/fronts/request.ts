@@ -61,8 +61,11 @@ export class RequestFront implements Downstream, Guest {
     response.on('error', () => {
       // The downstream's to make; 'close' follows and ends the exchange.
     });
-    const length = head.parse(headText(request), this.#front.rules);
+    // node:http has its requests served that came behind one before it hears that its connection is to be closed.
+    const { refused, rules } = this.#front;
+    const length = refused.has(request.socket) ? -1 : head.parse(headText(request), rules);
     if (length <= 0) {
+      if (!this.#http2) refused.add(request.socket);
       this.#refuse(length < 0 ? head.error : 'REQUEST_MALFORMED');
       return;
     }

@@ -93,6 +93,30 @@ for (const front of FRONTS) {
       ]);
     });
 
+    // All of these the parser of node:http lets through; who is right about where they end is not certain.
+    const refused: readonly (readonly [name: string, bytes: string, status: number])[] = [
+      ['a host that is none', get().replace('example.test', 'a b'), 400],
+      ['two hosts', get('/', 'Host: b\r\n'), 400],
+      ['a coding that readers differ on', `${get('/', 'Transfer-Encoding: ,chunked\r\n', 'POST')}0\r\n\r\n`, 501],
+      ['a length that poses', get('/', 'Content_Length: 0\r\n', 'POST'), 400],
+    ];
+    for (const [name, bytes, status] of refused) {
+      test(`behind one that is refused for ${name} are not served`, async (t) => {
+        const upstream = await startUpstream(t, echo);
+        const under = await startBalancer(t, { upstreams: [upstream], front });
+        const client = await under.connect();
+        client.send(get('/1') + bytes + get('/evil')).send(post('/evil', 'x'));
+        assert.equal((await client.response()).text, '/1');
+        const answer = await client.response();
+        assert.equal(answer.status, status);
+        assert.equal(answer.head.get('connection'), 'close');
+        assert.equal((await client.inbox.rest()).length, 0);
+        assert.deepEqual(under.picks.length, 1);
+        // Other connections are none the worse.
+        assert.equal((await (await under.connect()).exchange(get('/2'))).text, '/2');
+      });
+    }
+
     test('go on behind an error of the upstream', async (t) => {
       const broken = await startUpstream(t, [[head, 'nonsense\r\n\r\n']]);
       const upstream = await startUpstream(t, echo);
