@@ -268,7 +268,7 @@ export class Exchange implements ConnectionUser {
       return;
     }
     this.#connection = connection;
-    connection.begin(this, this.head.method, this.head.upgrade !== '');
+    connection.begin(this, this.head.method, this.head.upgrade);
     if (connection.ready) this.#send();
   }
 

@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream';
 import type { ErrorCode } from '../errors.ts';
 import { BodyReader } from '../http1/body.ts';
 import { type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
-import type { BodyLimits, HeadLimits } from '../http1/grammar.ts';
+import { type BodyLimits, type HeadLimits, items, listHas } from '../http1/grammar.ts';
 import { ResponseHead } from '../http1/response.ts';
 import { MessageWriter } from '../http1/writer.ts';
 
@@ -57,7 +57,7 @@ export class UpstreamConnection {
   readonly #body: BodyReader;
   #user: ConnectionUser | undefined;
   #method = '';
-  #upgrade = false;
+  #upgrade = '';
   #phase: Phase = IDLE;
   /** Whether the response's end is the connection's end. */
   #untilClose = false;
@@ -93,8 +93,11 @@ export class UpstreamConnection {
     });
   }
 
-  /** Gives the connection to `user` for one exchange. `method` and `upgrade` say how the response is to be read. */
-  begin(user: ConnectionUser, method: string, upgrade: boolean): void {
+  /**
+   * Gives the connection to `user` for one exchange. `method` and `upgrade`, the protocols that are asked for, say how
+   * the response is to be read.
+   */
+  begin(user: ConnectionUser, method: string, upgrade: string): void {
     this.#user = user;
     this.#method = method;
     this.#upgrade = upgrade;
@@ -246,8 +249,10 @@ export class UpstreamConnection {
   #respond(user: ConnectionUser, head: ResponseHead, more: boolean): void {
     let framing: Framing = head.framing;
     if (head.status === 101) {
-      // RFC 9110 §15.2.2: only as an answer to Upgrade, and naming what it switched to.
-      if (!this.#upgrade || head.upgrade === '') {
+      // RFC 9110 §§7.8, 15.2.2: only as an answer to Upgrade, and naming what it switched to, of what was asked for.
+      const asked = this.#upgrade;
+      const named = asked !== '' && head.upgrade !== '';
+      if (!named || !items(head.upgrade).every((protocol) => listHas(asked, protocol))) {
         this.#fail('UPGRADE_UNASKED', undefined);
         return;
       }

@@ -8,7 +8,7 @@ import { get } from '../support/client.ts';
 import { type FrontKind, FRONTS, serve, SOCKET, UNTIMED } from '../support/fronts.ts';
 import { pattern } from '../support/message.ts';
 import {
-  bytes, close, echo, halfClose, head, request, reset, response, type Script, startUpstream, untilEnd, when,
+  bytes, close, halfClose, head, request, reset, response, type Script, startUpstream, untilEnd, when,
 } from '../support/upstream.ts';
 import { gate, turns } from '../support/wait.ts';
 
@@ -255,67 +255,6 @@ for (const front of FRONTS) {
       await under.settled(1);
     });
   });
-
-  describe(`an upgrade through ${front.name} that does not come about`, () => {
-    const refusals: [name: string, bytes: string, status: number][] = [
-      ['401', response('who are you?', 'WWW-Authenticate: Basic\r\n', '401 Unauthorized'), 401],
-      ['426', response('', 'Upgrade: other\r\nConnection: Upgrade\r\n', '426 Upgrade Required'), 426],
-      ['200: the upstream does not know of it', response('plain'), 200],
-      ['503', response('later', '', '503 Service Unavailable'), 503],
-    ];
-    for (const [name, refusal, status] of refusals) {
-      test(`is answered as the upstream does: ${name}`, async (t) => {
-        const upstream = await startUpstream(t, [[request, refusal, echo]]);
-        const under = await startBalancer(t, { upstreams: [upstream], front });
-        const client = await under.connect();
-        const answer = await client.exchange(get('/', ASK));
-        assert.equal(answer.status, status);
-        assert.equal(answer.text, refusal.slice(refusal.indexOf('\r\n\r\n') + 4));
-        // RFC 9110 §15.5.22: a 426 says what to upgrade to.
-        if (status === 426) assert.equal(answer.head.get('upgrade'), 'other');
-        if (front === SOCKET) assert.equal((await client.exchange(get('/next'))).text, '/next');
-        else assert.equal(await client.over(), 'end');
-      });
-    }
-
-    const broken: [name: string, bytes: string][] = [
-      ['101 without Upgrade', 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n'],
-      ['101 without Connection', 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: raw\r\n\r\n'],
-    ];
-    for (const [name, answer] of broken) {
-      test(`${name}: 502`, async (t) => {
-        const upstream = await startUpstream(t, [[request, answer]]);
-        const under = await startBalancer(t, { upstreams: [upstream], front });
-        assert.equal((await (await under.connect()).exchange(get('/', ASK))).status, 502);
-        assert.deepEqual(under.reports, [`UPGRADE_UNASKED at ${upstream.origin}`]);
-      });
-    }
-
-    const unasked: [name: string, fields: string, version?: string][] = [
-      ['without Connection', 'Upgrade: raw\r\n'],
-      ['with Connection: close alone', 'Connection: close\r\nUpgrade: raw\r\n'],
-      ['without a protocol', 'Connection: Upgrade\r\n'],
-      ['to h2c, past all our rules',
-        'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n'],
-      ['in HTTP/1.0', ASK, '1.0'],
-    ];
-    for (const [name, fields, version = '1.1'] of unasked) {
-      test(`is not asked of the upstream: ${name}`, async (t) => {
-        const upstream = await startUpstream(t, echo);
-        const under = await startBalancer(t, { upstreams: [upstream], front });
-        const client = await under.connect();
-        const answer = await client.exchange(get('/', fields).replace('HTTP/1.1', `HTTP/${version}`));
-        assert.equal(answer.status, 200);
-        const asked = upstream.requests[0]?.head;
-        for (const field of ['upgrade', 'connection', 'http2-settings']) assert.equal(asked?.get(field), undefined);
-      });
-    }
-
-    test('no upstream: 503', async (t) => {
-      const under = await startBalancer(t, { upstreams: [], front });
-      assert.equal((await (await under.connect()).exchange(get('/', ASK))).status, 503);
-    });
-  });
 }
 
 describe('an upgrade on a socket of our own', () => {
@@ -348,14 +287,5 @@ describe('an upgrade on a socket of our own', () => {
     client.send(`${get('/', ASK)}hi`);
     await client.head();
     assert.equal((await client.inbox.exactly(2)).toString(), 'ho');
-  });
-
-  test('that is refused: what was sent ahead is read as what it is, a request', async (t) => {
-    const upstream = await startUpstream(t, [[request, response('no', '', '400 Bad Request'), echo]]);
-    const under = await startBalancer(t, { upstreams: [upstream], front: SOCKET });
-    const client = await under.connect();
-    client.send(get('/', ASK) + get('/next'));
-    assert.equal((await client.response()).status, 400);
-    assert.equal((await client.response()).text, '/next');
   });
 });
