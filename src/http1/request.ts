@@ -259,8 +259,9 @@ export class RequestHead implements PickRequest, FieldTaker {
       return;
     }
     this.keepAlive = !listHas(options, 'close') && (this.minor === 1 || listHas(options, 'keep-alive'));
-    // RFC 9110 §7.8: an Upgrade counts only if nominated, and only in HTTP/1.1. h2c would tunnel past every rule.
-    if (this.#upgrade !== '' && this.minor === 1 && listHas(options, 'upgrade') && !listHas(this.#upgrade, 'h2c')) {
+    // RFC 9110 §7.8: an Upgrade counts only if nominated, and only in HTTP/1.1. h2c would tunnel past every rule, as
+    // would a draft of it (h2c-14): nothing that has its name passes.
+    if (this.#upgrade !== '' && this.minor === 1 && listHas(options, 'upgrade') && !/h2c/i.test(this.#upgrade)) {
       this.upgrade = this.#upgrade;
     }
     this.fields = withoutNominated(this.fields, options);

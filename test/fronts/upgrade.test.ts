@@ -69,6 +69,8 @@ for (const front of FRONTS) {
       ['to h2c behind another', `Connection: Upgrade\r\nUpgrade: raw, h2c\r\n${settings}`],
       ['to h2c before another', `Connection: Upgrade\r\nUpgrade: h2c,raw\r\n${settings}`],
       ['to h2c in a line of its own', `Connection: Upgrade\r\nUpgrade: raw\r\nUpgrade: h2c\r\n${settings}`],
+      ['to a draft of h2c', `Connection: Upgrade\r\nUpgrade: h2c-14\r\n${settings}`],
+      ['to h2c with a version', `Connection: Upgrade\r\nUpgrade: h2c/2\r\n${settings}`],
       ['in HTTP/1.0', ASK, '1.0'],
       ['in HTTP/1.0 with keep-alive', 'Connection: keep-alive, Upgrade\r\nUpgrade: raw\r\n', '1.0'],
     ];
