@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { startBalancer, type TestOptions } from '../support/balancer.ts';
-import { get } from '../support/client.ts';
+import { get, post } from '../support/client.ts';
 import { FRONTS } from '../support/fronts.ts';
-import type { Head } from '../support/message.ts';
+import { chunked, type Head } from '../support/message.ts';
 import { echo, response, startUpstream } from '../support/upstream.ts';
 
 const FORGED = 'X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: gopher\r\nX-Forwarded-Host: evil.test\r\n'
@@ -73,6 +73,21 @@ const CASES: readonly Case[] = [
   { name: 'another Via on request', options: { via: 'edge-1' }, expected: { ...PLAIN, via: '1.1 edge-1' } },
 ];
 
+/** Ways to nominate fields, of which a proxy drops what was nominated (RFC 9110 §7.6.1). */
+const NOMINATIONS: readonly (readonly [name: string, connection: (names: readonly string[]) => string])[] = [
+  ['in one list', (names) => `Connection: ${names.join(', ')}\r\n`],
+  ['in lower case', (names) => `connection: ${names.join(', ').toLowerCase()}\r\n`],
+  ['in capitals', (names) => `CONNECTION: ${names.join(', ').toUpperCase()}\r\n`],
+  ['in a tight list', (names) => `Connection:${names.join(',')}\r\n`],
+  ['in a loose list', (names) => `Connection: ,${names.join(' ,\t, ')},\r\n`],
+  ['with a line for each', (names) => names.map((name) => `Connection: ${name}\r\n`).join('')],
+  ['behind keep-alive', (names) => `Connection: keep-alive, ${names.join(', ')}\r\n`],
+  ['before close', (names) => `Connection: ${names.join(', ')}, close\r\n`],
+  ['behind close, in another line', (names) => `Connection: close\r\nConnection: ${names.join(', ')}\r\n`],
+  ['with an upgrade', (names) => `Connection: upgrade, ${names.join(', ')}\r\nUpgrade: raw\r\n`],
+];
+const OURS = ['X-Forwarded-For', 'X-Forwarded-Proto', 'X-Forwarded-Host', 'Forwarded', 'Via', 'Host'];
+
 function shown(head: Head | undefined, names: readonly string[]): Record<string, string | undefined> {
   return Object.fromEntries(names.map((name) => [name, head?.get(name)]));
 }
@@ -86,6 +101,42 @@ for (const front of FRONTS) {
         await (await under.connect()).exchange(get('/', fields));
         assert.deepEqual(shown(upstream.requests[0]?.head, Object.keys(expected)), expected);
       });
+    }
+
+    for (const [name, connection] of NOMINATIONS) {
+      const forged = FORGED.replace('gopher', 'https');
+      const told = { ...PLAIN, forwarded: 'for=127.0.0.1;host="example.test";proto=http', 'x-mine': undefined };
+      const added = {
+        ...told,
+        'x-forwarded-for': '6.6.6.6, 127.0.0.1',
+        'x-forwarded-proto': 'https',
+        'x-forwarded-host': 'evil.test',
+        forwarded: `for=6.6.6.6, ${told.forwarded}`,
+        via: '1.1 evil, 1.1 equipoise',
+      };
+      for (const [whom, trustForwarded, expected] of [['all', false, told], ['the trusted', true, added]] as const) {
+        test(`nothing of it can be nominated away ${name}, by ${whom}`, async (t) => {
+          const upstream = await startUpstream(t, echo);
+          const under = await startBalancer(t, { upstreams: [upstream], front, forwarded: true, trustForwarded });
+          const fields = `X-Mine: 1\r\n${forged}${connection([...OURS, 'X-Mine'])}`;
+          assert.equal((await (await under.connect()).exchange(get('/', fields))).text, '/');
+          assert.deepEqual(shown(upstream.requests[0]?.head, Object.keys(expected)), expected);
+        });
+      }
+
+      for (const [framing, bytes, field] of [
+        ['a length', post('/', 'hello', connection(['Content-Length', 'Transfer-Encoding'])), 'content-length'],
+        ['chunks', `${get('/', `${connection(['Content-Length', 'Transfer-Encoding'])}Transfer-Encoding: chunked\r\n`,
+          'POST')}${String(chunked('hello'))}`, 'transfer-encoding'],
+      ] as const) {
+        test(`${framing} cannot be nominated away ${name}`, async (t) => {
+          const upstream = await startUpstream(t, echo);
+          const under = await startBalancer(t, { upstreams: [upstream], front });
+          assert.equal((await (await under.connect()).exchange(bytes)).text, '/');
+          assert.equal(upstream.requests[0]?.body.bytes.toString(), 'hello');
+          assert.equal(upstream.requests[0].head.all(field).length, 1);
+        });
+      }
     }
 
     test('with changeOrigin, its own Host, and the one that was asked for', async (t) => {
