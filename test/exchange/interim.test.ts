@@ -72,14 +72,6 @@ for (const front of FRONTS) {
       assert.equal(answer.text, 'done');
       assert.equal((await client.exchange(get('/next'))).text, '/next');
     });
-
-    test('a flood of them is a broken response', async (t) => {
-      const upstream = await startUpstream(t, [[request, HINTS.repeat(100), response('never')]]);
-      const under = await startBalancer(t, { upstreams: [upstream], front });
-      const answer = await (await under.connect()).exchange(get());
-      assert.equal(answer.status, 502);
-      assert.deepEqual(under.reports, [`RESPONSE_MALFORMED at ${upstream.origin}`]);
-    });
   });
 
   describe(`Expect: 100-continue through ${front.name}`, () => {

@@ -14,6 +14,15 @@ const EXCESS: readonly (readonly [name: string, method: string, bytes: string, s
   ['in chunks', 'GET', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n0\r\n\r\n', 200, 'good'],
   ['of length 0', 'GET', response(''), 200, ''],
   ['to HEAD', 'HEAD', 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n', 200, ''],
+  ['to HEAD, in chunks', 'HEAD', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', 200, ''],
+  ['to HEAD, without a length', 'HEAD', 'HTTP/1.1 200 OK\r\n\r\n', 200, ''],
+  ['in chunks with trailers', 'GET',
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n0\r\nX: y\r\n\r\n', 200, 'good'],
+  ['in no chunk but the last', 'GET', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 200, ''],
+  ['of HTTP/1.0 that keeps its connection', 'GET',
+    response('good', 'Connection: keep-alive\r\n').replace('HTTP/1.1', 'HTTP/1.0'), 200, 'good'],
+  ['204 with a length', 'GET', 'HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n', 204, ''],
+  ['304 with a length', 'GET', 'HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n', 304, ''],
   ['204', 'GET', 'HTTP/1.1 204 No Content\r\n\r\n', 204, ''],
   ['304', 'GET', 'HTTP/1.1 304 Not Modified\r\n\r\n', 304, ''],
 ];
@@ -21,7 +30,7 @@ const EXCESS: readonly (readonly [name: string, method: string, bytes: string, s
 for (const front of FRONTS) {
   describe(`bytes behind a response, through ${front.name}, are nobody's response`, () => {
     for (const [name, method, bytes, status, body] of EXCESS) {
-      for (const extra of [EVIL, 'x', '\r\n']) {
+      for (const extra of [EVIL, 'x', '\r\n', '4\r\ngood\r\n0\r\n\r\n']) {
         const shown = JSON.stringify(extra.slice(0, 10));
         test(`${name}: ${shown} with it`, async (t) => {
           const upstream = await startUpstream(t, [[request, bytes + extra], echo]);
