@@ -150,6 +150,11 @@ class NodeBalancer implements Balancer {
 
   readonly upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     if (socket.destroyed) return;
+    if (this.#front.refused.has(socket)) {
+      // Its http server has let go of it: what goes wrong from here on is nobody's news.
+      socket.on('error', () => undefined).end();
+      return;
+    }
     const bytes = Buffer.concat([Buffer.from(headText(request), 'latin1'), head]);
     DownstreamConnection.upgrade(this.#front, socket, bytes);
   };

@@ -117,6 +117,16 @@ for (const front of FRONTS) {
       });
     }
 
+    test('behind one that is refused are not served where they would upgrade', async (t) => {
+      const upstream = await startUpstream(t, echo);
+      const under = await startBalancer(t, { upstreams: [upstream], front });
+      const client = await under.connect();
+      client.send(get('/', 'Host: b\r\n') + get('/evil', 'Connection: Upgrade\r\nUpgrade: raw\r\n'));
+      assert.equal((await client.response()).status, 400);
+      assert.equal((await client.inbox.rest()).length, 0);
+      assert.deepEqual(upstream.events, []);
+    });
+
     test('go on behind an error of the upstream', async (t) => {
       const broken = await startUpstream(t, [[head, 'nonsense\r\n\r\n']]);
       const upstream = await startUpstream(t, echo);
