@@ -4,7 +4,8 @@
 import net, { type Socket } from 'node:net';
 import { turns, within } from './wait.ts';
 import type { WireCase } from './wire-corpus.ts';
-import type { DecodedMessage, RecordingUpstream } from './wire-upstream.ts';
+import type { DecodedMessage } from './wire-decoder.ts';
+import type { RecordingUpstream } from './wire-upstream.ts';
 
 /** A final response, as far as its case is concerned. */
 export interface WireResponse {

@@ -3,7 +3,7 @@
  */
 import { readFileSync } from 'node:fs';
 import type { WireExchange } from './wire-client.ts';
-import type { DecodedMessage } from './wire-upstream.ts';
+import type { DecodedMessage } from './wire-decoder.ts';
 
 /** A message that the upstream must decode. */
 export interface WantedMessage {
