@@ -1,0 +1,62 @@
+/**
+ * Connections without a network: what is pushed in is read by whoever holds the line, what they write is kept.
+ */
+import { Duplex } from 'node:stream';
+
+export class Line extends Duplex {
+  /** What was written to it, as latin1, until somebody takes it away. */
+  written = '';
+  /** As a socket has it: a downstream's address is passed on. */
+  readonly remoteAddress = '192.0.2.7';
+
+  constructor() {
+    super({ decodeStrings: false });
+  }
+
+  override _read(): void {
+    // What comes is pushed.
+  }
+
+  override _write(chunk: string | Buffer, _: BufferEncoding, callback: () => void): void {
+    this.written += typeof chunk === 'string' ? chunk : chunk.toString('latin1');
+    callback();
+  }
+
+  /** Has the holder read these bytes, in place of the network. It may change the buffer, so each gets its own. */
+  bring(bytes: string): void {
+    if (!this.destroyed) this.push(Buffer.from(bytes, 'latin1'));
+  }
+
+  /** The network's side has no more to send. */
+  finish(): void {
+    if (!this.destroyed) this.push(null);
+  }
+
+  /** How the holder ended its sending half. */
+  get ended(): 'open' | 'end' | 'cut' {
+    return this.writableEnded ? 'end' : this.destroyed ? 'cut' : 'open';
+  }
+
+  setNoDelay(): this {
+    return this;
+  }
+
+  setTimeout(): this {
+    return this;
+  }
+}
+
+/** Resolves when all that streams have put off has happened: they do so by process.nextTick, never by the loop. */
+export async function settle(): Promise<void> {
+  // What is put off may put off more: two rounds do for an end that makes a stream close.
+  await ticked();
+  await ticked();
+}
+
+export function ticked(): Promise<void> {
+  return new Promise(tick);
+}
+
+const tick = (resolve: () => void): void => {
+  process.nextTick(resolve);
+};

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import { byByte } from './pieces.ts';
+import { RequestsFuzz } from './requests.ts';
+
+interface Regression {
+  readonly name: string;
+  readonly text: string;
+  /** The targets of the requests that are forwarded. */
+  readonly forwarded: readonly string[];
+  /** What went wrong, or nearly. */
+  readonly why: string;
+}
+
+const host = 'Host: a.example\r\n';
+const next = `GET /next HTTP/1.1\r\n${host}\r\n`;
+
+const REQUESTS: readonly Regression[] = [
+  {
+    name: 'a target beyond ASCII',
+    text: `GET /\xe9 HTTP/1.1\r\n${host}\r\n${next}`,
+    forwarded: [],
+    why: 'Node refuses it; we forwarded it',
+  },
+  {
+    name: 'a tab behind a Content-Length',
+    text: `POST / HTTP/1.1\r\n${host}Content-Length: 5\t\r\n\r\nhello${next}`,
+    forwarded: [],
+    why: 'Node refuses it, though RFC 9110 §5.5 lets spaces stand around a value; we forwarded it',
+  },
+];
+
+describe('requests that were, or might be, read in another way than Node reads them', () => {
+  const fuzz = new RequestsFuzz();
+  after(() => fuzz.close());
+  for (const { name, text, forwarded, why } of REQUESTS) {
+    test(name, async () => {
+      for (const pieces of [[text], byByte(text)]) {
+        for (const eager of [true, false]) {
+          const { saw, ...judgement } = await fuzz.judge({ pieces, eager });
+          assert.ok(!('fault' in judgement), `${why}: ${JSON.stringify({ judgement, saw })}`);
+          assert.deepEqual(saw.ours.messages.map(({ target }) => target), forwarded, why);
+        }
+      }
+    });
+  }
+});

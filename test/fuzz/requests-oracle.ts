@@ -1,0 +1,156 @@
+/**
+ * Requests as a server of node:http reads them.
+ */
+import http, { type IncomingMessage, type Server } from 'node:http';
+import type { Socket } from 'node:net';
+import { Line, settle, ticked } from './line.ts';
+
+/** One request, as far as Node got with it. */
+export interface Read {
+  readonly method: string;
+  readonly target: string;
+  /** Of HTTP/1. */
+  readonly minor: number;
+  /** Names and values in turn. */
+  readonly rawHeaders: readonly string[];
+  readonly body: string;
+  readonly rawTrailers: readonly string[];
+  /** Whether it was handed to its listener: checks behind the parser (Host, Expect) refuse too. */
+  readonly accepted: boolean;
+  readonly whole: boolean;
+}
+
+export interface Reading {
+  readonly requests: readonly Read[];
+  /** The code of the parser's error, where it stopped with one, and the offset that it names. */
+  readonly error: string | undefined;
+  readonly errorAt: number;
+}
+
+export class RequestsOracle {
+  readonly #server: Server;
+  #requests: ServerRead[] = [];
+  #error: string | undefined;
+  #errorAt = 0;
+  #before = 0;
+
+  constructor() {
+    const accept = ({ noted }: ServerRequest): void => {
+      noted.accepted = true;
+    };
+    const onRead = (read: ServerRead): void => {
+      this.#requests.push(read);
+    };
+    class Observed extends ServerRequest {
+      constructor(line: Line) {
+        super(line as unknown as Socket);
+        onRead(this.noted);
+      }
+    }
+    this.#server = http.createServer({
+      IncomingMessage: Observed as unknown as typeof IncomingMessage,
+      keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0,
+    });
+    // It never answers: that has no say in what it reads next.
+    this.#server.on('request', accept).on('checkContinue', accept);
+    this.#server.on('clientError', (error: ParseError) => {
+      this.#error ??= error.code ?? error.message;
+      this.#errorAt = this.#before + (error.bytesParsed ?? 0);
+    });
+  }
+
+  get #stopped(): boolean {
+    return this.#error !== undefined;
+  }
+
+  async run(pieces: readonly string[]): Promise<Reading> {
+    this.#requests = [];
+    this.#error = undefined;
+    this.#before = 0;
+    const line = new Line();
+    this.#server.emit('connection', line);
+    const { parser } = line as unknown as { parser: Parser };
+    parser.execute = executeAll;
+    await ticked();
+    for (const piece of pieces) {
+      if (this.#stopped) break;
+      line.bring(piece);
+      this.#before += piece.length;
+    }
+    await settle();
+    const requests = this.#requests;
+    for (const read of requests) read.finish();
+    const reading = { requests, error: this.#error, errorAt: this.#errorAt };
+    // Parsers are used again, those of clients among them.
+    Reflect.deleteProperty(parser, 'execute');
+    line.destroy();
+    await ticked();
+    return reading;
+  }
+}
+
+type ParseError = NodeJS.ErrnoException & { bytesParsed?: number };
+
+interface Parser {
+  execute(bytes: Buffer): number | ParseError;
+}
+
+/**
+ * Without a listener for 'upgrade', Node loses what one read brings behind a request to upgrade, and goes on with the
+ * next read. So what is behind it is given to the parser as if it had come by a read of its own. Node also keeps quiet
+ * about an error in such a request: all that shows is that the parser does not move any more.
+ */
+function executeAll(this: Parser, bytes: Buffer): number | ParseError {
+  const parser = Object.getPrototypeOf(this) as Parser;
+  for (let at = 0; ;) {
+    let read = parser.execute.call(this, bytes.subarray(at));
+    if (typeof read === 'number' && read <= 0) read = Object.assign(new Error('stuck'), { code: 'STUCK' });
+    if (typeof read !== 'number') {
+      read.bytesParsed = at + (read.bytesParsed ?? 0);
+      return read;
+    }
+    at += read;
+    if (at >= bytes.length) return at;
+  }
+}
+
+/** What is noted of one request. */
+class ServerRead implements Read {
+  method = '';
+  target = '';
+  minor = 1;
+  rawHeaders: readonly string[] = [];
+  rawTrailers: readonly string[] = [];
+  body = '';
+  accepted = false;
+  whole = false;
+  readonly #request: ServerRequest;
+
+  constructor(request: ServerRequest) {
+    this.#request = request;
+  }
+
+  finish(): void {
+    const { method = '', url = '', httpVersionMinor, rawHeaders, rawTrailers } = this.#request;
+    this.method = method;
+    this.target = url;
+    this.minor = httpVersionMinor;
+    this.rawHeaders = rawHeaders;
+    this.rawTrailers = rawTrailers;
+  }
+}
+
+/** Listens in where the parser hands over the body: no stream in between holds anything back. */
+class ServerRequest extends http.IncomingMessage {
+  readonly noted = new ServerRead(this);
+
+  override push(data: Buffer | null): boolean {
+    if (data === null) this.noted.whole = true;
+    else this.noted.body += data.toString('latin1');
+    return true;
+  }
+
+  override destroy(): this {
+    return this;
+  }
+}
