@@ -52,6 +52,7 @@ export class RequestHead implements PickRequest, FieldTaker {
   #coding = '';
   /** Whether a field would frame the message for who takes `_` for `-`. */
   #posing = false;
+  #proxyClose = false;
   #expect = '';
   #upgrade = '';
 
@@ -107,6 +108,7 @@ export class RequestHead implements PickRequest, FieldTaker {
     this.expectContinue = this.trailers = false;
     this.upgrade = this.forwardedFor = this.forwardedProto = this.forwardedHost = this.forwarded = this.via = '';
     this.#connection = this.#coding = this.#expect = this.#upgrade = '';
+    this.#proxyClose = false;
     this.#hosts = this.#lengths = this.#codings = 0;
     this.#posing = false;
   }
@@ -182,7 +184,11 @@ export class RequestHead implements PickRequest, FieldTaker {
         this.forwardedFor = joined(this.forwardedFor, line.value(text));
         return true;
       case 16:
-        if (line.is(text, 'proxy-connection')) return true;
+        if (line.is(text, 'proxy-connection')) {
+          // No field of HTTP/1.1, but who says close by it means it: Node's parser reads no further either.
+          this.#proxyClose ||= listHas(line.value(text), 'close');
+          return true;
+        }
         if (!line.is(text, 'x-forwarded-host')) return line.posesAs(text, 'x-forwarded-host');
         this.forwardedHost = joined(this.forwardedHost, line.value(text));
         return true;
@@ -228,6 +234,7 @@ export class RequestHead implements PickRequest, FieldTaker {
       this.expectContinue = this.framing !== NONE;
     }
     this.#connectionOptions();
+    this.keepAlive &&= !this.#proxyClose;
     return undefined;
   }
 

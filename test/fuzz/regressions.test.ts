@@ -28,6 +28,12 @@ const REQUESTS: readonly Regression[] = [
     forwarded: [],
     why: 'Node refuses it, though RFC 9110 §5.5 lets spaces stand around a value; we forwarded it',
   },
+  {
+    name: 'Proxy-Connection: close, and a request behind it',
+    text: `GET / HTTP/1.1\r\n${host}Proxy-Connection: close\r\n\r\n${next}`,
+    forwarded: ['/'],
+    why: 'Node obeys it as it does Connection, and refuses what follows; we dropped it, and forwarded what follows',
+  },
 ];
 
 describe('requests that were, or might be, read in another way than Node reads them', () => {
