@@ -195,8 +195,11 @@ const MAX_SIZE_DIGITS = 16;
 const MAX_CHUNK_BYTES = 2 ** 48;
 const CRLF_BYTES = 2;
 
-/** Framing fields have no meaning in trailers but to deceive (RFC 9110 §6.5.1): Node's parser refuses them too. */
-const FRAMING_FIELD = /^(?:content-length|transfer-encoding):/im;
+/**
+ * Framing fields have no meaning in trailers but to deceive (RFC 9110 §6.5.1): Node's parser refuses the first two, and
+ * obeys the others.
+ */
+const FRAMING_FIELD = /^(?:content-length|transfer-encoding|connection|proxy-connection):/im;
 
 const NOBODY: FieldTaker = { takes: () => false };
 

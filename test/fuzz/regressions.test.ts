@@ -34,6 +34,12 @@ const REQUESTS: readonly Regression[] = [
     forwarded: ['/'],
     why: 'Node obeys it as it does Connection, and refuses what follows; we dropped it, and forwarded what follows',
   },
+  {
+    name: 'Connection: close among the trailers, and a request behind them',
+    text: `POST / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n0\r\nConnection: close\r\n\r\n${next}`,
+    forwarded: [],
+    why: 'Node obeys it, and refuses what follows; we dropped it, and forwarded what follows',
+  },
 ];
 
 describe('requests that were, or might be, read in another way than Node reads them', () => {
