@@ -168,7 +168,7 @@ export class RequestHead implements PickRequest, FieldTaker {
       case 10:
         if (line.is(text, 'keep-alive')) return true;
         if (!line.is(text, 'connection')) return false;
-        this.#connection = joined(this.#connection, line.value(text));
+        this.#connection = joined(this.#connection, line.strictValue(text));
         return true;
       case 14:
         if (line.is(text, 'http2-settings')) return true;
@@ -265,7 +265,9 @@ export class RequestHead implements PickRequest, FieldTaker {
       this.keepAlive = plain;
       return;
     }
-    this.keepAlive = !listHas(options, 'close') && (this.minor === 1 || listHas(options, 'keep-alive'));
+    // A tab may stand around an option, but Node's parser does not keep an HTTP/1.0 connection by one that has it.
+    const asks = this.minor === 1 || (listHas(options, 'keep-alive') && !options.includes('\t'));
+    this.keepAlive = asks && !listHas(options, 'close');
     // RFC 9110 §7.8: an Upgrade counts only if nominated, and only in HTTP/1.1. h2c would tunnel past every rule, as
     // would a draft of it (h2c-14): nothing that has its name passes.
     if (this.#upgrade !== '' && this.minor === 1 && listHas(options, 'upgrade') && !/h2c/i.test(this.#upgrade)) {

@@ -40,6 +40,12 @@ const REQUESTS: readonly Regression[] = [
     forwarded: [],
     why: 'Node obeys it, and refuses what follows; we dropped it, and forwarded what follows',
   },
+  {
+    name: 'Connection: keep-alive with a tab behind it, in HTTP/1.0, and a request behind that',
+    text: `GET / HTTP/1.0\r\nConnection: keep-alive\t\r\n\r\n${next}`,
+    forwarded: ['/'],
+    why: 'Node does not know the option with a tab, so it closes; we kept the connection',
+  },
 ];
 
 describe('requests that were, or might be, read in another way than Node reads them', () => {
