@@ -53,7 +53,7 @@ export class RequestHead implements PickRequest, FieldTaker {
   /** Whether a field would frame the message for who takes `_` for `-`. */
   #posing = false;
   #proxyClose = false;
-  #expect = '';
+  #expect: string | undefined;
   #upgrade = '';
 
   /**
@@ -107,7 +107,8 @@ export class RequestHead implements PickRequest, FieldTaker {
     this.keepAlive = true;
     this.expectContinue = this.trailers = false;
     this.upgrade = this.forwardedFor = this.forwardedProto = this.forwardedHost = this.forwarded = this.via = '';
-    this.#connection = this.#coding = this.#expect = this.#upgrade = '';
+    this.#connection = this.#coding = this.#upgrade = '';
+    this.#expect = undefined;
     this.#proxyClose = false;
     this.#hosts = this.#lengths = this.#codings = 0;
     this.#posing = false;
@@ -155,7 +156,7 @@ export class RequestHead implements PickRequest, FieldTaker {
         return true;
       case 6:
         if (!line.is(text, 'expect')) return false;
-        this.#expect = joined(this.#expect, line.value(text));
+        this.#expect = joined(this.#expect ?? '', line.value(text));
         return true;
       case 7:
         if (!line.is(text, 'upgrade')) return false;
@@ -229,7 +230,7 @@ export class RequestHead implements PickRequest, FieldTaker {
       this.framing = LENGTH;
     }
     // RFC 9110 §10.1.1: an expectation in HTTP/1.0 is ignored.
-    if (this.#expect !== '' && this.minor === 1) {
+    if (this.#expect !== undefined && this.minor === 1) {
       if (this.#expect.length !== 12 || !nameIs(this.#expect, 0, '100-continue')) return 'EXPECTATION_UNKNOWN';
       this.expectContinue = this.framing !== NONE;
     }

@@ -46,6 +46,12 @@ const REQUESTS: readonly Regression[] = [
     forwarded: ['/'],
     why: 'Node does not know the option with a tab, so it closes; we kept the connection',
   },
+  {
+    name: 'an empty Expect',
+    text: `GET / HTTP/1.1\r\n${host}Expect:\r\n\r\n`,
+    forwarded: [],
+    why: 'Node answers it with 417; we took an empty expectation for none',
+  },
 ];
 
 describe('requests that were, or might be, read in another way than Node reads them', () => {
