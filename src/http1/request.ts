@@ -213,7 +213,8 @@ export class RequestHead implements PickRequest, FieldTaker {
 
   /** Judges the head as a whole, once all its fields are known. */
   #judge(): ErrorCode | undefined {
-    if (this.method === 'CONNECT') return 'METHOD_UNSUPPORTED';
+    // PRI begins the preface of HTTP/2, and is no method for anything else (RFC 9113 §3.4).
+    if (this.method === 'CONNECT' || this.method === 'PRI') return 'METHOD_UNSUPPORTED';
     // RFC 9112 §3.2: exactly one Host, none only in HTTP/1.0.
     if (this.#hosts > 1 || (this.#hosts === 0 && this.minor === 1)) return 'REQUEST_MALFORMED';
     if (!this.#routes()) return 'REQUEST_MALFORMED';

@@ -52,6 +52,12 @@ const REQUESTS: readonly Regression[] = [
     forwarded: [],
     why: 'Node answers it with 417; we took an empty expectation for none',
   },
+  {
+    name: 'PRI as a method of HTTP/1.0',
+    text: 'PRI / HTTP/1.0\r\n\r\n',
+    forwarded: [],
+    why: 'it is no method that Node does not know but the start of HTTP/2, which Node waits for; we forwarded it',
+  },
 ];
 
 describe('requests that were, or might be, read in another way than Node reads them', () => {
