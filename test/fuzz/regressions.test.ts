@@ -2,20 +2,33 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { byByte } from './pieces.ts';
 import { RequestsFuzz } from './requests.ts';
+import { ResponsesFuzz } from './responses.ts';
 
 interface Regression {
   readonly name: string;
   readonly text: string;
-  /** The targets of the requests that are forwarded. */
-  readonly forwarded: readonly string[];
   /** What went wrong, or nearly. */
   readonly why: string;
+}
+
+interface RequestRegression extends Regression {
+  /** The targets of the requests that are forwarded. */
+  readonly forwarded: readonly string[];
+}
+
+interface ResponseRegression extends Regression {
+  readonly method?: 'GET' | 'HEAD';
+  readonly upgrade?: true;
+  /** The status that is passed on, or undefined where the response is refused. */
+  readonly passed: number | undefined;
+  /** Whether the upstream's connection is kept. */
+  readonly kept: boolean;
 }
 
 const host = 'Host: a.example\r\n';
 const next = `GET /next HTTP/1.1\r\n${host}\r\n`;
 
-const REQUESTS: readonly Regression[] = [
+const REQUESTS: readonly RequestRegression[] = [
   {
     name: 'a target beyond ASCII',
     text: `GET /\xe9 HTTP/1.1\r\n${host}\r\n${next}`,
@@ -60,6 +73,31 @@ const REQUESTS: readonly Regression[] = [
   },
 ];
 
+const RESPONSES: readonly ResponseRegression[] = [
+  {
+    name: 'more behind a response',
+    text: 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
+    passed: 200,
+    kept: false,
+    why: 'the next request would be answered with it',
+  },
+  {
+    name: 'a line end behind a response',
+    text: 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n\r\n',
+    passed: 200,
+    kept: false,
+    why: 'Node skips it; a connection with anything on it is not clean',
+  },
+  {
+    name: 'a response to HEAD without a length',
+    text: 'HTTP/1.1 200 OK\r\n\r\n',
+    method: 'HEAD',
+    passed: 200,
+    kept: true,
+    why: 'Node closes behind it, since its parser hears too late that no body follows; by RFC 9112 §6.3 it is whole',
+  },
+];
+
 describe('requests that were, or might be, read in another way than Node reads them', () => {
   const fuzz = new RequestsFuzz();
   after(() => fuzz.close());
@@ -71,6 +109,20 @@ describe('requests that were, or might be, read in another way than Node reads t
           assert.ok(!('fault' in judgement), `${why}: ${JSON.stringify({ judgement, saw })}`);
           assert.deepEqual(saw.ours.messages.map(({ target }) => target), forwarded, why);
         }
+      }
+    });
+  }
+});
+
+describe('responses that were, or might be, read in another way than Node reads them', () => {
+  const fuzz = new ResponsesFuzz();
+  after(() => fuzz.close());
+  for (const { name, text, method = 'GET', upgrade = false, passed, kept, why } of RESPONSES) {
+    test(name, async () => {
+      for (const pieces of [[text], byByte(text)]) {
+        const { saw, ...judgement } = await fuzz.judge({ pieces, method, minor: 1, upgrade, expect: false });
+        assert.ok(!('fault' in judgement), `${why}: ${JSON.stringify({ judgement, saw })}`);
+        assert.deepEqual([saw.ours.after.response?.status, saw.ours.kept], [passed, kept], why);
       }
     });
   }

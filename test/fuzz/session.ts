@@ -3,6 +3,7 @@
  */
 import { Draw } from './draw.ts';
 import { RequestsFuzz } from './requests.ts';
+import { ResponsesFuzz } from './responses.ts';
 import { shrink } from './shrink.ts';
 
 /** What a case consists of, at least. */
@@ -44,7 +45,7 @@ export class Session {
 
   constructor(seed: number) {
     this.#seed = seed;
-    this.#fuzzes = [new RequestsFuzz(), new RequestsFuzz()] as Fuzz[];
+    this.#fuzzes = [new RequestsFuzz(), new ResponsesFuzz()] as Fuzz[];
   }
 
   /** Runs what one index draws. Returns the number of cases. */
@@ -58,7 +59,11 @@ export class Session {
       const end = 'fault' in judgement ? 'FOUND' : judgement.verdict;
       for (const what of [end, ...judgement.notes]) this.#count(`${KINDS[kind] ?? ''}: ${what}`);
       if ('fault' in judgement && this.finds.length < MAX_FINDS) {
-        const small = await shrink(one, async (smaller) => 'fault' in await fuzz.judge(smaller));
+        const small = await shrink(one, async (smaller) => {
+          const other = await fuzz.judge(smaller);
+          // The same fault, as far as the words before its details tell.
+          return 'fault' in other && other.fault.slice(0, 10) === judgement.fault.slice(0, 10);
+        });
         const { saw } = await fuzz.judge(small);
         this.finds.push({ index, fault: judgement.fault, found: one, small, saw });
       }

@@ -94,7 +94,7 @@ const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
 const REQUEST_LINE = new RegExp(`^(${TOKEN}) ([^\\s\\0]+) HTTP/1\\.[01]$`);
 const STATUS_LINE = /^HTTP\/1\.[01] ([1-9]\d\d)(?: ([^\r\n\0]*))?$/;
 const FIELD_LINE = new RegExp(`^(${TOKEN}):[ \\t]*([^\\r\\n\\0]*?)[ \\t]*$`);
-const CHUNK_SIZE = /^([0-9a-fA-F]{1,12})(?:;[^\r\n\0]*)?$/;
+const CHUNK_SIZE = /^(0*[0-9a-fA-F]{1,12})(?:;[^\r\n\0]*)?$/;
 
 function requestHead(text: string): DecodedRequestHead | undefined {
   const end = text.indexOf('\r\n\r\n');

@@ -1,0 +1,99 @@
+/**
+ * What the balancer passed on, held against what Node's client read from the same bytes.
+ */
+import { type DecodedResponse, decodeResponse } from '../support/wire-decoder.ts';
+import {
+  differenceOfLines, endToEnd, HOP_BY_HOP, itemsOf, pairs, valuesOf, withoutForbiddenTrailers,
+} from './fields.ts';
+import type { ReadHead, ReadResponse, ResponseReading } from './responses-oracle.ts';
+import type { Answered, Passed, Relayed } from './responses-ours.ts';
+
+/** How a case ended, where nothing is wrong with that. */
+export type Verdict = 'accepted' | 'refused' | 'stricter';
+
+/** What is wrong with a case, or how it ended: `accepted` by both, `refused` by both, or by us alone. */
+export function judgeResponse(
+  answered: Answered, ours: Relayed, node: ResponseReading,
+): { fault: string } | { verdict: Verdict } {
+  const fault = ours.faults[0]
+    ?? faultOf(answered, ours.before, node, node.before)
+    ?? faultOf(answered, ours.after, node, node.after)
+    ?? (ours.kept ? faultOfKept(answered, node) : undefined);
+  if (fault !== undefined) return { fault };
+  if (ours.after.response?.whole === true) return { verdict: 'accepted' };
+  return { verdict: node.after?.whole === true ? 'stricter' : 'refused' };
+}
+
+function faultOf(answered: Answered, ours: Passed, node: ResponseReading, read: ReadResponse | undefined):
+string | undefined {
+  const { response, interims, refused } = ours;
+  const wanted = node.interims.filter(({ status }) => answered.minor === 1 && (status !== 100 || answered.expect));
+  if (interims.length > wanted.length) return 'an interim response was passed on that Node does not see';
+  for (const [i, interim] of interims.entries()) {
+    const read = wanted[i];
+    const difference = read && differenceOfHeads(interim, read);
+    if (difference !== undefined) return `interim response ${i + 1}: ${difference}`;
+  }
+  if (response === undefined) {
+    if (refused || read === undefined) return undefined;
+    return 'the rest of a head is awaited; for Node it is whole';
+  }
+  if (read === undefined) return `passed ${response.status} on; Node ${node.error ?? 'sees no response'}`;
+  if (interims.length < wanted.length) return 'an interim response was lost';
+  const difference = differenceOfHeads(response, read);
+  if (difference !== undefined) return difference;
+  if (response.whole !== read.whole && !refused) {
+    return response.whole ? `passed on whole; for Node it is not: ${node.error ?? 'it waits'}`
+      : 'the rest of a body is awaited; for Node it is whole';
+  }
+  const lost = refused || response.status === 101 ? !read.body.startsWith(response.body) : response.body !== read.body;
+  if (lost && !response.body.startsWith(read.body)) return `the body is to Node ${JSON.stringify(read.body)}`;
+  if (lost && !refused) return `the body is to Node ${JSON.stringify(read.body)}`;
+  if (!response.whole || !response.fields.has('transfer-encoding')) return undefined;
+  return differenceOfLines(response.trailers, withoutForbiddenTrailers(pairs(read.rawTrailers)));
+}
+
+/** A connection with anything behind the response, or that the upstream will not keep, is no good for another. */
+function faultOfKept({ pieces, method }: Answered, node: ResponseReading): string | undefined {
+  if (!node.keepAlive && !isBareHead(method, node)) return 'kept; for Node the response says close';
+  if (node.error !== undefined) return `kept; Node stops: ${node.error}`;
+  const text = pieces.join('');
+  try {
+    let response: DecodedResponse | undefined;
+    for (let at = 0; response === undefined || response.status < 200; at = response.next) {
+      response = decodeResponse(text, at, method, false);
+      if (response === undefined) return 'kept, though no response can be told';
+    }
+    return response.whole && response.next === text.length ? undefined : 'kept with bytes behind the response';
+  } catch (fault) {
+    return `kept, though ${fault instanceof Error ? fault.message : String(fault)} cannot be decoded`;
+  }
+}
+
+/**
+ * Before Node's parser is told that no body follows, it takes a response to HEAD without a length for one that the end
+ * of the connection ends, and so closes. By RFC 9112 §6.3 it is whole at the end of its head.
+ */
+function isBareHead(method: string, { after }: ResponseReading): boolean {
+  const lines = pairs(after?.rawHeaders ?? []);
+  const closes = itemsOf([...valuesOf(lines, 'connection'), ...valuesOf(lines, 'proxy-connection')]).includes('close');
+  return method === 'HEAD' && !closes && valuesOf(lines, 'content-length').length === 0;
+}
+
+/** Fields of this hop, which the balancer takes off and may write anew. */
+const OWNED: ReadonlySet<string> = new Set([...HOP_BY_HOP, 'transfer-encoding', 'upgrade']);
+const OWNED_AND_LENGTH: ReadonlySet<string> = new Set([...OWNED, 'content-length']);
+
+function differenceOfHeads(ours: DecodedResponse, { status, reason, rawHeaders }: ReadHead): string | undefined {
+  if (ours.status !== status) return `${ours.status} is ${status} to Node`;
+  if (ours.reason !== reason) return `the reason is ${JSON.stringify(reason)} to Node`;
+  const lines = pairs(rawHeaders);
+  const connection = itemsOf(valuesOf(lines, 'connection'));
+  // RFC 9110 §8.6: neither has a body to tell the length of.
+  const owned = status < 200 || status === 204 ? OWNED_AND_LENGTH : OWNED;
+  const wanted = endToEnd(lines, connection, owned);
+  const sent = endToEnd(ours.lines, [], OWNED);
+  // RFC 9110 §6.6.1: who forwards a response without a Date adds it.
+  if (status >= 200 && valuesOf(wanted, 'date').length === 0) wanted.push(['Date', sent.at(-1)?.[1] ?? '']);
+  return differenceOfLines(sent, wanted);
+}
