@@ -34,6 +34,8 @@ export class ResponseHead implements FieldTaker {
   #lengths = 0;
   #codings = 0;
   #coding = '';
+  /** Whether Proxy-Connection, which is no field of HTTP/1.1, says close: Node's parser obeys it too. */
+  #proxyClose = false;
   #upgrade = '';
 
   /**
@@ -77,7 +79,7 @@ export class ResponseHead implements FieldTaker {
     this.contentLength = 0;
     this.keepAlive = true;
     this.keepAliveSeconds = -1;
-    this.hasDate = this.chunked = false;
+    this.hasDate = this.chunked = this.#proxyClose = false;
     this.#lengths = this.#codings = 0;
   }
 
@@ -133,7 +135,9 @@ export class ResponseHead implements FieldTaker {
         // It passes on where it stands, unless the status has no body at all (RFC 9110 §8.6).
         return this.status < 200 || this.status === 204;
       case 16:
-        return line.is(text, 'proxy-connection');
+        if (!line.is(text, 'proxy-connection')) return false;
+        this.#proxyClose ||= listHas(line.value(text), 'close');
+        return true;
       case 17:
         if (!line.is(text, 'transfer-encoding')) return false;
         this.#codings++;
@@ -157,6 +161,7 @@ export class ResponseHead implements FieldTaker {
     else if (this.#lengths > 0) this.framing = LENGTH;
     else this.framing = UNTIL_CLOSE;
     this.#connectionOptions();
+    this.keepAlive &&= !this.#proxyClose;
     return true;
   }
 

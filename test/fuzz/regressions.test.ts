@@ -96,6 +96,13 @@ const RESPONSES: readonly ResponseRegression[] = [
     kept: true,
     why: 'Node closes behind it, since its parser hears too late that no body follows; by RFC 9112 §6.3 it is whole',
   },
+  {
+    name: 'Proxy-Connection: close',
+    text: 'HTTP/1.1 200 OK\r\nProxy-Connection: close\r\nContent-Length: 0\r\n\r\n',
+    passed: 200,
+    kept: false,
+    why: 'Node obeys it as it does Connection; we dropped it, and kept the connection',
+  },
 ];
 
 describe('requests that were, or might be, read in another way than Node reads them', () => {

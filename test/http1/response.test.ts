@@ -206,6 +206,8 @@ describe('whether the connection is kept (RFC 9112 §9.3), and for how long', ()
     ['1.1', 'connection: CLOSE\r\n', false, -1],
     ['1.1', 'Connection: keep-alive\r\n', true, -1],
     ['1.1', 'Connection: keep-alive, close\r\n', false, -1],
+    ['1.1', 'Proxy-Connection: x, Close\r\n', false, -1],
+    ['1.1', 'Proxy-Connection: x-close\r\n', true, -1],
     ['1.1', 'Connection: close\r\nConnection: keep-alive\r\n', false, -1],
     ['1.1', 'Connection: closed\r\n', true, -1],
     ['1.0', '', false, -1],
