@@ -162,7 +162,8 @@ export class ResponseHead implements FieldTaker {
     else this.framing = UNTIL_CLOSE;
     this.#connectionOptions();
     this.keepAlive &&= !this.#proxyClose;
-    return true;
+    // An interim response is not the last one: where it ends the connection, Node's parser reads none behind it.
+    return this.keepAlive || this.status >= 200 || this.status === 101;
   }
 
   #connectionOptions(): void {

@@ -103,6 +103,20 @@ const RESPONSES: readonly ResponseRegression[] = [
     kept: false,
     why: 'Node obeys it as it does Connection; we dropped it, and kept the connection',
   },
+  {
+    name: 'an interim response of HTTP/1.0',
+    text: 'HTTP/1.0 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
+    passed: undefined,
+    kept: false,
+    why: 'it ends the connection to Node, which refuses what follows; we passed that on',
+  },
+  {
+    name: 'an interim response with Connection: close',
+    text: 'HTTP/1.1 103 Early Hints\r\nConnection: close\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
+    passed: undefined,
+    kept: false,
+    why: 'it ends the connection to Node, which refuses what follows; we passed that on',
+  },
 ];
 
 describe('requests that were, or might be, read in another way than Node reads them', () => {
