@@ -122,7 +122,7 @@ export class ResponseHead implements FieldTaker {
         return true;
       case 10:
         if (line.is(text, 'connection')) {
-          this.#connection = joined(this.#connection, line.value(text));
+          this.#connection = joined(this.#connection, line.strictValue(text));
           return true;
         }
         if (!line.is(text, 'keep-alive')) return false;
@@ -173,8 +173,11 @@ export class ResponseHead implements FieldTaker {
       this.keepAlive = plain;
       return;
     }
-    this.keepAlive = !listHas(options, 'close') && (this.#minor === 1 || listHas(options, 'keep-alive'));
-    if (this.#upgrade !== '' && listHas(options, 'upgrade')) this.upgrade = this.#upgrade;
+    // A tab may stand around an option, but what is asked for with one is not asked for to Node's parser.
+    const exact = !options.includes('\t');
+    const asks = this.#minor === 1 || (exact && listHas(options, 'keep-alive'));
+    this.keepAlive = asks && !listHas(options, 'close');
+    if (this.#upgrade !== '' && exact && listHas(options, 'upgrade')) this.upgrade = this.#upgrade;
     this.fields = withoutNominated(this.fields, options);
     this.hasDate &&= !listHas(options, 'date');
   }

@@ -117,6 +117,14 @@ const RESPONSES: readonly ResponseRegression[] = [
     kept: false,
     why: 'it ends the connection to Node, which refuses what follows; we passed that on',
   },
+  {
+    name: '101 with a tab behind Connection: Upgrade',
+    text: 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\t\r\nUpgrade: websocket\r\n\r\nhello',
+    upgrade: true,
+    passed: undefined,
+    kept: false,
+    why: 'Node does not know the option with a tab, so nothing was switched; we opened a tunnel',
+  },
 ];
 
 describe('requests that were, or might be, read in another way than Node reads them', () => {

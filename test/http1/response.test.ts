@@ -213,6 +213,9 @@ describe('whether the connection is kept (RFC 9112 §9.3), and for how long', ()
     ['1.0', '', false, -1],
     ['1.0', 'Connection: Keep-Alive\r\n', true, -1],
     ['1.0', 'Connection: keep-alive, close\r\n', false, -1],
+    ['1.0', 'Connection: x,keep-alive \r\n', true, -1],
+    ['1.0', 'Connection: keep-alive\t\r\n', false, -1],
+    ['1.1', 'Connection: close\t\r\n', false, -1],
     ['1.0', 'Connection: keep-alivf\r\n', false, -1],
     ['1.1', 'Keep-Alive: timeout=5\r\n', true, 5],
     ['1.1', 'Keep-Alive: timeout=5, max=1000\r\n', true, 5],
@@ -235,6 +238,7 @@ describe('Upgrade counts where Connection nominates it (RFC 9110 §7.8)', () => 
   const table: readonly [fields: string, upgrade: string][] = [
     ['Connection: Upgrade\r\nUpgrade: websocket\r\n', 'websocket'],
     ['Upgrade: websocket\r\nConnection: keep-alive, upgrade\r\n', 'websocket'],
+    ['Upgrade: websocket\r\nConnection: upgrade\t\r\n', ''],
     ['Upgrade: a\r\nConnection: upgrade\r\nUpgrade: b/2\r\n', 'a, b/2'],
     ['Upgrade: websocket\r\n', ''],
     ['Connection: Upgrade\r\n', ''],
