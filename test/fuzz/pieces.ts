@@ -8,7 +8,7 @@ export function cuts(draw: Draw, text: string): string[][] {
   const way = draw.below(1_000);
   if (way < 550) return [[text]];
   if (way < 800) return [cutAt(text, Array.from({ length: 1 + draw.below(4) }, () => draw.below(text.length + 1)))];
-  if (way < 930) return [cutAt(text, nearEnds(draw, text))];
+  if (way < 980) return [cutAt(text, nearEnds(draw, text))];
   if (text.length > MAX_SWEPT) return [cutAt(text, Array.from({ length: 40 }, () => draw.below(text.length)))];
   if (way < 998) return [byByte(text)];
   return Array.from({ length: Math.max(1, text.length - 1) }, (_, i) => cutAt(text, [i + 1]));

@@ -40,7 +40,7 @@ export class RequestsFuzz implements Fuzz<Delivery> {
       reading = await this.#oracle.run(pieces);
     }
     const judgement = judge(ours, reading, unknown);
-    const notes = unknown.size > 0 ? ['unknown method'] : [];
+    const notes = unknown.size > 0 ? ['unknown method' as const] : [];
     return { ...judgement, notes, saw: { ours, node: reading } };
   }
 

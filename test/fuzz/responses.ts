@@ -29,7 +29,8 @@ export class ResponsesFuzz implements Fuzz<Answered> {
   ): Promise<Judgement & { readonly saw: { readonly ours: Relayed; readonly node: ResponseReading } }> {
     const ours = await this.#ours.run(answered);
     const node = await this.#oracle.run({ ...answered, pieces: oracles });
-    const notes = [...(ours.kept ? ['kept'] : []), ...(ours.after.response?.status === 101 ? ['101'] : [])];
+    const switched = ours.after.response?.status === 101;
+    const notes = [...(ours.kept ? ['kept' as const] : []), ...(switched ? ['101' as const] : [])];
     return { ...judgeResponse(answered, ours, node), notes, saw: { ours, node } };
   }
 

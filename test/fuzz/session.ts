@@ -11,9 +11,9 @@ export interface Case {
   readonly pieces: readonly string[];
 }
 
-/** How a case ended: what is wrong, or which way both sides agreed; and what is worth counting besides. */
+/** How a case ended: with what is wrong, or how the sides agreed; and what is worth counting besides. */
 export type Judgement = ({ readonly fault: string } | { readonly verdict: string }) & {
-  readonly notes: readonly string[];
+  readonly notes: readonly (typeof NOTES[number])[];
   /** What both sides made of it, to be shown. */
   readonly saw: unknown;
 };
@@ -81,5 +81,7 @@ export class Session {
 }
 
 export const KINDS = ['requests', 'responses'] as const;
+/** What is counted of some cases, besides how they ended. */
+export const NOTES = ['unknown method', 'kept', '101'] as const;
 /** More of them say no more. */
 const MAX_FINDS = 20;

@@ -1,0 +1,53 @@
+/**
+ * The part of the tests that is fuzzing: some 50,000 cases of one kind, half of them new each time. The two kinds are
+ * files of their own, since a file has only so much time.
+ */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { testSeed } from '../support/random.ts';
+import { KINDS, NOTES, Session } from './session.ts';
+
+const DRAWS = 20_000;
+
+/** Adds tests that fuzz `kind` with the usual seed and with a new one. */
+export function testFuzzing(kind: typeof KINDS[number]): void {
+  const limit = Error.stackTraceLimit;
+  before(() => {
+    // Most cases end in an error, here or there: nobody reads where it was made.
+    Error.stackTraceLimit = 0;
+  });
+  after(() => {
+    Error.stackTraceLimit = limit;
+  });
+  for (const [name, seed] of [['the usual seed', 1], ['a new seed', testSeed()]] as const) {
+    test(`${DRAWS} draws of ${kind} with ${name} (EQUIPOISE_SEED=${seed}) find nothing`, async (t) => {
+      const session = new Session(seed);
+      let cases = 0;
+      for (let draw = 0; draw < DRAWS && session.finds.length === 0; draw++) {
+        cases += await session.run(draw * KINDS.length + KINDS.indexOf(kind));
+      }
+      await session.close();
+      for (const { index, fault, small, saw } of session.finds) {
+        assert.fail(`${fault}\n${JSON.stringify(small)}\n${JSON.stringify(saw)}\n`
+          + `repeat it with npm run fuzz -- --seed ${seed} --only ${index}`);
+      }
+      const counts = [...session.counts].sort();
+      t.diagnostic(`seed ${seed}, ${cases} cases; ${counts.map(([what, some]) => `${what}: ${some}`).join(', ')}`);
+      assertBite(session.counts, kind, cases);
+    });
+  }
+}
+
+/** No case is left out, and there is something to bite on: what both take, what both refuse, what we alone refuse. */
+function assertBite(counts: ReadonlyMap<string, number>, kind: string, cases: number): void {
+  let ends = 0;
+  for (const [what, some] of counts) {
+    if (NOTES.some((note) => what === `${kind}: ${note}`)) assert.ok(some > 100, `${what}: ${some}`);
+    else ends += some;
+  }
+  assert.equal(ends, cases, 'each case is counted, in one way');
+  for (const [what, least, most] of [['accepted', 0.2, 0.7], ['refused', 0.2, 0.7], ['stricter', 0.01, 0.2]] as const) {
+    const share = (counts.get(`${kind}: ${what}`) ?? 0) / cases;
+    assert.ok(share > least && share < most, `${what}: ${share} of the cases`);
+  }
+}
