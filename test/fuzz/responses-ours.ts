@@ -94,7 +94,7 @@ export class ResponsesOurs {
   }
 
   /** What has come to the downstream, decoded. */
-  #passed({ written, ended }: Line, { method, minor }: Answered): Passed {
+  #passed({ written, ended }: Line, { method, minor, upgrade }: Answered): Passed {
     const interims: DecodedResponse[] = [];
     let refused = ended === 'cut';
     try {
@@ -114,7 +114,10 @@ export class ResponsesOurs {
           interims.push(response);
           continue;
         }
-        if (response.status === 101) return { interims, response: tunnelled(response, written, ended), refused };
+        if (response.status === 101) {
+          if (!upgrade) throw new Error('a tunnel that it did not ask for');
+          return { interims, response: tunnelled(response, written, ended), refused };
+        }
         this.#check(response, written, ended, minor);
         return { interims, response, refused: refused && !response.whole };
       }
