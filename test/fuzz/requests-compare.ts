@@ -3,7 +3,7 @@
  */
 import type { DecodedMessage, FieldLine } from '../support/wire-decoder.ts';
 import {
-  differenceOfLines, endToEnd, HOP_BY_HOP, itemsOf, pairs, valuesOf, withoutForbiddenTrailers,
+  differenceOfLines, endToEnd, HOP_BY_HOP, itemsOf, pairs, trimmed, valuesOf, withoutForbiddenTrailers,
 } from './fields.ts';
 import type { Read, Reading } from './requests-oracle.ts';
 import { type Forwarded, UPSTREAM } from './requests-ours.ts';
@@ -97,7 +97,7 @@ function differenceOfOwned(
   { host, named }: Route,
 ): string | undefined {
   const came = (name: string): readonly string[] => valuesOf(lines, name);
-  const upgrade = came('upgrade').reduce((all, value) => all === '' ? value : `${all}, ${value}`, '').trim();
+  const upgrade = trimmed(came('upgrade').reduce((all, value) => all === '' ? value : `${all}, ${value}`, ''));
   const asked = minor === 1 && connection.includes('upgrade');
   const upgrades = asked && upgrade !== '' && !itemsOf([upgrade]).includes('h2c');
   const trailers = itemsOf(came('te')).includes('trailers');
