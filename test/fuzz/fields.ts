@@ -44,12 +44,18 @@ export function endToEnd(
   return lines.filter(([name]) => {
     const lower = name.toLowerCase();
     if (owned.has(lower) || NO_FIELDS.includes(lower)) return false;
+    if (owned.has(unposed(name)) && unposed(name).startsWith('x-forwarded-')) return false;
     return lower === 'content-length' || !nominated.includes(lower);
   });
 }
 
+/** The name that CGI and its heirs take a field for: they make no difference between `_` and `-`. */
+function unposed(name: string): string {
+  return name.toLowerCase().replaceAll('_', '-');
+}
+
 export function withoutForbiddenTrailers(lines: readonly FieldLine[]): FieldLine[] {
-  return lines.filter(([name]) => !NOT_IN_TRAILERS.has(name.toLowerCase()));
+  return lines.filter(([name]) => !NOT_IN_TRAILERS.has(unposed(name)));
 }
 
 /** The first difference between lines that must be the same, in the same order. */

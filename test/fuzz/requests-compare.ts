@@ -99,7 +99,7 @@ function differenceOfOwned(
   const came = (name: string): readonly string[] => valuesOf(lines, name);
   const upgrade = trimmed(came('upgrade').reduce((all, value) => all === '' ? value : `${all}, ${value}`, ''));
   const asked = minor === 1 && connection.includes('upgrade');
-  const upgrades = asked && upgrade !== '' && !itemsOf([upgrade]).includes('h2c');
+  const upgrades = asked && upgrade !== '' && !upgrade.toLowerCase().includes('h2c');
   const trailers = itemsOf(came('te')).includes('trailers');
   const nominated = [...(upgrades ? ['Upgrade'] : []), ...(trailers ? ['TE'] : [])].join(', ');
   const chunked = came('transfer-encoding').length > 0;

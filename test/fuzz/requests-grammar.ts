@@ -81,7 +81,7 @@ function special(draw: Draw): string {
   return field(draw, name, draw.one(values));
 }
 
-const UPGRADES = ['websocket', 'h2c', 'foo/1, bar', '', 'WebSocket, h2c', 'a', 'TLS/1.0'];
+const UPGRADES = ['websocket', 'h2c', 'foo/1, bar', '', 'WebSocket, h2c', 'h2c-14', 'a', 'TLS/1.0'];
 const SPECIAL: readonly (readonly [name: string, values: readonly string[]])[] = [
   ['Connection', CONNECTIONS],
   ['Connection', CONNECTIONS],

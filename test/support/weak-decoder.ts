@@ -2,7 +2,7 @@
  * A reader of requests that can be told to be lax, as servers out there are. Without a laxity it is strict (RFC 9112),
  * and stops at the first thing that is wrong.
  */
-import type { DecodedMessage } from './wire-upstream.ts';
+import type { RecordedMessage } from './wire-decoder.ts';
 
 /** The known ways of reading more, or something else, than was said; each has misled a server behind a proxy. */
 export const LAXITIES = {
@@ -37,17 +37,17 @@ export type Laxity = keyof typeof LAXITIES;
 
 /** What was read of the bytes of one connection. */
 export interface Reading {
-  readonly messages: readonly DecodedMessage[];
+  readonly messages: readonly RecordedMessage[];
   /** What is wrong with the rest. Nothing is read behind it. */
   readonly fault: string | undefined;
   /** Where the first message starts that is not whole, and its head, where at least that is. */
   readonly end: number;
-  readonly begun: Omit<DecodedMessage, 'body'> | undefined;
+  readonly begun: Omit<RecordedMessage, 'body'> | undefined;
 }
 
 /** Reads `text`, all that came over a connection. */
 export function decode(text: string, ...lax: readonly Laxity[]): Reading {
-  const messages: DecodedMessage[] = [];
+  const messages: RecordedMessage[] = [];
   const reader = new Reader(text, new Set(lax));
   for (let end = 0; ; end = reader.at) {
     try {
@@ -90,7 +90,7 @@ class Reader {
   }
 
   /** The next message; undefined where more must come. */
-  message(): DecodedMessage | undefined {
+  message(): RecordedMessage | undefined {
     this.begun = undefined;
     let line = this.#line();
     while (line === '') line = this.#line();
@@ -117,7 +117,7 @@ class Reader {
     return this.#lax.has('nul-cuts') ? line.replace(/\0.*$/s, '') : line;
   }
 
-  #fields(): DecodedMessage['fields'] | undefined {
+  #fields(): RecordedMessage['fields'] | undefined {
     const fields = new Map<string, string[]>();
     let last: string[] = [];
     for (;;) {
@@ -154,7 +154,7 @@ class Reader {
     return NAME.test(name) ? [name, value] : undefined;
   }
 
-  #body(method: string, fields: DecodedMessage['fields']): string | undefined {
+  #body(method: string, fields: RecordedMessage['fields']): string | undefined {
     const lax = this.#lax;
     let lengths = fields.get('content-length') ?? [];
     let codings = lax.has('te-ignored') ? [] : fields.get('transfer-encoding') ?? [];

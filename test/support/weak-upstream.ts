@@ -9,7 +9,8 @@ import type { FrontDoor, FrontKind } from './fronts.ts';
 import type { Attempt } from './smuggling.ts';
 import { decode, type Laxity } from './weak-decoder.ts';
 import { exchange, type WireExchange } from './wire-client.ts';
-import type { DecodedMessage, RecordingUpstream } from './wire-upstream.ts';
+import type { RecordedMessage } from './wire-decoder.ts';
+import type { RecordingUpstream } from './wire-upstream.ts';
 
 export interface WeakUpstream extends RecordingUpstream {
   /** The bytes of each connection that came before the last `take`, since the one before it. */
@@ -17,7 +18,7 @@ export interface WeakUpstream extends RecordingUpstream {
 }
 
 export async function startWeakUpstream(...lax: readonly Laxity[]): Promise<WeakUpstream> {
-  let decoded: DecodedMessage[] = [];
+  let decoded: RecordedMessage[] = [];
   let faults: string[] = [];
   let taken: readonly string[] = [];
   const came = new Map<Socket, string>();

@@ -4,7 +4,7 @@
 import net, { type Socket } from 'node:net';
 import { turns, within } from './wait.ts';
 import type { WireCase } from './wire-corpus.ts';
-import type { DecodedMessage } from './wire-decoder.ts';
+import type { RecordedMessage } from './wire-decoder.ts';
 import type { RecordingUpstream } from './wire-upstream.ts';
 
 /** A final response, as far as its case is concerned. */
@@ -23,7 +23,7 @@ export interface WireExchange {
   /** Whether the balancer closed the connection. */
   readonly closed: boolean;
   /** What the upstream decoded of the case, and what it could not. */
-  readonly decoded: readonly DecodedMessage[];
+  readonly decoded: readonly RecordedMessage[];
   readonly faults: readonly string[];
 }
 

@@ -3,7 +3,7 @@
  */
 import { readFileSync } from 'node:fs';
 import type { WireExchange } from './wire-client.ts';
-import type { DecodedMessage } from './wire-decoder.ts';
+import type { RecordedMessage } from './wire-decoder.ts';
 
 /** A message that the upstream must decode. */
 export interface WantedMessage {
@@ -70,7 +70,7 @@ string | undefined {
   return closed ? undefined : 'the connection stayed open after the refusal';
 }
 
-function faultOfMessage(want: WantedMessage, { method, target, body, fields }: DecodedMessage): string | undefined {
+function faultOfMessage(want: WantedMessage, { method, target, body, fields }: RecordedMessage): string | undefined {
   for (const [part, is, wanted] of [
     ['method', method, want.method], ['target', target, want.target], ['body', body, want.body],
   ] as const) {

@@ -23,6 +23,9 @@ export interface DecodedMessage extends DecodedRequestHead {
   readonly trailers: readonly FieldLine[];
 }
 
+/** What a recording upstream keeps of a message. */
+export type RecordedMessage = Pick<DecodedMessage, 'method' | 'target' | 'fields' | 'body'>;
+
 export interface DecodedResponse extends DecodedHead {
   readonly status: number;
   readonly reason: string;

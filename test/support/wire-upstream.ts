@@ -3,17 +3,17 @@
  * each with 200.
  */
 import net, { type AddressInfo, type Socket } from 'node:net';
-import { type DecodedMessage, RequestDecoder } from './wire-decoder.ts';
+import { type RecordedMessage, RequestDecoder } from './wire-decoder.ts';
 
 export interface RecordingUpstream {
   readonly origin: string;
   /** Takes out what was written down since the last call. */
-  take(): { decoded: DecodedMessage[]; faults: string[] };
+  take(): { decoded: RecordedMessage[]; faults: string[] };
   close(): Promise<void>;
 }
 
 export async function startRecordingUpstream(): Promise<RecordingUpstream> {
-  let decoded: DecodedMessage[] = [];
+  let decoded: RecordedMessage[] = [];
   let faults: string[] = [];
   const sockets = new Set<Socket>();
   const server = net.createServer((socket) => {
@@ -41,7 +41,7 @@ export async function startRecordingUpstream(): Promise<RecordingUpstream> {
   };
 }
 
-function serve(socket: Socket, onMessage: (message: DecodedMessage) => void, onFault: (fault: string) => void): void {
+function serve(socket: Socket, onMessage: (message: RecordedMessage) => void, onFault: (fault: string) => void): void {
   const decoder = new RequestDecoder();
   let continued = false;
   socket.setEncoding('latin1');

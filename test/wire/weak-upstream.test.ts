@@ -18,7 +18,7 @@ import { gate, within } from '../support/wait.ts';
 import { decode, LAXITIES, type Laxity, type Reading } from '../support/weak-decoder.ts';
 import { BeforeWeakUpstream } from '../support/weak-upstream.ts';
 import { groups } from '../support/wire-corpus.ts';
-import type { DecodedMessage } from '../support/wire-upstream.ts';
+import type { RecordedMessage } from '../support/wire-decoder.ts';
 
 const LAX = Object.keys(LAXITIES) as Laxity[];
 /** They lose their way in chunks, and close: what they read before that is right. */
@@ -142,7 +142,7 @@ function judge(bytes: string, strict: Reading, lax: readonly Laxity[], from: str
   if (lax.includes('bodiless') && hasBodyOf(strict)) return;
   const seen = decode(bytes, ...lax);
   const lost = lax.some((each) => LOSES_ITS_WAY.has(each));
-  const of = ({ method, target, body }: DecodedMessage): string => `${method} ${target} ${lost ? '' : body}`;
+  const of = ({ method, target, body }: RecordedMessage): string => `${method} ${target} ${lost ? '' : body}`;
   const got = seen.messages.map(of);
   const wanted = strict.messages.map(of);
   // It does not even wait for the body that it cannot read.
