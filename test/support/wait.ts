@@ -3,7 +3,7 @@
  * says what was waited for.
  */
 
-const LIMIT_MS = 5_000;
+const LIMIT_MS = 20_000;
 
 /** Resolves as `promise` does. Fails where that takes so long that it will never come. */
 export async function within<T>(promise: Promise<T>, what: () => string): Promise<T> {
