@@ -6,16 +6,20 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import net, { type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { random } from '../strategies/random.ts';
-import { Clock } from './clock.ts';
+import { Clock, systemRng } from './clock.ts';
 import { BalancerError } from './errors.ts';
+import { type BalancerEvents, Events, type Listener } from './events.ts';
 import { runHook } from './exchange/plugin.ts';
+import { Queue } from './exchange/queue.ts';
+import { RetryBudget } from './exchange/retry-budget.ts';
 import type { Services } from './exchange/services.ts';
 import { DownstreamConnection } from './fronts/connection.ts';
 import { Front } from './fronts/front.ts';
 import { headText } from './fronts/head-text.ts';
 import { RequestFront } from './fronts/request.ts';
 import {
-  type BalancerOptions, type ParsedUpstream, parseOptions, parseUpstream, type Settings, type UpstreamOptions,
+  type BalancerOptions, type ParsedUpstream, parseOptions, parseUpstream, parseUpstreams, type Settings,
+  type UpstreamOptions,
 } from './options.ts';
 import type { Strategy, Upstream } from './strategy.ts';
 import type { UpstreamSettings } from './upstreams/member.ts';
@@ -45,8 +49,21 @@ export interface Balancer {
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
   /** Adds an upstream at once. Throws OPTIONS_INVALID. */
   add(upstream: string | UpstreamOptions): Upstream;
-  /** Gives an upstream no new work. Resolves when what it has in flight has ended; rejects with OPTIONS_INVALID. */
-  remove(origin: string): Promise<void>;
+  /**
+   * Gives an upstream no new work. Resolves when what it has in flight has ended; what has not after `timeoutMs`
+   * (default: no limit) is cut. Rejects with OPTIONS_INVALID.
+   */
+  remove(origin: string, options?: { readonly timeoutMs?: number }): Promise<void>;
+  /**
+   * Makes these the upstreams, as one change: adds those that are new, drains those that are not named, as `remove`
+   * does, and gives the others their new options; they keep their counts and connections. Resolves when the drained
+   * ones are gone; rejects with OPTIONS_INVALID, and nothing has changed.
+   */
+  update(upstreams: readonly (string | UpstreamOptions)[], options?: { readonly timeoutMs?: number }): Promise<void>;
+  /** Has `listener` hear of an event from now on. What it throws is reported, and goes no further. */
+  on<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this;
+  /** Has it hear no more. */
+  off<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this;
   /**
    * Stops listening, answers what is in flight, then closes all connections; what is not done after `timeoutMs`
    * (default 10,000) is cut. Resolves when nothing is left, with the number of connections and requests that were cut.
@@ -65,6 +82,9 @@ class NodeBalancer implements Balancer {
   readonly #members: Members;
   readonly #clock: Clock;
   readonly #front: Front;
+  readonly #events: Events;
+  readonly #queue: Queue;
+  readonly #budget: RetryBudget;
   /** What listens, or is about to, each with the way to say that it will not. */
   readonly #servers = new Map<Server, (cause: Error) => void>();
   #closeDeadline = Infinity;
@@ -76,14 +96,29 @@ class NodeBalancer implements Balancer {
     this.#settings = settings;
     this.#strategy = settings.strategy ?? random();
     this.#clock = new Clock(settings.time);
-    this.#members = new Members(settings, (candidates) => {
-      this.#changed(candidates);
+    this.#events = new Events((event, cause) => {
+      this.#report(new BalancerError('HOOK_FAILED', `a listener for '${event}' threw`, { cause }), undefined);
+    });
+    this.#queue = new Queue(settings.maxQueued);
+    this.#budget = new RetryBudget(settings.retryBudgetPercent, settings.minRetriesPerSecond, this.#clock.now);
+    this.#members = new Members(settings, {
+      events: this.#events,
+      rng: settings.rng ?? systemRng,
+      onChange: (candidates) => {
+        this.#changed(candidates);
+      },
+      onRoom: () => {
+        this.#queue.wake();
+      },
     });
     const services: Services = {
       members: this.#members,
       strategy: this.#strategy,
       rules: settings,
       clock: this.#clock,
+      events: this.#events,
+      queue: this.#queue,
+      budget: this.#budget,
       report: (error, upstream) => {
         this.#report(error, upstream);
       },
@@ -160,12 +195,30 @@ class NodeBalancer implements Balancer {
   };
 
   add(upstream: string | UpstreamOptions): Upstream {
-    return this.#members.add(this.#dialled(parseUpstream(upstream, this.#settings.connect !== undefined)));
+    return this.#members.add(this.#dialled(parseUpstream(upstream, this.#settings)));
   }
 
-  async remove(origin: string): Promise<void> {
+  async remove(origin: string, { timeoutMs = Infinity }: { readonly timeoutMs?: number } = {}): Promise<void> {
     // By any spelling that `add` takes for the same origin.
-    await this.#members.remove(URL.canParse(origin) ? new URL(origin).origin : origin);
+    const spelt = URL.canParse(origin) ? new URL(origin).origin : origin;
+    await this.#members.remove(spelt, this.#clock.source.now() + timeoutMs);
+  }
+
+  async update(
+    upstreams: readonly (string | UpstreamOptions)[], { timeoutMs = Infinity }: { readonly timeoutMs?: number } = {},
+  ): Promise<void> {
+    const wanted = parseUpstreams(upstreams, this.#settings).map((upstream) => this.#dialled(upstream));
+    await this.#members.update(wanted, this.#clock.source.now() + timeoutMs);
+  }
+
+  on<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this {
+    this.#events.on(event, listener);
+    return this;
+  }
+
+  off<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this {
+    this.#events.off(event, listener);
+    return this;
   }
 
   close(options: { readonly timeoutMs?: number } = {}): Promise<{ cut: number }> {
@@ -204,6 +257,7 @@ class NodeBalancer implements Balancer {
   #sweep(now: number): void {
     this.#front.sweep(now);
     this.#members.sweep(now);
+    this.#budget.sweep(now);
     if (now < this.#closeDeadline) return;
     for (const guest of this.#front.guests) {
       if (guest.busy) this.#cut++;
@@ -242,8 +296,9 @@ class NodeBalancer implements Balancer {
 /** An eighth of the shortest timeout, so that none is noticed much too late; between 10 and 250 ms. */
 function tickMs(settings: Settings): number {
   const shortest = Math.min(
-    settings.connectTimeoutMs, settings.responseTimeoutMs, settings.idleTimeoutMs, settings.tunnelIdleTimeoutMs,
-    settings.headTimeoutMs, settings.keepAliveTimeoutMs, settings.upstreamIdleTimeoutMs,
+    settings.connectTimeoutMs, settings.responseTimeoutMs, settings.totalTimeoutMs, settings.queueTimeoutMs,
+    settings.idleTimeoutMs, settings.tunnelIdleTimeoutMs, settings.headTimeoutMs, settings.keepAliveTimeoutMs,
+    settings.upstreamIdleTimeoutMs, settings.ejectMs,
   );
   return Math.min(250, Math.max(10, Math.floor(shortest / 8)));
 }

@@ -50,6 +50,9 @@ export class Clock {
   }
 }
 
+/** The machine's chance: numbers in [0, 1). */
+export const systemRng = (): number => Math.random();
+
 /** The machine's time. */
 export const systemTime: TimeSource = {
   now: () => performance.now(),

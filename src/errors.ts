@@ -45,8 +45,11 @@ const MEANINGS = {
     'upstream', 502, 'http_response_header_section_size', 'The response head is too large.'),
   RESPONSE_INCOMPLETE: meaning('upstream', 502, 'http_response_incomplete', 'The upstream broke off its response.'),
   RESPONSE_TIMEOUT: meaning('upstream', 504, 'http_response_timeout', 'The upstream took too long to respond.'),
+  TOTAL_TIMEOUT: meaning('upstream', 504, 'http_response_timeout', 'The request took too long in all.'),
+  UPSTREAM_REMOVED: meaning('internal', 503, 'destination_unavailable', 'The upstream was removed.'),
   UPGRADE_UNASKED: meaning('upstream', 502, 'http_upgrade_failed', 'The upstream switched protocols unasked.'),
 
+  OVERLOADED: meaning('internal', 503, 'connection_limit_reached', 'There are too many requests in flight.'),
   NO_CANDIDATE: meaning('internal', 503, 'destination_unavailable', 'No upstream can take the request now.'),
   ACCEPT_FAILED: meaning('internal', 500, 'proxy_internal_error', 'A connection could not be accepted.'),
   CLOSING: meaning('internal', 503, 'destination_unavailable', 'The balancer is closing.'),

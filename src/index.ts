@@ -3,6 +3,7 @@
  */
 export { type Balancer, createBalancer, type ListenOptions } from './balancer.ts';
 export type { TimeSource } from './clock.ts';
+export type { BalancerEvents, Listener } from './events.ts';
 export { BalancerError, type ErrorCode, type ErrorSource } from './errors.ts';
-export type { BalancerOptions, Report, UpstreamOptions } from './options.ts';
+export type { BalancerOptions, HealthCheckOptions, Report, UpstreamOptions } from './options.ts';
 export type { Candidate, Outcome, PickContext, PickRequest, Strategy, Upstream } from './strategy.ts';

@@ -16,6 +16,26 @@ export interface UpstreamOptions {
   readonly maxInFlight?: number;
   /** Labels for strategies and operators: zone, version, ... Default none. */
   readonly tags?: Readonly<Record<string, string>>;
+  /** Probes of this upstream, instead of those for all; false for none. */
+  readonly healthCheck?: HealthCheckOptions | false;
+}
+
+/** How an upstream is probed: over connections of their own, which count as no traffic. */
+export interface HealthCheckOptions {
+  /** What to GET, e.g. `/health`. Default: the probe is a connect alone. */
+  readonly path?: string;
+  /** The statuses that are well, `200` or `'200-399'`. Default `'200-399'`. */
+  readonly status?: number | string;
+  /** The Host of the probe. Default: the upstream's authority. */
+  readonly host?: string;
+  /** From one probe to the next, give or take a tenth. Default 5,000 ms. */
+  readonly intervalMs?: number;
+  /** From the start of a probe to its answer. Default 2,000 ms. */
+  readonly timeoutMs?: number;
+  /** Good probes in a row that let an upstream back in. Default 2. */
+  readonly rise?: number;
+  /** Bad probes in a row that eject an upstream. Default 3. */
+  readonly fall?: number;
 }
 
 /** What is told of a failure. */
@@ -46,10 +66,53 @@ export interface BalancerOptions {
 
   /** Attempts per request, the first one included. Default 3. */
   readonly maxAttempts?: number;
+  /**
+   * Statuses after which an idempotent request is tried again, be they an upstream's answer or what we would answer for
+   * its failure: 429 and 500 to 599, e.g. `[502, 503, 504]`. Default none.
+   */
+  readonly retryOn?: readonly number[];
+  /**
+   * Octets of a request body that are kept for another attempt, for an idempotent request; a larger one has but one.
+   * Default 0.
+   */
+  readonly maxReplayBytes?: number;
+  /**
+   * Retries that `retryOn` asks for, in percent of the requests of the last 10 s. Those after a failed connect, or a
+   * connection that was closed before the request came, cost no upstream any work and are not counted. Default 20.
+   */
+  readonly retryBudgetPercent?: number;
+  /** Retries that `retryOn` may always ask for, besides: at low traffic a share of it is nothing. Default 10. */
+  readonly minRetriesPerSecond?: number;
+
+  /** Failures in a row that eject an upstream. 0 never does. Default 5. */
+  readonly ejectAfter?: number;
+  /** How long the first ejection lasts; each further one in a row lasts twice as long. Default 1,000 ms. */
+  readonly ejectMs?: number;
+  /** How long an ejection lasts at most. Default 30,000 ms. */
+  readonly maxEjectMs?: number;
+  /**
+   * How many upstreams may be ejected at a time, in percent of all. Where more have failed, all are candidates again:
+   * better a try than none. Default 67, two of three: what is left takes up to three times its load, and where more
+   * fail at once, the cause is likelier something that they share.
+   */
+  readonly maxEjectedPercent?: number;
+  /** From the return of an ejected upstream to its whole weight. 0: at once. Default 10,000 ms. */
+  readonly slowStartMs?: number;
+  /** Probes of each upstream, unless its own entry says otherwise. Default none. */
+  readonly healthCheck?: HealthCheckOptions;
+
+  /** Requests in flight in all. Default: no limit. */
+  readonly maxInFlight?: number;
+  /** Requests that may wait, first come first served, while all upstreams are at their limits. Default 0. */
+  readonly maxQueued?: number;
+  /** How long one waits; then 503. Default 1,000 ms. */
+  readonly queueTimeoutMs?: number;
   /** From the start of a connect to its end. Default 5,000 ms. */
   readonly connectTimeoutMs?: number;
-  /** From the last byte of a request to the head of its response. Default 60,000 ms. */
+  /** From the last byte of a request to the head of its response, for each attempt. Default 60,000 ms. */
   readonly responseTimeoutMs?: number;
+  /** From the head of a request to the head of its response, over all attempts. Default: no limit. */
+  readonly totalTimeoutMs?: number;
   /** Between two pieces of a body, in either direction. Default 60,000 ms. */
   readonly idleTimeoutMs?: number;
   /** Between two pieces of an upgraded connection, in either direction. Default 3,600,000 ms. */
@@ -106,6 +169,8 @@ export interface BalancerOptions {
   readonly onReport?: (report: Report) => void;
   /** Where time comes from, for tests. Default: the machine's. */
   readonly time?: TimeSource;
+  /** Where the jitter of ejections and probes comes from: numbers in [0, 1). Default: `Math.random`. */
+  readonly rng?: () => number;
 }
 
 /** The options with all defaults filled in; what each means stands at {@link BalancerOptions}. */
@@ -118,17 +183,32 @@ export interface Settings extends Readonly<Record<keyof typeof NUMBERS, number>>
   /** Whether the hop at this address may speak of earlier hops. */
   readonly trusts: (address: string) => boolean;
   readonly changeOrigin: boolean;
+  readonly retryOn: ReadonlySet<number>;
+  /** For upstreams whose own entry says nothing. */
+  readonly healthCheck: HealthCheck | undefined;
   readonly connect: BalancerOptions['connect'];
   readonly onReport: BalancerOptions['onReport'];
   readonly time: TimeSource | undefined;
+  readonly rng: (() => number) | undefined;
 }
 
 /** One upstream, parsed. */
-export interface ParsedUpstream extends Required<UpstreamOptions> {
+export interface ParsedUpstream extends Required<Omit<UpstreamOptions, 'healthCheck'>> {
   readonly host: string;
   readonly port: number;
   /** The Host value of the upstream. */
   readonly authority: string;
+  /** Undefined where there is none. */
+  readonly healthCheck: HealthCheck | undefined;
+}
+
+/** A health check with all defaults filled in; what each means stands at {@link HealthCheckOptions}. */
+export interface HealthCheck extends Readonly<Record<keyof typeof HEALTH_CHECK_NUMBERS, number>> {
+  /** Undefined where a connect is all. */
+  readonly path: string | undefined;
+  readonly host: string | undefined;
+  readonly minStatus: number;
+  readonly maxStatus: number;
 }
 
 /** The options checked and completed. Throws OPTIONS_INVALID, which lists every problem with its path and the mend. */
@@ -142,21 +222,18 @@ export function parseOptions(input: unknown): Settings {
 /** Checks options and adds what is wrong to `problems`: for callers that have problems of their own to tell. */
 export function readOptions(input: unknown, problems: string[]): Settings {
   const options = record(input, 'options', problems);
-  for (const name of Object.keys(options)) {
-    if (!KNOWN.has(name)) problems.push(`${name}: unknown option; known are ${[...KNOWN].sort().join(', ')}`);
-  }
+  onlyKnown(options, '', KNOWN, problems);
   const connect = optionalFunction(options['connect'], 'connect', problems) as Settings['connect'];
   const { trustForwarded } = options;
   if (trustForwarded !== undefined && typeof trustForwarded !== 'boolean' && typeof trustForwarded !== 'function') {
     problems.push(`trustForwarded: ${shown(trustForwarded)} is neither a boolean nor a function of an address`);
   }
-  const numbers: Record<string, number> = {};
-  for (const [name, range] of Object.entries(NUMBERS)) {
-    numbers[name] = integer(options[name], name, range, problems);
-  }
+  const check = healthCheck(options['healthCheck'], 'healthCheck', problems);
   return {
-    ...(numbers as Record<keyof typeof NUMBERS, number>),
-    upstreams: upstreams(options['upstreams'], connect !== undefined, problems),
+    ...integers(options, '', NUMBERS, problems),
+    upstreams: upstreams(options['upstreams'], { canTls: connect !== undefined, check }, problems),
+    healthCheck: check,
+    retryOn: retryOn(options['retryOn'], problems),
     strategy: strategy(options['strategy'], problems),
     via: via(options['via'], problems),
     forwarded: flag(options['forwarded'], 'forwarded', problems),
@@ -167,16 +244,36 @@ export function readOptions(input: unknown, problems: string[]): Settings {
     connect,
     onReport: optionalFunction(options['onReport'], 'onReport', problems) as Settings['onReport'],
     time: timeSource(options['time'], problems),
+    rng: optionalFunction(options['rng'], 'rng', problems) as Settings['rng'],
   };
 }
 
 /** One upstream checked, for `add`. Throws OPTIONS_INVALID. */
-export function parseUpstream(input: unknown, canTls: boolean): ParsedUpstream {
+export function parseUpstream(input: unknown, settings: Settings): ParsedUpstream {
   const problems: string[] = [];
-  const parsed = upstream(input, 'upstream', canTls, problems);
+  const parsed = upstream(input, 'upstream', forAll(settings), problems);
   raise(problems);
   if (parsed === undefined) throw new BalancerError('OPTIONS_INVALID');
   return parsed;
+}
+
+/** A list of upstreams checked, for `update`. Throws OPTIONS_INVALID. */
+export function parseUpstreams(input: unknown, settings: Settings): readonly ParsedUpstream[] {
+  const problems: string[] = [];
+  const parsed = upstreams(input, forAll(settings), problems);
+  raise(problems);
+  return parsed;
+}
+
+/** What all upstreams have in common. */
+interface ForAll {
+  /** Whether `https:` can be spoken. */
+  readonly canTls: boolean;
+  readonly check: HealthCheck | undefined;
+}
+
+function forAll({ connect, healthCheck: check }: Settings): ForAll {
+  return { canTls: connect !== undefined, check };
 }
 
 /** A numeric option: its default and its smallest value, and the largest where that is not {@link MAX_INTEGER}. */
@@ -192,8 +289,20 @@ const MAX_INTEGER = 2 ** 31 - 1;
 /** The numeric options. A default of Infinity is no limit. */
 const NUMBERS = {
   maxAttempts: { fallback: 3, min: 1 },
+  maxReplayBytes: { fallback: 0, min: 0 },
+  retryBudgetPercent: { fallback: 20, min: 0, max: 100 },
+  minRetriesPerSecond: { fallback: 10, min: 0 },
+  ejectAfter: { fallback: 5, min: 0 },
+  ejectMs: { fallback: 1_000, min: 1 },
+  maxEjectMs: { fallback: 30_000, min: 1 },
+  maxEjectedPercent: { fallback: 67, min: 0, max: 100 },
+  slowStartMs: { fallback: 10_000, min: 0 },
+  maxInFlight: { fallback: Infinity, min: 1 },
+  maxQueued: { fallback: 0, min: 0 },
+  queueTimeoutMs: { fallback: 1_000, min: 1 },
   connectTimeoutMs: { fallback: 5_000, min: 1 },
   responseTimeoutMs: { fallback: 60_000, min: 1 },
+  totalTimeoutMs: { fallback: Infinity, min: 1 },
   idleTimeoutMs: { fallback: 60_000, min: 1 },
   tunnelIdleTimeoutMs: { fallback: 3_600_000, min: 1 },
   headTimeoutMs: { fallback: 10_000, min: 1 },
@@ -214,18 +323,29 @@ const NUMBERS = {
   minBodyBytesPerSecond: { fallback: 100, min: 0 },
 } as const satisfies Readonly<Record<string, Range>>;
 
+/** The numbers of a health check. */
+const HEALTH_CHECK_NUMBERS = {
+  intervalMs: { fallback: 5_000, min: 10 },
+  timeoutMs: { fallback: 2_000, min: 1 },
+  rise: { fallback: 2, min: 1 },
+  fall: { fallback: 3, min: 1 },
+} as const satisfies Readonly<Record<string, Range>>;
+
 const KNOWN: ReadonlySet<string> = new Set([
-  ...Object.keys(NUMBERS), 'upstreams', 'strategy', 'via', 'forwarded', 'trustForwarded', 'changeOrigin', 'connect',
-  'onReport', 'time',
+  ...Object.keys(NUMBERS), 'upstreams', 'strategy', 'via', 'forwarded', 'trustForwarded', 'changeOrigin', 'retryOn',
+  'healthCheck', 'connect', 'onReport', 'time', 'rng',
 ]);
-const KNOWN_OF_UPSTREAM: ReadonlySet<string> = new Set(['origin', 'weight', 'maxInFlight', 'tags']);
+const KNOWN_OF_UPSTREAM: ReadonlySet<string> = new Set(['origin', 'weight', 'maxInFlight', 'tags', 'healthCheck']);
+const KNOWN_OF_HEALTH_CHECK: ReadonlySet<string> = new Set([
+  'path', 'status', 'host', ...Object.keys(HEALTH_CHECK_NUMBERS),
+]);
 
 function raise(problems: readonly string[]): void {
   if (problems.length === 0) return;
   throw new BalancerError('OPTIONS_INVALID', `invalid options:\n${problems.map((line) => `  ${line}`).join('\n')}`);
 }
 
-function upstreams(value: unknown, canTls: boolean, problems: string[]): ParsedUpstream[] {
+function upstreams(value: unknown, all: ForAll, problems: string[]): ParsedUpstream[] {
   if (!Array.isArray(value)) {
     problems.push(`upstreams: ${shown(value)} is no list; give origins, e.g. ['http://127.0.0.1:3001']`);
     return [];
@@ -233,7 +353,7 @@ function upstreams(value: unknown, canTls: boolean, problems: string[]): ParsedU
   const parsed: ParsedUpstream[] = [];
   const seen = new Map<string, number>();
   for (const [i, entry] of value.entries()) {
-    const one = upstream(entry, `upstreams[${i}]`, canTls, problems);
+    const one = upstream(entry, `upstreams[${i}]`, all, problems);
     if (one === undefined) continue;
     const first = seen.get(one.origin);
     if (first === undefined) seen.set(one.origin, i);
@@ -243,14 +363,10 @@ function upstreams(value: unknown, canTls: boolean, problems: string[]): ParsedU
   return parsed;
 }
 
-function upstream(value: unknown, path: string, canTls: boolean, problems: string[]): ParsedUpstream | undefined {
+function upstream(value: unknown, path: string, all: ForAll, problems: string[]): ParsedUpstream | undefined {
   const entry = typeof value === 'string' ? { origin: value } : record(value, path, problems);
-  const { origin, weight = 1, maxInFlight = Infinity, tags = {} } = entry;
-  for (const name of Object.keys(entry)) {
-    if (!KNOWN_OF_UPSTREAM.has(name)) {
-      problems.push(`${path}.${name}: unknown option; known are ${[...KNOWN_OF_UPSTREAM].join(', ')}`);
-    }
-  }
+  const { origin, weight = 1, maxInFlight = Infinity, tags = {}, healthCheck: own } = entry;
+  onlyKnown(entry, `${path}.`, KNOWN_OF_UPSTREAM, problems);
   if (typeof weight !== 'number' || !(weight > 0) || weight === Infinity) {
     problems.push(`${path}.weight: ${shown(weight)} is no number above 0; leave it out for 1`);
   }
@@ -267,7 +383,7 @@ function upstream(value: unknown, path: string, canTls: boolean, problems: strin
       `${path}.origin: ${shown(origin)} is no origin; give scheme, host and port, e.g. http://127.0.0.1:3001`);
     return undefined;
   }
-  if (url.protocol === 'https:' && !canTls) {
+  if (url.protocol === 'https:' && !all.canTls) {
     problems.push(`${path}.origin: ${url.origin} needs TLS, which the core leaves to you: give the option connect`);
   }
   return {
@@ -278,7 +394,44 @@ function upstream(value: unknown, path: string, canTls: boolean, problems: strin
     weight: weight as number,
     maxInFlight: maxInFlight as number,
     tags: tags as Record<string, string>,
+    healthCheck: own === undefined ? all.check : healthCheck(own, `${path}.healthCheck`, problems),
   };
+}
+
+function healthCheck(value: unknown, path: string, problems: string[]): HealthCheck | undefined {
+  if (value === undefined || value === false) return undefined;
+  const check = record(value, path, problems);
+  onlyKnown(check, `${path}.`, KNOWN_OF_HEALTH_CHECK, problems);
+  const { path: target, host, status = '200-399' } = check;
+  if (target !== undefined && !(typeof target === 'string' && /^\/[\x21\x22\x24-\x7e]*$/.test(target))) {
+    problems.push(`${path}.path: ${shown(target)} is no path such as '/health'; leave it out for a connect alone`);
+  }
+  if (host !== undefined && !(typeof host === 'string' && /^[\w.:[\]-]+$/.test(host))) {
+    problems.push(`${path}.host: ${shown(host)} is no host such as 'app.example'`);
+  }
+  const range = /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(String(status));
+  const [minStatus, maxStatus] = [Number(range?.[1]), Number(range?.[2] ?? range?.[1])];
+  if (!(minStatus <= maxStatus)) {
+    problems.push(`${path}.status: ${shown(status)} is no status or range of them, e.g. 200 or '200-399'`);
+  }
+  return {
+    ...integers(check, `${path}.`, HEALTH_CHECK_NUMBERS, problems),
+    path: target as string | undefined,
+    host: host as string | undefined,
+    minStatus,
+    maxStatus,
+  };
+}
+
+function retryOn(value: unknown, problems: string[]): ReadonlySet<number> {
+  const statuses: readonly unknown[] = Array.isArray(value) ? value : [];
+  const known = (status: unknown): boolean => {
+    return status === 429 || (Number.isInteger(status) && (status as number) >= 500 && (status as number) <= 599);
+  };
+  if ((value !== undefined && !Array.isArray(value)) || !statuses.every(known)) {
+    problems.push(`retryOn: ${shown(value)} is no list of statuses among 429 and 500 to 599, e.g. [502, 503, 504]`);
+  }
+  return new Set(statuses as number[]);
 }
 
 function strategy(value: unknown, problems: string[]): Strategy | undefined {
@@ -310,6 +463,22 @@ function timeSource(value: unknown, problems: string[]): TimeSource | undefined 
 
 function isTimeSource(value: unknown): value is TimeSource {
   return isRecord(value) && [value['now'], value['epoch'], value['every']].every((each) => typeof each === 'function');
+}
+
+/** All numbers of a table, each with its default where it is not given. */
+function integers<N extends string>(
+  given: Readonly<Record<string, unknown>>, prefix: string, table: Readonly<Record<N, Range>>, problems: string[],
+): Record<N, number> {
+  const pairs = Object.entries<Range>(table).map(([name, range]) => {
+    return [name, integer(given[name], prefix + name, range, problems)];
+  });
+  return Object.fromEntries(pairs) as Record<N, number>;
+}
+
+function onlyKnown(given: object, prefix: string, known: ReadonlySet<string>, problems: string[]): void {
+  for (const name of Object.keys(given)) {
+    if (!known.has(name)) problems.push(`${prefix}${name}: unknown option; known are ${[...known].sort().join(', ')}`);
+  }
 }
 
 function integer(value: unknown, path: string, range: Range, problems: string[]): number {

@@ -6,7 +6,10 @@
 export interface Candidate {
   /** Stable and unique within one set of candidates. For an upstream: its origin. */
   readonly id: string;
-  /** Wanted share relative to the others. A finite number above 0; 1 by default. */
+  /**
+   * Wanted share relative to the others. A finite number above 0; 1 by default. An upstream that was ejected and starts
+   * slowly shows the part of it that it gets so far.
+   */
   readonly weight: number;
   /** Attempts begun and not settled, in this process. Grows at the pick itself, before any other code runs. */
   readonly inFlight: number;
@@ -16,8 +19,12 @@ export interface Candidate {
 export interface Upstream extends Candidate {
   /** Where requests go, e.g. `http://10.0.0.1:3000`. */
   readonly origin: string;
-  /** `active`: may be picked. `draining`: finishes what is in flight, gets nothing new. `gone`: removed. */
-  readonly state: 'active' | 'draining' | 'gone';
+  /**
+   * `active`: may be picked. `ejected`: out of the candidates for its failures. `trial`: its ejection is over, one
+   * request at a time may show whether it is well. `draining`: finishes what is in flight, gets nothing new. `gone`:
+   * removed.
+   */
+  readonly state: 'active' | 'ejected' | 'trial' | 'draining' | 'gone';
   /** The most attempts that may be in flight at once; `Infinity` if unlimited. */
   readonly maxInFlight: number;
   /** Moving average of the time from the pick to the response head, in milliseconds; 0 before the first response. */
@@ -26,6 +33,12 @@ export interface Upstream extends Candidate {
   readonly picks: number;
   /** Attempts that settled with a failure of the upstream since it was added. */
   readonly failures: number;
+  /** Attempts that were answered by the upstream, whatever the status, since it was added. */
+  readonly responses: number;
+  /** Attempts that failed, or were answered, and were made up for by another attempt since it was added. */
+  readonly retries: number;
+  /** Times that it was ejected since it was added. */
+  readonly ejections: number;
   /** What the operator attached in the upstream's options (zone, version, ...). */
   readonly tags: Readonly<Record<string, string>>;
 }

@@ -2,6 +2,7 @@
  * Responses of the balancer's own: short, with a Proxy-Status (RFC 9209), and without an address.
  */
 import { type ErrorCode, meaningOf } from '../errors.ts';
+import { NONE } from '../http1/framing.ts';
 import { ResponseHead } from '../http1/response.ts';
 
 /** A response of our own. */
@@ -10,14 +11,28 @@ export interface Answer {
   readonly body: Buffer;
 }
 
-/** The answer to a request that failed with `code`. */
-export function answerTo(code: ErrorCode): Answer {
+/**
+ * The answer to a request that failed with `code`; to HEAD one without its body. Each is made once: to refuse is the
+ * cheapest thing that the balancer does.
+ */
+export function answerTo(code: ErrorCode, bodiless = false): Answer {
+  const made = bodiless ? BODILESS : WHOLE;
+  const answer = made.get(code) ?? compose(code, bodiless);
+  made.set(code, answer);
+  return answer;
+}
+
+const WHOLE = new Map<ErrorCode, Answer>();
+const BODILESS = new Map<ErrorCode, Answer>();
+
+function compose(code: ErrorCode, bodiless: boolean): Answer {
   const { status, text, proxyStatus } = meaningOf(code);
   const body = Buffer.from(`${text}\n`);
   const head = new ResponseHead();
   const retry = status === 503 ? `Retry-After: ${RETRY_AFTER_SECONDS}\r\n` : '';
   const fields = `Content-Type: text/plain; charset=utf-8\r\nProxy-Status: equipoise; error=${proxyStatus}\r\n${retry}`;
   head.compose(status, REASONS[status] ?? '', fields, body.length);
+  if (bodiless) head.framing = NONE;
   return { head, body };
 }
 

@@ -1,7 +1,7 @@
 /**
  * The story of one request: pick, attempt, retry, relay, settle. Both fronts tell it through this class.
  */
-import { BalancerError, type ErrorCode, meaningOf } from '../errors.ts';
+import { BalancerError, type ErrorCode } from '../errors.ts';
 import { forwardingFields, hasPassed } from '../http1/forwarding.ts';
 import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { RequestHead } from '../http1/request.ts';
@@ -13,11 +13,14 @@ import { answerTo } from './answers.ts';
 import type { Downstream } from './downstream.ts';
 import { Picks } from './picks.ts';
 import { runHook } from './plugin.ts';
+import type { Waiting } from './queue.ts';
 import { RateFloor } from './rate-floor.ts';
+import { Replay } from './replay.ts';
+import { Retries } from './retries.ts';
 import type { Services } from './services.ts';
 
 /** One exchange at a time; used again for the next request of its connection. */
-export class Exchange implements ConnectionUser {
+export class Exchange implements ConnectionUser, Waiting {
   /** The request: its front fills it before {@link Exchange.start}. */
   readonly head = new RequestHead();
 
@@ -25,17 +28,24 @@ export class Exchange implements ConnectionUser {
   #downstream: Downstream;
   readonly #picks: Picks;
   readonly #floor: RateFloor;
+  readonly #replay: Replay;
+  readonly #retries: Retries;
   #phase: Phase = IDLE;
   #member: Member | undefined;
   #connection: UpstreamConnection | undefined;
   #startedAt = 0;
   #status: number | undefined;
   #deadline = Infinity;
+  /** When the time for all attempts together is over. */
+  #expires = Infinity;
   /** Octets of request body so far. */
   #received = 0;
+  #trailers = '';
   #requestDone = true;
   #responseDone = false;
   #continued = false;
+  /** Whether the front was asked for the body, by this attempt or one before it. */
+  #asked = false;
   /** Whether the response came instead of the 100 that was to ask for the body: the body is not waited for. */
   #bodyless = false;
   /** Which side keeps the other waiting: the upstream the request, the downstream the response. */
@@ -48,20 +58,28 @@ export class Exchange implements ConnectionUser {
     this.#picks = new Picks(services, this.head);
     const { minBodyBytesPerSecond, idleTimeoutMs } = services.rules;
     this.#floor = new RateFloor(minBodyBytesPerSecond, idleTimeoutMs);
+    this.#replay = new Replay(services.rules.maxReplayBytes);
+    this.#retries = new Retries(services, this.head, this.#picks, this.#replay);
   }
 
   /** Starts on the request in `head`. The answer goes to `downstream`, sooner or later, exactly once. */
   start(downstream: Downstream): void {
+    const { budget, clock, queue, rules } = this.#services;
     this.#downstream = downstream;
     this.#picks.start(downstream.hop.address);
-    this.#floor.start(this.#services.clock.now);
+    this.#floor.start(clock.now);
+    this.#replay.start();
+    budget.begun();
+    this.#expires = clock.now + rules.totalTimeoutMs;
     this.#received = 0;
     this.#requestDone = this.head.framing === NONE;
-    this.#responseDone = this.#continued = this.#bodyless = false;
+    this.#responseDone = this.#continued = this.#bodyless = this.#asked = false;
     this.#uploadBlocked = this.#downloadBlocked = false;
     const refusal = this.#refusal();
-    if (refusal === undefined) this.#attempt();
-    else this.#answer(refusal);
+    if (refusal !== undefined) this.#answer(refusal);
+    // Nobody overtakes those who wait.
+    else if (queue.length === 0) this.#attempt();
+    else if (!this.#wait()) this.#answer('OVERLOADED');
   }
 
   /** Request data, from the front, once it was asked to read the body. */
@@ -72,15 +90,18 @@ export class Exchange implements ConnectionUser {
       this.refuse('REQUEST_BODY_TOO_LARGE');
       return;
     }
-    this.#connection?.writer.data(bytes, from, to);
+    if (this.#phase === WAITING || this.#phase === CONNECTING) this.#replay.keep(bytes, from, to);
+    if (this.#phase !== CONNECTING) this.#connection?.writer.data(bytes, from, to);
     this.#moved();
   }
 
   /** The request body is complete. In a tunnel: the downstream has no more to send. */
   requestEnd(trailers: string): void {
     this.#requestDone = true;
+    this.#trailers = trailers;
     const connection = this.#connection;
-    if (connection === undefined) return;
+    // An attempt that still connects sends what has come when it can.
+    if (connection === undefined || this.#phase === CONNECTING) return;
     connection.writer.end(trailers);
     if (this.#phase === TUNNEL) {
       connection.writer.flush();
@@ -92,6 +113,8 @@ export class Exchange implements ConnectionUser {
 
   /** Sends what the front has handed over. Returns false to hold the body until `resumeBody`. */
   flushRequest(): boolean {
+    // What has been asked for already is not to pile up while another attempt connects.
+    if (this.#phase === CONNECTING) return !this.#asked;
     if (this.#connection === undefined || !this.#connection.ready) return true;
     this.#uploadBlocked = !this.#connection.writer.flush();
     return !this.#uploadBlocked;
@@ -129,8 +152,26 @@ export class Exchange implements ConnectionUser {
     return this.#phase !== IDLE;
   }
 
+  /** Whether somebody could be picked, now that it waits. */
+  get ready(): boolean {
+    return this.#picks.any;
+  }
+
+  proceed(): void {
+    this.#attempt();
+    this.flushRequest();
+  }
+
   /** Ends an exchange that is past its deadline, or whose body is too slow. Returns whether it did. */
   sweep(now: number): boolean {
+    if (this.#member !== undefined && now >= this.#member.cutAt) {
+      this.refuse('UPSTREAM_REMOVED');
+      return true;
+    }
+    if (now >= this.#expires && this.#phase <= WAITING) {
+      this.refuse('TOTAL_TIMEOUT');
+      return true;
+    }
     if (this.#floor.sweep(now, this.#awaitsDownstream)) {
       this.refuse(this.#downloadBlocked ? 'DOWNSTREAM_STALLED' : 'REQUEST_TIMEOUT');
       return true;
@@ -142,6 +183,9 @@ export class Exchange implements ConnectionUser {
 
   #late(): void {
     switch (this.#phase) {
+      case QUEUED:
+        this.refuse('OVERLOADED');
+        break;
       case CONNECTING:
         this.#breakOff('CONNECT_TIMEOUT');
         break;
@@ -184,17 +228,27 @@ export class Exchange implements ConnectionUser {
 
   interim(head: ResponseHead): void {
     this.#moved();
-    // A 100 that nobody asked for is for nobody (RFC 9110 §15.2).
-    if (head.status === 100 && !this.head.expectContinue) return;
+    // A 100 that nobody asked for, or has had from an attempt before, is for nobody (RFC 9110 §15.2).
+    if (head.status === 100 && (!this.head.expectContinue || this.#continued)) return;
     if (head.status === 100) this.#continued = true;
     if (this.head.minor === 1) this.#downstream.interim(head);
   }
 
   responded(head: ResponseHead): void {
-    this.#status = head.status;
-    this.#member?.observe(this.#services.clock.source.now() - this.#startedAt);
-    if (head.status === 101) {
+    const { status } = head;
+    const member = this.#member;
+    if (member === undefined) return;
+    const { clock, members } = this.#services;
+    this.#status = status;
+    members.answered(member, this.#startedAt, clock.source.now(), status >= 502 && status <= 504);
+    if (status === 101) {
       this.#tunnel(head);
+      return;
+    }
+    if (this.#retries.afterResponse(member, status)) {
+      this.#connection?.destroy();
+      this.#settle(true, undefined);
+      this.#tryAgain(member, undefined, status);
       return;
     }
     this.#phase = RELAYING;
@@ -250,7 +304,7 @@ export class Exchange implements ConnectionUser {
     const { members, rules, clock } = this.#services;
     const member = this.#picks.next();
     if (typeof member === 'string') {
-      this.#answer(member);
+      if (member !== 'OVERLOADED' || !this.#wait()) this.#answer(member);
       return;
     }
     // No await between the pick and the count: whoever picks next sees this one.
@@ -278,13 +332,39 @@ export class Exchange implements ConnectionUser {
     const connection = this.#connection;
     const member = this.#member;
     if (connection === undefined || member === undefined) return;
-    const host = rules.changeOrigin || !head.hasHost ? member.authority : head.host;
+    const host = rules.changeOrigin || !head.hasHost ? member.settings.authority : head.host;
     const forwarding = forwardingFields(head, this.#downstream.hop, rules);
     connection.writer.begin(requestHead(head, host, forwarding), head.framing, head.contentLength);
     this.#phase = WAITING;
     this.#moved();
     if (head.framing === NONE) connection.writer.end('');
-    else this.#downstream.readBody();
+    else if (this.#asked) this.#sendAgain(connection);
+    else {
+      this.#asked = true;
+      this.#downstream.readBody();
+    }
+  }
+
+  /** Sends what an attempt before this one has had of the body, then goes on reading. */
+  #sendAgain({ writer }: UpstreamConnection): void {
+    if (!this.#replay.whole) {
+      // More has come than is kept, while this attempt connected.
+      this.refuse('UPSTREAM_CLOSED');
+      return;
+    }
+    this.#replay.writeTo(writer);
+    if (this.#requestDone) writer.end(this.#trailers);
+    else this.#downstream.resumeBody();
+  }
+
+  /** Waits for an upstream to have room. Returns whether there is room to wait. */
+  #wait(): boolean {
+    const { clock, events, queue, rules } = this.#services;
+    if (!queue.enter(this)) return false;
+    this.#phase = QUEUED;
+    this.#deadline = clock.now + rules.queueTimeoutMs;
+    if (events.heard('queued')) events.tell('queued', { waiting: queue.length });
+    return true;
   }
 
   #tunnel(head: ResponseHead): void {
@@ -315,26 +395,24 @@ export class Exchange implements ConnectionUser {
     const member = this.#member;
     if (member === undefined) return;
     const begun = this.#phase === RELAYING || this.#phase === TUNNEL;
-    const stale = code === 'UPSTREAM_CLOSED' && this.#repeatable();
+    const closedIdle = code === 'UPSTREAM_CLOSED' && (this.#connection?.uses ?? 0) > 1;
     report(new BalancerError(code, undefined, { cause }), member.origin);
-    this.#settle(false, code);
-    if (begun) {
-      this.#cut();
-      return;
-    }
-    if ((meaningOf(code).retryable || stale) && this.#picks.failed(member, stale)) {
-      this.#attempt();
-      this.flushRequest();
-    } else this.#answer(code);
+    // That a connection was kept too long is nobody's fault.
+    this.#settle(false, code, !closedIdle);
+    if (begun) this.#cut();
+    else if (this.#retries.afterFailure(member, code, closedIdle)) this.#tryAgain(member, code, undefined);
+    else this.#answer(code);
   }
 
-  /**
-   * Whether a request that was sent may be sent again (RFC 9110 §9.2.2): on a reused connection that closed without
-   * a byte of response, an idempotent one without a body. The upstream had closed it before the request came.
-   */
-  #repeatable(): boolean {
-    const { method, framing } = this.head;
-    return (this.#connection?.uses ?? 0) > 1 && framing === NONE && IDEMPOTENT.has(method);
+  /** Makes up for an attempt on `member` by another. */
+  #tryAgain(member: Member, code: ErrorCode | undefined, status: number | undefined): void {
+    const { events } = this.#services;
+    member.retried();
+    if (events.heard('retried')) {
+      events.tell('retried', { upstream: member, attempt: this.#picks.attempt, code, status });
+    }
+    this.#attempt();
+    this.flushRequest();
   }
 
   /** Ends the attempt well, once the last byte has left. */
@@ -354,9 +432,11 @@ export class Exchange implements ConnectionUser {
 
   /** Answers the request ourselves. */
   #answer(code: ErrorCode): void {
-    const { head, body } = answerTo(code);
+    const { events } = this.#services;
     const bodiless = this.head.method === 'HEAD';
-    if (bodiless) head.framing = NONE;
+    const { head, body } = answerTo(code, bodiless);
+    if (events.heard('refused')) events.tell('refused', { status: head.status, code });
+    this.#leaveQueue();
     this.#phase = RELAYING;
     this.#downstream.respond(head, this.#requestDone);
     if (!bodiless) this.#downstream.data(body, 0, body.length);
@@ -374,25 +454,35 @@ export class Exchange implements ConnectionUser {
   }
 
   /** Uncounts the attempt: the one place that does. */
-  #settle(ok: boolean, error: ErrorCode | undefined): void {
-    const { members, strategy, clock, report } = this.#services;
+  #settle(ok: boolean, error: ErrorCode | undefined, blamed = !ok): void {
+    const { members, strategy, clock, events, queue, report } = this.#services;
     const member = this.#member;
     if (member === undefined) return;
     this.#member = this.#connection = undefined;
-    members.settle(member, ok);
-    if (strategy.settled === undefined) return;
-    const outcome = { ok, status: this.#status, durationMs: clock.source.now() - this.#startedAt, error };
-    runHook(strategy, 'settled', () => strategy.settled?.(member, outcome), report);
+    const began = this.#startedAt;
+    const now = clock.source.now();
+    members.settle(member, ok, blamed, began, now);
+    if (strategy.settled !== undefined || events.heard('settled')) {
+      const outcome = { ok, status: this.#status, durationMs: now - began, error };
+      runHook(strategy, 'settled', () => strategy.settled?.(member, outcome), report);
+      events.tell('settled', { upstream: member, outcome });
+    }
+    queue.wake();
   }
 
   /** Lets go of the exchange, and of its downstream, which is returned. */
   #rest(): Downstream {
     const downstream = this.#downstream;
+    this.#leaveQueue();
     this.#downstream = NOWHERE;
     this.#phase = IDLE;
     this.#deadline = Infinity;
     this.head.clear();
     return downstream;
+  }
+
+  #leaveQueue(): void {
+    if (this.#phase === QUEUED) this.#services.queue.leave(this);
   }
 
   /** Something moved: the idle time starts anew. */
@@ -405,13 +495,15 @@ export class Exchange implements ConnectionUser {
   }
 }
 
-type Phase = typeof IDLE | typeof CONNECTING | typeof WAITING | typeof RELAYING | typeof TUNNEL;
+type Phase = typeof IDLE | typeof QUEUED | typeof CONNECTING | typeof WAITING | typeof RELAYING | typeof TUNNEL;
 const IDLE = 0;
-const CONNECTING = 1;
+/** All upstreams are at their limits. */
+const QUEUED = 1;
+const CONNECTING = 2;
 /** The request is on its way, or sent; no final response head yet. */
-const WAITING = 2;
-const RELAYING = 3;
-const TUNNEL = 4;
+const WAITING = 3;
+const RELAYING = 4;
+const TUNNEL = 5;
 
 /** Where the answer goes while there is no exchange: nothing is ever sent there. */
 const NOWHERE: Downstream = {
@@ -431,5 +523,3 @@ const NOWHERE: Downstream = {
 function ignore(): void {
   // Nobody is there.
 }
-
-const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);

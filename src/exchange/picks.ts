@@ -32,12 +32,23 @@ export class Picks {
     return this.#stale.length > 0;
   }
 
+  /** The number of the attempt at hand, from 1. */
+  get attempt(): number {
+    return this.#context.attempt;
+  }
+
+  /** Whether somebody could be picked now. */
+  get any(): boolean {
+    return !this.#services.members.full && this.#untried().length > 0;
+  }
+
   /** Asks the strategy. Returns its pick, or the error that the request is to be answered with. */
-  next(): Member | 'NO_CANDIDATE' | 'STRATEGY_FAILED' {
+  next(): Member | 'NO_CANDIDATE' | 'OVERLOADED' | 'STRATEGY_FAILED' {
     const { members, strategy, report } = this.#services;
-    this.#context.attempt++;
+    if (members.full) return 'OVERLOADED';
     const candidates = this.#untried();
-    if (candidates.length === 0) return 'NO_CANDIDATE';
+    if (candidates.length === 0) return members.crowded(this.#failed) ? 'OVERLOADED' : 'NO_CANDIDATE';
+    this.#context.attempt++;
     let picked: unknown;
     try {
       picked = strategy.pick(candidates, this.#context);
@@ -47,6 +58,8 @@ export class Picks {
     }
     if (picked === undefined) return 'NO_CANDIDATE';
     if (members.isCandidate(picked) && !this.#failed.includes(picked)) return picked;
+    const lastResort = candidates.find((member) => member === picked && !member.listed);
+    if (lastResort !== undefined) return lastResort;
     if (picked instanceof Promise) {
       picked.catch(() => {
         // The fault is reported here already: that there is a promise at all.
@@ -67,13 +80,21 @@ export class Picks {
     return this.#context.attempt < this.#services.rules.maxAttempts && this.#untried().length > 0;
   }
 
-  /** The candidates not tried yet; failing those, the ones that only closed an idle connection. */
+  /**
+   * The candidates not tried yet; failing those, the ones that only closed an idle connection; failing those, where
+   * others have failed this very request, the ejected ones: better a try than none.
+   */
   #untried(): readonly Member[] {
-    const { candidates } = this.#services.members;
-    if (this.#failed.length + this.#stale.length === 0) return candidates;
-    const left = candidates.filter((member) => !this.#failed.includes(member));
+    const { members } = this.#services;
+    if (this.#failed.length + this.#stale.length === 0) return members.candidates;
+    const left = this.#notFailed(members.candidates);
     const untried = left.filter((member) => !this.#stale.includes(member));
-    return untried.length > 0 ? untried : left;
+    if (untried.length > 0) return untried;
+    return left.length > 0 ? left : this.#notFailed(members.lastResorts);
+  }
+
+  #notFailed(members: readonly Member[]): readonly Member[] {
+    return members.filter((member) => !this.#failed.includes(member));
   }
 }
 

@@ -3,15 +3,18 @@
  */
 import type { Clock } from '../clock.ts';
 import type { BalancerError } from '../errors.ts';
+import type { Events } from '../events.ts';
 import type { Settings } from '../options.ts';
 import type { Strategy } from '../strategy.ts';
 import type { Members } from '../upstreams/members.ts';
+import type { Queue } from './queue.ts';
+import type { RetryBudget } from './retry-budget.ts';
 
 /** What of the settings an exchange goes by. */
 export type ExchangeRules = Pick<Settings,
   | 'via' | 'forwarded' | 'changeOrigin' | 'maxAttempts'
   | 'connectTimeoutMs' | 'responseTimeoutMs' | 'idleTimeoutMs' | 'tunnelIdleTimeoutMs'
-  | 'maxBodyBytes' | 'minBodyBytesPerSecond'>;
+  | 'maxBodyBytes' | 'minBodyBytesPerSecond' | 'totalTimeoutMs' | 'retryOn' | 'maxReplayBytes' | 'queueTimeoutMs'>;
 
 /** The parts that an exchange works with; one set for each balancer. */
 export interface Services {
@@ -19,6 +22,9 @@ export interface Services {
   readonly strategy: Strategy;
   readonly rules: ExchangeRules;
   readonly clock: Clock;
+  readonly events: Events;
+  readonly queue: Queue;
+  readonly budget: RetryBudget;
   /** Hears of each failed attempt and each fault of the strategy. `origin` names the upstream, where there is one. */
   readonly report: (error: BalancerError, origin: string | undefined) => void;
 }

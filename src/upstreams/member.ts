@@ -1,8 +1,10 @@
 /**
  * One upstream: what is known of it, and its connections.
  */
+import type { HealthCheck } from '../options.ts';
 import type { Upstream } from '../strategy.ts';
 import type { Dialer } from './connection.ts';
+import { Health, type HealthRules } from './health.ts';
 import { Pool, type PoolRules } from './pool.ts';
 
 /** What an upstream is made from: the options of one entry, parsed. */
@@ -13,34 +15,55 @@ export interface UpstreamSettings extends Dialer {
   readonly weight: number;
   readonly maxInFlight: number;
   readonly tags: Readonly<Record<string, string>>;
+  readonly healthCheck: HealthCheck | undefined;
 }
+
+/** What of the settings a member goes by. */
+export type MemberRules = PoolRules & HealthRules;
 
 /** An upstream as the balancer keeps it. To strategies and users it shows as the read-only {@link Upstream}. */
 export class Member implements Upstream {
   readonly id: string;
   readonly origin: string;
-  readonly weight: number;
-  readonly maxInFlight: number;
-  readonly tags: Readonly<Record<string, string>>;
-  readonly #authority: string;
   readonly #pool: Pool;
-  #state: Upstream['state'] = 'active';
+  readonly #health: Health;
+  #settings: UpstreamSettings;
+  #leaving: 'draining' | 'gone' | undefined;
   #inFlight = 0;
   #latencyMs = 0;
   #picks = 0;
   #failures = 0;
+  #responses = 0;
+  #retries = 0;
+  #ejections = 0;
+  #cutAt = Infinity;
+  #listed = true;
+  #panic = false;
 
-  constructor(settings: UpstreamSettings, rules: PoolRules) {
+  /** `rng` is for the jitter of ejections. */
+  constructor(settings: UpstreamSettings, rules: MemberRules, rng: () => number) {
     this.id = this.origin = settings.origin;
-    this.weight = settings.weight;
-    this.maxInFlight = settings.maxInFlight;
-    this.tags = settings.tags;
-    this.#authority = settings.authority;
+    this.#settings = settings;
     this.#pool = new Pool(settings, rules);
+    this.#health = new Health(rules, rng);
+  }
+
+  get weight(): number {
+    return this.#settings.weight * this.#health.ramp;
+  }
+
+  get maxInFlight(): number {
+    return this.#settings.maxInFlight;
+  }
+
+  get tags(): Readonly<Record<string, string>> {
+    return this.#settings.tags;
   }
 
   get state(): Upstream['state'] {
-    return this.#state;
+    if (this.#leaving !== undefined) return this.#leaving;
+    const { standing } = this.#health;
+    return standing === 'well' ? 'active' : standing;
   }
 
   get inFlight(): number {
@@ -59,9 +82,21 @@ export class Member implements Upstream {
     return this.#failures;
   }
 
-  /** @internal */
-  get authority(): string {
-    return this.#authority;
+  get responses(): number {
+    return this.#responses;
+  }
+
+  get retries(): number {
+    return this.#retries;
+  }
+
+  get ejections(): number {
+    return this.#ejections;
+  }
+
+  /** What it was made from, or changed to. @internal */
+  get settings(): UpstreamSettings {
+    return this.#settings;
   }
 
   /** @internal */
@@ -69,9 +104,30 @@ export class Member implements Upstream {
     return this.#pool;
   }
 
-  /** Whether it may be picked now. @internal */
-  get eligible(): boolean {
-    return this.#state === 'active' && this.#inFlight < this.maxInFlight;
+  /** @internal */
+  get health(): Health {
+    return this.#health;
+  }
+
+  /** When what it still has in flight is to be cut, in the clock's time. @internal */
+  get cutAt(): number {
+    return this.#cutAt;
+  }
+
+  /** Whether it has room for one more. On trial that is one in all, unless it is needed all the same. @internal */
+  get hasRoom(): boolean {
+    return this.#inFlight < (this.#health.standing === 'trial' && !this.#panic ? 1 : this.maxInFlight);
+  }
+
+  /** Whether it may be picked, but for its limit. @internal */
+  get listed(): boolean {
+    return this.#listed;
+  }
+
+  /** Finds its place among the others: in a `panic` all are needed. Returns whether it is listed. @internal */
+  list(panic: boolean): boolean {
+    this.#panic = panic;
+    return this.#listed = this.#leaving === undefined && (panic || this.#health.standing !== 'ejected');
   }
 
   /** @internal */
@@ -84,24 +140,41 @@ export class Member implements Upstream {
   settle(ok: boolean): void {
     this.#inFlight--;
     if (!ok) this.#failures++;
-    if (this.#state === 'draining' && this.#inFlight === 0) this.#leave();
+    if (this.#leaving === 'draining' && this.#inFlight === 0) this.#leaving = 'gone';
   }
 
   /** Notes the time to a response head, as a moving average over some ten responses. @internal */
-  observe(latencyMs: number): void {
+  answered(latencyMs: number): void {
+    this.#responses++;
     this.#latencyMs += this.#latencyMs === 0 ? latencyMs : (latencyMs - this.#latencyMs) / LATENCY_WINDOW;
   }
 
-  /** Gets no new work, and is gone when what it has in flight has ended. @internal */
-  drain(): void {
-    if (this.#state !== 'active') return;
-    this.#state = 'draining';
-    this.#pool.close();
-    if (this.#inFlight === 0) this.#leave();
+  /** Another attempt makes up for one on this. @internal */
+  retried(): void {
+    this.#retries++;
   }
 
-  #leave(): void {
-    this.#state = 'gone';
+  /** @internal */
+  ejected(): void {
+    this.#ejections++;
+    // What idles there is of no use when it returns: whoever restarted knows nothing of it.
+    this.#pool.clear();
+  }
+
+  /** Takes other options for the same origin. Returns whether that changes its share. @internal */
+  change(settings: UpstreamSettings): boolean {
+    const { weight } = this.#settings;
+    this.#settings = settings;
+    return weight !== settings.weight;
+  }
+
+  /** Gets no new work, and is gone when what it has in flight has ended, or was cut at `cutAt`. @internal */
+  drain(cutAt: number): void {
+    this.#cutAt = Math.min(this.#cutAt, cutAt);
+    if (this.#leaving !== undefined) return;
+    this.#pool.close();
+    this.#listed = false;
+    this.#leaving = this.#inFlight === 0 ? 'gone' : 'draining';
   }
 }
 

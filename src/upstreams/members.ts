@@ -2,24 +2,39 @@
  * Who exists, who may be picked, and the one count of what is in flight.
  */
 import { BalancerError } from '../errors.ts';
+import type { Events } from '../events.ts';
+import type { Settings } from '../options.ts';
 import type { Upstream } from '../strategy.ts';
-import { Member, type UpstreamSettings } from './member.ts';
-import type { PoolRules } from './pool.ts';
+import { Member, type MemberRules, type UpstreamSettings } from './member.ts';
+
+/** What of the settings membership goes by. */
+export type MembersRules = MemberRules & Pick<Settings, 'maxEjectedPercent' | 'maxInFlight'>;
+
+/** What membership needs to know of the world. */
+export interface MembersWorld {
+  readonly events: Events;
+  /** Numbers in [0, 1), for the jitter of ejections. */
+  readonly rng: () => number;
+  /** Hears of every change of membership, weights or health, with all that may be picked after it. */
+  readonly onChange: (candidates: readonly Upstream[]) => void;
+  /** Hears that there may be room where there was none, other than by a settled attempt. */
+  readonly onRoom: () => void;
+}
 
 export class Members {
-  readonly #rules: PoolRules;
-  readonly #onChange: (candidates: readonly Upstream[]) => void;
+  readonly #rules: MembersRules;
+  readonly #world: MembersWorld;
   readonly #active = new Map<string, Member>();
   /** Draining ones, each with what waits for its end. */
   readonly #draining = new Map<Member, () => void>();
-  /** All active ones: the candidates while none is at its limit. The array that strategies heard of by `changed`. */
+  /** Those that are well, or on trial: the candidates while none is at its limit. Strategies heard of this array. */
   #whole: readonly Member[] = [];
   #candidates: readonly Member[] | undefined;
+  #inFlight = 0;
 
-  /** `onChange` hears of every change of membership, with all that are active after it. */
-  constructor(rules: PoolRules, onChange: (candidates: readonly Upstream[]) => void) {
+  constructor(rules: MembersRules, world: MembersWorld) {
     this.#rules = rules;
-    this.#onChange = onChange;
+    this.#world = world;
   }
 
   /** All upstreams, draining ones last. */
@@ -27,19 +42,40 @@ export class Members {
     return [...this.#active.values(), ...this.#draining.keys()];
   }
 
+  /** Those that are not draining. */
+  get active(): Iterable<Member> {
+    return this.#active.values();
+  }
+
   /** Those that may be picked now. Computed when something changed, not for each request. */
   get candidates(): readonly Member[] {
     if (this.#candidates === undefined) {
-      const eligible = this.#whole.filter((member) => member.eligible);
-      this.#candidates = eligible.length === this.#whole.length ? this.#whole : Object.freeze(eligible);
+      const withRoom = this.#whole.filter((member) => member.hasRoom);
+      this.#candidates = withRoom.length === this.#whole.length ? this.#whole : Object.freeze(withRoom);
     }
     return this.#candidates;
+  }
+
+  /** Those that are ejected and have room: to be tried by a request for which nobody else is left. */
+  get lastResorts(): readonly Member[] {
+    return [...this.#active.values()].filter((member) => member.hasRoom && !member.listed);
+  }
+
+  /** Whether there is one, besides `others`, that lacks but room. */
+  crowded(others: readonly Upstream[]): boolean {
+    return this.#whole.some((member) => !member.hasRoom && !others.includes(member));
+  }
+
+  /** Whether as much is in flight as may be in all. */
+  get full(): boolean {
+    return this.#inFlight >= this.#rules.maxInFlight;
   }
 
   /** Whether this is one of the candidates, in constant time. */
   isCandidate(upstream: unknown): upstream is Member {
     // In this order: what merely looks like a member has none of its private state.
-    return upstream instanceof Member && this.#active.get(upstream.origin) === upstream && upstream.eligible;
+    return upstream instanceof Member && this.#active.get(upstream.origin) === upstream && upstream.listed
+      && upstream.hasRoom;
   }
 
   /** Adds the upstreams to begin with, as one change. Their origins differ. */
@@ -59,67 +95,144 @@ export class Members {
   }
 
   /**
-   * Takes an upstream out of the candidates at once. Resolves when what it has in flight has ended. Throws
-   * OPTIONS_INVALID for an origin that is not there.
+   * Takes an upstream out of the candidates at once. Resolves when what it has in flight has ended, or was cut at
+   * `cutAt`. Throws OPTIONS_INVALID for an origin that is not there.
    */
-  remove(origin: string): Promise<void> {
+  remove(origin: string, cutAt: number): Promise<void> {
     const member = this.#active.get(origin);
     if (member === undefined) {
       throw new BalancerError('OPTIONS_INVALID', `upstream ${origin} is not there: see balancer.upstreams`);
     }
-    const drained = this.#drain(member);
+    const drained = this.#drain(member, cutAt);
     this.#changed();
     return drained;
   }
 
-  /** Counts a pick, before any other code runs. */
-  begin(member: Member): void {
-    member.begin();
-    if (!member.eligible) this.#candidates = undefined;
+  /**
+   * Makes these the upstreams, as one change: new ones are added, those that are not named are drained, the others keep
+   * their counts and connections, and take the new options. Resolves when the drained ones are gone.
+   */
+  async update(upstreams: readonly UpstreamSettings[], cutAt: number): Promise<void> {
+    const wanted = new Map(upstreams.map((settings) => [settings.origin, settings]));
+    const drained = [...this.#active.values()]
+      .filter(({ origin }) => !wanted.has(origin))
+      .map((member) => this.#drain(member, cutAt));
+    let changed = drained.length > 0;
+    for (const settings of upstreams) {
+      const member = this.#active.get(settings.origin);
+      if (member === undefined) this.#create(settings);
+      if (member === undefined || member.change(settings)) changed = true;
+    }
+    // Limits may be others, whatever strategies are to hear of.
+    this.#candidates = undefined;
+    if (changed) this.#changed();
+    else this.#world.onRoom();
+    await Promise.all(drained);
   }
 
-  /** Uncounts it: once for each `begin`, when the attempt has settled. */
-  settle(member: Member, ok: boolean): void {
-    const full = !member.eligible;
+  /** Counts a pick, before any other code runs. */
+  begin(member: Member): void {
+    this.#inFlight++;
+    member.begin();
+    if (!member.hasRoom) this.#candidates = undefined;
+  }
+
+  /** An attempt that began at `began` was answered; by a `broken` gateway that is a failure all the same. */
+  answered(member: Member, began: number, now: number, broken: boolean): void {
+    member.answered(now - began);
+    if (broken) this.#failed(member, began, now);
+    else if (member.health.succeeded(began, now)) this.#readmitted(member);
+  }
+
+  /**
+   * Uncounts a pick: once for each `begin`, when the attempt has settled. `ok` is false for a failure of the upstream;
+   * `blamed`, where that is to count against its health.
+   */
+  settle(member: Member, ok: boolean, blamed: boolean, began: number, now: number): void {
+    const full = !member.hasRoom;
+    this.#inFlight--;
     member.settle(ok);
     if (full) this.#candidates = undefined;
+    if (blamed) this.#failed(member, began, now);
     if (member.state === 'gone') {
       const resolve = this.#draining.get(member);
       this.#draining.delete(member);
+      this.#tellOf('removed', member);
       resolve?.();
     }
   }
 
-  /** Closes connections that have idled long enough. */
+  /** A probe has found an upstream `up`, or down, once too often. */
+  probed(member: Member, up: boolean, now: number): void {
+    if (this.#active.get(member.origin) !== member || !member.health.probed(up, now)) return;
+    if (up) this.#readmitted(member);
+    else this.#ejected(member);
+  }
+
+  /** Closes connections that have idled long enough, and lets ejections end. */
   sweep(now: number): void {
-    for (const member of this.#active.values()) member.pool.sweep(now);
+    let changed = false;
+    for (const member of this.#active.values()) {
+      member.pool.sweep(now);
+      if (member.health.sweep(now)) changed = true;
+    }
+    if (changed) this.#changed();
   }
 
   /** Drains all. */
   async close(): Promise<void> {
-    const drained = [...this.#active.values()].map((member) => this.#drain(member));
+    const drained = [...this.#active.values()].map((member) => this.#drain(member, Infinity));
     this.#changed();
     await Promise.all(drained);
   }
 
   #create(settings: UpstreamSettings): Member {
-    const member = new Member(settings, this.#rules);
+    const member = new Member(settings, this.#rules, this.#world.rng);
     this.#active.set(settings.origin, member);
+    this.#tellOf('added', member);
     return member;
   }
 
-  async #drain(member: Member): Promise<void> {
+  async #drain(member: Member, cutAt: number): Promise<void> {
     this.#active.delete(member.origin);
-    member.drain();
+    member.drain(cutAt);
+    this.#tellOf(member.inFlight === 0 ? 'removed' : 'draining', member);
     if (member.inFlight === 0) return;
     await new Promise<void>((resolve) => {
       this.#draining.set(member, resolve);
     });
   }
 
+  #failed(member: Member, began: number, now: number): void {
+    // One that is being removed has no health to speak of.
+    if (this.#active.get(member.origin) === member && member.health.failed(began, now)) this.#ejected(member);
+  }
+
+  #ejected(member: Member): void {
+    member.ejected();
+    this.#changed();
+    const { events } = this.#world;
+    if (events.heard('ejected')) events.tell('ejected', { upstream: member, forMs: member.health.ejectedMs });
+  }
+
+  #readmitted(member: Member): void {
+    this.#changed();
+    this.#tellOf('readmitted', member);
+  }
+
+  #tellOf(event: 'added' | 'draining' | 'removed' | 'readmitted', upstream: Upstream): void {
+    const { events } = this.#world;
+    if (events.heard(event)) events.tell(event, { upstream });
+  }
+
   #changed(): void {
-    this.#whole = Object.freeze([...this.#active.values()]);
+    const all = [...this.#active.values()];
+    const unproven = all.filter((member) => member.state !== 'active').length;
+    // Where too many have failed, all are candidates: better a try than none.
+    const panic = unproven * 100 > this.#rules.maxEjectedPercent * all.length;
+    this.#whole = Object.freeze(all.filter((member) => member.list(panic)));
     this.#candidates = undefined;
-    this.#onChange(this.#whole);
+    this.#world.onChange(this.#whole);
+    this.#world.onRoom();
   }
 }

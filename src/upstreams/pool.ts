@@ -60,9 +60,14 @@ export class Pool {
     }
   }
 
+  /** Closes idle connections. */
+  clear(): void {
+    for (const connection of [...this.#idle]) connection.destroy();
+  }
+
   /** Closes idle connections, and those in use as soon as they are given back. */
   close(): void {
     this.#closed = true;
-    for (const connection of [...this.#idle]) connection.destroy();
+    this.clear();
   }
 }

@@ -1,0 +1,70 @@
+/**
+ * What a balancer tells those who want to know. Where nobody listens, nothing is made and nothing is called.
+ */
+import type { Outcome, Upstream } from './strategy.ts';
+
+/** The events of a balancer, each with what it tells. */
+export interface BalancerEvents {
+  /** An upstream is out of the candidates, for `forMs` (Infinity: until a probe finds it well). */
+  ejected: { readonly upstream: Upstream; readonly forMs: number };
+  /** An ejected upstream is back among the candidates. */
+  readmitted: { readonly upstream: Upstream };
+  /** An attempt on `upstream` came to nothing, for the error `code` or by its `status`, and another one follows. */
+  retried: {
+    readonly upstream: Upstream; readonly attempt: number;
+    readonly code: string | undefined; readonly status: number | undefined;
+  };
+  /** An attempt has settled. */
+  settled: { readonly upstream: Upstream; readonly outcome: Outcome };
+  /** An upstream was added. */
+  added: { readonly upstream: Upstream };
+  /** An upstream gets nothing new: it was removed, and finishes what it has in flight. */
+  draining: { readonly upstream: Upstream };
+  /** A removed upstream has nothing in flight any more. */
+  removed: { readonly upstream: Upstream };
+  /** A request waits for an upstream to have room; `waiting` counts it. */
+  queued: { readonly waiting: number };
+  /** A request was answered by the balancer itself. */
+  refused: { readonly status: number; readonly code: string };
+}
+
+type Name = keyof BalancerEvents;
+/** Hears of one kind of event. */
+export type Listener<N extends Name> = (event: BalancerEvents[N]) => void;
+
+/** Who listens to what. */
+export class Events {
+  readonly #listeners = new Map<Name, readonly Listener<Name>[]>();
+  readonly #onFault: (event: string, cause: unknown) => void;
+
+  /** `onFault` hears of what a listener throws: it must not break off what it was told of. */
+  constructor(onFault: (event: string, cause: unknown) => void) {
+    this.#onFault = onFault;
+  }
+
+  on<N extends Name>(name: N, listener: Listener<N>): void {
+    this.#listeners.set(name, [...(this.#listeners.get(name) ?? []), listener as Listener<Name>]);
+  }
+
+  /** Takes a listener away again, as often as it was added. */
+  off<N extends Name>(name: N, listener: Listener<N>): void {
+    const left = this.#listeners.get(name)?.filter((other) => other !== listener) ?? [];
+    if (left.length > 0) this.#listeners.set(name, left);
+    else this.#listeners.delete(name);
+  }
+
+  /** Whether anybody listens at all, to this: to be asked before an event is made. */
+  heard(name: Name): boolean {
+    return this.#listeners.size > 0 && this.#listeners.has(name);
+  }
+
+  tell<N extends Name>(name: N, event: BalancerEvents[N]): void {
+    for (const listener of this.#listeners.get(name) ?? []) {
+      try {
+        listener(event);
+      } catch (cause) {
+        this.#onFault(name, cause);
+      }
+    }
+  }
+}

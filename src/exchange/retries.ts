@@ -1,0 +1,52 @@
+/**
+ * Whether another attempt may follow one that came to nothing. What may have been processed is not sent again, unless
+ * the method is idempotent and the operator asked for it (RFC 9110 §9.2.2).
+ */
+import { type ErrorCode, meaningOf } from '../errors.ts';
+import { NONE } from '../http1/framing.ts';
+import type { RequestHead } from '../http1/request.ts';
+import type { Member } from '../upstreams/member.ts';
+import type { Picks } from './picks.ts';
+import type { Replay } from './replay.ts';
+import type { Services } from './services.ts';
+
+/** The retries of one exchange after the other. */
+export class Retries {
+  readonly #services: Services;
+  readonly #head: RequestHead;
+  readonly #picks: Picks;
+  readonly #replay: Replay;
+
+  constructor(services: Services, head: RequestHead, picks: Picks, replay: Replay) {
+    this.#services = services;
+    this.#head = head;
+    this.#picks = picks;
+    this.#replay = replay;
+  }
+
+  /**
+   * Notes that an attempt on `member` failed before any of its response went on. `closedIdle`: its connection, used
+   * before, closed without a byte of response, so the upstream had most likely closed it before the request came.
+   * Returns whether to try again.
+   */
+  afterFailure(member: Member, code: ErrorCode, closedIdle: boolean): boolean {
+    const { retryable, status } = meaningOf(code);
+    const stale = closedIdle && this.#repeatable;
+    const free = retryable || stale;
+    if (!free && !(this.#services.rules.retryOn.has(status) && this.#repeatable)) return false;
+    return this.#picks.failed(member, stale) && (free || this.#services.budget.take());
+  }
+
+  /** Whether to try again instead of passing on a response of this status from `member`. */
+  afterResponse(member: Member, status: number): boolean {
+    if (!this.#services.rules.retryOn.has(status) || !this.#repeatable) return false;
+    return this.#picks.failed(member, false) && this.#services.budget.take();
+  }
+
+  /** Whether the request does no more harm twice than once, and what has come of its body can be sent again. */
+  get #repeatable(): boolean {
+    return IDEMPOTENT.has(this.#head.method) && (this.#head.framing === NONE || this.#replay.whole);
+  }
+}
+
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);

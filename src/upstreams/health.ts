@@ -1,0 +1,122 @@
+/**
+ * How one upstream fares, judged by the traffic that it gets: ejected after failures in a row, tried again by one
+ * request, then let back in by and by. Pure: time and chance come in.
+ */
+import type { Settings } from '../options.ts';
+
+/** What of the settings health goes by. */
+export type HealthRules = Pick<Settings, 'ejectAfter' | 'ejectMs' | 'maxEjectMs' | 'slowStartMs'>;
+
+/** Where an upstream stands. `trial`: its ejection is over, and one request at a time may show whether it is well. */
+export type Standing = 'well' | 'trial' | 'ejected';
+
+export class Health {
+  readonly #rules: HealthRules;
+  readonly #rng: () => number;
+  #standing: Standing = 'well';
+  /** Since when; what began before says nothing about how it stands now. */
+  #since = -Infinity;
+  #until = 0;
+  /** Failures in a row. */
+  #failures = 0;
+  /** Ejections in a row: each lasts twice as long as the one before. */
+  #ejections = 0;
+  /** Whether probes have found it down: then only they let it back in. */
+  #down = false;
+  #ramp = 1;
+
+  /** `rng` is for jitter: numbers in [0, 1). */
+  constructor(rules: HealthRules, rng: () => number) {
+    this.#rules = rules;
+    this.#rng = rng;
+  }
+
+  get standing(): Standing {
+    return this.#standing;
+  }
+
+  /** The part of its weight that it gets: 1, or less while it starts slowly. */
+  get ramp(): number {
+    return this.#ramp;
+  }
+
+  /** How long the ejection at hand lasts, in milliseconds; Infinity if only probes end it. */
+  get ejectedMs(): number {
+    return this.#until - this.#since;
+  }
+
+  /** An attempt that began at `began` was answered. Returns whether that lets the upstream back in. */
+  succeeded(began: number, now: number): boolean {
+    if (began < this.#since || this.#down) return false;
+    this.#failures = 0;
+    if (this.#standing === 'well') return false;
+    // One that answers while all are tried for want of a better one is needed whole, and at once.
+    this.#readmit(now, this.#standing === 'trial');
+    return true;
+  }
+
+  /** An attempt that began at `began` failed by the upstream's fault. Returns whether that ejects the upstream. */
+  failed(began: number, now: number): boolean {
+    const { ejectAfter } = this.#rules;
+    if (ejectAfter === 0 || began < this.#since || this.#standing === 'ejected') return false;
+    if (this.#standing === 'well' && ++this.#failures < ejectAfter) return false;
+    this.#eject(now);
+    return true;
+  }
+
+  /** Probes have found the upstream down, or up again. Returns whether it is ejected, or let back in, by that. */
+  probed(up: boolean, now: number): boolean {
+    if (this.#down !== up) return false;
+    this.#down = !up;
+    if (up) {
+      this.#readmit(now, true);
+      return true;
+    }
+    const ejects = this.#standing !== 'ejected';
+    this.#standing = 'ejected';
+    this.#since = now;
+    this.#until = Infinity;
+    return ejects;
+  }
+
+  /** Lets time pass. Returns whether the standing or the ramp is another than before. */
+  sweep(now: number): boolean {
+    if (this.#standing === 'ejected' && now >= this.#until) {
+      this.#standing = 'trial';
+      this.#since = now;
+      return true;
+    }
+    if (this.#ramp === 1) return false;
+    const { slowStartMs } = this.#rules;
+    // In steps: at each, strategies build their tables anew.
+    const ramp = Math.min(1, Math.ceil((now - this.#since) / slowStartMs * RAMP_STEPS) / RAMP_STEPS);
+    if (ramp <= this.#ramp) return false;
+    this.#ramp = ramp;
+    return true;
+  }
+
+  #eject(now: number): void {
+    const { ejectMs, maxEjectMs } = this.#rules;
+    // Who served well for as long as an ejection can last starts anew.
+    if (this.#standing === 'well' && now - this.#since > maxEjectMs) this.#ejections = 0;
+    const ms = Math.min(maxEjectMs, ejectMs * 2 ** this.#ejections++);
+    this.#standing = 'ejected';
+    this.#since = now;
+    // Some longer, some shorter, so that balancers that saw the same failure do not come back in step.
+    this.#until = now + ms * (1 - JITTER / 2 + JITTER * this.#rng());
+    this.#failures = 0;
+    this.#ramp = 1;
+  }
+
+  #readmit(now: number, slowly: boolean): void {
+    this.#standing = 'well';
+    this.#since = now;
+    this.#failures = 0;
+    this.#ramp = slowly && this.#rules.slowStartMs > 0 ? 1 / RAMP_STEPS : 1;
+  }
+}
+
+/** Steps from nothing to the whole weight. */
+const RAMP_STEPS = 10;
+/** The spread of ejection times, as a part of them. */
+const JITTER = 0.2;
