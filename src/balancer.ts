@@ -24,6 +24,7 @@ import {
 import type { Strategy, Upstream } from './strategy.ts';
 import type { UpstreamSettings } from './upstreams/member.ts';
 import { Members } from './upstreams/members.ts';
+import { Probes } from './upstreams/probes.ts';
 
 /** Where to listen: a port, a Unix socket, or a socket that was opened before us (systemd's socket activation). */
 export type ListenOptions =
@@ -85,6 +86,7 @@ class NodeBalancer implements Balancer {
   readonly #events: Events;
   readonly #queue: Queue;
   readonly #budget: RetryBudget;
+  readonly #probes: Probes;
   /** What listens, or is about to, each with the way to say that it will not. */
   readonly #servers = new Map<Server, (cause: Error) => void>();
   #closeDeadline = Infinity;
@@ -101,9 +103,10 @@ class NodeBalancer implements Balancer {
     });
     this.#queue = new Queue(settings.maxQueued);
     this.#budget = new RetryBudget(settings.retryBudgetPercent, settings.minRetriesPerSecond, this.#clock.now);
+    const rng = settings.rng ?? systemRng;
     this.#members = new Members(settings, {
       events: this.#events,
-      rng: settings.rng ?? systemRng,
+      rng,
       onChange: (candidates) => {
         this.#changed(candidates);
       },
@@ -111,6 +114,7 @@ class NodeBalancer implements Balancer {
         this.#queue.wake();
       },
     });
+    this.#probes = new Probes(this.#members, settings, rng, this.#clock);
     const services: Services = {
       members: this.#members,
       strategy: this.#strategy,
@@ -135,6 +139,7 @@ class NodeBalancer implements Balancer {
       this.#onEmpty?.();
     });
     this.#members.start(settings.upstreams.map((upstream) => this.#dialled(upstream)));
+    this.#probes.sweep(this.#clock.now);
     this.#clock.start(tickMs(settings), (now) => {
       this.#sweep(now);
     });
@@ -245,6 +250,7 @@ class NodeBalancer implements Balancer {
     }
     await Promise.all([...servers, this.#members.close()]);
     this.#clock.stop();
+    this.#probes.stop();
     return { cut: this.#cut };
   }
 
@@ -258,6 +264,7 @@ class NodeBalancer implements Balancer {
     this.#front.sweep(now);
     this.#members.sweep(now);
     this.#budget.sweep(now);
+    this.#probes.sweep(now);
     if (now < this.#closeDeadline) return;
     for (const guest of this.#front.guests) {
       if (guest.busy) this.#cut++;

@@ -109,6 +109,11 @@ export class Member implements Upstream {
     return this.#health;
   }
 
+  /** Whether it gets nothing new for good. @internal */
+  get draining(): boolean {
+    return this.#leaving !== undefined;
+  }
+
   /** When what it still has in flight is to be cut, in the clock's time. @internal */
   get cutAt(): number {
     return this.#cutAt;

@@ -1,0 +1,53 @@
+/**
+ * Has each upstream probed as its options say.
+ */
+import type { Clock } from '../clock.ts';
+import type { Member, MemberRules } from './member.ts';
+import type { Members } from './members.ts';
+import { Probe } from './probe.ts';
+
+export class Probes {
+  readonly #members: Members;
+  readonly #rules: MemberRules;
+  readonly #rng: () => number;
+  readonly #clock: Clock;
+  readonly #probes = new Map<Member, Probe>();
+
+  /** `rng` is for when probes come: numbers in [0, 1). */
+  constructor(members: Members, rules: MemberRules, rng: () => number, clock: Clock) {
+    this.#members = members;
+    this.#rules = rules;
+    this.#rng = rng;
+    this.#clock = clock;
+  }
+
+  /** Begins probes that are due and ends late ones; follows what has changed of membership and options. */
+  sweep(now: number): void {
+    for (const [member, probe] of this.#probes) {
+      if (!member.draining && probe.follows(member.settings.healthCheck)) continue;
+      probe.stop();
+      this.#probes.delete(member);
+      // Nobody else would let it back in.
+      if (!probe.up) this.#members.probed(member, true, now);
+    }
+    for (const member of this.#members.active) this.#probeOf(member, now)?.sweep(now);
+  }
+
+  stop(): void {
+    for (const probe of this.#probes.values()) probe.stop();
+    this.#probes.clear();
+  }
+
+  #probeOf(member: Member, now: number): Probe | undefined {
+    const { healthCheck } = member.settings;
+    if (healthCheck === undefined) return undefined;
+    let probe = this.#probes.get(member);
+    if (probe === undefined) {
+      probe = new Probe(member, healthCheck, this.#rules, this.#rng, now, (up) => {
+        this.#members.probed(member, up, this.#clock.source.now());
+      });
+      this.#probes.set(member, probe);
+    }
+    return probe;
+  }
+}
