@@ -1,6 +1,7 @@
 /**
- * Whether another attempt may follow one that came to nothing. What may have been processed is not sent again, unless
- * the method is idempotent and the operator asked for it (RFC 9110 §9.2.2).
+ * Whether another attempt may follow one that came to nothing. What may have been processed is sent again only where
+ * that does no more harm than once: the method is idempotent (RFC 9110 §9.2.2), and not a byte of response has come, or
+ * the operator asked for it.
  */
 import { type ErrorCode, meaningOf } from '../errors.ts';
 import { NONE } from '../http1/framing.ts';
@@ -31,10 +32,13 @@ export class Retries {
    */
   afterFailure(member: Member, code: ErrorCode, closedIdle: boolean): boolean {
     const { retryable, status } = meaningOf(code);
-    const stale = closedIdle && this.#repeatable;
-    const free = retryable || stale;
-    if (!free && !(this.#services.rules.retryOn.has(status) && this.#repeatable)) return false;
-    return this.#picks.failed(member, stale) && (free || this.#services.budget.take());
+    // A connect that failed, whatever the request; or an upstream that died, say, before it said anything.
+    if (!retryable) {
+      const asked = code === 'UPSTREAM_CLOSED' || this.#services.rules.retryOn.has(status);
+      if (!asked || !this.#repeatable) return false;
+    }
+    const free = retryable || closedIdle;
+    return this.#picks.failed(member, closedIdle) && (free || this.#services.budget.take());
   }
 
   /** Whether to try again instead of passing on a response of this status from `member`. */

@@ -182,7 +182,7 @@ for (const front of FRONTS) {
   });
 
   describe(`what may have been processed is not sent twice, through ${front.name}`, () => {
-    for (const method of ['GET', 'POST']) {
+    for (const method of ['POST', 'PATCH', 'REPORT']) {
       test(`${method} on a new connection that closes without a response: 502`, async (t) => {
         const upstream = await startUpstream(t, [[request, close]]);
         const other = await startUpstream(t, []);
@@ -192,6 +192,39 @@ for (const front of FRONTS) {
         assert.deepEqual(upstream.events.slice(0, 2), ['1 open', `1 ${method} /`]);
       });
     }
+
+    for (const method of ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']) {
+      test(`${method} may be (RFC 9110 §9.2.2): another upstream serves where one died`, async (t) => {
+        const upstream = await startUpstream(t, [[request, close]]);
+        const other = await startUpstream(t, echo);
+        const under = await startBalancer(t, { upstreams: [upstream, other], front });
+        assert.equal((await (await under.connect()).exchange(get('/', '', method))).status, 200);
+        assert.deepEqual(under.outcomes.map(({ ok, error }) => [ok, error]), [
+          [false, 'UPSTREAM_CLOSED'], [true, undefined],
+        ]);
+      });
+    }
+
+    test('nor what has a body, or had a byte of response', async (t) => {
+      const scripts = [[request, close], [request, 'HTTP/1.1 2', close]];
+      const upstream = await startUpstream(t, scripts);
+      const other = await startUpstream(t, []);
+      const under = await startBalancer(t, { upstreams: [upstream, other], front });
+      assert.equal((await (await under.connect()).exchange(post('/', 'body', '', 'PUT'))).status, 502);
+      assert.equal((await (await under.connect()).exchange(get())).status, 502);
+    });
+
+    test('nor more often than the budget has room for', async (t) => {
+      const upstream = await startUpstream(t, (peer) => peer.request().then(() => { close(peer); }));
+      const other = await startUpstream(t, echo);
+      const under = await startBalancer(t, {
+        upstreams: [upstream, other], front, ejectAfter: 0, minRetriesPerSecond: 0, retryBudgetPercent: 50,
+      });
+      const statuses: number[] = [];
+      const client = await under.connect();
+      for (let i = 0; i < 6; i++) statuses.push((await client.exchange(get())).status);
+      assert.deepEqual(statuses, [502, 200, 502, 200, 502, 200]);
+    });
 
     test('an error that the upstream answers is its answer', async (t) => {
       const busy = response('busy', 'Retry-After: 7\r\n', '503 Service Unavailable');
