@@ -114,7 +114,7 @@ export class Probe implements ConnectionUser {
       this.#judge(false);
       return;
     }
-    this.#connection.begin(this, 'GET', false);
+    this.#connection.begin(this, 'GET', '');
     if (this.#connection.ready) this.connected();
   }
 
