@@ -335,6 +335,9 @@ class FakeUpstream implements Upstream {
   readonly state = 'active';
   readonly maxInFlight = Infinity;
   readonly failures = 0;
+  readonly responses = 0;
+  readonly retries = 0;
+  readonly ejections = 0;
   readonly tags = Object.freeze({});
   #weight: number;
   #inFlight: number;
@@ -379,8 +382,11 @@ class FakeUpstream implements Upstream {
 
   /** Its values, as a plain object. */
   snapshot(): Upstream {
-    const { id, origin, state, maxInFlight, failures, weight, inFlight, picks, latencyMs } = this;
-    return { id, origin, state, maxInFlight, failures, weight, inFlight, picks, latencyMs, tags: {} };
+    const { id, origin, state, maxInFlight, weight, inFlight, picks, latencyMs } = this;
+    const { failures, responses, retries, ejections } = this;
+    return {
+      id, origin, state, maxInFlight, weight, inFlight, picks, latencyMs, tags: {}, failures, responses, retries, ejections,
+    };
   }
 }
 
