@@ -476,7 +476,7 @@ export class Exchange implements ConnectionUser, Waiting {
     this.#leaveQueue();
     this.#downstream = NOWHERE;
     this.#phase = IDLE;
-    this.#deadline = Infinity;
+    this.#deadline = this.#expires = Infinity;
     this.head.clear();
     return downstream;
   }

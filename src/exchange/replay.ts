@@ -5,7 +5,8 @@ import type { MessageWriter } from '../http1/writer.ts';
 
 export class Replay {
   readonly #maxBytes: number;
-  #pieces: Buffer[] = [];
+  /** One buffer that grows: pieces of an octet each would cost a hundred times what they hold. */
+  #kept = NOTHING;
   #length = 0;
   #whole = true;
 
@@ -15,7 +16,7 @@ export class Replay {
 
   /** Starts with a new body. */
   start(): void {
-    if (this.#length > 0) this.#pieces = [];
+    this.#kept = NOTHING;
     this.#length = 0;
     this.#whole = true;
   }
@@ -23,10 +24,19 @@ export class Replay {
   /** Keeps a copy of a piece, unless it is too much: then all is let go. */
   keep(bytes: Buffer, from: number, to: number): void {
     if (!this.#whole) return;
-    this.#length += to - from;
-    this.#whole = this.#length <= this.#maxBytes;
-    if (this.#whole) this.#pieces.push(Buffer.from(bytes.subarray(from, to)));
-    else this.#pieces = [];
+    const length = this.#length + to - from;
+    this.#whole = length <= this.#maxBytes;
+    if (!this.#whole) {
+      this.#kept = NOTHING;
+      return;
+    }
+    if (length > this.#kept.length) {
+      const larger = Buffer.allocUnsafe(Math.min(this.#maxBytes, Math.max(length, 2 * this.#kept.length, MIN_BYTES)));
+      this.#kept.copy(larger, 0, 0, this.#length);
+      this.#kept = larger;
+    }
+    bytes.copy(this.#kept, this.#length, from, to);
+    this.#length = length;
   }
 
   /** Whether all that has come is here. */
@@ -36,6 +46,9 @@ export class Replay {
 
   /** Writes what has come so far. */
   writeTo(writer: MessageWriter): void {
-    for (const piece of this.#pieces) writer.data(piece, 0, piece.length);
+    writer.data(this.#kept, 0, this.#length);
   }
 }
+
+const NOTHING: Buffer = Buffer.alloc(0);
+const MIN_BYTES = 512;

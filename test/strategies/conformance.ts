@@ -382,11 +382,10 @@ class FakeUpstream implements Upstream {
 
   /** Its values, as a plain object. */
   snapshot(): Upstream {
-    const { id, origin, state, maxInFlight, weight, inFlight, picks, latencyMs } = this;
-    const { failures, responses, retries, ejections } = this;
-    return {
-      id, origin, state, maxInFlight, weight, inFlight, picks, latencyMs, tags: {}, failures, responses, retries, ejections,
-    };
+    const { id, origin, state, maxInFlight, weight, inFlight, latencyMs } = this;
+    const { picks, failures, responses, retries, ejections } = this;
+    const counts = { picks, failures, responses, retries, ejections };
+    return { id, origin, state, maxInFlight, weight, inFlight, latencyMs, tags: {}, ...counts };
   }
 }
 
