@@ -409,7 +409,8 @@ function healthCheck(value: unknown, path: string, problems: string[]): HealthCh
   if (host !== undefined && !(typeof host === 'string' && /^[\w.:[\]-]+$/.test(host))) {
     problems.push(`${path}.host: ${shown(host)} is no host such as 'app.example'`);
   }
-  const range = /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(String(status));
+  const text = typeof status === 'number' ? String(status) : status;
+  const range = typeof text === 'string' ? /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(text) : undefined;
   const [minStatus, maxStatus] = [Number(range?.[1]), Number(range?.[2] ?? range?.[1])];
   if (!(minStatus <= maxStatus)) {
     problems.push(`${path}.status: ${shown(status)} is no status or range of them, e.g. 200 or '200-399'`);

@@ -29,8 +29,11 @@ const TABLE = {
   RESPONSE_HEAD_TOO_LARGE: ['upstream', 502, false],
   RESPONSE_INCOMPLETE: ['upstream', 502, false],
   RESPONSE_TIMEOUT: ['upstream', 504, false],
+  TOTAL_TIMEOUT: ['upstream', 504, false],
+  UPSTREAM_REMOVED: ['internal', 503, false],
   UPGRADE_UNASKED: ['upstream', 502, false],
 
+  OVERLOADED: ['internal', 503, false],
   NO_CANDIDATE: ['internal', 503, false],
   ACCEPT_FAILED: ['internal', 500, false],
   CLOSING: ['internal', 503, false],

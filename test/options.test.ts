@@ -2,16 +2,31 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { systemTime } from '../src/clock.ts';
 import { BalancerError } from '../src/errors.ts';
-import { parseOptions, parseUpstream, readOptions, type Settings } from '../src/options.ts';
+import { parseOptions, parseUpstream, parseUpstreams, readOptions, type Settings } from '../src/options.ts';
 import type { Strategy } from '../src/strategy.ts';
+import { inspected, problemsWith } from './support/options.ts';
 
 const ONE = ['http://127.0.0.1:3001'];
 const pick: Strategy['pick'] = (candidates) => candidates[0];
 const strategy: Strategy = { name: 'first', pick };
+/** Settings without a way to speak TLS. */
+const PLAIN = parseOptions({ upstreams: [] });
 
 /** The numeric options: default, smallest value, and the largest where that is not what a timer takes. */
 const NUMBERS = {
   maxAttempts: [3, 1],
+  maxReplayBytes: [0, 0],
+  retryBudgetPercent: [20, 0, 100],
+  minRetriesPerSecond: [10, 0],
+  ejectAfter: [5, 0],
+  ejectMs: [1_000, 1],
+  maxEjectMs: [30_000, 1],
+  maxEjectedPercent: [67, 0, 100],
+  slowStartMs: [10_000, 0],
+  maxInFlight: [Infinity, 1],
+  maxQueued: [0, 0],
+  queueTimeoutMs: [1_000, 1],
+  totalTimeoutMs: [Infinity, 1],
   connectTimeoutMs: [5_000, 1],
   responseTimeoutMs: [60_000, 1],
   idleTimeoutMs: [60_000, 1],
@@ -38,17 +53,17 @@ test('what is left out has its default', () => {
   for (const [name, [fallback]] of Object.entries(NUMBERS)) {
     assert.equal(settings[name as keyof typeof NUMBERS], fallback, name);
   }
-  const { via, forwarded, changeOrigin, connect, onReport, time } = settings;
+  const { via, forwarded, changeOrigin, connect, healthCheck, onReport, retryOn, rng, time } = settings;
   assert.deepEqual(
-    { via, forwarded, changeOrigin, strategy: settings.strategy, connect, onReport, time },
+    { via, forwarded, changeOrigin, strategy: settings.strategy, connect, healthCheck, onReport, retryOn, rng, time },
     { via: 'equipoise', forwarded: false, changeOrigin: false, strategy: undefined, connect: undefined,
-      onReport: undefined, time: undefined });
+      healthCheck: undefined, onReport: undefined, retryOn: new Set(), rng: undefined, time: undefined });
   assert.equal(settings.trusts('127.0.0.1'), false);
 });
 
 test('what is undefined is left out', () => {
   const names = [...Object.keys(NUMBERS), 'strategy', 'via', 'forwarded', 'trustForwarded', 'changeOrigin', 'connect',
-    'onReport', 'time'];
+    'healthCheck', 'onReport', 'retryOn', 'rng', 'time'];
   const options = Object.fromEntries(names.map((name) => [name, undefined]));
   const shownWith = (more: object): unknown => {
     const settings = parseOptions({ upstreams: ONE, ...more });
@@ -60,8 +75,13 @@ test('what is undefined is left out', () => {
 test('what is given is taken', () => {
   const connect = (): undefined => undefined;
   const onReport = (): undefined => undefined;
-  const given = { strategy, forwarded: true, changeOrigin: true, via: 'edge-1', connect, onReport, time: systemTime };
-  const numbers = Object.fromEntries(Object.keys(NUMBERS).map((name, i) => [name, 2_000 + i]));
+  const rng = (): number => 0.5;
+  const given = {
+    strategy, forwarded: true, changeOrigin: true, via: 'edge-1', connect, onReport, rng, time: systemTime,
+  };
+  const numbers = Object.fromEntries(Object.entries<readonly number[]>(NUMBERS).map(([name, [, , max]], i) => {
+    return [name, max === 100 ? 40 + i : 2_000 + i];
+  }));
   const settings = parseOptions({ upstreams: [], ...given, ...numbers });
   for (const [name, value] of Object.entries({ ...given, ...numbers })) {
     assert.equal(settings[name as keyof Settings], value, name);
@@ -90,6 +110,14 @@ describe('via', () => {
   for (const [value, via] of table) {
     test(String(value), () => {
       assert.equal(parseOptions({ upstreams: ONE, via: value }).via, via);
+    });
+  }
+});
+
+describe('retryOn', () => {
+  for (const statuses of [[], [429], [500], [502, 503, 504], [599], [503, 503]]) {
+    test(JSON.stringify(statuses), () => {
+      assert.deepEqual(parseOptions({ upstreams: ONE, retryOn: statuses }).retryOn, new Set(statuses));
     });
   }
 });
@@ -128,10 +156,13 @@ describe('an upstream', () => {
   ];
   for (const [given, host, port, origin, authority] of table) {
     test(given, () => {
-      const expected = { origin, host, port, authority, weight: 1, maxInFlight: Infinity, tags: {} };
+      const expected = {
+        origin, host, port, authority, weight: 1, maxInFlight: Infinity, tags: {}, healthCheck: undefined,
+      };
       assert.deepEqual(parseOptions({ upstreams: [given] }).upstreams, [expected]);
       assert.deepEqual(parseOptions({ upstreams: [{ origin: given }] }).upstreams, [expected]);
-      assert.deepEqual(parseUpstream(given, false), expected);
+      assert.deepEqual(parseUpstream(given, PLAIN), expected);
+      assert.deepEqual(parseUpstreams([given], PLAIN), [expected]);
     });
   }
   test('over TLS, where there is a way to connect to it', () => {
@@ -139,12 +170,14 @@ describe('an upstream', () => {
     const { upstreams } = parseOptions({ upstreams: ['https://a.example', 'https://b.example:8443'], connect });
     assert.deepEqual(upstreams.map(({ origin, port }) => [origin, port]),
       [['https://a.example', 443], ['https://b.example:8443', 8443]]);
-    assert.equal(parseUpstream('https://a.example', true).port, 443);
+    assert.equal(parseUpstream('https://a.example', parseOptions({ upstreams: [], connect })).port, 443);
   });
   test('with options', () => {
     const given = { origin: 'http://a.example', weight: 0.5, maxInFlight: 10, tags: { zone: 'a', version: '2' } };
     const [parsed] = parseOptions({ upstreams: [given] }).upstreams;
-    assert.deepEqual(parsed, { ...given, host: 'a.example', port: 80, authority: 'a.example' });
+    assert.deepEqual(parsed, {
+      ...given, host: 'a.example', port: 80, authority: 'a.example', healthCheck: undefined,
+    });
     assert.equal(parseOptions({ upstreams: [{ origin: 'http://a.example', maxInFlight: Infinity }] })
       .upstreams[0]?.maxInFlight, Infinity);
   });
@@ -197,8 +230,12 @@ describe('what is wrong is told with its path and the mend', () => {
       [{ upstreams: ONE, [name]: value }, name, /no boolean/]))),
     ...['true', 1, null, ['10.0.0.1']].map((value): [unknown, string, RegExp] => (
       [{ upstreams: ONE, trustForwarded: value }, 'trustForwarded', /neither a boolean nor a function of an address/])),
-    ...['connect', 'onReport'].flatMap((name) => ['x', true, null, {}].map((value): [unknown, string, RegExp] => (
-      [{ upstreams: ONE, [name]: value }, name, /no function/]))),
+    ...['503', 503, null, {}, [200], [404], [503, '504'], [600], [502.5], [NaN], [null], [[503]]]
+      .map((statuses): [unknown, string, RegExp] => (
+        [{ upstreams: ONE, retryOn: statuses }, 'retryOn', /429 and 500 to 599, e\.g\. \[502, 503, 504\]$/])),
+    ...['connect', 'onReport', 'rng'].flatMap((name) => (
+      ['x', true, null, {}].map((value): [unknown, string, RegExp] => (
+        [{ upstreams: ONE, [name]: value }, name, /no function/])))),
     ...[null, 'now', 5, {}, Date, { now: () => 0 }].map((time): [unknown, string, RegExp] => (
       [{ upstreams: ONE, time }, 'time', /\bnow\b/])),
   ];
@@ -265,12 +302,15 @@ test('all problems are told in one error', () => {
     headTimeoutMs: '5s',
     connect: 1,
     onReport: {},
+    retryOn: 503,
+    healthCheck: { rise: 0 },
     timeOut: 5,
   };
   const paths = problemsWith(options).map((line) => line.split(': ')[0]);
   assert.deepEqual(paths.sort(), [
-    'changeOrigin', 'connect', 'forwarded', 'headTimeoutMs', 'maxAttempts', 'onReport', 'strategy', 'timeOut',
-    'trustForwarded', 'upstreams[1].origin', 'upstreams[1].wait', 'upstreams[1].weight', 'upstreams[2]', 'via',
+    'changeOrigin', 'connect', 'forwarded', 'headTimeoutMs', 'healthCheck.rise', 'maxAttempts', 'onReport', 'retryOn',
+    'strategy', 'timeOut', 'trustForwarded', 'upstreams[1].origin', 'upstreams[1].wait', 'upstreams[1].weight',
+    'upstreams[2]', 'via',
   ]);
 });
 
@@ -283,16 +323,16 @@ test('readOptions adds its problems to those that are there', () => {
 });
 
 describe('one upstream, to be added later', () => {
-  const table: readonly [value: unknown, canTls: boolean, problem: RegExp][] = [
-    ['nonsense', false, /^ {2}upstream\.origin: "nonsense" is no origin/m],
-    ['https://a.example', false, /^ {2}upstream\.origin: https:\/\/a\.example needs TLS/m],
-    [{ origin: 'http://a.example', weight: 0 }, true, /^ {2}upstream\.weight: 0 /m],
-    [5, true, /^ {2}upstream: 5 is no object/m],
-    [undefined, true, /^ {2}upstream: undefined is no object/m],
+  const table: readonly [value: unknown, settings: Settings, problem: RegExp][] = [
+    ['nonsense', PLAIN, /^ {2}upstream\.origin: "nonsense" is no origin/m],
+    ['https://a.example', PLAIN, /^ {2}upstream\.origin: https:\/\/a\.example needs TLS/m],
+    [{ origin: 'http://a.example', weight: 0 }, PLAIN, /^ {2}upstream\.weight: 0 /m],
+    [5, PLAIN, /^ {2}upstream: 5 is no object/m],
+    [undefined, PLAIN, /^ {2}upstream: undefined is no object/m],
   ];
-  for (const [value, canTls, problem] of table) {
+  for (const [value, settings, problem] of table) {
     test(inspected(value), () => {
-      assert.throws(() => parseUpstream(value, canTls), (error) => {
+      assert.throws(() => parseUpstream(value, settings), (error) => {
         assert.ok(error instanceof BalancerError);
         assert.equal(error.code, 'OPTIONS_INVALID');
         assert.match(error.message, problem);
@@ -302,23 +342,20 @@ describe('one upstream, to be added later', () => {
   }
 });
 
-/** The problems that the one error of a parse tells. */
-function problemsWith(options: unknown): string[] {
-  try {
-    parseOptions(options);
-  } catch (error) {
-    assert.ok(error instanceof BalancerError, `threw ${String(error)}`);
-    assert.deepEqual([error.code, error.source, error.retryable], ['OPTIONS_INVALID', 'internal', false]);
-    const [first, ...lines] = error.message.split('\n');
-    assert.equal(first, 'invalid options:');
-    return lines.map((line) => line.trim());
+describe('a list of upstreams, to take the place of those that are there', () => {
+  test('is checked as a whole', () => {
+    assert.throws(() => parseUpstreams(['a', 'http://a.test', 'http://a.test/', { origin: 'https://b.test' }], PLAIN), {
+      code: 'OPTIONS_INVALID',
+      message: /^ {2}upstreams\[0\]\.origin: [^]*^ {2}upstreams\[2\]: [^]*^ {2}upstreams\[3\]\.origin: .*needs TLS/m,
+    });
+  });
+  for (const value of [undefined, null, 'http://a.test', {}]) {
+    test(`is a list: ${inspected(value)}`, () => {
+      const expected = { code: 'OPTIONS_INVALID', message: /upstreams: .* is no list/ };
+      assert.throws(() => parseUpstreams(value, PLAIN), expected);
+    });
   }
-  assert.fail(`${inspected(options)} was accepted`);
-}
-
-function inspected(value: unknown): string {
-  const shown = JSON.stringify(value, (_, part: unknown) => {
-    return typeof part === 'function' || typeof part === 'bigint' || typeof part === 'number' ? String(part) : part;
-  }) as string | undefined;
-  return shown ?? String(value);
-}
+  test('may be empty', () => {
+    assert.deepEqual(parseUpstreams([], PLAIN), []);
+  });
+});

@@ -1,0 +1,28 @@
+/**
+ * What is wrong with options, as the tests read it.
+ */
+import assert from 'node:assert/strict';
+import { BalancerError } from '../../src/errors.ts';
+import { parseOptions } from '../../src/options.ts';
+
+/** The problems that the one error of a parse tells. */
+export function problemsWith(options: unknown): string[] {
+  try {
+    parseOptions(options);
+  } catch (error) {
+    assert.ok(error instanceof BalancerError, `threw ${String(error)}`);
+    assert.deepEqual([error.code, error.source, error.retryable], ['OPTIONS_INVALID', 'internal', false]);
+    const [first, ...lines] = error.message.split('\n');
+    assert.equal(first, 'invalid options:');
+    return lines.map((line) => line.trim());
+  }
+  assert.fail(`${inspected(options)} was accepted`);
+}
+
+/** A value as the title of a test shows it. */
+export function inspected(value: unknown): string {
+  const shown = JSON.stringify(value, (_, part: unknown) => {
+    return typeof part === 'function' || typeof part === 'bigint' || typeof part === 'number' ? String(part) : part;
+  }) as string | undefined;
+  return shown ?? String(value);
+}
