@@ -29,8 +29,8 @@ export interface BalancerEvents {
 }
 
 type Name = keyof BalancerEvents;
-/** Hears of one kind of event. */
-export type Listener<N extends Name> = (event: BalancerEvents[N]) => void;
+/** Hears of one kind of event. What it returns is of no matter; a promise is not waited for. */
+export type Listener<N extends Name> = (event: BalancerEvents[N]) => unknown;
 
 /** Who listens to what. */
 export class Events {
@@ -58,10 +58,17 @@ export class Events {
     return this.#listeners.size > 0 && this.#listeners.has(name);
   }
 
+  /** Tells those who listen now: whom one of them takes away, or adds, is so from the next event on. */
   tell<N extends Name>(name: N, event: BalancerEvents[N]): void {
     for (const listener of this.#listeners.get(name) ?? []) {
       try {
-        listener(event);
+        const result = listener(event);
+        // Unheard, the rejection of an async listener would end the process.
+        if (result instanceof Promise) {
+          result.catch((cause: unknown) => {
+            this.#onFault(name, cause);
+          });
+        }
       } catch (cause) {
         this.#onFault(name, cause);
       }
