@@ -236,6 +236,8 @@ export class RequestFront implements Downstream, Guest {
 
   #refuse(code: ErrorCode): void {
     const { head, body } = answerTo(code);
+    const { events } = this.#front.services;
+    if (events.heard('refused')) events.tell('refused', { status: head.status, code });
     this.respond(head, false);
     if (this.#request.method !== 'HEAD') this.data(body, 0, body.length);
     this.end('');
