@@ -45,13 +45,15 @@ export class Health {
     return this.#until - this.#since;
   }
 
-  /** An attempt that began at `began` was answered. Returns whether that lets the upstream back in. */
-  succeeded(began: number, now: number): boolean {
+  /**
+   * An attempt that began at `began` was answered. Returns whether that lets the upstream back in: slowly, unless it is
+   * `needed` whole, and at once, for want of a better one. One that is still ejected was tried for no other reason.
+   */
+  succeeded(began: number, now: number, needed: boolean): boolean {
     if (began < this.#since || this.#down) return false;
     this.#failures = 0;
     if (this.#standing === 'well') return false;
-    // One that answers while all are tried for want of a better one is needed whole, and at once.
-    this.#readmit(now, this.#standing === 'trial');
+    this.#readmit(now, this.#standing === 'trial' && !needed);
     return true;
   }
 
@@ -76,6 +78,7 @@ export class Health {
     this.#standing = 'ejected';
     this.#since = now;
     this.#until = Infinity;
+    this.#ramp = 1;
     return ejects;
   }
 
@@ -89,7 +92,7 @@ export class Health {
     if (this.#ramp === 1) return false;
     const { slowStartMs } = this.#rules;
     // In steps: at each, strategies build their tables anew.
-    const ramp = Math.min(1, Math.ceil((now - this.#since) / slowStartMs * RAMP_STEPS) / RAMP_STEPS);
+    const ramp = Math.min(1, Math.floor((now - this.#since) * RAMP_STEPS / slowStartMs) / RAMP_STEPS);
     if (ramp <= this.#ramp) return false;
     this.#ramp = ramp;
     return true;

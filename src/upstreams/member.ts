@@ -49,7 +49,7 @@ export class Member implements Upstream {
   }
 
   get weight(): number {
-    return this.#settings.weight * this.#health.ramp;
+    return this.#settings.weight * (this.#panic ? 1 : this.#health.ramp);
   }
 
   get maxInFlight(): number {
@@ -146,6 +146,11 @@ export class Member implements Upstream {
     this.#inFlight--;
     if (!ok) this.#failures++;
     if (this.#leaving === 'draining' && this.#inFlight === 0) this.#leaving = 'gone';
+  }
+
+  /** Whether it is needed whole: too many others are ejected. @internal */
+  get needed(): boolean {
+    return this.#panic;
   }
 
   /** Notes the time to a response head, as a moving average over some ten responses. @internal */

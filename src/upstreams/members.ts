@@ -141,7 +141,7 @@ export class Members {
   answered(member: Member, began: number, now: number, broken: boolean): void {
     member.answered(now - began);
     if (broken) this.#failed(member, began, now);
-    else if (member.health.succeeded(began, now)) this.#readmitted(member);
+    else if (member.health.succeeded(began, now, member.needed)) this.#readmitted(member);
   }
 
   /**

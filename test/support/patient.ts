@@ -1,0 +1,52 @@
+/**
+ * One upstream's health, and the time that it lives in.
+ */
+import assert from 'node:assert/strict';
+import { Health, type HealthRules } from '../../src/upstreams/health.ts';
+
+const RULES: HealthRules = { ejectAfter: 3, ejectMs: 1_000, maxEjectMs: 30_000, slowStartMs: 10_000 };
+/** Chance in the middle: the jitter is none. */
+const MIDDLE = (): number => 0.5;
+
+export class Patient {
+  readonly health: Health;
+  now = 1_000;
+
+  constructor(rules: Partial<HealthRules> = {}, rng = MIDDLE) {
+    this.health = new Health({ ...RULES, ...rules }, rng);
+  }
+
+  /** Lets `ms` pass. Returns whether that changed anything. */
+  wait(ms: number): boolean {
+    this.now += ms;
+    return this.health.sweep(this.now);
+  }
+
+  /** An attempt that takes no time fails. Returns whether that ejected. */
+  fail(began = this.now): boolean {
+    return this.health.failed(began, this.now);
+  }
+
+  /** An attempt that takes no time is answered. Returns whether that readmitted. */
+  succeed({ began = this.now, needed = false } = {}): boolean {
+    return this.health.succeeded(began, this.now, needed);
+  }
+
+  probe(up: boolean): boolean {
+    return this.health.probed(up, this.now);
+  }
+
+  /** Fails as often as it takes. */
+  eject(): this {
+    for (let i = 0; i < 100 && !this.fail(); i++);
+    assert.equal(this.health.standing, 'ejected');
+    return this;
+  }
+
+  /** Is ejected and waits for its trial. */
+  toTrial(): this {
+    this.eject().wait(this.health.ejectedMs);
+    assert.equal(this.health.standing, 'trial');
+    return this;
+  }
+}
