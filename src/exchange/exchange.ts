@@ -64,7 +64,7 @@ export class Exchange implements ConnectionUser, Waiting {
 
   /** Starts on the request in `head`. The answer goes to `downstream`, sooner or later, exactly once. */
   start(downstream: Downstream): void {
-    const { budget, clock, queue, rules } = this.#services;
+    const { budget, clock, rules } = this.#services;
     this.#downstream = downstream;
     this.#picks.start(downstream.hop.address);
     this.#floor.start(clock.now);
@@ -77,9 +77,8 @@ export class Exchange implements ConnectionUser, Waiting {
     this.#uploadBlocked = this.#downloadBlocked = false;
     const refusal = this.#refusal();
     if (refusal !== undefined) this.#answer(refusal);
-    // Nobody overtakes those who wait.
-    else if (queue.length === 0) this.#attempt();
-    else if (!this.#wait()) this.#answer('OVERLOADED');
+    // Nobody is overtaken: those who wait have no use for what is free.
+    else this.#attempt();
   }
 
   /** Request data, from the front, once it was asked to read the body. */
@@ -155,6 +154,10 @@ export class Exchange implements ConnectionUser, Waiting {
   /** Whether somebody could be picked, now that it waits. */
   get ready(): boolean {
     return this.#picks.any;
+  }
+
+  get particular(): boolean {
+    return this.#picks.attempt > 0;
   }
 
   proceed(): void {

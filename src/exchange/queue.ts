@@ -6,6 +6,8 @@
 export interface Waiting {
   /** Whether it could go on now. */
   readonly ready: boolean;
+  /** Whether it has tried some already and waits for one of the others: who comes behind it may find room before. */
+  readonly particular: boolean;
   /** It has waited enough. */
   proceed(): void;
 }
@@ -15,6 +17,8 @@ export class Queue {
   /** In the order of their coming: a Set keeps it, and lets go in constant time. */
   readonly #waiting = new Set<Waiting>();
   #waking = false;
+  /** Whether something got room while we were waking. */
+  #again = false;
 
   constructor(max: number) {
     this.#max = max;
@@ -36,16 +40,26 @@ export class Queue {
     this.#waiting.delete(waiting);
   }
 
-  /** Something has room again: as many as find some go on, in their order. */
+  /** Something has room again: as many as find some go on, in their order. Then nobody waits who could go on. */
   wake(): void {
+    if (this.#waiting.size === 0) return;
+    this.#again = true;
     // Who goes on may settle at once and wake us again: one loop does for all.
-    if (this.#waiting.size === 0 || this.#waking) return;
+    if (this.#waking) return;
     this.#waking = true;
-    for (const waiting of this.#waiting) {
-      if (!waiting.ready) break;
-      this.#waiting.delete(waiting);
-      waiting.proceed();
+    while (this.#again) {
+      this.#again = false;
+      this.#wakeSome();
     }
     this.#waking = false;
+  }
+
+  #wakeSome(): void {
+    for (const waiting of this.#waiting) {
+      if (waiting.ready) {
+        this.#waiting.delete(waiting);
+        waiting.proceed();
+      } else if (!waiting.particular) return;
+    }
   }
 }
