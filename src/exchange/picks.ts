@@ -72,12 +72,15 @@ export class Picks {
 
   /**
    * Notes that an attempt on `member` failed, `stale` if all that failed was a connection kept too long. Returns
-   * whether another attempt is of use: the limit is not reached, and there is somebody to try.
+   * whether another attempt is of use: the limit is not reached, and there is somebody to try; or, if it is to `wait`,
+   * somebody who lacks but room.
    */
-  failed(member: Member, stale: boolean): boolean {
+  failed(member: Member, stale: boolean, wait: boolean): boolean {
+    const { members, queue, rules } = this.#services;
     if (stale) this.#stale = [...this.#stale, member];
     else this.#failed = [...this.#failed, member];
-    return this.#context.attempt < this.#services.rules.maxAttempts && this.#untried().length > 0;
+    if (this.#context.attempt >= rules.maxAttempts) return false;
+    return this.#untried().length > 0 || (wait && queue.hasRoom && members.crowded(this.#failed));
   }
 
   /**

@@ -28,9 +28,14 @@ export class Queue {
     return this.#waiting.size;
   }
 
+  /** Whether one more may wait. */
+  get hasRoom(): boolean {
+    return this.#waiting.size < this.#max;
+  }
+
   /** Waits at the end. Returns false where there is no room to wait. */
   enter(waiting: Waiting): boolean {
-    if (this.#waiting.size >= this.#max) return false;
+    if (!this.hasRoom) return false;
     this.#waiting.add(waiting);
     return true;
   }

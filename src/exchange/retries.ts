@@ -38,13 +38,13 @@ export class Retries {
       if (!asked || !this.#repeatable) return false;
     }
     const free = retryable || closedIdle;
-    return this.#picks.failed(member, closedIdle) && (free || this.#services.budget.take());
+    return this.#picks.failed(member, closedIdle, true) && (free || this.#services.budget.take());
   }
 
   /** Whether to try again instead of passing on a response of this status from `member`. */
   afterResponse(member: Member, status: number): boolean {
     if (!this.#services.rules.retryOn.has(status) || !this.#repeatable) return false;
-    return this.#picks.failed(member, false) && this.#services.budget.take();
+    return this.#picks.failed(member, false, false) && this.#services.budget.take();
   }
 
   /** Whether the request does no more harm twice than once, and what has come of its body can be sent again. */
