@@ -72,8 +72,8 @@ export interface BalancerOptions {
    */
   readonly retryOn?: readonly number[];
   /**
-   * Octets of a request body that are kept for another attempt, for an idempotent request; a larger one has but one.
-   * Default 0.
+   * Octets of a request body that are kept for another attempt, for an idempotent request; when an upstream has been
+   * sent more, there is none. Default 0.
    */
   readonly maxReplayBytes?: number;
   /**

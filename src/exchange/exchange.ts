@@ -68,7 +68,6 @@ export class Exchange implements ConnectionUser, Waiting {
     this.#downstream = downstream;
     this.#picks.start(downstream.hop.address);
     this.#floor.start(clock.now);
-    this.#replay.start();
     budget.begun();
     this.#expires = clock.now + rules.totalTimeoutMs;
     this.#received = 0;
@@ -89,9 +88,12 @@ export class Exchange implements ConnectionUser, Waiting {
       this.refuse('REQUEST_BODY_TOO_LARGE');
       return;
     }
-    if (this.#phase === WAITING || this.#phase === CONNECTING) this.#replay.keep(bytes, from, to);
-    if (this.#phase !== CONNECTING) this.#connection?.writer.data(bytes, from, to);
-    this.#moved();
+    if (this.#phase === QUEUED || this.#phase === CONNECTING) this.#replay.hold(bytes, from, to);
+    else {
+      if (this.#phase === WAITING) this.#replay.keep(bytes, from, to);
+      this.#connection?.writer.data(bytes, from, to);
+      this.#moved();
+    }
   }
 
   /** The request body is complete. In a tunnel: the downstream has no more to send. */
@@ -112,8 +114,8 @@ export class Exchange implements ConnectionUser, Waiting {
 
   /** Sends what the front has handed over. Returns false to hold the body until `resumeBody`. */
   flushRequest(): boolean {
-    // What has been asked for already is not to pile up while another attempt connects.
-    if (this.#phase === CONNECTING) return !this.#asked;
+    // What has been asked for already is not to pile up while another attempt connects, or waits to.
+    if (this.#phase === QUEUED || this.#phase === CONNECTING) return !this.#asked;
     if (this.#connection === undefined || !this.#connection.ready) return true;
     this.#uploadBlocked = !this.#connection.writer.flush();
     return !this.#uploadBlocked;
@@ -123,7 +125,7 @@ export class Exchange implements ConnectionUser, Waiting {
   drained(): void {
     if (!this.#downloadBlocked) return;
     this.#downloadBlocked = false;
-    this.#moved();
+    if (this.#phase > CONNECTING) this.#moved();
     if (this.#responseDone && (this.#requestDone || this.#bodyless)) this.#finish();
     else this.#connection?.resume();
   }
@@ -255,6 +257,7 @@ export class Exchange implements ConnectionUser, Waiting {
       return;
     }
     this.#phase = RELAYING;
+    this.#replay.clear();
     this.#moved();
     // Who was not told to continue may or may not send the body: no request can be told apart behind it.
     this.#bodyless = this.#unasked;
@@ -350,11 +353,6 @@ export class Exchange implements ConnectionUser, Waiting {
 
   /** Sends what an attempt before this one has had of the body, then goes on reading. */
   #sendAgain({ writer }: UpstreamConnection): void {
-    if (!this.#replay.whole) {
-      // More has come than is kept, while this attempt connected.
-      this.refuse('UPSTREAM_CLOSED');
-      return;
-    }
     this.#replay.writeTo(writer);
     if (this.#requestDone) writer.end(this.#trailers);
     else this.#downstream.resumeBody();
@@ -480,6 +478,7 @@ export class Exchange implements ConnectionUser, Waiting {
     this.#downstream = NOWHERE;
     this.#phase = IDLE;
     this.#deadline = this.#expires = Infinity;
+    this.#replay.clear();
     this.head.clear();
     return downstream;
   }
@@ -488,7 +487,7 @@ export class Exchange implements ConnectionUser, Waiting {
     if (this.#phase === QUEUED) this.#services.queue.leave(this);
   }
 
-  /** Something moved: the idle time starts anew. */
+  /** Something moved: the idle time starts anew. To wait for room, or a connect, has its own. */
   #moved(): void {
     const { rules, clock } = this.#services;
     let timeoutMs = rules.idleTimeoutMs;

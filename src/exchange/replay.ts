@@ -14,24 +14,25 @@ export class Replay {
     this.#maxBytes = maxBytes;
   }
 
-  /** Starts with a new body. */
-  start(): void {
+  /** Lets go of all: the body is of no more use, or another one begins. */
+  clear(): void {
     this.#kept = NOTHING;
     this.#length = 0;
     this.#whole = true;
   }
 
-  /** Keeps a copy of a piece, unless it is too much: then all is let go. */
+  /** Keeps a copy of a piece that is being sent, unless it is too much: then all is let go. */
   keep(bytes: Buffer, from: number, to: number): void {
+    if (this.#length + to - from <= this.#maxBytes) this.hold(bytes, from, to);
+    else this.#letGo();
+  }
+
+  /** Keeps a copy of a piece that cannot be sent yet, however much it is. */
+  hold(bytes: Buffer, from: number, to: number): void {
     if (!this.#whole) return;
     const length = this.#length + to - from;
-    this.#whole = length <= this.#maxBytes;
-    if (!this.#whole) {
-      this.#kept = NOTHING;
-      return;
-    }
     if (length > this.#kept.length) {
-      const larger = Buffer.allocUnsafe(Math.min(this.#maxBytes, Math.max(length, 2 * this.#kept.length, MIN_BYTES)));
+      const larger = Buffer.allocUnsafe(Math.max(length, 2 * this.#kept.length, MIN_BYTES));
       this.#kept.copy(larger, 0, 0, this.#length);
       this.#kept = larger;
     }
@@ -47,6 +48,12 @@ export class Replay {
   /** Writes what has come so far. */
   writeTo(writer: MessageWriter): void {
     writer.data(this.#kept, 0, this.#length);
+    if (this.#length > this.#maxBytes) this.#letGo();
+  }
+
+  #letGo(): void {
+    this.#whole = false;
+    this.#kept = NOTHING;
   }
 }
 
