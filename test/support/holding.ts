@@ -1,0 +1,79 @@
+/**
+ * An upstream that answers when the test says so, and the requests that wait for it.
+ */
+import type { TestContext } from 'node:test';
+import type { BalancerUnderTest } from './balancer.ts';
+import { type Client, get } from './client.ts';
+import { type Peer, response, type ScriptedUpstream, startUpstream } from './upstream.ts';
+import { gate, Signal } from './wait.ts';
+
+/** Holds each request until it is released; then answers with its target. */
+export class Holding {
+  readonly upstream: ScriptedUpstream;
+  /** The targets of the requests that came, in their order. */
+  readonly targets: string[] = [];
+  readonly #held: (() => void)[] = [];
+  readonly #signal = new Signal();
+
+  private constructor(upstream: ScriptedUpstream) {
+    this.upstream = upstream;
+  }
+
+  static async start(t: TestContext): Promise<Holding> {
+    const holding: Holding = new Holding(await startUpstream(t, (peer) => holding.#serve(peer)));
+    return holding;
+  }
+
+  get origin(): string {
+    return this.upstream.origin;
+  }
+
+  /** Resolves when `count` requests have come since the start. */
+  came(count: number): Promise<void> {
+    return this.#signal.until(
+      () => this.targets.length >= count, () => `${count} requests, having [${this.targets.join(', ')}]`);
+  }
+
+  /** Answers the request that has been held longest. */
+  release(): void {
+    this.#held.shift()?.();
+  }
+
+  async #serve(peer: Peer): Promise<void> {
+    for (;;) {
+      const { head } = await peer.request();
+      const [, target = ''] = head.line.split(' ');
+      const { opened, open } = gate();
+      this.#held.push(open);
+      this.targets.push(target);
+      this.#signal.raise();
+      await opened;
+      peer.send(response(target));
+    }
+  }
+}
+
+/** Watches who waits. */
+export class Waits {
+  readonly #under: BalancerUnderTest;
+  readonly #signal = new Signal();
+  /** How many waited, each time that one more did. */
+  readonly counts: number[] = [];
+
+  constructor(under: BalancerUnderTest) {
+    this.#under = under;
+    under.balancer.on('queued', ({ waiting }) => {
+      this.counts.push(waiting);
+      this.#signal.raise();
+    });
+  }
+
+  /** Sends a request that will have to wait, over a connection of its own. */
+  async send(request: string | Buffer = get()): Promise<Client> {
+    const client = await this.#under.connect();
+    const before = this.counts.length;
+    client.send(request);
+    await this.#signal.until(() => this.counts.length > before, () => 'a request to wait');
+    return client;
+  }
+}
