@@ -174,7 +174,9 @@ export class Exchange implements ConnectionUser, Waiting {
       return true;
     }
     if (now >= this.#expires && this.#phase <= WAITING) {
-      this.refuse('TOTAL_TIMEOUT');
+      // To be too slow is a failure of the upstream, whatever limit it meets first.
+      if (this.#phase !== QUEUED && !this.#awaitsDownstream) this.#breakOff('TOTAL_TIMEOUT');
+      else this.refuse('TOTAL_TIMEOUT');
       return true;
     }
     if (this.#floor.sweep(now, this.#awaitsDownstream)) {

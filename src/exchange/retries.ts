@@ -31,6 +31,8 @@ export class Retries {
    * Returns whether to try again.
    */
   afterFailure(member: Member, code: ErrorCode, closedIdle: boolean): boolean {
+    // The time is over for all attempts together.
+    if (code === 'TOTAL_TIMEOUT') return false;
     const { retryable, status } = meaningOf(code);
     // A connect that failed, whatever the request; or an upstream that died, say, before it said anything.
     if (!retryable) {
