@@ -37,6 +37,9 @@ for (const front of FRONTS) {
         assert.equal(upstream.peers.length, 2);
       });
 
+      // An idempotent request whose connection closed without a byte is tried again whatever the statuses.
+      if (name.endsWith('without a response')) continue;
+
       test(`has its answer with another status to retry on: one ${name}`, async (t) => {
         const upstream = await startUpstream(t, [script]);
         const other = await startUpstream(t, []);
