@@ -452,6 +452,9 @@ export class Exchange implements ConnectionUser, Waiting {
 
   #cut(): void {
     const downstream = this.#rest();
+    // What has begun is to be seen to have begun: an end without a byte would pass for that of an idle connection, and
+    // clients send again what they sent on one of those.
+    downstream.flush();
     downstream.cut();
     downstream.settled();
   }

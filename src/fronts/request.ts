@@ -210,6 +210,8 @@ export class RequestFront implements Downstream, Guest {
       stream?.close(INTERNAL_ERROR);
       return;
     }
+    // node:http corks until the next tick what is to be seen before the end.
+    socket.uncork();
     if (this.#untilClose && this.hop.proto === 'http' && this.hop.address !== '') socket.resetAndDestroy();
     this.#response.destroy();
   }
