@@ -137,18 +137,19 @@ export class ScriptedUpstream {
    */
   readonly events: string[] = [];
   readonly peers: Peer[] = [];
+  #accepted = 0;
   readonly #server: Server;
   readonly #signal = new Signal();
   readonly #faults: unknown[] = [];
   readonly #ended = gate();
-  readonly #running: Promise<void>[] = [];
+  readonly #running = new Set<Promise<void>>();
 
   constructor(server: Server, scripts: Scripts) {
     this.#server = server;
     this.port = (server.address() as AddressInfo).port;
     this.origin = `http://127.0.0.1:${this.port}`;
     server.on('connection', (socket) => {
-      const number = this.peers.length + 1;
+      const number = ++this.#accepted;
       const script = typeof scripts === 'function' ? scripts : scripts[number - 1];
       const peer = new Peer(number, socket, (event) => {
         this.#note(number, event);
@@ -162,7 +163,9 @@ export class ScriptedUpstream {
         this.#note(number, 'reset');
       });
       if (script === undefined) this.#faults.push(new Error(`connection ${number} was not expected`));
-      this.#running.push(this.#run(peer, script ?? []));
+      const running = this.#run(peer, script ?? []);
+      this.#running.add(running);
+      void running.then(() => this.#running.delete(running));
     });
   }
 
@@ -197,12 +200,19 @@ export class ScriptedUpstream {
 
   /** Resolves with how connection `number` was ended by the balancer. Its script must be reading, or be done. */
   async gone(number: number): Promise<'end' | 'reset'> {
-    const how = (): 'end' | 'reset' | undefined => this.peers[number - 1]?.inbox.ended;
+    const how = (): 'end' | 'reset' | undefined => this.#peer(number)?.inbox.ended;
     await this.#signal.until(
       () => how() !== undefined,
       () => `the end of connection ${number} at the upstream, which saw [${this.events.join(', ')}]`,
     );
     return how() ?? 'reset';
+  }
+
+  /** Resolves when the balancer has ended all connections, and forgets them and all that happened on them. */
+  async forget(): Promise<void> {
+    for (const { number } of this.peers) await this.gone(number);
+    this.peers.length = this.events.length = 0;
+    this.latest = undefined;
   }
 
   /** Stops listening: whoever connects is refused. */
@@ -222,15 +232,19 @@ export class ScriptedUpstream {
     if (failures[0] !== undefined) throw failures[0].reason;
   }
 
+  #peer(number: number): Peer | undefined {
+    return this.peers.find((peer) => peer.number === number);
+  }
+
   #note(number: number, event: string | null): void {
-    if (event === null) this.latest = this.peers[number - 1]?.requests.at(-1);
+    if (event === null) this.latest = this.#peer(number)?.requests.at(-1);
     else this.events.push(`${number} ${event}`);
     this.#signal.raise();
   }
 
   async #run(peer: Peer, script: Script): Promise<void> {
     try {
-      await Promise.race([this.#play(peer, script), this.#ended.opened]);
+      await Promise.race([play(peer, script), this.#ended.opened]);
     } catch (cause) {
       // A connection that ends is what most scripts end with; the events tell whether it should have.
       if (!(cause instanceof Broken)) this.#faults.push(cause);
@@ -239,16 +253,17 @@ export class ScriptedUpstream {
     this.#signal.raise();
     peer.socket.end();
   }
+}
 
-  async #play(peer: Peer, script: Script): Promise<void> {
-    if (typeof script === 'function') {
-      await script(peer);
-      return;
-    }
-    for (const step of script) {
-      if (typeof step === 'function') await step(peer);
-      else peer.send(step);
-    }
+/** Does what a script says, on one connection. */
+export async function play(peer: Peer, script: Script): Promise<void> {
+  if (typeof script === 'function') {
+    await script(peer);
+    return;
+  }
+  for (const step of script) {
+    if (typeof step === 'function') await step(peer);
+    else peer.send(step);
   }
 }
 
