@@ -1,0 +1,113 @@
+/**
+ * What comes of each fault of the kit. In each row upstream A is faulty and picked first, B is well, and one failure
+ * ejects. Events are in their order: what the balancer tells of its attempts, what B got, what the client saw.
+ */
+import type { Kind } from '../support/fault-row.ts';
+
+/** The events for a request of each kind. */
+type Expected = (kind: Kind) => readonly string[];
+/** For all kinds; or for GET and POST, and for an upgrade; or for each. */
+type Row = Expected | readonly [plain: Expected, upgrade: Expected] | readonly [Expected, Expected, Expected];
+
+const status = (kind: Kind): string => kind === 'upgrade' ? '101' : '200';
+const whole = (kind: Kind): string => kind === 'upgrade' ? 'client: 101 whole, end' : 'client: 200 whole';
+const body = (kind: Kind): string => kind === 'POST' ? 'POST /x somepiecesmore' : 'GET /x';
+
+/** A serves it, for all that a client can tell. */
+const served: Expected = (kind) => [`A ok ${status(kind)}`, whole(kind)];
+/** A serves it: this body. */
+const got = (text: string): Expected => () => ['A ok 200', `client: 200 '${text}'`];
+/** A switches protocols; these bytes come, and an end. */
+const tunnelled = (text: string): Expected => () => ['A ok 101', `client: 101 '${text}', end`];
+
+const byB: Expected = (kind) => ['A retried after 1', `B ok ${status(kind)}`, `B got ${body(kind)}`, whole(kind)];
+/** A failed, provably without having processed anything: B serves it. */
+const madeUpFor = (code: string): Expected => (kind) => ['A ejected', `A failed ${code}`, ...byB(kind)];
+/** A had closed its connection before the request came: B serves it, and A is not to blame. */
+const stale: Expected = (kind) => ['A failed UPSTREAM_CLOSED', ...byB(kind)];
+/** The same for what may not be sent again. */
+const staleLost: Expected = () => [
+  'A failed UPSTREAM_CLOSED', 'refused UPSTREAM_CLOSED', 'client: 502 connection_terminated',
+];
+
+/** A failed before anything of its answer had gone on, but may have done what it was asked for. */
+const refused = (code: string, answer: string): Expected => () => [
+  'A ejected', `A failed ${code}`, `refused ${code}`, `client: ${answer}`,
+];
+const closed = refused('UPSTREAM_CLOSED', '502 connection_terminated');
+const incomplete = refused('RESPONSE_INCOMPLETE', '502 http_response_incomplete');
+const malformed = refused('RESPONSE_MALFORMED', '502 http_protocol_error');
+const late = refused('RESPONSE_TIMEOUT', '504 http_response_timeout');
+
+/** A failed in the middle of its answer. */
+const cut = (code: string): Expected => () => ['A ejected', `A failed 200 ${code}`, 'client: 200 cut'];
+/** A broke the tunnel after these bytes. */
+const broken = (seen: string): Expected => () => [
+  'A ejected', 'A failed 101 RESPONSE_INCOMPLETE', `client: 101 ${seen}, reset`,
+];
+
+export const TABLE: Readonly<Record<string, Row>> = {
+  'refuses': madeUpFor('CONNECT_REFUSED'),
+  'is a black hole': madeUpFor('CONNECT_TIMEOUT'),
+  'closes as soon as it has accepted': closed,
+  'resets as soon as it has accepted': closed,
+  'half-closes as soon as it has accepted': closed,
+  'closes in the middle of an upload': closed,
+  'resets in the middle of an upload': closed,
+  'half-closes in the middle of an upload': closed,
+  'closes without an answer': closed,
+  'resets without an answer': closed,
+  'half-closes without an answer': closed,
+  'closes in the head': incomplete,
+  'resets in the head': incomplete,
+  'half-closes in the head': incomplete,
+  'closes in the body': [cut('RESPONSE_INCOMPLETE'), tunnelled('hello')],
+  'resets in the body': [cut('RESPONSE_INCOMPLETE'), broken("'hello'")],
+  'half-closes in the body': [cut('RESPONSE_INCOMPLETE'), tunnelled('hello')],
+  'closes in a body in chunks': cut('RESPONSE_INCOMPLETE'),
+  'resets in a body in chunks': cut('RESPONSE_INCOMPLETE'),
+  'half-closes in a body in chunks': cut('RESPONSE_INCOMPLETE'),
+  // A body until close has no other sign of its end.
+  'closes in a body until close': got('hello'),
+  'resets in a body until close': cut('RESPONSE_INCOMPLETE'),
+  'half-closes in a body until close': got('hello'),
+  'closes behind its answer': served,
+  'resets behind its answer': [served, broken('whole')],
+  'half-closes behind its answer': served,
+  'trickles': served,
+  'stalls before it answers': late,
+  'stalls in the head': late,
+  // Which side of a tunnel keeps the other waiting, nobody can tell.
+  'stalls in the body': [
+    cut('RESPONSE_TIMEOUT'), () => ['A ok 101 DOWNSTREAM_STALLED', "client: 101 'hello', reset"],
+  ],
+  'answers early': served,
+  'answers early and closes': served,
+  'answers early and resets': [served, broken('whole')],
+  'answers before it is asked': served,
+  'sends garbage for a head': malformed,
+  'sends garbage in chunks': cut('RESPONSE_MALFORMED'),
+  'sends garbage behind its answer': () => ['A ok 200', 'client: 200 whole'],
+  'announces more than it sends': cut('RESPONSE_INCOMPLETE'),
+  'announces less than it sends': got('hello'),
+  'announces two lengths': malformed,
+  'announces a length and chunks': malformed,
+  'sends an oversized head': refused('RESPONSE_HEAD_TOO_LARGE', '502 http_response_header_section_size'),
+  'floods with interim responses': malformed,
+  'switches protocols without a name': refused('UPGRADE_UNASKED', '502 http_upgrade_failed'),
+  'closes an idle connection exactly as it is reused': [stale, staleLost, stale],
+  'resets an idle connection exactly as it is reused': [stale, staleLost, stale],
+  'closes a reused connection that has asked': [stale, staleLost, stale],
+  'closes a reused connection in the head': incomplete,
+};
+
+/** The events that a fault has to have for a request of this kind. */
+export function expected(fault: string, kind: Kind): readonly string[] {
+  const row = TABLE[fault];
+  if (row === undefined) throw new Error(`no row for an upstream that ${fault}`);
+  if (typeof row === 'function') return row(kind);
+  const [get, second, third] = row;
+  if (kind === 'GET') return get(kind);
+  if (kind === 'upgrade') return (third ?? second)(kind);
+  return (third === undefined ? get : second)(kind);
+}

@@ -1,0 +1,22 @@
+/**
+ * What a process says when something went wrong that nobody caught.
+ */
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import { atEnd } from './scope.ts';
+
+/** Fails the test if, until its end, the process warns or something is thrown, or rejected, that nobody catches. */
+export function quiet(t: TestContext): void {
+  const said: string[] = [];
+  const listeners = (['warning', 'unhandledRejection', 'uncaughtException'] as const).map((event) => {
+    const listener = (cause: unknown): void => {
+      said.push(`${event}: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}`);
+    };
+    process.on(event, listener);
+    return [event, listener] as const;
+  });
+  atEnd(t, () => {
+    for (const [event, listener] of listeners) process.off(event, listener);
+    assert.deepEqual(said, []);
+  });
+}
