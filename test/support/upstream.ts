@@ -190,6 +190,14 @@ export class ScriptedUpstream {
     );
   }
 
+  /** Resolves when an event has happened on whichever connection. */
+  sawAnywhere(event: string): Promise<void> {
+    return this.#signal.until(
+      () => this.plainEvents.includes(event),
+      () => `'${event}' at the upstream, which saw [${this.events.join(', ')}]`,
+    );
+  }
+
   /** Resolves when `count` requests were read, over all connections. */
   read(count: number): Promise<void> {
     return this.#signal.until(
