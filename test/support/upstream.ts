@@ -141,8 +141,8 @@ export class ScriptedUpstream {
   readonly #server: Server;
   readonly #signal = new Signal();
   readonly #faults: unknown[] = [];
-  readonly #ended = gate();
-  readonly #running = new Set<Promise<void>>();
+  /** The scripts that run, each with what breaks it off. */
+  readonly #running = new Map<Promise<void>, () => void>();
 
   constructor(server: Server, scripts: Scripts) {
     this.#server = server;
@@ -163,8 +163,10 @@ export class ScriptedUpstream {
         this.#note(number, 'reset');
       });
       if (script === undefined) this.#faults.push(new Error(`connection ${number} was not expected`));
-      const running = this.#run(peer, script ?? []);
-      this.#running.add(running);
+      // One for each: a promise that all of them wait for would keep what each has seen.
+      const ended = gate();
+      const running = this.#run(peer, script ?? [], ended.opened);
+      this.#running.set(running, ended.open);
       void running.then(() => this.#running.delete(running));
     });
   }
@@ -231,11 +233,11 @@ export class ScriptedUpstream {
   /** Ends what is open. Fails if a script did, or if the balancer left a connection open. */
   async end(): Promise<void> {
     this.#server.close();
-    this.#ended.open();
+    for (const end of this.#running.values()) end();
     const left = this.peers.map((peer) => this.gone(peer.number));
     const failures = (await Promise.allSettled(left)).filter((result) => result.status === 'rejected');
     for (const peer of this.peers) peer.socket.destroy();
-    await Promise.all(this.#running);
+    await Promise.all(this.#running.keys());
     if (this.#faults.length > 0) throw this.#faults[0];
     if (failures[0] !== undefined) throw failures[0].reason;
   }
@@ -250,9 +252,9 @@ export class ScriptedUpstream {
     this.#signal.raise();
   }
 
-  async #run(peer: Peer, script: Script): Promise<void> {
+  async #run(peer: Peer, script: Script, ended: Promise<void>): Promise<void> {
     try {
-      await Promise.race([play(peer, script), this.#ended.opened]);
+      await Promise.race([play(peer, script), ended]);
     } catch (cause) {
       // A connection that ends is what most scripts end with; the events tell whether it should have.
       if (!(cause instanceof Broken)) this.#faults.push(cause);
