@@ -35,6 +35,8 @@ const refused = (code: string, answer: string): Expected => () => [
   'A ejected', `A failed ${code}`, `refused ${code}`, `client: ${answer}`,
 ];
 const closed = refused('UPSTREAM_CLOSED', '502 connection_terminated');
+/** A closed before it said anything: what is idempotent B serves. */
+const died: Row = [madeUpFor('UPSTREAM_CLOSED'), closed, madeUpFor('UPSTREAM_CLOSED')];
 const incomplete = refused('RESPONSE_INCOMPLETE', '502 http_response_incomplete');
 const malformed = refused('RESPONSE_MALFORMED', '502 http_protocol_error');
 const late = refused('RESPONSE_TIMEOUT', '504 http_response_timeout');
@@ -49,15 +51,15 @@ const broken = (seen: string): Expected => () => [
 export const TABLE: Readonly<Record<string, Row>> = {
   'refuses': madeUpFor('CONNECT_REFUSED'),
   'is a black hole': madeUpFor('CONNECT_TIMEOUT'),
-  'closes as soon as it has accepted': closed,
-  'resets as soon as it has accepted': closed,
-  'half-closes as soon as it has accepted': closed,
-  'closes in the middle of an upload': closed,
-  'resets in the middle of an upload': closed,
-  'half-closes in the middle of an upload': closed,
-  'closes without an answer': closed,
-  'resets without an answer': closed,
-  'half-closes without an answer': closed,
+  'closes as soon as it has accepted': died,
+  'resets as soon as it has accepted': died,
+  'half-closes as soon as it has accepted': died,
+  'closes in the middle of an upload': died,
+  'resets in the middle of an upload': died,
+  'half-closes in the middle of an upload': died,
+  'closes without an answer': died,
+  'resets without an answer': died,
+  'half-closes without an answer': died,
   'closes in the head': incomplete,
   'resets in the head': incomplete,
   'half-closes in the head': incomplete,
