@@ -14,7 +14,7 @@ export class Health {
   readonly #rules: HealthRules;
   readonly #rng: () => number;
   #standing: Standing = 'well';
-  /** Since when; what began before says nothing about how it stands now. */
+  /** Since when. */
   #since = -Infinity;
   #until = 0;
   /** Failures in a row. */
@@ -45,12 +45,17 @@ export class Health {
     return this.#until - this.#since;
   }
 
+  /** Whether what began at `began` says anything about how it stands now. */
+  concerns(began: number): boolean {
+    return began >= this.#since;
+  }
+
   /**
    * An attempt that began at `began` was answered. Returns whether that lets the upstream back in: slowly, unless it is
    * `needed` whole, and at once, for want of a better one. One that is still ejected was tried for no other reason.
    */
   succeeded(began: number, now: number, needed: boolean): boolean {
-    if (began < this.#since || this.#down) return false;
+    if (!this.concerns(began) || this.#down) return false;
     this.#failures = 0;
     if (this.#standing === 'well') return false;
     this.#readmit(now, this.#standing === 'trial' && !needed);
@@ -60,7 +65,7 @@ export class Health {
   /** An attempt that began at `began` failed by the upstream's fault. Returns whether that ejects the upstream. */
   failed(began: number, now: number): boolean {
     const { ejectAfter } = this.#rules;
-    if (ejectAfter === 0 || began < this.#since || this.#standing === 'ejected') return false;
+    if (ejectAfter === 0 || !this.concerns(began) || this.#standing === 'ejected') return false;
     if (this.#standing === 'well' && ++this.#failures < ejectAfter) return false;
     this.#eject(now);
     return true;

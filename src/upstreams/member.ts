@@ -39,6 +39,8 @@ export class Member implements Upstream {
   #cutAt = Infinity;
   #listed = true;
   #panic = false;
+  /** Whether the request is under way that is to show whether it is well. */
+  #tried = false;
 
   /** `rng` is for the jitter of ejections. */
   constructor(settings: UpstreamSettings, rules: MemberRules, rng: () => number) {
@@ -119,9 +121,13 @@ export class Member implements Upstream {
     return this.#cutAt;
   }
 
-  /** Whether it has room for one more. On trial that is one in all, unless it is needed all the same. @internal */
+  /**
+   * Whether it has room for one more. On trial for one in all, unless it is needed all the same; what it has in flight
+   * from before, such as tunnels, is no trial. @internal
+   */
   get hasRoom(): boolean {
-    return this.#inFlight < (this.#health.standing === 'trial' && !this.#panic ? 1 : this.maxInFlight);
+    if (this.#inFlight >= this.maxInFlight) return false;
+    return !this.#tried || this.#panic || this.#health.standing !== 'trial';
   }
 
   /** Whether it may be picked, but for its limit. @internal */
@@ -139,11 +145,13 @@ export class Member implements Upstream {
   begin(): void {
     this.#inFlight++;
     this.#picks++;
+    if (this.#health.standing === 'trial') this.#tried = true;
   }
 
-  /** @internal */
-  settle(ok: boolean): void {
+  /** `began` is when the attempt did. @internal */
+  settle(ok: boolean, began: number): void {
     this.#inFlight--;
+    if (this.#health.concerns(began)) this.#tried = false;
     if (!ok) this.#failures++;
     if (this.#leaving === 'draining' && this.#inFlight === 0) this.#leaving = 'gone';
   }
@@ -167,6 +175,7 @@ export class Member implements Upstream {
   /** @internal */
   ejected(): void {
     this.#ejections++;
+    this.#tried = false;
     // What idles there is of no use when it returns: whoever restarted knows nothing of it.
     this.#pool.clear();
   }

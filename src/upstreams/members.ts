@@ -141,7 +141,7 @@ export class Members {
   answered(member: Member, began: number, now: number, broken: boolean): void {
     member.answered(now - began);
     if (broken) this.#failed(member, began, now);
-    else if (member.health.succeeded(began, now, member.needed)) this.#readmitted(member);
+    else if (this.#has(member) && member.health.succeeded(began, now, member.needed)) this.#readmitted(member);
   }
 
   /**
@@ -151,7 +151,7 @@ export class Members {
   settle(member: Member, ok: boolean, blamed: boolean, began: number, now: number): void {
     const full = !member.hasRoom;
     this.#inFlight--;
-    member.settle(ok);
+    member.settle(ok, began);
     if (full) this.#candidates = undefined;
     if (blamed) this.#failed(member, began, now);
     if (member.state === 'gone') {
@@ -164,7 +164,7 @@ export class Members {
 
   /** A probe has found an upstream `up`, or down, once too often. */
   probed(member: Member, up: boolean, now: number): void {
-    if (this.#active.get(member.origin) !== member || !member.health.probed(up, now)) return;
+    if (!this.#has(member) || !member.health.probed(up, now)) return;
     if (up) this.#readmitted(member);
     else this.#ejected(member);
   }
@@ -204,8 +204,12 @@ export class Members {
   }
 
   #failed(member: Member, began: number, now: number): void {
-    // One that is being removed has no health to speak of.
-    if (this.#active.get(member.origin) === member && member.health.failed(began, now)) this.#ejected(member);
+    if (this.#has(member) && member.health.failed(began, now)) this.#ejected(member);
+  }
+
+  /** Whether it is one of ours: one that is being removed has no health to speak of. */
+  #has(member: Member): boolean {
+    return this.#active.get(member.origin) === member;
   }
 
   #ejected(member: Member): void {
