@@ -152,7 +152,7 @@ for (const front of FRONTS) {
         if (head.line.includes('/good')) peer.send(response('ok'));
         close(peer);
       }));
-      const under = await startBalancer(t, { upstreams: options, strategy: byTarget, front });
+      const under = await startBalancer(t, { upstreams: options, strategy: byTarget, front, maxAttempts: 1 });
       for (let i = 0; i < 4; i++) {
         await ask(under, 4);
         await ask(under, 1, '/good');
