@@ -58,7 +58,7 @@ export class Picks {
     }
     if (picked === undefined) return 'NO_CANDIDATE';
     if (members.isCandidate(picked) && !this.#failed.includes(picked)) return picked;
-    const lastResort = candidates.find((member) => member === picked && !member.listed);
+    const lastResort = candidates.find((member) => member === picked && member.state === 'ejected');
     if (lastResort !== undefined) return lastResort;
     if (picked instanceof Promise) {
       picked.catch(() => {
