@@ -9,6 +9,7 @@ import type { ResponseHead } from '../http1/response.ts';
 import { requestHead } from '../http1/serialise.ts';
 import type { ConnectionUser, UpstreamConnection } from '../upstreams/connection.ts';
 import type { Member } from '../upstreams/member.ts';
+import type { Verdict } from '../upstreams/members.ts';
 import { answerTo } from './answers.ts';
 import type { Downstream } from './downstream.ts';
 import { Picks } from './picks.ts';
@@ -247,7 +248,7 @@ export class Exchange implements ConnectionUser, Waiting {
     if (member === undefined) return;
     const { clock, members } = this.#services;
     this.#status = status;
-    members.answered(member, this.#startedAt, clock.source.now(), status >= 502 && status <= 504);
+    members.answered(member, this.#startedAt, clock.source.now(), isBroken(status));
     if (status === 101) {
       this.#tunnel(head);
       return;
@@ -467,13 +468,21 @@ export class Exchange implements ConnectionUser, Waiting {
     this.#member = this.#connection = undefined;
     const began = this.#startedAt;
     const now = clock.source.now();
-    members.settle(member, ok, blamed, began, now);
+    members.settle(member, ok, blamed ? this.#blame : this.#praise(error), began, now);
     if (strategy.settled !== undefined || events.heard('settled')) {
       const outcome = { ok, status: this.#status, durationMs: now - began, error };
       runHook(strategy, 'settled', () => strategy.settled?.(member, outcome), report);
       events.tell('settled', { upstream: member, outcome });
     }
     queue.wake();
+  }
+
+  get #blame(): Verdict {
+    return this.#status === undefined ? 'unanswered' : 'broken off';
+  }
+
+  #praise(error: ErrorCode | undefined): Verdict {
+    return error === undefined && this.#status !== undefined && !isBroken(this.#status) ? 'well' : 'nothing';
   }
 
   /** Lets go of the exchange, and of its downstream, which is returned. */
@@ -511,6 +520,11 @@ const CONNECTING = 2;
 const WAITING = 3;
 const RELAYING = 4;
 const TUNNEL = 5;
+
+/** Whether a response of this status is that of a gateway whose own upstream fails: no better than no response. */
+function isBroken(status: number): boolean {
+  return status >= 502 && status <= 504;
+}
 
 /** Where the answer goes while there is no exchange: nothing is ever sent there. */
 const NOWHERE: Downstream = {

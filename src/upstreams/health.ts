@@ -17,8 +17,10 @@ export class Health {
   /** Since when. */
   #since = -Infinity;
   #until = 0;
-  /** Failures in a row. */
+  /** Failures in a row, over when a response begins. */
   #failures = 0;
+  /** Responses that broke off in a row, over when one comes to its end: those that go on for hours say neither. */
+  #broken = 0;
   /** Ejections in a row: each lasts twice as long as the one before. */
   #ejections = 0;
   /** Whether probes have found it down: then only they let it back in. */
@@ -51,10 +53,11 @@ export class Health {
   }
 
   /**
-   * An attempt that began at `began` was answered. Returns whether that lets the upstream back in: slowly, unless it is
-   * `needed` whole, and at once, for want of a better one. One that is still ejected was tried for no other reason.
+   * An attempt that began at `began` was answered: its response has begun, and may go on for hours. Returns whether that
+   * lets the upstream back in: slowly, unless it is `needed` whole, and at once, for want of a better one. One that is
+   * still ejected was tried for no other reason.
    */
-  succeeded(began: number, now: number, needed: boolean): boolean {
+  answered(began: number, now: number, needed: boolean): boolean {
     if (!this.concerns(began) || this.#down) return false;
     this.#failures = 0;
     if (this.#standing === 'well') return false;
@@ -62,11 +65,19 @@ export class Health {
     return true;
   }
 
-  /** An attempt that began at `began` failed by the upstream's fault. Returns whether that ejects the upstream. */
-  failed(began: number, now: number): boolean {
+  /** An attempt that began at `began` went well to its end. */
+  succeeded(began: number): void {
+    if (this.concerns(began)) this.#broken = 0;
+  }
+
+  /**
+   * An attempt that began at `began` failed by the upstream's fault, before its response or in the middle of it.
+   * Returns whether that ejects the upstream.
+   */
+  failed(began: number, now: number, inResponse: boolean): boolean {
     const { ejectAfter } = this.#rules;
     if (ejectAfter === 0 || !this.concerns(began) || this.#standing === 'ejected') return false;
-    if (this.#standing === 'well' && ++this.#failures < ejectAfter) return false;
+    if (this.#standing === 'well' && (inResponse ? ++this.#broken : ++this.#failures) < ejectAfter) return false;
     this.#eject(now);
     return true;
   }
@@ -112,14 +123,14 @@ export class Health {
     this.#since = now;
     // Some longer, some shorter, so that balancers that saw the same failure do not come back in step.
     this.#until = now + ms * (1 - JITTER / 2 + JITTER * this.#rng());
-    this.#failures = 0;
+    this.#failures = this.#broken = 0;
     this.#ramp = 1;
   }
 
   #readmit(now: number, slowly: boolean): void {
     this.#standing = 'well';
     this.#since = now;
-    this.#failures = 0;
+    this.#failures = this.#broken = 0;
     this.#ramp = slowly && this.#rules.slowStartMs > 0 ? 1 / RAMP_STEPS : 1;
   }
 }

@@ -21,6 +21,9 @@ export interface MembersWorld {
   readonly onRoom: () => void;
 }
 
+/** What an attempt's end says of the health of its upstream: it may have failed before its response, or in it. */
+export type Verdict = 'well' | 'nothing' | 'unanswered' | 'broken off';
+
 export class Members {
   readonly #rules: MembersRules;
   readonly #world: MembersWorld;
@@ -137,23 +140,23 @@ export class Members {
     if (!member.hasRoom) this.#candidates = undefined;
   }
 
-  /** An attempt that began at `began` was answered; by a `broken` gateway that is a failure all the same. */
+  /** The answer to an attempt that began at `began` is there; by a `broken` gateway that is a failure all the same. */
   answered(member: Member, began: number, now: number, broken: boolean): void {
     member.answered(now - began);
-    if (broken) this.#failed(member, began, now);
-    else if (this.#has(member) && member.health.succeeded(began, now, member.needed)) this.#readmitted(member);
+    if (broken) this.#failed(member, began, now, false);
+    else if (this.#has(member) && member.health.answered(began, now, member.needed)) this.#readmitted(member);
   }
 
   /**
-   * Uncounts a pick: once for each `begin`, when the attempt has settled. `ok` is false for a failure of the upstream;
-   * `blamed`, where that is to count against its health.
+   * Uncounts a pick: once for each `begin`, when the attempt has settled. `ok` is false for a failure of the upstream.
    */
-  settle(member: Member, ok: boolean, blamed: boolean, began: number, now: number): void {
+  settle(member: Member, ok: boolean, verdict: Verdict, began: number, now: number): void {
     const full = !member.hasRoom;
     this.#inFlight--;
     member.settle(ok, began);
     if (full) this.#candidates = undefined;
-    if (blamed) this.#failed(member, began, now);
+    if (verdict === 'well') member.health.succeeded(began);
+    else if (verdict !== 'nothing') this.#failed(member, began, now, verdict === 'broken off');
     if (member.state === 'gone') {
       const resolve = this.#draining.get(member);
       this.#draining.delete(member);
@@ -203,8 +206,8 @@ export class Members {
     });
   }
 
-  #failed(member: Member, began: number, now: number): void {
-    if (this.#has(member) && member.health.failed(began, now)) this.#ejected(member);
+  #failed(member: Member, began: number, now: number, inResponse: boolean): void {
+    if (this.#has(member) && member.health.failed(began, now, inResponse)) this.#ejected(member);
   }
 
   /** Whether it is one of ours: one that is being removed has no health to speak of. */
