@@ -24,12 +24,18 @@ export class Patient {
 
   /** An attempt that takes no time fails. Returns whether that ejected. */
   fail(began = this.now): boolean {
-    return this.health.failed(began, this.now);
+    return this.health.failed(began, this.now, false);
+  }
+
+  /** A response breaks off. Returns whether that ejected. */
+  breakOff(): boolean {
+    this.succeed();
+    return this.health.failed(this.now, this.now, true);
   }
 
   /** An attempt that takes no time is answered. Returns whether that readmitted. */
   succeed({ began = this.now, needed = false } = {}): boolean {
-    return this.health.succeeded(began, this.now, needed);
+    return this.health.answered(began, this.now, needed);
   }
 
   probe(up: boolean): boolean {

@@ -166,3 +166,27 @@ describe('a trial', () => {
     assert.deepEqual([patient.health.standing, patient.health.ramp], ['well', 1]);
   });
 });
+
+describe('responses that break off', () => {
+  test('eject in a row, though each had begun', () => {
+    const patient = new Patient();
+    assert.deepEqual([patient.breakOff(), patient.breakOff(), patient.breakOff()], [false, false, true]);
+  });
+
+  test('are no row with one between them that comes to its end', () => {
+    const patient = new Patient();
+    for (let i = 0; i < 10; i++) {
+      assert.deepEqual([patient.breakOff(), patient.breakOff()], [false, false]);
+      patient.health.succeeded(patient.now);
+    }
+  });
+
+  test('go on being one beside responses that never end', () => {
+    const patient = new Patient();
+    patient.breakOff();
+    patient.succeed();
+    patient.breakOff();
+    patient.succeed();
+    assert.equal(patient.breakOff(), true);
+  });
+});
