@@ -171,7 +171,9 @@ export class Exchange implements ConnectionUser, Waiting {
   /** Ends an exchange that is past its deadline, or whose body is too slow. Returns whether it did. */
   sweep(now: number): boolean {
     if (this.#member !== undefined && now >= this.#member.cutAt) {
-      this.refuse('UPSTREAM_REMOVED');
+      // Where it has been sent nothing, another one may serve.
+      if (this.#phase === CONNECTING) this.#breakOff('CONNECT_FAILED');
+      else this.refuse('UPSTREAM_REMOVED');
       return true;
     }
     if (now >= this.#expires && this.#phase <= WAITING) {
