@@ -92,6 +92,6 @@ export interface Strategy<C extends Candidate = Upstream> {
   pick(candidates: readonly C[], context: PickContext): C | undefined;
   /** Once per pick, when its attempt settles: after the last byte, a failure, or the downstream's end. */
   settled?(candidate: C, outcome: Outcome): void;
-  /** When membership, weights or health change (not for in-flight limits): the place to rebuild a table. */
+  /** When membership, weights, tags or health change (not for in-flight limits): the place to rebuild a table. */
   changed?(candidates: readonly C[]): void;
 }

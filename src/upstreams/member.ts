@@ -180,11 +180,11 @@ export class Member implements Upstream {
     this.#pool.clear();
   }
 
-  /** Takes other options for the same origin. Returns whether that changes its share. @internal */
+  /** Takes other options for the same origin. Returns whether strategies are to hear of it. @internal */
   change(settings: UpstreamSettings): boolean {
-    const { weight } = this.#settings;
+    const { weight, tags } = this.#settings;
     this.#settings = settings;
-    return weight !== settings.weight;
+    return weight !== settings.weight || !alike(tags, settings.tags);
   }
 
   /** Gets no new work, and is gone when what it has in flight has ended, or was cut at `cutAt`. @internal */
@@ -195,6 +195,11 @@ export class Member implements Upstream {
     this.#listed = false;
     this.#leaving = this.#inFlight === 0 ? 'gone' : 'draining';
   }
+}
+
+function alike(one: Readonly<Record<string, string>>, other: Readonly<Record<string, string>>): boolean {
+  const names = Object.keys(one);
+  return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name]);
 }
 
 /** Weight of one new latency in the average: 1/10. */

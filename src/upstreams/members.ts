@@ -15,7 +15,7 @@ export interface MembersWorld {
   readonly events: Events;
   /** Numbers in [0, 1), for the jitter of ejections. */
   readonly rng: () => number;
-  /** Hears of every change of membership, weights or health, with all that may be picked after it. */
+  /** Hears of every change of membership, weights, tags or health, with all that may be picked after it. */
   readonly onChange: (candidates: readonly Upstream[]) => void;
   /** Hears that there may be room where there was none, other than by a settled attempt. */
   readonly onRoom: () => void;
