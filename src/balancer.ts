@@ -17,10 +17,8 @@ import { DownstreamConnection } from './fronts/connection.ts';
 import { Front } from './fronts/front.ts';
 import { headText } from './fronts/head-text.ts';
 import { RequestFront } from './fronts/request.ts';
-import {
-  type BalancerOptions, type ParsedUpstream, parseOptions, parseUpstream, parseUpstreams, type Settings,
-  type UpstreamOptions,
-} from './options.ts';
+import type { BalancerOptions, UpstreamOptions } from './options.ts';
+import { type ParsedUpstream, parseOptions, parseUpstream, parseUpstreams, type Settings } from './settings.ts';
 import type { Strategy, Upstream } from './strategy.ts';
 import type { UpstreamSettings } from './upstreams/member.ts';
 import { Members } from './upstreams/members.ts';

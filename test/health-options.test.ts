@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { parseOptions, parseUpstream, parseUpstreams } from '../src/options.ts';
+import { parseOptions, parseUpstream, parseUpstreams } from '../src/settings.ts';
 import { inspected, problemsWith } from './support/options.ts';
 
 const ONE = ['http://127.0.0.1:3001'];

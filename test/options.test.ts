@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { systemTime } from '../src/clock.ts';
 import { BalancerError } from '../src/errors.ts';
-import { parseOptions, parseUpstream, parseUpstreams, readOptions, type Settings } from '../src/options.ts';
+import { parseOptions, parseUpstream, parseUpstreams, readOptions, type Settings } from '../src/settings.ts';
 import type { Strategy } from '../src/strategy.ts';
 import { inspected, problemsWith } from './support/options.ts';
 

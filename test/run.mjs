@@ -12,5 +12,9 @@ const files = readdirSync(root, { recursive: true })
   .filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
   .sort()
   .map((name) => join(root, name));
+if (files.length === 0) {
+  console.error(`no test file has ${wanted.join(' or ')} in its name`);
+  process.exit(1);
+}
 const { status } = spawnSync(process.execPath, ['--import', 'tsx', '--test', '--test-timeout=120000', ...files], { stdio: 'inherit' });
 process.exitCode = status ?? 1;

@@ -4,7 +4,7 @@
 import type { Clock } from '../clock.ts';
 import type { BalancerError } from '../errors.ts';
 import type { Events } from '../events.ts';
-import type { Settings } from '../options.ts';
+import type { Settings } from '../settings.ts';
 import type { Strategy } from '../strategy.ts';
 import type { Members } from '../upstreams/members.ts';
 import type { Queue } from './queue.ts';

@@ -4,7 +4,7 @@
 import { Exchange } from '../exchange/exchange.ts';
 import type { Services } from '../exchange/services.ts';
 import type { BodyLimits, HeadLimits } from '../http1/grammar.ts';
-import type { Settings } from '../options.ts';
+import type { Settings } from '../settings.ts';
 
 /** What of the settings a front goes by. */
 export type FrontRules = HeadLimits & BodyLimits & Pick<Settings,

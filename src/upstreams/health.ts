@@ -2,7 +2,7 @@
  * How one upstream fares, judged by the traffic that it gets: ejected after failures in a row, tried again by one
  * request, then let back in by and by. Pure: time and chance come in.
  */
-import type { Settings } from '../options.ts';
+import type { Settings } from '../settings.ts';
 
 /** What of the settings health goes by. */
 export type HealthRules = Pick<Settings, 'ejectAfter' | 'ejectMs' | 'maxEjectMs' | 'slowStartMs'>;
@@ -54,8 +54,8 @@ export class Health {
 
   /**
    * An attempt that began at `began` was answered: its response has begun, and may go on for hours. Returns whether
-   * that lets the upstream back in: slowly, unless it is `needed` whole, and at once, for want of a better one. One that
-   * is still ejected was tried for no other reason.
+   * that lets the upstream back in: slowly, unless it is `needed` whole, and at once, for want of a better one, which is
+   * why one that is still ejected was tried at all.
    */
   answered(began: number, now: number, needed: boolean): boolean {
     if (!this.concerns(began) || this.#down) return false;

@@ -1,7 +1,7 @@
 /**
  * One upstream: what is known of it, and its connections.
  */
-import type { HealthCheck } from '../options.ts';
+import type { HealthCheck } from '../settings.ts';
 import type { Upstream } from '../strategy.ts';
 import type { Dialer } from './connection.ts';
 import { Health, type HealthRules } from './health.ts';

@@ -3,7 +3,7 @@
  */
 import { BalancerError } from '../errors.ts';
 import type { Events } from '../events.ts';
-import type { Settings } from '../options.ts';
+import type { Settings } from '../settings.ts';
 import type { Upstream } from '../strategy.ts';
 import { Member, type MemberRules, type UpstreamSettings } from './member.ts';
 

@@ -2,7 +2,7 @@
  * The connections to one upstream: idle ones are used again, the newest first.
  */
 import type { BodyLimits, HeadLimits } from '../http1/grammar.ts';
-import type { Settings } from '../options.ts';
+import type { Settings } from '../settings.ts';
 import { type Dialer, UpstreamConnection } from './connection.ts';
 
 /** What of the settings a pool goes by. */

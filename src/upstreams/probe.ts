@@ -2,7 +2,7 @@
  * Active health checks: one small request, or a mere connect, over a connection of its own, now and then. They are no
  * traffic: no strategy picks them, no count has them.
  */
-import type { HealthCheck } from '../options.ts';
+import type { HealthCheck } from '../settings.ts';
 import { NONE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { type ConnectionUser, UpstreamConnection } from './connection.ts';

@@ -1,0 +1,291 @@
+/**
+ * The options checked and completed: the one place that does. All problems are told in one error.
+ */
+import { flag, integers, isRecord, onlyKnown, optionalFunction, type Range, record, shown } from './checks.ts';
+import type { TimeSource } from './clock.ts';
+import { BalancerError } from './errors.ts';
+import type { BalancerOptions, UpstreamOptions } from './options.ts';
+import type { Strategy } from './strategy.ts';
+
+/** The options with all defaults filled in; what each means stands at {@link BalancerOptions}. */
+export interface Settings extends Readonly<Record<keyof typeof NUMBERS, number>> {
+  readonly upstreams: readonly ParsedUpstream[];
+  readonly strategy: Strategy | undefined;
+  /** The pseudonym; `''` sends no Via. */
+  readonly via: string;
+  readonly forwarded: boolean;
+  /** Whether the hop at this address may speak of earlier hops. */
+  readonly trusts: (address: string) => boolean;
+  readonly changeOrigin: boolean;
+  readonly retryOn: ReadonlySet<number>;
+  /** For upstreams whose own entry says nothing. */
+  readonly healthCheck: HealthCheck | undefined;
+  readonly connect: BalancerOptions['connect'];
+  readonly onReport: BalancerOptions['onReport'];
+  readonly time: TimeSource | undefined;
+  readonly rng: (() => number) | undefined;
+}
+
+/** One upstream, parsed. */
+export interface ParsedUpstream extends Required<Omit<UpstreamOptions, 'healthCheck'>> {
+  readonly host: string;
+  readonly port: number;
+  /** The Host value of the upstream. */
+  readonly authority: string;
+  /** Undefined where there is none. */
+  readonly healthCheck: HealthCheck | undefined;
+}
+
+/** A health check with all defaults filled in; what each means stands at {@link HealthCheckOptions}. */
+export interface HealthCheck extends Readonly<Record<keyof typeof HEALTH_CHECK_NUMBERS, number>> {
+  /** Undefined where a connect is all. */
+  readonly path: string | undefined;
+  readonly host: string | undefined;
+  readonly minStatus: number;
+  readonly maxStatus: number;
+}
+
+/** The options checked and completed. Throws OPTIONS_INVALID, which lists every problem with its path and the mend. */
+export function parseOptions(input: unknown): Settings {
+  const problems: string[] = [];
+  const settings = readOptions(input, problems);
+  raise(problems);
+  return settings;
+}
+
+/** Checks options and adds what is wrong to `problems`: for callers that have problems of their own to tell. */
+export function readOptions(input: unknown, problems: string[]): Settings {
+  const options = record(input, 'options', problems);
+  onlyKnown(options, '', KNOWN, problems);
+  const connect = optionalFunction(options['connect'], 'connect', problems) as Settings['connect'];
+  const { trustForwarded } = options;
+  if (trustForwarded !== undefined && typeof trustForwarded !== 'boolean' && typeof trustForwarded !== 'function') {
+    problems.push(`trustForwarded: ${shown(trustForwarded)} is neither a boolean nor a function of an address`);
+  }
+  const check = healthCheck(options['healthCheck'], 'healthCheck', problems);
+  return {
+    ...integers(options, '', NUMBERS, problems),
+    upstreams: upstreams(options['upstreams'], { canTls: connect !== undefined, check }, problems),
+    healthCheck: check,
+    retryOn: retryOn(options['retryOn'], problems),
+    strategy: strategy(options['strategy'], problems),
+    via: via(options['via'], problems),
+    forwarded: flag(options['forwarded'], 'forwarded', problems),
+    trusts: typeof trustForwarded === 'function'
+      ? (trustForwarded as (address: string) => boolean)
+      : () => trustForwarded === true,
+    changeOrigin: flag(options['changeOrigin'], 'changeOrigin', problems),
+    connect,
+    onReport: optionalFunction(options['onReport'], 'onReport', problems) as Settings['onReport'],
+    time: timeSource(options['time'], problems),
+    rng: optionalFunction(options['rng'], 'rng', problems) as Settings['rng'],
+  };
+}
+
+/** One upstream checked, for `add`. Throws OPTIONS_INVALID. */
+export function parseUpstream(input: unknown, settings: Settings): ParsedUpstream {
+  const problems: string[] = [];
+  const parsed = upstream(input, 'upstream', forAll(settings), problems);
+  raise(problems);
+  if (parsed === undefined) throw new BalancerError('OPTIONS_INVALID');
+  return parsed;
+}
+
+/** A list of upstreams checked, for `update`. Throws OPTIONS_INVALID. */
+export function parseUpstreams(input: unknown, settings: Settings): readonly ParsedUpstream[] {
+  const problems: string[] = [];
+  const parsed = upstreams(input, forAll(settings), problems);
+  raise(problems);
+  return parsed;
+}
+
+/** What all upstreams have in common. */
+interface ForAll {
+  /** Whether `https:` can be spoken. */
+  readonly canTls: boolean;
+  readonly check: HealthCheck | undefined;
+}
+
+function forAll({ connect, healthCheck: check }: Settings): ForAll {
+  return { canTls: connect !== undefined, check };
+}
+
+/** The numeric options. A default of Infinity is no limit. */
+const NUMBERS = {
+  maxAttempts: { fallback: 3, min: 1 },
+  maxReplayBytes: { fallback: 0, min: 0 },
+  retryBudgetPercent: { fallback: 20, min: 0, max: 100 },
+  minRetriesPerSecond: { fallback: 10, min: 0 },
+  ejectAfter: { fallback: 5, min: 0 },
+  ejectMs: { fallback: 1_000, min: 1 },
+  maxEjectMs: { fallback: 30_000, min: 1 },
+  maxEjectedPercent: { fallback: 67, min: 0, max: 100 },
+  slowStartMs: { fallback: 10_000, min: 0 },
+  maxInFlight: { fallback: Infinity, min: 1 },
+  maxQueued: { fallback: 0, min: 0 },
+  queueTimeoutMs: { fallback: 1_000, min: 1 },
+  connectTimeoutMs: { fallback: 5_000, min: 1 },
+  responseTimeoutMs: { fallback: 60_000, min: 1 },
+  totalTimeoutMs: { fallback: Infinity, min: 1 },
+  idleTimeoutMs: { fallback: 60_000, min: 1 },
+  tunnelIdleTimeoutMs: { fallback: 3_600_000, min: 1 },
+  headTimeoutMs: { fallback: 10_000, min: 1 },
+  keepAliveTimeoutMs: { fallback: 60_000, min: 1 },
+  upstreamIdleTimeoutMs: { fallback: 4_000, min: 0 },
+  maxIdlePerUpstream: { fallback: 256, min: 0 },
+  maxConnections: { fallback: 16_384, min: 1 },
+  maxRequestsPerConnection: { fallback: Infinity, min: 1 },
+  maxHeadBytes: { fallback: 16_384, min: 1_024 },
+  maxRequestLineBytes: { fallback: 8_192, min: 64 },
+  maxFields: { fallback: 100, min: 1 },
+  maxBodyBytes: { fallback: Infinity, min: 0, max: Number.MAX_SAFE_INTEGER },
+  // Node's parser takes 16 KiB of extensions for each chunk, and we are never laxer.
+  maxChunkLineBytes: { fallback: 1_024, min: 32, max: 16_384 },
+  maxChunkExtensionBytes: { fallback: 16_384, min: 0 },
+  maxTrailerBytes: { fallback: 16_384, min: 64 },
+  maxHeldBytes: { fallback: 65_536, min: 1 },
+  minBodyBytesPerSecond: { fallback: 100, min: 0 },
+} as const satisfies Readonly<Record<string, Range>>;
+
+/** The numbers of a health check. */
+const HEALTH_CHECK_NUMBERS = {
+  intervalMs: { fallback: 5_000, min: 10 },
+  timeoutMs: { fallback: 2_000, min: 1 },
+  rise: { fallback: 2, min: 1 },
+  fall: { fallback: 3, min: 1 },
+} as const satisfies Readonly<Record<string, Range>>;
+
+const KNOWN: ReadonlySet<string> = new Set([
+  ...Object.keys(NUMBERS), 'upstreams', 'strategy', 'via', 'forwarded', 'trustForwarded', 'changeOrigin', 'retryOn',
+  'healthCheck', 'connect', 'onReport', 'time', 'rng',
+]);
+const KNOWN_OF_UPSTREAM: ReadonlySet<string> = new Set(['origin', 'weight', 'maxInFlight', 'tags', 'healthCheck']);
+const KNOWN_OF_HEALTH_CHECK: ReadonlySet<string> = new Set([
+  'path', 'status', 'host', ...Object.keys(HEALTH_CHECK_NUMBERS),
+]);
+
+function raise(problems: readonly string[]): void {
+  if (problems.length === 0) return;
+  throw new BalancerError('OPTIONS_INVALID', `invalid options:\n${problems.map((line) => `  ${line}`).join('\n')}`);
+}
+
+function upstreams(value: unknown, all: ForAll, problems: string[]): ParsedUpstream[] {
+  if (!Array.isArray(value)) {
+    problems.push(`upstreams: ${shown(value)} is no list; give origins, e.g. ['http://127.0.0.1:3001']`);
+    return [];
+  }
+  const parsed: ParsedUpstream[] = [];
+  const seen = new Map<string, number>();
+  for (const [i, entry] of value.entries()) {
+    const one = upstream(entry, `upstreams[${i}]`, all, problems);
+    if (one === undefined) continue;
+    const first = seen.get(one.origin);
+    if (first === undefined) seen.set(one.origin, i);
+    else problems.push(`upstreams[${i}]: ${one.origin} is upstreams[${first}] already; give it a weight instead`);
+    parsed.push(one);
+  }
+  return parsed;
+}
+
+function upstream(value: unknown, path: string, all: ForAll, problems: string[]): ParsedUpstream | undefined {
+  const entry = typeof value === 'string' ? { origin: value } : record(value, path, problems);
+  const { origin, weight = 1, maxInFlight = Infinity, tags = {}, healthCheck: own } = entry;
+  onlyKnown(entry, `${path}.`, KNOWN_OF_UPSTREAM, problems);
+  if (typeof weight !== 'number' || !(weight > 0) || weight === Infinity) {
+    problems.push(`${path}.weight: ${shown(weight)} is no number above 0; leave it out for 1`);
+  }
+  if (maxInFlight !== Infinity && !(Number.isInteger(maxInFlight) && (maxInFlight as number) >= 1)) {
+    problems.push(`${path}.maxInFlight: ${shown(maxInFlight)} is no whole number from 1; leave it out for no limit`);
+  }
+  if (!isRecord(tags) || Object.values(tags).some((tag) => typeof tag !== 'string')) {
+    problems.push(`${path}.tags: ${shown(tags)} is no object of strings`);
+  }
+  const url = typeof origin === 'string' && URL.canParse(origin) ? new URL(origin) : undefined;
+  // Path, query, fragment and user all show in the address as a whole.
+  if (url?.href !== `${url?.origin ?? ''}/` || !/^https?:$/.test(url.protocol)) {
+    problems.push(
+      `${path}.origin: ${shown(origin)} is no origin; give scheme, host and port, e.g. http://127.0.0.1:3001`);
+    return undefined;
+  }
+  if (url.protocol === 'https:' && !all.canTls) {
+    problems.push(`${path}.origin: ${url.origin} needs TLS, which the core leaves to you: give the option connect`);
+  }
+  return {
+    origin: url.origin,
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: Number(url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : url.port),
+    authority: url.host,
+    weight: weight as number,
+    maxInFlight: maxInFlight as number,
+    tags: tags as Record<string, string>,
+    healthCheck: own === undefined ? all.check : healthCheck(own, `${path}.healthCheck`, problems),
+  };
+}
+
+function healthCheck(value: unknown, path: string, problems: string[]): HealthCheck | undefined {
+  if (value === undefined || value === false) return undefined;
+  const check = record(value, path, problems);
+  onlyKnown(check, `${path}.`, KNOWN_OF_HEALTH_CHECK, problems);
+  const { path: target, host, status = '200-399' } = check;
+  if (target !== undefined && !(typeof target === 'string' && /^\/[\x21\x22\x24-\x7e]*$/.test(target))) {
+    problems.push(`${path}.path: ${shown(target)} is no path such as '/health'; leave it out for a connect alone`);
+  }
+  if (host !== undefined && !(typeof host === 'string' && /^[\w.:[\]-]+$/.test(host))) {
+    problems.push(`${path}.host: ${shown(host)} is no host such as 'app.example'`);
+  }
+  const text = typeof status === 'number' ? String(status) : status;
+  const range = typeof text === 'string' ? /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(text) : undefined;
+  const [minStatus, maxStatus] = [Number(range?.[1]), Number(range?.[2] ?? range?.[1])];
+  if (!(minStatus <= maxStatus)) {
+    problems.push(`${path}.status: ${shown(status)} is no status or range of them, e.g. 200 or '200-399'`);
+  }
+  return {
+    ...integers(check, `${path}.`, HEALTH_CHECK_NUMBERS, problems),
+    path: target as string | undefined,
+    host: host as string | undefined,
+    minStatus,
+    maxStatus,
+  };
+}
+
+function retryOn(value: unknown, problems: string[]): ReadonlySet<number> {
+  const statuses: readonly unknown[] = Array.isArray(value) ? value : [];
+  const known = (status: unknown): boolean => {
+    return status === 429 || (Number.isInteger(status) && (status as number) >= 500 && (status as number) <= 599);
+  };
+  if ((value !== undefined && !Array.isArray(value)) || !statuses.every(known)) {
+    problems.push(`retryOn: ${shown(value)} is no list of statuses among 429 and 500 to 599, e.g. [502, 503, 504]`);
+  }
+  return new Set(statuses as number[]);
+}
+
+function strategy(value: unknown, problems: string[]): Strategy | undefined {
+  if (value === undefined || isStrategy(value)) return value;
+  const called = typeof value === 'function' ? '; call the factory, e.g. roundRobin()' : '';
+  problems.push(`strategy: ${shown(value)} is no strategy: an object with a name and a method pick${called}`);
+  return undefined;
+}
+
+function isStrategy(value: unknown): value is Strategy {
+  return typeof value === 'object' && value !== null && 'pick' in value && typeof value.pick === 'function' &&
+    'name' in value && typeof value.name === 'string';
+}
+
+function via(value: unknown, problems: string[]): string {
+  if (value === undefined) return 'equipoise';
+  if (value === false) return '';
+  // RFC 9110 §7.6.3: received-by is a pseudonym (a token) or a host with its port.
+  if (typeof value === 'string' && /^[\w!#$%&'*+.^`|~:-]+$/.test(value)) return value;
+  problems.push(`via: ${shown(value)} is neither false nor a token such as 'edge-1'`);
+  return '';
+}
+
+function timeSource(value: unknown, problems: string[]): TimeSource | undefined {
+  if (value === undefined || isTimeSource(value)) return value;
+  problems.push(`time: ${shown(value)} is no source of time: an object with the methods now, epoch and every`);
+  return undefined;
+}
+
+function isTimeSource(value: unknown): value is TimeSource {
+  return isRecord(value) && [value['now'], value['epoch'], value['every']].every((each) => typeof each === 'function');
+}
