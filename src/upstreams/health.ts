@@ -54,8 +54,8 @@ export class Health {
 
   /**
    * An attempt that began at `began` was answered: its response has begun, and may go on for hours. Returns whether
-   * that lets the upstream back in: slowly, unless it is `needed` whole, and at once, for want of a better one, which is
-   * why one that is still ejected was tried at all.
+   * that lets the upstream back in: slowly, unless it is `needed` whole, and at once, for want of a better one. For no
+   * other reason was one tried that is still ejected.
    */
   answered(began: number, now: number, needed: boolean): boolean {
     if (!this.concerns(began) || this.#down) return false;
