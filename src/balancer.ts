@@ -46,7 +46,7 @@ export interface Balancer {
   ) => void;
   /** An 'upgrade' listener for `node:http` and `node:https`: WebSocket and other tunnels. */
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
-  /** Adds an upstream at once. Throws OPTIONS_INVALID. */
+  /** Adds an upstream at once. Throws OPTIONS_INVALID, or CLOSING once `close` was called. */
   add(upstream: string | UpstreamOptions): Upstream;
   /**
    * Gives an upstream no new work. Resolves when what it has in flight has ended; what has not after `timeoutMs`
@@ -56,7 +56,7 @@ export interface Balancer {
   /**
    * Makes these the upstreams, as one change: adds those that are new, drains those that are not named, as `remove`
    * does, and gives the others their new options; they keep their counts and connections. Resolves when the drained
-   * ones are gone; rejects with OPTIONS_INVALID, and nothing has changed.
+   * ones are gone; rejects with OPTIONS_INVALID or CLOSING, and nothing has changed.
    */
   update(upstreams: readonly (string | UpstreamOptions)[], options?: { readonly timeoutMs?: number }): Promise<void>;
   /** Has `listener` hear of an event from now on. What it throws is reported, and goes no further. */
@@ -198,6 +198,7 @@ class NodeBalancer implements Balancer {
   };
 
   add(upstream: string | UpstreamOptions): Upstream {
+    this.#stillOpen();
     return this.#members.add(this.#dialled(parseUpstream(upstream, this.#settings)));
   }
 
@@ -210,6 +211,7 @@ class NodeBalancer implements Balancer {
   async update(
     upstreams: readonly (string | UpstreamOptions)[], { timeoutMs = Infinity }: { readonly timeoutMs?: number } = {},
   ): Promise<void> {
+    this.#stillOpen();
     const wanted = parseUpstreams(upstreams, this.#settings).map((upstream) => this.#dialled(upstream));
     await this.#members.update(wanted, this.#clock.source.now() + timeoutMs);
   }
@@ -250,6 +252,11 @@ class NodeBalancer implements Balancer {
     this.#clock.stop();
     this.#probes.stop();
     return { cut: this.#cut };
+  }
+
+  /** Throws CLOSING: nobody would look after what is added from now on. */
+  #stillOpen(): void {
+    if (this.#front.closing) throw new BalancerError('CLOSING');
   }
 
   #serve(socket: Socket): void {

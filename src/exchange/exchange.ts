@@ -239,7 +239,8 @@ export class Exchange implements ConnectionUser, Waiting {
   interim(head: ResponseHead): void {
     this.#moved();
     // A 100 that nobody asked for, or has had from an attempt before, is for nobody (RFC 9110 §15.2).
-    if (head.status === 100 && (!this.head.expectContinue || this.#continued)) return;
+    const again = this.#continued && this.#picks.attempt > 1;
+    if (head.status === 100 && (!this.head.expectContinue || again)) return;
     if (head.status === 100) this.#continued = true;
     if (this.head.minor === 1) this.#downstream.interim(head);
   }

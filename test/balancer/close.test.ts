@@ -386,3 +386,13 @@ describe('a balancer that is closed', () => {
     await client.over();
   });
 });
+
+test('no upstream comes to a balancer that closes', async (t) => {
+  const under = await startBalancer(t, { upstreams: ['http://a.test'] });
+  const closed = under.balancer.close();
+  const closing = { name: 'BalancerError', code: 'CLOSING' };
+  assert.throws(() => under.balancer.add('http://b.test'), closing);
+  await assert.rejects(under.balancer.update(['http://a.test', 'http://b.test']), closing);
+  await closed;
+  assert.deepEqual(under.balancer.upstreams, []);
+});

@@ -37,6 +37,7 @@ export async function startBreakable(upstream: string): Promise<Breakable> {
   const made: Record<Side, Socket[]> = { downstream: [], upstream: [] };
   const noting = (side: Side) => (message: unknown): void => {
     made[side].push((message as { readonly socket: Socket }).socket);
+    signal.raise();
   };
   // As they are, without the seams that embedders have: the fast path differs behind those.
   const channels = [
@@ -74,13 +75,13 @@ export async function startBreakable(upstream: string): Promise<Breakable> {
   };
   return {
     ports,
-    break: (side, how) => {
-      const socket = side === 'upstream' && connecting !== undefined
+    break: async (side, how) => {
+      const find = (): Socket | undefined => side === 'upstream' && connecting !== undefined
         ? connecting : made[side].findLast((each) => !each.destroyed && ours(side, each));
-      assert.ok(socket !== undefined, `no socket ${side}`);
-      if (how === 'RST') socket.resetAndDestroy();
-      else socket.end();
-      return Promise.resolve();
+      // A client may be connected, and say so, before the balancer has accepted it.
+      await signal.until(() => find() !== undefined, () => `a socket ${side}`);
+      if (how === 'RST') find()?.resetAndDestroy();
+      else find()?.end();
     },
     connecting: () => signal.until(() => connecting !== undefined, () => 'a connect'),
     idle: async () => {
