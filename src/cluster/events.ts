@@ -1,0 +1,70 @@
+/**
+ * What a launch tells, and how it reads in a log.
+ */
+import { type WorkerInfo, whyItDied } from './worker-state.ts';
+
+/** What happens in a launch, seen from the primary. */
+export type LaunchEvent =
+  /** A worker's process was started. */
+  | { readonly type: 'starting'; readonly worker: WorkerInfo }
+  /** A worker serves. */
+  | { readonly type: 'ready'; readonly worker: WorkerInfo }
+  /** All workers were ready for the first time. */
+  | { readonly type: 'launched'; readonly workers: number }
+  /** A worker gets nothing new, and ends when nothing is in flight. */
+  | { readonly type: 'draining'; readonly worker: WorkerInfo; readonly why: string }
+  /** A worker is ended by force. */
+  | { readonly type: 'killed'; readonly worker: WorkerInfo; readonly why: string }
+  /** A worker's process has ended; `expected` where it was draining. `failure` is what it said itself. */
+  | {
+    readonly type: 'gone'; readonly worker: WorkerInfo; readonly expected: boolean;
+    readonly code: number | null; readonly signal: string | null; readonly failure: string;
+  }
+  /** A new worker will make up for one that died. */
+  | { readonly type: 'respawning'; readonly inMs: number }
+  /** A reload began, is complete, or came to nothing: then the workers that were there go on. */
+  | { readonly type: 'reloading' }
+  | { readonly type: 'reloaded' }
+  | { readonly type: 'reload-failed'; readonly why: string }
+  /** Another number of workers is wanted. */
+  | { readonly type: 'resized'; readonly workers: number }
+  /** A worker could not be made ready for the first time: the launch ends with `code`. */
+  | { readonly type: 'halted'; readonly worker: WorkerInfo; readonly code: number }
+  /** All workers drain. */
+  | { readonly type: 'closing'; readonly why: string }
+  /** All workers are gone. */
+  | { readonly type: 'closed'; readonly code: number };
+
+/** The line of the log for an event; undefined for what nobody needs to read. */
+export function lineOf(event: LaunchEvent): string | undefined {
+  switch (event.type) {
+    case 'starting': return undefined;
+    case 'ready': return `${named(event.worker)} is ready`;
+    case 'launched': return `all workers are ready: ${event.workers}`;
+    case 'draining': return `${named(event.worker)} drains: ${event.why}`;
+    case 'killed': return `${named(event.worker)} is killed: ${event.why}`;
+    case 'gone': {
+      const said = event.failure === '' ? '' : `: ${event.failure}`;
+      if (event.expected) return `${named(event.worker)} ended: ${whyItEnded(event)}${said}`;
+      return `${named(event.worker)} died: ${whyItDied(event)}${said}`;
+    }
+    case 'respawning': return event.inMs === 0 ? undefined : `a new worker starts in ${Math.round(event.inMs)} ms`;
+    case 'reloading': return 'reload: new workers take over, one at a time';
+    case 'reloaded': return 'reload: complete';
+    case 'reload-failed': return `reload failed, the workers that were there go on serving: ${event.why}`;
+    case 'resized': return `workers wanted: ${event.workers}`;
+    case 'halted':
+      return `${named(event.worker)} failed before it was ready: the launch ends with exit code ${event.code}`;
+    case 'closing': return `${event.why}: all workers drain`;
+    case 'closed': return `all workers have ended: exit code ${event.code}`;
+  }
+}
+
+function named({ id, pid }: WorkerInfo): string {
+  return `worker ${id}${pid === undefined ? '' : ` (process ${pid})`}`;
+}
+
+/** Of a worker that was to end, SIGKILL came from us. */
+function whyItEnded(event: { readonly code: number | null; readonly signal: string | null }): string {
+  return event.signal === 'SIGKILL' ? 'killed' : whyItDied(event);
+}

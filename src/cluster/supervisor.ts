@@ -1,0 +1,311 @@
+/**
+ * The supervisor: reconciles the workers that are wanted with those that are there. Pure: processes, time and chance
+ * come in; what happens goes out as events.
+ */
+import type { TimeSource } from '../clock.ts';
+import type { LaunchEvent } from './events.ts';
+import { Respawn } from './respawn.ts';
+import { type Death, SupervisedWorker, type WorkerInfo, type WorkerProcess, whyItDied } from './worker-state.ts';
+
+/** What becomes known of a worker. */
+export type Told =
+  | { readonly type: 'ready' }
+  | { readonly type: 'alive' }
+  /** It began to drain by itself, on a signal of its own. */
+  | { readonly type: 'draining' }
+  | { readonly type: 'drained' }
+  | { readonly type: 'failed'; readonly text: string }
+  | { readonly type: 'gone' } & Death;
+
+/** Starts a worker's process, of which `told` is told from then on. */
+export type Fork = (worker: WorkerInfo, told: (what: Told) => void) => WorkerProcess;
+
+export interface SupervisorSettings {
+  readonly workers: number;
+  readonly drainTimeoutMs: number;
+  readonly startTimeoutMs: number;
+  readonly hungTimeoutMs: number;
+}
+
+/** What it needs of the world. */
+export interface World {
+  readonly fork: Fork;
+  readonly tell: (event: LaunchEvent) => void;
+  readonly time: TimeSource;
+  readonly rng: () => number;
+}
+
+export class Supervisor {
+  /** Resolves with the exit code when the last worker is gone after `close` or a halt. */
+  readonly done: Promise<number>;
+  readonly #settings: SupervisorSettings;
+  readonly #world: World;
+  readonly #respawn: Respawn;
+  #phase: 'launching' | 'serving' | 'closing' | 'done' = 'launching';
+  #desired: number;
+  /** Workers of an earlier generation are to be replaced. */
+  #generation = 0;
+  #lastGeneration = 0;
+  #lastId = 0;
+  #workers: SupervisedWorker[] = [];
+  /** Until when replacements of dead workers are held back, one entry for each. */
+  #holds: number[] = [];
+  #reload: { readonly before: number; readonly settle: (complete: boolean) => void } | undefined;
+  #code = 0;
+  #sweptAt: number;
+  #resolve: (code: number) => void = () => undefined;
+  #stopTicks: () => void = () => undefined;
+
+  constructor(settings: SupervisorSettings, world: World) {
+    this.#settings = settings;
+    this.#world = world;
+    this.#respawn = new Respawn(world.rng);
+    this.#desired = settings.workers;
+    this.#sweptAt = world.time.now();
+    this.done = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  get workers(): readonly WorkerInfo[] {
+    return this.#workers.map(({ info }) => info);
+  }
+
+  /** How many workers are wanted. */
+  get desired(): number {
+    return this.#desired;
+  }
+
+  start(): void {
+    this.#stopTicks = this.#world.time.every(TICK_MS, () => {
+      this.#sweep();
+    });
+    this.#reconcile();
+  }
+
+  /** Replaces all workers, one at a time. Resolves with whether all could be; false as well if it was overtaken. */
+  reload(): Promise<boolean> {
+    if (this.#ending) return Promise.resolve(false);
+    this.#reload?.settle(false);
+    const before = this.#reload?.before ?? this.#generation;
+    this.#generation = ++this.#lastGeneration;
+    this.#world.tell({ type: 'reloading' });
+    return new Promise((settle) => {
+      this.#reload = { before, settle };
+      this.#reconcile();
+    });
+  }
+
+  /** Wants another number of workers. */
+  resize(workers: number): void {
+    if (this.#ending || workers === this.#desired) return;
+    this.#desired = workers;
+    this.#world.tell({ type: 'resized', workers });
+    this.#reconcile();
+  }
+
+  /** Drains all workers. */
+  close(why: string): void {
+    if (this.#ending) return;
+    this.#world.tell({ type: 'closing', why });
+    this.#end(this.#settings.drainTimeoutMs);
+  }
+
+  /** Ends all workers at once. */
+  stop(why: string): void {
+    if (this.#phase === 'done') return;
+    this.#code = Math.max(this.#code, 1);
+    this.#end(0);
+    for (const worker of this.#workers) this.#kill(worker, why);
+  }
+
+  get #ending(): boolean {
+    return this.#phase === 'closing' || this.#phase === 'done';
+  }
+
+  /** Does what brings the workers that are there nearer to those that are wanted. */
+  #reconcile(): void {
+    if (this.#phase === 'closing' && this.#workers.length === 0) this.#finish();
+    if (this.#ending) return;
+    const now = this.#world.time.now();
+    this.#holds = this.#holds.filter((until) => until > now);
+    for (let missing = this.#desired - this.#wanted().length - this.#holds.length; missing > 0; missing--) this.#fork();
+    while (this.#drainOne(now));
+    this.#replaceOne();
+    if (this.#phase === 'launching' && this.#ready() >= this.#desired) {
+      this.#phase = 'serving';
+      this.#world.tell({ type: 'launched', workers: this.#ready() });
+    }
+    if (this.#reload !== undefined && this.#old().length === 0 && this.#ready() >= this.#desired) {
+      const { settle } = this.#reload;
+      this.#reload = undefined;
+      this.#world.tell({ type: 'reloaded' });
+      settle(true);
+    }
+  }
+
+  /** Drains one worker that is too many, if one is: an old one as soon as a new one is ready in its place. */
+  #drainOne(now: number): boolean {
+    const wanted = this.#wanted();
+    if (wanted.length <= this.#desired) return false;
+    const starting = wanted.filter(({ state }) => state === 'starting');
+    const old = this.#old();
+    const idleOld = old.find(({ state }) => state === 'starting');
+    if (idleOld !== undefined) return this.#drain(idleOld, now, REPLACED);
+    if (old[0] !== undefined) return this.#ready() > this.#desired && this.#drain(old[0], now, REPLACED);
+    const last = starting.at(-1) ?? wanted.at(-1);
+    return last !== undefined && this.#drain(last, now, 'fewer workers are wanted');
+  }
+
+  /** Starts the replacement of one old worker, if no other is on its way. */
+  #replaceOne(): void {
+    const wanted = this.#wanted();
+    if (wanted.length > this.#desired || this.#holds.length > 0 || this.#old().length === 0) return;
+    if (!wanted.some(({ state }) => state === 'starting')) this.#fork();
+  }
+
+  #fork(): void {
+    const { fork, time, tell } = this.#world;
+    const worker = new SupervisedWorker(++this.#lastId, this.#generation, time.now(), this.#settings.startTimeoutMs);
+    this.#workers.push(worker);
+    worker.attach(fork(worker, (what) => {
+      this.#told(worker, what);
+    }));
+    tell({ type: 'starting', worker: worker.info });
+  }
+
+  #told(worker: SupervisedWorker, what: Told): void {
+    const now = this.#world.time.now();
+    worker.heard(now);
+    switch (what.type) {
+      case 'alive': return;
+      case 'ready':
+        if (worker.ready(now)) this.#world.tell({ type: 'ready', worker: worker.info });
+        break;
+      case 'draining':
+        if (worker.wanted) this.#drain(worker, now, 'it was asked to', false);
+        break;
+      case 'drained':
+        worker.finished(now);
+        break;
+      case 'failed':
+        worker.failed(now, what.text);
+        break;
+      case 'gone':
+        this.#gone(worker, what, now);
+        break;
+    }
+    this.#reconcile();
+  }
+
+  #gone(worker: SupervisedWorker, { code, signal }: Death, now: number): void {
+    const was = worker.gone();
+    if (was === 'gone') return;
+    this.#workers = this.#workers.filter((other) => other !== worker);
+    const { info, failure, killedFor, drained } = worker;
+    const expected = was === 'draining';
+    this.#world.tell({ type: 'gone', worker: info, expected, code, signal, failure });
+    if (this.#ending) {
+      // Killed after it had drained, or before it served anything, it has lost nothing.
+      const clean = drained || worker.readyAt === undefined;
+      if (code !== 0 && !(signal !== null && clean)) this.#code ||= code ?? 1;
+      return;
+    }
+    if (expected) return;
+    const why = killedFor ?? `${whyItDied({ code, signal })}${failure === '' ? '' : `: ${failure}`}`;
+    if (was === 'starting' && this.#phase === 'launching') {
+      this.#halt(info, code);
+    } else {
+      if (was === 'starting' && worker.generation === this.#generation) this.#reloadFailed(why);
+      this.#makeUpFor(worker, now);
+    }
+  }
+
+  /** A worker that can't be made ready is no crash to recover from: starting it again would fail again. */
+  #halt(worker: WorkerInfo, code: number | null): void {
+    this.#code = code === null || code === 0 ? 1 : code;
+    this.#world.tell({ type: 'halted', worker, code: this.#code });
+    this.#end(Math.min(this.#settings.drainTimeoutMs, HALT_DRAIN_MS));
+  }
+
+  #reloadFailed(why: string): void {
+    if (this.#reload === undefined) return;
+    const { before, settle } = this.#reload;
+    this.#reload = undefined;
+    this.#generation = before;
+    this.#world.tell({ type: 'reload-failed', why });
+    settle(false);
+  }
+
+  #makeUpFor(worker: SupervisedWorker, now: number): void {
+    if (this.#wanted().length + this.#holds.length >= this.#desired) return;
+    const livedMs = worker.readyAt === undefined ? 0 : now - worker.readyAt;
+    const inMs = this.#respawn.delayMs(now, livedMs, this.#desired);
+    this.#world.tell({ type: 'respawning', inMs });
+    if (inMs > 0) this.#holds.push(now + inMs);
+  }
+
+  /** No new workers; those that are there drain within `limitMs`. */
+  #end(limitMs: number): void {
+    this.#phase = 'closing';
+    const reload = this.#reload;
+    this.#reload = undefined;
+    reload?.settle(false);
+    const now = this.#world.time.now();
+    for (const worker of this.#workers) {
+      if (worker.wanted) worker.drain(now, limitMs);
+      else worker.hurry(now, limitMs);
+    }
+    this.#reconcile();
+  }
+
+  #finish(): void {
+    this.#phase = 'done';
+    this.#stopTicks();
+    this.#world.tell({ type: 'closed', code: this.#code });
+    this.#resolve(this.#code);
+  }
+
+  #drain(worker: SupervisedWorker, now: number, why: string, ask = true): true {
+    worker.drain(now, this.#settings.drainTimeoutMs, ask);
+    this.#world.tell({ type: 'draining', worker: worker.info, why });
+    return true;
+  }
+
+  #kill(worker: SupervisedWorker, why: string): void {
+    worker.kill(why);
+    this.#world.tell({ type: 'killed', worker: worker.info, why });
+  }
+
+  #sweep(): void {
+    const now = this.#world.time.now();
+    // If our own event loop stood still (a suspended machine), what workers said meanwhile has not been read yet.
+    const late = now - this.#sweptAt > LATE_MS;
+    this.#sweptAt = now;
+    for (const worker of this.#workers) {
+      if (late) worker.heard(now);
+      if (worker.sweep(now, this.#settings.hungTimeoutMs)) {
+        this.#world.tell({ type: 'killed', worker: worker.info, why: worker.killedFor ?? '' });
+      }
+    }
+    this.#reconcile();
+  }
+
+  #wanted(): SupervisedWorker[] {
+    return this.#workers.filter(({ wanted }) => wanted);
+  }
+
+  #old(): SupervisedWorker[] {
+    return this.#workers.filter(({ wanted, generation }) => wanted && generation < this.#generation);
+  }
+
+  #ready(): number {
+    return this.#workers.filter(({ state }) => state === 'ready').length;
+  }
+}
+
+const TICK_MS = 100;
+const LATE_MS = 10 * TICK_MS;
+/** A launch that failed is over within 5 s, whatever the workers that were ready have in flight. */
+const HALT_DRAIN_MS = 3_000;
+const REPLACED = 'a new one has taken over';

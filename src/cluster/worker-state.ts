@@ -1,0 +1,155 @@
+/**
+ * One worker as the primary sees it: starting, ready, draining, gone. Pure: it is told what happens, and when.
+ */
+
+/** `starting`: not ready. `ready`: serves. `draining`: ends what it has in flight. `gone`: its process has ended. */
+export type WorkerState = 'starting' | 'ready' | 'draining' | 'gone';
+
+/** A worker, as it is shown. */
+export interface WorkerInfo {
+  /** 1, 2, 3, ... in the order of their start; never used twice in a launch. */
+  readonly id: number;
+  /** Its process id; undefined where no process could be made. */
+  readonly pid: number | undefined;
+  readonly state: WorkerState;
+  /** 0 for the workers of the launch, one more for those of each reload. */
+  readonly generation: number;
+}
+
+/** A worker's process, and what can be done to it. */
+export interface WorkerProcess {
+  readonly pid: number | undefined;
+  /** Asks it to drain; `started` says whether it serves already. */
+  drain(started: boolean): void;
+  /** Ends it at once. */
+  kill(): void;
+}
+
+/** How a process ended. */
+export interface Death {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+export class SupervisedWorker implements WorkerInfo {
+  readonly id: number;
+  readonly generation: number;
+  state: WorkerState = 'starting';
+  /** Whether it was ready at some time. */
+  readyAt: number | undefined;
+  /** What it said of its own failure. */
+  failure = '';
+  /** Why it was killed, if it was. */
+  killedFor: string | undefined;
+  /** Whether it has said that nothing is in flight any more: its process may be ended without harm. */
+  drained = false;
+  #process: WorkerProcess | undefined;
+  #heardAt: number;
+  #killAt: number;
+  #killFor: string;
+
+  /** `startTimeoutMs` is what it has to become ready; 0 for no limit. */
+  constructor(id: number, generation: number, now: number, startTimeoutMs: number) {
+    this.id = id;
+    this.generation = generation;
+    this.#heardAt = now;
+    this.#killAt = startTimeoutMs === 0 ? Infinity : now + startTimeoutMs;
+    this.#killFor = `it was not ready within ${startTimeoutMs} ms`;
+  }
+
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  /** Whether it serves, or will. */
+  get wanted(): boolean {
+    return this.state === 'starting' || this.state === 'ready';
+  }
+
+  /** A copy that stays as it is. */
+  get info(): WorkerInfo {
+    return { id: this.id, pid: this.pid, state: this.state, generation: this.generation };
+  }
+
+  attach(process: WorkerProcess): void {
+    this.#process = process;
+  }
+
+  /** It says that it serves. Returns whether that is news: it may be draining by now. */
+  ready(now: number): boolean {
+    if (this.state !== 'starting') return false;
+    this.state = 'ready';
+    this.readyAt = now;
+    this.#heardAt = now;
+    this.#killAt = Infinity;
+    return true;
+  }
+
+  /** It shows that its event loop turns. */
+  heard(now: number): void {
+    this.#heardAt = now;
+  }
+
+  /** It is to drain, and has `limitMs` for it. With `ask: false` it began by itself. */
+  drain(now: number, limitMs: number, ask = true): void {
+    if (!this.wanted) return;
+    const started = this.state === 'ready';
+    this.state = 'draining';
+    this.#killAt = now + limitMs;
+    this.#killFor = `it had not drained within ${limitMs} ms`;
+    if (ask) this.#process?.drain(started);
+  }
+
+  /** It has at most `limitMs` from now, whatever it had before. */
+  hurry(now: number, limitMs: number): void {
+    this.#killAt = Math.min(this.#killAt, now + limitMs);
+  }
+
+  /** It says that it has nothing in flight any more, and should end by itself soon. */
+  finished(now: number): void {
+    if (this.state === 'gone') return;
+    this.state = 'draining';
+    this.drained = true;
+    this.#killAt = now + LINGER_MS;
+    this.#killFor = 'it had drained, but something kept its process alive';
+  }
+
+  /** It says that it failed, and should end by itself soon. */
+  failed(now: number, text: string): void {
+    this.failure = text;
+    this.#killAt = now + LINGER_MS;
+    this.#killFor = 'it had failed, but something kept its process alive';
+  }
+
+  /** Its process has ended. Returns the state that it was in. */
+  gone(): WorkerState {
+    const was = this.state;
+    this.state = 'gone';
+    return was;
+  }
+
+  /** Kills it if its time is over. `hungTimeoutMs` is how long a ready worker may be silent; 0 for no limit. */
+  sweep(now: number, hungTimeoutMs: number): boolean {
+    if (this.killedFor !== undefined || this.state === 'gone') return false;
+    if (now >= this.#killAt) this.kill(this.#killFor);
+    else if (hungTimeoutMs > 0 && this.state === 'ready' && now - this.#heardAt > hungTimeoutMs) {
+      this.kill(`its event loop was blocked for more than ${hungTimeoutMs} ms`);
+    } else return false;
+    return true;
+  }
+
+  kill(why: string): void {
+    this.killedFor ??= why;
+    this.#process?.kill();
+  }
+}
+
+/** From the end of the work to the end of the process. */
+const LINGER_MS = 1_000;
+
+/** Why a process ended, in words. */
+export function whyItDied({ code, signal }: Death): string {
+  if (signal === 'SIGKILL') return 'killed by SIGKILL, perhaps out of memory';
+  if (signal !== null) return `killed by ${signal}`;
+  return code === null ? 'no process could be made' : `exit code ${code}`;
+}

@@ -1,0 +1,118 @@
+/**
+ * A supervisor over workers that are no processes, in time that stands still.
+ */
+import assert from 'node:assert/strict';
+import { type LaunchEvent, lineOf } from '../../src/cluster/events.ts';
+import { Supervisor, type SupervisorSettings, type Told } from '../../src/cluster/supervisor.ts';
+import { VirtualTime } from '../support/time.ts';
+import { turns } from '../support/wait.ts';
+
+/** A process that does what the test says. */
+export class FakeWorker {
+  readonly pid: number;
+  readonly id: number;
+  readonly generation: number;
+  /** What was done to it: `drain`, `drain before it was ready`, `kill`. */
+  readonly done: string[] = [];
+  alive = true;
+  readonly #told: (what: Told) => void;
+
+  constructor(id: number, generation: number, told: (what: Told) => void) {
+    this.id = id;
+    this.pid = 1000 + id;
+    this.generation = generation;
+    this.#told = told;
+  }
+
+  drain(started: boolean): void {
+    this.done.push(started ? 'drain' : 'drain before it was ready');
+  }
+
+  kill(): void {
+    this.done.push('kill');
+  }
+
+  says(type: 'ready' | 'alive' | 'draining' | 'drained'): this {
+    this.#told({ type });
+    return this;
+  }
+
+  fails(text: string): this {
+    this.#told({ type: 'failed', text });
+    return this;
+  }
+
+  /** Its process ends. */
+  ends(code: number | null = 0, signal: string | null = null): void {
+    assert.ok(this.alive, `worker ${this.id} has ended already`);
+    this.alive = false;
+    this.#told({ type: 'gone', code, signal });
+  }
+
+  dies(signal = 'SIGKILL'): void {
+    this.ends(null, signal);
+  }
+}
+
+export class FakeLaunch {
+  readonly time = new VirtualTime();
+  readonly all: FakeWorker[] = [];
+  readonly events: LaunchEvent[] = [];
+  readonly lines: string[] = [];
+  readonly supervisor: Supervisor;
+  code: number | undefined;
+
+  constructor(settings: Partial<SupervisorSettings> = {}, rng = (): number => 0.5) {
+    this.supervisor = new Supervisor(
+      { workers: 2, drainTimeoutMs: 10_000, startTimeoutMs: 60_000, hungTimeoutMs: 0, ...settings },
+      {
+        fork: ({ id, generation }, told) => {
+          const worker = new FakeWorker(id, generation, told);
+          this.all.push(worker);
+          return worker;
+        },
+        tell: (event) => {
+          this.events.push(event);
+          const line = lineOf(event);
+          if (line !== undefined) this.lines.push(line);
+        },
+        time: this.time,
+        rng,
+      },
+    );
+    void this.supervisor.done.then((code) => {
+      this.code = code;
+    });
+    this.supervisor.start();
+  }
+
+  /** A launch whose workers are all ready. */
+  static ready(settings: Partial<SupervisorSettings> = {}, rng?: () => number): FakeLaunch {
+    const launch = new FakeLaunch(settings, rng);
+    for (const worker of launch.all) worker.says('ready');
+    return launch;
+  }
+
+  /** Worker 1, 2, 3, ... in the order of their start. */
+  worker(id: number): FakeWorker {
+    const worker = this.all[id - 1];
+    assert.ok(worker !== undefined, `worker ${id} was not started`);
+    return worker;
+  }
+
+  /** All that live, as `id state`. */
+  get states(): string[] {
+    return this.supervisor.workers.map(({ id, state }) => `${id} ${state}`);
+  }
+
+  /** Moves time on in the steps of the supervisor's own tick. */
+  advance(ms: number): void {
+    for (let left = ms; left > 0; left -= 100) this.time.advance(Math.min(left, 100));
+  }
+
+  /** The exit code, when all that is ready to happen has happened. */
+  async ended(): Promise<number | undefined> {
+    await turns(1);
+    return this.code;
+  }
+}
