@@ -79,6 +79,19 @@ export default tseslint.config(
     },
   },
   {
+    // The launcher asks how many cores there are.
+    files: ['src/cluster/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': ['error', {
+        patterns: [{
+          regex: BUILTINS.replace('cluster', 'cluster|os'),
+          allowTypeImports: true,
+          message: 'The launcher is built on node:cluster, node:http, node:net and pure helpers.',
+        }],
+      }],
+    },
+  },
+  {
     // Tests are promises of node:test, which the runner awaits.
     files: ['test/**/*.ts'],
     rules: {

@@ -1,0 +1,53 @@
+/**
+ * The launcher: a primary that supervises, and a worker per core that serves.
+ */
+import cluster from 'node:cluster';
+import type { Server } from 'node:http';
+import { type LaunchOptions, parseLaunchOptions } from './options.ts';
+import { supervise } from './primary.ts';
+import type { WorkerInfo } from './worker-state.ts';
+import { work } from './worker.ts';
+
+/** Ends what a worker has in flight: stops accepting, answers the rest, resolves when nothing is left. */
+export type Drain = () => unknown;
+
+/**
+ * What a worker runs: starts to serve, and returns how to end it, either a server of `node:http` (Express's `listen`
+ * returns one), which is drained by `drainServer`, or a function of its own. Its worker is ready when it has resolved
+ * and, for a server, listens.
+ */
+export type Run = () => Server | Drain | Promise<Server | Drain>;
+
+/** A launch. In the primary it resolves with the exit code when all has ended; never rejects there. */
+export interface Launched extends Promise<number> {
+  /** The workers as they stand now; in a worker none. */
+  readonly workers: readonly WorkerInfo[];
+  /**
+   * Has new workers take over from all there are, one at a time: the code and configuration are those that are on the
+   * disk now. Resolves with whether all were replaced: false if a new one failed before it was ready (then those that
+   * are there go on) or if another reload overtook it.
+   */
+  reload(): Promise<boolean>;
+  /** Wants another number of workers. Throws OPTIONS_INVALID. */
+  resize(workers: number | 'auto'): void;
+  /** Drains all workers; in a worker that one. Resolves as the launch does. */
+  close(): Promise<number>;
+}
+
+/**
+ * Runs `run` in several processes that share their ports: this program is started again for each worker, and `launch`
+ * called in a worker runs `run`, while in the first process, the primary, it supervises: whatever ought to happen once
+ * belongs after `await launch(...)`, or behind `cluster.isPrimary`.
+ *
+ * In the primary, SIGTERM and SIGINT drain all workers, a second one ends them at once; SIGHUP reloads; SIGTTIN and
+ * SIGTTOU add and remove a worker. Resolves when all workers are gone, with the exit code, which it also sets as
+ * `process.exitCode`: 0 after a clean drain; 1 if a worker had to be killed; and if a worker fails before the launch is
+ * complete, its exit code (or 1). In a worker it resolves with 0 when the worker has drained, and rejects with what
+ * `run` or its drain failed with.
+ *
+ * Throws OPTIONS_INVALID. Call it once in a program.
+ */
+export function launch(run: Run, options: LaunchOptions = {}): Launched {
+  const settings = parseLaunchOptions(options);
+  return cluster.isPrimary ? supervise(settings) : work(run, settings);
+}

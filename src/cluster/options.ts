@@ -1,0 +1,112 @@
+/**
+ * What a launch is made from, and the one place where it is checked: all problems are told in one error.
+ */
+import { availableParallelism } from 'node:os';
+import { systemRng, systemTime, type TimeSource } from '../clock.ts';
+import { BalancerError } from '../errors.ts';
+import type { LaunchEvent } from './events.ts';
+
+/** The options of `launch`. */
+export interface LaunchOptions {
+  /** How many workers: a whole number from 1, or `'auto'`, one per core that this process may use. Default `'auto'`. */
+  readonly workers?: number | 'auto';
+  /** How long what is in flight may take to end when a worker drains; then the worker is killed. Default 10,000 ms. */
+  readonly drainTimeoutMs?: number;
+  /**
+   * A worker whose event loop is blocked for longer than this is killed and replaced; from 100 ms. Default 0: never,
+   * since a plain app may have long computations.
+   */
+  readonly hungTimeoutMs?: number;
+  /** A worker that takes longer than this to become ready has failed. Default 60,000 ms; 0: no limit. */
+  readonly startTimeoutMs?: number;
+  /**
+   * Who accepts connections. `'primary'`: the primary, which hands them to the workers in turn: even, at a cost for
+   * each connection. `'shared'`: the workers, from a socket that they share: whoever comes first. Default `'primary'`.
+   */
+  readonly distribution?: 'primary' | 'shared';
+  /** Takes the lines of the log, in the primary. Default: standard error. */
+  readonly log?: (line: string) => void;
+  /** Hears of all that happens, in the primary. */
+  readonly onEvent?: (event: LaunchEvent) => void;
+  /** Where time comes from, for tests. */
+  readonly time?: TimeSource;
+  /** Where the jitter of delays comes from: numbers in [0, 1). Default `Math.random`. */
+  readonly rng?: () => number;
+}
+
+/** All options, complete. */
+export interface LaunchSettings extends Required<Omit<LaunchOptions, 'workers' | 'log'>> {
+  readonly workers: number;
+  readonly log: ((line: string) => void) | undefined;
+}
+
+/** Checks and completes the options. Throws OPTIONS_INVALID with all that is wrong with them. */
+export function parseLaunchOptions(given: unknown): LaunchSettings {
+  const problems: string[] = [];
+  const options = (typeof given === 'object' && given !== null ? given : {}) as Readonly<Record<string, unknown>>;
+  if (given !== undefined && options !== given) problems.push('options: not an object');
+  for (const name of Object.keys(options)) {
+    if (!KNOWN.includes(name)) problems.push(`${name}: unknown option; known are ${KNOWN.join(', ')}`);
+  }
+  const whole = (name: string, fallback: number, min = 0): number => {
+    const value = options[name] ?? fallback;
+    if (value === fallback) return fallback;
+    if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= MAX_MS) return value;
+    problems.push(`${name}: ${shown(value)} is no whole number from ${min} to ${MAX_MS}; the default is ${fallback}`);
+    return fallback;
+  };
+  const hook = <F>(name: string, fallback: F): F => {
+    const value = options[name];
+    if (value === undefined) return fallback;
+    if (typeof value !== 'function') problems.push(`${name}: ${shown(value)} is no function`);
+    return value as F;
+  };
+  const { distribution = 'primary', time = systemTime } = options;
+  if (distribution !== 'primary' && distribution !== 'shared') {
+    problems.push(`distribution: ${shown(distribution)} is neither 'primary' nor 'shared'`);
+  }
+  if (!['now', 'epoch', 'every'].every((name) => typeof (time as Record<string, unknown>)[name] === 'function')) {
+    problems.push(`time: ${shown(time)} is no source of time: an object with the methods now, epoch and every`);
+  }
+  const settings: LaunchSettings = {
+    workers: countOf(options['workers'], problems),
+    drainTimeoutMs: whole('drainTimeoutMs', 10_000),
+    hungTimeoutMs: whole('hungTimeoutMs', 0, 100),
+    startTimeoutMs: whole('startTimeoutMs', 60_000),
+    distribution: distribution as 'primary' | 'shared',
+    log: hook<LaunchOptions['log']>('log', undefined),
+    onEvent: hook<(event: LaunchEvent) => void>('onEvent', () => undefined),
+    time: time as TimeSource,
+    rng: hook('rng', systemRng),
+  };
+  if (problems.length > 0) throw new BalancerError('OPTIONS_INVALID', problems.join('\n'));
+  return settings;
+}
+
+/** Reads a number of workers. */
+export function parseWorkers(value: unknown): number {
+  const problems: string[] = [];
+  const workers = countOf(value, problems);
+  if (problems[0] !== undefined) throw new BalancerError('OPTIONS_INVALID', problems[0]);
+  return workers;
+}
+
+function countOf(value: unknown, problems: string[]): number {
+  if (value === undefined || value === 'auto') return availableParallelism();
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MAX_WORKERS) return value;
+  problems.push(`workers: ${shown(value)} is neither a whole number from 1 to ${MAX_WORKERS} nor 'auto'`);
+  return 1;
+}
+
+function shown(value: unknown): string {
+  if (typeof value === 'function') return 'a function';
+  if (typeof value === 'string') return JSON.stringify(value);
+  return typeof value === 'object' && value !== null ? 'an object' : String(value);
+}
+
+const KNOWN = [
+  'workers', 'drainTimeoutMs', 'hungTimeoutMs', 'startTimeoutMs', 'distribution', 'log', 'onEvent', 'time', 'rng',
+];
+const MAX_WORKERS = 1024;
+/** A day: whoever waits longer does not wait. */
+const MAX_MS = 86_400_000;

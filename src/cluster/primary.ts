@@ -1,0 +1,126 @@
+/**
+ * Binds the supervisor to the world: node:cluster, signals, standard error.
+ */
+import cluster from 'node:cluster';
+import { lineOf } from './events.ts';
+import type { Launched } from './launch.ts';
+import { asMessage, type Message } from './messages.ts';
+import { type LaunchSettings, parseWorkers } from './options.ts';
+import { type Fork, Supervisor } from './supervisor.ts';
+
+/** Supervises workers until they are told to end, or fail to start. */
+export function supervise(settings: LaunchSettings): Launched {
+  cluster.schedulingPolicy = settings.distribution === 'primary' ? cluster.SCHED_RR : cluster.SCHED_NONE;
+  const { time, rng, onEvent } = settings;
+  const log = settings.log ?? toStandardError;
+  const supervisor = new Supervisor(settings, {
+    fork,
+    tell: (event) => {
+      const line = lineOf(event);
+      if (line !== undefined) log(line);
+      onEvent(event);
+    },
+    time,
+    rng,
+  });
+  const unbind = bindSignals(supervisor);
+  // Without a worker, nothing else keeps the process alive until the next one starts.
+  const alive = setInterval(() => undefined, 1 << 30);
+  const ended = supervisor.done.then((code) => {
+    clearInterval(alive);
+    unbind();
+    if (code !== 0) process.exitCode = code;
+    return code;
+  });
+  supervisor.start();
+  return Object.defineProperties(ended as Launched, {
+    workers: { get: () => supervisor.workers },
+    reload: { value: () => supervisor.reload() },
+    resize: {
+      value: (workers: number | 'auto') => {
+        supervisor.resize(parseWorkers(workers));
+      },
+    },
+    close: {
+      value: () => {
+        supervisor.close('close()');
+        return ended;
+      },
+    },
+  });
+}
+
+const fork: Fork = (_worker, told) => {
+  const worker = cluster.fork();
+  const send = (message: Message): void => {
+    // A worker that has just ended hears nothing; that it has ended is heard otherwise.
+    if (worker.isConnected()) worker.send(message, () => undefined);
+  };
+  worker.on('message', (value: unknown) => {
+    const message = asMessage(value);
+    switch (message?.equipoise) {
+      case 'started':
+        // What the worker asked of us before, such as to listen, is answered before this.
+        setImmediate(() => {
+          send({ equipoise: 'check' });
+        });
+        break;
+      case 'ready': case 'alive': case 'draining': case 'drained':
+        told({ type: message.equipoise });
+        break;
+      case 'failed':
+        told({ type: 'failed', text: message.text ?? '' });
+        break;
+      default:
+    }
+  });
+  worker.on('exit', (code: number | null, signal: string | null) => {
+    told({ type: 'gone', code, signal });
+  });
+  worker.process.on('error', () => {
+    if (worker.process.pid === undefined) told({ type: 'gone', code: null, signal: null });
+  });
+  return {
+    pid: worker.process.pid,
+    drain: (started) => {
+      // One that has not begun has nothing to end, and might not listen to us yet.
+      if (started) send({ equipoise: 'drain' });
+      else worker.process.kill('SIGTERM');
+    },
+    kill: () => {
+      worker.process.kill('SIGKILL');
+    },
+  };
+};
+
+/** Listens to the signals of the primary. Returns the way to stop that. */
+function bindSignals(supervisor: Supervisor): () => void {
+  let asked = false;
+  const end = (signal: string): void => {
+    if (asked) supervisor.stop(`a second signal, ${signal}`);
+    else supervisor.close(signal);
+    asked = true;
+  };
+  const listeners: Partial<Record<NodeJS.Signals, (signal: string) => void>> = {
+    SIGTERM: end,
+    SIGINT: end,
+    ...(process.platform === 'win32' ? {} : {
+      SIGHUP: () => void supervisor.reload(),
+      SIGTTIN: () => {
+        supervisor.resize(supervisor.desired + 1);
+      },
+      SIGTTOU: () => {
+        supervisor.resize(Math.max(1, supervisor.desired - 1));
+      },
+    }),
+  };
+  const pairs = Object.entries(listeners) as [NodeJS.Signals, (signal: string) => void][];
+  for (const [signal, listener] of pairs) process.on(signal, listener);
+  return () => {
+    for (const [signal, listener] of pairs) process.off(signal, listener);
+  };
+}
+
+function toStandardError(line: string): void {
+  process.stderr.write(`equipoise: ${line}\n`);
+}
