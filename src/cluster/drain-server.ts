@@ -26,7 +26,8 @@ export async function drainServer(
   const start = time.now();
   // The last time that a response ended on a connection that stays open.
   let keptAt = start;
-  for (const response of responsesInFlight(server)) {
+  for (const { _httpMessage: response } of connectionsOf(server)) {
+    if (!response) continue;
     if (response.headersSent) {
       response.once('finish', () => {
         keptAt = time.now();
@@ -45,7 +46,7 @@ export async function drainServer(
   let cut = 0;
   const stop = time.every(TICK_MS, () => {
     const now = time.now();
-    if (now - keptAt >= graceMs) server.closeIdleConnections();
+    if (now - keptAt >= graceMs) closeIdle(server);
     if (now - start < timeoutMs) return;
     stop();
     server.getConnections((_error, count) => {
@@ -80,19 +81,25 @@ function endConnectionWith(response: ServerResponse): void {
   if (!response.headersSent) response.setHeader('Connection', 'close');
 }
 
+/** Closes connections that wait for a request. Node counts those that have had none yet among the busy ones. */
+function closeIdle(server: Server): void {
+  server.closeIdleConnections();
+  for (const socket of connectionsOf(server)) if (socket.bytesRead === 0) socket.destroy();
+}
+
 /**
- * The responses that have begun and not ended. Node shows the connections of a server to nobody, so this looks at the
- * list that `closeIdleConnections` walks, the same from Node 18 to 26. Where it is not there, what is in flight is
- * answered all the same, and its connection closed by the grace for idle ones.
+ * The connections of a server. Node shows them to nobody, so this looks at the list that `closeIdleConnections` walks,
+ * the same from Node 18 to 26. Where it is not there, what is in flight is answered all the same, and its connection
+ * closed when it has been idle.
  */
-function responsesInFlight(server: Server): ServerResponse[] {
+function connectionsOf(server: Server): HttpSocket[] {
   const key = Object.getOwnPropertySymbols(server).find(({ description }) => description === 'http.server.connections');
   const list = key === undefined ? undefined : (server as unknown as Record<symbol, unknown>)[key];
-  const parsers = (list as { all?(): readonly { readonly socket?: unknown }[] } | undefined)?.all?.() ?? [];
-  return parsers.flatMap(({ socket }) => {
-    const response = (socket as Socket & { readonly _httpMessage?: ServerResponse } | null)?._httpMessage;
-    return response === undefined || (response as unknown) === null ? [] : [response];
-  });
+  const parsers = (list as { all?(): readonly { readonly socket?: HttpSocket | null }[] } | undefined)?.all?.() ?? [];
+  return parsers.flatMap(({ socket }) => socket ?? []);
 }
+
+/** A connection, and the response that is due on it. */
+type HttpSocket = Socket & { readonly _httpMessage?: ServerResponse | null };
 
 const TICK_MS = 50;

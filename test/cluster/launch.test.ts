@@ -1,0 +1,223 @@
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import { describe, test } from 'node:test';
+import { begin, get, listening } from '../support/process-client.ts';
+import { EXPRESS, lives, Load, Program } from './program.ts';
+
+/** A server that says which worker answers, and can be held, hung and killed. */
+const app = (options: string, drain = '() => drainServer(server)'): string => `
+  const held = [];
+  const paths = {
+    '/': (request, response) => setTimeout(() => response.end(process.pid + '\\n'), 2),
+    '/held': (request, response) => { process.stdout.write('held\\n'); held.push(response); },
+    '/begun': (request, response) => { response.write('begun '); held.push(response); },
+    '/hang': () => { for (;;); },
+  };
+  process.on('SIGUSR2', () => { for (const response of held) response.end('released\\n'); });
+  process.on('exit', () => { process.stdout.write('exit of ' + process.pid + '\\n'); });
+  const app = http.createServer((request, response) => paths[request.url](request, response));
+  ${launching(options, drain)}`;
+
+/** The same in Express. */
+const expressApp = (options: string, drain?: string): string => `
+  import express from ${JSON.stringify(EXPRESS)};
+  ${app(options, drain).replace(/const app = .*/, EXPRESS_APP)}`;
+const EXPRESS_APP = 'const app = express(); for (const path in paths) app.get(path, paths[path]);';
+
+const launching = (options: string, drain: string): string => `
+  const code = await launch(async () => {
+    const server = app.listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    process.stdout.write('port ' + server.address().port + '\\n');
+    return ${drain};
+  }, { workers: 2, drainTimeoutMs: 15_000, ${options} });
+  process.stdout.write('launch resolved with ' + code + '\\n');`;
+
+describe('an Express app with two workers', () => {
+  test('serves from both, replaces one that is killed, and ends with 0', async (t) => {
+    const program = new Program(t, expressApp(''));
+    const port = await program.port();
+    const seen = new Set<string>();
+    for (let i = 0; i < 100 && seen.size < 2; i++) seen.add((await get(port)).body.trim());
+    assert.deepEqual([...seen].sort(), program.workers.map(String).sort());
+
+    const [victim = 0, other = 0] = program.workers;
+    process.kill(victim, 'SIGKILL');
+    await program.logged(/^equipoise: worker \d+ \(process \d+\) died: killed by SIGKILL, perhaps out of memory$/);
+    await program.logged(/is ready$/, 3);
+    assert.ok(!lives(victim) && lives(other) && lives(program.pid));
+    assert.equal((await get(port)).status, 200);
+
+    program.signal('SIGTERM');
+    assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.stderr);
+    assert.match(program.stdout, new RegExp(`^exit of ${program.pid}$`, 'm'));
+    assert.equal([...program.stdout.matchAll(/^launch resolved with 0$/gm)].length, 3, 'the primary and two workers');
+  });
+
+  test('has the ends of its drain as the README says: server.close', async (t) => {
+    const program = new Program(t, expressApp('', '() => new Promise((done) => server.close(done))'));
+    const answer = get(await program.port(), '/held');
+    await program.printed(/^held$/m);
+    program.signal('SIGINT');
+    await program.logged(/SIGINT: all workers drain/);
+    release(program);
+    assert.equal((await answer).body, 'released\n');
+    assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.stderr);
+  });
+
+  test('runs with the shared socket, too', async (t) => {
+    const program = new Program(t, app("distribution: 'shared'"));
+    const load = new Load(await program.port(), 8, true);
+    await load.answered(50);
+    program.signal('SIGHUP');
+    await program.logged(/reload: complete/);
+    await load.answered(50);
+    await load.end();
+    program.signal('SIGTERM');
+    assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.stderr);
+  });
+});
+
+describe('SIGTERM', () => {
+  test('under load: every request gets its answer, exit code 0', async (t) => {
+    const program = new Program(t, app(''));
+    const port = await program.port();
+    const load = new Load(port, 32, false);
+    const begun = await begin(port, '/begun');
+    const slow = get(port, '/held');
+    await program.printed(/^held$/m);
+    await load.answered(200);
+    program.signal('SIGTERM');
+    await load.end(false);
+    release(program);
+    const { body, headers } = await slow;
+    assert.deepEqual([body, headers.connection], ['released\n', 'close'], 'told that the connection ends');
+    let text = '';
+    for await (const part of begun.setEncoding('latin1')) text += String(part);
+    assert.equal(text, 'begun released\n');
+    assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.stderr);
+  });
+
+  test('twice: exits at once', async (t) => {
+    const program = new Program(t, app(''));
+    const cut = assert.rejects(get(await program.port(), '/held'), /socket hang up|ECONNRESET/);
+    await program.printed(/^held$/m);
+    program.signal('SIGTERM');
+    await program.logged(/SIGTERM: all workers drain/);
+    program.signal('SIGINT');
+    assert.deepEqual(await program.exit(), { code: 1, signal: null }, program.stderr);
+    assert.match(program.stderr, /is killed: a second signal, SIGINT/);
+    await cut;
+  });
+
+  test('cuts what takes longer than the drain timeout', async (t) => {
+    const program = new Program(t, app('').replace('15_000', '200'));
+    const cut = assert.rejects(get(await program.port(), '/held'), /socket hang up|ECONNRESET/);
+    await program.printed(/^held$/m);
+    program.signal('SIGTERM');
+    assert.deepEqual(await program.exit(), { code: 1, signal: null }, program.stderr);
+    assert.match(program.stderr, /is killed: it had not drained within 200 ms/);
+    await cut;
+  });
+
+  test('to a worker alone: it drains and is replaced', async (t) => {
+    const program = new Program(t, app(''));
+    const load = new Load(await program.port(), 8, true);
+    await load.answered(20);
+    process.kill(program.workers[0] ?? 0, 'SIGTERM');
+    await program.logged(/is ready$/, 3);
+    await load.answered(20);
+    await load.end();
+    assert.doesNotMatch(program.stderr, /died/);
+  });
+});
+
+describe('a worker that fails at the start ends the launch', { concurrency: 2 }, () => {
+  const table: readonly [what: string, text: string, code: number, error: RegExp][] = [
+    ['a run that rejects', "await launch(async () => { throw new Error('no luck'); }, { workers: 2 })", 1, /no luck/],
+    ['a run that throws', "await launch(() => { throw new Error('no luck'); })", 1, /no luck/],
+    ['a run that exits', 'await launch(() => process.exit(7))', 7, /exit code 7/],
+    ['a run that returns nothing', 'await launch(() => {})', 1, /run: returned neither a server nor a function/],
+    ['a module that throws', `
+      import cluster from 'node:cluster';
+      if (cluster.isWorker) throw new Error('no luck');
+      await launch(() => () => {})`, 1, /no luck/],
+    ['an error that is caught', `
+      try { await launch(() => { throw new Error('no luck'); }); } catch { setInterval(() => {}, 1000); }`,
+    1, /no luck/],
+  ];
+  for (const [what, text, code, error] of table) {
+    test(what, async (t) => {
+      const program = new Program(t, text);
+      assert.deepEqual(await program.exit(), { code, signal: null }, program.stderr);
+      assert.match(program.stderr, error);
+      assert.match(program.stderr, /failed before it was ready: the launch ends with exit code/);
+    });
+  }
+
+  for (const [what, run] of [
+    ['of a server that was returned', '() => app.listen(PORT)'],
+    ['told by an event', 'async () => { app.listen(PORT); return () => {}; }'],
+  ] as const) {
+    test(`a port that is taken: ${what}`, async (t) => {
+      const port = await listening(t, http.createServer());
+      const program = new Program(t, `
+        const app = http.createServer();
+        await launch(${run.replace('PORT', String(port))});`);
+      assert.deepEqual(await program.exit(), { code: 1, signal: null }, program.stderr);
+      assert.match(program.stderr, /EADDRINUSE/);
+    });
+  }
+});
+
+describe('SIGHUP', () => {
+  test('under load: new workers, new code, no request fails', async (t) => {
+    const program = new Program(t, app(''));
+    const load = new Load(await program.port(), 16, true);
+    for (let i = 1; i <= 2; i++) {
+      await load.answered(50);
+      program.signal('SIGHUP');
+      await program.logged(/reload: complete/, i);
+    }
+    await load.answered(50);
+    program.signal('SIGTTIN');
+    await program.logged(/workers wanted: 3/);
+    await program.logged(/is ready$/, 7);
+    program.signal('SIGTTOU');
+    await program.logged(/drains: fewer workers are wanted/);
+    await load.answered(50);
+    await load.end();
+    assert.deepEqual(program.workers.slice(0, 4).map(lives), [false, false, false, false]);
+
+    program.write('throw new Error("no luck");');
+    program.signal('SIGHUP');
+    await program.logged(/reload failed, the workers that were there go on serving: exit code 1/);
+    assert.match(program.stderr, /no luck/);
+    assert.equal((await get(await program.port())).status, 200);
+  });
+});
+
+test('a hung worker is replaced', async (t) => {
+  const program = new Program(t, app('hungTimeoutMs: 1_000'));
+  const cut = assert.rejects(get(await program.port(), '/hang'), /socket hang up|ECONNRESET/);
+  await program.logged(/is killed: its event loop was blocked for more than 1000 ms/);
+  await cut;
+  await program.logged(/is ready$/, 3);
+});
+
+test('without the primary, workers drain and end', async (t) => {
+  const program = new Program(t, app(''));
+  const answer = get(await program.port(), '/held');
+  await program.printed(/^held$/m);
+  program.signal('SIGKILL');
+  while (lives(program.pid)) await new Promise((resolve) => setImmediate(resolve));
+  release(program);
+  assert.equal((await answer).body, 'released\n');
+  await program.exit();
+  assert.deepEqual(program.workers.map(lives), [false, false]);
+});
+
+/** Has all workers answer what they hold. */
+function release(program: Program): void {
+  for (const pid of program.workers) if (lives(pid)) process.kill(pid, 'SIGUSR2');
+}

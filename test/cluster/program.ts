@@ -1,0 +1,221 @@
+/**
+ * Programs that call `launch`, as processes of their own: dist/, as `npm run build` leaves it.
+ */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { directory } from '../support/process-files.ts';
+
+const LAUNCHER = new URL('../../dist/src/cluster/index.js', import.meta.url);
+/** Where Express is, to be imported by a program that is somewhere else. */
+export const EXPRESS = import.meta.resolve('express');
+
+/** How a process ended. */
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+/** A program, its workers, and what they wrote. It ends with the test, after which no process of it may be left. */
+export class Program {
+  stdout = '';
+  stderr = '';
+  readonly #file: string;
+  readonly #child: ChildProcess;
+  #exit: Exit | undefined;
+  #wake: (() => void)[] = [];
+
+  /** `text` may use `launch`, `drainServer` and `http`. */
+  constructor(t: TestContext, text: string) {
+    if (!existsSync(LAUNCHER)) throw new Error(`${LAUNCHER.href} is not there: npm run build`);
+    this.#file = join(directory(t), 'app.mjs');
+    this.write(text);
+    this.#child = spawn(process.execPath, [this.#file], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child.stdout?.setEncoding('utf8').on('data', (part: string) => {
+      this.stdout += part;
+      this.#raise();
+    });
+    this.#child.stderr?.setEncoding('utf8').on('data', (part: string) => {
+      this.stderr += part;
+      this.#raise();
+    });
+    // 'close', not 'exit': the workers have the same output, so this comes when the last of all has ended.
+    this.#child.on('close', (code, signal) => {
+      this.#exit = { code, signal };
+      this.#raise();
+    });
+    t.after(() => this.#end());
+  }
+
+  get pid(): number {
+    assert.ok(this.#child.pid !== undefined);
+    return this.#child.pid;
+  }
+
+  /** The processes of all workers that were ever ready, in their order. */
+  get workers(): number[] {
+    return [...this.stderr.matchAll(/worker \d+ \(process (\d+)\) is ready/g)].map((match) => Number(match[1]));
+  }
+
+  /** Makes this the program for the workers to come. */
+  write(text: string): void {
+    writeFileSync(this.#file, `
+      import http from 'node:http';
+      import { drainServer, launch } from ${JSON.stringify(LAUNCHER.href)};
+      ${text}`);
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+
+  /** Resolves when `pattern` is on its standard error, `times` times. */
+  async logged(pattern: RegExp, times = 1): Promise<void> {
+    const all = new RegExp(pattern, 'gm');
+    await this.#until(() => [...this.stderr.matchAll(all)].length >= times, `${String(pattern)}, ${times} times`);
+  }
+
+  /** Resolves when `pattern` is on its standard output. */
+  async printed(pattern: RegExp): Promise<void> {
+    await this.#until(() => pattern.test(this.stdout), String(pattern));
+  }
+
+  /** Resolves with the port when all workers are ready. */
+  async port(): Promise<number> {
+    await this.logged(/all workers are ready/);
+    await this.#until(() => /^port \d+$/m.test(this.stdout), 'the port');
+    return Number(/^port (\d+)$/m.exec(this.stdout)?.[1]);
+  }
+
+  /** Resolves when it has ended, and all of its workers. */
+  async exit(): Promise<Exit> {
+    await this.#until(() => this.#exit !== undefined, 'its end', true);
+    assert.ok(this.#exit !== undefined);
+    return this.#exit;
+  }
+
+  async #end(): Promise<void> {
+    const left = this.#exit === undefined;
+    if (left) this.signal('SIGTERM');
+    try {
+      await this.exit();
+    } finally {
+      for (const pid of [this.pid, ...this.workers]) if (lives(pid)) process.kill(pid, 'SIGKILL');
+    }
+    for (const pid of this.workers) assert.ok(!lives(pid), `worker process ${pid} is left`);
+  }
+
+  async #until(seen: () => boolean, what: string, toTheEnd = false): Promise<void> {
+    const limit = { over: false };
+    const timer = setTimeout(() => {
+      limit.over = true;
+      this.#raise();
+    }, LIMIT_MS);
+    try {
+      while (!seen()) {
+        assert.ok(!limit.over && (toTheEnd || this.#exit === undefined), `no ${what}: ${this.stdout}${this.stderr}`);
+        await new Promise<void>((resolve) => {
+          this.#wake.push(resolve);
+        });
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #raise(): void {
+    for (const wake of this.#wake.splice(0)) wake();
+  }
+}
+
+/** Whether a process is there. One that has ended and was not fetched by its parent is not. */
+export function lives(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    const stat = existsSync('/proc/self/stat') ? readFileSync(`/proc/${pid}/stat`, 'latin1') : '';
+    return !stat.includes(') Z ');
+  } catch {
+    return false;
+  }
+}
+
+/** Downstreams that ask again and again, each on a connection that it keeps as long as it may. */
+export class Load {
+  answers = 0;
+  readonly failures: string[] = [];
+  readonly #port: number;
+  readonly #reconnect: boolean;
+  readonly #loops: Promise<void>[];
+  #over = false;
+  #wake: (() => void)[] = [];
+
+  /** With `reconnect: false` each of them is content when it is told that its connection ends. */
+  constructor(port: number, downstreams: number, reconnect: boolean) {
+    this.#port = port;
+    this.#reconnect = reconnect;
+    this.#loops = Array.from({ length: downstreams }, () => this.#loop());
+  }
+
+  /** Resolves when `count` more requests were answered. */
+  async answered(count: number): Promise<void> {
+    const enough = this.answers + count;
+    while (this.answers < enough && this.failures.length === 0) {
+      await new Promise<void>((resolve) => {
+        this.#wake.push(resolve);
+      });
+    }
+  }
+
+  /** Ends it, and checks that nothing failed. */
+  async end(over = true): Promise<void> {
+    if (over) this.#over = true;
+    await Promise.all(this.#loops);
+    assert.deepEqual(this.failures, []);
+  }
+
+  #isOver(last: boolean): boolean {
+    return this.#over || (last && !this.#reconnect);
+  }
+
+  async #loop(): Promise<void> {
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    try {
+      let last = false;
+      while (!this.#isOver(last)) {
+        last = await ask(this.#port, agent);
+        this.answers++;
+        this.#raise();
+      }
+    } catch (error) {
+      this.failures.push(String(error));
+      this.#raise();
+    } finally {
+      agent.destroy();
+    }
+  }
+
+  #raise(): void {
+    for (const wake of this.#wake.splice(0)) wake();
+  }
+}
+
+/** Asks once. Resolves with whether that was the last request on its connection. */
+function ask(port: number, agent: http.Agent): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    http.get({ host: '127.0.0.1', port, agent }, (response) => {
+      let body = '';
+      response.setEncoding('latin1').on('data', (part: string) => {
+        body += part;
+      });
+      response.on('error', reject).on('end', () => {
+        if (response.statusCode === 200 && body.endsWith('\n')) resolve(response.headers.connection === 'close');
+        else reject(new Error(`status ${response.statusCode ?? 0}, body ${JSON.stringify(body)}`));
+      });
+    }).on('error', reject);
+  });
+}
+
+const LIMIT_MS = 20_000;
