@@ -25,7 +25,7 @@ export interface Launched extends Promise<number> {
   /**
    * Has new workers take over from all there are, one at a time: the code and configuration are those that are on the
    * disk now. Resolves with whether all were replaced: false if a new one failed before it was ready (then those that
-   * are there go on) or if another reload overtook it.
+   * are there go on). Asked for during a reload, it follows that.
    */
   reload(): Promise<boolean>;
   /** Wants another number of workers. Throws OPTIONS_INVALID. */

@@ -51,6 +51,8 @@ export class Supervisor {
   /** Until when replacements of dead workers are held back, one entry for each. */
   #holds: number[] = [];
   #reload: { readonly before: number; readonly settle: (complete: boolean) => void } | undefined;
+  /** The reload that follows the one that is under way: workers that start now may have read what was there before. */
+  #next: { readonly complete: Promise<boolean>; readonly settle: (complete: boolean) => void } | undefined;
   #code = 0;
   #sweptAt: number;
   #resolve: (code: number) => void = () => undefined;
@@ -83,17 +85,20 @@ export class Supervisor {
     this.#reconcile();
   }
 
-  /** Replaces all workers, one at a time. Resolves with whether all could be; false as well if it was overtaken. */
+  /**
+   * Replaces all workers, one at a time. Resolves with whether all could be. Asked for during a reload, it follows
+   * that, once however often it is asked for.
+   */
   reload(): Promise<boolean> {
     if (this.#ending) return Promise.resolve(false);
-    this.#reload?.settle(false);
-    const before = this.#reload?.before ?? this.#generation;
-    this.#generation = ++this.#lastGeneration;
-    this.#world.tell({ type: 'reloading' });
-    return new Promise((settle) => {
-      this.#reload = { before, settle };
-      this.#reconcile();
+    if (this.#next !== undefined) return this.#next.complete;
+    let settle: (complete: boolean) => void = () => undefined;
+    const complete = new Promise<boolean>((resolve) => {
+      settle = resolve;
     });
+    if (this.#reload === undefined) this.#beginReload(settle);
+    else this.#next = { complete, settle };
+    return complete;
   }
 
   /** Wants another number of workers. */
@@ -137,10 +142,8 @@ export class Supervisor {
       this.#world.tell({ type: 'launched', workers: this.#ready() });
     }
     if (this.#reload !== undefined && this.#old().length === 0 && this.#ready() >= this.#desired) {
-      const { settle } = this.#reload;
-      this.#reload = undefined;
       this.#world.tell({ type: 'reloaded' });
-      settle(true);
+      this.#endReload(true);
     }
   }
 
@@ -230,11 +233,25 @@ export class Supervisor {
 
   #reloadFailed(why: string): void {
     if (this.#reload === undefined) return;
-    const { before, settle } = this.#reload;
-    this.#reload = undefined;
-    this.#generation = before;
+    this.#generation = this.#reload.before;
     this.#world.tell({ type: 'reload-failed', why });
-    settle(false);
+    this.#endReload(false);
+  }
+
+  #beginReload(settle: (complete: boolean) => void): void {
+    this.#reload = { before: this.#generation, settle };
+    this.#generation = ++this.#lastGeneration;
+    this.#world.tell({ type: 'reloading' });
+    this.#reconcile();
+  }
+
+  #endReload(complete: boolean): void {
+    const [reload, next] = [this.#reload, this.#next];
+    this.#reload = this.#next = undefined;
+    reload?.settle(complete);
+    if (next === undefined) return;
+    if (this.#ending) next.settle(false);
+    else this.#beginReload(next.settle);
   }
 
   #makeUpFor(worker: SupervisedWorker, now: number): void {
@@ -248,9 +265,7 @@ export class Supervisor {
   /** No new workers; those that are there drain within `limitMs`. */
   #end(limitMs: number): void {
     this.#phase = 'closing';
-    const reload = this.#reload;
-    this.#reload = undefined;
-    reload?.settle(false);
+    this.#endReload(false);
     const now = this.#world.time.now();
     for (const worker of this.#workers) {
       if (worker.wanted) worker.drain(now, limitMs);
