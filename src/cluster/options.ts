@@ -20,8 +20,10 @@ export interface LaunchOptions {
   /** A worker that takes longer than this to become ready has failed. Default 60,000 ms; 0: no limit. */
   readonly startTimeoutMs?: number;
   /**
-   * Who accepts connections. `'primary'`: the primary, which hands them to the workers in turn: even, at a cost for
-   * each connection. `'shared'`: the workers, from a socket that they share: whoever comes first. Default `'primary'`.
+   * Who accepts connections. `'shared'`, the default: the workers, from a socket that they share. Whoever is free takes
+   * the next one: even under load, less so without. `'primary'`: Node's own round-robin: the primary accepts and hands
+   * them out in turn: even always, at more than twice the cost for a connection; one that is on its way to a worker
+   * which dies then is neither answered nor closed, for as long as the primary lives.
    */
   readonly distribution?: 'primary' | 'shared';
   /** Takes the lines of the log, in the primary. Default: standard error. */
@@ -61,7 +63,7 @@ export function parseLaunchOptions(given: unknown): LaunchSettings {
     if (typeof value !== 'function') problems.push(`${name}: ${shown(value)} is no function`);
     return value as F;
   };
-  const { distribution = 'primary', time = systemTime } = options;
+  const { distribution = 'shared', time = systemTime } = options;
   if (distribution !== 'primary' && distribution !== 'shared') {
     problems.push(`distribution: ${shown(distribution)} is neither 'primary' nor 'shared'`);
   }

@@ -65,8 +65,8 @@ describe('an Express app with two workers', () => {
     assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.stderr);
   });
 
-  test('runs with the shared socket, too', async (t) => {
-    const program = new Program(t, app("distribution: 'shared'"));
+  test('runs with connections that the primary hands out, too', async (t) => {
+    const program = new Program(t, app("distribution: 'primary'"));
     const load = new Load(await program.port(), 8, true);
     await load.answered(50);
     program.signal('SIGHUP');
