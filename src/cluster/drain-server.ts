@@ -20,8 +20,14 @@ export interface DrainOptions {
  * that were cut. Works for `node:http` and `node:https`, and what is built on them, such as Express. Connections that
  * were upgraded (WebSocket) are their owner's to end: it cuts none of them, and resolves when they have ended.
  */
-export async function drainServer(
-  server: Server, { timeoutMs = Infinity, graceMs = 500, time = systemTime }: DrainOptions = {},
+export function drainServer(server: Server, options: DrainOptions = {}): Promise<{ readonly cut: number }> {
+  return drainConnections(server, () => closed(server), options);
+}
+
+/** As `drainServer`, for one whose connections come from elsewhere: `over` resolves when none is left. */
+export async function drainConnections(
+  server: Server, over: () => Promise<void>,
+  { timeoutMs = Infinity, graceMs = 500, time = systemTime }: DrainOptions = {},
 ): Promise<{ readonly cut: number }> {
   const start = time.now();
   // The last time that a response ended on a connection that stays open.
@@ -55,7 +61,7 @@ export async function drainServer(
     });
   });
   try {
-    await closed(server);
+    await over();
   } finally {
     stop();
     // What http.Server has besides a net.Server: its watch over slow connections.

@@ -1,6 +1,7 @@
 /**
  * What a launch tells, and how it reads in a log.
  */
+import type { AddressInfo } from 'node:net';
 import { type WorkerInfo, whyItDied } from './worker-state.ts';
 
 /** What happens in a launch, seen from the primary. */
@@ -30,6 +31,11 @@ export type LaunchEvent =
   | { readonly type: 'resized'; readonly workers: number }
   /** A worker could not be made ready for the first time: the launch ends with `code`. */
   | { readonly type: 'halted'; readonly worker: WorkerInfo; readonly code: number }
+  /** With `dispatch`: the primary listens; and the strategy failed, so that a connection was closed. */
+  | { readonly type: 'listening'; readonly address: AddressInfo | string }
+  | { readonly type: 'dispatch-failed'; readonly why: string }
+  /** The primary could not do what it must: the launch ends with 1. */
+  | { readonly type: 'failed'; readonly why: string }
   /** All workers drain. */
   | { readonly type: 'closing'; readonly why: string }
   /** All workers are gone. */
@@ -55,9 +61,17 @@ export function lineOf(event: LaunchEvent): string | undefined {
     case 'resized': return `workers wanted: ${event.workers}`;
     case 'halted':
       return `${named(event.worker)} failed before it was ready: the launch ends with exit code ${event.code}`;
+    case 'listening': return `listening on ${shown(event.address)}`;
+    case 'dispatch-failed': return `a connection was closed: ${event.why}`;
+    case 'failed': return `the launch fails: ${event.why}`;
     case 'closing': return `${event.why}: all workers drain`;
     case 'closed': return `all workers have ended: exit code ${event.code}`;
   }
+}
+
+function shown(address: AddressInfo | string): string {
+  if (typeof address === 'string') return `unix:${address}`;
+  return address.family === 'IPv6' ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
 }
 
 function named({ id, pid }: WorkerInfo): string {

@@ -2,7 +2,8 @@
  * The public names of equipoise/cluster.
  */
 export { type DrainOptions, drainServer } from './drain-server.ts';
+export type { WorkerCandidate } from './dispatcher.ts';
 export type { LaunchEvent } from './events.ts';
-export { type Drain, launch, type Launched, type Run } from './launch.ts';
-export type { LaunchOptions } from './options.ts';
+export { type Drain, launch, type Launched, type Run, type RunContext } from './launch.ts';
+export type { LaunchOptions, ListenWhere } from './options.ts';
 export type { WorkerInfo, WorkerState } from './worker-state.ts';

@@ -3,6 +3,7 @@
  */
 import cluster from 'node:cluster';
 import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
 import { type LaunchOptions, parseLaunchOptions } from './options.ts';
 import { supervise } from './primary.ts';
 import type { WorkerInfo } from './worker-state.ts';
@@ -14,9 +15,15 @@ export type Drain = () => unknown;
 /**
  * What a worker runs: starts to serve, and returns how to end it, either a server of `node:http` (Express's `listen`
  * returns one), which is drained by `drainServer`, or a function of its own. Its worker is ready when it has resolved
- * and, for a server, listens.
+ * and, for a server, listens. With `dispatch` neither listens: a server that is returned gets its connections.
  */
-export type Run = () => Server | Drain | Promise<Server | Drain>;
+export type Run = (context: RunContext) => Server | Drain | Promise<Server | Drain>;
+
+/** What a worker is given. */
+export interface RunContext {
+  /** With `dispatch`, has `listener` serve the connections that this worker is handed. */
+  readonly onConnection: (listener: (socket: Socket) => void) => void;
+}
 
 /** A launch. In the primary it resolves with the exit code when all has ended; never rejects there. */
 export interface Launched extends Promise<number> {

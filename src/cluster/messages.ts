@@ -3,15 +3,21 @@
  * channel are left alone.
  */
 
+import type { ConnectionNews } from './dispatcher.ts';
+
 /**
  * A worker: `started` when `run` is done, `ready` when it has heard back; `alive`, `draining`, `drained`, `failed`.
- * The primary: `check` in return to `started`, `drain`.
+ * The primary: `check` in return to `started`, `drain`. With `dispatch`: `connection` with a number and the connection
+ * itself; the worker tells `connections` and `load`.
  */
-export type Word = 'started' | 'check' | 'ready' | 'alive' | 'drain' | 'draining' | 'drained' | 'failed';
+export type Word = typeof WORDS[number];
 
 export interface Message {
   readonly equipoise: Word;
   readonly text?: string;
+  readonly connection?: number;
+  readonly news?: ConnectionNews;
+  readonly load?: number;
 }
 
 /** The message, if it is one of these. */
@@ -21,4 +27,6 @@ export function asMessage(value: unknown): Message | undefined {
   return isOne ? value as Message : undefined;
 }
 
-const WORDS: readonly Word[] = ['started', 'check', 'ready', 'alive', 'drain', 'draining', 'drained', 'failed'];
+const WORDS = [
+  'started', 'check', 'ready', 'alive', 'drain', 'draining', 'drained', 'failed', 'connection', 'connections', 'load',
+] as const;

@@ -4,6 +4,8 @@
 import { availableParallelism } from 'node:os';
 import { systemRng, systemTime, type TimeSource } from '../clock.ts';
 import { BalancerError } from '../errors.ts';
+import type { Strategy } from '../strategy.ts';
+import type { WorkerCandidate } from './dispatcher.ts';
 import type { LaunchEvent } from './events.ts';
 
 /** The options of `launch`. */
@@ -26,6 +28,14 @@ export interface LaunchOptions {
    * which dies then is neither answered nor closed, for as long as the primary lives.
    */
   readonly distribution?: 'primary' | 'shared';
+  /**
+   * Has the primary accept connections on `listen`, and hand each to the worker that this strategy picks among those
+   * that are ready. The workers do not listen: `run` returns a server that does not, or takes the connections by
+   * `onConnection`. A strategy that declines or fails has the connection closed. Default: none, see `distribution`.
+   */
+  readonly dispatch?: Strategy<WorkerCandidate>;
+  /** Where the primary listens for `dispatch`; not without it. */
+  readonly listen?: ListenWhere;
   /** Takes the lines of the log, in the primary. Default: standard error. */
   readonly log?: (line: string) => void;
   /** Hears of all that happens, in the primary. */
@@ -36,9 +46,16 @@ export interface LaunchOptions {
   readonly rng?: () => number;
 }
 
+/** A port, a Unix socket, or a socket that was opened before us. */
+export type ListenWhere =
+  | { readonly port: number; readonly host?: string; readonly backlog?: number }
+  | { readonly path: string; readonly backlog?: number }
+  | { readonly fd: number };
+
 /** All options, complete. */
-export interface LaunchSettings extends Required<Omit<LaunchOptions, 'workers' | 'log'>> {
+export interface LaunchSettings extends Required<Omit<LaunchOptions, 'workers' | 'log' | 'dispatch' | 'listen'>> {
   readonly workers: number;
+  readonly dispatch: { readonly strategy: Strategy<WorkerCandidate>; readonly listen: ListenWhere } | undefined;
   readonly log: ((line: string) => void) | undefined;
 }
 
@@ -76,6 +93,7 @@ export function parseLaunchOptions(given: unknown): LaunchSettings {
     hungTimeoutMs: whole('hungTimeoutMs', 0, 100),
     startTimeoutMs: whole('startTimeoutMs', 60_000),
     distribution: distribution as 'primary' | 'shared',
+    dispatch: dispatchOf(options['dispatch'], options['listen'], problems),
     log: hook<LaunchOptions['log']>('log', undefined),
     onEvent: hook<(event: LaunchEvent) => void>('onEvent', () => undefined),
     time: time as TimeSource,
@@ -83,6 +101,21 @@ export function parseLaunchOptions(given: unknown): LaunchSettings {
   };
   if (problems.length > 0) throw new BalancerError('OPTIONS_INVALID', problems.join('\n'));
   return settings;
+}
+
+function dispatchOf(strategy: unknown, listen: unknown, problems: string[]): LaunchSettings['dispatch'] {
+  if (strategy === undefined) {
+    if (listen !== undefined) problems.push('listen: is for dispatch; without it the workers listen');
+    return undefined;
+  }
+  const { name, pick } = Object(strategy) as Readonly<Record<string, unknown>>;
+  if (typeof name !== 'string' || typeof pick !== 'function') {
+    problems.push(`dispatch: ${shown(strategy)} is no strategy: an object with a name and a method pick`);
+  }
+  if (typeof listen !== 'object' || listen === null || !['port', 'path', 'fd'].some((key) => key in listen)) {
+    problems.push(`listen: ${shown(listen)} is no address for dispatch; give { port }, { path } or { fd }`);
+  }
+  return { strategy: strategy as Strategy<WorkerCandidate>, listen: listen as ListenWhere };
 }
 
 /** Reads a number of workers. */
@@ -107,7 +140,8 @@ function shown(value: unknown): string {
 }
 
 const KNOWN = [
-  'workers', 'drainTimeoutMs', 'hungTimeoutMs', 'startTimeoutMs', 'distribution', 'log', 'onEvent', 'time', 'rng',
+  'workers', 'drainTimeoutMs', 'hungTimeoutMs', 'startTimeoutMs', 'distribution', 'dispatch', 'listen',
+  'log', 'onEvent', 'time', 'rng',
 ];
 const MAX_WORKERS = 1024;
 /** A day: whoever waits longer does not wait. */

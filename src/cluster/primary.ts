@@ -2,7 +2,8 @@
  * Binds the supervisor to the world: node:cluster, signals, standard error.
  */
 import cluster from 'node:cluster';
-import { lineOf } from './events.ts';
+import { Dispatching } from './dispatching.ts';
+import { type LaunchEvent, lineOf } from './events.ts';
 import type { Launched } from './launch.ts';
 import { asMessage, type Message } from './messages.ts';
 import { type LaunchSettings, parseWorkers } from './options.ts';
@@ -13,16 +14,14 @@ export function supervise(settings: LaunchSettings): Launched {
   cluster.schedulingPolicy = settings.distribution === 'primary' ? cluster.SCHED_RR : cluster.SCHED_NONE;
   const { time, rng, onEvent } = settings;
   const log = settings.log ?? toStandardError;
-  const supervisor = new Supervisor(settings, {
-    fork,
-    tell: (event) => {
-      const line = lineOf(event);
-      if (line !== undefined) log(line);
-      onEvent(event);
-    },
-    time,
-    rng,
-  });
+  const tell = (event: LaunchEvent): void => {
+    dispatching?.follow(event);
+    const line = lineOf(event);
+    if (line !== undefined) log(line);
+    onEvent(event);
+  };
+  const dispatching = settings.dispatch && new Dispatching(settings.dispatch, time, tell);
+  const supervisor = new Supervisor(settings, { fork: forking(dispatching), tell, time, rng });
   const unbind = bindSignals(supervisor);
   // Without a worker, nothing else keeps the process alive until the next one starts.
   const alive = setInterval(() => undefined, 1 << 30);
@@ -32,7 +31,14 @@ export function supervise(settings: LaunchSettings): Launched {
     if (code !== 0) process.exitCode = code;
     return code;
   });
-  supervisor.start();
+  if (dispatching === undefined) supervisor.start();
+  else {
+    dispatching.listen(() => {
+      supervisor.start();
+    }, (error) => {
+      supervisor.fail(error.message);
+    });
+  }
   return Object.defineProperties(ended as Launched, {
     workers: { get: () => supervisor.workers },
     reload: { value: () => supervisor.reload() },
@@ -50,48 +56,60 @@ export function supervise(settings: LaunchSettings): Launched {
   });
 }
 
-const fork: Fork = (_worker, told) => {
-  const worker = cluster.fork();
-  const send = (message: Message): void => {
-    // A worker that has just ended hears nothing; that it has ended is heard otherwise.
-    if (worker.isConnected()) worker.send(message, () => undefined);
+/** Makes processes, and speaks with them. */
+function forking(dispatching: Dispatching | undefined): Fork {
+  return ({ id }, told) => {
+    const worker = cluster.fork();
+    const send = (message: Message): void => {
+      // A worker that has just ended hears nothing; that it has ended is heard otherwise.
+      if (worker.isConnected()) worker.send(message, () => undefined);
+    };
+    worker.on('message', (value: unknown) => {
+      const message = asMessage(value);
+      switch (message?.equipoise) {
+        case 'started':
+          // What the worker asked of us before, such as to listen, is answered before this.
+          setImmediate(() => {
+            send({ equipoise: 'check' });
+          });
+          break;
+        case 'ready': case 'alive': case 'draining': case 'drained':
+          told({ type: message.equipoise });
+          break;
+        case 'failed':
+          told({ type: 'failed', text: message.text ?? '' });
+          break;
+        case 'connections': case 'load':
+          dispatching?.hear(id, message);
+          break;
+        default:
+      }
+    });
+    worker.on('exit', (code: number | null, signal: string | null) => {
+      const gone = (): void => {
+        told({ type: 'gone', code, signal });
+      };
+      // What it said last is read first.
+      if (worker.isConnected()) worker.once('disconnect', gone);
+      else gone();
+    });
+    worker.process.on('error', () => {
+      if (worker.process.pid === undefined) told({ type: 'gone', code: null, signal: null });
+    });
+    dispatching?.know(id, worker);
+    return {
+      pid: worker.process.pid,
+      drain: (started) => {
+        // One that has not begun has nothing to end, and might not listen to us yet.
+        if (started) send({ equipoise: 'drain' });
+        else worker.process.kill('SIGTERM');
+      },
+      kill: () => {
+        worker.process.kill('SIGKILL');
+      },
+    };
   };
-  worker.on('message', (value: unknown) => {
-    const message = asMessage(value);
-    switch (message?.equipoise) {
-      case 'started':
-        // What the worker asked of us before, such as to listen, is answered before this.
-        setImmediate(() => {
-          send({ equipoise: 'check' });
-        });
-        break;
-      case 'ready': case 'alive': case 'draining': case 'drained':
-        told({ type: message.equipoise });
-        break;
-      case 'failed':
-        told({ type: 'failed', text: message.text ?? '' });
-        break;
-      default:
-    }
-  });
-  worker.on('exit', (code: number | null, signal: string | null) => {
-    told({ type: 'gone', code, signal });
-  });
-  worker.process.on('error', () => {
-    if (worker.process.pid === undefined) told({ type: 'gone', code: null, signal: null });
-  });
-  return {
-    pid: worker.process.pid,
-    drain: (started) => {
-      // One that has not begun has nothing to end, and might not listen to us yet.
-      if (started) send({ equipoise: 'drain' });
-      else worker.process.kill('SIGTERM');
-    },
-    kill: () => {
-      worker.process.kill('SIGKILL');
-    },
-  };
-};
+}
 
 /** Listens to the signals of the primary. Returns the way to stop that. */
 function bindSignals(supervisor: Supervisor): () => void {

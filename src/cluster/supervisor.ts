@@ -124,6 +124,14 @@ export class Supervisor {
     for (const worker of this.#workers) this.#kill(worker, why);
   }
 
+  /** Ends the launch for a failure of the primary's own. */
+  fail(why: string): void {
+    if (this.#phase === 'done') return;
+    this.#world.tell({ type: 'failed', why });
+    this.#code = 1;
+    this.#end(Math.min(this.#settings.drainTimeoutMs, HALT_DRAIN_MS));
+  }
+
   get #ending(): boolean {
     return this.#phase === 'closing' || this.#phase === 'done';
   }

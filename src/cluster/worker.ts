@@ -3,8 +3,10 @@
  */
 import cluster from 'node:cluster';
 import type { Server } from 'node:http';
+import { Socket } from 'node:net';
 import { BalancerError } from '../errors.ts';
-import { drainServer } from './drain-server.ts';
+import { Connections } from './connections.ts';
+import { drainConnections, drainServer } from './drain-server.ts';
 import type { Drain, Launched, Run } from './launch.ts';
 import { asMessage, type Message, type Word } from './messages.ts';
 import type { LaunchSettings } from './options.ts';
@@ -35,6 +37,9 @@ class LaunchedWorker {
   readonly #asked: Promise<void>;
   #ask: () => void = () => undefined;
   #draining = false;
+  readonly #connections = new Connections((news) => {
+    post({ equipoise: 'connections', news });
+  });
   #checked: () => void = () => undefined;
 
   constructor(run: Run, settings: LaunchSettings) {
@@ -48,12 +53,12 @@ class LaunchedWorker {
   async live(): Promise<number> {
     const quiet = this.#listen();
     try {
-      const drain = await started(await this.#run());
+      const drain = await this.#started(await this.#run(this.#connections));
       await this.#confirmed();
-      const stop = this.#beat();
+      const stops = [this.#beat(), this.#showLoad()];
       say('ready');
       await this.#asked;
-      stop();
+      for (const stop of stops) stop();
       await drain();
       say('drained');
       cluster.worker?.disconnect();
@@ -78,8 +83,12 @@ class LaunchedWorker {
 
   /** Listens to the primary, and to signals. Returns the way to stop that. */
   #listen(): () => void {
-    const onMessage = (value: unknown): void => {
-      switch (asMessage(value)?.equipoise) {
+    const onMessage = (value: unknown, handle: unknown): void => {
+      const message = asMessage(value);
+      switch (message?.equipoise) {
+        case 'connection':
+          this.#connections.take(message.connection ?? 0, handle instanceof Socket ? handle : undefined);
+          break;
         case 'check':
           this.#checked();
           break;
@@ -131,6 +140,32 @@ class LaunchedWorker {
     });
   }
 
+  /** Resolves with the drain when what `run` returned serves. */
+  async #started(returned: unknown): Promise<Drain> {
+    if (typeof returned === 'function') return returned as Drain;
+    if (!isServer(returned)) {
+      throw new BalancerError('OPTIONS_INVALID',
+        'run: returned neither a server nor a function; return how to drain, e.g. () => drainServer(server)');
+    }
+    if (this.#settings.dispatch === undefined) {
+      await listening(returned);
+      return () => drainServer(returned);
+    }
+    this.#connections.feed(returned);
+    return () => drainConnections(returned, () => this.#connections.closed());
+  }
+
+  /** With `dispatch`, tells how busy this event loop is. */
+  #showLoad(): () => void {
+    if (this.#settings.dispatch === undefined) return () => undefined;
+    let last = performance.eventLoopUtilization();
+    return this.#settings.time.every(LOAD_MS, () => {
+      const now = performance.eventLoopUtilization();
+      post({ equipoise: 'load', load: performance.eventLoopUtilization(now, last).utilization });
+      last = now;
+    });
+  }
+
   #beat(): () => void {
     const { time, hungTimeoutMs } = this.#settings;
     if (hungTimeoutMs === 0) return () => undefined;
@@ -140,22 +175,15 @@ class LaunchedWorker {
   }
 }
 
-/** Resolves with the drain when what `run` returned serves. */
-async function started(returned: unknown): Promise<Drain> {
-  if (typeof returned === 'function') return returned as Drain;
-  if (!isServer(returned)) {
-    throw new BalancerError('OPTIONS_INVALID',
-      'run: returned neither a server nor a function; return how to drain, e.g. () => drainServer(server)');
-  }
-  if (!returned.listening) {
-    await new Promise<void>((resolve, reject) => {
-      returned.once('error', reject).once('listening', () => {
-        returned.off('error', reject);
-        resolve();
-      });
+/** Resolves when a server listens. */
+async function listening(server: Server): Promise<void> {
+  if (server.listening) return;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).once('listening', () => {
+      server.off('error', reject);
+      resolve();
     });
-  }
-  return () => drainServer(returned);
+  });
 }
 
 function isServer(value: unknown): value is Server {
@@ -163,15 +191,20 @@ function isServer(value: unknown): value is Server {
 }
 
 /** Tells the primary. Returns whether there is one; `then` is called when it was told, or could not be. */
-function say(word: Word, text?: string, then: () => void = () => undefined): boolean {
+function say(word: Word, text?: string, then?: () => void): boolean {
+  return post(text === undefined ? { equipoise: word } : { equipoise: word, text }, then);
+}
+
+function post(message: Message, then: () => void = () => undefined): boolean {
   if (!process.connected || process.send === undefined) {
     then();
     return false;
   }
-  const message: Message = text === undefined ? { equipoise: word } : { equipoise: word, text };
-  return process.send(message, undefined, undefined, then);
+  process.send(message, undefined, undefined, then);
+  return true;
 }
 
 const TICK_MS = 100;
+const LOAD_MS = 200;
 /** How many beats a hung worker misses before it is taken for one. */
 const BEATS = 4;
