@@ -4,6 +4,7 @@
  */
 import type { TimeSource } from '../clock.ts';
 import type { LaunchEvent } from './events.ts';
+import { nextStep, type Step } from './reconcile.ts';
 import { Respawn } from './respawn.ts';
 import { type Death, SupervisedWorker, type WorkerInfo, type WorkerProcess, whyItDied } from './worker-state.ts';
 
@@ -43,7 +44,7 @@ export class Supervisor {
   readonly #respawn: Respawn;
   #phase: 'launching' | 'serving' | 'closing' | 'done' = 'launching';
   #desired: number;
-  /** Workers of an earlier generation are to be replaced. */
+  /** Workers of an earlier one are to be replaced. */
   #generation = 0;
   #lastGeneration = 0;
   #lastId = 0;
@@ -52,7 +53,7 @@ export class Supervisor {
   #holds: number[] = [];
   #reload: { readonly before: number; readonly settle: (complete: boolean) => void } | undefined;
   /** The reload that follows the one that is under way: workers that start now may have read what was there before. */
-  #next: { readonly complete: Promise<boolean>; readonly settle: (complete: boolean) => void } | undefined;
+  #following: { readonly complete: Promise<boolean>; readonly settle: (complete: boolean) => void } | undefined;
   #code = 0;
   #sweptAt: number;
   #resolve: (code: number) => void = () => undefined;
@@ -91,13 +92,13 @@ export class Supervisor {
    */
   reload(): Promise<boolean> {
     if (this.#ending) return Promise.resolve(false);
-    if (this.#next !== undefined) return this.#next.complete;
+    if (this.#following !== undefined) return this.#following.complete;
     let settle: (complete: boolean) => void = () => undefined;
     const complete = new Promise<boolean>((resolve) => {
       settle = resolve;
     });
     if (this.#reload === undefined) this.#beginReload(settle);
-    else this.#next = { complete, settle };
+    else this.#following = { complete, settle };
     return complete;
   }
 
@@ -142,37 +143,24 @@ export class Supervisor {
     if (this.#ending) return;
     const now = this.#world.time.now();
     this.#holds = this.#holds.filter((until) => until > now);
-    for (let missing = this.#desired - this.#wanted().length - this.#holds.length; missing > 0; missing--) this.#fork();
-    while (this.#drainOne(now));
-    this.#replaceOne();
+    for (let step = this.#next(); step !== undefined; step = this.#next()) {
+      if (step.what === 'fork') this.#fork();
+      else this.#drain(step.worker, now, step.why);
+    }
     if (this.#phase === 'launching' && this.#ready() >= this.#desired) {
       this.#phase = 'serving';
       this.#world.tell({ type: 'launched', workers: this.#ready() });
     }
-    if (this.#reload !== undefined && this.#old().length === 0 && this.#ready() >= this.#desired) {
+    const replaced = !this.#workers.some(({ wanted, generation }) => wanted && generation < this.#generation);
+    if (this.#reload !== undefined && replaced && this.#ready() >= this.#desired) {
       this.#world.tell({ type: 'reloaded' });
       this.#endReload(true);
     }
   }
 
-  /** Drains one worker that is too many, if one is: an old one as soon as a new one is ready in its place. */
-  #drainOne(now: number): boolean {
-    const wanted = this.#wanted();
-    if (wanted.length <= this.#desired) return false;
-    const starting = wanted.filter(({ state }) => state === 'starting');
-    const old = this.#old();
-    const idleOld = old.find(({ state }) => state === 'starting');
-    if (idleOld !== undefined) return this.#drain(idleOld, now, REPLACED);
-    if (old[0] !== undefined) return this.#ready() > this.#desired && this.#drain(old[0], now, REPLACED);
-    const last = starting.at(-1) ?? wanted.at(-1);
-    return last !== undefined && this.#drain(last, now, 'fewer workers are wanted');
-  }
-
-  /** Starts the replacement of one old worker, if no other is on its way. */
-  #replaceOne(): void {
-    const wanted = this.#wanted();
-    if (wanted.length > this.#desired || this.#holds.length > 0 || this.#old().length === 0) return;
-    if (!wanted.some(({ state }) => state === 'starting')) this.#fork();
+  #next(): Step | undefined {
+    const desired = { workers: this.#desired, generation: this.#generation, held: this.#holds.length };
+    return nextStep(this.#workers, desired);
   }
 
   #fork(): void {
@@ -254,16 +242,16 @@ export class Supervisor {
   }
 
   #endReload(complete: boolean): void {
-    const [reload, next] = [this.#reload, this.#next];
-    this.#reload = this.#next = undefined;
+    const [reload, following] = [this.#reload, this.#following];
+    this.#reload = this.#following = undefined;
     reload?.settle(complete);
-    if (next === undefined) return;
-    if (this.#ending) next.settle(false);
-    else this.#beginReload(next.settle);
+    if (following === undefined) return;
+    if (this.#ending) following.settle(false);
+    else this.#beginReload(following.settle);
   }
 
   #makeUpFor(worker: SupervisedWorker, now: number): void {
-    if (this.#wanted().length + this.#holds.length >= this.#desired) return;
+    if (this.#workers.filter(({ wanted }) => wanted).length + this.#holds.length >= this.#desired) return;
     const livedMs = worker.readyAt === undefined ? 0 : now - worker.readyAt;
     const inMs = this.#respawn.delayMs(now, livedMs, this.#desired);
     this.#world.tell({ type: 'respawning', inMs });
@@ -289,10 +277,9 @@ export class Supervisor {
     this.#resolve(this.#code);
   }
 
-  #drain(worker: SupervisedWorker, now: number, why: string, ask = true): true {
+  #drain(worker: SupervisedWorker, now: number, why: string, ask = true): void {
     worker.drain(now, this.#settings.drainTimeoutMs, ask);
     this.#world.tell({ type: 'draining', worker: worker.info, why });
-    return true;
   }
 
   #kill(worker: SupervisedWorker, why: string): void {
@@ -314,14 +301,6 @@ export class Supervisor {
     this.#reconcile();
   }
 
-  #wanted(): SupervisedWorker[] {
-    return this.#workers.filter(({ wanted }) => wanted);
-  }
-
-  #old(): SupervisedWorker[] {
-    return this.#workers.filter(({ wanted, generation }) => wanted && generation < this.#generation);
-  }
-
   #ready(): number {
     return this.#workers.filter(({ state }) => state === 'ready').length;
   }
@@ -331,4 +310,3 @@ const TICK_MS = 100;
 const LATE_MS = 10 * TICK_MS;
 /** A launch that failed is over within 5 s, whatever the workers that were ready have in flight. */
 const HALT_DRAIN_MS = 3_000;
-const REPLACED = 'a new one has taken over';
