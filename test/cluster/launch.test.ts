@@ -136,14 +136,18 @@ describe('a worker that fails at the start ends the launch', { concurrency: 2 },
   const table: readonly [what: string, text: string, code: number, error: RegExp][] = [
     ['a run that rejects', "await launch(async () => { throw new Error('no luck'); }, { workers: 2 })", 1, /no luck/],
     ['a run that exits', 'await launch(() => process.exit(7), { workers: 1 })', 7, /exit code 7/],
-    ['a run that returns nothing', 'await launch(() => {}, { workers: 1 })', 1, /run: returned neither a server nor a function/],
+    ['a run that returns nothing', 'await launch(() => {}, { workers: 1 })', 1,
+      /run: returned neither a server nor a function/],
     ['a module that throws', `
       import cluster from 'node:cluster';
       if (cluster.isWorker) throw new Error('no luck');
       await launch(() => () => {}, { workers: 1 })`, 1, /no luck/],
     ['an error that is caught', `
-      try { await launch(() => { throw new Error('no luck'); }, { workers: 1 }); } catch { setInterval(() => {}, 1000); }`,
-    1, /no luck/],
+      try {
+        await launch(() => { throw new Error('no luck'); }, { workers: 1 });
+      } catch {
+        setInterval(() => {}, 1000);
+      }`, 1, /no luck/],
   ];
   for (const [what, text, code, error] of table) {
     test(what, async (t) => {
