@@ -8,8 +8,10 @@ import type { ListenOptions } from '../balancer.ts';
 export interface Arguments {
   readonly listen: readonly string[];
   readonly strategy: string | undefined;
+  readonly workers: string | undefined;
   readonly config: string | undefined;
   readonly drainTimeout: string | undefined;
+  readonly pidFile: string | undefined;
   readonly demo: boolean;
   readonly version: boolean;
   readonly help: boolean;
@@ -24,14 +26,17 @@ Options:
   -l, --listen <[host:]port | unix:PATH | fd:N>   where to listen; default 8080; repeatable
   -s, --strategy <name | ./file>                  random (default), round-robin, least-connections,
                                                   or a module that default-exports a strategy or its factory
-  -c, --config <file.js | file.json>              the options of createBalancer, and listen, strategy, drainTimeout
+  -w, --workers <n | auto>                        processes that serve; default 1; auto = one per core
+  -c, --config <file.js | file.json>              the options of createBalancer, and listen, strategy, workers,
+                                                  drainTimeout and pidFile
       --demo                                      start three small upstreams and balance over them
       --drain-timeout <seconds>                   how long requests may end after SIGTERM; default 10
+      --pid-file <path>                           where to write the process id, for as long as it runs
       --version                                   print the version
       --help                                      print this
 
-SIGTERM and SIGINT finish what is in flight, then exit with 0; a second one exits at once. Exit codes: 0 after a clean
-drain, 1 for a failure, 2 for wrong usage or configuration.
+SIGTERM and SIGINT finish what is in flight, then exit with 0; a second one exits at once. SIGHUP reads the
+configuration file again. Exit codes: 0 after a clean drain, 1 for a failure, 2 for wrong usage or configuration.
 `;
 
 /** Reads the arguments after the script's name. */
@@ -60,6 +65,8 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     strategy: text(values.strategy),
     config: text(values.config),
     drainTimeout: text(values['drain-timeout']),
+    workers: text(values.workers),
+    pidFile: text(values['pid-file']),
     demo: values.demo === true,
     version: values.version === true,
     help: values.help === true,
@@ -87,8 +94,10 @@ export function readListen(value: unknown, path: string, problems: string[]): Li
 const OPTIONS = {
   listen: { type: 'string', short: 'l', multiple: true },
   strategy: { type: 'string', short: 's' },
+  workers: { type: 'string', short: 'w' },
   config: { type: 'string', short: 'c' },
   'drain-timeout': { type: 'string' },
+  'pid-file': { type: 'string' },
   demo: { type: 'boolean' },
   version: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },

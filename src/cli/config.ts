@@ -1,7 +1,7 @@
 /**
  * Command line and configuration file together: what to listen on, and the options of the balancer.
  */
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { leastConnections } from '../../strategies/least-connections.ts';
@@ -18,13 +18,19 @@ import { connectUpstream } from './connect.ts';
 export interface Configuration {
   readonly listen: readonly ListenOptions[];
   readonly drainTimeoutMs: number;
+  /** Processes that serve: one each; `undefined` is this one. */
+  readonly workers: number | 'auto' | undefined;
+  readonly pidFile: string | undefined;
   readonly options: BalancerOptions;
 }
 
 /** Completes the arguments with the configuration file and the defaults; adds what is wrong to `problems`. */
 export async function configure(args: Arguments, problems: string[]): Promise<Configuration> {
   const file = args.config === undefined || args.config === '' ? {} : await readConfig(args.config, problems);
-  const { listen: fileListen = [8080], strategy: fileStrategy, drainTimeout: fileDrain = 10, ...rest } = file;
+  const {
+    listen: fileListen = [8080], strategy: fileStrategy, drainTimeout: fileDrain = 10, workers: fileWorkers = 1,
+    pidFile: filePid, ...rest
+  } = file;
   const listen: unknown[] = args.listen.length > 0 ? [...args.listen] : [fileListen].flat();
   if (listen.length === 0) problems.push('listen: none given; leave it out for 8080');
   const given = args.upstreams.length > 0 ? { upstreams: args.upstreams } : {};
@@ -42,6 +48,8 @@ export async function configure(args: Arguments, problems: string[]): Promise<Co
   return {
     listen: listen.map((value) => readListen(value, 'listen', problems)),
     drainTimeoutMs: drainTimeoutMs(args.drainTimeout ?? fileDrain, problems),
+    workers: workers(args.workers ?? fileWorkers, problems),
+    pidFile: pidFile(args.pidFile ?? filePid, problems),
     options: options as unknown as BalancerOptions,
   };
 }
@@ -84,7 +92,9 @@ async function readConfig(path: string, problems: string[]): Promise<Record<stri
 async function load(path: string, option: string, problems: string[]): Promise<unknown> {
   try {
     if (path.endsWith('.json')) return JSON.parse(await readFile(path, 'utf8')) as unknown;
-    const module = (await import(pathToFileURL(resolve(path)).href)) as { readonly default?: unknown };
+    // A module is loaded once under one name; a reload wants what it says now.
+    const { mtimeMs } = await stat(path);
+    const module = (await import(`${pathToFileURL(resolve(path)).href}?${mtimeMs}`)) as { readonly default?: unknown };
     if (module.default !== undefined) return module.default;
     problems.push(`${option}: ${path} has no default export`);
   } catch (error) {
@@ -100,9 +110,28 @@ function drainTimeoutMs(value: unknown, problems: string[]): number {
   return 0;
 }
 
+/** How many processes are to serve; undefined where this one does it alone. */
+function workers(value: unknown, problems: string[]): number | 'auto' | undefined {
+  if (value === 'auto') return value;
+  const count = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
+  if (typeof count === 'number' && Number.isInteger(count) && count >= 1 && count <= MAX_WORKERS) {
+    return count === 1 ? undefined : count;
+  }
+  problems.push(`workers: ${String(value)} is neither a whole number from 1 to ${MAX_WORKERS} nor auto`);
+  return undefined;
+}
+
+function pidFile(value: unknown, problems: string[]): string | undefined {
+  if (value === undefined || (typeof value === 'string' && value !== '')) return value;
+  problems.push('pid-file: is no path');
+  return undefined;
+}
+
 function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
 /** A day: whoever waits longer does not drain. */
 const MAX_DRAIN_SECONDS = 86_400;
+/** As many as the launcher takes. */
+const MAX_WORKERS = 1_024;
