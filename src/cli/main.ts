@@ -18,6 +18,8 @@ const HUNG_TIMEOUT_MS = 10_000;
 const CUT_GRACE_MS = 1_000;
 
 process.exitCode = await main(process.argv.slice(2));
+// The channel to the primary would keep a worker that failed to start.
+if (cluster.isWorker && process.exitCode !== 0) process.exit();
 
 /** Runs until it is told to stop. Returns the exit code. */
 async function main(argv: readonly string[]): Promise<number> {
@@ -39,7 +41,8 @@ async function main(argv: readonly string[]): Promise<number> {
   const { pidFile } = configuration;
   try {
     if (pidFile !== undefined && cluster.isPrimary) writeFileSync(pidFile, `${process.pid}\n`);
-    const run = configuration.workers === undefined ? alone : inWorkers;
+    // A worker is one, whatever the configuration says by now.
+    const run = configuration.workers === undefined && cluster.isPrimary ? alone : inWorkers;
     return await run(args, configuration);
   } catch (error) {
     log(message(error));

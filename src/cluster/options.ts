@@ -2,6 +2,7 @@
  * What a launch is made from, and the one place where it is checked: all problems are told in one error.
  */
 import { availableParallelism } from 'node:os';
+import { integers, onlyKnown, optionalFunction, type Range, record, shown } from '../checks.ts';
 import { systemRng, systemTime, type TimeSource } from '../clock.ts';
 import { BalancerError } from '../errors.ts';
 import type { Strategy } from '../strategy.ts';
@@ -62,23 +63,10 @@ export interface LaunchSettings extends Required<Omit<LaunchOptions, 'workers' |
 /** Checks and completes the options. Throws OPTIONS_INVALID with all that is wrong with them. */
 export function parseLaunchOptions(given: unknown): LaunchSettings {
   const problems: string[] = [];
-  const options = (typeof given === 'object' && given !== null ? given : {}) as Readonly<Record<string, unknown>>;
-  if (given !== undefined && options !== given) problems.push('options: not an object');
-  for (const name of Object.keys(options)) {
-    if (!KNOWN.includes(name)) problems.push(`${name}: unknown option; known are ${KNOWN.join(', ')}`);
-  }
-  const whole = (name: string, fallback: number, min = 0): number => {
-    const value = options[name] ?? fallback;
-    if (value === fallback) return fallback;
-    if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= MAX_MS) return value;
-    problems.push(`${name}: ${shown(value)} is no whole number from ${min} to ${MAX_MS}; the default is ${fallback}`);
-    return fallback;
-  };
+  const options = record(given ?? {}, 'options', problems);
+  onlyKnown(options, '', KNOWN, problems);
   const hook = <F>(name: string, fallback: F): F => {
-    const value = options[name];
-    if (value === undefined) return fallback;
-    if (typeof value !== 'function') problems.push(`${name}: ${shown(value)} is no function`);
-    return value as F;
+    return (optionalFunction(options[name], name, problems) ?? fallback) as F;
   };
   const { distribution = 'shared', time = systemTime } = options;
   if (distribution !== 'primary' && distribution !== 'shared') {
@@ -89,9 +77,7 @@ export function parseLaunchOptions(given: unknown): LaunchSettings {
   }
   const settings: LaunchSettings = {
     workers: countOf(options['workers'], problems),
-    drainTimeoutMs: whole('drainTimeoutMs', 10_000),
-    hungTimeoutMs: whole('hungTimeoutMs', 0, 100),
-    startTimeoutMs: whole('startTimeoutMs', 60_000),
+    ...integers(options, '', NUMBERS, problems),
     distribution: distribution as 'primary' | 'shared',
     dispatch: dispatchOf(options['dispatch'], options['listen'], problems),
     log: hook<LaunchOptions['log']>('log', undefined),
@@ -133,16 +119,15 @@ function countOf(value: unknown, problems: string[]): number {
   return 1;
 }
 
-function shown(value: unknown): string {
-  if (typeof value === 'function') return 'a function';
-  if (typeof value === 'string') return JSON.stringify(value);
-  return typeof value === 'object' && value !== null ? 'an object' : String(value);
-}
-
-const KNOWN = [
-  'workers', 'drainTimeoutMs', 'hungTimeoutMs', 'startTimeoutMs', 'distribution', 'dispatch', 'listen',
-  'log', 'onEvent', 'time', 'rng',
-];
-const MAX_WORKERS = 1024;
 /** A day: whoever waits longer does not wait. */
 const MAX_MS = 86_400_000;
+const NUMBERS = {
+  drainTimeoutMs: { fallback: 10_000, min: 0, max: MAX_MS },
+  hungTimeoutMs: { fallback: 0, min: 100, max: MAX_MS },
+  startTimeoutMs: { fallback: 60_000, min: 0, max: MAX_MS },
+} as const satisfies Readonly<Record<string, Range>>;
+
+const KNOWN: ReadonlySet<string> = new Set([
+  'workers', ...Object.keys(NUMBERS), 'distribution', 'dispatch', 'listen', 'log', 'onEvent', 'time', 'rng',
+]);
+const MAX_WORKERS = 1024;

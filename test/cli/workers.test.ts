@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { run, start } from '../support/process-binary.ts';
+import { get, startHolding, startNamed } from '../support/process-client.ts';
+import { directory } from '../support/process-files.ts';
+
+const LISTEN = ['-l', '127.0.0.1:0'];
+
+/** The processes that the log names as ready. */
+function workersIn(stderr: string): number[] {
+  return [...stderr.matchAll(/\(process (\d+)\) is ready/g)].map(([, pid]) => Number(pid));
+}
+
+function isThere(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe('with --workers', () => {
+  test('the workers serve, one line says so, SIGTERM ends all with 0', async (t) => {
+    const binary = start(t, [...LISTEN, '-w', '2', '-s', 'round-robin', await startNamed(t, 'A')]);
+    const port = await binary.port();
+    assert.equal(await binary.ready(), `Load balancer with round-robin strategy listening on http://127.0.0.1:${port}`);
+    for (let i = 0; i < 10; i++) assert.equal((await get(port)).body, 'A');
+    const workers = workersIn(binary.stderr);
+    assert.equal(workers.length, 2);
+    binary.signal('SIGTERM');
+    const { code, stdout } = await binary.exit();
+    assert.deepEqual([code, stdout.trim().split('\n').length], [0, 1]);
+    assert.deepEqual(workers.filter(isThere), []);
+  });
+
+  test('a worker that is killed is replaced', async (t) => {
+    const binary = start(t, [...LISTEN, '-w', '2', await startNamed(t, 'A')]);
+    const port = await binary.port();
+    process.kill(workersIn(binary.stderr)[0] ?? 0, 'SIGKILL');
+    await binary.logged(/SIGKILL, perhaps out of memory/);
+    await binary.logged(/worker 3 .* is ready/);
+    assert.equal((await get(port)).body, 'A');
+  });
+
+  test('SIGHUP has new workers serve by the configuration as it is now', async (t) => {
+    const [a, b] = [await startNamed(t, 'A'), await startNamed(t, 'B')];
+    const path = join(directory(t), 'config.json');
+    const write = (upstreams: readonly string[]): void => {
+      writeFileSync(path, JSON.stringify({ upstreams, listen: '127.0.0.1:0', workers: 2 }));
+    };
+    write([a]);
+    const binary = start(t, ['-c', path]);
+    const port = await binary.port();
+    write([b]);
+    binary.signal('SIGHUP');
+    await binary.logged(/reload: complete/);
+    assert.equal((await get(port)).body, 'B');
+  });
+
+  test('a configuration that is wrong leaves the old ones serving', async (t) => {
+    const path = join(directory(t), 'config.json');
+    writeFileSync(path, JSON.stringify({ upstreams: [await startNamed(t, 'A')], listen: '127.0.0.1:0', workers: 2 }));
+    const binary = start(t, ['-c', path]);
+    const port = await binary.port();
+    writeFileSync(path, JSON.stringify({ upstreams: 5 }));
+    binary.signal('SIGHUP');
+    await binary.logged(/upstreams: 5 is no list/);
+    await binary.logged(/reload failed, the workers that were there go on serving/);
+    assert.equal((await get(port)).body, 'A');
+    binary.signal('SIGTERM');
+    assert.equal((await binary.exit()).code, 0);
+  });
+
+  test('what the drain timeout cuts shows in the exit code', async (t) => {
+    const upstream = await startHolding(t, '', 'never');
+    const binary = start(t, [...LISTEN, '-w', '2', '--drain-timeout', '0.1', upstream.origin]);
+    const answer = get(await binary.port()).catch(() => 'cut');
+    await upstream.asked();
+    binary.signal('SIGTERM');
+    assert.equal((await binary.exit()).code, 1);
+    assert.equal(await answer, 'cut');
+    upstream.release();
+  });
+
+  test('a port that is taken ends it with 1 and says so', async (t) => {
+    const server = net.createServer().listen(0, '127.0.0.1');
+    t.after(() => server.close());
+    await new Promise((resolve) => server.once('listening', resolve));
+    const { port } = server.address() as net.AddressInfo;
+    const { code, stderr, stdout } = await run(['-l', `127.0.0.1:${port}`, '-w', '2', 'http://127.0.0.1:9']);
+    assert.deepEqual([code, stdout], [1, '']);
+    assert.match(stderr, /EADDRINUSE/);
+  });
+
+  for (const value of ['0', '-1', '1.5', 'many', '1025']) {
+    test(`${value} is no number of workers`, async () => {
+      const { code, stderr } = await run([`--workers=${value}`, 'http://127.0.0.1:9']);
+      assert.equal(code, 2);
+      assert.match(stderr, new RegExp(`workers: ${value} is neither a whole number from 1 to 1024 nor auto`));
+    });
+  }
+});
+
+describe('alone', () => {
+  test('SIGHUP takes the upstreams from the configuration as it is now', async (t) => {
+    const [a, b] = [await startNamed(t, 'A'), await startNamed(t, 'B')];
+    const path = join(directory(t), 'config.mjs');
+    const write = (...upstreams: string[]): void => {
+      writeFileSync(path, `export default { upstreams: ${JSON.stringify(upstreams)}, listen: '127.0.0.1:0' };`);
+    };
+    write(a);
+    const binary = start(t, ['-c', path]);
+    const port = await binary.port();
+    assert.equal((await get(port)).body, 'A');
+    write(b, b.replace('127.0.0.1', 'localhost'));
+    binary.signal('SIGHUP');
+    await binary.logged(/reloaded: the upstreams/);
+    assert.equal((await get(port)).body, 'B');
+    writeFileSync(path, 'export default { upstreams: 5 };');
+    binary.signal('SIGHUP');
+    await binary.logged(/not reloaded, all goes on as before/);
+    await binary.logged(/upstreams: 5 is no list/);
+    assert.equal((await get(port)).body, 'B');
+    binary.signal('SIGTERM');
+    assert.equal((await binary.exit()).code, 0);
+  });
+
+  test('SIGHUP without a configuration file changes nothing', async (t) => {
+    const binary = start(t, [...LISTEN, await startNamed(t, 'A')]);
+    const port = await binary.port();
+    binary.signal('SIGHUP');
+    await binary.logged(/reloaded/);
+    assert.equal((await get(port)).body, 'A');
+  });
+});
+
+for (const workers of ['1', '2']) {
+  test(`the process id is in its file for as long as it runs, with ${workers} to serve`, async (t) => {
+    const path = join(directory(t), 'pid');
+    const binary = start(t, [...LISTEN, '-w', workers, '--pid-file', path, await startNamed(t, 'A')]);
+    await binary.ready();
+    const pid = Number(readFileSync(path, 'utf8'));
+    assert.ok(isThere(pid));
+    process.kill(pid, 'SIGTERM');
+    assert.equal((await binary.exit()).code, 0);
+    assert.equal(existsSync(path), false);
+  });
+}
+
+test('a process id that cannot be written ends it with 1', async () => {
+  const { code, stderr } = await run(['--pid-file', '/nowhere/at/all', 'http://127.0.0.1:9']);
+  assert.equal(code, 1);
+  assert.match(stderr, /ENOENT/);
+});
