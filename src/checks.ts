@@ -1,6 +1,7 @@
 /**
  * Checks of single values. Each adds what is wrong to `problems`, with its path and the mend, and goes on without it.
  */
+import type { TimeSource } from './clock.ts';
 
 /** A numeric option: its default and its smallest value, and the largest where that is not {@link MAX_INTEGER}. */
 export interface Range {
@@ -57,6 +58,23 @@ export function record(value: unknown, path: string, problems: string[]): Record
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Whether this is a strategy, as far as can be seen: of upstreams, workers or whatever. */
+export function isStrategy(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'pick' in value && typeof value.pick === 'function' &&
+    'name' in value && typeof value.name === 'string';
+}
+
+/** A source of time, or undefined where none is given. */
+export function timeSource(value: unknown, problems: string[]): TimeSource | undefined {
+  if (value === undefined || isTimeSource(value)) return value;
+  problems.push(`time: ${shown(value)} is no source of time: an object with the methods now, epoch and every`);
+  return undefined;
+}
+
+function isTimeSource(value: unknown): value is TimeSource {
+  return isRecord(value) && [value['now'], value['epoch'], value['every']].every((each) => typeof each === 'function');
 }
 
 /** A value as messages show it: short, whatever it is. */

@@ -1,7 +1,9 @@
 /**
  * The options checked and completed: the one place that does. All problems are told in one error.
  */
-import { flag, integers, isRecord, onlyKnown, optionalFunction, type Range, record, shown } from './checks.ts';
+import {
+  flag, integers, isRecord, isStrategy, onlyKnown, optionalFunction, type Range, record, shown, timeSource,
+} from './checks.ts';
 import type { TimeSource } from './clock.ts';
 import { BalancerError } from './errors.ts';
 import type { BalancerOptions, UpstreamOptions } from './options.ts';
@@ -47,10 +49,7 @@ export interface HealthCheck extends Readonly<Record<keyof typeof HEALTH_CHECK_N
 
 /** The options checked and completed. Throws OPTIONS_INVALID, which lists every problem with its path and the mend. */
 export function parseOptions(input: unknown): Settings {
-  const problems: string[] = [];
-  const settings = readOptions(input, problems);
-  raise(problems);
-  return settings;
+  return checked((problems) => readOptions(input, problems));
 }
 
 /** Checks options and adds what is wrong to `problems`: for callers that have problems of their own to tell. */
@@ -84,19 +83,14 @@ export function readOptions(input: unknown, problems: string[]): Settings {
 
 /** One upstream checked, for `add`. Throws OPTIONS_INVALID. */
 export function parseUpstream(input: unknown, settings: Settings): ParsedUpstream {
-  const problems: string[] = [];
-  const parsed = upstream(input, 'upstream', forAll(settings), problems);
-  raise(problems);
+  const parsed = checked((problems) => upstream(input, 'upstream', forAll(settings), problems));
   if (parsed === undefined) throw new BalancerError('OPTIONS_INVALID');
   return parsed;
 }
 
 /** A list of upstreams checked, for `update`. Throws OPTIONS_INVALID. */
 export function parseUpstreams(input: unknown, settings: Settings): readonly ParsedUpstream[] {
-  const problems: string[] = [];
-  const parsed = upstreams(input, forAll(settings), problems);
-  raise(problems);
-  return parsed;
+  return checked((problems) => upstreams(input, forAll(settings), problems));
 }
 
 /** What all upstreams have in common. */
@@ -164,8 +158,11 @@ const KNOWN_OF_HEALTH_CHECK: ReadonlySet<string> = new Set([
   'path', 'status', 'host', ...Object.keys(HEALTH_CHECK_NUMBERS),
 ]);
 
-function raise(problems: readonly string[]): void {
-  if (problems.length === 0) return;
+/** What `read` makes of its input. Throws OPTIONS_INVALID with all the problems that it found. */
+function checked<T>(read: (problems: string[]) => T): T {
+  const problems: string[] = [];
+  const made = read(problems);
+  if (problems.length === 0) return made;
   throw new BalancerError('OPTIONS_INVALID', `invalid options:\n${problems.map((line) => `  ${line}`).join('\n')}`);
 }
 
@@ -260,15 +257,10 @@ function retryOn(value: unknown, problems: string[]): ReadonlySet<number> {
 }
 
 function strategy(value: unknown, problems: string[]): Strategy | undefined {
-  if (value === undefined || isStrategy(value)) return value;
+  if (value === undefined || isStrategy(value)) return value as Strategy | undefined;
   const called = typeof value === 'function' ? '; call the factory, e.g. roundRobin()' : '';
   problems.push(`strategy: ${shown(value)} is no strategy: an object with a name and a method pick${called}`);
   return undefined;
-}
-
-function isStrategy(value: unknown): value is Strategy {
-  return typeof value === 'object' && value !== null && 'pick' in value && typeof value.pick === 'function' &&
-    'name' in value && typeof value.name === 'string';
 }
 
 function via(value: unknown, problems: string[]): string {
@@ -278,14 +270,4 @@ function via(value: unknown, problems: string[]): string {
   if (typeof value === 'string' && /^[\w!#$%&'*+.^`|~:-]+$/.test(value)) return value;
   problems.push(`via: ${shown(value)} is neither false nor a token such as 'edge-1'`);
   return '';
-}
-
-function timeSource(value: unknown, problems: string[]): TimeSource | undefined {
-  if (value === undefined || isTimeSource(value)) return value;
-  problems.push(`time: ${shown(value)} is no source of time: an object with the methods now, epoch and every`);
-  return undefined;
-}
-
-function isTimeSource(value: unknown): value is TimeSource {
-  return isRecord(value) && [value['now'], value['epoch'], value['every']].every((each) => typeof each === 'function');
 }

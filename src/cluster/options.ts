@@ -2,7 +2,9 @@
  * What a launch is made from, and the one place where it is checked: all problems are told in one error.
  */
 import { availableParallelism } from 'node:os';
-import { integers, onlyKnown, optionalFunction, type Range, record, shown } from '../checks.ts';
+import {
+  integers, isStrategy, onlyKnown, optionalFunction, type Range, record, shown, timeSource,
+} from '../checks.ts';
 import { systemRng, systemTime, type TimeSource } from '../clock.ts';
 import { BalancerError } from '../errors.ts';
 import type { Strategy } from '../strategy.ts';
@@ -68,12 +70,9 @@ export function parseLaunchOptions(given: unknown): LaunchSettings {
   const hook = <F>(name: string, fallback: F): F => {
     return (optionalFunction(options[name], name, problems) ?? fallback) as F;
   };
-  const { distribution = 'shared', time = systemTime } = options;
+  const { distribution = 'shared' } = options;
   if (distribution !== 'primary' && distribution !== 'shared') {
     problems.push(`distribution: ${shown(distribution)} is neither 'primary' nor 'shared'`);
-  }
-  if (!['now', 'epoch', 'every'].every((name) => typeof (time as Record<string, unknown>)[name] === 'function')) {
-    problems.push(`time: ${shown(time)} is no source of time: an object with the methods now, epoch and every`);
   }
   const settings: LaunchSettings = {
     workers: countOf(options['workers'], problems),
@@ -82,7 +81,7 @@ export function parseLaunchOptions(given: unknown): LaunchSettings {
     dispatch: dispatchOf(options['dispatch'], options['listen'], problems),
     log: hook<LaunchOptions['log']>('log', undefined),
     onEvent: hook<(event: LaunchEvent) => void>('onEvent', () => undefined),
-    time: time as TimeSource,
+    time: timeSource(options['time'], problems) ?? systemTime,
     rng: hook('rng', systemRng),
   };
   if (problems.length > 0) throw new BalancerError('OPTIONS_INVALID', problems.join('\n'));
@@ -94,8 +93,7 @@ function dispatchOf(strategy: unknown, listen: unknown, problems: string[]): Lau
     if (listen !== undefined) problems.push('listen: is for dispatch; without it the workers listen');
     return undefined;
   }
-  const { name, pick } = Object(strategy) as Readonly<Record<string, unknown>>;
-  if (typeof name !== 'string' || typeof pick !== 'function') {
+  if (!isStrategy(strategy)) {
     problems.push(`dispatch: ${shown(strategy)} is no strategy: an object with a name and a method pick`);
   }
   if (typeof listen !== 'object' || listen === null || !['port', 'path', 'fd'].some((key) => key in listen)) {

@@ -2,6 +2,7 @@
  * Responses of the balancer's own: short, with a Proxy-Status (RFC 9209), and without an address.
  */
 import { type ErrorCode, meaningOf } from '../errors.ts';
+import type { Events } from '../events.ts';
 import { NONE } from '../http1/framing.ts';
 import { ResponseHead } from '../http1/response.ts';
 
@@ -12,13 +13,14 @@ export interface Answer {
 }
 
 /**
- * The answer to a request that failed with `code`; to HEAD one without its body. Each is made once: to refuse is the
- * cheapest thing that the balancer does.
+ * The answer to a request that failed with `code`; to HEAD one without its body. `events` hears that it was refused.
+ * Each answer is made once: to refuse is the cheapest thing that the balancer does.
  */
-export function answerTo(code: ErrorCode, bodiless = false): Answer {
+export function answerTo(code: ErrorCode, events: Events, bodiless = false): Answer {
   const made = bodiless ? BODILESS : WHOLE;
   const answer = made.get(code) ?? compose(code, bodiless);
   made.set(code, answer);
+  if (events.heard('refused')) events.tell('refused', { status: answer.head.status, code });
   return answer;
 }
 

@@ -439,10 +439,8 @@ export class Exchange implements ConnectionUser, Waiting {
 
   /** Answers the request ourselves. */
   #answer(code: ErrorCode): void {
-    const { events } = this.#services;
     const bodiless = this.head.method === 'HEAD';
-    const { head, body } = answerTo(code, bodiless);
-    if (events.heard('refused')) events.tell('refused', { status: head.status, code });
+    const { head, body } = answerTo(code, this.#services.events, bodiless);
     this.#leaveQueue();
     this.#phase = RELAYING;
     this.#downstream.respond(head, this.#requestDone);

@@ -338,9 +338,7 @@ export class DownstreamConnection implements Downstream, Guest {
 
   /** Answers a head that cannot be served, and closes. */
   #refuse(code: ErrorCode): void {
-    const { head, body } = answerTo(code);
-    const { events } = this.#front.services;
-    if (events.heard('refused')) events.tell('refused', { status: head.status, code });
+    const { head, body } = answerTo(code, this.#front.services.events);
     this.#giveBack();
     this.#keepAlive = false;
     this.#writer.begin(responseHead(head, head.framing, 1, false, this.#front.services.clock.date), head.framing);

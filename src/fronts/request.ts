@@ -237,9 +237,7 @@ export class RequestFront implements Downstream, Guest {
   }
 
   #refuse(code: ErrorCode): void {
-    const { head, body } = answerTo(code);
-    const { events } = this.#front.services;
-    if (events.heard('refused')) events.tell('refused', { status: head.status, code });
+    const { head, body } = answerTo(code, this.#front.services.events);
     this.respond(head, false);
     if (this.#request.method !== 'HEAD') this.data(body, 0, body.length);
     this.end('');
