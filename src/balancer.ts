@@ -22,6 +22,7 @@ import { type ParsedUpstream, parseOptions, parseUpstream, parseUpstreams, type 
 import type { Strategy, Upstream } from './strategy.ts';
 import type { UpstreamSettings } from './upstreams/member.ts';
 import { Members } from './upstreams/members.ts';
+import { Peers } from './upstreams/peers.ts';
 import { Probes } from './upstreams/probes.ts';
 
 /** Where to listen: a port, a Unix socket, or a socket that was opened before us (systemd's socket activation). */
@@ -85,6 +86,7 @@ class NodeBalancer implements Balancer {
   readonly #queue: Queue;
   readonly #budget: RetryBudget;
   readonly #probes: Probes;
+  readonly #peers: Peers | undefined;
   /** What listens, or is about to, each with the way to say that it will not. */
   readonly #servers = new Map<Server, (cause: Error) => void>();
   #closeDeadline = Infinity;
@@ -112,7 +114,15 @@ class NodeBalancer implements Balancer {
         this.#queue.wake();
       },
     });
-    this.#probes = new Probes(this.#members, settings, rng, this.#clock);
+    this.#probes = new Probes(this.#members, settings, rng, this.#clock, settings.peers === undefined);
+    this.#peers = settings.peers && new Peers(settings.peers, {
+      members: this.#members,
+      events: this.#events,
+      time: this.#clock.source,
+      onLead: (leading) => {
+        this.#probes.lead(leading);
+      },
+    });
     const services: Services = {
       members: this.#members,
       strategy: this.#strategy,
@@ -251,6 +261,7 @@ class NodeBalancer implements Balancer {
     await Promise.all([...servers, this.#members.close()]);
     this.#clock.stop();
     this.#probes.stop();
+    this.#peers?.stop();
     return { cut: this.#cut };
   }
 

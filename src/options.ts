@@ -2,6 +2,7 @@
  * What a balancer is made from: types only. What is made of it, and checked, stands in settings.ts.
  */
 import type { Duplex } from 'node:stream';
+import type { Channel } from './channel.ts';
 import type { TimeSource } from './clock.ts';
 import type { BalancerError } from './errors.ts';
 import type { Strategy } from './strategy.ts';
@@ -51,6 +52,11 @@ export interface BalancerOptions {
   readonly upstreams: readonly (string | UpstreamOptions)[];
   /** Chooses the upstream of each attempt. Default: `random()`. */
   readonly strategy?: Strategy;
+  /**
+   * Where balancers of the same upstreams tell each other whom they eject and let back in, and ten times a second what
+   * they have in flight; only the one that leads there probes. Default: none, each goes by what it sees itself.
+   */
+  readonly peers?: Channel;
 
   /** Pseudonym in the `Via` field sent upstream (RFC 9110 §7.6.3); false sends none. Default `equipoise`. */
   readonly via?: string | false;

@@ -4,6 +4,7 @@
 import {
   flag, integers, isRecord, isStrategy, onlyKnown, optionalFunction, type Range, record, shown, timeSource,
 } from './checks.ts';
+import type { Channel } from './channel.ts';
 import type { TimeSource } from './clock.ts';
 import { BalancerError } from './errors.ts';
 import type { BalancerOptions, UpstreamOptions } from './options.ts';
@@ -13,6 +14,7 @@ import type { Strategy } from './strategy.ts';
 export interface Settings extends Readonly<Record<keyof typeof NUMBERS, number>> {
   readonly upstreams: readonly ParsedUpstream[];
   readonly strategy: Strategy | undefined;
+  readonly peers: Channel | undefined;
   /** The pseudonym; `''` sends no Via. */
   readonly via: string;
   readonly forwarded: boolean;
@@ -68,6 +70,7 @@ export function readOptions(input: unknown, problems: string[]): Settings {
     healthCheck: check,
     retryOn: retryOn(options['retryOn'], problems),
     strategy: strategy(options['strategy'], problems),
+    peers: peers(options['peers'], problems),
     via: via(options['via'], problems),
     forwarded: flag(options['forwarded'], 'forwarded', problems),
     trusts: typeof trustForwarded === 'function'
@@ -150,8 +153,8 @@ const HEALTH_CHECK_NUMBERS = {
 } as const satisfies Readonly<Record<string, Range>>;
 
 const KNOWN: ReadonlySet<string> = new Set([
-  ...Object.keys(NUMBERS), 'upstreams', 'strategy', 'via', 'forwarded', 'trustForwarded', 'changeOrigin', 'retryOn',
-  'healthCheck', 'connect', 'onReport', 'time', 'rng',
+  ...Object.keys(NUMBERS), 'upstreams', 'strategy', 'peers', 'via', 'forwarded', 'trustForwarded', 'changeOrigin',
+  'retryOn', 'healthCheck', 'connect', 'onReport', 'time', 'rng',
 ]);
 const KNOWN_OF_UPSTREAM: ReadonlySet<string> = new Set(['origin', 'weight', 'maxInFlight', 'tags', 'healthCheck']);
 const KNOWN_OF_HEALTH_CHECK: ReadonlySet<string> = new Set([
@@ -260,6 +263,13 @@ function strategy(value: unknown, problems: string[]): Strategy | undefined {
   if (value === undefined || isStrategy(value)) return value as Strategy | undefined;
   const called = typeof value === 'function' ? '; call the factory, e.g. roundRobin()' : '';
   problems.push(`strategy: ${shown(value)} is no strategy: an object with a name and a method pick${called}`);
+  return undefined;
+}
+
+function peers(value: unknown, problems: string[]): Channel | undefined {
+  if (value === undefined) return undefined;
+  if (isRecord(value) && typeof value['join'] === 'function') return value as unknown as Channel;
+  problems.push(`peers: ${shown(value)} is no channel: an object with the method join, such as launch gives its run`);
   return undefined;
 }
 

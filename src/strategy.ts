@@ -11,7 +11,10 @@ export interface Candidate {
    * slowly shows the part of it that it gets so far.
    */
   readonly weight: number;
-  /** Attempts begun and not settled, in this process. Grows at the pick itself, before any other code runs. */
+  /**
+   * Attempts begun and not settled, in this process, and in others that share what they know. Grows at the pick itself,
+   * before any other code runs.
+   */
   readonly inFlight: number;
 }
 
@@ -25,7 +28,9 @@ export interface Upstream extends Candidate {
    * removed.
    */
   readonly state: 'active' | 'ejected' | 'trial' | 'draining' | 'gone';
-  /** The most attempts that may be in flight at once; `Infinity` if unlimited. */
+  /** What of `inFlight` other balancers have, by their word of a tenth of a second ago: see the option `peers`. */
+  readonly inFlightElsewhere: number;
+  /** The most attempts that may be in flight at once, in this process; `Infinity` if unlimited. */
   readonly maxInFlight: number;
   /** Moving average of the time from the pick to the response head, in milliseconds; 0 before the first response. */
   readonly latencyMs: number;

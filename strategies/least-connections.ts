@@ -13,9 +13,9 @@ export interface LeastConnectionsOptions {
  * lean towards equal. The other usual measure, (inFlight + 1) / weight, leans the other way, and too far: beside a
  * weight of 99, a weight of 1 would get nothing until 98 attempts are in flight.
  *
- * What it cannot know: what other workers and balancers have in flight at the same upstream (counts are of its own
- * process), and why an attempt takes long: an open tunnel counts like a request that is being served. A candidate that
- * fails fast looks idle and draws requests until it is ejected.
+ * What it cannot know: what others than its balancer's `peers` have in flight at the same upstream, and why an attempt
+ * takes long: an open tunnel counts like a request that is being served. A candidate that fails fast looks idle and
+ * draws requests until it is ejected.
  *
  * Cost of a pick: O(n), without allocation; one draw per tie. Source: nginx's `least_conn` and IPVS's `wlc` compare the
  * same ratio (HAProxy's `leastconn` puts the idle first too); ties by weighted reservoir sampling (Chao, Biometrika

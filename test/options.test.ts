@@ -53,17 +53,19 @@ test('what is left out has its default', () => {
   for (const [name, [fallback]] of Object.entries(NUMBERS)) {
     assert.equal(settings[name as keyof typeof NUMBERS], fallback, name);
   }
-  const { via, forwarded, changeOrigin, connect, healthCheck, onReport, retryOn, rng, time } = settings;
+  const { via, forwarded, changeOrigin, connect, healthCheck, onReport, peers, retryOn, rng, time } = settings;
   assert.deepEqual(
-    { via, forwarded, changeOrigin, strategy: settings.strategy, connect, healthCheck, onReport, retryOn, rng, time },
+    { via, forwarded, changeOrigin, strategy: settings.strategy, connect, healthCheck, onReport, peers, retryOn,
+      rng, time },
     { via: 'equipoise', forwarded: false, changeOrigin: false, strategy: undefined, connect: undefined,
-      healthCheck: undefined, onReport: undefined, retryOn: new Set(), rng: undefined, time: undefined });
+      healthCheck: undefined, onReport: undefined, peers: undefined, retryOn: new Set(), rng: undefined,
+      time: undefined });
   assert.equal(settings.trusts('127.0.0.1'), false);
 });
 
 test('what is undefined is left out', () => {
   const names = [...Object.keys(NUMBERS), 'strategy', 'via', 'forwarded', 'trustForwarded', 'changeOrigin', 'connect',
-    'healthCheck', 'onReport', 'retryOn', 'rng', 'time'];
+    'healthCheck', 'onReport', 'peers', 'retryOn', 'rng', 'time'];
   const options = Object.fromEntries(names.map((name) => [name, undefined]));
   const shownWith = (more: object): unknown => {
     const settings = parseOptions({ upstreams: ONE, ...more });
@@ -223,6 +225,8 @@ describe('what is wrong is told with its path and the mend', () => {
     ...[null, 'random', 5, {}, { name: 'x' }, { pick }, { name: 5, pick },
       { name: 'x', pick: 'y' }].map((value): [unknown, string, RegExp] => (
       [{ upstreams: ONE, strategy: value }, 'strategy', /an object with a name and a method pick$/])),
+    ...[5, {}, { join: true }, () => ({ join: () => undefined })].map((value): [unknown, string, RegExp] => (
+      [{ upstreams: ONE, peers: value }, 'peers', /is no channel: an object with the method join/])),
     [{ upstreams: ONE, strategy: () => strategy }, 'strategy', /call the factory, e\.g\. roundRobin\(\)$/],
     ...['', 'a b', 'a,b', 'a(b)', 'caf\xe9', 'a\r\nX: y', true, 5, null].map((via): [unknown, string, RegExp] => (
       [{ upstreams: ONE, via }, 'via', /neither false nor a token such as 'edge-1'/])),

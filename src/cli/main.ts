@@ -62,7 +62,7 @@ async function alone(args: Arguments, configuration: Configuration): Promise<num
     reload();
   });
   const { serve } = await import('./serve.ts');
-  const serving = await serve(configuration, args.demo, log);
+  const serving = await serve(configuration, { demo: args.demo, log });
   process.stdout.write(`${serving.line}\n`);
   reload = () => {
     reloadUpstreams(args, serving.balancer, drainTimeoutMs).catch((error: unknown) => {
@@ -92,10 +92,10 @@ async function inWorkers(args: Arguments, configuration: Configuration): Promise
   cluster.on('message', (_worker, told: { readonly line?: unknown } | undefined) => {
     line ??= told?.line;
   });
-  const code = await launch(async () => {
+  const code = await launch(async ({ channel }) => {
     // The primary never loads what serves.
     const { serve } = await import('./serve.ts');
-    const serving = await serve(configuration, args.demo, log);
+    const serving = await serve(configuration, { demo: args.demo, log, peers: channel('upstreams') });
     process.send?.({ line: serving.line });
     return async () => {
       cut = await serving.close(drainTimeoutMs);

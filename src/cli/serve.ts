@@ -3,6 +3,7 @@
  */
 import type { AddressInfo } from 'node:net';
 import { type Balancer, createBalancer } from '../balancer.ts';
+import type { Channel } from '../channel.ts';
 import type { Configuration } from './config.ts';
 import { startDemo } from './demo.ts';
 import { reportLog } from './log.ts';
@@ -16,15 +17,24 @@ export interface Serving {
   close(timeoutMs: number): Promise<number>;
 }
 
-/** Starts a balancer, and the demo's upstreams where they are asked for. What was started is ended if that fails. */
-export async function serve({ listen, options }: Configuration, demo: boolean, log: (text: string) => void):
-Promise<Serving> {
+/** What a balancer is served with, besides its configuration. */
+export interface Means {
+  /** Whether the demo's upstreams are started, and balanced over. */
+  readonly demo: boolean;
+  readonly log: (text: string) => void;
+  /** Where it meets the balancers of the other workers. */
+  readonly peers?: Channel;
+}
+
+/** Starts a balancer. What was started is ended if that fails. */
+export async function serve({ listen, options }: Configuration, { demo, log, ...seams }: Means): Promise<Serving> {
   const upstreams = demo ? await startDemo() : undefined;
   let balancer: Balancer | undefined;
   try {
     balancer = createBalancer({
       onReport: reportLog(log, () => performance.now()),
       ...options,
+      ...seams,
       ...(upstreams === undefined ? {} : { upstreams: upstreams.origins }),
     });
     const addresses: string[] = [];

@@ -14,10 +14,10 @@ export class Dispatching {
   readonly #where: NonNullable<LaunchSettings['dispatch']>['listen'];
   readonly #server: Server;
   readonly #tell: (event: LaunchEvent) => void;
-  readonly #workers = new Map<number, Worker>();
 
   constructor(
-    { strategy, listen }: NonNullable<LaunchSettings['dispatch']>, time: TimeSource, tell: (event: LaunchEvent) => void,
+    { strategy, listen }: NonNullable<LaunchSettings['dispatch']>, processes: ReadonlyMap<number, Worker>,
+    time: TimeSource, tell: (event: LaunchEvent) => void,
   ) {
     this.#where = listen;
     this.#tell = tell;
@@ -25,7 +25,7 @@ export class Dispatching {
       send: (id, connection, socket) => {
         const message: Message = { equipoise: 'connection', connection };
         // Kept open here until the worker has it: if it dies before, another one gets it.
-        this.#workers.get(id)?.send(message, socket, { keepOpen: true }, () => undefined);
+        processes.get(id)?.send(message, socket, { keepOpen: true }, () => undefined);
       },
       onFault: (why) => {
         tell({ type: 'dispatch-failed', why });
@@ -51,11 +51,6 @@ export class Dispatching {
     });
   }
 
-  /** The process of a worker that starts. */
-  know(id: number, worker: Worker): void {
-    this.#workers.set(id, worker);
-  }
-
   /** What a worker said of its connections. */
   hear(id: number, { news, load }: Message): void {
     if (news !== undefined) this.#dispatcher.news(id, news);
@@ -72,7 +67,6 @@ export class Dispatching {
         this.#dispatcher.drain(event.worker.id);
         break;
       case 'gone':
-        this.#workers.delete(event.worker.id);
         this.#dispatcher.gone(event.worker.id);
         break;
       case 'halted': case 'closing': case 'failed': case 'closed':

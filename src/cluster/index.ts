@@ -1,6 +1,7 @@
 /**
  * The public names of equipoise/cluster.
  */
+export type { Channel, ChannelMember, ChannelSeat } from '../channel.ts';
 export { type DrainOptions, drainServer } from './drain-server.ts';
 export type { WorkerCandidate } from './dispatcher.ts';
 export type { LaunchEvent } from './events.ts';

@@ -4,6 +4,7 @@
 import cluster from 'node:cluster';
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Channel } from '../channel.ts';
 import { type LaunchOptions, parseLaunchOptions } from './options.ts';
 import { supervise } from './primary.ts';
 import type { WorkerInfo } from './worker-state.ts';
@@ -23,6 +24,11 @@ export type Run = (context: RunContext) => Server | Drain | Promise<Server | Dra
 export interface RunContext {
   /** With `dispatch`, has `listener` serve the connections that this worker is handed. */
   readonly onConnection: (listener: (socket: Socket) => void) => void;
+  /**
+   * The channel of this name, on which workers tell each other things through the primary. Each worker joins it once.
+   * The worker that joined first leads, until it drains or dies. Where nobody joins, nothing is sent.
+   */
+  readonly channel: (name: string) => Channel;
 }
 
 /** A launch. In the primary it resolves with the exit code when all has ended; never rejects there. */

@@ -1,12 +1,13 @@
 /**
  * Binds the supervisor to the world: node:cluster, signals, standard error.
  */
-import cluster from 'node:cluster';
+import cluster, { type Worker } from 'node:cluster';
 import { Dispatching } from './dispatching.ts';
 import { type LaunchEvent, lineOf } from './events.ts';
 import type { Launched } from './launch.ts';
 import { asMessage, type Message } from './messages.ts';
 import { type LaunchSettings, parseWorkers } from './options.ts';
+import { Relay } from './relay.ts';
 import { type Fork, Supervisor } from './supervisor.ts';
 
 /** Supervises workers until they are told to end, or fail to start. */
@@ -14,14 +15,30 @@ export function supervise(settings: LaunchSettings): Launched {
   cluster.schedulingPolicy = settings.distribution === 'primary' ? cluster.SCHED_RR : cluster.SCHED_NONE;
   const { time, rng, onEvent } = settings;
   const log = settings.log ?? toStandardError;
+  const processes = new Map<number, Worker>();
+  const relay = new Relay({
+    send: (id, heard) => {
+      send(processes.get(id), { equipoise: 'heard', heard });
+    },
+    soon: setImmediate,
+  });
   const tell = (event: LaunchEvent): void => {
     dispatching?.follow(event);
+    if (event.type === 'draining' || event.type === 'killed') relay.drain(event.worker.id);
+    if (event.type === 'gone') {
+      processes.delete(event.worker.id);
+      relay.gone(event.worker.id);
+    }
     const line = lineOf(event);
     if (line !== undefined) log(line);
     onEvent(event);
   };
-  const dispatching = settings.dispatch && new Dispatching(settings.dispatch, time, tell);
-  const supervisor = new Supervisor(settings, { fork: forking(dispatching), tell, time, rng });
+  const dispatching = settings.dispatch && new Dispatching(settings.dispatch, processes, time, tell);
+  const fork = forking(processes, (id, message) => {
+    dispatching?.hear(id, message);
+    if (message.said !== undefined) relay.hear(id, message.said);
+  });
+  const supervisor = new Supervisor(settings, { fork, tell, time, rng });
   const unbind = bindSignals(supervisor);
   // Without a worker, nothing else keeps the process alive until the next one starts.
   const alive = setInterval(() => undefined, 1 << 30);
@@ -56,21 +73,18 @@ export function supervise(settings: LaunchSettings): Launched {
   });
 }
 
-/** Makes processes, and speaks with them. */
-function forking(dispatching: Dispatching | undefined): Fork {
+/** Makes processes, kept in `processes`, and hears of them; `hear` gets what is not about their lives. */
+function forking(processes: Map<number, Worker>, hear: (id: number, message: Message) => void): Fork {
   return ({ id }, told) => {
     const worker = cluster.fork();
-    const send = (message: Message): void => {
-      // A worker that has just ended hears nothing; that it has ended is heard otherwise.
-      if (worker.isConnected()) worker.send(message, () => undefined);
-    };
+    processes.set(id, worker);
     worker.on('message', (value: unknown) => {
       const message = asMessage(value);
       switch (message?.equipoise) {
         case 'started':
           // What the worker asked of us before, such as to listen, is answered before this.
           setImmediate(() => {
-            send({ equipoise: 'check' });
+            send(worker, { equipoise: 'check' });
           });
           break;
         case 'ready': case 'alive': case 'draining': case 'drained':
@@ -79,8 +93,8 @@ function forking(dispatching: Dispatching | undefined): Fork {
         case 'failed':
           told({ type: 'failed', text: message.text ?? '' });
           break;
-        case 'connections': case 'load':
-          dispatching?.hear(id, message);
+        case 'connections': case 'load': case 'said':
+          hear(id, message);
           break;
         default:
       }
@@ -96,12 +110,11 @@ function forking(dispatching: Dispatching | undefined): Fork {
     worker.process.on('error', () => {
       if (worker.process.pid === undefined) told({ type: 'gone', code: null, signal: null });
     });
-    dispatching?.know(id, worker);
     return {
       pid: worker.process.pid,
       drain: (started) => {
         // One that has not begun has nothing to end, and might not listen to us yet.
-        if (started) send({ equipoise: 'drain' });
+        if (started) send(worker, { equipoise: 'drain' });
         else worker.process.kill('SIGTERM');
       },
       kill: () => {
@@ -109,6 +122,11 @@ function forking(dispatching: Dispatching | undefined): Fork {
       },
     };
   };
+}
+
+/** Tells a worker. One that has just ended hears nothing; that it has ended is heard otherwise. */
+function send(worker: Worker | undefined, message: Message): void {
+  if (worker?.isConnected() === true) worker.send(message, () => undefined);
 }
 
 /** Listens to the signals of the primary. Returns the way to stop that. */

@@ -5,6 +5,7 @@ import cluster from 'node:cluster';
 import type { Server } from 'node:http';
 import { Socket } from 'node:net';
 import { BalancerError } from '../errors.ts';
+import { Channels } from './channels.ts';
 import { Connections } from './connections.ts';
 import { drainConnections, drainServer } from './drain-server.ts';
 import type { Drain, Launched, Run } from './launch.ts';
@@ -40,6 +41,9 @@ class LaunchedWorker {
   readonly #connections = new Connections((news) => {
     post({ equipoise: 'connections', news });
   });
+  readonly #channels = new Channels((said, sent) => {
+    post({ equipoise: 'said', said }, sent);
+  });
   #checked: () => void = () => undefined;
 
   constructor(run: Run, settings: LaunchSettings) {
@@ -53,7 +57,10 @@ class LaunchedWorker {
   async live(): Promise<number> {
     const quiet = this.#listen();
     try {
-      const drain = await this.#started(await this.#run(this.#connections));
+      const drain = await this.#started(await this.#run({
+        onConnection: this.#connections.onConnection,
+        channel: this.#channels.channel,
+      }));
       await this.#confirmed();
       const stops = [this.#beat(), this.#showLoad()];
       say('ready');
@@ -94,6 +101,9 @@ class LaunchedWorker {
           break;
         case 'drain':
           this.drain();
+          break;
+        case 'heard':
+          this.#channels.hear(message.heard ?? []);
           break;
         default:
       }

@@ -47,6 +47,16 @@ export class Health {
     return this.#until - this.#since;
   }
 
+  /** Whether probes have found it down. */
+  get down(): boolean {
+    return this.#down;
+  }
+
+  /** How much is left of the ejection at hand. */
+  leftMs(now: number): number {
+    return this.#until - now;
+  }
+
   /** Whether what began at `began` says anything about how it stands now. */
   concerns(began: number): boolean {
     return began >= this.#since;
@@ -98,6 +108,22 @@ export class Health {
     return ejects;
   }
 
+  /** Another balancer has ejected the upstream for `ms`. Returns whether that is news. */
+  ejectedByPeer(ms: number, now: number): boolean {
+    if (ms === Infinity) return this.probed(false, now);
+    if (this.#rules.ejectAfter === 0 || this.#standing === 'ejected') return false;
+    this.#ejectFor(ms, now);
+    return true;
+  }
+
+  /** Another balancer has let the upstream back in. Returns whether that is news. */
+  readmittedByPeer(now: number, needed: boolean): boolean {
+    if (this.#down) return this.probed(true, now);
+    if (this.#standing === 'well') return false;
+    this.#readmit(now, !needed);
+    return true;
+  }
+
   /** Lets time pass. Returns whether the standing or the ramp is another than before. */
   sweep(now: number): boolean {
     if (this.#standing === 'ejected' && now >= this.#until) {
@@ -118,11 +144,16 @@ export class Health {
     const { ejectMs, maxEjectMs } = this.#rules;
     // Who served well for as long as an ejection can last starts anew.
     if (this.#standing === 'well' && now - this.#since > maxEjectMs) this.#ejections = 0;
-    const ms = Math.min(maxEjectMs, ejectMs * 2 ** this.#ejections++);
+    const ms = Math.min(maxEjectMs, ejectMs * 2 ** this.#ejections);
+    // Some longer, some shorter, so that balancers that saw the same failure do not come back in step.
+    this.#ejectFor(ms * (1 - JITTER / 2 + JITTER * this.#rng()), now);
+  }
+
+  #ejectFor(ms: number, now: number): void {
+    this.#ejections++;
     this.#standing = 'ejected';
     this.#since = now;
-    // Some longer, some shorter, so that balancers that saw the same failure do not come back in step.
-    this.#until = now + ms * (1 - JITTER / 2 + JITTER * this.#rng());
+    this.#until = now + ms;
     this.#failures = this.#broken = 0;
     this.#ramp = 1;
   }

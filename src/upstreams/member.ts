@@ -30,6 +30,7 @@ export class Member implements Upstream {
   #settings: UpstreamSettings;
   #leaving: 'draining' | 'gone' | undefined;
   #inFlight = 0;
+  #inFlightElsewhere = 0;
   #latencyMs = 0;
   #picks = 0;
   #failures = 0;
@@ -69,7 +70,21 @@ export class Member implements Upstream {
   }
 
   get inFlight(): number {
+    return this.#inFlight + this.#inFlightElsewhere;
+  }
+
+  get inFlightElsewhere(): number {
+    return this.#inFlightElsewhere;
+  }
+
+  /** Those of this balancer: limits and draining go by them. @internal */
+  get inFlightHere(): number {
     return this.#inFlight;
+  }
+
+  /** Other balancers have this many in flight. @internal */
+  countElsewhere(inFlight: number): void {
+    this.#inFlightElsewhere = inFlight;
   }
 
   get latencyMs(): number {

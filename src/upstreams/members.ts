@@ -30,6 +30,8 @@ export class Members {
   readonly #active = new Map<string, Member>();
   /** Draining ones, each with what waits for its end. */
   readonly #draining = new Map<Member, () => void>();
+  /** What other balancers have in flight, by origin; 0 is left out. */
+  readonly #elsewhere = new Map<string, number>();
   /** Those that are well, or on trial: the candidates while none is at its limit. Strategies heard of this array. */
   #whole: readonly Member[] = [];
   #candidates: readonly Member[] | undefined;
@@ -41,7 +43,7 @@ export class Members {
   }
 
   /** All upstreams, draining ones last. */
-  get all(): readonly Upstream[] {
+  get all(): readonly Member[] {
     return [...this.#active.values(), ...this.#draining.keys()];
   }
 
@@ -172,6 +174,26 @@ export class Members {
     else this.#ejected(member);
   }
 
+  /** Another balancer has ejected an upstream for `ms`, Infinity where its probes have found it down. */
+  ejectedByPeer(origin: string, ms: number, now: number): void {
+    const member = this.#active.get(origin);
+    if (member?.health.ejectedByPeer(ms, now) === true) this.#ejected(member);
+  }
+
+  /** Another balancer has let an upstream back in. */
+  readmittedByPeer(origin: string, now: number): void {
+    const member = this.#active.get(origin);
+    if (member?.health.readmittedByPeer(now, member.needed) === true) this.#readmitted(member);
+  }
+
+  /** Other balancers have `more` in flight than before at this origin, whether it is an upstream here or not. */
+  countElsewhere(origin: string, more: number): void {
+    const count = (this.#elsewhere.get(origin) ?? 0) + more;
+    if (count === 0) this.#elsewhere.delete(origin);
+    else this.#elsewhere.set(origin, count);
+    this.#active.get(origin)?.countElsewhere(count);
+  }
+
   /** Closes connections that have idled long enough, and lets ejections end. */
   sweep(now: number): void {
     let changed = false;
@@ -191,6 +213,7 @@ export class Members {
 
   #create(settings: UpstreamSettings): Member {
     const member = new Member(settings, this.#rules, this.#world.rng);
+    member.countElsewhere(this.#elsewhere.get(settings.origin) ?? 0);
     this.#active.set(settings.origin, member);
     this.#tellOf('added', member);
     return member;
@@ -199,8 +222,8 @@ export class Members {
   async #drain(member: Member, cutAt: number): Promise<void> {
     this.#active.delete(member.origin);
     member.drain(cutAt);
-    this.#tellOf(member.inFlight === 0 ? 'removed' : 'draining', member);
-    if (member.inFlight === 0) return;
+    this.#tellOf(member.inFlightHere === 0 ? 'removed' : 'draining', member);
+    if (member.inFlightHere === 0) return;
     await new Promise<void>((resolve) => {
       this.#draining.set(member, resolve);
     });

@@ -20,7 +20,7 @@ export class Probe implements ConnectionUser {
   #deadline = 0;
   /** Results in a row that were unlike what the upstream is taken for. */
   #against = 0;
-  #up = true;
+  #up: boolean;
 
   /** The first probe comes somewhere in the first interval, so that those of many upstreams spread. */
   constructor(
@@ -33,6 +33,7 @@ export class Probe implements ConnectionUser {
     this.#rng = rng;
     this.#onVerdict = onVerdict;
     this.#next = now + check.intervalMs * rng();
+    this.#up = !member.health.down;
   }
 
   /** Whether this is how the upstream is to be probed. */

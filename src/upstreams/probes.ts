@@ -12,9 +12,12 @@ export class Probes {
   readonly #rng: () => number;
   readonly #clock: Clock;
   readonly #probes = new Map<Member, Probe>();
+  /** Whether it is for this balancer to probe. */
+  #leading: boolean;
 
-  /** `rng` is for when probes come: numbers in [0, 1). */
-  constructor(members: Members, rules: MemberRules, rng: () => number, clock: Clock) {
+  /** `rng` is for when probes come: numbers in [0, 1). `leading` is whether to begin with them at once. */
+  constructor(members: Members, rules: MemberRules, rng: () => number, clock: Clock, leading: boolean) {
+    this.#leading = leading;
     this.#members = members;
     this.#rules = rules;
     this.#rng = rng;
@@ -23,6 +26,7 @@ export class Probes {
 
   /** Begins probes that are due and ends late ones; follows what has changed of membership and options. */
   sweep(now: number): void {
+    if (!this.#leading) return;
     for (const [member, probe] of this.#probes) {
       if (!member.draining && probe.follows(member.settings.healthCheck)) continue;
       probe.stop();
@@ -31,6 +35,12 @@ export class Probes {
       if (!probe.up) this.#members.probed(member, true, now);
     }
     for (const member of this.#members.active) this.#probeOf(member, now)?.sweep(now);
+  }
+
+  /** Leaves the probes to another balancer, or takes them over: what was found out stands. */
+  lead(leading: boolean): void {
+    this.#leading = leading;
+    if (!leading) this.stop();
   }
 
   stop(): void {

@@ -149,7 +149,7 @@ describe('closing a balancer', () => {
   test('with nothing open is done at once', async (t) => {
     const under = await startBalancer(t, { upstreams: ['http://a.test'] });
     assert.deepEqual(await done(under.balancer.close()), { cut: 0 });
-    assert.equal(under.time.periodMs, 0);
+    assert.equal(under.time.timers, 0);
   });
 
   test('that never listened is done at once', async (t) => {

@@ -26,7 +26,7 @@ describe('the start', () => {
       launch.worker(1).dies('SIGTERM');
       assert.equal(await launch.ended(), exit);
       assert.equal(launch.all.length, 2, 'nothing is started again');
-      assert.equal(launch.time.periodMs, 0, 'the ticks stop');
+      assert.equal(launch.time.timers, 0, 'the ticks stop');
     });
   }
 
@@ -73,7 +73,7 @@ describe('the end', () => {
     launch.worker(2).says('drained').ends();
     assert.equal(await launch.ended(), 0);
     assert.equal(launch.all.length, 2);
-    assert.equal(launch.time.periodMs, 0, 'the ticks stop');
+    assert.equal(launch.time.timers, 0, 'the ticks stop');
   });
 
   test('during the start: those that were not ready have nothing to lose', async () => {

@@ -334,6 +334,7 @@ class FakeUpstream implements Upstream {
   readonly origin: string;
   readonly state = 'active';
   readonly maxInFlight = Infinity;
+  readonly inFlightElsewhere = 0;
   readonly failures = 0;
   readonly responses = 0;
   readonly retries = 0;
@@ -382,10 +383,10 @@ class FakeUpstream implements Upstream {
 
   /** Its values, as a plain object. */
   snapshot(): Upstream {
-    const { id, origin, state, maxInFlight, weight, inFlight, latencyMs } = this;
+    const { id, origin, state, maxInFlight, weight, inFlight, inFlightElsewhere, latencyMs } = this;
     const { picks, failures, responses, retries, ejections } = this;
     const counts = { picks, failures, responses, retries, ejections };
-    return { id, origin, state, maxInFlight, weight, inFlight, latencyMs, tags: {}, ...counts };
+    return { id, origin, state, maxInFlight, weight, inFlight, inFlightElsewhere, latencyMs, tags: {}, ...counts };
   }
 }
 

@@ -4,10 +4,8 @@
 import type { TimeSource } from '../../src/clock.ts';
 
 export class VirtualTime implements TimeSource {
-  /** The period that the balancer asked to be ticked at; 0 where nobody wants ticks (any more). */
-  periodMs = 0;
   #now = 1_000_000;
-  #tick: (() => void) | undefined;
+  readonly #ticks = new Set<() => void>();
 
   now(): number {
     return this.#now;
@@ -17,19 +15,25 @@ export class VirtualTime implements TimeSource {
     return EPOCH + this.#now;
   }
 
-  every(ms: number, tick: () => void): () => void {
-    this.periodMs = ms;
-    this.#tick = tick;
-    return () => {
-      this.periodMs = 0;
-      this.#tick = undefined;
+  every(_ms: number, tick: () => void): () => void {
+    const own = (): void => {
+      tick();
     };
+    this.#ticks.add(own);
+    return () => {
+      this.#ticks.delete(own);
+    };
+  }
+
+  /** How many still want ticks. */
+  get timers(): number {
+    return this.#ticks.size;
   }
 
   /** Moves time on and ticks once, at its new value: what is due by then is noticed, and nothing else. */
   advance(ms: number): void {
     this.#now += ms;
-    this.#tick?.();
+    for (const tick of this.#ticks) tick();
   }
 }
 

@@ -1,0 +1,183 @@
+/**
+ * What balancers of the same upstreams tell each other: whom they ejected and let back in, and how much they have in
+ * flight. Each goes by all of it as if it had seen it itself.
+ */
+import type { Channel, ChannelMember, ChannelSeat } from '../channel.ts';
+import { isRecord } from '../checks.ts';
+import type { TimeSource } from '../clock.ts';
+import type { Events } from '../events.ts';
+import type { Upstream } from '../strategy.ts';
+import type { Members } from './members.ts';
+
+/** One message; upstreams go by their origins. */
+interface PeerNews {
+  /** Sent by one that has just joined: the others are to tell it all that it missed. */
+  readonly hello?: true;
+  /** For how many milliseconds each was ejected; null: until a probe finds it well. */
+  readonly ejected?: Record<string, number | null>;
+  readonly readmitted?: readonly string[];
+  /** Those that are ejected at this time, for the sake of newcomers. */
+  readonly out?: Record<string, number | null>;
+  /** How much the sender has in flight, where that is another number than the last that it sent. */
+  readonly inFlight?: Record<string, number>;
+}
+
+/** What it needs of the balancer. */
+export interface PeersWorld {
+  readonly members: Members;
+  readonly events: Events;
+  readonly time: TimeSource;
+  /** Hears whether probes are for this balancer to make. */
+  readonly onLead: (leading: boolean) => void;
+}
+
+export class Peers implements ChannelMember {
+  readonly #world: PeersWorld;
+  readonly #seat: ChannelSeat;
+  readonly #stop: () => void;
+  /** What each of the others has in flight. */
+  readonly #counts = new Map<number, Map<string, number>>();
+  /** Those that have told what they knew when this one joined. */
+  readonly #met = new Set<number>();
+  /** What the others know that this one has in flight. */
+  #told = new Map<string, number>();
+  #newcomers = false;
+  /** Whether the message before has not gone out yet. */
+  #sending = false;
+  readonly #ejected = new Map<string, number | null>();
+  readonly #readmitted = new Set<string>();
+  /** What is done by word of another is not told again. */
+  #obeying = false;
+
+  constructor(channel: Channel, world: PeersWorld) {
+    this.#world = world;
+    const { events, time } = world;
+    this.#seat = channel.join(this);
+    events.on('ejected', this.#onEjected);
+    events.on('readmitted', this.#onReadmitted);
+    this.#stop = time.every(PERIOD_MS, () => {
+      this.#tellCounts();
+    });
+    this.#send({ hello: true });
+  }
+
+  /** Leaves: the others hear no more of this one. */
+  stop(): void {
+    const { events } = this.#world;
+    this.#stop();
+    events.off('ejected', this.#onEjected);
+    events.off('readmitted', this.#onReadmitted);
+    this.#seat.leave();
+  }
+
+  leads(leading: boolean): void {
+    this.#world.onLead(leading);
+  }
+
+  left(from: number): void {
+    for (const origin of this.#counts.get(from)?.keys() ?? []) this.#count(from, origin, 0);
+    this.#counts.delete(from);
+    this.#met.delete(from);
+  }
+
+  /** Takes a message. It may be of another version of this program: what is not understood is left alone. */
+  heard(message: unknown, from: number): void {
+    if (!isRecord(message)) return;
+    const { hello, ejected, readmitted, out, inFlight } = message;
+    if (hello === true) {
+      this.#newcomers = true;
+      this.#met.delete(from);
+    }
+    this.#obeying = true;
+    if (isRecord(ejected)) this.#eject(ejected);
+    if (Array.isArray(readmitted)) this.#readmit(readmitted);
+    if (isRecord(out) && !this.#met.has(from)) {
+      this.#met.add(from);
+      this.#eject(out);
+    }
+    this.#obeying = false;
+    if (!isRecord(inFlight)) return;
+    for (const [origin, count] of Object.entries(inFlight)) {
+      if (typeof count === 'number' && count >= 0 && count < Infinity) this.#count(from, origin, count);
+    }
+  }
+
+  #eject(all: Record<string, unknown>): void {
+    const { members, time } = this.#world;
+    for (const [origin, forMs] of Object.entries(all)) {
+      if (forMs === null) members.ejectedByPeer(origin, Infinity, time.now());
+      else if (typeof forMs === 'number' && forMs > 0) members.ejectedByPeer(origin, forMs, time.now());
+    }
+  }
+
+  #readmit(origins: readonly unknown[]): void {
+    const { members, time } = this.#world;
+    for (const origin of origins) {
+      if (typeof origin === 'string') members.readmittedByPeer(origin, time.now());
+    }
+  }
+
+  #count(from: number, origin: string, count: number): void {
+    let counts = this.#counts.get(from);
+    if (counts === undefined) this.#counts.set(from, counts = new Map<string, number>());
+    const more = count - (counts.get(origin) ?? 0);
+    if (count === 0) counts.delete(origin);
+    else counts.set(origin, count);
+    this.#world.members.countElsewhere(origin, more);
+  }
+
+  readonly #onEjected = ({ upstream, forMs }: { readonly upstream: Upstream; readonly forMs: number }): void => {
+    if (this.#obeying) return;
+    this.#soon();
+    this.#ejected.set(upstream.origin, forMs === Infinity ? null : forMs);
+    this.#readmitted.delete(upstream.origin);
+  };
+
+  readonly #onReadmitted = ({ upstream }: { readonly upstream: Upstream }): void => {
+    if (this.#obeying) return;
+    this.#soon();
+    this.#readmitted.add(upstream.origin);
+    this.#ejected.delete(upstream.origin);
+  };
+
+  /** Has what happens to upstreams told at once: all that happens by one cause in one message. */
+  #soon(): void {
+    if (this.#readmitted.size + this.#ejected.size > 0) return;
+    queueMicrotask(() => {
+      this.#send({ ejected: Object.fromEntries(this.#ejected), readmitted: [...this.#readmitted] });
+      this.#ejected.clear();
+      this.#readmitted.clear();
+    });
+  }
+
+  /** Tells what has changed, and newcomers everything. */
+  #tellCounts(): void {
+    if (this.#sending) return;
+    const { members, time } = this.#world;
+    const newcomers = this.#newcomers;
+    const now = new Map<string, number>();
+    for (const { origin, inFlightHere } of members.all) {
+      // An origin may be there twice: draining, and added anew.
+      if (inFlightHere > 0) now.set(origin, (now.get(origin) ?? 0) + inFlightHere);
+    }
+    const changed = [...now].filter(([origin, count]) => newcomers || this.#told.get(origin) !== count);
+    for (const origin of this.#told.keys()) if (!now.has(origin)) changed.push([origin, 0]);
+    this.#told = now;
+    this.#newcomers = false;
+    if (changed.length === 0 && !newcomers) return;
+    const out = newcomers ? Object.fromEntries([...members.active]
+      .filter(({ health }) => health.standing === 'ejected')
+      .map(({ origin, health }) => [origin, health.down ? null : health.leftMs(time.now())])) : undefined;
+    this.#sending = true;
+    this.#send({ inFlight: Object.fromEntries(changed), ...(out === undefined ? {} : { out }) }, () => {
+      this.#sending = false;
+    });
+  }
+
+  #send(news: PeerNews, sent?: () => void): void {
+    this.#seat.send(news, sent);
+  }
+}
+
+/** Ten messages about counts a second. */
+const PERIOD_MS = 100;

@@ -1,0 +1,72 @@
+/**
+ * A channel among workers that are no processes: the launcher's own parts, without the processes between them.
+ */
+import type { Channel } from '../../src/channel.ts';
+import { Channels, type Heard, type Said } from '../../src/cluster/channels.ts';
+import { Relay } from '../../src/cluster/relay.ts';
+
+export class FakeWorkers {
+  /** What workers have said, in its order. */
+  readonly said: [worker: number, said: Said][] = [];
+  /** What they were told. */
+  readonly told: [worker: number, heard: readonly Heard[]][] = [];
+  readonly relay: Relay;
+  readonly #workers = new Map<number, Channels>();
+  /** Whether messages stay where they are until they are let go. */
+  #held: (() => void)[] | undefined;
+  #soon: (() => void)[] = [];
+
+  constructor() {
+    this.relay = new Relay({
+      send: (worker, heard) => {
+        const message = asJson(heard);
+        this.told.push([worker, message]);
+        this.#workers.get(worker)?.hear(message);
+      },
+      soon: (then) => {
+        this.#soon.push(then);
+      },
+    });
+  }
+
+  /** A channel as this worker has it. */
+  channel(worker: number, name = 'upstreams'): Channel {
+    let channels = this.#workers.get(worker);
+    if (channels === undefined) {
+      channels = new Channels((said, sent) => {
+        const message = asJson(said);
+        this.said.push([worker, message]);
+        this.relay.hear(worker, message);
+        if (this.#held === undefined) sent?.();
+        else if (sent !== undefined) this.#held.push(sent);
+      });
+      this.#workers.set(worker, channels);
+    }
+    return channels.channel(name);
+  }
+
+  /** Has all that was said be heard. */
+  deliver(): void {
+    while (this.#soon.length > 0) for (const then of this.#soon.splice(0)) then();
+  }
+
+  /** Ends a worker's process. */
+  end(worker: number): void {
+    this.#workers.delete(worker);
+    this.relay.gone(worker);
+  }
+
+  /** Has what is sent not be on its way until the returned function is called. */
+  hold(): () => void {
+    this.#held = [];
+    return () => {
+      const held = this.#held ?? [];
+      this.#held = undefined;
+      for (const sent of held) sent();
+    };
+  }
+}
+
+function asJson<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value)) as T;
+}
