@@ -12,8 +12,8 @@ export interface Candidate {
    */
   readonly weight: number;
   /**
-   * Attempts begun and not settled, in this process, and in others that share what they know. Grows at the pick itself,
-   * before any other code runs.
+   * Attempts begun and not settled. Grows at the pick itself, before any other code runs. Those of peers are counted in
+   * by their average of the last second: then it is no whole number.
    */
   readonly inFlight: number;
 }
@@ -28,7 +28,7 @@ export interface Upstream extends Candidate {
    * removed.
    */
   readonly state: 'active' | 'ejected' | 'trial' | 'draining' | 'gone';
-  /** What of `inFlight` other balancers have, by their word of a tenth of a second ago: see the option `peers`. */
+  /** What of `inFlight` is that of other balancers: see the option `peers`. */
   readonly inFlightElsewhere: number;
   /** The most attempts that may be in flight at once, in this process; `Infinity` if unlimited. */
   readonly maxInFlight: number;

@@ -30,7 +30,7 @@ export class Members {
   readonly #active = new Map<string, Member>();
   /** Draining ones, each with what waits for its end. */
   readonly #draining = new Map<Member, () => void>();
-  /** What other balancers have in flight, by origin; 0 is left out. */
+  /** What other balancers have in flight on average, by origin; 0 is left out. */
   readonly #elsewhere = new Map<string, number>();
   /** Those that are well, or on trial: the candidates while none is at its limit. Strategies heard of this array. */
   #whole: readonly Member[] = [];
@@ -186,12 +186,15 @@ export class Members {
     if (member?.health.readmittedByPeer(now, member.needed) === true) this.#readmitted(member);
   }
 
-  /** Other balancers have `more` in flight than before at this origin, whether it is an upstream here or not. */
-  countElsewhere(origin: string, more: number): void {
-    const count = (this.#elsewhere.get(origin) ?? 0) + more;
-    if (count === 0) this.#elsewhere.delete(origin);
-    else this.#elsewhere.set(origin, count);
-    this.#active.get(origin)?.countElsewhere(count);
+  /** Other balancers have this much in flight at an origin, whether it is an upstream here or not. */
+  countElsewhere(origin: string, inFlight: number): void {
+    if (inFlight === 0) this.#elsewhere.delete(origin);
+    else this.#elsewhere.set(origin, inFlight);
+    this.#active.get(origin)?.countElsewhere(inFlight);
+  }
+
+  countedElsewhere(origin: string): number {
+    return this.#elsewhere.get(origin) ?? 0;
   }
 
   /** Closes connections that have idled long enough, and lets ejections end. */
@@ -213,7 +216,7 @@ export class Members {
 
   #create(settings: UpstreamSettings): Member {
     const member = new Member(settings, this.#rules, this.#world.rng);
-    member.countElsewhere(this.#elsewhere.get(settings.origin) ?? 0);
+    member.countElsewhere(this.countedElsewhere(settings.origin));
     this.#active.set(settings.origin, member);
     this.#tellOf('added', member);
     return member;

@@ -35,8 +35,11 @@ export class Peers implements ChannelMember {
   readonly #world: PeersWorld;
   readonly #seat: ChannelSeat;
   readonly #stop: () => void;
-  /** What each of the others has in flight. */
+  /** What each of the others has in flight, and all of them together. */
   readonly #counts = new Map<number, Map<string, number>>();
+  readonly #sums = new Map<string, number>();
+  /** Origins where this balancer is still on its way to the sum. */
+  readonly #moving = new Set<string>();
   /** Those that have told what they knew when this one joined. */
   readonly #met = new Set<number>();
   /** What the others know that this one has in flight. */
@@ -56,6 +59,7 @@ export class Peers implements ChannelMember {
     events.on('ejected', this.#onEjected);
     events.on('readmitted', this.#onReadmitted);
     this.#stop = time.every(PERIOD_MS, () => {
+      this.#approach();
       this.#tellCounts();
     });
     this.#send({ hello: true });
@@ -120,10 +124,30 @@ export class Peers implements ChannelMember {
   #count(from: number, origin: string, count: number): void {
     let counts = this.#counts.get(from);
     if (counts === undefined) this.#counts.set(from, counts = new Map<string, number>());
-    const more = count - (counts.get(origin) ?? 0);
+    const sum = (this.#sums.get(origin) ?? 0) + count - (counts.get(origin) ?? 0);
     if (count === 0) counts.delete(origin);
     else counts.set(origin, count);
-    this.#world.members.countElsewhere(origin, more);
+    this.#sums.set(origin, sum);
+    this.#moving.add(origin);
+  }
+
+  /**
+   * Takes a step towards what the others have in flight. A count of a tenth of a second ago says little of requests
+   * that last less: workers that took it at its word would all at once avoid the same upstream, and then all at once
+   * crowd it. Their average is what they share in the long run, and what lasts shows in it soon enough.
+   */
+  #approach(): void {
+    const { members } = this.#world;
+    for (const origin of this.#moving) {
+      const sum = this.#sums.get(origin) ?? 0;
+      const before = members.countedElsewhere(origin);
+      const next = before + (sum - before) * STEP;
+      const there = Math.abs(sum - next) < CLOSE;
+      members.countElsewhere(origin, there ? sum : next);
+      if (!there) continue;
+      this.#moving.delete(origin);
+      if (sum === 0) this.#sums.delete(origin);
+    }
   }
 
   readonly #onEjected = ({ upstream, forMs }: { readonly upstream: Upstream; readonly forMs: number }): void => {
@@ -181,3 +205,9 @@ export class Peers implements ChannelMember {
 
 /** Ten messages about counts a second. */
 const PERIOD_MS = 100;
+/**
+ * The part of the way that one period covers: nine tenths of it take a second. Of the values tried in a simulation (two
+ * to eight workers, requests of 10 ms to 10 s) it spreads short requests best, and long ones hardly worse than 0.5.
+ */
+const STEP = 0.2;
+const CLOSE = 0.05;

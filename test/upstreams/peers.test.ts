@@ -65,6 +65,11 @@ class Fleet {
     for (const balancer of this.balancers) await balancer.advance(ms);
     this.workers.deliver();
   }
+
+  /** Lets some seconds pass: what was told is believed by then. */
+  async agree(): Promise<void> {
+    for (let i = 0; i < 30; i++) await this.pass();
+  }
 }
 
 /** Sends a request, and resolves with its status. */
@@ -134,20 +139,37 @@ describe('balancers that share what they know', () => {
     assert.deepEqual(values, [[1, { ejected: { [fallible.at(0).origin]: 1_000 }, readmitted: [] }]]);
   });
 
-  test('see what all have in flight, a tenth of a second later', async (t) => {
+  test('see what all have in flight', async (t) => {
     const holding = await Holding.start(t);
     const other = await startUpstream(t, echo);
     const fleet = await Fleet.start(t, 3, { upstreams: [holding.upstream, other], ...EXACT });
     const answers = [0, 0, 1].map((place) => request(fleet.at(place)));
     await holding.came(3);
     assert.deepEqual(fleet.inFlight, [[2, 0], [1, 0], [0, 0]]);
-    await fleet.pass();
+    await fleet.agree();
     assert.deepEqual(fleet.inFlight, [[3, 0], [3, 0], [3, 0]]);
     assert.deepEqual(fleet.balancers.map(({ balancer }) => balancer.upstreams[0]?.inFlightElsewhere), [1, 2, 3]);
     for (let i = 0; i < 3; i++) holding.release();
     await Promise.all(answers);
-    await fleet.pass();
+    await fleet.agree();
     assert.deepEqual(fleet.inFlight, [[0, 0], [0, 0], [0, 0]]);
+  });
+
+  test('believe what others have in flight by and by, their own at once', async (t) => {
+    const holding = await Holding.start(t);
+    const fleet = await Fleet.start(t, 2, { upstreams: [holding.upstream], ...EXACT });
+    const answers = Array.from({ length: 10 }, () => request(fleet.at(0)));
+    await holding.came(10);
+    const seen: number[] = [];
+    for (let i = 0; i < 12; i++) {
+      await fleet.pass();
+      seen.push(Math.round(fleet.inFlight[1]?.[0] ?? NaN));
+    }
+    // Told after the first period; from then on a fifth of what is left, each period.
+    assert.deepEqual(seen, [0, 2, 4, 5, 6, 7, 7, 8, 8, 9, 9, 9]);
+    assert.equal(fleet.inFlight[0]?.[0], 10);
+    for (let i = 0; i < 10; i++) holding.release();
+    await Promise.all(answers);
   });
 
   test('send at most one message about that in a tenth of a second, and none where nothing has changed', async (t) => {
@@ -182,7 +204,7 @@ describe('balancers that share what they know', () => {
     for (let i = 0; i < 5; i++) await fleet.pass();
     assert.deepEqual(fleet.workers.said, []);
     release();
-    await fleet.pass();
+    await fleet.agree();
     assert.deepEqual(fleet.inFlight, [[2], [2]]);
     holding.release();
     holding.release();
@@ -198,7 +220,7 @@ describe('balancers that share what they know', () => {
     await Promise.all([a.came(5), b.came(5)]);
     for (let i = 0; i < 5; i++) b.release();
     await fleet.at(0).settled(5);
-    await fleet.pass();
+    await fleet.agree();
     // By its own count the second one would give each of them two.
     answers.push(...Array.from({ length: 4 }, () => request(fleet.at(1))));
     await b.came(9);
@@ -226,10 +248,11 @@ describe('balancers that share what they know', () => {
     const fleet = await Fleet.start(t, 3, { upstreams: [holding.upstream], ...EXACT });
     const answers = [0, 2].map((place) => request(fleet.at(place)));
     await holding.came(2);
-    await fleet.pass();
+    await fleet.agree();
     assert.deepEqual(fleet.inFlight, [[2], [2], [2]]);
     fleet.workers.end(1);
     fleet.workers.deliver();
+    await fleet.agree();
     assert.deepEqual(fleet.inFlight.slice(1), [[1], [1]]);
     holding.release();
     holding.release();
@@ -252,7 +275,6 @@ describe('balancers that share what they know', () => {
     await fleet.add();
     await fleet.pass(300);
     assert.deepEqual(fleet.states[2], 'ejected active active');
-    assert.deepEqual(fleet.inFlight[2], [0, 0, 1]);
     // It ends when that of the others does: some 100 ms of it had passed, and 300 when it was told.
     await fleet.pass(599);
     assert.deepEqual(fleet.states[2], 'ejected active active');
@@ -262,6 +284,8 @@ describe('balancers that share what they know', () => {
     await ask(fleet.at(0), 1, '/a');
     fleet.workers.deliver();
     assert.deepEqual(fleet.states, Array.from({ length: 3 }, () => 'active active active'));
+    await fleet.agree();
+    assert.deepEqual(fleet.inFlight[2], [0, 0, 1]);
     holding.release();
     await answer;
   });
@@ -273,13 +297,13 @@ describe('balancers that share what they know', () => {
     const answer = request(fleet.at(0));
     await holding.came(1);
     await fleet.at(1).balancer.remove(holding.origin);
-    await fleet.pass();
+    await fleet.agree();
     assert.deepEqual(fleet.inFlight[1], [0]);
     fleet.at(1).balancer.add(holding.origin);
     assert.deepEqual(fleet.inFlight[1], [0, 1]);
     holding.release();
     await answer;
-    await fleet.pass();
+    await fleet.agree();
     assert.deepEqual(fleet.inFlight[1], [0, 0]);
   });
 
@@ -299,9 +323,11 @@ describe('balancers that share what they know', () => {
     assert.deepEqual([fleet.states, fleet.inFlight], [['active'], [[0]]]);
     seat.send({ ejected: { [origin]: null }, inFlight: { [origin]: 2 } });
     fleet.workers.deliver();
+    await fleet.agree();
     assert.deepEqual([fleet.states, fleet.inFlight], [['ejected'], [[2]]]);
     seat.leave();
     fleet.workers.deliver();
+    await fleet.agree();
     assert.deepEqual(fleet.inFlight, [[0]]);
     assert.deepEqual(fleet.at(0).reports, []);
   });
