@@ -1,39 +1,82 @@
 /** Whether a contestant answers rightly: a figure for a proxy that does not do the work is worth nothing. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { Agent, get } from 'node:http';
-import { mebibyteSha256, smallBody } from './upstreams.mjs';
+import { Agent, request as send } from 'node:http';
+import { chunkedBody, hundredMebibytesSha256, mebibyteSha256, smallBody } from './upstreams.mjs';
+import { fieldsOf } from './wrk.mjs';
 
-/** Rejects with what is wrong. */
-export async function check(port, origins) {
+/** Rejects with what is wrong. `names` are of the checks below. */
+export async function check(port, origins, names) {
   const agent = new Agent({ keepAlive: true, maxSockets: 4 });
-  const fetch = (target) => getFrom(agent, port, target);
+  const ask = (path, options) => answer({ host: '127.0.0.1', port, path, agent, timeout: 30_000 }, options);
   try {
-    const small = await fetch('/small');
-    assert.equal(small.status, 200, 'status of /small');
-    assert.equal(small.body.toString(), smallBody, 'body of /small');
-    assert.equal(small.headers['cache-control'], 'public, max-age=60', 'a header field of /small');
-
-    // 60 random picks miss one of three upstreams with a chance of 3 * (2/3)^60, about 1 in 10^10.
-    const seen = await Promise.all(Array.from({ length: 60 }, () => fetch('/seen')));
-    const [addresses, ports, uses] = [0, 1, 2].map((word) => seen.map(({ body }) => body.toString().split(' ')[word]));
-    assert.deepEqual([...new Set(addresses)], ['127.0.0.1'], 'X-Forwarded-For at the upstream');
-    const upstreams = origins.map((origin) => new URL(origin).port);
-    assert.deepEqual([...new Set(ports)].sort(), upstreams.sort(), 'upstreams used');
-    assert.ok(uses.some((use) => Number(use) > 1), 'upstream connections are not reused');
-
-    const large = await fetch('/1m');
-    assert.equal(large.status, 200, 'status of /1m');
-    assert.equal(createHash('sha256').update(large.body).digest('hex'), mebibyteSha256, 'sha256 of /1m');
-    assert.equal((await fetch('/missing')).status, 404, 'status of what is not there');
+    for (const name of names) await checks[name](ask, origins);
   } finally {
     agent.destroy();
   }
 }
 
-function getFrom(agent, port, path) {
+const checks = {
+  async basics(ask, origins) {
+    const small = await ask('/small');
+    assert.equal(small.status, 200, 'status of /small');
+    assert.equal(small.body.toString(), smallBody, 'body of /small');
+    assert.equal(small.headers['cache-control'], 'public, max-age=60', 'a header field of /small');
+    assert.equal((await ask('/missing')).status, 404, 'status of what is not there');
+
+    // 60 random picks miss one of three upstreams with a chance of 3 * (2/3)^60, about 1 in 10^10.
+    const seen = await Promise.all(Array.from({ length: 60 }, () => ask('/seen')));
+    const [addresses, ports, uses] = [0, 1, 2].map((word) => seen.map(({ body }) => body.toString().split(' ')[word]));
+    assert.deepEqual([...new Set(addresses)], ['127.0.0.1'], 'X-Forwarded-For at the upstream');
+    const upstreams = origins.map((origin) => new URL(origin).port);
+    assert.deepEqual([...new Set(ports)].sort(), upstreams.sort(), 'upstreams used');
+    assert.ok(uses.some((use) => Number(use) > 1), 'upstream connections are not reused');
+  },
+  async fields(ask) {
+    const sent = fieldsOf({ fields: 60 }).map((line) => line.split(': '));
+    const { status, headers } = await ask('/echo', { headers: Object.fromEntries(sent) });
+    assert.equal(status, 200, 'status of a request of 60 fields');
+    const arrived = JSON.parse(headers['x-fields']).map((text) => text.toLowerCase());
+    for (const [name, value] of sent) {
+      assert.equal(arrived[arrived.indexOf(name.toLowerCase()) + 1], value.toLowerCase(), `${name} at the upstream`);
+    }
+  },
+  async post(ask) {
+    for (const size of [1024, 65536]) {
+      assert.equal((await ask('/post', { body: Buffer.alloc(size) })).status, 200, 'status of a POST');
+      const body = Buffer.from(Array.from({ length: size }, (_, at) => at % 251));
+      const echoed = await ask('/echo', { body });
+      assert.ok(echoed.body.equals(body), `a POST of ${size} octets arrives as it was sent`);
+    }
+  },
+  async chunked(ask) {
+    const { headers, body } = await ask('/chunked');
+    assert.equal(headers['transfer-encoding'], 'chunked', 'the coding of /chunked');
+    assert.equal(body.toString(), chunkedBody, 'body of /chunked');
+  },
+  async close(ask) {
+    const { headers, body } = await ask('/small', { headers: { connection: 'close' }, agent: false });
+    assert.equal(headers.connection, 'close', 'Connection of an answer to Connection: close');
+    assert.equal(body.toString(), smallBody, 'body of /small');
+  },
+  async '1m'(ask) {
+    await large(ask, '/1m', mebibyteSha256);
+  },
+  async '100m'(ask) {
+    await large(ask, '/100m', hundredMebibytesSha256);
+  },
+};
+
+async function large(ask, path, sha256) {
+  const { status, body } = await ask(path);
+  assert.equal(status, 200, `status of ${path}`);
+  assert.equal(createHash('sha256').update(body).digest('hex'), sha256, `sha256 of ${path}`);
+}
+
+function answer(options, { body, ...others } = {}) {
   return new Promise((resolve, reject) => {
-    const request = get({ host: '127.0.0.1', port, path, agent, timeout: 5000 }, async (response) => {
+    const method = body === undefined ? 'GET' : 'POST';
+    const request = send({ ...options, method, ...others }, async (response) => {
       try {
         const chunks = await response.toArray(); // rejects where the body is cut short
         resolve({ status: response.statusCode, headers: response.headers, body: Buffer.concat(chunks) });
@@ -41,7 +84,7 @@ function getFrom(agent, port, path) {
         reject(error);
       }
     });
-    request.on('timeout', () => request.destroy(new Error(`no answer to ${path} within 5 s`)));
-    request.on('error', reject);
+    request.on('timeout', () => request.destroy(new Error(`no answer to ${options.path} within 30 s`)));
+    request.on('error', reject).end(body);
   });
 }

@@ -5,7 +5,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { directory, version } from './processes.mjs';
+import { directory, maxOpenFiles, version } from './processes.mjs';
 import { nginx } from './upstreams.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -14,15 +14,19 @@ const binary = path.join(root, 'dist/src/cli/main.js');
 const library = path.join(root, 'dist/src/index.js');
 export const aptHint = 'apt-get install nginx haproxy wrk';
 const npmHint = 'npm install --prefix test/bench';
-const buildHint = 'run npm run build first';
+export const buildHint = 'run npm run build first';
 
-/** `found` is a version or undefined; `command` makes configuration files where needed and returns the command. */
+/**
+ * `found` is a version or undefined; `command` makes configuration files where needed and returns the command.
+ * `scales` tells those that share a port among several workers by an option of their own.
+ */
 export const contestants = [
   {
     name: 'equipoise-listen',
     found: () => existsSync(binary) ? packageVersion(root) : undefined,
     hint: buildHint,
-    command: ({ node, port, origins }) => [node, binary, '-l', `127.0.0.1:${port}`, ...origins],
+    command: ({ node, port, origins, workers }) => [node, binary, '-l', `127.0.0.1:${port}`, '-w', `${workers}`, ...origins],
+    scales: true,
   },
   {
     name: 'equipoise-handle',
@@ -30,36 +34,41 @@ export const contestants = [
     hint: buildHint,
     command: embedded,
   },
-  { name: 'nginx', found: () => version('nginx'), hint: aptHint, command: nginxProxy },
-  { name: 'haproxy', found: () => version('haproxy'), hint: aptHint, command: haproxy },
-  {
-    name: 'fast-proxy',
-    found: () => packageVersion(`${here}/node_modules/fast-proxy`),
-    hint: npmHint,
-    command: embedded,
-  },
-  {
-    name: 'http-proxy-3',
-    found: () => packageVersion(`${here}/node_modules/http-proxy-3`),
-    hint: npmHint,
-    command: embedded,
-  },
+  { name: 'nginx', found: () => version('nginx'), hint: aptHint, command: nginxProxy, scales: true },
+  { name: 'haproxy', found: () => version('haproxy'), hint: aptHint, command: haproxy, scales: true },
+  peer('fast-proxy'),
+  peer('httpxy'),
+  peer('fastify-http-proxy', '@fastify/http-proxy'),
+  peer('http-proxy-3'),
 ];
+
+function peer(name, packageName = name) {
+  return {
+    name,
+    found: () => packageVersion(path.join(here, 'node_modules', packageName)),
+    hint: npmHint,
+    command: embedded,
+  };
+}
 
 function embedded({ name, node, port, origins }) {
   return [node, path.join(here, 'node-proxies.mjs'), name, String(port), ...origins];
 }
 
-function nginxProxy({ name, port, origins }) {
-  return nginx(name, `
+function nginxProxy({ name, port, origins, workers }) {
+  return nginx(`${name}-${port}`, `
+    # Bodies in memory: what a disk would take is not what is compared.
+    client_body_buffer_size 128k;
+    client_max_body_size 0;
+    proxy_max_temp_file_size 0;
     upstream upstreams {
       ${hosts(origins).map((host) => `server ${host};`).join(' ')}
-      keepalive 64;
+      keepalive 512; # as many as there are downstream connections at most
       keepalive_requests 1000000000;
       keepalive_timeout 1h;
     }
     server {
-      listen 127.0.0.1:${port};
+      listen 127.0.0.1:${port} backlog=4096${workers > 1 ? ' reuseport' : ''};
       location / {
         proxy_pass http://upstreams;
         proxy_http_version 1.1;
@@ -69,15 +78,17 @@ function nginxProxy({ name, port, origins }) {
         proxy_set_header X-Forwarded-Proto $scheme;
         proxy_set_header X-Forwarded-Host $http_host;
       }
-    }`);
+    }`, workers);
 }
 
-function haproxy({ port, origins }) {
-  const file = path.join(directory, 'haproxy.cfg');
+function haproxy({ port, origins, workers }) {
+  const file = path.join(directory, `haproxy-${port}.cfg`);
   writeFileSync(file, `
 global
-  nbthread 1
-  maxconn 4096
+  nbthread ${workers}
+  maxconn 12000
+  no strict-limits # it asks for two files each, whether they are used or not
+  ulimit-n ${Math.min(maxOpenFiles(), 24500)}
 defaults
   mode http
   timeout connect 5s

@@ -1,76 +1,88 @@
 /**
  * What an idle keep-alive downstream connection costs a server in memory, beside node:http's own server.
  *
- *   node test/bench/idle.mjs [--connections 10000] [--node PATH]
- *
  * RSS is all that the process holds, and has some noise; heap is V8's exact account of JavaScript objects and buffers,
- * without what libuv and Node hold natively. The kernel's socket memory is in neither.
+ * without what libuv and Node hold natively. The kernel's socket memory is in neither. nginx has its table of
+ * connections from the start, so its RSS leaves that out.
  */
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { connect } from 'node:net';
-import path from 'node:path';
-import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { freePorts, startServer, version } from './processes.mjs';
+import { freePorts, maxOpenFiles, rssMiB, startServer, tree } from './processes.mjs';
+import { program } from './programs.mjs';
+import { balancerCpu } from './stage.mjs';
+import { sum } from './statistics.mjs';
+import { fail, progress } from './terminal.mjs';
+import { refuse } from './turns.mjs';
 
-const here = path.dirname(fileURLToPath(import.meta.url));
 const atOnce = 200; // below a listener's backlog of 511
-const upstreamIdleMs = 8000; // by then the balancer (4 s) or node:http (5 s) has closed those upstream
+const upstreamIdleMs = 1500; // by then the balancers have closed those upstream
 // V8 grows its nursery by up to 48 MiB when it likes, before the baseline or after: held small, RSS tells connections.
 const flags = ['--expose-gc', '--max-semi-space-size=1'];
+const bodyBytes = 100;
 
-const { values: options } = parseArgs({
-  options: {
-    connections: { type: 'string', default: '10000' },
-    node: { type: 'string', default: process.execPath },
+export const idle = {
+  title: 'idle connections that have done one request each',
+  play: async ({ stage, options: { connections, node } }) => {
+    const limit = maxOpenFiles();
+    if (limit < connections + 2 * atOnce) {
+      fail(`only ${limit} open files are allowed: raise it (ulimit -n 30000, as root) or take fewer (--connections 1000)`);
+    }
+    const startOf = {
+      'node:http': () => startNode('node:http'), 'equipoise-listen': startNode, 'equipoise-handle': startNode,
+      nginx: startOther, haproxy: startOther,
+    };
+    const names = ['node:http', ...stage.found.map(({ name }) => name)].filter((name) => name in startOf);
+    const bytes = {};
+    for (const name of names) {
+      progress(`idle ${name}`);
+      try {
+        const server = await startOf[name](name);
+        bytes[name] = await measure(server, connections);
+        server.child.kill();
+      } catch (error) {
+        refuse(name, error);
+      }
+    }
+    return { connections, bytes };
+
+    async function startNode(kind) {
+      const [port] = await freePorts(1);
+      const command = [node, ...flags, program('idle-server.mjs'), kind, String(port), ...await stage.origins()];
+      return startServer(balancerCpu, command, port, { ipc: true });
+    }
+
+    async function startOther(name) {
+      const [server] = await stage.start(stage.found.filter((contestant) => contestant.name === name), balancerCpu, 1);
+      return server;
+    }
   },
-});
-const connections = Number(options.connections);
-// The hard limit counts: Node raises its soft one to that by itself.
-const limit = Number(/^Max open files +\w+ +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1] ?? Infinity);
-if (limit < connections + 2 * atOnce) {
-  print(`only ${limit} open files are allowed: raise it (ulimit -n 30000, as root) or take fewer (--connections 1000)`);
-  process.exit(2);
-}
+  tables: ({ connections, bytes }) => [{
+    title: `for each of ${connections}`,
+    rows: [
+      ['', 'RSS bytes', 'heap bytes', 'RSS MiB before', 'after'],
+      ...Object.entries(bytes).map(([name, { rss, heap, before, after }]) => [
+        name, rss.toFixed(0), heap === undefined ? '-' : heap.toFixed(0),
+        ...[before, after].map((memory) => (memory.rss / 2 ** 20).toFixed(0)),
+      ]),
+    ],
+  }],
+};
 
-const body = 'x'.repeat(100);
-const upstream = createServer((request, response) => response.end(body)).listen(0, '127.0.0.1');
-await once(upstream, 'listening');
-
-print(`memory for each of ${connections} idle connections, node ${version(options.node)}`);
-for (const kind of ['node:http', 'equipoise-listen', 'equipoise-handle']) {
-  const ready = kind === 'node:http' || existsSync(path.join(here, '../../dist/src/index.js'));
-  print(`${kind.padEnd(18)} ${ready ? await measure(kind) : 'not found, skipped (run npm run build first)'}`);
-}
-process.exit(0); // the servers go with it
-
-async function measure(kind) {
-  const [port] = await freePorts(1);
-  const origin = `http://127.0.0.1:${upstream.address().port}`;
-  const script = path.join(here, 'idle-server.mjs');
-  const command = [options.node, ...flags, script, kind, String(port), origin];
-  const server = await startServer(undefined, command, port, { ipc: true });
-
+async function measure(server, connections) {
   // Code is compiled and the heap has grown before the baseline is taken.
-  const warm = await open(port, atOnce);
+  const warm = await open(server.port, atOnce);
   for (let turn = 0; turn < 100; turn++) await Promise.all(warm.map(request));
-  for (const socket of warm) socket.destroy();
+  await closeAll(warm);
   const before = await memory(server);
 
-  const sockets = await open(port, connections);
+  const sockets = await open(server.port, connections);
   const after = await memory(server);
   const closed = sockets.filter((socket) => socket.closed).length;
-  if (closed > 0) throw new Error(`${kind} closed ${closed} of its idle connections: they cannot be measured`);
-  await Promise.all(sockets.map((socket) => once(socket.destroy(), 'close')));
-  server.child.kill();
-
-  const each = (bytes) => `${Math.round(bytes / connections)} bytes`.padStart(11);
-  const mebibytes = [before, after].map(({ rss }) => (rss / 2 ** 20).toFixed(0)).join(' to ');
-  return `RSS ${each(after.rss - before.rss)} (${mebibytes} MiB), heap ${each(after.heap - before.heap)}`;
+  if (closed > 0) throw new Error(`it closed ${closed} of its idle connections: they cannot be measured`);
+  await closeAll(sockets);
+  const each = (figure) => before[figure] === undefined ? undefined : (after[figure] - before[figure]) / connections;
+  return { rss: each('rss'), heap: each('heap'), before, after };
 }
 
 /** Opens connections that have done one request each. */
@@ -85,6 +97,10 @@ async function open(port, count) {
   return sockets;
 }
 
+function closeAll(sockets) {
+  return Promise.all(sockets.map((socket) => once(socket.destroy(), 'close')));
+}
+
 function request(socket) {
   return new Promise((resolve, reject) => {
     let received = '';
@@ -96,7 +112,8 @@ function request(socket) {
     const cut = () => settle(new Error(`the connection ended after: ${received}`));
     const read = (data) => {
       received += data;
-      if (!received.endsWith(body)) return;
+      const head = received.indexOf('\r\n\r\n');
+      if (head < 0 || received.length < head + 4 + bodyBytes) return;
       settle(received.startsWith('HTTP/1.1 200 ') ? undefined : new Error(received));
     };
     socket.on('data', read).on('error', settle).on('end', cut);
@@ -104,13 +121,12 @@ function request(socket) {
   });
 }
 
-async function memory({ child }) {
+async function memory({ child, pid }) {
   await sleep(upstreamIdleMs);
+  if (child.channel === null || child.channel === undefined) {
+    return { rss: sum(tree(pid).map(({ pid }) => rssMiB(pid))) * 2 ** 20 };
+  }
   child.send('memory');
   const [answer] = await once(child, 'message');
   return answer;
-}
-
-function print(line) {
-  process.stdout.write(`${line}\n`);
 }

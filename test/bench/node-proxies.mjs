@@ -3,9 +3,16 @@ import { Agent, createServer } from 'node:http';
 import process from 'node:process';
 
 const [, , name, port, ...origins] = process.argv;
-const handlers = { 'equipoise-handle': equipoise, 'fast-proxy': fastProxy, 'http-proxy-3': httpProxy3 };
+const handlers = {
+  'equipoise-handle': equipoise,
+  'fast-proxy': fastProxy,
+  'fastify-http-proxy': fastifyHttpProxy,
+  'http-proxy-3': httpProxy3,
+  httpxy,
+};
 
-createServer(await handlers[name]()).listen(Number(port), '127.0.0.1');
+const handler = await handlers[name]();
+createServer(handler).listen({ port: Number(port), host: '127.0.0.1', backlog: 4096 });
 
 async function equipoise() {
   const { createBalancer } = await import('../../dist/src/index.js');
@@ -35,7 +42,39 @@ async function httpProxy3() {
   return (request, response) => proxy.web(request, response, next());
 }
 
-/** Neither of the two chooses an upstream by itself. */
+/** Its own agent, by default, keeps connections. */
+async function httpxy() {
+  const { createProxyServer } = await import('httpxy');
+  const proxy = createProxyServer({ xfwd: true });
+  const next = inTurn(origins.map((target) => ({ target })));
+  return (request, response) => {
+    proxy.web(request, response, next()).catch((error) => response.destroy(error));
+  };
+}
+
+async function fastifyHttpProxy() {
+  const { default: fastify } = await import('fastify');
+  const { default: httpProxy } = await import('@fastify/http-proxy');
+  let handle;
+  // By this seam all contestants of node:http listen alike.
+  const app = fastify({ serverFactory: (handler) => createServer(handle = handler) });
+  const next = inTurn(origins);
+  app.register(httpProxy, {
+    upstream: '',
+    replyOptions: {
+      getUpstream: next,
+      rewriteRequestHeaders: (request, headers) => ({
+        ...headers,
+        'x-forwarded-for': request.socket.remoteAddress,
+        'x-forwarded-proto': 'http',
+      }),
+    },
+  });
+  await app.ready();
+  return handle;
+}
+
+/** None of the four chooses an upstream by itself. */
 function inTurn(items) {
   let index = 0;
   return () => items[index++ % items.length];

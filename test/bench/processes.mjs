@@ -24,7 +24,7 @@ for (const [signal, number] of [['SIGHUP', 1], ['SIGINT', 2], ['SIGTERM', 15]]) 
 }
 
 /**
- * Runs a command on one CPU, or on any if `cpu` is undefined. `detached` makes it the leader of a group, so that
+ * Runs a command on one CPU (or on a list such as '0,1'), or on any if `cpu` is undefined. `detached` makes it the leader of a group, so that
  * nginx's workers go with their master; the death signal covers the case that the bench itself is killed outright.
  */
 export function start(cpu, [command, ...args], stdio) {
@@ -87,6 +87,16 @@ function stat(pid) {
   } catch {
     return undefined; // ended since the directory was read
   }
+}
+
+/** How many files a process may have open. The hard limit counts: Node raises its soft one, and its children's, to that. */
+export function maxOpenFiles() {
+  return Number(/^Max open files +\w+ +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1] ?? 2 ** 20);
+}
+
+/** The memory that a process has resident. */
+export function rssMiB(pid) {
+  return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))[1]) / 1024;
 }
 
 /** The CPU time that one process has used so far. */

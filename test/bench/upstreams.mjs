@@ -1,24 +1,35 @@
 /** Three upstreams to balance over: one nginx, three ports, answers that cost it next to nothing. */
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import path from 'node:path';
 import process from 'node:process';
 import { directory, freePorts, startServer } from './processes.mjs';
 
 export const smallBody = 'A small answer, about as long as the JSON of one record.'.padEnd(100, '.');
+/** Sent as 16 chunks of 1 KiB. */
+export const chunkedBody = Array.from({ length: 16 }, (_, at) => `chunk ${at}`.padEnd(1024, '.')).join('');
 const mebibyte = randomBytes(2 ** 20);
 export const mebibyteSha256 = createHash('sha256').update(mebibyte).digest('hex');
+const hundred = Array(100).fill(mebibyte);
+export const hundredMebibytesSha256 = hundred.reduce((hash, part) => hash.update(part), createHash('sha256')).digest('hex');
 
+/** What is asked of them; see the locations below. */
 export async function startUpstreams(cpu) {
   const ports = await freePorts(3);
   const files = path.join(directory, 'files');
   mkdirSync(files);
   writeFileSync(path.join(files, '1m'), mebibyte);
+  for (const part of hundred) appendFileSync(path.join(files, '100m'), part);
+  writeFileSync(path.join(files, 'chunked'), chunkedBody);
   const command = nginx('upstreams', `
     sendfile on;
     tcp_nopush on;
+    client_max_body_size 0;
+    client_body_buffer_size 128k;
     server {
-      ${ports.map((port) => `listen 127.0.0.1:${port};`).join(' ')}
+      ${ports.map((port) => `listen 127.0.0.1:${port} backlog=4096;`).join(' ')}
       root ${files};
       location = /small {
         add_header Cache-Control 'public, max-age=60';
@@ -26,24 +37,43 @@ export async function startUpstreams(cpu) {
         add_header Vary Accept-Encoding;
         return 200 '${smallBody}';
       }
+      # A file that server-side includes might change has no length beforehand; what is read at a time is a chunk.
+      location = /chunked { ssi on; ssi_types *; sendfile off; output_buffers 1 1k; }
+      # Reads the whole body, for its mirror, before a plain file refuses the method.
+      location = /post { mirror /nowhere; error_page 405 =200 @posted; try_files /chunked =404; }
+      location = /nowhere { internal; return 204; }
+      location @posted { return 200 '${smallBody}'; }
       # What arrived: the address forwarded, the upstream chosen, the how-manieth request on its connection.
       location = /seen { return 200 '$http_x_forwarded_for $server_port $connection_requests'; }
+      # For checks alone: what arrived, whole.
+      location = /echo { proxy_pass http://127.0.0.1:${await startEcho()}; }
     }`);
   await startServer(cpu, command, ports[0]);
   return ports.map((port) => `http://127.0.0.1:${port}`);
 }
 
-/** The command for an nginx of one worker with its own directory. Used for the upstreams, and as a contestant. */
-export function nginx(name, http) {
+/** Answers with what it got: the fields as JSON in one field, the body as the body. */
+async function startEcho() {
+  const server = createServer(async (request, response) => {
+    const body = Buffer.concat(await request.toArray());
+    response.writeHead(200, { 'X-Fields': JSON.stringify(request.rawHeaders), 'Content-Length': body.length }).end(body);
+  }).listen(0, '127.0.0.1');
+  server.unref();
+  await once(server, 'listening');
+  return server.address().port;
+}
+
+/** The command for an nginx with its own directory. Used for the upstreams, and as a contestant. */
+export function nginx(name, http, workers = 1) {
   const prefix = path.join(directory, name);
   mkdirSync(prefix);
   writeFileSync(path.join(prefix, 'nginx.conf'), `
   ${process.getuid() === 0 ? 'user root root;' : ''} # the temporary directory is closed to www-data
   daemon off;
-  worker_processes 1;
+  worker_processes ${workers};
   pid nginx.pid;
   error_log stderr error;
-  events { worker_connections 4096; }
+  events { worker_connections 16384; }
   http {
     access_log off;
     default_type text/plain;

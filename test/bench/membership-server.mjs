@@ -1,0 +1,63 @@
+/**
+ * The balancer of membership.mjs: `node membership-server.mjs <upstreams> <port> <real origin>...`. Told 'quiet' or
+ * 'changes', it takes that many seconds to measure how long its event loop stalls, and tells.
+ */
+import { connect } from 'node:net';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import process from 'node:process';
+import { createBalancer } from '../../dist/src/index.js';
+
+const [, , count, port, ...origins] = process.argv;
+const size = Number(count);
+const everyMs = 50;
+const resolutionMs = 1;
+
+// There are no ten thousand servers: whatever the origin, one of those that are there is connected to.
+const real = origins.map((origin) => ({ host: '127.0.0.1', port: Number(new URL(origin).port), noDelay: true }));
+let connects = 0;
+const balancer = createBalancer({
+  upstreams: names(0, size),
+  connect: () => connect(real[connects++ % real.length]),
+  upstreamIdleTimeoutMs: 1000, // so that connections to so many do not add up to more than may be open
+});
+await balancer.listen({ port: Number(port), host: '127.0.0.1' });
+
+process.on('message', ({ kind, seconds }) => {
+  const delay = monitorEventLoopDelay({ resolution: resolutionMs });
+  const calls = { add: [], remove: [], update: [] };
+  let fresh = size;
+  const timer = kind === 'changes' ? setInterval(change, everyMs) : undefined;
+  delay.enable();
+  setTimeout(() => {
+    delay.disable();
+    clearInterval(timer);
+    const longest = Object.fromEntries(Object.entries(calls).map(([name, times]) => [name, Math.max(0, ...times)]));
+    // The histogram counts from one look to the next, which are to be `resolutionMs` apart.
+    process.send({ stallMs: Math.max(0, delay.max / 1e6 - resolutionMs), changes: calls.add.length * 3, ...longest });
+  }, seconds * 1000);
+
+  /** One comes, one goes, and a list of all is told in which a hundredth is new. */
+  function change() {
+    timed('add', () => balancer.add(names(fresh, fresh + 1)[0]));
+    timed('remove', () => void balancer.remove(balancer.upstreams[0].origin));
+    fresh++;
+    const some = Math.ceil(size / 100);
+    const left = balancer.upstreams.filter(({ state }) => state !== 'draining').map(({ origin }) => origin).slice(some);
+    const wanted = [...left, ...names(fresh, fresh + some)];
+    fresh += some;
+    timed('update', () => void balancer.update(wanted));
+  }
+
+  function timed(name, act) {
+    const startedAt = performance.now();
+    act();
+    calls[name].push(performance.now() - startedAt);
+  }
+});
+
+function names(from, to) {
+  return Array.from({ length: to - from }, (_, at) => {
+    const number = from + at;
+    return `http://10.${number >> 16}.${number >> 8 & 255}.${number & 255}`;
+  });
+}

@@ -1,0 +1,98 @@
+/**
+ * The open-loop load: requests come when they are due, whatever has become of those before. A latency counts from when
+ * its request was due, not from when it was sent, so a stall is counted against all requests that it kept waiting: what
+ * a closed loop leaves out is known as coordinated omission.
+ */
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { Worker } from 'node:worker_threads';
+import { smallBody } from './upstreams.mjs';
+
+const warmUpMs = 500; // of this client itself, which is as cold as any program that starts
+const tickMs = 0.2;
+const request = 'GET /small HTTP/1.1\r\nHost: bench\r\nUser-Agent: open loop\r\nAccept: */*\r\n\r\n';
+
+/**
+ * Sends small GETs at `rate` a second for some seconds. Resolves with the latencies, and with how late requests were
+ * sent, both in milliseconds and ascending: lateness is the wait for a free connection, or the client's own fault.
+ */
+export async function openLoop({ port, rate, seconds, connections = 64 }) {
+  const due = arrivals(rate, warmUpMs + seconds * 1000);
+  const latencies = new Float64Array(due.length);
+  const lateness = new Float64Array(due.length);
+  const sockets = await Promise.all(Array.from({ length: connections }, () => opened(port)));
+  const idle = [...sockets];
+  const startedAt = performance.now();
+  let sent = 0;
+  let answered = 0;
+
+  const send = () => {
+    const now = performance.now() - startedAt;
+    while (sent < due.length && due[sent] <= now && idle.length > 0) {
+      const socket = idle.pop();
+      lateness[sent] = now - due[sent];
+      socket.request = sent++;
+      socket.write(request);
+    }
+  };
+  const ticker = tick(send);
+  try {
+    await new Promise((resolve, reject) => {
+      for (const socket of sockets) {
+        let received = '';
+        socket.on('data', (data) => {
+          received += data;
+          if (!received.endsWith(smallBody)) return;
+          if (!received.startsWith('HTTP/1.1 200 ')) reject(new Error(`answered with ${received}`));
+          received = '';
+          latencies[socket.request] = performance.now() - startedAt - due[socket.request];
+          idle.push(socket);
+          if (++answered === due.length) resolve();
+          else send();
+        });
+        socket.on('error', reject).on('end', () => reject(new Error(`a connection ended after: ${received}`)));
+      }
+    });
+  } finally {
+    await ticker.terminate();
+    for (const socket of sockets) socket.destroy();
+  }
+  const first = due.findIndex((at) => at >= warmUpMs);
+  return { latencies: latencies.subarray(first).sort(), lateness: lateness.subarray(first).sort() };
+}
+
+/** When requests are due: at random, since clients do not know of each other (a Poisson process), but always the same. */
+function arrivals(rate, durationMs) {
+  const times = [];
+  let state = 1;
+  for (let at = 0; at < durationMs;) {
+    times.push(at);
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0; // Numerical Recipes' generator: any will do
+    at += -Math.log(1 - state / 2 ** 32) * 1000 / rate;
+  }
+  return Float64Array.from(times);
+}
+
+/** Calls `act` five times a millisecond, for which timers are too coarse, and a loop that never sleeps too greedy. */
+function tick(act) {
+  const pending = new Int32Array(new SharedArrayBuffer(4));
+  const ticker = new Worker(`
+    const { parentPort, workerData } = require('node:worker_threads');
+    const sleeping = new Int32Array(new SharedArrayBuffer(4));
+    for (;;) {
+      Atomics.wait(sleeping, 0, 0, ${tickMs});
+      // No second one while the first is not heard: they would pile up.
+      if (Atomics.exchange(workerData, 0, 1) === 0) parentPort.postMessage(0);
+    }`, { eval: true, workerData: pending });
+  ticker.on('message', () => {
+    Atomics.store(pending, 0, 0);
+    act();
+  });
+  return ticker;
+}
+
+async function opened(port) {
+  const socket = connect({ port, host: '127.0.0.1', noDelay: true }).setEncoding('latin1');
+  await once(socket, 'connect');
+  return socket;
+}

@@ -1,0 +1,1 @@
+export function plot(report) { return ''; }
