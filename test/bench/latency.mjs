@@ -7,35 +7,39 @@ import { measure } from './measure.mjs';
 import { program, result } from './programs.mjs';
 import { loadCpu } from './stage.mjs';
 import { median, spread } from './statistics.mjs';
+import { progress } from './terminal.mjs';
 import { inTurns, ratio } from './turns.mjs';
 
 const levels = [50, 80];
 const capacitySeconds = 3;
+/** Beyond that part of what it can do, the load's own core would make requests wait. */
+const loadPart = 0.6;
+const excessiveRate = 80_000;
 
 export const latency = {
   title: 'open loop, GETs of 100 bytes that come at random; counted from when they were due',
   play: async ({ stage, options: { rounds, seconds } }) => {
     const servers = await stage.servers([]);
-    const rates = {};
+    progress('what the load can do without a balancer');
+    const { answeredPerSecond } = await openLoop(new URL((await stage.origins())[0]).port, excessiveRate, 1);
+    const mostRate = Math.round(answeredPerSecond * loadPart);
+    const capacities = {};
     const samples = await inTurns(servers, rounds, async (server, round) => {
       if (round === 0) {
-        // With 64 connections, the load's core is about as busy as the balancer's: it is what this machine can do.
         const request = { path: '/small', connections: 64 };
-        rates[server.name] = (await measure(server, request, capacitySeconds, loadCpu)).requestsPerSecond;
+        capacities[server.name] = (await measure(server, request, capacitySeconds, loadCpu)).requestsPerSecond;
       }
       const sample = {};
-      for (const level of round === 0 ? levels.slice(0, 1) : levels) {
-        const rate = Math.round(rates[server.name] * level / 100);
-        // The load is the same whatever Node is under test.
-        const command = [process.execPath, program('open-loop-client.mjs'), server.port, rate, seconds].map(String);
-        sample[level] = { rate, ...await result(loadCpu, command) };
+      for (const level of levels) {
+        const rate = Math.min(mostRate, Math.round(capacities[server.name] * level / 100));
+        sample[level] = { rate, ...await openLoop(server.port, rate, seconds) };
       }
       return sample;
     });
-    return { samples };
+    return { mostRate, capacities, samples };
   },
-  tables: ({ samples }) => levels.map((level) => ({
-    title: `at ${level}% of what it gets through in a closed loop`,
+  tables: ({ mostRate, samples }) => levels.map((level) => ({
+    title: `at ${level}% of what it gets through in a closed loop, ${mostRate} requests/s at most: the load's own limit`,
     rows: [
       ['', 'requests/s', 'p50 ms', 'p99 ms', 'p99.9 ms', 'p99 to nginx', 'sent late, p99 ms'],
       ...Object.entries(samples).map(([name, list]) => {
@@ -48,3 +52,8 @@ export const latency = {
     ],
   })),
 };
+
+/** The load's Node is the same whatever Node is under test. */
+function openLoop(port, rate, seconds) {
+  return result(loadCpu, [process.execPath, program('open-loop-client.mjs'), ...[port, rate, seconds].map(String)]);
+}

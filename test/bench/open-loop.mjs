@@ -14,7 +14,8 @@ const request = 'GET /small HTTP/1.1\r\nHost: bench\r\nUser-Agent: open loop\r\n
 
 /**
  * Sends small GETs at `rate` a second for some seconds. Resolves with the latencies, and with how late requests were
- * sent, both in milliseconds and ascending: lateness is the wait for a free connection, or the client's own fault.
+ * sent, both in milliseconds and ascending: lateness is the wait for a free connection, or the client's own fault. Of a
+ * rate that is too high, `answeredPerSecond` is what came of it.
  */
 export async function openLoop({ port, rate, seconds, connections = 64 }) {
   const due = arrivals(rate, warmUpMs + seconds * 1000);
@@ -57,8 +58,9 @@ export async function openLoop({ port, rate, seconds, connections = 64 }) {
     await ticker.terminate();
     for (const socket of sockets) socket.destroy();
   }
+  const answeredPerSecond = due.length / (performance.now() - startedAt) * 1000;
   const first = due.findIndex((at) => at >= warmUpMs);
-  return { latencies: latencies.subarray(first).sort(), lateness: lateness.subarray(first).sort() };
+  return { latencies: latencies.subarray(first).sort(), lateness: lateness.subarray(first).sort(), answeredPerSecond };
 }
 
 /** When requests are due: at random, since clients do not know of each other (a Poisson process), but always the same. */
