@@ -1,4 +1,4 @@
-/** What a pick costs with each strategy, and what it costs the strategy to hear of a change, for few and many upstreams. */
+/** What a pick costs with each strategy, and what it costs it to hear of a change, for few and many upstreams. */
 import { program, result } from './programs.mjs';
 import { balancerCpu } from './stage.mjs';
 
@@ -8,7 +8,7 @@ export const picks = {
   title: 'one pick, counted and settled, and one `changed`, by upstreams (ns, the median of batches)',
   play: ({ options: { node } }) => result(balancerCpu, [node, program('picks-program.mjs'), ...sizes.map(String)]),
   tables: ({ costs, others }) => ['pick', 'changed'].map((figure) => ({
-    title: `${figure}${others.length > 0 ? ` (left out, for they need to be told something: ${others.join(', ')})` : ''}`,
+    title: others.length === 0 ? figure : `${figure} (left out: ${others.join(', ')})`,
     rows: [
       ['', ...sizes.map(String)],
       ...grouped(costs).map(([name, list]) => [

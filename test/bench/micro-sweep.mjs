@@ -1,0 +1,32 @@
+/** What the clock's tick does: looks at the deadlines of everybody. */
+import { DownstreamConnection } from '../../dist/src/fronts/connection.js';
+import { Front } from '../../dist/src/fronts/front.js';
+import { parseOptions } from '../../dist/src/settings.js';
+import { membersOf } from './pick-cost.mjs';
+
+const count = 10_000;
+
+/** Lists of a name and what makes the operation. */
+export const sweep = [
+  [`sweep of ${count} idle connections`, connections],
+  [`sweep of ${count} upstreams`, upstreams],
+];
+
+function connections() {
+  const rules = { ...parseOptions({ upstreams: ['http://10.0.0.1'] }), trusts: () => false };
+  const front = new Front({ clock: { now: 0 } }, rules, () => {});
+  const socket = { on: () => socket, resume: () => socket };
+  for (let i = 0; i < count; i++) new DownstreamConnection(front, socket);
+  return () => {
+    front.sweep(1);
+    return front.guests.size;
+  };
+}
+
+function upstreams() {
+  const members = membersOf(count, 'equal');
+  return () => {
+    members.sweep(1);
+    return 1;
+  };
+}

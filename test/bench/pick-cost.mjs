@@ -1,0 +1,57 @@
+/** What a pick costs as an exchange has it: among the candidates as they stand, counted and uncounted. */
+import { RequestHead } from '../../dist/src/http1/request.js';
+import { parseOptions } from '../../dist/src/settings.js';
+import { Members } from '../../dist/src/upstreams/members.js';
+
+const inFlight = 256; // attempts that have not settled, so that counts differ
+const settled = { ok: true, status: 200, durationMs: 1, error: undefined };
+
+/** `weights` are 'equal' or 'mixed'. Gives one operation that picks, and one that tells the strategy of a change. */
+export function picking(strategy, size, weights) {
+  let heard;
+  const members = membersOf(size, weights, (candidates) => { heard = candidates; });
+  const changed = () => {
+    strategy.changed?.(heard);
+    return 1;
+  };
+  changed();
+  const contexts = requests();
+  const running = Array(inFlight);
+  const pick = (i) => {
+    const slot = i % inFlight;
+    const before = running[slot];
+    if (before !== undefined) {
+      members.settle(before, true, 'nothing', 0, 0);
+      strategy.settled?.(before, settled);
+    }
+    const member = strategy.pick(members.candidates, contexts[i % contexts.length]);
+    members.begin(member);
+    running[slot] = member;
+    return member.inFlight;
+  };
+  return { pick, changed };
+}
+
+/** As many upstreams as the balancer would keep them. */
+export function membersOf(size, weights, onChange = () => {}) {
+  const upstreams = Array.from({ length: size }, (_, at) => ({
+    origin: `http://10.${at >> 16}.${at >> 8 & 255}.${at & 255}`,
+    weight: weights === 'equal' ? 1 : 1 + at % 5,
+  }));
+  const settings = parseOptions({ upstreams });
+  const world = { events: { heard: () => false }, rng: () => Math.random(), onChange, onRoom: () => {} };
+  const members = new Members(settings, world);
+  members.start(settings.upstreams.map((upstream) => ({ ...upstream, connect: undefined })));
+  return members;
+}
+
+/** Requests that differ in what strategies may look at. */
+function requests() {
+  const limits = parseOptions({ upstreams: ['http://10.0.0.1'] });
+  return Array.from({ length: 64 }, (_, at) => {
+    const request = new RequestHead();
+    const head = `GET /items/${at} HTTP/1.1\r\nHost: bench${at % 7}.example\r\nCookie: session=${at}\r\n\r\n`;
+    if (request.parse(head, limits) !== head.length) throw new Error(`refused: ${request.error}`);
+    return { attempt: 1, remoteAddress: `10.1.${at % 3}.${at}`, request };
+  });
+}
