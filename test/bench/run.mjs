@@ -21,18 +21,15 @@ const results = {};
 for (const name of options.scenario) {
   const { title, play, tables } = scenarios[name];
   print(`${name}: ${title}`);
-  results[name] = await play({ stage, options });
+  results[name] = { title, ...await play({ stage, options }) };
   for (const { title: heading, rows } of tables(results[name])) printTable(heading, rows);
 }
-print(`${options.rounds} rounds of ${options.seconds} s; median (least-most); ${minutes(performance.now() - startedAt)} min`);
-
 const { rounds, seconds } = options;
+const minutes = ((performance.now() - startedAt) / 60_000).toFixed(1);
+print(`median (least-most) of ${rounds} rounds of ${seconds} s; it took ${minutes} min`);
+
 const { machine, versions } = stage;
 const report = { date: new Date().toISOString(), machine, versions, rounds, seconds, results };
 if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`);
 if (options.plot !== undefined) writeFileSync(options.plot, plot(report));
 process.exit(process.exitCode ?? 0); // the servers go with it
-
-function minutes(ms) {
-  return (ms / 60_000).toFixed(1);
-}
