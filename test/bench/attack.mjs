@@ -8,15 +8,18 @@
  * from when it was sent, so that a stall is counted against all requests that it kept waiting.
  */
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import path from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { cpuSeconds, freePorts, start, startServer, version } from './processes.mjs';
-import { smallBody, startUpstreams } from './upstreams.mjs';
+import { openLoop } from './open-loop.mjs';
+import { cpuSeconds, freePorts, rssMiB, start, startServer, version } from './processes.mjs';
+import { quantile } from './statistics.mjs';
+import { print } from './terminal.mjs';
+import { startUpstreams } from './upstreams.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const binary = path.join(here, '../../dist/src/cli/main.js');
@@ -53,9 +56,9 @@ async function compare() {
   const origins = await startUpstreams(loadCpu);
   const [port] = await freePorts(1);
   const server = await startServer(balancerCpu, [values.node, binary, '-l', `127.0.0.1:${port}`, ...origins], port);
-  print(`node ${version(values.node)}: ${rate} requests a second, and ${connections} connections that each send an octet `
-    + `of a ${values.kind} a second`);
-  await normal(port, 3); // for V8 to compile what is hot
+  print(`node ${version(values.node)}: ${rate} requests a second, `
+    + `and ${connections} connections that each send an octet of a ${values.kind} a second`);
+  await openLoop({ port, rate, seconds: 3, connections: normalConnections }); // for V8 to compile what is hot
   await phase('without', server);
 
   const script = fileURLToPath(import.meta.url);
@@ -68,59 +71,10 @@ async function compare() {
   await phase('afterwards', server);
 }
 
-/** Requests at a fixed rate, over a few connections. Resolves with their latencies in milliseconds, sorted. */
-async function normal(port, duration) {
-  const idle = await Promise.all(Array.from({ length: normalConnections }, () => opened(port)));
-  const due = [];
-  const latencies = [];
-  const count = rate * duration;
-  const startedAt = performance.now();
-  await new Promise((resolve, reject) => {
-    const next = () => {
-      while (due.length > 0 && idle.length > 0) {
-        const socket = idle.pop();
-        const at = due.shift();
-        request(socket).then(() => {
-          latencies.push(performance.now() - at);
-          idle.push(socket);
-          if (latencies.length === count) resolve();
-          else next();
-        }, reject);
-      }
-    };
-    let made = 0;
-    const timer = setInterval(() => {
-      for (const now = performance.now(); made < count && startedAt + made * 1000 / rate <= now; made++) {
-        due.push(startedAt + made * 1000 / rate);
-      }
-      if (made === count) clearInterval(timer);
-      next();
-    }, 1);
-  });
-  for (const socket of idle) socket.destroy();
-  return latencies.sort((a, b) => a - b);
-}
-
 async function opened(port) {
   const socket = connect({ port, host: '127.0.0.1', noDelay: true });
   await once(socket, 'connect');
   return socket;
-}
-
-function request(socket) {
-  return new Promise((resolve, reject) => {
-    let received = '';
-    const fail = (error) => reject(error ?? new Error(`the connection ended after: ${received}`));
-    const read = (data) => {
-      received += data;
-      if (!received.endsWith(smallBody)) return;
-      socket.off('data', read).off('error', fail).off('end', fail);
-      if (received.startsWith('HTTP/1.1 200 ')) resolve();
-      else reject(new Error(received));
-    };
-    socket.on('data', read).on('error', fail).on('end', fail);
-    socket.write('GET /small HTTP/1.1\r\nHost: bench\r\n\r\n');
-  });
 }
 
 /** Attacks until all its connections are closed by the other side. */
@@ -128,7 +82,8 @@ async function attack(port) {
   const open = new Map();
   const lifetimes = [];
   while (open.size < connections) {
-    const some = await Promise.all(Array.from({ length: Math.min(atOnce, connections - open.size) }, () => opened(port)));
+    const length = Math.min(atOnce, connections - open.size);
+    const some = await Promise.all(Array.from({ length }, () => opened(port)));
     for (const socket of some) {
       open.set(socket, performance.now());
       const gone = () => {
@@ -157,18 +112,10 @@ async function attack(port) {
 
 async function phase(name, server) {
   const { pid, port } = server;
-  const before = cpuSeconds(pid);
-  const latencies = await normal(port, seconds);
-  const busy = (cpuSeconds(pid) - before) / seconds * 100;
-  const [p50, p99, p999] = [0.5, 0.99, 0.999].map((part) => latencies[Math.floor(part * latencies.length)].toFixed(2));
+  const [cpuBefore, startedAt] = [cpuSeconds(pid), performance.now()];
+  const { latencies } = await openLoop({ port, rate, seconds, connections: normalConnections });
+  const busy = (cpuSeconds(pid) - cpuBefore) / (performance.now() - startedAt) * 1e5;
+  const [p50, p99, p999] = [0.5, 0.99, 0.999].map((part) => quantile(latencies, part).toFixed(2));
   print(`${name.padEnd(13)} p50 ${p50} ms, p99 ${p99} ms, p99.9 ${p999} ms; CPU ${busy.toFixed(0)}%, `
     + `RSS ${rssMiB(pid).toFixed(0)} MiB`);
-}
-
-function rssMiB(pid) {
-  return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))[1]) / 1024;
-}
-
-function print(line) {
-  process.stdout.write(`${line}\n`);
 }
