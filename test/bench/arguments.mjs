@@ -23,8 +23,8 @@ export function readArguments() {
   try {
     ({ values } = parseArgs({
       options: {
-        scenario: text, only: text, rounds: text, seconds: text, connections: text, minutes: text, node: text, json: text,
-        plot: text, help: { type: 'boolean' },
+        scenario: text, only: text, rounds: text, seconds: text, connections: text, minutes: text, node: text,
+        json: text, plot: text, help: { type: 'boolean' },
       },
     }));
   } catch (error) {

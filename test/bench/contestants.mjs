@@ -25,7 +25,7 @@ export const contestants = [
     name: 'equipoise-listen',
     found: () => existsSync(binary) ? packageVersion(root) : undefined,
     hint: buildHint,
-    command: ({ node, port, origins, workers }) => [node, binary, '-l', `127.0.0.1:${port}`, '-w', `${workers}`, ...origins],
+    command: listener,
     scales: true,
   },
   {
@@ -49,6 +49,10 @@ function peer(name, packageName = name) {
     hint: npmHint,
     command: embedded,
   };
+}
+
+function listener({ node, port, origins, workers }) {
+  return [node, binary, '-l', `127.0.0.1:${port}`, '-w', String(workers), ...origins];
 }
 
 function embedded({ name, node, port, origins }) {

@@ -67,7 +67,8 @@ async function load(requests) {
 function ask(port, agent) {
   return new Promise((resolve) => {
     http.get({ port, host: '127.0.0.1', agent }, (response) => {
-      response.resume().on('end', () => resolve(String(response.statusCode))).on('error', (error) => resolve(error.code));
+      response.resume().on('end', () => resolve(String(response.statusCode)));
+      response.on('error', (error) => resolve(error.code));
     }).on('error', (error) => resolve(error.code));
   });
 }

@@ -26,7 +26,7 @@ export const idle = {
   play: async ({ stage, options: { connections, node } }) => {
     const limit = maxOpenFiles();
     if (limit < connections + 2 * atOnce) {
-      fail(`only ${limit} open files are allowed: raise it (ulimit -n 30000, as root) or take fewer (--connections 1000)`);
+      fail(`only ${limit} open files are allowed: raise that (ulimit -n 30000, as root) or take --connections 1000`);
     }
     const startOf = {
       'node:http': () => startNode('node:http'), 'equipoise-listen': startNode, 'equipoise-handle': startNode,

@@ -39,7 +39,7 @@ export const latency = {
     return { mostRate, capacities, samples };
   },
   tables: ({ mostRate, samples }) => levels.map((level) => ({
-    title: `at ${level}% of what it gets through in a closed loop, ${mostRate} requests/s at most: the load's own limit`,
+    title: `at ${level}% of its closed-loop rate, ${mostRate} requests/s at most, which is what the load can do`,
     rows: [
       ['', 'requests/s', 'p50 ms', 'p99 ms', 'p99.9 ms', 'p99 to nginx', 'sent late, p99 ms'],
       ...Object.entries(samples).map(([name, list]) => {

@@ -7,4 +7,5 @@ const [port, rate, seconds] = process.argv.slice(2).map(Number);
 const { latencies, lateness, answeredPerSecond } = await openLoop({ port, rate, seconds });
 const [p50, p99, p999, max] = [0.5, 0.99, 0.999, 1].map((part) => quantile(latencies, part));
 const late = quantile(lateness, 0.99);
-process.stdout.write(`${JSON.stringify({ requests: latencies.length, answeredPerSecond, p50, p99, p999, max, late })}\n`);
+const found = { requests: latencies.length, answeredPerSecond, p50, p99, p999, max, late };
+process.stdout.write(`${JSON.stringify(found)}\n`);

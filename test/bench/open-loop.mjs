@@ -63,7 +63,7 @@ export async function openLoop({ port, rate, seconds, connections = 64 }) {
   return { latencies: latencies.subarray(first).sort(), lateness: lateness.subarray(first).sort(), answeredPerSecond };
 }
 
-/** When requests are due: at random, since clients do not know of each other (a Poisson process), but always the same. */
+/** When requests are due: at random, since clients do not know of each other (Poisson), but always the same. */
 function arrivals(rate, durationMs) {
   const times = [];
   let state = 1;

@@ -24,8 +24,9 @@ for (const [signal, number] of [['SIGHUP', 1], ['SIGINT', 2], ['SIGTERM', 15]]) 
 }
 
 /**
- * Runs a command on one CPU (or on a list such as '0,1'), or on any if `cpu` is undefined. `detached` makes it the leader of a group, so that
- * nginx's workers go with their master; the death signal covers the case that the bench itself is killed outright.
+ * Runs a command on one CPU (or on those of a list, '0,1'), or on any if `cpu` is undefined. `detached` makes it the
+ * leader of a group, so that nginx's workers go with their master; the death signal covers the case that the bench
+ * itself is killed outright.
  */
 export function start(cpu, [command, ...args], stdio) {
   const pin = cpu === undefined ? [] : ['taskset', '-c', String(cpu)];
@@ -89,7 +90,7 @@ function stat(pid) {
   }
 }
 
-/** How many files a process may have open. The hard limit counts: Node raises its soft one, and its children's, to that. */
+/** How many files a process may have open. The hard limit counts: Node raises its own and its children's to that. */
 export function maxOpenFiles() {
   return Number(/^Max open files +\w+ +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1] ?? 2 ** 20);
 }

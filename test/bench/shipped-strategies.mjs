@@ -10,10 +10,9 @@ const folder = new URL('../../dist/strategies/', import.meta.url);
 export async function shippedStrategies() {
   const [found, others] = [[], []];
   for (const file of readdirSync(folder).filter((name) => name.endsWith('.js')).sort()) {
-    const exported = Object.entries(await import(new URL(file, folder))).filter(([, value]) => typeof value === 'function');
-    for (const [name, make] of exported) {
+    for (const [name, make] of Object.entries(await import(new URL(file, folder)))) {
       if (isStrategy(make)) found.push({ name: make().name, make });
-      else others.push(name);
+      else if (typeof make === 'function') others.push(name);
     }
   }
   return { found, others };

@@ -7,8 +7,8 @@ import { spread } from './statistics.mjs';
 import { print, progress } from './terminal.mjs';
 
 /**
- * `rounds` samples of each server, by name, after a round 0 to warm up. `measure(server, round)` makes one; a server for
- * which it fails is named and left out, since what has faults once is not to be compared.
+ * `rounds` samples of each server, by name, after a round 0 to warm up. `measure(server, round)` makes one; a server
+ * for which it fails is named and left out: what has faults, if only once, is not to be compared.
  */
 export async function inTurns(servers, rounds, measure) {
   const samples = {};

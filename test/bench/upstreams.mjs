@@ -11,11 +11,11 @@ export const smallBody = 'A small answer, about as long as the JSON of one recor
 /** Sent as 16 chunks of 1 KiB. */
 export const chunkedBody = Array.from({ length: 16 }, (_, at) => `chunk ${at}`.padEnd(1024, '.')).join('');
 const mebibyte = randomBytes(2 ** 20);
-export const mebibyteSha256 = createHash('sha256').update(mebibyte).digest('hex');
+export const mebibyteSha256 = sha256([mebibyte]);
 const hundred = Array(100).fill(mebibyte);
-export const hundredMebibytesSha256 = hundred.reduce((hash, part) => hash.update(part), createHash('sha256')).digest('hex');
+export const hundredMebibytesSha256 = sha256(hundred);
 
-/** What is asked of them; see the locations below. */
+/** What is asked of them, see the locations below. */
 export async function startUpstreams(cpu) {
   const ports = await freePorts(3);
   const files = path.join(directory, 'files');
@@ -56,7 +56,8 @@ export async function startUpstreams(cpu) {
 async function startEcho() {
   const server = createServer(async (request, response) => {
     const body = Buffer.concat(await request.toArray());
-    response.writeHead(200, { 'X-Fields': JSON.stringify(request.rawHeaders), 'Content-Length': body.length }).end(body);
+    response.setHeader('X-Fields', JSON.stringify(request.rawHeaders));
+    response.setHeader('Content-Length', body.length).end(body);
   }).listen(0, '127.0.0.1');
   server.unref();
   await once(server, 'listening');
@@ -85,4 +86,8 @@ export function nginx(name, http, workers = 1) {
     ${http}
   }`);
   return ['nginx', '-p', prefix, '-c', 'nginx.conf', '-e', 'stderr'];
+}
+
+function sha256(parts) {
+  return parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest('hex');
 }

@@ -15,9 +15,10 @@ const clientFields = [
  */
 export async function wrk(port, request, seconds, cpu) {
   const { path: target, connections } = request;
-  const child = start(cpu, ['wrk', '-t', '1', '-c', String(connections), '-d', `${seconds}s`, '--timeout', '30s', '-s', script(request),
-    ...fieldsOf(request).flatMap((field) => ['-H', field]), `http://127.0.0.1:${port}${target}`],
-  ['ignore', 'pipe', 'pipe']);
+  const child = start(cpu, [
+    'wrk', '-t', '1', '-c', String(connections), '-d', `${seconds}s`, '--timeout', '30s', '-s', script(request),
+    ...fieldsOf(request).flatMap((field) => ['-H', field]), `http://127.0.0.1:${port}${target}`,
+  ], ['ignore', 'pipe', 'pipe']);
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => { output += data; });
   const [code] = await once(child, 'close');
@@ -26,7 +27,8 @@ export async function wrk(port, request, seconds, cpu) {
   const [requests, bytes, microseconds, connect, read, write, timeout, status] = summary.split(' ').map(Number);
   const errors = Object.entries({ connect, read, write, timeout, status }).filter(([, count]) => count > 0);
   if (errors.length > 0) {
-    throw new Error(`wrk: of ${requests} requests, ${errors.map(([kind, count]) => `${count} ${kind}`).join(', ')} errors`);
+    const counts = errors.map(([kind, count]) => `${count} ${kind}`).join(', ');
+    throw new Error(`wrk: of ${requests} requests, ${counts} errors`);
   }
   if (requests === 0) throw new Error('wrk: no request was answered');
   return { requests, bytes, seconds: microseconds / 1e6 };
