@@ -1,4 +1,6 @@
 /** The command line: every mistake is told with what would be right. */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { contestants } from './contestants.mjs';
@@ -35,6 +37,11 @@ export function readArguments() {
     process.exit(0);
   }
   const { scenario, only, node = process.execPath, json, plot } = values;
+  // Rather now than when all is measured.
+  for (const [option, file] of Object.entries({ json, plot })) {
+    const folder = file === undefined ? '.' : path.dirname(file);
+    if (!existsSync(folder)) fail(`--${option}: there is no folder ${folder}`);
+  }
   const all = Object.keys(scenarios);
   return {
     scenario: scenario === 'all' ? all : listOf('scenario', scenario ?? usual.join(','), [...all, 'all']),

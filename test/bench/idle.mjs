@@ -38,6 +38,7 @@ export const idle = {
       progress(`idle ${name}`);
       try {
         const server = await startOf[name](name);
+        if (server === undefined) continue; // refused before
         bytes[name] = await measure(server, connections);
         server.child.kill();
       } catch (error) {

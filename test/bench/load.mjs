@@ -4,7 +4,7 @@ import { bothCpus, loadCpu } from './stage.mjs';
 import { median, spread } from './statistics.mjs';
 import { inTurns, ratio } from './turns.mjs';
 
-const warmUpSeconds = 3; // for V8 to compile what is hot, and for the pools to fill
+const warmUpSeconds = 2; // for V8 to compile what is hot, and for the pools to fill
 
 /**
  * `request` is as wrk.mjs takes it. `checks` are those of check.mjs; `perMiB` counts the cost by octets; a sample takes

@@ -14,8 +14,8 @@ const request = 'GET /small HTTP/1.1\r\nHost: bench\r\nUser-Agent: open loop\r\n
 
 /**
  * Sends small GETs at `rate` a second for some seconds. Resolves with the latencies, and with how late requests were
- * sent, both in milliseconds and ascending: lateness is the wait for a free connection, or the client's own fault. Of a
- * rate that is too high, `answeredPerSecond` is what came of it.
+ * sent by the client's own fault, when a connection was free; both in milliseconds and ascending. Of a rate that is too
+ * high, `answeredPerSecond` is what came of it.
  */
 export async function openLoop({ port, rate, seconds, connections = 64 }) {
   const due = arrivals(rate, warmUpMs + seconds * 1000);
@@ -26,12 +26,13 @@ export async function openLoop({ port, rate, seconds, connections = 64 }) {
   const startedAt = performance.now();
   let sent = 0;
   let answered = 0;
+  let freeSince = 0;
 
   const send = () => {
     const now = performance.now() - startedAt;
     while (sent < due.length && due[sent] <= now && idle.length > 0) {
       const socket = idle.pop();
-      lateness[sent] = now - due[sent];
+      lateness[sent] = now - Math.max(due[sent], freeSince);
       socket.request = sent++;
       socket.write(request);
     }
@@ -46,7 +47,9 @@ export async function openLoop({ port, rate, seconds, connections = 64 }) {
           if (!received.endsWith(smallBody)) return;
           if (!received.startsWith('HTTP/1.1 200 ')) reject(new Error(`answered with ${received}`));
           received = '';
-          latencies[socket.request] = performance.now() - startedAt - due[socket.request];
+          const now = performance.now() - startedAt;
+          latencies[socket.request] = now - due[socket.request];
+          if (idle.length === 0) freeSince = now;
           idle.push(socket);
           if (++answered === due.length) resolve();
           else send();
