@@ -1,7 +1,8 @@
 /** Whether a contestant answers rightly: a figure for a proxy that does not do the work is worth nothing. */
 import { createHash } from 'node:crypto';
 import { Agent, request as send } from 'node:http';
-import { chunkedBody, hundredMebibytesSha256, mebibyteSha256, smallBody } from './upstreams.mjs';
+import { chunkedBody, smallBody } from './bodies.mjs';
+import { hundredMebibytesSha256, mebibyteSha256 } from './upstreams.mjs';
 import { fieldsOf } from './wrk.mjs';
 
 /** Rejects with what is wrong. `names` are of the checks below. */

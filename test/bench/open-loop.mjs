@@ -6,7 +6,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { Worker } from 'node:worker_threads';
-import { smallBody } from './upstreams.mjs';
+import { smallBody } from './bodies.mjs';
 
 const warmUpMs = 500; // of this client itself, which is as cold as any program that starts
 const tickMs = 0.2;

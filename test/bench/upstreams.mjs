@@ -5,11 +5,9 @@ import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import path from 'node:path';
 import process from 'node:process';
+import { chunkedBody, smallBody } from './bodies.mjs';
 import { directory, freePorts, startServer } from './processes.mjs';
 
-export const smallBody = 'A small answer, about as long as the JSON of one record.'.padEnd(100, '.');
-/** Sent as 16 chunks of 1 KiB. */
-export const chunkedBody = Array.from({ length: 16 }, (_, at) => `chunk ${at}`.padEnd(1024, '.')).join('');
 const mebibyte = randomBytes(2 ** 20);
 export const mebibyteSha256 = sha256([mebibyte]);
 const hundred = Array(100).fill(mebibyte);
