@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Strategy, Upstream } from '../../src/strategy.ts';
 import { seededRandom, testSeed } from '../support/random.ts';
-import { type ConformanceOptions, type Make, conformance, rules } from './conformance.ts';
+import { type ConformanceOptions, type Make, type StandIn, conformance, rules } from './conformance.ts';
 
 conformance('two choices', ({ rng }) => twoChoices(rng));
 conformance('by address', byAddress, { spreads: false });
@@ -66,7 +66,7 @@ describe('the conformance suite finds', () => {
     [
       'sorting in place',
       /leaves the candidates/,
-      () => ({ name: 'x', pick: (all) => (all as Upstream[]).sort((a, b) => a.weight - b.weight)[0] }),
+      () => ({ name: 'x', pick: (all) => (all as StandIn[]).sort((a, b) => a.weight - b.weight)[0] }),
     ],
     [
       'counting on a candidate',
@@ -108,6 +108,11 @@ describe('the conformance suite finds', () => {
       'loads in one order only',
       /every order/,
       () => ({ name: 'x', pick: (all) => all.find(({ inFlight }, i) => inFlight <= (all[i + 1]?.inFlight ?? -1)) }),
+    ],
+    [
+      'nobody to pick where all are blocked',
+      /loads in every order/,
+      () => ({ name: 'x', pick: (all) => all.find(({ load }) => load < 1) }),
     ],
     [
       'a settle that needs the candidate to be there',

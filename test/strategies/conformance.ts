@@ -10,11 +10,20 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Outcome, PickContext, Strategy, Upstream } from '../../src/strategy.ts';
+import type { WorkerCandidate } from '../../src/cluster/dispatcher.ts';
+import type { Candidate, Outcome, PickContext, Strategy, Upstream } from '../../src/strategy.ts';
 import { seededRandom, testSeed } from '../support/random.ts';
 
+/** Whatever a strategy picks among: has all of an upstream, and of a worker. */
+export type StandIn = Upstream & WorkerCandidate;
+
+/** A `Strategy` of upstreams, or of workers. What it picks is one of the stand-ins, as a test finds out. */
+export interface Tested extends Omit<Strategy<StandIn>, 'pick'> {
+  pick(candidates: readonly StandIn[], context: PickContext): Candidate | undefined;
+}
+
 /** Makes a new strategy, with the randomness of the run: numbers in [0, 1), like `Math.random`. */
-export type Make = (seams: { readonly rng: () => number }) => Strategy;
+export type Make = (seams: { readonly rng: () => number }) => Tested;
 
 /** What a strategy does on purpose that most must not. */
 export interface ConformanceOptions {
@@ -33,8 +42,9 @@ export interface Rule {
 }
 
 /**
- * Registers a `describe` with one test per rule. The candidates are stand-ins with all that an `Upstream` has; they
- * and the arrays that hold them are frozen. In-flight counts grow after a pick and shrink before `settled`.
+ * Registers a `describe` with one test per rule. The candidates are stand-ins with all that an `Upstream` has, and a
+ * worker; they, and the arrays that hold them, are frozen. In-flight counts grow after a pick and shrink before
+ * `settled`.
  */
 export function conformance(name: string, make: Make, options: ConformanceOptions = {}): void {
   const seed = testSeed();
@@ -173,6 +183,22 @@ export const rules: readonly Rule[] = [
     },
   },
   {
+    title: 'copes with loads in every order, which change without changed()',
+    check(make, rng, options) {
+      for (const loads of [...permutations([0, 0.01, 0.5, 1]), [1, 1, 1, 1]]) {
+        const trial = new Trial(make, rng, options);
+        const candidates = fakes(4);
+        trial.changed(candidates);
+        for (const shift of [0, 1, 2]) {
+          candidates.forEach((candidate, i) => {
+            candidate.burden(loads[(i + shift) % loads.length] ?? 0);
+          });
+          for (let i = 0; i < 10; i++) trial.pick(candidates);
+        }
+      }
+    },
+  },
+  {
     title: 'takes settled() in any order, also for a candidate that has gone',
     check(make, rng, options) {
       for (const order of ['oldest first', 'newest first', 'any']) {
@@ -261,7 +287,7 @@ function churn(make: Make, rng: () => number, options: ConformanceOptions | unde
       const member = members[draw(members.length)];
       if (chance < 0.93 && members.length < 12) members = list([...members, new FakeUpstream(draw(20), 1 + draw(5))]);
       else if (chance < 0.96) members = list(members.filter((other) => other !== member));
-      else if (member && chance < 0.98) member.weigh(1 + draw(5));
+      else if (member && chance < 0.98) member.weigh(1 + draw(5)).burden(draw(11) / 10);
       else if (member && !ejected.delete(member)) ejected.add(member);
       for (const each of members) seen.add(each);
       candidates = list(members.filter((each) => !ejected.has(each)));
@@ -275,7 +301,7 @@ function churn(make: Make, rng: () => number, options: ConformanceOptions | unde
 /** A strategy under test, and the attempts it has begun. Checks each pick, and settles each exactly once. */
 class Trial {
   readonly open: FakeUpstream[] = [];
-  readonly #strategy: Strategy;
+  readonly #strategy: Tested;
   readonly #rng: () => number;
   readonly #declines: boolean;
   /** One object for all picks, as in the balancer. */
@@ -287,12 +313,12 @@ class Trial {
     this.#declines = options.declines === true;
   }
 
-  changed(candidates: readonly Upstream[]): void {
+  changed(candidates: readonly StandIn[]): void {
     this.#strategy.changed?.(candidates);
   }
 
   /** A checked pick that begins no attempt. */
-  choose<C extends Upstream>(candidates: readonly C[], context: PickContext = this.#context): C | undefined {
+  choose<C extends StandIn>(candidates: readonly C[], context: PickContext = this.#context): C | undefined {
     const picked: unknown = this.#strategy.pick(candidates, context);
     assert.ok(!isThenable(picked), 'pick() returned a promise; it must be synchronous');
     if (picked === undefined) assert.ok(this.#declines, 'pick() returned undefined (allow it with `declines: true`)');
@@ -328,8 +354,8 @@ class Trial {
   }
 }
 
-/** An upstream with counts and weight of its own; frozen, so that a strategy cannot change it. */
-class FakeUpstream implements Upstream {
+/** A stand-in with counts, weight and load of its own; frozen, so that a strategy cannot change it. */
+class FakeUpstream implements StandIn {
   readonly id: string;
   readonly origin: string;
   readonly state = 'active';
@@ -340,12 +366,15 @@ class FakeUpstream implements Upstream {
   readonly retries = 0;
   readonly ejections = 0;
   readonly tags = Object.freeze({});
+  readonly pid: number;
+  #load = 0;
   #weight: number;
   #inFlight: number;
   #picks = 0;
 
   constructor(number: number, weight = 1, inFlight = 0) {
     this.id = this.origin = `http://10.0.0.1:${String(3000 + number)}`;
+    this.pid = 1000 + number;
     this.#weight = weight;
     this.#inFlight = inFlight;
     Object.freeze(this);
@@ -367,8 +396,17 @@ class FakeUpstream implements Upstream {
     return this.#picks === 0 ? 0 : 5;
   }
 
-  weigh(weight: number): void {
+  get load(): number {
+    return this.#load;
+  }
+
+  weigh(weight: number): this {
     this.#weight = weight;
+    return this;
+  }
+
+  burden(load: number): void {
+    this.#load = load;
   }
 
   begin(): void {
@@ -382,11 +420,11 @@ class FakeUpstream implements Upstream {
   }
 
   /** Its values, as a plain object. */
-  snapshot(): Upstream {
-    const { id, origin, state, maxInFlight, weight, inFlight, inFlightElsewhere, latencyMs } = this;
+  snapshot(): StandIn {
+    const { id, origin, state, maxInFlight, weight, inFlight, inFlightElsewhere, latencyMs, pid, load } = this;
     const { picks, failures, responses, retries, ejections } = this;
-    const counts = { picks, failures, responses, retries, ejections };
-    return { id, origin, state, maxInFlight, weight, inFlight, inFlightElsewhere, latencyMs, tags: {}, ...counts };
+    const counts = { inFlight, inFlightElsewhere, picks, failures, responses, retries, ejections };
+    return { id, origin, state, maxInFlight, weight, latencyMs, pid, load, tags: {}, ...counts };
   }
 }
 
