@@ -103,20 +103,22 @@ describe('README', () => {
     });
   }
 
-  test('the launcher serves in workers, and drains', async () => {
-    const port = await freePort();
-    const code = programs.find((program) => program.includes('equipoise/cluster')) ?? '';
-    assert.ok(code.trim().split('\n').length < 15, 'it has less than 15 lines');
-    writeFileSync(join(folder, 'launched.js'), code.replace(/\b8000\b/, String(port)));
-    const child = start(['launched.js']);
-    child.stderr?.resume();
-    await accepting(port);
-    const text = await (await fetch(`http://127.0.0.1:${port}/`)).text();
-    assert.match(text, /^hello from \d+$/);
-    assert.notEqual(text, `hello from ${child.pid ?? 0}`, 'the primary does no such work');
-    child.kill('SIGTERM');
-    assert.deepEqual(await once(child, 'exit'), [0, null]);
-  });
+  const launched = programs.filter((code) => code.includes('equipoise/cluster'));
+  for (const [i, code] of launched.entries()) {
+    test(`the launcher serves in workers, and drains: ${/^.*launch\(.*$/m.exec(code)?.[0] ?? ''}`, async () => {
+      const port = await freePort();
+      assert.ok(code.trim().split('\n').length < 15, 'it has less than 15 lines');
+      writeFileSync(join(folder, `launched-${i}.js`), code.replace(/\b8000\b/, String(port)));
+      const child = start([`launched-${i}.js`]);
+      child.stderr?.resume();
+      await accepting(port);
+      const text = await (await fetch(`http://127.0.0.1:${port}/`)).text();
+      assert.match(text, /^hello from \d+$/);
+      assert.notEqual(text, `hello from ${child.pid ?? 0}`, 'the primary does no such work');
+      child.kill('SIGTERM');
+      assert.deepEqual(await once(child, 'exit'), [0, null]);
+    });
+  }
 
   test('the strategy is one, by the conformance suite, as the README runs it', async () => {
     const strategy = programs.find((code) => code.includes('pick(candidates)')) ?? '';

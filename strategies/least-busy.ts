@@ -1,0 +1,60 @@
+import type { WorkerCandidate } from '../src/cluster/dispatcher.ts';
+import type { Candidate, Strategy } from '../src/strategy.ts';
+
+export interface LeastBusyOptions {
+  /** Source of randomness for ties: numbers in [0, 1), like `Math.random`, the default. */
+  readonly rng?: () => number;
+}
+
+/**
+ * Least busy, for `dispatch`: least connections, where a candidate counts for its weight times the capacity that it has
+ * to spare, 1 - `load`. So a worker whose event loop is busy half of the time gets half the connections of an idle one
+ * for its weight, ties (such as all idle) are drawn in the same proportion, and of workers that are equally busy, say
+ * all blocked, each gets what `leastConnections` gives it.
+ *
+ * Why not simply the candidate with the least `load`: loads are old, of the last 200 ms or before, and all connections
+ * of the next 200 ms would go to one worker, which then gets none (Mitzenmacher, "How useful is old information?",
+ * IEEE TPDS 11(1), 2000). A draw in proportion to spare capacity still swings where all are nearly busy, since what is
+ * spare is small then, and its changes are not. Here `load` only bends the measure. What picks is a count that is up to
+ * date, and whoever is ahead of its share gets nothing more.
+ *
+ * What it cannot know: what a connection will ask for, and what has happened since the last `load`: a worker that
+ * blocks now is found out by the connections that it does not end. One that is busy keeps those that it has. Upstreams
+ * have no `load`: this one picks workers, or candidates of your own that have one.
+ *
+ * Cost of a pick: O(n), without allocation; one draw per tie. Source: the ratio of IPVS's `wlc`, with a weight that
+ * follows a measured load (IPVS's feedback agents set it likewise); ties as in `leastConnections`.
+ */
+export function leastBusy<C extends Candidate & { readonly load: number } = WorkerCandidate>(
+  { rng = Math.random }: LeastBusyOptions = {},
+): Strategy<C> {
+  return {
+    name: 'least-busy',
+    pick(candidates) {
+      let best: C | undefined;
+      let least = Infinity;
+      let tied = 0; // the summed capacity of those that share the least ratio so far
+      for (const candidate of candidates) {
+        const { inFlight, weight, load } = candidate;
+        const spare = 1 - load;
+        const capacity = weight * (spare > LEAST_SPARE ? spare : LEAST_SPARE); // so for a load that is no number, too
+        const ratio = inFlight / capacity;
+        if (ratio < least) {
+          best = candidate;
+          least = ratio;
+          tied = capacity;
+        } else if (ratio === least) {
+          tied += capacity;
+          if (rng() * tied < capacity) best = candidate;
+        }
+      }
+      return best;
+    },
+  };
+}
+
+/**
+ * A busy candidate counts for a tenth of an idle one at least. Below that, the noise of a load near 1 would make one of
+ * several busy candidates count for many of the others.
+ */
+const LEAST_SPARE = 0.1;
