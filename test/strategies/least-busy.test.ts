@@ -16,16 +16,16 @@ interface Worker extends Candidate {
   load: number;
 }
 
-describe('least-busy draws among the idle by weight and spare capacity, over 100,000 picks', () => {
+describe('least-busy draws among the idle by weight and the fourth power of what is spare, over 100,000 picks', () => {
   const table: [title: string, candidates: Worker[], shares: number[]][] = [
     ['all idle', [worker(0), worker(0), worker(0)], [1 / 3, 1 / 3, 1 / 3]],
-    ['one busy half of the time', [worker(0.5), worker(0), worker(0)], [1 / 5, 2 / 5, 2 / 5]],
-    ['the busy one last', [worker(0), worker(0.75)], [4 / 5, 1 / 5]],
-    ['one blocked: a tenth of the others', [worker(0), worker(1), worker(0)], [10 / 21, 1 / 21, 10 / 21]],
+    ['one busy half of the time', [worker(0.5), worker(0), worker(0)], [1 / 33, 16 / 33, 16 / 33]],
+    ['the busy one last', [worker(0), worker(0.5)], [16 / 17, 1 / 17]],
+    ['all busy, one of them less', [worker(0.8), worker(0.6), worker(0.8)], [1 / 18, 16 / 18, 1 / 18]],
     ['all blocked', [worker(1), worker(1), worker(1), worker(1)], [1 / 4, 1 / 4, 1 / 4, 1 / 4]],
     ['all nearly blocked', [worker(0.999), worker(1), worker(0.95)], [1 / 3, 1 / 3, 1 / 3]],
     ['weights', [worker(0, 3), worker(0, 1)], [3 / 4, 1 / 4]],
-    ['weights of the busy', [worker(0.5, 3), worker(0, 1)], [3 / 5, 2 / 5]],
+    ['weights of the busy', [worker(0.5, 3), worker(0, 1)], [3 / 19, 16 / 19]],
     ['loads that are no numbers, as without', [worker(NaN, 3), worker(NaN, 1)], [3 / 4, 1 / 4]],
   ];
   for (const [title, candidates, shares] of table) {
@@ -35,7 +35,7 @@ describe('least-busy draws among the idle by weight and spare capacity, over 100
       candidates.forEach((candidate, i) => {
         const got = picks.filter((picked) => picked === candidate).length / picks.length;
         const due = shares[i] ?? 0;
-        assert.ok(Math.abs(got - due) <= due * 0.03, `candidate ${String(i)} got ${String(got)} of ${String(due)}`);
+        assert.ok(Math.abs(got - due) <= due * 0.05, `candidate ${String(i)} got ${String(got)} of ${String(due)}`);
       });
     });
   }
@@ -62,6 +62,14 @@ describe('least-busy fills up in proportion to weight and spare capacity, whatev
   }
 });
 
+test('least-busy spares a blocked one while others are idle', () => {
+  const strategy = leastBusy<Worker>({ rng: seededRandom(1) });
+  const candidates = [worker(0), worker(1), worker(0.2)];
+  const picks = Array.from({ length: 10_000 }, () => strategy.pick(candidates, context));
+  const caught = picks.filter((picked) => picked?.load === 1).length;
+  assert.ok(caught < 10, `${String(caught)} of 10,000`);
+});
+
 test('least-busy goes by the count first: one that ends nothing gets nothing, whatever its load says', () => {
   const strategy = leastBusy<Worker>({ rng: seededRandom(1) });
   const stuck = worker(0);
@@ -86,8 +94,8 @@ describe('least-busy in 20,000 connections of virtual time, with loads that are 
   test(`a worker that computes half of the time gets a smaller share, seed ${String(seed)}`, () => {
     const { shares, p99Ms } = simulate(leastBusy({ rng: rng() }), { seed, workers: 4, gapMs: 1, computes: true });
     const [computing = 0, ...others] = shares;
-    assert.ok(computing > 0.03 && computing < 0.15, `it got ${String(computing)}`);
-    for (const share of others) assert.ok(share > 0.27 && share < 0.33, `another one got ${String(share)}`);
+    assert.ok(computing > 0.01 && computing < 0.15, `it got ${String(computing)}`);
+    for (const share of others) assert.ok(share > 0.27 && share < 0.36, `another one got ${String(share)}`);
     const counting = simulate(leastConnections({ rng: rng() }), { seed, workers: 4, gapMs: 1, computes: true });
     assert.ok(computing < (counting.shares[0] ?? 0), `by the count alone: ${String(counting.shares[0])}`);
     assert.ok(p99Ms < counting.p99Ms, `p99 ${String(p99Ms)} ms, by the count alone ${String(counting.p99Ms)} ms`);
