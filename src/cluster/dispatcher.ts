@@ -82,6 +82,7 @@ export class Dispatcher {
       // The worker has it: this end goes, and the connection stays.
       entry?.socket?.destroy();
       if (entry !== undefined) entry.socket = undefined;
+      target.untaken.delete(connection);
     }
     for (const connection of closed) this.#settle(target, connection, undefined);
   }
@@ -106,7 +107,9 @@ export class Dispatcher {
     }
     // No await between the pick and its count.
     const connection = ++this.#lastConnection;
-    target.connections.set(connection, { socket, at: this.#world.now() });
+    const at = this.#world.now();
+    target.connections.set(connection, { socket, at });
+    target.untaken.set(connection, at);
     this.#world.send(target.worker, connection, socket);
   }
 
@@ -120,10 +123,11 @@ export class Dispatcher {
 
   #pick(remoteAddress: string): Target | undefined {
     const context: PickContext = { attempt: 1, remoteAddress, request: undefined };
+    const candidates = this.#responsive();
     try {
-      const picked = this.#strategy.pick(this.#candidates, context);
+      const picked = this.#strategy.pick(candidates, context);
       if (picked === undefined) return undefined;
-      const target = this.#candidates.find((candidate) => candidate === picked);
+      const target = candidates.find((candidate) => candidate === picked);
       if (target === undefined) this.#world.onFault(`strategy ${this.#strategy.name} picked what is no candidate`);
       return target;
     } catch (error) {
@@ -132,10 +136,20 @@ export class Dispatcher {
     }
   }
 
+  /** The workers that take what they are sent; all, if none does. */
+  #responsive(): readonly Target[] {
+    const before = this.#world.now() - LATE_MS;
+    const late = (target: Target): boolean => target.waitsSince < before;
+    if (!this.#candidates.some(late)) return this.#candidates;
+    const others = this.#candidates.filter((target) => !late(target));
+    return others.length > 0 ? others : this.#candidates;
+  }
+
   #settle(target: Target, connection: number, error: string | undefined): void {
     const entry = target.connections.get(connection);
     if (entry === undefined) return;
     target.connections.delete(connection);
+    target.untaken.delete(connection);
     const durationMs = this.#world.now() - entry.at;
     try {
       this.#strategy.settled?.(target, { ok: error === undefined, status: undefined, durationMs, error });
@@ -168,6 +182,8 @@ class Target implements WorkerCandidate {
   ready = true;
   /** Those that were handed over and have not ended; with the socket as long as the worker has not got it. */
   readonly connections = new Map<number, { socket: Socket | undefined; readonly at: number }>();
+  /** Of those, the ones that the worker has not got, and since when; the oldest first. */
+  readonly untaken = new Map<number, number>();
   readonly #now: () => number;
   #load = 0;
   #reportedAt: number;
@@ -184,6 +200,12 @@ class Target implements WorkerCandidate {
     return this.connections.size;
   }
 
+  /** Since when a connection has been on its way to it. */
+  get waitsSince(): number {
+    for (const at of this.untaken.values()) return at;
+    return Infinity;
+  }
+
   get load(): number {
     return this.#now() - this.#reportedAt > SILENT_MS ? 1 : this.#load;
   }
@@ -196,5 +218,10 @@ class Target implements WorkerCandidate {
 
 /** How many connections may wait for the first worker. */
 const MAX_WAITING = 10_000;
+/**
+ * A worker that has not taken a connection for so long is blocked: to take one is a millisecond or two. It gets no more
+ * while there is another, so that one block holds up one connection or two, whatever the strategy.
+ */
+const LATE_MS = 10;
 /** A worker that has not told its load for so long has no turn of its event loop to spare. */
 const SILENT_MS = 1_000;

@@ -33,8 +33,9 @@ export interface LaunchOptions {
   readonly distribution?: 'primary' | 'shared';
   /**
    * Has the primary accept connections on `listen`, and hand each to the worker that this strategy picks among those
-   * that are ready. The workers do not listen: `run` returns a server that does not, or takes the connections by
-   * `onConnection`. A strategy that declines or fails has the connection closed. Default: none, see `distribution`.
+   * that are ready (and not blocked: one that has not taken what it was sent gets no more while there is another). The
+   * workers do not listen: `run` returns a server that does not, or takes the connections by `onConnection`. A strategy
+   * that declines or fails has the connection closed. Default: none, see `distribution`.
    */
   readonly dispatch?: Strategy<WorkerCandidate>;
   /** Where the primary listens for `dispatch`; not without it. */

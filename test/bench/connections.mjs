@@ -1,4 +1,4 @@
-/** New connections, for servers that answer with the process id of their worker: each has one request at first. */
+/** New connections, for servers that answer with the number of their worker: each has one request at first. */
 import { connect } from 'node:net';
 
 const head = 'GET / HTTP/1.1\r\nHost: bench\r\n';
@@ -11,9 +11,9 @@ export function ask(port) {
     let received = '';
     socket.setTimeout(timeoutMs, () => socket.destroy(Object.assign(new Error('no answer'), { code: 'TIMEOUT' })));
     socket.on('data', (data) => { received += data; }).on('error', reject).on('end', () => {
-      const pid = pidIn(received);
-      if (pid === undefined) reject(Object.assign(new Error(`it ended after: ${received}`), { code: 'ENDED' }));
-      else resolve(pid);
+      const worker = workerIn(received);
+      if (worker === undefined) reject(Object.assign(new Error(`it ended after: ${received}`), { code: 'ENDED' }));
+      else resolve(worker);
     });
     socket.write(`${head}Connection: close\r\n\r\n`);
   });
@@ -23,7 +23,7 @@ export function ask(port) {
 export function open(port) {
   return new Promise((resolve, reject) => {
     const socket = connect({ port, host: '127.0.0.1', noDelay: true });
-    socket.on('error', reject).once('data', (data) => resolve({ socket, pid: pidIn(String(data)) }));
+    socket.on('error', reject).once('data', (data) => resolve({ socket, worker: workerIn(String(data)) }));
     socket.write(`${head}\r\n`);
   });
 }
@@ -49,6 +49,6 @@ export function count(counts, key) {
   counts.set(key, (counts.get(key) ?? 0) + 1);
 }
 
-function pidIn(response) {
+function workerIn(response) {
   return /^HTTP\/1\.1 200 .*\b(\d+)\s*$/s.exec(response)?.[1];
 }

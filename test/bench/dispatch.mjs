@@ -22,6 +22,7 @@ import { fail, listOf, positive, print, printTable, progress, spread, writeRepor
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const ways = ['primary', 'shared', 'round-robin', 'least-connections', 'least-busy'];
+const known = [...ways, 'reuse-port']; // from Node 23.1 on
 
 const { values } = parseArgs({
   options: {
@@ -37,7 +38,7 @@ const { values } = parseArgs({
 });
 const { workers, compute, connections, rate, rounds } =
   positive(values, ['workers', 'compute', 'connections', 'rate', 'rounds']);
-const chosen = listOf(values.only, ways);
+const chosen = listOf(values.only, known);
 const node = version(values.node) ?? fail(`--node: cannot run ${values.node}`);
 if (!existsSync(path.join(here, '../../dist/src/cluster/index.js'))) fail('run npm run build first');
 
@@ -59,17 +60,14 @@ async function measure(way) {
   const [port] = await freePorts(1);
   const command = [values.node, path.join(here, 'launched.mjs'), way, String(port), String(workers), String(compute)];
   const { child, pid } = await startServer(undefined, command, port);
-  let computing;
-  child.stderr.on('data', (data) => { computing ??= /worker 1 \(process (\d+)\) is ready/.exec(data)?.[1]; });
   await steady(port, 2 * rate); // for V8 to compile what is hot
   const before = cpuSeconds(pid);
   const { latencies, answers, failures } = await steady(port, connections);
   const cpu = cpuSeconds(pid) - before;
   child.kill();
-  computing ??= String(tree(pid)[1]?.pid);
   const part = (fraction) => latencies[Math.floor(fraction * latencies.length)];
   return {
-    share: (answers.get(computing) ?? 0) / connections,
+    share: (answers.get('1') ?? 0) / connections,
     shares: [...answers.values()].map((served) => served / connections).sort((a, b) => a - b),
     p50: part(0.5), p90: part(0.9), p99: part(0.99), p999: part(0.999),
     cpu: cpu * rate / connections,

@@ -17,7 +17,7 @@ import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { ask, askOn, open } from './connections.mjs';
+import { ask, askOn, count, open } from './connections.mjs';
 import { freePorts, start, startServer, ticksPerSecond, tree, version } from './processes.mjs';
 import { fail, listOf, median, positive, print, printTable, progress, spread, writeReport } from './report.mjs';
 
@@ -125,7 +125,7 @@ async function idle({ port }) {
   const opened = [];
   while (opened.length < idleConnections) opened.push(await open(port));
   const counts = new Map();
-  for (const { pid } of opened) counts.set(pid, (counts.get(pid) ?? 0) + 1);
+  for (const { worker } of opened) count(counts, worker);
   await Promise.all(opened.map(({ socket }) => once(socket.destroy(), 'close')));
   const sorted = [...counts.values()].sort((a, b) => b - a);
   return [...sorted, ...Array(Math.max(0, workers - sorted.length)).fill(0)];

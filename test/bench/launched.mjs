@@ -1,5 +1,5 @@
 /**
- * A server of distribution.mjs and dispatch.mjs, answers with its worker's process id:
+ * A server of distribution.mjs and dispatch.mjs, answers with the number of its worker:
  *
  *   node launched.mjs <way> <port> <workers> [<ms that its first worker computes, as long as it then rests>]
  */
@@ -15,7 +15,7 @@ const [, , way, port, workers, computeMs = '0'] = process.argv;
 const where = { port: Number(port), host: '127.0.0.1' };
 const dispatches = { 'least-busy': leastBusy, 'least-connections': leastConnections, 'round-robin': roundRobin };
 
-const server = http.createServer((request, response) => response.end(String(process.pid)));
+const server = http.createServer((request, response) => response.end(String(cluster.worker.id)));
 // With reusePort, each worker has a socket of its own (node:cluster shares none that is exclusive).
 const listen = way === 'reuse-port' ? { ...where, reusePort: true, exclusive: true } : where;
 const dispatch = dispatches[way]?.();

@@ -52,6 +52,24 @@ describe('a connection', () => {
     assert.deepEqual(under.sent, [[2, socket]]);
   });
 
+  test('goes to no worker that does not take what it was sent, while there is another', () => {
+    const under = new Under(first, 2);
+    const sentTo = (): number | undefined => {
+      under.connect();
+      return under.sent.at(-1)?.[0];
+    };
+    assert.equal(sentTo(), 1);
+    under.time.advance(10);
+    assert.equal(sentTo(), 1, 'that is no time');
+    under.time.advance(1);
+    assert.equal(sentTo(), 2);
+    under.time.advance(11);
+    assert.equal(sentTo(), 1, 'neither takes them');
+    under.dispatcher.news(1, { taken: [1, 2, 4], closed: [] });
+    under.dispatcher.news(2, { taken: [3], closed: [] });
+    assert.equal(sentTo(), 1);
+  });
+
   test('is closed after the end', () => {
     const under = new Under(first, 0);
     const waiting = under.connect();
