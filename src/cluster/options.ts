@@ -26,9 +26,9 @@ export interface LaunchOptions {
   readonly startTimeoutMs?: number;
   /**
    * Who accepts connections. `'shared'`, the default: the workers, from a socket that they share. Whoever is free takes
-   * the next one: even under load, less so without. `'primary'`: Node's own round-robin: the primary accepts and hands
-   * them out in turn: even always, at more than twice the cost for a connection; one that is on its way to a worker
-   * which dies then is neither answered nor closed, for as long as the primary lives.
+   * the next one, so shares are uneven. `'primary'`: Node's own round-robin: the primary accepts and hands them out in
+   * turn: nearly even, at one and a half times the cost for a connection; one that is on its way to a worker which dies
+   * then is neither answered nor closed, for as long as the primary lives.
    */
   readonly distribution?: 'primary' | 'shared';
   /**
