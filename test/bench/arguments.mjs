@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { contestants } from './contestants.mjs';
 import { scenarios, usual } from './scenarios.mjs';
 import { fail } from './terminal.mjs';
+import { listOf, whole } from './values.mjs';
 
 export const usage = `npm run bench -- [options]
   --scenario <names | all>   comma-separated, of ${wrapped(Object.keys(scenarios))};
@@ -54,20 +55,6 @@ export function readArguments() {
     json,
     plot,
   };
-}
-
-function listOf(option, value, known) {
-  const names = value.split(',');
-  for (const name of names) {
-    if (!known.includes(name)) fail(`--${option}: '${name}' is none of ${known.join(', ')}`);
-    if (name === 'all' && names.length > 1) fail(`--${option}: 'all' stands alone`);
-  }
-  return [...new Set(names)];
-}
-
-function whole(option, value, least) {
-  const number = /^\d{1,9}$/.test(value) ? Number(value) : NaN;
-  return number >= least ? number : fail(`--${option}: '${value}' is not a whole number of ${least} or more`);
 }
 
 /** Names in lines that fit below each other. */

@@ -11,14 +11,16 @@
  * waiting. `primary` and `shared` are values of `distribution`, the others strategies as `dispatch`. All stay running
  * (only one that is loaded computes) and are loaded in turns, A B C A B C.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ask, count } from './connections.mjs';
 import { freePorts, startServer, ticksPerSecond, tree, version } from './processes.mjs';
-import { fail, listOf, positive, print, printTable, progress, spread, writeReport } from './report.mjs';
+import { spread } from './statistics.mjs';
+import { fail, print, printTable, progress } from './terminal.mjs';
+import { counts, listOf } from './values.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const ways = ['primary', 'shared', 'round-robin', 'least-connections', 'least-busy'];
@@ -37,8 +39,8 @@ const { values } = parseArgs({
   },
 });
 const { workers, compute, connections, rate, rounds } =
-  positive(values, ['workers', 'compute', 'connections', 'rate', 'rounds']);
-const chosen = listOf(values.only, known);
+  counts(values, ['workers', 'compute', 'connections', 'rate', 'rounds']);
+const chosen = listOf('only', values.only, known);
 const node = version(values.node) ?? fail(`--node: cannot run ${values.node}`);
 if (!existsSync(path.join(here, '../../dist/src/cluster/index.js'))) fail('run npm run build first');
 
@@ -52,7 +54,10 @@ for (let round = 1; round <= rounds; round++) {
 }
 progress('');
 show();
-writeReport(values.json, { node, workers, compute, connections, rate, rounds, samples });
+if (values.json !== undefined) {
+  const report = { date: new Date().toISOString(), ...{ node, workers, compute, connections, rate, rounds, samples } };
+  writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
+}
 process.exit(0); // the servers go with it
 
 /** One round of one way, in processes of its own: what the others' first workers compute would be in its way. */
@@ -108,7 +113,7 @@ function show() {
   print(`node ${node}, ${workers} workers, the first computes ${compute} ms of each ${2 * compute}; ${connections} `
     + `connections, ${rate} a second, ${rounds} rounds: median (min-max)`);
   const first = chosen[0];
-  printTable([
+  printTable('', [
     ['', 'its share', 'p50 ms', 'p90 ms', 'p99 ms', `p99 to ${first}`, 'p99.9 ms', 'CPUs', 'failed'],
     ...chosen.map((way) => {
       const list = samples[way];

@@ -11,7 +11,7 @@
  * round's ratios pair what was measured side by side.
  */
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,7 +19,9 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ask, askOn, count, open } from './connections.mjs';
 import { freePorts, start, startServer, ticksPerSecond, tree, version } from './processes.mjs';
-import { fail, listOf, median, positive, print, printTable, progress, spread, writeReport } from './report.mjs';
+import { median, spread } from './statistics.mjs';
+import { fail, print, printTable, progress } from './terminal.mjs';
+import { counts, listOf } from './values.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const ways = ['shared', 'primary', 'least-connections', 'reuse-port'];
@@ -39,17 +41,20 @@ const { values } = parseArgs({
   },
 });
 const { workers, rounds, connections, seconds, reloads } =
-  positive(values, ['workers', 'rounds', 'connections', 'seconds', 'reloads']);
+  counts(values, ['workers', 'rounds', 'connections', 'seconds', 'reloads']);
 const node = version(values.node) ?? fail(`--node: cannot run ${values.node}`);
 if (version('wrk') === undefined) fail('wrk is needed for the load on open connections (apt install wrk)');
 if (!existsSync(path.join(here, '../../dist/src/cluster/index.js'))) fail('run npm run build first');
 
-const servers = await startAll(listOf(values.only, ways));
+const servers = await startAll(listOf('only', values.only, ways));
 const samples = await play();
 const losses = {};
 for (const server of servers) losses[server.way] = await reloadUnderLoad(server);
 show();
-writeReport(values.json, { node, workers, rounds, connections, reloads, samples, losses });
+if (values.json !== undefined) {
+  const report = { date: new Date().toISOString(), ...{ node, workers, rounds, connections, reloads, samples, losses } };
+  writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
+}
 process.exit(0); // the servers go with it
 
 async function startAll(chosen) {
@@ -155,7 +160,7 @@ function show() {
   print(`node ${node}, ${workers} workers, ${rounds} rounds of ${connections} new connections and ${seconds} s of requests `
     + `on 64 open ones: median (min-max); then ${reloads} reloads under new connections`);
   const first = servers[0].way;
-  printTable([
+  printTable('', [
     ['', 'CPU µs/connection', `ratio to ${first}`, 'even: 100%', `${idleConnections} idle ones`, 'CPU µs/request',
       'requests/s', 'lost at reloads'],
     ...servers.map(({ way }) => {

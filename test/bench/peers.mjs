@@ -13,6 +13,9 @@ import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { freePorts, startServer } from './processes.mjs';
+import { median } from './statistics.mjs';
+import { print } from './terminal.mjs';
+import { counts } from './values.mjs';
 
 const delaysMs = [20, 40, 60, 80, 100, 120];
 const warmUpMs = 1_000;
@@ -30,11 +33,8 @@ const { values } = parseArgs({
     workers: { type: 'string', default: '2' },
   },
 });
-const [rounds, seconds, connections, workers] = ['rounds', 'seconds', 'connections', 'workers'].map((name) => {
-  if (/^[1-9]\d*$/.test(values[name])) return Number(values[name]);
-  process.stderr.write(`bench: --${name}: '${values[name]}' is not a positive whole number\n`);
-  return process.exit(2);
-});
+const { rounds, seconds, connections, workers } =
+  counts(values, ['rounds', 'seconds', 'connections', 'workers']);
 
 /** What each upstream has at once, and the sums of that over the time since `reset`. */
 const inFlight = delaysMs.map(() => 0);
@@ -86,13 +86,13 @@ for (let round = 1; round <= rounds; round++) {
 }
 
 const single = samples['one process'];
-process.stdout.write(`${connections} connections, ${rounds} rounds of ${seconds} s, medians\n`);
+print(`${connections} connections, ${rounds} rounds of ${seconds} s, medians`);
 for (const [name] of settings) {
   const ratio = median(samples[name].map(({ spread }, round) => spread / single[round].spread));
   const means = delaysMs.map((_, i) => median(samples[name].map(({ mean }) => mean[i])).toFixed(1)).join(' ');
-  process.stdout.write(`${name.padEnd(16)} spread ${median(samples[name].map(({ spread }) => spread)).toFixed(2)} ` +
+  print(`${name.padEnd(16)} spread ${median(samples[name].map(({ spread }) => spread)).toFixed(2)} ` +
     `(${samples[name].map(({ spread }) => spread.toFixed(2)).join(', ')}), ${ratio.toFixed(2)} of one process; ` +
-    `mean in flight ${means}; ${median(samples[name].map(({ rate }) => rate)).toFixed(0)} requests/s\n`);
+    `mean in flight ${means}; ${median(samples[name].map(({ rate }) => rate)).toFixed(0)} requests/s`);
 }
 process.exit();
 
@@ -117,10 +117,4 @@ async function load(port) {
   await Promise.all(all);
   agent.destroy();
   return sample;
-}
-
-function median(numbers) {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const half = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
