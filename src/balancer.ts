@@ -15,7 +15,7 @@ import { RetryBudget } from './exchange/retry-budget.ts';
 import type { Services } from './exchange/services.ts';
 import { DownstreamConnection } from './fronts/connection.ts';
 import { Front } from './fronts/front.ts';
-import { headText } from './fronts/head-text.ts';
+import { headBytes } from './fronts/head-text.ts';
 import { RequestFront } from './fronts/request.ts';
 import type { BalancerOptions, UpstreamOptions } from './options.ts';
 import { type ParsedUpstream, parseOptions, parseUpstream, parseUpstreams, type Settings } from './settings.ts';
@@ -203,8 +203,7 @@ class NodeBalancer implements Balancer {
       socket.on('error', () => undefined).end();
       return;
     }
-    const bytes = Buffer.concat([Buffer.from(headText(request), 'latin1'), head]);
-    DownstreamConnection.upgrade(this.#front, socket, bytes);
+    DownstreamConnection.upgrade(this.#front, socket, Buffer.concat([headBytes(request), head]));
   };
 
   add(upstream: string | UpstreamOptions): Upstream {

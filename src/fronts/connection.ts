@@ -11,6 +11,7 @@ import type { Exchange } from '../exchange/exchange.ts';
 import { BodyReader } from '../http1/body.ts';
 import type { Hop } from '../http1/forwarding.ts';
 import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
+import { LF } from '../http1/grammar.ts';
 import type { RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { downstreamFraming, interimHead, responseHead } from '../http1/serialise.ts';
@@ -28,7 +29,7 @@ export class DownstreamConnection implements Downstream, Guest {
   #phase: Phase = HEAD;
   #deadline: number;
   /** The start of a head that has not wholly come. */
-  #pending = '';
+  #pending = NOTHING;
   /** Bytes that have come and wait: a body nobody reads yet, or pipelined requests. */
   #held: Buffer | undefined;
   #heldAt = 0;
@@ -101,7 +102,7 @@ export class DownstreamConnection implements Downstream, Guest {
     if (this.#phase === EXCHANGE) return this.#exchange?.sweep(now) === true;
     if (now < this.#deadline) return false;
     if (this.#phase !== HEAD) this.destroy();
-    else if (this.#pending === '') this.#end();
+    else if (this.#pending.length === 0) this.#end();
     else this.#refuse('REQUEST_TIMEOUT');
     return true;
   }
@@ -248,11 +249,13 @@ export class DownstreamConnection implements Downstream, Guest {
     const { rules, services } = this.#front;
     const before = this.#pending.length;
     const to = Math.min(held.length, this.#heldAt + rules.maxHeadBytes - before);
-    const text = this.#pending + held.toString('latin1', this.#heldAt, to);
+    const come = this.#heldAt === 0 ? held : held.subarray(this.#heldAt, to);
+    const bytes = before === 0 ? come : Buffer.concat([this.#pending, come], before + to - this.#heldAt);
+    const end = before + to - this.#heldAt;
     // Parsed anew only when a line is whole: a head that comes octet by octet costs no more than its lines.
-    const partial = before > 0 && text.length < rules.maxHeadBytes && !text.includes('\n', before);
+    const partial = before > 0 && end < rules.maxHeadBytes && !bytes.includes(LF, before);
     const head = this.#request();
-    const length = partial ? 0 : head.parse(text, rules);
+    const length = partial ? 0 : head.parse(bytes, end, rules);
     if (length < 0) {
       this.#refuse(head.error);
       return;
@@ -260,11 +263,11 @@ export class DownstreamConnection implements Downstream, Guest {
     if (length === 0) {
       // Time runs from the first byte: a head that trickles in has no longer than one that stalls.
       if (before === 0) this.#deadline = services.clock.now + rules.headTimeoutMs;
-      this.#pending = text;
+      this.#pending = bytes.subarray(0, end);
       this.#heldAt = to;
       return;
     }
-    this.#pending = '';
+    this.#pending = NOTHING;
     this.#heldAt += length - before;
     this.#phase = EXCHANGE;
     if (++this.#requests >= rules.maxRequestsPerConnection) this.#keepAlive = false;
@@ -355,7 +358,7 @@ export class DownstreamConnection implements Downstream, Guest {
   #end(): void {
     this.#phase = ENDING;
     this.#held = undefined;
-    this.#pending = '';
+    this.#pending = NOTHING;
     const { clock, rules } = this.#front.services;
     // The last bytes may have to wait for the downstream to read; only when they have left has it to close.
     this.#deadline = clock.now + rules.idleTimeoutMs;
@@ -396,6 +399,7 @@ const ENDING = 3;
 const LINGERING = 4;
 const CLOSED = 5;
 
+const NOTHING: Buffer = Buffer.alloc(0);
 /** Rest of a request body that is read over to keep the connection: beyond it, a new connection is cheaper. */
 const MAX_DISCARDED_BYTES = 1_048_576;
 /** How long the downstream has to close after us. */

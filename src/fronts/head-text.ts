@@ -3,8 +3,15 @@
  */
 import type { IncomingMessage } from 'node:http';
 
-/** The request head as it would have come over HTTP/1.1. */
-export function headText(request: IncomingMessage): string {
+/**
+ * The request head as it would have come over HTTP/1.1. Whoever has the request before us may have written into it what
+ * no octet stands for: cut to eight bits, `\u010a` would be a line feed. It becomes a NUL, which is refused anywhere.
+ */
+export function headBytes(request: IncomingMessage): Buffer {
+  return Buffer.from(headText(request).replace(BEYOND_LATIN1, '\0'), 'latin1');
+}
+
+function headText(request: IncomingMessage): string {
   const { method, url, rawHeaders } = request;
   if (isHttp2(request)) return http2HeadText(request);
   let text = `${method ?? ''} ${url ?? ''} HTTP/${request.httpVersion}\r\n`;
@@ -51,3 +58,5 @@ function endsWithHead(request: IncomingMessage): boolean {
   const { stream } = request as { readonly stream?: { readonly endAfterHeaders?: boolean } };
   return stream?.endAfterHeaders === true;
 }
+
+const BEYOND_LATIN1 = /[^\0-\xff]/g;

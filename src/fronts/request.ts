@@ -13,7 +13,7 @@ import { CHUNKED, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { downstreamFraming, upgradeOffer } from '../http1/serialise.ts';
 import type { Front, Guest } from './front.ts';
-import { entries, headText, isHttp2 } from './head-text.ts';
+import { entries, headBytes, isHttp2 } from './head-text.ts';
 import { hopOf } from './hop.ts';
 
 export class RequestFront implements Downstream, Guest {
@@ -63,7 +63,8 @@ export class RequestFront implements Downstream, Guest {
     });
     // node:http has its requests served that came behind one before it hears that its connection is to be closed.
     const { refused, rules } = this.#front;
-    const length = refused.has(request.socket) ? -1 : head.parse(headText(request), rules);
+    const bytes = headBytes(request);
+    const length = refused.has(request.socket) ? -1 : head.parse(bytes, bytes.length, rules);
     if (length <= 0) {
       if (!this.#http2) refused.add(request.socket);
       this.#refuse(length < 0 ? head.error : 'REQUEST_MALFORMED');

@@ -29,7 +29,7 @@ export class BodyReader {
   /** Octets of the chunk-size line at hand, and of the extensions so far. */
   #line = 0;
   #extensions = 0;
-  #section = '';
+  #section = NOTHING;
   readonly #limits: BodyLimits;
 
   constructor(limits: BodyLimits) {
@@ -42,7 +42,8 @@ export class BodyReader {
     this.#left = framing === LENGTH ? length : 0;
     this.#state = SIZE;
     this.#digits = this.#line = this.#extensions = 0;
-    this.#section = this.trailers = '';
+    this.#section = NOTHING;
+    this.trailers = '';
     this.from = this.to = 0;
     this.malformed = false;
     this.done = framing === NONE || (framing === LENGTH && length === 0);
@@ -147,14 +148,15 @@ export class BodyReader {
     const { maxTrailerBytes, maxFields } = this.#limits;
     const before = this.#section.length;
     const stop = Math.min(end, at + maxTrailerBytes - before);
-    const section = this.#section + bytes.toString('latin1', at, stop);
+    const section = Buffer.concat([this.#section, bytes.subarray(at, stop)]);
     this.#section = section;
     // Scanned anew only when a line is whole: a section that comes octet by octet costs no more than its lines.
-    if (section.length < maxTrailerBytes && !section.includes('\n', before)) return stop;
+    if (section.length < maxTrailerBytes && !section.includes(LF, before)) return stop;
     const line = new FieldScanner();
-    const found = line.section(section, 0, maxFields, NOBODY);
+    const found = line.section(section, section.toString('latin1'), 0, maxFields, NOBODY);
     if (found === END && !FRAMING_FIELD.test(line.passed)) {
       this.trailers = allowedTrailers(line.passed);
+      this.#section = NOTHING;
       this.done = true;
       return at + line.next - before;
     }
@@ -173,6 +175,8 @@ export class BodyReader {
     this.to += to - from;
   }
 }
+
+const NOTHING: Buffer = Buffer.alloc(0);
 
 const SIZE = 0;
 const SIZE_LF = 1;

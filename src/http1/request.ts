@@ -4,7 +4,7 @@
 import type { ErrorCode } from '../errors.ts';
 import type { PickRequest } from '../strategy.ts';
 import {
-  FIELD, FieldScanner, type FieldTaker, INCOMPLETE, MALFORMED, TOO_MANY, withoutNominated,
+  FieldScanner, type FieldTaker, INCOMPLETE, MALFORMED, TOO_MANY, valueIn, withoutNominated,
 } from './fields.ts';
 import { CHUNKED, type Framing, LENGTH, NONE } from './framing.ts';
 import {
@@ -45,6 +45,7 @@ export class RequestHead implements PickRequest, FieldTaker {
   readonly #line = new FieldScanner();
   #text = '';
   #fieldsAt = 0;
+  #fieldsEnd = 0;
   #connection = '';
   #hosts = 0;
   #lengths = 0;
@@ -57,26 +58,34 @@ export class RequestHead implements PickRequest, FieldTaker {
   #upgrade = '';
 
   /**
-   * Reads the head at the start of `text`, which holds all that has come, up to `limits.maxHeadBytes` octets.
-   * Returns the length of the head, 0 where more must come, or -1 where it is refused (see `error`).
+   * Reads the head that starts `bytes`, of which all that has come stands before `end`, up to `limits.maxHeadBytes`
+   * octets. Returns the length of the head, 0 where more must come, or -1 where it is refused (see `error`).
    */
-  parse(text: string, limits: HeadLimits): number {
+  parse(bytes: Buffer, end: number, limits: HeadLimits): number {
+    // What stands behind a head of usual length, such as a body, need not become text.
+    const length = this.#parse(bytes, Math.min(end, USUAL_HEAD_BYTES), limits);
+    return length === 0 && end > USUAL_HEAD_BYTES ? this.#parse(bytes, end, limits) : length;
+  }
+
+  #parse(bytes: Buffer, end: number, limits: HeadLimits): number {
+    const text = bytes.toString('latin1', 0, end);
     this.#reset(text);
     let at = 0;
     // Empty lines before a request are skipped (RFC 9112 §2.2); they count as part of its head.
-    while (text.charCodeAt(at) === CR) {
-      if (at + 1 >= text.length) return this.#more(text, limits);
-      if (text.charCodeAt(at + 1) !== LF) return this.#refuse('REQUEST_MALFORMED');
+    while (bytes[at] === CR && at < end) {
+      if (at + 1 >= end) return this.#more(text, limits);
+      if (bytes[at + 1] !== LF) return this.#refuse('REQUEST_MALFORMED');
       at += 2;
     }
-    at = this.#requestLine(text, at, limits);
+    at = this.#requestLine(bytes, text, at, limits);
     if (at <= 0) return at;
     this.#fieldsAt = at;
     const line = this.#line;
-    const found = line.section(text, at, limits.maxFields, this);
+    const found = line.section(bytes, text, at, limits.maxFields, this);
     if (found === INCOMPLETE) return this.#more(text, limits);
     if (found === MALFORMED) return this.#refuse('REQUEST_MALFORMED');
     if (found === TOO_MANY || line.next > limits.maxHeadBytes) return this.#refuse('REQUEST_HEAD_TOO_LARGE');
+    this.#fieldsEnd = line.next - 2;
     this.fields = line.passed;
     const error = this.#judge();
     return error === undefined ? line.next : this.#refuse(error);
@@ -84,13 +93,7 @@ export class RequestHead implements PickRequest, FieldTaker {
 
   /** The first value of a field, by its lower-case name. */
   field(name: string): string | undefined {
-    const line = this.#line;
-    let at = this.#fieldsAt;
-    while (line.scan(this.#text, at) === FIELD) {
-      if (line.nameLength === name.length && line.is(this.#text, name)) return line.value(this.#text);
-      at = line.next;
-    }
-    return undefined;
+    return valueIn(this.#text.slice(this.#fieldsAt, this.#fieldsEnd), name);
   }
 
   /** Lets go of all text, so that an idle connection keeps none alive. */
@@ -114,18 +117,19 @@ export class RequestHead implements PickRequest, FieldTaker {
     this.#posing = false;
   }
 
-  #requestLine(text: string, start: number, limits: HeadLimits): number {
+  #requestLine(bytes: Buffer, text: string, start: number, limits: HeadLimits): number {
     const end = text.length;
+    const classes = CLASS;
     let at = start;
-    while (at < end && ((CLASS[text.charCodeAt(at)] ?? 0) & TOKEN) !== 0) at++;
+    while (at < end && ((classes[bytes[at] ?? 0] ?? 0) & TOKEN) !== 0) at++;
     if (at >= end) return this.#more(text, limits, start);
-    if (text.charCodeAt(at) !== SP || at === start) return this.#refuse('REQUEST_MALFORMED');
+    if (bytes[at] !== SP || at === start) return this.#refuse('REQUEST_MALFORMED');
     this.method = text.slice(start, at);
     const target = ++at;
-    while (at < end && ((CLASS[text.charCodeAt(at)] ?? 0) & TARGET) !== 0) at++;
+    while (at < end && ((classes[bytes[at] ?? 0] ?? 0) & TARGET) !== 0) at++;
     if (at - start > limits.maxRequestLineBytes) return this.#refuse('TARGET_TOO_LONG');
     if (at >= end) return this.#more(text, limits, start);
-    if (text.charCodeAt(at) !== SP || at === target) return this.#refuse('REQUEST_MALFORMED');
+    if (bytes[at] !== SP || at === target) return this.#refuse('REQUEST_MALFORMED');
     this.target = text.slice(target, at);
     const version = text.slice(++at, at + 10);
     if (version === 'HTTP/1.1\r\n') this.minor = 1;
@@ -138,73 +142,73 @@ export class RequestHead implements PickRequest, FieldTaker {
   }
 
   /** Takes the fields that the balancer acts on or writes itself. @internal */
-  takes(text: string, line: FieldScanner): boolean {
+  takes(line: FieldScanner): boolean {
     switch (line.nameLength) {
       case 2:
-        if (!line.is(text, 'te')) return false;
-        this.trailers ||= listHas(line.value(text), 'trailers');
+        if (!line.is('te')) return false;
+        this.trailers ||= listHas(line.value(), 'trailers');
         return true;
       case 3:
-        if (!line.is(text, 'via')) return false;
-        this.via = joined(this.via, line.value(text));
+        if (!line.is('via')) return false;
+        this.via = joined(this.via, line.value());
         return true;
       case 4:
-        if (!line.is(text, 'host')) return false;
+        if (!line.is('host')) return false;
         this.#hosts++;
         this.hasHost = true;
-        this.host = line.value(text);
+        this.host = line.value();
         return true;
       case 6:
-        if (!line.is(text, 'expect')) return false;
-        this.#expect = joined(this.#expect ?? '', line.value(text));
+        if (!line.is('expect')) return false;
+        this.#expect = joined(this.#expect ?? '', line.value());
         return true;
       case 7:
-        if (!line.is(text, 'upgrade')) return false;
-        this.#upgrade = joined(this.#upgrade, line.value(text));
+        if (!line.is('upgrade')) return false;
+        this.#upgrade = joined(this.#upgrade, line.value());
         return true;
       case 9:
-        if (!line.is(text, 'forwarded')) return false;
-        this.forwarded = joined(this.forwarded, line.value(text));
+        if (!line.is('forwarded')) return false;
+        this.forwarded = joined(this.forwarded, line.value());
         return true;
       case 10:
-        if (line.is(text, 'keep-alive')) return true;
-        if (!line.is(text, 'connection')) return false;
-        this.#connection = joined(this.#connection, line.strictValue(text));
+        if (line.is('keep-alive')) return true;
+        if (!line.is('connection')) return false;
+        this.#connection = joined(this.#connection, line.strictValue());
         return true;
       case 14:
-        if (line.is(text, 'http2-settings')) return true;
-        if (!line.is(text, 'content-length')) {
-          this.#posing ||= line.posesAs(text, 'content-length');
+        if (line.is('http2-settings')) return true;
+        if (!line.is('content-length')) {
+          this.#posing ||= line.posesAs('content-length');
           return false;
         }
         this.#lengths++;
-        this.contentLength = contentLength(line.strictValue(text));
+        this.contentLength = contentLength(line.strictValue());
         return true;
       case 15:
-        if (!line.is(text, 'x-forwarded-for')) return line.posesAs(text, 'x-forwarded-for');
-        this.forwardedFor = joined(this.forwardedFor, line.value(text));
+        if (!line.is('x-forwarded-for')) return line.posesAs('x-forwarded-for');
+        this.forwardedFor = joined(this.forwardedFor, line.value());
         return true;
       case 16:
-        if (line.is(text, 'proxy-connection')) {
+        if (line.is('proxy-connection')) {
           // No field of HTTP/1.1, but who says close by it means it: Node's parser reads no further either.
-          this.#proxyClose ||= listHas(line.value(text), 'close');
+          this.#proxyClose ||= listHas(line.value(), 'close');
           return true;
         }
-        if (!line.is(text, 'x-forwarded-host')) return line.posesAs(text, 'x-forwarded-host');
-        this.forwardedHost = joined(this.forwardedHost, line.value(text));
+        if (!line.is('x-forwarded-host')) return line.posesAs('x-forwarded-host');
+        this.forwardedHost = joined(this.forwardedHost, line.value());
         return true;
       case 17:
-        if (line.is(text, 'x-forwarded-proto')) {
-          this.forwardedProto = joined(this.forwardedProto, line.value(text));
+        if (line.is('x-forwarded-proto')) {
+          this.forwardedProto = joined(this.forwardedProto, line.value());
           return true;
         }
-        if (!line.is(text, 'transfer-encoding')) {
-          this.#posing ||= line.posesAs(text, 'transfer-encoding');
-          return line.posesAs(text, 'x-forwarded-proto');
+        if (!line.is('transfer-encoding')) {
+          this.#posing ||= line.posesAs('transfer-encoding');
+          return line.posesAs('x-forwarded-proto');
         }
         this.#codings++;
         // No space may stand behind the coding: RFC 9112 §5.1 allows it, Node's parser does not.
-        this.#coding = text.slice(line.valueStart, line.valueEnd);
+        this.#coding = line.rawValue();
         return true;
       default:
         return false;
@@ -290,5 +294,7 @@ export class RequestHead implements PickRequest, FieldTaker {
   }
 }
 
+/** More than most heads have. */
+const USUAL_HEAD_BYTES = 4_096;
 /** uri-host [":" port] (RFC 9110 §7.2): no userinfo, no path, no list; empty where there is no authority. */
 const HOST = /^(?:\[[0-9A-Za-z:.%~_-]+\]|[\w.~%!$&'()*+;=-]*)(?::\d{0,5})?$/;

@@ -39,17 +39,24 @@ export class ResponseHead implements FieldTaker {
   #upgrade = '';
 
   /**
-   * Reads the head at the start of `text`, which holds all that has come, up to `limits.maxHeadBytes` octets.
-   * `method` is that of the request: a response to HEAD has no body whatever its fields say.
+   * Reads the head that starts `bytes`, of which all that has come stands before `end`, up to `limits.maxHeadBytes`
+   * octets. `method` is that of the request: a response to HEAD has no body whatever its fields say.
    * Returns the length of the head, 0 where more must come, or -1 where it is refused (see `error`).
    */
-  parse(text: string, method: string, limits: HeadLimits): number {
+  parse(bytes: Buffer, end: number, method: string, limits: HeadLimits): number {
+    // What stands behind a head of usual length, such as a body, need not become text.
+    const length = this.#parse(bytes, Math.min(end, USUAL_HEAD_BYTES), method, limits);
+    return length === 0 && end > USUAL_HEAD_BYTES ? this.#parse(bytes, end, method, limits) : length;
+  }
+
+  #parse(bytes: Buffer, end: number, method: string, limits: HeadLimits): number {
     this.#reset();
-    const at = this.#statusLine(text);
+    const text = bytes.toString('latin1', 0, end);
+    const at = this.#statusLine(bytes, text);
     if (at < 0) return this.#refuse('RESPONSE_MALFORMED');
     if (at === 0) return this.#more(text, limits);
     const line = this.#line;
-    const found = line.section(text, at, limits.maxFields, this);
+    const found = line.section(bytes, text, at, limits.maxFields, this);
     if (found === INCOMPLETE) return this.#more(text, limits);
     if (found === MALFORMED) return this.#refuse('RESPONSE_MALFORMED');
     if (found === TOO_MANY || line.next > limits.maxHeadBytes) return this.#refuse('RESPONSE_HEAD_TOO_LARGE');
@@ -84,7 +91,7 @@ export class ResponseHead implements FieldTaker {
   }
 
   /** Returns where the fields start, 0 where more must come, -1 where the line is malformed (RFC 9112 §4). */
-  #statusLine(text: string): number {
+  #statusLine(bytes: Buffer, text: string): number {
     if (text.length < 13) return STATUS_LINE_START.startsWith(text.slice(0, 7)) ? 0 : -1;
     if (!text.startsWith(STATUS_LINE_START)) return -1;
     const minor = text.charCodeAt(7) - 0x30;
@@ -102,8 +109,9 @@ export class ResponseHead implements FieldTaker {
     let at = 12;
     if (text.charCodeAt(at) === SP) at++;
     else if (text.charCodeAt(at) !== CR) return -1;
+    const classes = CLASS;
     const reason = at;
-    while (at < text.length && ((CLASS[text.charCodeAt(at)] ?? 0) & FIELD_VALUE) !== 0) at++;
+    while (at < text.length && ((classes[bytes[at] ?? 0] ?? 0) & FIELD_VALUE) !== 0) at++;
     if (at + 1 >= text.length) return at < text.length && text.charCodeAt(at) !== CR ? -1 : 0;
     if (text.charCodeAt(at) !== CR || text.charCodeAt(at + 1) !== LF) return -1;
     this.reason = text.slice(reason, at);
@@ -111,37 +119,37 @@ export class ResponseHead implements FieldTaker {
   }
 
   /** Takes the fields that the balancer acts on, and notes some that pass on all the same. @internal */
-  takes(text: string, line: FieldScanner): boolean {
+  takes(line: FieldScanner): boolean {
     switch (line.nameLength) {
       case 4:
-        if (line.is(text, 'date')) this.hasDate = true;
+        if (line.is('date')) this.hasDate = true;
         return false;
       case 7:
-        if (!line.is(text, 'upgrade')) return false;
-        this.#upgrade = joined(this.#upgrade, line.value(text));
+        if (!line.is('upgrade')) return false;
+        this.#upgrade = joined(this.#upgrade, line.value());
         return true;
       case 10:
-        if (line.is(text, 'connection')) {
-          this.#connection = joined(this.#connection, line.strictValue(text));
+        if (line.is('connection')) {
+          this.#connection = joined(this.#connection, line.strictValue());
           return true;
         }
-        if (!line.is(text, 'keep-alive')) return false;
-        this.keepAliveSeconds = Number(/(?:^|[,;\s])timeout=(\d{1,6})/i.exec(line.value(text))?.[1] ?? -1);
+        if (!line.is('keep-alive')) return false;
+        this.keepAliveSeconds = Number(/(?:^|[,;\s])timeout=(\d{1,6})/i.exec(line.value())?.[1] ?? -1);
         return true;
       case 14:
-        if (!line.is(text, 'content-length')) return false;
+        if (!line.is('content-length')) return false;
         this.#lengths++;
-        this.contentLength = contentLength(line.strictValue(text));
+        this.contentLength = contentLength(line.strictValue());
         // It passes on where it stands, unless the status has no body at all (RFC 9110 §8.6).
         return this.status < 200 || this.status === 204;
       case 16:
-        if (!line.is(text, 'proxy-connection')) return false;
-        this.#proxyClose ||= listHas(line.value(text), 'close');
+        if (!line.is('proxy-connection')) return false;
+        this.#proxyClose ||= listHas(line.value(), 'close');
         return true;
       case 17:
-        if (!line.is(text, 'transfer-encoding')) return false;
+        if (!line.is('transfer-encoding')) return false;
         this.#codings++;
-        this.#coding = text.slice(line.valueStart, line.valueEnd);
+        this.#coding = line.rawValue();
         return true;
       default:
         return false;
@@ -192,4 +200,6 @@ export class ResponseHead implements FieldTaker {
   }
 }
 
+/** More than most heads have. */
+const USUAL_HEAD_BYTES = 4_096;
 const STATUS_LINE_START = 'HTTP/1.';

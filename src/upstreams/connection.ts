@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream';
 import type { ErrorCode } from '../errors.ts';
 import { BodyReader } from '../http1/body.ts';
 import { type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
-import { type BodyLimits, type HeadLimits, items, listHas } from '../http1/grammar.ts';
+import { type BodyLimits, type HeadLimits, items, LF, listHas } from '../http1/grammar.ts';
 import { ResponseHead } from '../http1/response.ts';
 import { MessageWriter } from '../http1/writer.ts';
 
@@ -63,7 +63,7 @@ export class UpstreamConnection {
   #untilClose = false;
   #interims = 0;
   /** The start of a head that has not wholly come. */
-  #pending = '';
+  #pending = NOTHING;
   #paused = false;
 
   /** `onGone` is called once, when the connection is destroyed, whatever the cause. */
@@ -131,7 +131,7 @@ export class UpstreamConnection {
 
   /** Whether any byte of a response has come since `begin`. */
   get answering(): boolean {
-    return this.#phase !== HEAD || this.#pending !== '' || this.#interims > 0;
+    return this.#phase !== HEAD || this.#pending.length > 0 || this.#interims > 0;
   }
 
   /** Ends the sending half: the tunnel's other end has no more to say. The user's `flushed` tells when all has left. */
@@ -213,23 +213,27 @@ export class UpstreamConnection {
   /** Reads heads up to the final one. Returns where the body starts, or `end` where more must come. */
   #onHead(user: ConnectionUser, bytes: Buffer, end: number): number {
     const head = this.#head;
+    const { maxHeadBytes } = this.#limits;
     let at = 0;
     while (at < end) {
       const held = this.#pending.length;
-      const text = this.#pending + bytes.toString('latin1', at, Math.min(end, at + this.#limits.maxHeadBytes - held));
+      const to = Math.min(end, at + maxHeadBytes - held);
+      const come = at === 0 ? bytes : bytes.subarray(at);
+      const all = held === 0 ? come : Buffer.concat([this.#pending, bytes.subarray(at, to)]);
+      const size = held + to - at;
       // Parsed anew only when a line is whole: a head that comes octet by octet costs no more than its lines.
-      const length = held > 0 && text.length < this.#limits.maxHeadBytes && !text.includes('\n', held)
-        ? 0
-        : head.parse(text, this.#method, this.#limits);
+      const partial = held > 0 && size < maxHeadBytes && !all.includes(LF, held);
+      const length = partial ? 0 : head.parse(all, size, this.#method, this.#limits);
       if (length < 0) {
         this.#fail(head.error, undefined);
         return end;
       }
       if (length === 0) {
-        this.#pending = text;
+        // A copy: what was read into is read into again.
+        this.#pending = held === 0 ? Buffer.from(all.subarray(0, size)) : all;
         return end;
       }
-      this.#pending = '';
+      this.#pending = NOTHING;
       at += length - held;
       if (head.status >= 200 || head.status === 101) {
         this.#respond(user, head, at < end);
@@ -314,6 +318,7 @@ const HEAD = 1;
 const BODY = 2;
 const DONE = 3;
 
+const NOTHING: Buffer = Buffer.alloc(0);
 /** What one read takes at most: as much as libuv itself would. */
 const READ_BUFFER_BYTES = 65_536;
 /** Interim responses before the final one; a server with early hints sends two or three. */

@@ -66,27 +66,27 @@ function headOf(first, lines, fields) {
 /** From the bytes of a read to what is known of them. */
 function parseRequest(bytes) {
   const head = new RequestHead();
-  return sound(bytes, () => head.parse(bytes.toString('latin1', 0, bytes.length), rules));
+  return sound(bytes, () => head.parse(bytes, bytes.length, rules));
 }
 
 /** And on to the bytes of a write. Both in one: to gather the fields that pass on is left to the write. */
 function passRequest(bytes) {
   const head = new RequestHead();
   return () => {
-    head.parse(bytes.toString('latin1', 0, bytes.length), rules);
+    head.parse(bytes, bytes.length, rules);
     return wire.write(requestHead(head, head.host, forwardingFields(head, hop, rules)), 0, 'latin1');
   };
 }
 
 function parseResponse(bytes) {
   const head = new ResponseHead();
-  return sound(bytes, () => head.parse(bytes.toString('latin1', 0, bytes.length), 'GET', rules));
+  return sound(bytes, () => head.parse(bytes, bytes.length, 'GET', rules));
 }
 
 function passResponse(bytes) {
   const head = new ResponseHead();
   return () => {
-    head.parse(bytes.toString('latin1', 0, bytes.length), 'GET', rules);
+    head.parse(bytes, bytes.length, 'GET', rules);
     return wire.write(responseHead(head, LENGTH, 1, true, date), 0, 'latin1');
   };
 }

@@ -50,8 +50,8 @@ function requests() {
   const limits = parseOptions({ upstreams: ['http://10.0.0.1'] });
   return Array.from({ length: 64 }, (_, at) => {
     const request = new RequestHead();
-    const head = `GET /items/${at} HTTP/1.1\r\nHost: bench${at % 7}.example\r\nCookie: session=${at}\r\n\r\n`;
-    if (request.parse(head, limits) !== head.length) throw new Error(`refused: ${request.error}`);
+    const head = Buffer.from(`GET /items/${at} HTTP/1.1\r\nHost: bench${at % 7}.example\r\nCookie: session=${at}\r\n\r\n`);
+    if (request.parse(head, head.length, limits) !== head.length) throw new Error(`refused: ${request.error}`);
     return { attempt: 1, remoteAddress: `10.1.${at % 3}.${at}`, request };
   });
 }

@@ -1,8 +1,21 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import {
-  allowedTrailers, END, FIELD, fieldPairs, FieldScanner, INCOMPLETE, MALFORMED, withoutNominated,
+  allowedTrailers, END, fieldPairs, FieldScanner, type FieldTaker, INCOMPLETE, MALFORMED, valueIn, withoutNominated,
 } from '../../src/http1/fields.ts';
+
+/** What a scan of `text` from `at` comes to: its end, and the length of each name with its value. */
+function scan(text: string, at = 0): { found: number; fields: [nameLength: number, value: string][]; next: number } {
+  const scanner = new FieldScanner();
+  const fields: [number, string][] = [];
+  const found = scanner.section(Buffer.from(text, 'latin1'), text, at, 99, {
+    takes: (line) => {
+      fields.push([line.nameLength, line.value()]);
+      return false;
+    },
+  });
+  return { found, fields, next: scanner.next };
+}
 
 describe('a field line is read', () => {
   const table: readonly [line: string, name: string, value: string][] = [
@@ -20,20 +33,24 @@ describe('a field line is read', () => {
   ];
   for (const [line, name, value] of table) {
     test(JSON.stringify(line), () => {
-      const scanner = new FieldScanner();
       const before = 'Y: y\r\n';
       for (const at of [0, before.length]) {
-        const text = `${before.slice(0, at)}${line}`;
-        assert.equal(scanner.scan(text, at), FIELD);
-        assert.equal(text.slice(scanner.nameStart, scanner.nameStart + scanner.nameLength), name);
-        assert.equal(scanner.value(text), value);
-        assert.ok(scanner.is(text, name.toLowerCase()), 'the name is compared without regard to case');
-        assert.equal(scanner.next, text.length);
+        const { found, fields, next } = scan(`${before.slice(0, at)}${line}\r\n`, at);
+        assert.deepEqual([found, fields], [END, [[name.length, value]]]);
+        assert.equal(next, at + line.length + 2);
       }
+      const taker: FieldTaker = {
+        takes: (scanner) => {
+          assert.ok(scanner.is(name.toLowerCase()), 'the name is compared without regard to case');
+          assert.ok(!scanner.is(`${name.toLowerCase().slice(0, -1)}/`));
+          return true;
+        },
+      };
+      assert.equal(new FieldScanner().section(Buffer.from(line, 'latin1'), line, 0, 9, taker), INCOMPLETE);
     });
     test(`${JSON.stringify(line)} is incomplete at every shorter length`, () => {
       for (let length = 0; length < line.length; length++) {
-        assert.equal(new FieldScanner().scan(line.slice(0, length), 0), INCOMPLETE, `at length ${length}`);
+        assert.deepEqual([scan(line.slice(0, length)).found, scan(line.slice(0, length)).fields], [INCOMPLETE, []]);
       }
     });
   }
@@ -41,14 +58,22 @@ describe('a field line is read', () => {
 
 describe('the end of the fields', () => {
   test('is an empty line', () => {
-    const scanner = new FieldScanner();
-    assert.equal(scanner.scan('X: y\r\n\r\nrest', 6), END);
-    assert.equal(scanner.next, 8);
+    const { found, next } = scan('X: y\r\n\r\nrest');
+    assert.deepEqual([found, next], [END, 8]);
   });
   test('needs its LF', () => {
-    assert.equal(new FieldScanner().scan('\r', 0), INCOMPLETE);
-    assert.equal(new FieldScanner().scan('', 0), INCOMPLETE);
+    assert.equal(scan('\r').found, INCOMPLETE);
+    assert.equal(scan('').found, INCOMPLETE);
   });
+});
+
+test('what stands behind the text is not looked at', () => {
+  const bytes = Buffer.from('X: y\r\nZ: z\r\n\r\n');
+  const scanner = new FieldScanner();
+  for (let length = 0; length < bytes.length; length++) {
+    const text = bytes.toString('latin1', 0, length);
+    assert.equal(scanner.section(bytes, text, 0, 9, { takes: () => false }), INCOMPLETE, `at length ${length}`);
+  }
 });
 
 describe('a malformed line is refused, and at every split that shows what is wrong', () => {
@@ -82,25 +107,20 @@ describe('a malformed line is refused, and at every split that shows what is wro
   for (const [why, line] of table) {
     test(why, () => {
       for (let length = 0; length < line.length; length++) {
-        assert.equal(new FieldScanner().scan(line.slice(0, length), 0), INCOMPLETE, `at length ${length}`);
+        assert.equal(scan(line.slice(0, length)).found, INCOMPLETE, `at length ${length}`);
       }
-      assert.equal(new FieldScanner().scan(line, 0), MALFORMED);
-      assert.equal(new FieldScanner().scan(`${line}: v\r\n\r\n`, 0), MALFORMED);
+      assert.equal(scan(line).found, MALFORMED);
+      assert.equal(scan(`${line}: v\r\n\r\n`).found, MALFORMED);
     });
   }
 });
 
 test('a scanner reads one line after the other and keeps nothing of the one before', () => {
   const text = 'Long-Name: a long value\r\nB:\r\nC: c\r\n\r\n';
-  const scanner = new FieldScanner();
-  const read: string[] = [];
-  let at = 0;
-  while (scanner.scan(text, at) === FIELD) {
-    read.push(`${text.slice(scanner.nameStart, scanner.nameStart + scanner.nameLength)}=${scanner.value(text)}`);
-    at = scanner.next;
-  }
-  assert.deepEqual(read, ['Long-Name=a long value', 'B=', 'C=c']);
-  assert.equal(scanner.next, text.length);
+  const { found, fields, next } = scan(text);
+  assert.equal(found, END);
+  assert.deepEqual(fields, [[9, 'a long value'], [1, ''], [1, 'c']]);
+  assert.equal(next, text.length);
 });
 
 describe('withoutNominated takes out what Connection nominates (RFC 9110 §7.6.1)', () => {
@@ -175,4 +195,11 @@ describe('fieldPairs', () => {
       assert.deepEqual(fieldPairs(block), pairs);
     });
   }
+});
+
+test('valueIn finds the first value of a field, in any case', () => {
+  const block = 'X-A: 1\r\nx-a: 2\r\nX-AB:  3 \r\nB:\r\n\r\n';
+  assert.deepEqual(['x-a', 'x-ab', 'b', 'c', 'x', 'x-a: 1'].map((name) => valueIn(block, name)),
+    ['1', '3', '', undefined, undefined, undefined]);
+  assert.equal(valueIn('', 'x-a'), undefined);
 });

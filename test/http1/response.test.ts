@@ -295,7 +295,7 @@ describe('limits hold, at whatever octet a read ends', () => {
 
 test('compose() makes a response of our own, with its length', () => {
   const head = new ResponseHead();
-  assert.ok(head.parse(FULL, 'HEAD', LIMITS) > 0);
+  assert.ok(parse(head, FULL, 'HEAD', LIMITS) > 0);
   head.compose(503, 'Service Unavailable', 'Retry-After: 1\r\n', 12);
   const { status, reason, fields, framing, contentLength, upgrade, hasDate, chunked } = head;
   assert.deepEqual([status, reason, fields], [503, 'Service Unavailable', 'Retry-After: 1\r\nContent-Length: 12\r\n']);
@@ -304,7 +304,7 @@ test('compose() makes a response of our own, with its length', () => {
 
 test('clear() lets go of all text', () => {
   const head = new ResponseHead();
-  assert.ok(head.parse(FULL, 'GET', LIMITS) > 0);
+  assert.ok(parse(head, FULL, 'GET', LIMITS) > 0);
   head.clear();
   const { reason, fields, upgrade, hasDate, keepAliveSeconds } = head;
   assert.deepEqual([reason, fields, upgrade, hasDate, keepAliveSeconds], ['', '', '', false, -1]);
@@ -321,7 +321,7 @@ test(`a reader that is used again reads as a new one does (EQUIPOISE_SEED=${seed
     const method = oneOf(['GET', 'HEAD', 'POST'], rng);
     const part = rng() < 0.2 ? text.slice(0, Math.floor(rng() * text.length)) : text;
     trail.push(`${method}: ${part}`);
-    assert.deepEqual(readingOf(used, used.parse(part, method, LIMITS)), read(part, method),
+    assert.deepEqual(readingOf(used, parse(used, part, method, LIMITS)), read(part, method),
       `after ${JSON.stringify(trail.slice(-3))}`);
     if (rng() < 0.1) used.clear();
     else if (rng() < 0.1) used.compose(502, 'Bad Gateway', 'X: y\r\n', 3);
@@ -364,9 +364,13 @@ function randomResponse(rng: () => number): string {
   return [`HTTP/${version} ${status}${reason}`, ...lines, '', ''].join('\r\n');
 }
 
+function parse(head: ResponseHead, text: string, method: string, limits: HeadLimits): number {
+  return head.parse(Buffer.from(text, 'latin1'), text.length, method, limits);
+}
+
 function read(text: string, method = 'GET', limits: HeadLimits = LIMITS): Reading {
   const head = new ResponseHead();
-  return readingOf(head, head.parse(text.slice(0, limits.maxHeadBytes), method, limits));
+  return readingOf(head, parse(head, text.slice(0, limits.maxHeadBytes), method, limits));
 }
 
 function accepted(text: string, method = 'GET'): { length: number; head: Readonly<Record<string, unknown>> } {

@@ -180,12 +180,14 @@ describe('the head of an interim response', () => {
 
 function parsedRequest(text: string): RequestHead {
   const head = new RequestHead();
-  assert.equal(head.parse(text, LIMITS), text.length, `${head.error}: ${JSON.stringify(text)}`);
+  const bytes = Buffer.from(text, 'latin1');
+  assert.equal(head.parse(bytes, bytes.length, LIMITS), text.length, `${head.error}: ${JSON.stringify(text)}`);
   return head;
 }
 
 function parsedResponse(text: string, method: string): ResponseHead {
   const head = new ResponseHead();
-  assert.equal(head.parse(text, method, LIMITS), text.length, `${head.error}: ${JSON.stringify(text)}`);
+  const bytes = Buffer.from(text, 'latin1');
+  assert.equal(head.parse(bytes, bytes.length, method, LIMITS), text.length, `${head.error}: ${JSON.stringify(text)}`);
   return head;
 }

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import http, { type IncomingMessage } from 'node:http';
+import { describe, test } from 'node:test';
+import { startBalancer } from '../support/balancer.ts';
+import { get } from '../support/client.ts';
+import { type FrontKind, serve, UNTIMED } from '../support/fronts.ts';
+import { echo, startUpstream } from '../support/upstream.ts';
+
+/** Rewrites requests before the balancer gets them, as a router does. */
+function behind(rewrite: (request: IncomingMessage) => void): FrontKind {
+  return {
+    name: 'node:http behind a router',
+    open: (balancer) => serve(http.createServer(UNTIMED, (request, response) => {
+      rewrite(request);
+      balancer.handle(request, response);
+    }).on('upgrade', (request, socket, head) => {
+      rewrite(request);
+      balancer.upgrade(request, socket, head);
+    })),
+  };
+}
+
+const UPGRADE = 'Connection: Upgrade\r\nUpgrade: websocket\r\n';
+
+describe('a request that somebody else has rewritten', () => {
+  test('goes on as it is now', async (t) => {
+    const upstream = await startUpstream(t, echo);
+    const front = behind((request) => {
+      request.url = request.url?.replace('/api', '');
+    });
+    const under = await startBalancer(t, { upstreams: [upstream], front });
+    assert.equal((await (await under.connect()).exchange(get('/api/a'))).text, '/a');
+  });
+
+  // A path that a router has decoded can hold any character; cut to an octet these would be CR and LF.
+  for (const fields of ['', UPGRADE]) {
+    test(`is refused where it holds what no octet stands for${fields === '' ? '' : ', in an upgrade'}`, async (t) => {
+      const upstream = await startUpstream(t, []);
+      const front = behind((request) => {
+        request.url = '/a HTTP/1.1\u010d\u010aX-Forged: yes\u010d\u010a';
+      });
+      const under = await startBalancer(t, { upstreams: [upstream], front });
+      const client = await under.connect();
+      assert.equal((await client.exchange(get('/', fields))).status, 400);
+      assert.equal(under.picks.length, 0);
+    });
+  }
+});
