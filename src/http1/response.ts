@@ -134,7 +134,7 @@ export class ResponseHead implements FieldTaker {
           return true;
         }
         if (!line.is('keep-alive')) return false;
-        this.keepAliveSeconds = Number(/(?:^|[,;\s])timeout=(\d{1,6})/i.exec(line.value())?.[1] ?? -1);
+        this.keepAliveSeconds = timeoutIn(line.value());
         return true;
       case 14:
         if (!line.is('content-length')) return false;
@@ -198,6 +198,14 @@ export class ResponseHead implements FieldTaker {
     this.error = error;
     return -1;
   }
+}
+
+/** The `timeout` of a Keep-Alive field, -1 where there is none. */
+function timeoutIn(value: string): number {
+  // Node servers send it with each response, always like this.
+  const plain = value.startsWith('timeout=') ? contentLength(value.slice(8)) : -1;
+  if (plain >= 0 && plain < 1e6) return plain;
+  return Number(/(?:^|[,;\s])timeout=(\d{1,6})/i.exec(value)?.[1] ?? -1);
 }
 
 /** More than most heads have. */
