@@ -5,6 +5,14 @@ export interface RoundRobinOptions {
   readonly rng?: () => number;
 }
 
+/** Candidates of one weight, which simply take turns; among groups, each is worth all that its members weigh. */
+interface Group<C> {
+  readonly members: C[];
+  readonly weight: number;
+  cursor: number;
+  credit: number;
+}
+
 /**
  * Smooth weighted round-robin: candidates take turns. While the candidates stay the same and their weights are whole
  * numbers, each gets exactly its weight in any sum-of-weights picks in a row, and a heavy one's turns are spread out:
@@ -15,20 +23,22 @@ export interface RoundRobinOptions {
  * What it cannot know: the turns that other workers and balancers give, and load. A slow candidate gets as much as a
  * fast one.
  *
- * Cost of a pick: O(1) where all weights are equal and `changed` told of the array; else O(n), without allocation but
- * at a candidate's first pick. Source: nginx, "Upstream: smooth weighted round-robin balancing" (commit 52327e0627f4,
- * 2012), with a random start.
+ * Cost of a pick: where `changed` told of the array, O(d) for d different weights, so O(1) where all are equal, without
+ * allocation. O(n) in any other array, such as a retry's, without allocation but at a candidate's first pick. Source:
+ * nginx, "Upstream: smooth weighted round-robin balancing" (commit 52327e0627f4, 2012), with a random start, among
+ * groups of equal weights: a group's turns are spread out, and so are those of its members.
  */
 export function roundRobin<C extends Candidate = Upstream>({ rng = Math.random }: RoundRobinOptions = {}): Strategy<C> {
-  // Kept to recognise it, never read: the array of the last `changed`, if its weights were all equal.
-  let even: readonly C[] | undefined;
-  let cursor = 0;
-  // What each candidate is owed. Weak, so that one that has gone is forgotten even if `changed` is never called.
+  // Kept to recognise it, never read: the array of the last `changed`.
+  let told: readonly C[] | undefined;
+  let groups: readonly Group<C>[] = [];
+  // What each candidate is owed in other arrays. Weak, so that one that has gone is forgotten even if `changed` is
+  // never called.
   let credits = new WeakMap<C, number>();
   return {
     name: 'round-robin',
     pick(candidates) {
-      if (candidates === even) return candidates[(cursor = (cursor + 1) % candidates.length)];
+      if (candidates === told) return nextOf(groups);
       let best: C | undefined;
       let most = -Infinity;
       let total = 0;
@@ -47,8 +57,38 @@ export function roundRobin<C extends Candidate = Upstream>({ rng = Math.random }
     changed(candidates) {
       // Credit earned in one set can be worth many turns in a row in another.
       credits = new WeakMap();
-      even = candidates.every(({ weight }) => weight === candidates[0]?.weight) ? candidates : undefined;
-      cursor = Math.floor(rng() * candidates.length);
+      told = candidates;
+      groups = grouped(candidates, rng);
     },
   };
+}
+
+/** As above, among groups. */
+function nextOf<C>(groups: readonly Group<C>[]): C | undefined {
+  let best = groups[0];
+  if (best === undefined) return undefined;
+  if (groups.length > 1) {
+    let total = 0;
+    for (const group of groups) {
+      total += group.weight;
+      group.credit += group.weight;
+      if (group.credit > best.credit) best = group;
+    }
+    best.credit -= total;
+  }
+  best.cursor = (best.cursor + 1) % best.members.length;
+  return best.members[best.cursor];
+}
+
+function grouped<C extends Candidate>(candidates: readonly C[], rng: () => number): readonly Group<C>[] {
+  const byWeight = new Map<number, C[]>();
+  for (const candidate of candidates) {
+    const members = byWeight.get(candidate.weight);
+    if (members === undefined) byWeight.set(candidate.weight, [candidate]);
+    else members.push(candidate);
+  }
+  return [...byWeight].map(([each, members]) => {
+    const weight = each * members.length;
+    return { members, weight, cursor: Math.floor(rng() * members.length), credit: -rng() * weight };
+  });
 }
