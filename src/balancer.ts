@@ -311,7 +311,13 @@ class NodeBalancer implements Balancer {
   /** The upstream with the way to connect to it. */
   #dialled(upstream: ParsedUpstream): UpstreamSettings {
     const { connect } = this.#settings;
-    return { ...upstream, connect: connect === undefined ? undefined : () => connect(upstream) };
+    // Each by its name: V8 (that of Node 20) gives every object made by a spread a shape of its own, and then whatever
+    // looks at the weights of 10,000, say, takes many times as long.
+    const { origin, host, port, authority, weight, maxInFlight, tags, healthCheck } = upstream;
+    return {
+      origin, host, port, authority, weight, maxInFlight, tags, healthCheck,
+      connect: connect === undefined ? undefined : () => connect(upstream),
+    };
   }
 }
 
