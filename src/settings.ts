@@ -8,6 +8,7 @@ import type { Channel } from './channel.ts';
 import type { TimeSource } from './clock.ts';
 import { BalancerError } from './errors.ts';
 import type { BalancerOptions, UpstreamOptions } from './options.ts';
+import { parseOrigin } from './origin.ts';
 import type { Strategy } from './strategy.ts';
 
 /** The options with all defaults filled in; what each means stands at {@link BalancerOptions}. */
@@ -200,21 +201,20 @@ function upstream(value: unknown, path: string, all: ForAll, problems: string[])
   if (!isRecord(tags) || Object.values(tags).some((tag) => typeof tag !== 'string')) {
     problems.push(`${path}.tags: ${shown(tags)} is no object of strings`);
   }
-  const url = typeof origin === 'string' && URL.canParse(origin) ? new URL(origin) : undefined;
-  // Path, query, fragment and user all show in the address as a whole.
-  if (url?.href !== `${url?.origin ?? ''}/` || !/^https?:$/.test(url.protocol)) {
+  const parsed = typeof origin === 'string' ? parseOrigin(origin) : undefined;
+  if (parsed === undefined) {
     problems.push(
       `${path}.origin: ${shown(origin)} is no origin; give scheme, host and port, e.g. http://127.0.0.1:3001`);
     return undefined;
   }
-  if (url.protocol === 'https:' && !all.canTls) {
-    problems.push(`${path}.origin: ${url.origin} needs TLS, which the core leaves to you: give the option connect`);
+  if (parsed.protocol === 'https:' && !all.canTls) {
+    problems.push(`${path}.origin: ${parsed.origin} needs TLS, which the core leaves to you: give the option connect`);
   }
   return {
-    origin: url.origin,
-    host: url.hostname.replace(/^\[|\]$/g, ''),
-    port: Number(url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : url.port),
-    authority: url.host,
+    origin: parsed.origin,
+    host: parsed.host,
+    port: parsed.port,
+    authority: parsed.authority,
     weight: weight as number,
     maxInFlight: maxInFlight as number,
     tags: tags as Record<string, string>,
