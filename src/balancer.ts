@@ -18,9 +18,8 @@ import { Front } from './fronts/front.ts';
 import { headBytes } from './fronts/head-text.ts';
 import { RequestFront } from './fronts/request.ts';
 import type { BalancerOptions, UpstreamOptions } from './options.ts';
-import { type ParsedUpstream, parseOptions, parseUpstream, parseUpstreams, type Settings } from './settings.ts';
+import { parseOptions, parseUpstream, parseUpstreams, type Settings } from './settings.ts';
 import type { Strategy, Upstream } from './strategy.ts';
-import type { UpstreamSettings } from './upstreams/member.ts';
 import { Members } from './upstreams/members.ts';
 import { Peers } from './upstreams/peers.ts';
 import { Probes } from './upstreams/probes.ts';
@@ -146,7 +145,7 @@ class NodeBalancer implements Balancer {
     this.#front = new Front(services, { ...settings, trusts }, () => {
       this.#onEmpty?.();
     });
-    this.#members.start(settings.upstreams.map((upstream) => this.#dialled(upstream)));
+    this.#members.start(settings.upstreams);
     this.#probes.sweep(this.#clock.now);
     this.#clock.start(tickMs(settings), (now) => {
       this.#sweep(now);
@@ -208,7 +207,7 @@ class NodeBalancer implements Balancer {
 
   add(upstream: string | UpstreamOptions): Upstream {
     this.#stillOpen();
-    return this.#members.add(this.#dialled(parseUpstream(upstream, this.#settings)));
+    return this.#members.add(parseUpstream(upstream, this.#settings));
   }
 
   async remove(origin: string, { timeoutMs = Infinity }: { readonly timeoutMs?: number } = {}): Promise<void> {
@@ -221,7 +220,7 @@ class NodeBalancer implements Balancer {
     upstreams: readonly (string | UpstreamOptions)[], { timeoutMs = Infinity }: { readonly timeoutMs?: number } = {},
   ): Promise<void> {
     this.#stillOpen();
-    const wanted = parseUpstreams(upstreams, this.#settings).map((upstream) => this.#dialled(upstream));
+    const wanted = parseUpstreams(upstreams, this.#settings);
     await this.#members.update(wanted, this.#clock.source.now() + timeoutMs);
   }
 
@@ -306,18 +305,6 @@ class NodeBalancer implements Balancer {
     } else if (error.source === 'internal') {
       process.emitWarning(error.message, { code: error.code, detail: reason(error) });
     }
-  }
-
-  /** The upstream with the way to connect to it. */
-  #dialled(upstream: ParsedUpstream): UpstreamSettings {
-    const { connect } = this.#settings;
-    // Each by its name: V8 (that of Node 20) gives every object made by a spread a shape of its own, and then whatever
-    // looks at the weights of 10,000, say, takes many times as long.
-    const { origin, host, port, authority, weight, maxInFlight, tags, healthCheck } = upstream;
-    return {
-      origin, host, port, authority, weight, maxInFlight, tags, healthCheck,
-      connect: connect === undefined ? undefined : () => connect(upstream),
-    };
   }
 }
 

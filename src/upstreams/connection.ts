@@ -9,6 +9,7 @@ import { type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { type BodyLimits, type HeadLimits, items, LF, listHas } from '../http1/grammar.ts';
 import { ResponseHead } from '../http1/response.ts';
 import { MessageWriter } from '../http1/writer.ts';
+import type { ParsedUpstream, Settings } from '../settings.ts';
 
 /** Who uses a connection for an attempt. Every call but `readEnd` may end in the connection being given back. */
 export interface ConnectionUser {
@@ -30,13 +31,8 @@ export interface ConnectionUser {
   failed(code: ErrorCode, cause: Error | undefined): void;
 }
 
-/** Where to connect to, and how. */
-export interface Dialer {
-  readonly host: string;
-  readonly port: number;
-  /** Makes the stream: the seam for TLS. Where it returns undefined, `net.connect` does. */
-  readonly connect: (() => Duplex | undefined) | undefined;
-}
+/** What of the settings a connection goes by. */
+export type ConnectionRules = HeadLimits & BodyLimits & Pick<Settings, 'connect'>;
 
 /** A connection that the pool gives to one user at a time. */
 export class UpstreamConnection {
@@ -51,7 +47,7 @@ export class UpstreamConnection {
   destroyed = false;
 
   readonly #socket: Duplex;
-  readonly #limits: HeadLimits & BodyLimits;
+  readonly #rules: ConnectionRules;
   readonly #onGone: (connection: UpstreamConnection) => void;
   readonly #head = new ResponseHead();
   readonly #body: BodyReader;
@@ -67,12 +63,12 @@ export class UpstreamConnection {
   #paused = false;
 
   /** `onGone` is called once, when the connection is destroyed, whatever the cause. */
-  constructor(dialer: Dialer, limits: HeadLimits & BodyLimits, onGone: (connection: UpstreamConnection) => void) {
-    this.#limits = limits;
+  constructor(upstream: ParsedUpstream, rules: ConnectionRules, onGone: (connection: UpstreamConnection) => void) {
+    this.#rules = rules;
     this.#onGone = onGone;
-    this.#body = new BodyReader(limits);
-    const stream = dialer.connect?.();
-    const socket = stream === undefined ? this.#dial(dialer) : this.#adopt(stream);
+    this.#body = new BodyReader(rules);
+    const stream = rules.connect?.(upstream);
+    const socket = stream === undefined ? this.#dial(upstream) : this.#adopt(stream);
     this.#socket = socket;
     // A TLS socket is of use when its handshake is done, not before.
     socket.once('encrypted' in socket ? 'secureConnect' : 'connect', () => {
@@ -159,7 +155,7 @@ export class UpstreamConnection {
     this.#socket.destroy();
   }
 
-  #dial(dialer: Dialer): Socket {
+  #dial({ host, port }: ParsedUpstream): Socket {
     // Bytes are read into one buffer of the connection's own, which is free again when they have been passed on:
     // reading is paused until then, so a slow downstream holds one buffer and no more.
     const onread: OnReadOpts = {
@@ -169,7 +165,6 @@ export class UpstreamConnection {
         return !this.#paused;
       },
     };
-    const { host, port } = dialer;
     return net.connect({ host, port, noDelay: true, allowHalfOpen: true, onread });
   }
 
@@ -213,7 +208,7 @@ export class UpstreamConnection {
   /** Reads heads up to the final one. Returns where the body starts, or `end` where more must come. */
   #onHead(user: ConnectionUser, bytes: Buffer, end: number): number {
     const head = this.#head;
-    const { maxHeadBytes } = this.#limits;
+    const { maxHeadBytes } = this.#rules;
     let at = 0;
     while (at < end) {
       const held = this.#pending.length;
@@ -223,7 +218,7 @@ export class UpstreamConnection {
       const size = held + to - at;
       // Parsed anew only when a line is whole: a head that comes octet by octet costs no more than its lines.
       const partial = held > 0 && size < maxHeadBytes && !all.includes(LF, held);
-      const length = partial ? 0 : head.parse(all, size, this.#method, this.#limits);
+      const length = partial ? 0 : head.parse(all, size, this.#method, this.#rules);
       if (length < 0) {
         this.#fail(head.error, undefined);
         return end;

@@ -1,22 +1,10 @@
 /**
  * One upstream: what is known of it, and its connections.
  */
-import type { HealthCheck } from '../settings.ts';
+import type { ParsedUpstream } from '../settings.ts';
 import type { Upstream } from '../strategy.ts';
-import type { Dialer } from './connection.ts';
 import { Health, type HealthRules } from './health.ts';
 import { Pool, type PoolRules } from './pool.ts';
-
-/** What an upstream is made from: the options of one entry, parsed. */
-export interface UpstreamSettings extends Dialer {
-  readonly origin: string;
-  /** The Host value of this upstream, for `changeOrigin`. */
-  readonly authority: string;
-  readonly weight: number;
-  readonly maxInFlight: number;
-  readonly tags: Readonly<Record<string, string>>;
-  readonly healthCheck: HealthCheck | undefined;
-}
 
 /** What of the settings a member goes by. */
 export type MemberRules = PoolRules & HealthRules;
@@ -27,7 +15,7 @@ export class Member implements Upstream {
   readonly origin: string;
   readonly #pool: Pool;
   readonly #health: Health;
-  #settings: UpstreamSettings;
+  #settings: ParsedUpstream;
   #leaving: 'draining' | 'gone' | undefined;
   #inFlight = 0;
   #inFlightElsewhere = 0;
@@ -44,7 +32,7 @@ export class Member implements Upstream {
   #tried = false;
 
   /** `rng` is for the jitter of ejections. */
-  constructor(settings: UpstreamSettings, rules: MemberRules, rng: () => number) {
+  constructor(settings: ParsedUpstream, rules: MemberRules, rng: () => number) {
     this.id = this.origin = settings.origin;
     this.#settings = settings;
     this.#pool = new Pool(settings, rules);
@@ -112,7 +100,7 @@ export class Member implements Upstream {
   }
 
   /** What it was made from, or changed to. @internal */
-  get settings(): UpstreamSettings {
+  get settings(): ParsedUpstream {
     return this.#settings;
   }
 
@@ -196,7 +184,7 @@ export class Member implements Upstream {
   }
 
   /** Takes other options for the same origin. Returns whether strategies are to hear of it. @internal */
-  change(settings: UpstreamSettings): boolean {
+  change(settings: ParsedUpstream): boolean {
     const { weight, tags } = this.#settings;
     this.#settings = settings;
     return weight !== settings.weight || !alike(tags, settings.tags);

@@ -3,9 +3,9 @@
  */
 import { BalancerError } from '../errors.ts';
 import type { Events } from '../events.ts';
-import type { Settings } from '../settings.ts';
+import type { ParsedUpstream, Settings } from '../settings.ts';
 import type { Upstream } from '../strategy.ts';
-import { Member, type MemberRules, type UpstreamSettings } from './member.ts';
+import { Member, type MemberRules } from './member.ts';
 
 /** What of the settings membership goes by. */
 export type MembersRules = MemberRules & Pick<Settings, 'maxEjectedPercent' | 'maxInFlight'>;
@@ -84,13 +84,13 @@ export class Members {
   }
 
   /** Adds the upstreams to begin with, as one change. Their origins differ. */
-  start(upstreams: readonly UpstreamSettings[]): void {
+  start(upstreams: readonly ParsedUpstream[]): void {
     for (const settings of upstreams) this.#create(settings);
     this.#changed();
   }
 
   /** Adds an upstream at once. Throws OPTIONS_INVALID for an origin that is there already. */
-  add(settings: UpstreamSettings): Upstream {
+  add(settings: ParsedUpstream): Upstream {
     if (this.#active.has(settings.origin)) {
       throw new BalancerError('OPTIONS_INVALID', `upstream ${settings.origin} is there already: remove it first`);
     }
@@ -117,7 +117,7 @@ export class Members {
    * Makes these the upstreams, as one change: new ones are added, those that are not named are drained, the others keep
    * their counts and connections, and take the new options. Resolves when the drained ones are gone.
    */
-  async update(upstreams: readonly UpstreamSettings[], cutAt: number): Promise<void> {
+  async update(upstreams: readonly ParsedUpstream[], cutAt: number): Promise<void> {
     const wanted = new Map(upstreams.map((settings) => [settings.origin, settings]));
     const drained = [...this.#active.values()]
       .filter(({ origin }) => !wanted.has(origin))
@@ -214,7 +214,7 @@ export class Members {
     await Promise.all(drained);
   }
 
-  #create(settings: UpstreamSettings): Member {
+  #create(settings: ParsedUpstream): Member {
     const member = new Member(settings, this.#rules, this.#world.rng);
     member.countElsewhere(this.countedElsewhere(settings.origin));
     this.#active.set(settings.origin, member);

@@ -1,23 +1,22 @@
 /**
  * The connections to one upstream: idle ones are used again, the newest first.
  */
-import type { BodyLimits, HeadLimits } from '../http1/grammar.ts';
-import type { Settings } from '../settings.ts';
-import { type Dialer, UpstreamConnection } from './connection.ts';
+import type { ParsedUpstream, Settings } from '../settings.ts';
+import { type ConnectionRules, UpstreamConnection } from './connection.ts';
 
 /** What of the settings a pool goes by. */
-export type PoolRules = HeadLimits & BodyLimits & Pick<Settings, 'upstreamIdleTimeoutMs' | 'maxIdlePerUpstream'>;
+export type PoolRules = ConnectionRules & Pick<Settings, 'upstreamIdleTimeoutMs' | 'maxIdlePerUpstream'>;
 
 export class Pool {
-  readonly #dialer: Dialer;
+  readonly #upstream: ParsedUpstream;
   readonly #rules: PoolRules;
   /** Oldest first. */
   readonly #idle: UpstreamConnection[] = [];
   readonly #onGone: (connection: UpstreamConnection) => void;
   #closed = false;
 
-  constructor(dialer: Dialer, rules: PoolRules) {
-    this.#dialer = dialer;
+  constructor(upstream: ParsedUpstream, rules: PoolRules) {
+    this.#upstream = upstream;
     this.#rules = rules;
     this.#onGone = (connection) => {
       const at = this.#idle.indexOf(connection);
@@ -35,7 +34,7 @@ export class Pool {
    */
   take(fresh: boolean): UpstreamConnection {
     const idle = fresh ? undefined : this.#idle.pop();
-    return idle ?? new UpstreamConnection(this.#dialer, this.#rules, this.#onGone);
+    return idle ?? new UpstreamConnection(this.#upstream, this.#rules, this.#onGone);
   }
 
   /** Takes a connection back after an exchange and keeps it if it can serve another. */

@@ -41,7 +41,7 @@ export function membersOf(size, weights, onChange = () => {}) {
   const settings = parseOptions({ upstreams });
   const world = { events: { heard: () => false }, rng: () => Math.random(), onChange, onRoom: () => {} };
   const members = new Members(settings, world);
-  members.start(settings.upstreams.map((upstream) => Object.assign(upstream, { connect: undefined })));
+  members.start(settings.upstreams);
   return members;
 }
 
