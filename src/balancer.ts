@@ -220,7 +220,7 @@ class NodeBalancer implements Balancer {
     upstreams: readonly (string | UpstreamOptions)[], { timeoutMs = Infinity }: { readonly timeoutMs?: number } = {},
   ): Promise<void> {
     this.#stillOpen();
-    const wanted = parseUpstreams(upstreams, this.#settings);
+    const wanted = parseUpstreams(upstreams, this.#settings, (origin) => this.#members.settingsOf(origin));
     await this.#members.update(wanted, this.#clock.source.now() + timeoutMs);
   }
 

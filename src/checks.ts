@@ -60,6 +60,12 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** Whether they hold the same values by the same names. */
+export function alike(one: Readonly<Record<string, unknown>>, other: Readonly<Record<string, unknown>>): boolean {
+  const names = Object.keys(one);
+  return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name]);
+}
+
 /** Whether this is a strategy, as far as can be seen: of upstreams, workers or whatever. */
 export function isStrategy(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'pick' in value && typeof value.pick === 'function' &&

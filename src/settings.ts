@@ -2,7 +2,7 @@
  * The options checked and completed: the one place that does. All problems are told in one error.
  */
 import {
-  flag, integers, isRecord, isStrategy, onlyKnown, optionalFunction, type Range, record, shown, timeSource,
+  alike, flag, integers, isRecord, isStrategy, onlyKnown, optionalFunction, type Range, record, shown, timeSource,
 } from './checks.ts';
 import type { Channel } from './channel.ts';
 import type { TimeSource } from './clock.ts';
@@ -92,9 +92,14 @@ export function parseUpstream(input: unknown, settings: Settings): ParsedUpstrea
   return parsed;
 }
 
-/** A list of upstreams checked, for `update`. Throws OPTIONS_INVALID. */
-export function parseUpstreams(input: unknown, settings: Settings): readonly ParsedUpstream[] {
-  return checked((problems) => upstreams(input, forAll(settings), problems));
+/**
+ * A list of upstreams checked, for `update`. `known` gives what an origin was parsed to before: where all options are
+ * as they were, that is what is returned for it. Throws OPTIONS_INVALID.
+ */
+export function parseUpstreams(
+  input: unknown, settings: Settings, known?: ForAll['known'],
+): readonly ParsedUpstream[] {
+  return checked((problems) => upstreams(input, { ...forAll(settings), known }, problems));
 }
 
 /** What all upstreams have in common. */
@@ -102,6 +107,8 @@ interface ForAll {
   /** Whether `https:` can be spoken. */
   readonly canTls: boolean;
   readonly check: HealthCheck | undefined;
+  /** What an origin was parsed to before. */
+  readonly known?: ((origin: string) => ParsedUpstream | undefined) | undefined;
 }
 
 function forAll({ connect, healthCheck: check }: Settings): ForAll {
@@ -158,6 +165,8 @@ const KNOWN: ReadonlySet<string> = new Set([
   'retryOn', 'healthCheck', 'connect', 'onReport', 'time', 'rng',
 ]);
 const KNOWN_OF_UPSTREAM: ReadonlySet<string> = new Set(['origin', 'weight', 'maxInFlight', 'tags', 'healthCheck']);
+const NO_OPTIONS: Readonly<Record<string, unknown>> = {};
+const NO_TAGS: Readonly<Record<string, string>> = {};
 const KNOWN_OF_HEALTH_CHECK: ReadonlySet<string> = new Set([
   'path', 'status', 'host', ...Object.keys(HEALTH_CHECK_NUMBERS),
 ]);
@@ -176,16 +185,34 @@ function upstreams(value: unknown, all: ForAll, problems: string[]): ParsedUpstr
     return [];
   }
   const parsed: ParsedUpstream[] = [];
-  const seen = new Map<string, number>();
+  const seen = new Set<string>();
+  const places: number[] = [];
   for (const [i, entry] of value.entries()) {
-    const one = upstream(entry, `upstreams[${i}]`, all, problems);
+    const one = asBefore(entry, all) ?? upstream(entry, `upstreams[${i}]`, all, problems);
     if (one === undefined) continue;
-    const first = seen.get(one.origin);
-    if (first === undefined) seen.set(one.origin, i);
-    else problems.push(`upstreams[${i}]: ${one.origin} is upstreams[${first}] already; give it a weight instead`);
+    if (seen.size === seen.add(one.origin).size) {
+      const first = places[parsed.findIndex(({ origin }) => origin === one.origin)];
+      problems.push(`upstreams[${i}]: ${one.origin} is upstreams[${first}] already; give it a weight instead`);
+    }
+    places.push(i);
     parsed.push(one);
   }
   return parsed;
+}
+
+/** What an entry was parsed to before, if nothing in it is new: of a long list, most are as they were. */
+function asBefore(value: unknown, { known, check }: ForAll): ParsedUpstream | undefined {
+  if (known === undefined) return undefined;
+  const entry = typeof value === 'string' ? undefined : value;
+  if (entry !== undefined && !isRecord(entry)) return undefined;
+  const { origin = value, weight = 1, maxInFlight = Infinity, tags = NO_TAGS, healthCheck: own } = entry ?? NO_OPTIONS;
+  const before = typeof origin === 'string' ? known(origin) : undefined;
+  if (before === undefined) return undefined;
+  const { healthCheck: checkBefore, tags: tagsBefore } = before;
+  const same = before.weight === weight && before.maxInFlight === maxInFlight && own === undefined &&
+    checkBefore === check && isRecord(tags) && alike(tagsBefore, tags) &&
+    (entry === undefined || Object.keys(entry).every((name) => KNOWN_OF_UPSTREAM.has(name)));
+  return same ? before : undefined;
 }
 
 function upstream(value: unknown, path: string, all: ForAll, problems: string[]): ParsedUpstream | undefined {

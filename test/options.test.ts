@@ -347,6 +347,55 @@ describe('one upstream, to be added later', () => {
 });
 
 describe('a list of upstreams, to take the place of those that are there', () => {
+  test('leaves what is as it was to what it was parsed to before', () => {
+    const origin = 'http://a.test';
+    const given = { origin, weight: 2, maxInFlight: 3, tags: { zone: 'a' } };
+    const [full] = parseUpstreams([given], PLAIN);
+    const [bare] = parseUpstreams([origin], PLAIN);
+    const check = { path: '/health' };
+    const checking = parseOptions({ upstreams: [], healthCheck: check });
+    const table: readonly [before: typeof full, entry: unknown, same: boolean, settings?: Settings][] = [
+      [bare, origin, true],
+      [bare, { origin }, true],
+      [bare, { origin, tags: {} }, true],
+      [full, { ...given, tags: { ...given.tags } }, true],
+      [full, origin, false],
+      [full, { ...given, weight: 1 }, false],
+      [full, { ...given, maxInFlight: 4 }, false],
+      [full, { ...given, tags: { zone: 'b' } }, false],
+      [full, { ...given, tags: { zone: 'a', version: '1' } }, false],
+      [full, { ...given, healthCheck: check }, false],
+      [bare, { origin, healthCheck: false }, false],
+      [bare, origin, false, checking],
+    ];
+    for (const [before, entry, same, settings = PLAIN] of table) {
+      const known = (asked: string): typeof before => asked === origin ? before : undefined;
+      const [parsed] = parseUpstreams([entry], settings, known);
+      assert.equal(parsed === before, same, inspected(entry));
+      assert.deepEqual(parsed, parseUpstreams([entry], settings)[0], inspected(entry));
+    }
+  });
+
+  test('is checked the same where it was parsed before', () => {
+    const [before] = parseUpstreams(['http://a.test'], PLAIN);
+    const origin = 'http://a.test';
+    for (const wrong of [
+      [origin, origin], [{ origin, wait: 1 }], [{ origin, tags: null }], [{ origin, tags: { zone: 1 } }], [[origin]],
+      [{ origin, weight: NaN }], [{ origin, maxInFlight: '1' }], [{ origin, healthCheck: 1 }], [null], [undefined], [5],
+    ]) {
+      const messages = [undefined, () => before].map((known) => {
+        try {
+          return parseUpstreams(wrong, PLAIN, known);
+        } catch (error) {
+          assert.ok(error instanceof BalancerError);
+          return error.message;
+        }
+      });
+      assert.equal(typeof messages[0], 'string', inspected(wrong));
+      assert.equal(messages[1], messages[0]);
+    }
+  });
+
   test('is checked as a whole', () => {
     assert.throws(() => parseUpstreams(['a', 'http://a.test', 'http://a.test/', { origin: 'https://b.test' }], PLAIN), {
       code: 'OPTIONS_INVALID',

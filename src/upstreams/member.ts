@@ -1,6 +1,7 @@
 /**
  * One upstream: what is known of it, and its connections.
  */
+import { alike } from '../checks.ts';
 import type { ParsedUpstream } from '../settings.ts';
 import type { Upstream } from '../strategy.ts';
 import { Health, type HealthRules } from './health.ts';
@@ -186,6 +187,7 @@ export class Member implements Upstream {
   /** Takes other options for the same origin. Returns whether strategies are to hear of it. @internal */
   change(settings: ParsedUpstream): boolean {
     const { weight, tags } = this.#settings;
+    if (settings === this.#settings) return false;
     this.#settings = settings;
     return weight !== settings.weight || !alike(tags, settings.tags);
   }
@@ -198,11 +200,6 @@ export class Member implements Upstream {
     this.#listed = false;
     this.#leaving = this.#inFlight === 0 ? 'gone' : 'draining';
   }
-}
-
-function alike(one: Readonly<Record<string, string>>, other: Readonly<Record<string, string>>): boolean {
-  const names = Object.keys(one);
-  return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name]);
 }
 
 /** Weight of one new latency in the average: 1/10. */

@@ -61,6 +61,11 @@ export class Members {
     return this.#candidates;
   }
 
+  /** What the upstream of this origin was made from, or changed to. */
+  settingsOf(origin: string): ParsedUpstream | undefined {
+    return this.#active.get(origin)?.settings;
+  }
+
   /** Those that are ejected and have room: to be tried by a request for which nobody else is left. */
   get lastResorts(): readonly Member[] {
     return [...this.#active.values()].filter((member) => member.hasRoom && !member.listed);
@@ -118,13 +123,14 @@ export class Members {
    * their counts and connections, and take the new options. Resolves when the drained ones are gone.
    */
   async update(upstreams: readonly ParsedUpstream[], cutAt: number): Promise<void> {
-    const wanted = new Map(upstreams.map((settings) => [settings.origin, settings]));
+    const there = upstreams.map(({ origin }) => this.#active.get(origin));
+    const kept = new Set(there);
     const drained = [...this.#active.values()]
-      .filter(({ origin }) => !wanted.has(origin))
+      .filter((member) => !kept.has(member))
       .map((member) => this.#drain(member, cutAt));
     let changed = drained.length > 0;
-    for (const settings of upstreams) {
-      const member = this.#active.get(settings.origin);
+    for (const [at, settings] of upstreams.entries()) {
+      const member = there[at];
       if (member === undefined) this.#create(settings);
       if (member === undefined || member.change(settings)) changed = true;
     }
