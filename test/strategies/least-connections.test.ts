@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import type { Candidate, Strategy } from '../../src/strategy.ts';
 import { leastConnections } from '../../strategies/least-connections.ts';
 import { random } from '../../strategies/random.ts';
-import { seededRandom } from '../support/random.ts';
+import { seededRandom, testSeed } from '../support/random.ts';
 import { conformance } from './conformance.ts';
 
 conformance('least-connections', ({ rng }) => leastConnections({ rng }));
@@ -87,6 +87,59 @@ test('least-connections leaves a light candidate its share when requests come on
   const picks = Array.from({ length: 100_000 }, () => strategy.pick([busy(0, 99), light], context));
   const got = picks.filter((picked) => picked === light).length;
   assert.ok(got > 900 && got < 1100, `${String(got)} of 1000`);
+});
+
+test('least-connections finds the least loaded of 64, wherever it is', () => {
+  const candidates = Array.from({ length: 64 }, () => busy(3));
+  for (const candidate of candidates) {
+    candidate.inFlight = 2;
+    assert.equal(leastConnections<Busy>({ rng: seededRandom(1) }).pick(candidates, context), candidate);
+    candidate.inFlight = 3;
+  }
+});
+
+describe('least-connections among 1,000 draws some, and spreads nearly as evenly as if it looked at all', () => {
+  for (const [title, weighs] of [['equal weights', () => 1], ['mixed weights', (i: number) => 1 + i % 5]] as const) {
+    const seed = testSeed();
+    test(`${title} (EQUIPOISE_SEED=${String(seed)})`, () => {
+      const rng = seededRandom(seed);
+      const candidates = Array.from({ length: 1000 }, (_, i) => busy(0, weighs(i)));
+      // Four for each weight of 1: a look at all would have each at that. Random ones of them end, others begin.
+      const sum = candidates.reduce((all, { weight }) => all + weight, 0);
+      const strategy = leastConnections<Busy>({ rng });
+      const running = Array.from({ length: 4 * sum }, () => begin(strategy, candidates));
+      for (let i = 0; i < 20 * running.length; i++) {
+        const at = Math.floor(rng() * running.length);
+        const ended = running[at];
+        if (ended) ended.inFlight--;
+        running[at] = begin(strategy, candidates);
+      }
+      const loads = candidates.map(({ inFlight, weight }) => inFlight / weight);
+      assert.ok(Math.max(...loads) <= 6, `the fullest has ${String(Math.max(...loads))} for its weight, of 4`);
+      const variance = loads.reduce((all, load) => all + (load - 4) ** 2, 0) / loads.length;
+      assert.ok(variance < 0.5, `variance ${String(variance)}`); // 0.25; by chance alone it would be 4, or 1 to 4
+    });
+  }
+
+  test('idle ones share by weight', () => {
+    const strategy = leastConnections<Busy>({ rng: seededRandom(1) });
+    const candidates = Array.from({ length: 1000 }, (_, i) => busy(0, i % 2 === 0 ? 3 : 1));
+    const picks = Array.from({ length: 20_000 }, () => strategy.pick(candidates, context));
+    const heavy = picks.filter((picked) => picked?.weight === 3).length / picks.length;
+    assert.ok(heavy > 0.7 && heavy < 0.77, String(heavy));
+  });
+
+  test('an idle one is found in the long run, and the draws reach both ends', () => {
+    for (const [draw, at] of [[0, 0], [1 - 2 ** -53, 999]] as const) {
+      const candidates = Array.from({ length: 1000 }, () => busy(1));
+      assert.equal(leastConnections<Busy>({ rng: () => draw }).pick(candidates, context), candidates[at]);
+    }
+    const seeded = leastConnections<Busy>({ rng: seededRandom(1) });
+    const candidates = Array.from({ length: 1000 }, (_, i) => busy(i === 500 ? 0 : 1));
+    const picks = Array.from({ length: 10_000 }, () => seeded.pick(candidates, context));
+    const found = picks.filter((picked) => picked === candidates[500]).length;
+    assert.ok(found > 100 && found < 220, String(found)); // 16 of 1,000 looks
+  });
 });
 
 describe('least-connections gives a slow upstream a small share', () => {
