@@ -17,6 +17,8 @@ export class Member implements Upstream {
   readonly #pool: Pool;
   readonly #health: Health;
   #settings: ParsedUpstream;
+  /** Kept at hand, for strategies that look at those of thousands; it changes with what strategies hear of. */
+  #weight: number;
   #leaving: 'draining' | 'gone' | undefined;
   #inFlight = 0;
   #inFlightElsewhere = 0;
@@ -36,12 +38,13 @@ export class Member implements Upstream {
   constructor(settings: ParsedUpstream, rules: MemberRules, rng: () => number) {
     this.id = this.origin = settings.origin;
     this.#settings = settings;
+    this.#weight = settings.weight;
     this.#pool = new Pool(settings, rules);
     this.#health = new Health(rules, rng);
   }
 
   get weight(): number {
-    return this.#settings.weight * (this.#panic ? 1 : this.#health.ramp);
+    return this.#weight;
   }
 
   get maxInFlight(): number {
@@ -139,9 +142,13 @@ export class Member implements Upstream {
     return this.#listed;
   }
 
-  /** Finds its place among the others: in a `panic` all are needed. Returns whether it is listed. @internal */
+  /**
+   * Finds its place and its weight among the others: in a `panic` all are needed. Returns whether it is listed.
+   * @internal
+   */
   list(panic: boolean): boolean {
     this.#panic = panic;
+    this.#weight = this.#settings.weight * (panic ? 1 : this.#health.ramp);
     return this.#listed = this.#leaving === undefined && (panic || this.#health.standing !== 'ejected');
   }
 
@@ -189,6 +196,7 @@ export class Member implements Upstream {
     const { weight, tags } = this.#settings;
     if (settings === this.#settings) return false;
     this.#settings = settings;
+    this.#weight = settings.weight * (this.#panic ? 1 : this.#health.ramp);
     return weight !== settings.weight || !alike(tags, settings.tags);
   }
 

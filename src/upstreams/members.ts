@@ -265,11 +265,13 @@ export class Members {
   }
 
   #changed(): void {
-    const all = [...this.#active.values()];
-    const unproven = all.filter((member) => member.state !== 'active').length;
+    let unproven = 0;
+    for (const member of this.#active.values()) if (member.state !== 'active') unproven++;
     // Where too many have failed, all are candidates: better a try than none.
-    const panic = unproven * 100 > this.#rules.maxEjectedPercent * all.length;
-    this.#whole = Object.freeze(all.filter((member) => member.list(panic)));
+    const panic = unproven * 100 > this.#rules.maxEjectedPercent * this.#active.size;
+    const whole: Member[] = [];
+    for (const member of this.#active.values()) if (member.list(panic)) whole.push(member);
+    this.#whole = Object.freeze(whole);
     this.#candidates = undefined;
     this.#world.onChange(this.#whole);
     this.#world.onRoom();
