@@ -12,7 +12,10 @@ const lowest = 0;
 const highest = 1 - 2 ** -53;
 
 describe('random spreads 100,000 picks by weight', () => {
-  const table = [[1], [1, 1], [1, 1, 1], [7, 7, 7, 7, 7], [3, 1], [1, 3], [5, 1, 1], [0.5, 1.5], [1, 2, 3, 4]];
+  const table = [
+    [1], [1, 1], [1, 1, 1], [7, 7, 7, 7, 7], [3, 1], [1, 3], [5, 1, 1], [0.5, 1.5],
+    [1, 2, 3, 4], [9, 1, 1, 9, 1, 1, 2],
+  ];
   for (const weights of table) {
     for (const told of [true, false]) {
       test(`weights ${weights.join(', ')}${told ? '' : ', without changed()'}`, () => {
@@ -49,21 +52,34 @@ describe('random stays in range at both ends of [0, 1)', () => {
   }
 });
 
-test('random reads no weight where all are equal and changed() told of the array', () => {
-  let reads = 0;
-  const candidates = ['a', 'b', 'c'].map((id) => ({
-    id,
-    inFlight: 0,
-    get weight() {
-      reads++;
-      return 2;
-    },
-  }));
-  const strategy = random<Candidate>({ rng: seededRandom(1) });
-  strategy.changed?.(candidates);
-  reads = 0;
-  count(strategy, candidates, 99);
-  assert.equal(reads, 0);
+test('random reads no weight where changed() told of the array', () => {
+  for (const weights of [[2, 2, 2], [1, 2, 3]]) {
+    let reads = 0;
+    const candidates = weights.map((weight, i) => ({
+      id: String(i),
+      inFlight: 0,
+      get weight() {
+        reads++;
+        return weight;
+      },
+    }));
+    const strategy = random<Candidate>({ rng: seededRandom(1) });
+    strategy.changed?.(candidates);
+    reads = 0;
+    count(strategy, candidates, 99);
+    assert.equal(reads, 0);
+  }
+});
+
+test('random falls on the same candidate whether changed() told of the array or not', () => {
+  const rng = seededRandom(1);
+  const candidates = weigh(Array.from({ length: 1000 }, () => 1 + Math.floor(rng() * 8)));
+  for (let i = 0; i < 1000; i++) {
+    const draw = rng();
+    const [told, untold] = [random<Candidate>({ rng: () => draw }), random<Candidate>({ rng: () => draw })];
+    told.changed?.(candidates);
+    assert.equal(told.pick(candidates, context), untold.pick(candidates, context));
+  }
 });
 
 test('random draws once per pick', () => {

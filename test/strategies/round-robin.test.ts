@@ -14,7 +14,10 @@ const context = { attempt: 1, remoteAddress: '', request: undefined };
 const seeds = Array.from({ length: 40 }, (_, seed) => seed);
 
 describe('round-robin gives each candidate exactly its weight in any full cycle', () => {
-  const table = [[1], [1, 1], [1, 1, 1, 1], [2, 2, 2], [3, 1], [1, 3], [5, 1, 1], [1, 2, 3, 4], [7, 5, 3], [40, 1, 1]];
+  const table = [
+    [1], [1, 1], [1, 1, 1, 1], [2, 2, 2], [3, 1], [1, 3], [5, 1, 1], [1, 2, 3, 4], [7, 5, 3],
+    [40, 1, 1], [2, 1, 2, 1, 3, 1],
+  ];
   for (const weights of table) {
     for (const told of [true, false]) {
       test(`weights ${weights.join(', ')}${told ? '' : ', without changed()'}`, () => {
@@ -48,19 +51,34 @@ describe('round-robin spreads the turns of a heavy candidate', () => {
     });
   }
 
-  test('from any start, nobody is ever two turns ahead or behind', () => {
-    for (const weights of [[5, 1, 1], [10, 3, 1], [1, 2, 3, 4, 5], [100, 1, 1, 1]]) {
-      const cycle = weights.reduce((a, b) => a + b);
-      for (const seed of seeds) {
-        const candidates = weigh(weights);
-        const picks = sequence(roundRobin<Candidate>({ rng: seededRandom(seed) }), candidates, 2 * cycle);
-        for (let length = 1; length <= picks.length; length++) {
-          counts(candidates, picks.slice(0, length)).forEach((got, i) => {
-            const due = (length * (weights[i] ?? 0)) / cycle;
-            assert.ok(Math.abs(got - due) < 2, `${String(got)} of ${String(due)} turns, seed ${String(seed)}`);
-          });
+  for (const told of [true, false]) {
+    test(`from any start, nobody is ever two turns ahead or behind${told ? '' : ', without changed()'}`, () => {
+      for (const weights of [[5, 1, 1], [10, 3, 1], [1, 2, 3, 4, 5], [100, 1, 1, 1], [3, 1, 3, 1, 1, 2, 2]]) {
+        const cycle = weights.reduce((a, b) => a + b);
+        for (const seed of seeds) {
+          const candidates = weigh(weights);
+          const strategy = roundRobin<Candidate>({ rng: seededRandom(seed) });
+          if (told) strategy.changed?.(candidates);
+          const picks = sequence(strategy, candidates, 2 * cycle);
+          for (let length = 1; length <= picks.length; length++) {
+            counts(candidates, picks.slice(0, length)).forEach((got, i) => {
+              const due = (length * (weights[i] ?? 0)) / cycle;
+              assert.ok(Math.abs(got - due) < 2, `${String(got)} of ${String(due)} turns, seed ${String(seed)}`);
+            });
+          }
         }
       }
+    });
+  }
+
+  test('that are equal take turns: a light one and its like are far apart', () => {
+    for (const seed of seeds) {
+      const candidates = weigh([4, 1, 1, 1, 1]);
+      const strategy = roundRobin<Candidate>({ rng: seededRandom(seed) });
+      strategy.changed?.(candidates);
+      const picks = sequence(strategy, candidates, 80);
+      assert.match(picks.join(''), /^[b-e]?(?:a[b-e])+a?$/, `seed ${String(seed)}`);
+      assert.match(picks.join('').replaceAll('a', ''), /^[b-e]?[b-e]?[b-e]?(?:bcde)+[b-e]?[b-e]?[b-e]?$/);
     }
   });
 });
