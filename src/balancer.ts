@@ -13,10 +13,10 @@ import { runHook } from './exchange/plugin.ts';
 import { Queue } from './exchange/queue.ts';
 import { RetryBudget } from './exchange/retry-budget.ts';
 import type { Services } from './exchange/services.ts';
-import { DownstreamConnection } from './fronts/connection.ts';
 import { Front } from './fronts/front.ts';
 import { headBytes } from './fronts/head-text.ts';
 import { RequestFront } from './fronts/request.ts';
+import { Sockets } from './fronts/sockets.ts';
 import type { BalancerOptions, UpstreamOptions } from './options.ts';
 import { parseOptions, parseUpstream, parseUpstreams, type Settings } from './settings.ts';
 import type { Strategy, Upstream } from './strategy.ts';
@@ -81,6 +81,7 @@ class NodeBalancer implements Balancer {
   readonly #members: Members;
   readonly #clock: Clock;
   readonly #front: Front;
+  readonly #sockets: Sockets;
   readonly #events: Events;
   readonly #queue: Queue;
   readonly #budget: RetryBudget;
@@ -145,6 +146,7 @@ class NodeBalancer implements Balancer {
     this.#front = new Front(services, { ...settings, trusts }, () => {
       this.#onEmpty?.();
     });
+    this.#sockets = new Sockets(this.#front);
     this.#members.start(settings.upstreams);
     this.#probes.sweep(this.#clock.now);
     this.#clock.start(tickMs(settings), (now) => {
@@ -202,7 +204,7 @@ class NodeBalancer implements Balancer {
       socket.on('error', () => undefined).end();
       return;
     }
-    DownstreamConnection.upgrade(this.#front, socket, Buffer.concat([headBytes(request), head]));
+    this.#sockets.upgrade(socket, Buffer.concat([headBytes(request), head]));
   };
 
   add(upstream: string | UpstreamOptions): Upstream {
@@ -249,7 +251,7 @@ class NodeBalancer implements Balancer {
       if (!server.listening) failed(new BalancerError('CLOSING'));
       server.close(resolve);
     }));
-    for (const guest of guests) guest.drain(now + Math.min(IDLE_GRACE_MS, timeoutMs));
+    for (const guest of guests.values()) guest.drain(now + Math.min(IDLE_GRACE_MS, timeoutMs));
     if (guests.size > 0) {
       await new Promise<void>((resolve) => {
         this.#onEmpty = resolve;
@@ -271,7 +273,7 @@ class NodeBalancer implements Balancer {
   #serve(socket: Socket): void {
     // One that is closed already would never tell.
     if (this.#front.closing || socket.destroyed) socket.destroy();
-    else new DownstreamConnection(this.#front, socket);
+    else this.#sockets.serve(socket);
   }
 
   #sweep(now: number): void {
@@ -280,7 +282,7 @@ class NodeBalancer implements Balancer {
     this.#budget.sweep(now);
     this.#probes.sweep(now);
     if (now < this.#closeDeadline) return;
-    for (const guest of this.#front.guests) {
+    for (const guest of this.#front.guests.values()) {
       if (guest.busy) this.#cut++;
       guest.destroy();
     }

@@ -15,16 +15,18 @@ import { LF } from '../http1/grammar.ts';
 import type { RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { downstreamFraming, interimHead, responseHead } from '../http1/serialise.ts';
-import { MessageWriter } from '../http1/writer.ts';
+import { type Flusher, MessageWriter } from '../http1/writer.ts';
 import type { Front, Guest } from './front.ts';
 import { hopOf } from './hop.ts';
 
-export class DownstreamConnection implements Downstream, Guest {
+export class DownstreamConnection implements Downstream, Flusher, Guest {
   readonly #front: Front;
   readonly #socket: Duplex;
-  readonly #writer: MessageWriter;
   /** Borrowed from the first byte of a request to the last of its response. */
   #exchange: Exchange | undefined;
+  /** What sends to the socket, and reads its bodies, while there is something to send or to read. */
+  #writer: MessageWriter | undefined;
+  #body: BodyReader | undefined;
   #hop: Hop | undefined;
   #phase: Phase = HEAD;
   #deadline: number;
@@ -33,7 +35,6 @@ export class DownstreamConnection implements Downstream, Guest {
   /** Bytes that have come and wait: a body nobody reads yet, or pipelined requests. */
   #held: Buffer | undefined;
   #heldAt = 0;
-  #body: BodyReader | undefined;
   #bodyDone = true;
   #bodyWanted = false;
   #discarded = 0;
@@ -44,39 +45,16 @@ export class DownstreamConnection implements Downstream, Guest {
   #paused = false;
   #running = false;
 
-  /** `socket` is a `net.Socket`, a TLS socket or anything like them. */
+  /** `socket` is a `net.Socket`, a TLS socket or anything like them. What it tells comes through {@link Sockets}. */
   constructor(front: Front, socket: Duplex) {
     this.#front = front;
     this.#socket = socket;
     this.#deadline = front.services.clock.now + front.rules.keepAliveTimeoutMs;
-    this.#writer = new MessageWriter(socket, () => {
-      this.#exchange?.drained();
-    });
-    socket.on('data', (bytes: Buffer) => {
-      this.#onBytes(bytes);
-    });
-    socket.on('end', () => {
-      this.#onEnd();
-    });
-    const onClose = (): void => {
-      this.#onClose();
-    };
-    // Resets are the downstream's to make: an error ends what is under way, and 'close' follows.
-    socket.on('error', onClose);
-    socket.on('close', onClose);
-    front.guests.add(this);
+    front.guests.set(socket, this);
     front.connections++;
     // A connection that an http server has parsed before may hold bytes back.
     socket.resume();
     if (front.connections > front.rules.maxConnections) this.#turnAway();
-  }
-
-  /** Serves an upgrade request that a node:http server has read. `bytes` are its head and what came behind it. */
-  static upgrade(front: Front, socket: Duplex, bytes: Buffer): void {
-    const connection = new DownstreamConnection(front, socket);
-    // The http server lets go of the socket for good: there is no way back to it for a second request.
-    connection.#keepAlive = false;
-    connection.#onBytes(bytes);
   }
 
   get hop(): Hop {
@@ -120,7 +98,7 @@ export class DownstreamConnection implements Downstream, Guest {
   }
 
   interim(head: ResponseHead): void {
-    this.#writer.text(interimHead(head));
+    this.#sender().text(interimHead(head));
   }
 
   respond(head: ResponseHead, keepAlive: boolean): void {
@@ -129,11 +107,11 @@ export class DownstreamConnection implements Downstream, Guest {
     this.#untilClose = framing === UNTIL_CLOSE;
     this.#keepAlive &&= keepAlive && wanted && !this.#untilClose;
     const { date } = this.#front.services.clock;
-    this.#writer.begin(responseHead(head, framing, minor, this.#keepAlive, date), framing);
+    this.#sender().begin(responseHead(head, framing, minor, this.#keepAlive, date), framing);
   }
 
   tunnel(head: ResponseHead): void {
-    this.#writer.begin(interimHead(head), UNTIL_CLOSE);
+    this.#sender().begin(interimHead(head), UNTIL_CLOSE);
     this.#keepAlive = false;
     this.#untilClose = this.#tunnelled = true;
     this.#bodyReader().start(UNTIL_CLOSE, 0);
@@ -141,18 +119,19 @@ export class DownstreamConnection implements Downstream, Guest {
   }
 
   data(bytes: Buffer, from: number, to: number): void {
-    this.#writer.data(bytes, from, to);
+    this.#sender().data(bytes, from, to);
   }
 
   end(trailers: string): void {
-    this.#writer.end(trailers);
+    const writer = this.#sender();
+    writer.end(trailers);
     if (!this.#tunnelled) return;
-    this.#writer.flush();
+    writer.flush();
     this.#socket.end();
   }
 
   flush(): boolean {
-    return this.#writer.flush();
+    return this.#writer?.flush() ?? true;
   }
 
   cut(): void {
@@ -177,13 +156,13 @@ export class DownstreamConnection implements Downstream, Guest {
 
   // --- what the socket tells
 
-  #onBytes(bytes: Buffer): void {
+  received(bytes: Buffer): void {
     this.#held = this.#held === undefined ? bytes : Buffer.concat([this.#held.subarray(this.#heldAt), bytes]);
     this.#heldAt = 0;
     this.#run();
   }
 
-  #onEnd(): void {
+  ended(): void {
     if (this.#phase === EXCHANGE && this.#tunnelled && !this.#bodyDone) {
       this.#bodyDone = true;
       this.#exchange?.requestEnd('');
@@ -195,7 +174,7 @@ export class DownstreamConnection implements Downstream, Guest {
     else if (this.#phase !== ENDING) this.destroy();
   }
 
-  #onClose(): void {
+  closed(): void {
     // A tunnel whose two ends came in order is closed here; what the upstream has yet to read is still on its way.
     const over = this.#tunnelled && this.#bodyDone && this.#socket.writableFinished;
     if (!over || this.#phase !== EXCHANGE) this.#leave();
@@ -208,7 +187,7 @@ export class DownstreamConnection implements Downstream, Guest {
     this.#exchange?.abort('DOWNSTREAM_GONE');
     this.#giveBack();
     this.#front.connections--;
-    this.#front.left(this);
+    this.#front.left(this.#socket);
   }
 
   // --- the way of the bytes
@@ -308,6 +287,16 @@ export class DownstreamConnection implements Downstream, Guest {
     return this.#body;
   }
 
+  #sender(): MessageWriter {
+    this.#writer ??= new MessageWriter(this.#socket, this);
+    return this.#writer;
+  }
+
+  /** For the writer: what it held back has gone out. */
+  drained(): void {
+    this.#exchange?.drained();
+  }
+
   /** The head of the request that is being read or served. */
   #request(): RequestHead {
     this.#exchange ??= this.#front.borrow();
@@ -327,6 +316,8 @@ export class DownstreamConnection implements Downstream, Guest {
       return;
     }
     this.#phase = phase;
+    this.#writer = undefined;
+    if (phase === HEAD) this.#body = undefined;
     this.#discarded = 0;
     this.#deadline = this.#front.services.clock.now + this.#front.rules.keepAliveTimeoutMs;
   }
@@ -344,10 +335,11 @@ export class DownstreamConnection implements Downstream, Guest {
     const { head, body } = answerTo(code, this.#front.services.events);
     this.#giveBack();
     this.#keepAlive = false;
-    this.#writer.begin(responseHead(head, head.framing, 1, false, this.#front.services.clock.date), head.framing);
-    this.#writer.data(body, 0, body.length);
-    this.#writer.end('');
-    this.#writer.flush();
+    const writer = this.#sender();
+    writer.begin(responseHead(head, head.framing, 1, false, this.#front.services.clock.date), head.framing);
+    writer.data(body, 0, body.length);
+    writer.end('');
+    writer.flush();
     this.#end();
   }
 

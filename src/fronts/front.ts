@@ -26,7 +26,8 @@ export interface Guest {
 export class Front {
   readonly services: Services;
   readonly rules: FrontRules;
-  readonly guests = new Set<Guest>();
+  /** Each by what it is served on: a stream, or the response of a node:http server. */
+  readonly guests = new Map<object, Guest>();
   /** Connections of our own among the guests. */
   connections = 0;
   /** Connections of node:http servers on which a head was refused: where the next one starts is not certain. */
@@ -45,9 +46,9 @@ export class Front {
     this.#onEmpty = onEmpty;
   }
 
-  /** To be called by a guest that goes. Returns false if it had gone before. */
-  left(guest: Guest): boolean {
-    const first = this.guests.delete(guest);
+  /** To be called when the guest goes that is served on this. Returns false if it had gone before. */
+  left(servedOn: object): boolean {
+    const first = this.guests.delete(servedOn);
     if (first && this.guests.size === 0) this.#onEmpty();
     return first;
   }

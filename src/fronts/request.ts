@@ -51,7 +51,7 @@ export class RequestFront implements Downstream, Guest {
     const request = this.#request;
     const response = this.#response;
     const { head } = this.#exchange;
-    this.#front.guests.add(this);
+    this.#front.guests.set(response, this);
     response.on('close', () => {
       this.#onClose();
     });
@@ -218,7 +218,7 @@ export class RequestFront implements Downstream, Guest {
   }
 
   settled(): void {
-    this.#front.left(this);
+    this.#front.left(this.#response);
     // Not before the request is read, or given up: node:http throws away what comes of it after the response.
     if (!this.#gone && !this.#response.writableEnded) this.#response.end();
   }
@@ -228,7 +228,7 @@ export class RequestFront implements Downstream, Guest {
   #onClose(): void {
     this.#gone = true;
     this.#exchange.abort('DOWNSTREAM_GONE');
-    this.#front.left(this);
+    this.#front.left(this.#response);
   }
 
   #unblock(): void {

@@ -5,15 +5,21 @@
 import type { Writable } from 'node:stream';
 import { CHUNKED, type Framing, LENGTH, NONE } from './framing.ts';
 
+/** Who waits for a flush that returned false. */
+export interface Flusher {
+  /** What was held back has gone out. */
+  drained(): void;
+}
+
 /**
  * The sending half of one connection, message after message. Data given to {@link MessageWriter.data} may lie in a
- * buffer that the caller reuses: once {@link MessageWriter.flush} has returned true, or `onFlushed` was called, the
- * buffer is free.
+ * buffer that the caller reuses: once {@link MessageWriter.flush} has returned true, or its flusher was told that it
+ * has drained, the buffer is free. With nothing left to flush it leaves nothing behind on its sink.
  */
 export class MessageWriter {
   readonly #sink: Writable;
-  readonly #onFlushed: () => void;
-  /** Made at first need, as is the listener for 'drain': most connections never have any. */
+  readonly #flusher: Flusher;
+  /** Made at first need, as is the listener for 'drain': most writers never have any. */
   #sent: (() => void) | undefined;
   #drained: (() => void) | undefined;
   #framing: Framing = NONE;
@@ -26,10 +32,9 @@ export class MessageWriter {
   /** Writes of large parts whose buffers are still in use. */
   #parts = 0;
 
-  /** `onFlushed` is called when a flush that returned false has gone out. */
-  constructor(sink: Writable, onFlushed: () => void) {
+  constructor(sink: Writable, flusher: Flusher) {
     this.#sink = sink;
-    this.#onFlushed = onFlushed;
+    this.#flusher = flusher;
   }
 
   /** Starts a message: its head, and how its body is framed; `length` is the one announced, for {@link LENGTH}. */
@@ -80,7 +85,7 @@ export class MessageWriter {
     this.#framing = NONE;
   }
 
-  /** Sends what has gathered. Returns whether the sink can take more; if not, `onFlushed` will say when. */
+  /** Sends what has gathered. Returns whether the sink can take more; if not, the flusher will be told when. */
   flush(): boolean {
     const room = this.#send();
     if (this.#corked) {
@@ -93,18 +98,17 @@ export class MessageWriter {
   }
 
   #awaitDrain(): void {
+    if (this.#awaitsRoom) return;
     this.#awaitsRoom = true;
-    if (this.#drained !== undefined) return;
-    this.#drained = () => {
-      if (!this.#awaitsRoom) return;
+    this.#drained ??= () => {
       this.#awaitsRoom = false;
       this.#unblocked();
     };
-    this.#sink.on('drain', this.#drained);
+    this.#sink.once('drain', this.#drained);
   }
 
   #unblocked(): void {
-    if (!this.#awaitsParts && !this.#awaitsRoom && !this.#sink.destroyed) this.#onFlushed();
+    if (!this.#awaitsParts && !this.#awaitsRoom && !this.#sink.destroyed) this.#flusher.drained();
   }
 
   #send(): boolean {

@@ -8,7 +8,7 @@ import { BodyReader } from '../http1/body.ts';
 import { type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { type BodyLimits, type HeadLimits, items, LF, listHas } from '../http1/grammar.ts';
 import { ResponseHead } from '../http1/response.ts';
-import { MessageWriter } from '../http1/writer.ts';
+import { type Flusher, MessageWriter } from '../http1/writer.ts';
 import type { ParsedUpstream, Settings } from '../settings.ts';
 
 /** Who uses a connection for an attempt. Every call but `readEnd` may end in the connection being given back. */
@@ -35,7 +35,7 @@ export interface ConnectionUser {
 export type ConnectionRules = HeadLimits & BodyLimits & Pick<Settings, 'connect'>;
 
 /** A connection that the pool gives to one user at a time. */
-export class UpstreamConnection {
+export class UpstreamConnection implements Flusher {
   /** Sends requests. */
   readonly writer: MessageWriter;
   /** Whether it is connected and may be written to. */
@@ -84,9 +84,7 @@ export class UpstreamConnection {
     socket.on('close', () => {
       this.#fail(this.#closedCode(), undefined);
     });
-    this.writer = new MessageWriter(socket, () => {
-      this.#user?.flushed();
-    });
+    this.writer = new MessageWriter(socket, this);
   }
 
   /**
@@ -133,8 +131,13 @@ export class UpstreamConnection {
   /** Ends the sending half: the tunnel's other end has no more to say. The user's `flushed` tells when all has left. */
   end(): void {
     this.#socket.end(() => {
-      this.#user?.flushed();
+      this.drained();
     });
+  }
+
+  /** For the writer: what it held back has gone out. */
+  drained(): void {
+    this.#user?.flushed();
   }
 
   /** Whether the sending half is ended and all has left. */

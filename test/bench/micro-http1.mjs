@@ -126,7 +126,7 @@ function readChunks() {
 }
 
 function writeChunk() {
-  const writer = new MessageWriter(sink, () => {});
+  const writer = new MessageWriter(sink, { drained() {} });
   const bytes = Buffer.from(chunk);
   writer.begin('', CHUNKED);
   return () => {

@@ -16,7 +16,7 @@ class LateGuest implements Guest {
   constructor(front: Front, at: number) {
     this.#front = front;
     this.#at = at;
-    front.guests.add(this);
+    front.guests.set(this, this);
   }
 
   sweep(now: number): boolean {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { CHUNKED, type Framing, LENGTH, NONE, UNTIL_CLOSE } from '../../src/http1/framing.ts';
-import { MessageWriter } from '../../src/http1/writer.ts';
+import { type Flusher, MessageWriter } from '../../src/http1/writer.ts';
 import { seededRandom, testSeed } from '../support/random.ts';
 import { turns } from '../support/wait.ts';
 import { oneOf } from './heads.ts';
@@ -86,7 +86,7 @@ test('nothing goes out before a flush, not even what is large', async (t) => {
 
 test('a flush of nothing has room', async (t) => {
   const { near } = await socketPair(t);
-  const writer = new MessageWriter(near, unexpected);
+  const writer = new MessageWriter(near, { drained: unexpected });
   assert.equal(writer.flush(), true);
   writer.begin('', UNTIL_CLOSE);
   writer.end('');
@@ -96,7 +96,7 @@ test('a flush of nothing has room', async (t) => {
 
 describe('a reader that reads nothing', () => {
   for (const [what, size] of [['small', 4_000], ['large', 60_000]] as const) {
-    test(`${what} data: flush says that there is no room, and onFlushed that there is again`, async (t) => {
+    test(`${what} data: flush says that there is no room, and tells when there is again`, async (t) => {
       const { near, far } = await socketPair(t);
       const flushed = new Flushes(near);
       flushed.writer.begin('', UNTIL_CLOSE);
@@ -121,9 +121,27 @@ describe('a reader that reads nothing', () => {
     });
   }
 
-  test('that goes away: onFlushed is not called', async (t) => {
+  test('again and again: a writer leaves no listener behind on its sink', async (t) => {
     const { near, far } = await socketPair(t);
-    const writer = new MessageWriter(near, unexpected);
+    far.resume();
+    const listeners = (): number => near.listenerCount('drain');
+    const bytes = Buffer.alloc(4_000, 'x');
+    const before = listeners();
+    for (let i = 0; i < 20; i++) {
+      const flushed = new Flushes(near);
+      flushed.writer.begin('', UNTIL_CLOSE);
+      do flushed.writer.data(bytes, 0, bytes.length);
+      while (flushed.writer.flush());
+      assert.equal(flushed.writer.flush(), false, 'it waits already');
+      assert.equal(listeners(), before + 1);
+      await flushed.done(1);
+      assert.equal(listeners(), before);
+    }
+  });
+
+  test('that goes away: nobody is told that it has drained', async (t) => {
+    const { near, far } = await socketPair(t);
+    const writer = new MessageWriter(near, { drained: unexpected });
     const bytes = Buffer.alloc(1_000_000);
     writer.begin('', UNTIL_CLOSE);
     do writer.data(bytes, 0, bytes.length);
@@ -163,7 +181,7 @@ describe('a reader that reads nothing', () => {
     assert.equal(flushed.writer.flush(), false);
     await turns(10);
     assert.ok(near.writableLength > 0, 'nobody reads');
-    assert.equal(flushed.calls, 0, 'onFlushed was called for what has not gone out');
+    assert.equal(flushed.calls, 0, 'told of what has not gone out');
     far.resume();
     await flushed.done(1);
     assert.equal(near.writableLength, 0);
@@ -207,24 +225,26 @@ test(`one buffer, used again as soon as it is free, to a slow reader (EQUIPOISE_
   near.end();
   const text = await reading;
   assert.ok(waits > 0, 'the reader was slow enough to be waited for');
-  assert.equal(flushed.calls, waits, 'onFlushed is called once for each flush that returned false');
+  assert.equal(flushed.calls, waits, 'told once for each flush that returned false');
   // Millions of octets: a failure is not to print them all.
   const expected = sent.join('');
   assert.equal(text.length, expected.length);
   assert.ok(text === expected, 'what was received is not what was sent');
 });
 
-/** A writer, and the calls of its `onFlushed`. */
-class Flushes {
+/** A writer, and how often it told that it has drained. */
+class Flushes implements Flusher {
   readonly writer: MessageWriter;
   calls = 0;
   #wake: (() => void) | undefined;
 
   constructor(sink: Socket) {
-    this.writer = new MessageWriter(sink, () => {
-      this.calls++;
-      this.#wake?.();
-    });
+    this.writer = new MessageWriter(sink, this);
+  }
+
+  drained(): void {
+    this.calls++;
+    this.#wake?.();
   }
 
   /** Flushes, and resolves when there is room. */
@@ -275,5 +295,5 @@ async function readSlowly(socket: Socket, rng: () => number): Promise<string> {
 }
 
 function unexpected(): void {
-  assert.fail('onFlushed was called');
+  assert.fail('told that it has drained');
 }

@@ -1,0 +1,53 @@
+/**
+ * The way in for sockets: hears what they tell, for the connections behind them.
+ */
+import type { Duplex } from 'node:stream';
+import { DownstreamConnection } from './connection.ts';
+import type { Front } from './front.ts';
+
+/**
+ * All sockets have the same listeners, which find the connection through the socket that calls them: four closures for
+ * each of ten thousand idle connections would hold an eighth of their memory.
+ */
+export class Sockets {
+  readonly #front: Front;
+  readonly #onData: (this: Duplex, bytes: Buffer) => void;
+  readonly #onEnd: (this: Duplex) => void;
+  readonly #onClose: (this: Duplex) => void;
+
+  constructor(front: Front) {
+    this.#front = front;
+    /** The connection behind a socket, until it has left. */
+    const behind = (socket: Duplex): DownstreamConnection | undefined => {
+      const guest = front.guests.get(socket);
+      return guest instanceof DownstreamConnection ? guest : undefined;
+    };
+    this.#onData = function onData(bytes) {
+      behind(this)?.received(bytes);
+    };
+    this.#onEnd = function onEnd() {
+      behind(this)?.ended();
+    };
+    this.#onClose = function onClose() {
+      behind(this)?.closed();
+    };
+  }
+
+  /** Serves one connection. */
+  serve(socket: Duplex): DownstreamConnection {
+    socket.on('data', this.#onData);
+    socket.on('end', this.#onEnd);
+    // Resets are the downstream's to make: an error ends what is under way, and 'close' follows.
+    socket.on('error', this.#onClose);
+    socket.on('close', this.#onClose);
+    return new DownstreamConnection(this.#front, socket);
+  }
+
+  /** Serves an upgrade request that a node:http server has read. `bytes` are its head and what came behind it. */
+  upgrade(socket: Duplex, bytes: Buffer): void {
+    const connection = this.serve(socket);
+    // The http server lets go of the socket for good: there is no way back to it for a second request.
+    connection.drain(Infinity);
+    connection.received(bytes);
+  }
+}
