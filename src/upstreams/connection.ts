@@ -160,10 +160,13 @@ export class UpstreamConnection implements Flusher {
 
   #dial({ host, port }: ParsedUpstream): Socket {
     // Bytes are read into one buffer of the connection's own, which is free again when they have been passed on:
-    // reading is paused until then, so a slow downstream holds one buffer and no more.
+    // reading is paused until then, so a slow downstream holds one buffer and no more. It starts small, since most
+    // responses are, and hundreds of connections may idle; a read that fills it has more behind it.
+    let buffer = Buffer.allocUnsafeSlow(FIRST_BUFFER_BYTES);
     const onread: OnReadOpts = {
-      buffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
+      buffer: () => buffer,
       callback: (length, bytes) => {
+        if (length === buffer.length && length < READ_BUFFER_BYTES) buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
         this.#onBytes(bytes as Buffer, length);
         return !this.#paused;
       },
@@ -317,6 +320,8 @@ const BODY = 2;
 const DONE = 3;
 
 const NOTHING: Buffer = Buffer.alloc(0);
+/** What the reads take until one is full: a response with all of its head, as most are. */
+const FIRST_BUFFER_BYTES = 8_192;
 /** What one read takes at most: as much as libuv itself would. */
 const READ_BUFFER_BYTES = 65_536;
 /** Interim responses before the final one; a server with early hints sends two or three. */
