@@ -9,7 +9,7 @@ import type { Downstream } from '../exchange/downstream.ts';
 import { Exchange } from '../exchange/exchange.ts';
 import { allowedTrailers, fieldPairs, withoutNominated } from '../http1/fields.ts';
 import type { Hop } from '../http1/forwarding.ts';
-import { CHUNKED, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
+import { CHUNKED, LENGTH, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { downstreamFraming, upgradeOffer } from '../http1/serialise.ts';
 import type { Front, Guest } from './front.ts';
@@ -26,11 +26,14 @@ export class RequestFront implements Downstream, Guest {
   readonly #http2: boolean;
   /** A head that waits for the data that may go out with it. */
   #head: { readonly status: number; readonly reason: string; readonly fields: string } | undefined;
-  #data: Buffer | undefined;
+  /** Data that waits: latin1 text where the length is announced and it is little. */
+  #data: Buffer | string | undefined;
   #ended = false;
   #uploaded = true;
   #blocked = false;
   #untilClose = false;
+  /** Whether the length of the response is announced: its data needs no framing of its own. */
+  #measured = false;
   #paused = false;
   #gone = false;
   /** Whether a head could not be sent. */
@@ -54,9 +57,6 @@ export class RequestFront implements Downstream, Guest {
     this.#front.guests.set(response, this);
     response.on('close', () => {
       this.#onClose();
-    });
-    response.on('drain', () => {
-      this.#unblock();
     });
     response.on('error', () => {
       // The downstream's to make; 'close' follows and ends the exchange.
@@ -158,6 +158,7 @@ export class RequestFront implements Downstream, Guest {
     const minor = this.#request.httpVersionMinor;
     const framing = downstreamFraming(head, minor);
     this.#untilClose = !this.#http2 && framing === UNTIL_CLOSE;
+    this.#measured = !this.#http2 && framing === LENGTH;
     const closing = !keepAlive || this.#front.closing;
     let all = fields;
     if (status === 426 && head.upgrade !== '') all += upgradeOffer(head, !closing);
@@ -172,9 +173,16 @@ export class RequestFront implements Downstream, Guest {
   }
 
   data(bytes: Buffer, from: number, to: number): void {
+    const before = this.#data;
+    // Text goes out in one string with the head; node:http sends a buffer beside it.
+    if (this.#measured && to - from <= MAX_TEXT_BYTES && typeof before !== 'object') {
+      this.#data = (before ?? '') + bytes.toString('latin1', from, to);
+      return;
+    }
     // A copy: node:http may hold on to it behind earlier responses, and middleware may too.
     const copy = Buffer.from(bytes.subarray(from, to));
-    this.#data = this.#data === undefined ? copy : Buffer.concat([this.#data, copy]);
+    const start = typeof before === 'string' ? Buffer.from(before, 'latin1') : before;
+    this.#data = start === undefined ? copy : Buffer.concat([start, copy]);
   }
 
   end(trailers: string): void {
@@ -195,9 +203,14 @@ export class RequestFront implements Downstream, Guest {
     if (this.#ended && this.#uploaded) {
       // Nothing comes behind this, so there is nothing to hold back; and node:http tells no 'drain' from here on.
       this.#blocked = false;
-      response.end(data);
+      if (typeof data === 'string') {
+        response.write(data, 'latin1');
+        // At once, as one write: corked with the end of the response it would be a vector of two, one of them empty.
+        response.socket?.uncork();
+        response.end();
+      } else response.end(data);
     } else if (data !== undefined) {
-      if (!response.write(data)) this.#blocked = true;
+      if (!(typeof data === 'string' ? response.write(data, 'latin1') : response.write(data))) this.#block();
     } else if (fresh) response.flushHeaders();
     return !this.#blocked;
   }
@@ -231,10 +244,14 @@ export class RequestFront implements Downstream, Guest {
     this.#front.left(this.#response);
   }
 
-  #unblock(): void {
-    if (!this.#blocked) return;
-    this.#blocked = false;
-    this.#exchange.drained();
+  #block(): void {
+    if (this.#blocked) return;
+    this.#blocked = true;
+    this.#response.once('drain', () => {
+      if (!this.#blocked) return;
+      this.#blocked = false;
+      this.#exchange.drained();
+    });
   }
 
   #refuse(code: ErrorCode): void {
@@ -308,6 +325,8 @@ function setField(response: ServerResponse, name: string, values: string[]): voi
   response.setHeader(name, all.length === 1 ? (all[0] ?? '') : all);
 }
 
+/** Below this a copy into the head's text is cheaper than a second buffer in the write. */
+const MAX_TEXT_BYTES = 8_192;
 /** RFC 9113 §7. */
 const INTERNAL_ERROR = 2;
 const CONSUMED =
