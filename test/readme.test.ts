@@ -103,7 +103,7 @@ describe('README', () => {
     });
   }
 
-  const launched = programs.filter((code) => code.includes('equipoise/cluster'));
+  const launched = programs.filter((code) => code.includes('launch(') && code.includes('8000'));
   for (const [i, code] of launched.entries()) {
     test(`the launcher serves in workers, and drains: ${/^.*launch\(.*$/m.exec(code)?.[0] ?? ''}`, async () => {
       const port = await freePort();
