@@ -1,12 +1,13 @@
 /**
  * The body of a request, kept for another attempt as long as it is small.
  */
+import { NO_BYTES } from '../http1/grammar.ts';
 import type { MessageWriter } from '../http1/writer.ts';
 
 export class Replay {
   readonly #maxBytes: number;
   /** One buffer that grows: pieces of an octet each would cost a hundred times what they hold. */
-  #kept = NOTHING;
+  #kept = NO_BYTES;
   #length = 0;
   #whole = true;
 
@@ -16,7 +17,7 @@ export class Replay {
 
   /** Lets go of all: the body is of no more use, or another one begins. */
   clear(): void {
-    this.#kept = NOTHING;
+    this.#kept = NO_BYTES;
     this.#length = 0;
     this.#whole = true;
   }
@@ -53,9 +54,8 @@ export class Replay {
 
   #letGo(): void {
     this.#whole = false;
-    this.#kept = NOTHING;
+    this.#kept = NO_BYTES;
   }
 }
 
-const NOTHING: Buffer = Buffer.alloc(0);
 const MIN_BYTES = 512;

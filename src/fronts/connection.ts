@@ -11,7 +11,7 @@ import type { Exchange } from '../exchange/exchange.ts';
 import { BodyReader } from '../http1/body.ts';
 import type { Hop } from '../http1/forwarding.ts';
 import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
-import { LF } from '../http1/grammar.ts';
+import { LF, NO_BYTES } from '../http1/grammar.ts';
 import type { RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { downstreamFraming, interimHead, responseHead } from '../http1/serialise.ts';
@@ -31,7 +31,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   #phase: Phase = HEAD;
   #deadline: number;
   /** The start of a head that has not wholly come. */
-  #pending = NOTHING;
+  #pending = NO_BYTES;
   /** Bytes that have come and wait: a body nobody reads yet, or pipelined requests. */
   #held: Buffer | undefined;
   #heldAt = 0;
@@ -246,7 +246,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
       this.#heldAt = to;
       return;
     }
-    this.#pending = NOTHING;
+    this.#pending = NO_BYTES;
     this.#heldAt += length - before;
     this.#phase = EXCHANGE;
     if (++this.#requests >= rules.maxRequestsPerConnection) this.#keepAlive = false;
@@ -350,7 +350,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   #end(): void {
     this.#phase = ENDING;
     this.#held = undefined;
-    this.#pending = NOTHING;
+    this.#pending = NO_BYTES;
     const { clock, rules } = this.#front.services;
     // The last bytes may have to wait for the downstream to read; only when they have left has it to close.
     this.#deadline = clock.now + rules.idleTimeoutMs;
@@ -391,7 +391,6 @@ const ENDING = 3;
 const LINGERING = 4;
 const CLOSED = 5;
 
-const NOTHING: Buffer = Buffer.alloc(0);
 /** Rest of a request body that is read over to keep the connection: beyond it, a new connection is cheaper. */
 const MAX_DISCARDED_BYTES = 1_048_576;
 /** How long the downstream has to close after us. */

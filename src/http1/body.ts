@@ -3,7 +3,7 @@
  */
 import { allowedTrailers, END, FieldScanner, type FieldTaker, INCOMPLETE } from './fields.ts';
 import { CHUNKED, type Framing, LENGTH, NONE } from './framing.ts';
-import { type BodyLimits, CLASS, CR, FIELD_VALUE, HTAB, LF, SP, TOKEN } from './grammar.ts';
+import { type BodyLimits, CLASS, CR, FIELD_VALUE, HTAB, LF, NO_BYTES, SP, TOKEN } from './grammar.ts';
 
 /**
  * Reads one body after the other. Each {@link BodyReader.read} leaves the data it found as one contiguous part of the
@@ -29,7 +29,7 @@ export class BodyReader {
   /** Octets of the chunk-size line at hand, and of the extensions so far. */
   #line = 0;
   #extensions = 0;
-  #section = NOTHING;
+  #section = NO_BYTES;
   readonly #limits: BodyLimits;
 
   constructor(limits: BodyLimits) {
@@ -42,7 +42,7 @@ export class BodyReader {
     this.#left = framing === LENGTH ? length : 0;
     this.#state = SIZE;
     this.#digits = this.#line = this.#extensions = 0;
-    this.#section = NOTHING;
+    this.#section = NO_BYTES;
     this.trailers = '';
     this.from = this.to = 0;
     this.malformed = false;
@@ -156,7 +156,7 @@ export class BodyReader {
     const found = line.section(section, section.toString('latin1'), 0, maxFields, NOBODY);
     if (found === END && !FRAMING_FIELD.test(line.passed)) {
       this.trailers = allowedTrailers(line.passed);
-      this.#section = NOTHING;
+      this.#section = NO_BYTES;
       this.done = true;
       return at + line.next - before;
     }
@@ -175,8 +175,6 @@ export class BodyReader {
     this.to += to - from;
   }
 }
-
-const NOTHING: Buffer = Buffer.alloc(0);
 
 const SIZE = 0;
 const SIZE_LF = 1;

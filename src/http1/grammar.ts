@@ -16,6 +16,12 @@ export const TARGET = 4;
 /** For each octet the classes it belongs to. Indexed by a character of a latin1 string. */
 export const CLASS: Uint8Array = classes();
 
+/** More octets than most heads have. What stands behind, such as a body, need not become text to read one. */
+export const USUAL_HEAD_BYTES = 4_096;
+
+/** What is held where nothing is. */
+export const NO_BYTES: Buffer = Buffer.alloc(0);
+
 /** Bounds on what is read from either side. */
 export interface HeadLimits {
   /** Octets of a whole head, first line and empty line included. */

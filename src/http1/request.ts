@@ -9,6 +9,7 @@ import {
 import { CHUNKED, type Framing, LENGTH, NONE } from './framing.ts';
 import {
   CLASS, contentLength, CR, type HeadLimits, joined, LF, listHas, nameIs, plainPersistence, SP, TARGET, TOKEN,
+  USUAL_HEAD_BYTES,
 } from './grammar.ts';
 
 /** One request head: filled by {@link RequestHead.parse}, reused for the next request of a connection. */
@@ -62,7 +63,6 @@ export class RequestHead implements PickRequest, FieldTaker {
    * octets. Returns the length of the head, 0 where more must come, or -1 where it is refused (see `error`).
    */
   parse(bytes: Buffer, end: number, limits: HeadLimits): number {
-    // What stands behind a head of usual length, such as a body, need not become text.
     const length = this.#parse(bytes, Math.min(end, USUAL_HEAD_BYTES), limits);
     return length === 0 && end > USUAL_HEAD_BYTES ? this.#parse(bytes, end, limits) : length;
   }
@@ -294,7 +294,5 @@ export class RequestHead implements PickRequest, FieldTaker {
   }
 }
 
-/** More than most heads have. */
-const USUAL_HEAD_BYTES = 4_096;
 /** uri-host [":" port] (RFC 9110 §7.2): no userinfo, no path, no list; empty where there is no authority. */
 const HOST = /^(?:\[[0-9A-Za-z:.%~_-]+\]|[\w.~%!$&'()*+;=-]*)(?::\d{0,5})?$/;

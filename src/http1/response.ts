@@ -6,6 +6,7 @@ import { FieldScanner, type FieldTaker, INCOMPLETE, MALFORMED, TOO_MANY, without
 import { CHUNKED, type Framing, LENGTH, NONE, UNTIL_CLOSE } from './framing.ts';
 import {
   CLASS, contentLength, CR, FIELD_VALUE, type HeadLimits, joined, LF, listHas, nameIs, plainPersistence, SP,
+  USUAL_HEAD_BYTES,
 } from './grammar.ts';
 
 /** One response head: filled by {@link ResponseHead.parse}, reused for the next response of a connection. */
@@ -44,7 +45,6 @@ export class ResponseHead implements FieldTaker {
    * Returns the length of the head, 0 where more must come, or -1 where it is refused (see `error`).
    */
   parse(bytes: Buffer, end: number, method: string, limits: HeadLimits): number {
-    // What stands behind a head of usual length, such as a body, need not become text.
     const length = this.#parse(bytes, Math.min(end, USUAL_HEAD_BYTES), method, limits);
     return length === 0 && end > USUAL_HEAD_BYTES ? this.#parse(bytes, end, method, limits) : length;
   }
@@ -208,6 +208,4 @@ function timeoutIn(value: string): number {
   return Number(/(?:^|[,;\s])timeout=(\d{1,6})/i.exec(value)?.[1] ?? -1);
 }
 
-/** More than most heads have. */
-const USUAL_HEAD_BYTES = 4_096;
 const STATUS_LINE_START = 'HTTP/1.';

@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream';
 import type { ErrorCode } from '../errors.ts';
 import { BodyReader } from '../http1/body.ts';
 import { type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
-import { type BodyLimits, type HeadLimits, items, LF, listHas } from '../http1/grammar.ts';
+import { type BodyLimits, type HeadLimits, items, LF, listHas, NO_BYTES } from '../http1/grammar.ts';
 import { ResponseHead } from '../http1/response.ts';
 import { type Flusher, MessageWriter } from '../http1/writer.ts';
 import type { ParsedUpstream, Settings } from '../settings.ts';
@@ -59,7 +59,7 @@ export class UpstreamConnection implements Flusher {
   #untilClose = false;
   #interims = 0;
   /** The start of a head that has not wholly come. */
-  #pending = NOTHING;
+  #pending = NO_BYTES;
   #paused = false;
 
   /** `onGone` is called once, when the connection is destroyed, whatever the cause. */
@@ -234,7 +234,7 @@ export class UpstreamConnection implements Flusher {
         this.#pending = held === 0 ? Buffer.from(all.subarray(0, size)) : all;
         return end;
       }
-      this.#pending = NOTHING;
+      this.#pending = NO_BYTES;
       at += length - held;
       if (head.status >= 200 || head.status === 101) {
         this.#respond(user, head, at < end);
@@ -319,7 +319,6 @@ const HEAD = 1;
 const BODY = 2;
 const DONE = 3;
 
-const NOTHING: Buffer = Buffer.alloc(0);
 /** What the reads take until one is full: a response with all of its head, as most are. */
 const FIRST_BUFFER_BYTES = 8_192;
 /** What one read takes at most: as much as libuv itself would. */
