@@ -20,6 +20,7 @@ import { Sockets } from './fronts/sockets.ts';
 import type { BalancerOptions, UpstreamOptions } from './options.ts';
 import { parseOptions, parseUpstream, parseUpstreams, type Settings } from './settings.ts';
 import type { Strategy, Upstream } from './strategy.ts';
+import { Turn } from './turn.ts';
 import { Members } from './upstreams/members.ts';
 import { Peers } from './upstreams/peers.ts';
 import { Probes } from './upstreams/probes.ts';
@@ -128,6 +129,7 @@ class NodeBalancer implements Balancer {
       strategy: this.#strategy,
       rules: settings,
       clock: this.#clock,
+      turn: new Turn(),
       events: this.#events,
       queue: this.#queue,
       budget: this.#budget,

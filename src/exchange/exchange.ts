@@ -118,7 +118,7 @@ export class Exchange implements ConnectionUser, Waiting {
     // What has been asked for already is not to pile up while another attempt connects, or waits to.
     if (this.#phase === QUEUED || this.#phase === CONNECTING) return !this.#asked;
     if (this.#connection === undefined || !this.#connection.ready) return true;
-    this.#uploadBlocked = !this.#connection.writer.flush();
+    this.#uploadBlocked = !this.#connection.writer.flush(this.#services.turn);
     return !this.#uploadBlocked;
   }
 
@@ -403,11 +403,12 @@ export class Exchange implements ConnectionUser, Waiting {
     if (member === undefined) return;
     const begun = this.#phase === RELAYING || this.#phase === TUNNEL;
     const closedIdle = code === 'UPSTREAM_CLOSED' && (this.#connection?.uses ?? 0) > 1;
+    const unsent = closedIdle && this.#connection?.writer.unsent === true;
     report(new BalancerError(code, undefined, { cause }), member.origin);
     // That a connection was kept too long is nobody's fault.
     this.#settle(false, code, !closedIdle);
     if (begun) this.#cut();
-    else if (this.#retries.afterFailure(member, code, closedIdle)) this.#tryAgain(member, code, undefined);
+    else if (this.#retries.afterFailure(member, code, closedIdle, unsent)) this.#tryAgain(member, code, undefined);
     else this.#answer(code);
   }
 

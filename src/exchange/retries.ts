@@ -27,17 +27,17 @@ export class Retries {
 
   /**
    * Notes that an attempt on `member` failed before any of its response went on. `closedIdle`: its connection, used
-   * before, closed without a byte of response, so the upstream had most likely closed it before the request came.
-   * Returns whether to try again.
+   * before, closed without a byte of response, so the upstream had most likely closed it before the request came;
+   * `unsent`: it certainly had, since nothing of the request had left. Returns whether to try again.
    */
-  afterFailure(member: Member, code: ErrorCode, closedIdle: boolean): boolean {
+  afterFailure(member: Member, code: ErrorCode, closedIdle: boolean, unsent: boolean): boolean {
     // The time is over for all attempts together.
     if (code === 'TOTAL_TIMEOUT') return false;
     const { retryable, status } = meaningOf(code);
     // A connect that failed, whatever the request; or an upstream that died, say, before it said anything.
     if (!retryable) {
       const asked = code === 'UPSTREAM_CLOSED' || this.#services.rules.retryOn.has(status);
-      if (!asked || !this.#repeatable) return false;
+      if (!(unsent ? this.#whole : asked && this.#repeatable)) return false;
     }
     const free = retryable || closedIdle;
     return this.#picks.failed(member, closedIdle, true) && (free || this.#services.budget.take());
@@ -49,9 +49,14 @@ export class Retries {
     return this.#picks.failed(member, false, false) && this.#services.budget.take();
   }
 
-  /** Whether the request does no more harm twice than once, and what has come of its body can be sent again. */
+  /** Whether the request does no more harm twice than once, and can be sent again. */
   get #repeatable(): boolean {
-    return IDEMPOTENT.has(this.#head.method) && (this.#head.framing === NONE || this.#replay.whole);
+    return IDEMPOTENT.has(this.#head.method) && this.#whole;
+  }
+
+  /** Whether what has come of the request's body can be sent again. */
+  get #whole(): boolean {
+    return this.#head.framing === NONE || this.#replay.whole;
   }
 }
 

@@ -6,6 +6,7 @@ import type { BalancerError } from '../errors.ts';
 import type { Events } from '../events.ts';
 import type { Settings } from '../settings.ts';
 import type { Strategy } from '../strategy.ts';
+import type { Turn } from '../turn.ts';
 import type { Members } from '../upstreams/members.ts';
 import type { Queue } from './queue.ts';
 import type { RetryBudget } from './retry-budget.ts';
@@ -22,6 +23,7 @@ export interface Services {
   readonly strategy: Strategy;
   readonly rules: ExchangeRules;
   readonly clock: Clock;
+  readonly turn: Turn;
   readonly events: Events;
   readonly queue: Queue;
   readonly budget: RetryBudget;

@@ -24,8 +24,9 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   readonly #socket: Duplex;
   /** Borrowed from the first byte of a request to the last of its response. */
   #exchange: Exchange | undefined;
-  /** What sends to the socket, and reads its bodies, while there is something to send or to read. */
+  /** Made when there is something to send. */
   #writer: MessageWriter | undefined;
+  /** Reads bodies, while there is one to read. */
   #body: BodyReader | undefined;
   #hop: Hop | undefined;
   #phase: Phase = HEAD;
@@ -131,12 +132,13 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   }
 
   flush(): boolean {
-    return this.#writer?.flush() ?? true;
+    return this.#writer?.flush(this.#front.services.turn) ?? true;
   }
 
   cut(): void {
     this.#keepAlive = false;
     const socket = this.#socket;
+    this.#writer?.send();
     // Where the end of the connection would pass for the end of the body, only a reset tells the truth. TLS tells by
     // the missing close_notify; a Unix socket has no resets.
     const resettable = socket instanceof Socket && this.hop.proto === 'http' && this.hop.address !== '';
@@ -316,7 +318,6 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
       return;
     }
     this.#phase = phase;
-    this.#writer = undefined;
     if (phase === HEAD) this.#body = undefined;
     this.#discarded = 0;
     this.#deadline = this.#front.services.clock.now + this.#front.rules.keepAliveTimeoutMs;
@@ -348,6 +349,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
    * To close at once with bytes unread would reset the connection, and the answer could be lost.
    */
   #end(): void {
+    this.#writer?.send();
     this.#phase = ENDING;
     this.#held = undefined;
     this.#pending = NO_BYTES;

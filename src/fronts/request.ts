@@ -12,11 +12,12 @@ import type { Hop } from '../http1/forwarding.ts';
 import { CHUNKED, LENGTH, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { downstreamFraming, upgradeOffer } from '../http1/serialise.ts';
+import type { Sender } from '../turn.ts';
 import type { Front, Guest } from './front.ts';
 import { entries, headBytes, isHttp2 } from './head-text.ts';
 import { hopOf } from './hop.ts';
 
-export class RequestFront implements Downstream, Guest {
+export class RequestFront implements Downstream, Guest, Sender {
   readonly hop: Hop;
   readonly busy = true;
   readonly #front: Front;
@@ -29,6 +30,8 @@ export class RequestFront implements Downstream, Guest {
   /** Data that waits: latin1 text where the length is announced and it is little. */
   #data: Buffer | string | undefined;
   #ended = false;
+  /** Whether the response is sent when the turn ends. */
+  #deferred = false;
   #uploaded = true;
   #blocked = false;
   #untilClose = false;
@@ -95,6 +98,7 @@ export class RequestFront implements Downstream, Guest {
   }
 
   destroy(): void {
+    if (this.#deferred) this.#flush();
     this.cut();
     this.#onClose();
   }
@@ -195,6 +199,20 @@ export class RequestFront implements Downstream, Guest {
   }
 
   flush(): boolean {
+    // A whole response with little data, or none, may leave with those of others.
+    const mayWait = this.#ended && this.#uploaded && typeof this.#data !== 'object';
+    if (mayWait && !this.#deferred) this.#deferred = this.#front.services.turn.defers(this);
+    return this.#deferred || this.#flush();
+  }
+
+  /** For the turn: it is over. */
+  send(): void {
+    this.#flush();
+    this.#deferred = false;
+    this.settled();
+  }
+
+  #flush(): boolean {
     const response = this.#response;
     const data = this.#data;
     this.#data = undefined;
@@ -231,6 +249,7 @@ export class RequestFront implements Downstream, Guest {
   }
 
   settled(): void {
+    if (this.#deferred) return;
     this.#front.left(this.#response);
     // Not before the request is read, or given up: node:http throws away what comes of it after the response.
     if (!this.#gone && !this.#response.writableEnded) this.#response.end();
@@ -259,7 +278,7 @@ export class RequestFront implements Downstream, Guest {
     this.respond(head, false);
     if (this.#request.method !== 'HEAD') this.data(body, 0, body.length);
     this.end('');
-    this.flush();
+    this.#flush();
     this.settled();
   }
 

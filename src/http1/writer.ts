@@ -3,6 +3,7 @@
  * uncopied beside it, corked.
  */
 import type { Writable } from 'node:stream';
+import type { Sender, Turn } from '../turn.ts';
 import { CHUNKED, type Framing, LENGTH, NONE } from './framing.ts';
 
 /** Who waits for a flush that returned false. */
@@ -16,7 +17,7 @@ export interface Flusher {
  * buffer that the caller reuses: once {@link MessageWriter.flush} has returned true, or its flusher was told that it
  * has drained, the buffer is free. With nothing left to flush it leaves nothing behind on its sink.
  */
-export class MessageWriter {
+export class MessageWriter implements Sender {
   readonly #sink: Writable;
   readonly #flusher: Flusher;
   /** Made at first need, as is the listener for 'drain': most writers never have any. */
@@ -26,6 +27,9 @@ export class MessageWriter {
   #owed = 0;
   #text = '';
   #corked = false;
+  /** Whether the text is to be sent when the turn ends. */
+  #deferred = false;
+  #unsent = false;
   /** What a flush waits for: large parts still in use, or room in the sink. */
   #awaitsParts = false;
   #awaitsRoom = false;
@@ -40,6 +44,7 @@ export class MessageWriter {
   /** Starts a message: its head, and how its body is framed; `length` is the one announced, for {@link LENGTH}. */
   begin(head: string, framing: Framing, length = 0): void {
     this.#text += head;
+    this.#unsent = head !== '';
     this.#framing = framing;
     this.#owed = framing === LENGTH ? length : 0;
   }
@@ -47,6 +52,11 @@ export class MessageWriter {
   /** Whether the announced length was not written: whatever followed would be taken for the rest of this message. */
   get owes(): boolean {
     return this.#owed !== 0;
+  }
+
+  /** Whether nothing has been sent of the message that was begun last. */
+  get unsent(): boolean {
+    return this.#unsent;
   }
 
   /** Adds an interim head, or bytes that belong to no message. */
@@ -85,8 +95,15 @@ export class MessageWriter {
     this.#framing = NONE;
   }
 
-  /** Sends what has gathered. Returns whether the sink can take more; if not, the flusher will be told when. */
-  flush(): boolean {
+  /**
+   * Sends what has gathered; with a `turn`, little of it may wait for the end of that. Returns whether the sink can
+   * take more; if not, the flusher will be told when.
+   */
+  flush(turn?: Turn): boolean {
+    if (turn !== undefined && this.#mayWait) {
+      this.#deferred ||= this.#text !== '' && turn.defers(this);
+      if (this.#deferred) return true;
+    }
     const room = this.#send();
     if (this.#corked) {
       this.#corked = false;
@@ -95,6 +112,18 @@ export class MessageWriter {
       if (this.#sink.writableLength > 0) this.#awaitsParts = true;
     } else if (!room && this.#sink.writableLength > 0) this.#awaitDrain();
     return !this.#awaitsParts && !this.#awaitsRoom;
+  }
+
+  /** For the turn: it is over. */
+  send(): void {
+    this.#deferred = false;
+    if (this.#sink.destroyed) this.#text = '';
+    else this.flush();
+  }
+
+  /** Whether what has gathered is little, and nothing keeps it back already. */
+  get #mayWait(): boolean {
+    return !this.#corked && !this.#awaitsParts && !this.#awaitsRoom && this.#text.length <= MAX_DEFERRED_BYTES;
   }
 
   #awaitDrain(): void {
@@ -115,9 +144,12 @@ export class MessageWriter {
     const text = this.#text;
     if (text === '') return true;
     this.#text = '';
+    this.#unsent = false;
     return this.#sink.write(text, 'latin1');
   }
 }
 
 /** Below this a copy into the text is cheaper than a second buffer in the write. */
 const MAX_GATHERED_BYTES = 8192;
+/** Beyond this a write is worth its own call, and the sink's word on whether it can take more. */
+const MAX_DEFERRED_BYTES = 16_384;

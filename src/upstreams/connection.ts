@@ -123,6 +123,14 @@ export class UpstreamConnection implements Flusher {
     return this.#head.keepAliveSeconds;
   }
 
+  /**
+   * Whether it was used before, and nothing has left yet of the request at hand: what comes then answers nothing, and
+   * if the connection fails, the upstream knows nothing of the request.
+   */
+  get #untouched(): boolean {
+    return this.#phase === HEAD && this.uses > 1 && this.writer.unsent;
+  }
+
   /** Whether any byte of a response has come since `begin`. */
   get answering(): boolean {
     return this.#phase !== HEAD || this.#pending.length > 0 || this.#interims > 0;
@@ -183,6 +191,10 @@ export class UpstreamConnection implements Flusher {
 
   #onBytes(bytes: Buffer, end: number): void {
     const user = this.#user;
+    if (user !== undefined && this.#untouched) {
+      this.#fail('UPSTREAM_CLOSED', undefined);
+      return;
+    }
     if (user === undefined || this.#phase === IDLE || this.#phase === DONE) {
       // Bytes that no request asked for: whatever they are, the next response is not to be read behind them.
       this.#head.keepAlive = false;

@@ -4,6 +4,7 @@ import net, { type AddressInfo, type Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { CHUNKED, type Framing, LENGTH, NONE, UNTIL_CLOSE } from '../../src/http1/framing.ts';
 import { type Flusher, MessageWriter } from '../../src/http1/writer.ts';
+import { Turn } from '../../src/turn.ts';
 import { seededRandom, testSeed } from '../support/random.ts';
 import { turns } from '../support/wait.ts';
 import { oneOf } from './heads.ts';
@@ -92,6 +93,88 @@ test('a flush of nothing has room', async (t) => {
   writer.end('');
   assert.equal(writer.flush(), true);
   assert.equal(near.bytesWritten, 0);
+});
+
+describe('a flush that may wait for the end of the turn', () => {
+  const rows: readonly (readonly [what: string, size: number, waits: boolean])[] = [
+    ['little', 100, true],
+    ['as much text as may wait', 16_384, true],
+    ['more text', 16_385, false],
+    ['a part that is not copied', 20_000, false],
+  ];
+  for (const [what, size, waits] of rows) {
+    test(`with ${what} ${waits ? 'does' : 'goes at once'}`, async (t) => {
+      const { near, far } = await socketPair(t);
+      const received = readAll(far);
+      const writer = new MessageWriter(near, { drained: unexpected });
+      const turn = new Turn();
+      writer.begin(HEAD, UNTIL_CLOSE);
+      assert.equal(writer.unsent, true);
+      const left = size - HEAD.length;
+      const piece = size === 20_000 ? left : 4_000;
+      for (let at = 0; at < left; at += piece) writer.data(Buffer.alloc(left, 'x'), at, Math.min(left, at + piece));
+      assert.equal(writer.flush(turn), true);
+      assert.equal(near.bytesWritten, waits ? 0 : size);
+      assert.equal(writer.unsent, waits);
+      assert.equal(writer.flush(turn), true, 'it waits already, or has nothing');
+      await turns(1);
+      assert.equal(near.bytesWritten, size);
+      assert.equal(writer.unsent, false);
+      near.end();
+      assert.equal((await received).length, size);
+    });
+  }
+
+  test('and one that may not takes all along; what comes after it may wait again', async (t) => {
+    const { near, far } = await socketPair(t);
+    const received = readAll(far);
+    const writer = new MessageWriter(near, { drained: unexpected });
+    const turn = new Turn();
+    writer.text('a');
+    writer.flush(turn);
+    writer.text('b');
+    assert.equal(writer.flush(), true);
+    assert.equal(near.bytesWritten, 2);
+    writer.text('c');
+    writer.flush(turn);
+    assert.equal(near.bytesWritten, 2);
+    await turns(1);
+    near.end();
+    assert.equal(await received, 'abc');
+  });
+
+  test('sends nothing to a sink that is gone by then', async (t) => {
+    const { near } = await socketPair(t);
+    const writer = new MessageWriter(near, { drained: unexpected });
+    near.on('error', unexpected);
+    writer.begin(HEAD, NONE);
+    assert.equal(writer.flush(new Turn()), true);
+    near.destroy();
+    await turns(3);
+    assert.equal(near.bytesWritten, 0);
+    assert.equal(writer.unsent, true);
+  });
+
+  test('to a reader that reads nothing: the next one says that there is no room', async (t) => {
+    const { near, far } = await socketPair(t);
+    const flushed = new Flushes(near);
+    const { writer } = flushed;
+    writer.begin('', UNTIL_CLOSE);
+    const bytes = Buffer.alloc(4_000, 'x');
+    let sent = 0;
+    let room = true;
+    while (room) {
+      const turn = new Turn();
+      writer.data(bytes, 0, bytes.length);
+      sent += bytes.length;
+      room = writer.flush(turn);
+      await turns(1);
+    }
+    const received = readAll(far);
+    await flushed.done(1);
+    near.end();
+    assert.equal((await received).length, sent);
+  });
 });
 
 describe('a reader that reads nothing', () => {

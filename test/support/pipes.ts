@@ -1,0 +1,57 @@
+/**
+ * Connections within the process, so that a test decides what comes in one turn of the event loop.
+ */
+import { Duplex } from 'node:stream';
+
+/** The balancer's end of a connection; the test plays the other end by its methods. */
+export class Pipe extends Duplex {
+  /** What was written, in its pieces. */
+  readonly written: string[] = [];
+  readonly #onWrite: (text: string) => void;
+
+  /** `onWrite` hears of each write. */
+  constructor(onWrite: (text: string) => void = () => undefined) {
+    super({ decodeStrings: true, allowHalfOpen: true });
+    this.#onWrite = onWrite;
+  }
+
+  /** Has this come from the other end. */
+  comes(text: string): void {
+    this.push(Buffer.from(text, 'latin1'));
+  }
+
+  /** Has the other end say that it has no more. */
+  ends(): void {
+    this.push(null);
+  }
+
+  /** All that was written. */
+  get text(): string {
+    return this.written.join('');
+  }
+
+  /** As of a socket. */
+  setNoDelay(): this {
+    return this;
+  }
+
+  override _read(): void {
+    // It comes when it comes.
+  }
+
+  override _write(bytes: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    const text = bytes.toString('latin1');
+    this.written.push(text);
+    this.#onWrite(text);
+    done();
+  }
+}
+
+/** A connection to an upstream, which is connected in a moment. */
+export function connecting(onWrite?: (text: string) => void): Pipe {
+  const pipe = new Pipe(onWrite);
+  process.nextTick(() => {
+    pipe.emit('connect');
+  });
+  return pipe;
+}
