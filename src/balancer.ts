@@ -19,6 +19,7 @@ import { RequestFront } from './fronts/request.ts';
 import { Sockets } from './fronts/sockets.ts';
 import type { BalancerOptions, UpstreamOptions } from './options.ts';
 import { parseOptions, parseUpstream, parseUpstreams, type Settings } from './settings.ts';
+import { Slices, type Work } from './slices.ts';
 import type { Strategy, Upstream } from './strategy.ts';
 import { Turn } from './turn.ts';
 import { Members } from './upstreams/members.ts';
@@ -56,8 +57,10 @@ export interface Balancer {
   remove(origin: string, options?: { readonly timeoutMs?: number }): Promise<void>;
   /**
    * Makes these the upstreams, as one change: adds those that are new, drains those that are not named, as `remove`
-   * does, and gives the others their new options; they keep their counts and connections. Resolves when the drained
-   * ones are gone; rejects with OPTIONS_INVALID or CLOSING, and nothing has changed.
+   * does, and gives the others their new options; they keep their counts and connections. A list of more than 500 is
+   * worked through in slices, between which requests are served; `upstreams`, `add` and the like have the rest done at
+   * once, so nobody sees them as they were. Resolves when the drained ones are gone; rejects with OPTIONS_INVALID or
+   * CLOSING, and nothing has changed.
    */
   update(upstreams: readonly (string | UpstreamOptions)[], options?: { readonly timeoutMs?: number }): Promise<void>;
   /** Has `listener` hear of an event from now on. What it throws is reported, and goes no further. */
@@ -93,6 +96,11 @@ class NodeBalancer implements Balancer {
   #closeDeadline = Infinity;
   #closed: Promise<{ cut: number }> | undefined;
   #onEmpty: (() => void) | undefined;
+  /**
+   * An update of the upstreams that is under way: a long list takes several turns. Whoever changes them, or looks at
+   * them, meanwhile has the rest of it done at once, so that all comes in its order.
+   */
+  #updating: Pick<Slices<unknown>, 'finish'> | undefined;
   #cut = 0;
 
   constructor(settings: Settings) {
@@ -161,6 +169,7 @@ class NodeBalancer implements Balancer {
   }
 
   get upstreams(): readonly Upstream[] {
+    this.#updating?.finish();
     return this.#members.all;
   }
 
@@ -211,11 +220,13 @@ class NodeBalancer implements Balancer {
 
   add(upstream: string | UpstreamOptions): Upstream {
     this.#stillOpen();
+    this.#updating?.finish();
     return this.#members.add(parseUpstream(upstream, this.#settings));
   }
 
   async remove(origin: string, { timeoutMs = Infinity }: { readonly timeoutMs?: number } = {}): Promise<void> {
     // By any spelling that `add` takes for the same origin.
+    this.#updating?.finish();
     const spelt = URL.canParse(origin) ? new URL(origin).origin : origin;
     await this.#members.remove(spelt, this.#clock.source.now() + timeoutMs);
   }
@@ -224,8 +235,22 @@ class NodeBalancer implements Balancer {
     upstreams: readonly (string | UpstreamOptions)[], { timeoutMs = Infinity }: { readonly timeoutMs?: number } = {},
   ): Promise<void> {
     this.#stillOpen();
-    const wanted = parseUpstreams(upstreams, this.#settings, (origin) => this.#members.settingsOf(origin));
-    await this.#members.update(wanted, this.#clock.source.now() + timeoutMs);
+    this.#updating?.finish();
+    const update = new Slices(this.#update(upstreams, this.#clock.source.now() + timeoutMs));
+    this.#updating = update;
+    try {
+      await update.done;
+    } finally {
+      if (this.#updating === update) this.#updating = undefined;
+    }
+    await (await update.done).drained;
+  }
+
+  *#update(list: unknown, cutAt: number): Work<{ drained: Promise<unknown> }> {
+    // A copy, since the list is the caller's to change meanwhile; and whoever gives no list is to be told so.
+    const given = Array.isArray(list) ? list.slice() : list;
+    const wanted = yield* parseUpstreams(given, this.#settings, (origin) => this.#members.settingsOf(origin));
+    return { drained: yield* this.#members.update(wanted, cutAt) };
   }
 
   on<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this {
@@ -239,6 +264,7 @@ class NodeBalancer implements Balancer {
   }
 
   close(options: { readonly timeoutMs?: number } = {}): Promise<{ cut: number }> {
+    this.#updating?.finish();
     this.#closed ??= this.#close(options.timeoutMs ?? CLOSE_TIMEOUT_MS);
     return this.#closed;
   }

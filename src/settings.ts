@@ -9,6 +9,7 @@ import type { TimeSource } from './clock.ts';
 import { BalancerError } from './errors.ts';
 import type { BalancerOptions, UpstreamOptions } from './options.ts';
 import { parseOrigin } from './origin.ts';
+import { atOnce, SLICE, type Work } from './slices.ts';
 import type { Strategy } from './strategy.ts';
 
 /** The options with all defaults filled in; what each means stands at {@link BalancerOptions}. */
@@ -67,7 +68,7 @@ export function readOptions(input: unknown, problems: string[]): Settings {
   const check = healthCheck(options['healthCheck'], 'healthCheck', problems);
   return {
     ...integers(options, '', NUMBERS, problems),
-    upstreams: upstreams(options['upstreams'], { canTls: connect !== undefined, check }, problems),
+    upstreams: atOnce(upstreams(options['upstreams'], { canTls: connect !== undefined, check }, problems)),
     healthCheck: check,
     retryOn: retryOn(options['retryOn'], problems),
     strategy: strategy(options['strategy'], problems),
@@ -96,10 +97,13 @@ export function parseUpstream(input: unknown, settings: Settings): ParsedUpstrea
  * A list of upstreams checked, for `update`. `known` gives what an origin was parsed to before: where all options are
  * as they were, that is what is returned for it. Throws OPTIONS_INVALID.
  */
-export function parseUpstreams(
+export function* parseUpstreams(
   input: unknown, settings: Settings, known?: ForAll['known'],
-): readonly ParsedUpstream[] {
-  return checked((problems) => upstreams(input, { ...forAll(settings), known }, problems));
+): Work<readonly ParsedUpstream[]> {
+  const problems: string[] = [];
+  const parsed = yield* upstreams(input, { ...forAll(settings), known }, problems);
+  refuse(problems);
+  return parsed;
 }
 
 /** What all upstreams have in common. */
@@ -165,8 +169,7 @@ const KNOWN: ReadonlySet<string> = new Set([
   'retryOn', 'healthCheck', 'connect', 'onReport', 'time', 'rng',
 ]);
 const KNOWN_OF_UPSTREAM: ReadonlySet<string> = new Set(['origin', 'weight', 'maxInFlight', 'tags', 'healthCheck']);
-const NO_OPTIONS: Readonly<Record<string, unknown>> = {};
-const NO_TAGS: Readonly<Record<string, string>> = {};
+const NO_TAGS: Readonly<Record<string, string>> = Object.freeze({});
 const KNOWN_OF_HEALTH_CHECK: ReadonlySet<string> = new Set([
   'path', 'status', 'host', ...Object.keys(HEALTH_CHECK_NUMBERS),
 ]);
@@ -175,49 +178,71 @@ const KNOWN_OF_HEALTH_CHECK: ReadonlySet<string> = new Set([
 function checked<T>(read: (problems: string[]) => T): T {
   const problems: string[] = [];
   const made = read(problems);
-  if (problems.length === 0) return made;
+  refuse(problems);
+  return made;
+}
+
+function refuse(problems: readonly string[]): void {
+  if (problems.length === 0) return;
   throw new BalancerError('OPTIONS_INVALID', `invalid options:\n${problems.map((line) => `  ${line}`).join('\n')}`);
 }
 
-function upstreams(value: unknown, all: ForAll, problems: string[]): ParsedUpstream[] {
+function* upstreams(value: unknown, all: ForAll, problems: string[]): Work<ParsedUpstream[]> {
   if (!Array.isArray(value)) {
     problems.push(`upstreams: ${shown(value)} is no list; give origins, e.g. ['http://127.0.0.1:3001']`);
     return [];
   }
   const parsed: ParsedUpstream[] = [];
-  const seen = new Set<string>();
   const places: number[] = [];
-  for (const [i, entry] of value.entries()) {
-    const one = asBefore(entry, all) ?? upstream(entry, `upstreams[${i}]`, all, problems);
-    if (one === undefined) continue;
-    if (seen.size === seen.add(one.origin).size) {
-      const first = places[parsed.findIndex(({ origin }) => origin === one.origin)];
-      problems.push(`upstreams[${i}]: ${one.origin} is upstreams[${first}] already; give it a weight instead`);
+  for (let at = 0; at < value.length; at += SLICE) {
+    if (at > 0) yield;
+    for (let i = at; i < Math.min(at + SLICE, value.length); i++) {
+      const entry: unknown = value[i];
+      const one = asBefore(entry, all) ?? upstream(entry, `upstreams[${i}]`, all, problems);
+      if (one === undefined) continue;
+      places.push(i);
+      parsed.push(one);
     }
-    places.push(i);
-    parsed.push(one);
   }
+  const origins = parsed.map(({ origin }) => origin);
+  if (new Set(origins).size < origins.length) repeated(origins, places, problems);
   return parsed;
+}
+
+/** Tells of the origins that are there more than once. `places` are their indices in what was given. */
+function repeated(origins: readonly string[], places: readonly number[], problems: string[]): void {
+  const first = new Map<string, number | undefined>();
+  for (const [at, origin] of origins.entries()) {
+    if (!first.has(origin)) first.set(origin, places[at]);
+    else {
+      const already = `upstreams[${first.get(origin)}] already`;
+      problems.push(`upstreams[${places[at]}]: ${origin} is ${already}; give it a weight instead`);
+    }
+  }
 }
 
 /** What an entry was parsed to before, if nothing in it is new: of a long list, most are as they were. */
 function asBefore(value: unknown, { known, check }: ForAll): ParsedUpstream | undefined {
   if (known === undefined) return undefined;
-  const entry = typeof value === 'string' ? undefined : value;
-  if (entry !== undefined && !isRecord(entry)) return undefined;
-  const { origin = value, weight = 1, maxInFlight = Infinity, tags = NO_TAGS, healthCheck: own } = entry ?? NO_OPTIONS;
+  if (typeof value === 'string') {
+    const before = known(value);
+    const same = before?.weight === 1 && before.maxInFlight === Infinity && before.tags === NO_TAGS &&
+      before.healthCheck === check;
+    return same ? before : undefined;
+  }
+  if (!isRecord(value)) return undefined;
+  const { origin, weight = 1, maxInFlight = Infinity, tags = NO_TAGS, healthCheck: own } = value;
   const before = typeof origin === 'string' ? known(origin) : undefined;
   if (before === undefined) return undefined;
-  const { healthCheck: checkBefore, tags: tagsBefore } = before;
   const same = before.weight === weight && before.maxInFlight === maxInFlight && own === undefined &&
-    checkBefore === check && isRecord(tags) && alike(tagsBefore, tags) &&
-    (entry === undefined || Object.keys(entry).every((name) => KNOWN_OF_UPSTREAM.has(name)));
+    before.healthCheck === check && isRecord(tags) && alike(before.tags, tags) &&
+    Object.keys(value).every((name) => KNOWN_OF_UPSTREAM.has(name));
   return same ? before : undefined;
 }
 
 function upstream(value: unknown, path: string, all: ForAll, problems: string[]): ParsedUpstream | undefined {
   const entry = typeof value === 'string' ? { origin: value } : record(value, path, problems);
-  const { origin, weight = 1, maxInFlight = Infinity, tags = {}, healthCheck: own } = entry;
+  const { origin, weight = 1, maxInFlight = Infinity, tags = NO_TAGS, healthCheck: own } = entry;
   onlyKnown(entry, `${path}.`, KNOWN_OF_UPSTREAM, problems);
   if (typeof weight !== 'number' || !(weight > 0) || weight === Infinity) {
     problems.push(`${path}.weight: ${shown(weight)} is no number above 0; leave it out for 1`);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { parseOptions, parseUpstream, parseUpstreams } from '../src/settings.ts';
+import { parseOptions, parseUpstream, type ParsedUpstream, parseUpstreams } from '../src/settings.ts';
+import { atOnce } from '../src/slices.ts';
 import { inspected, problemsWith } from './support/options.ts';
 
 const ONE = ['http://127.0.0.1:3001'];
@@ -57,7 +58,7 @@ describe('a health check', () => {
   test('for all goes for those that come later', () => {
     const settings = parseOptions({ upstreams: [], healthCheck: { rise: 7 } });
     assert.equal(parseUpstream('http://a.example', settings).healthCheck?.rise, 7);
-    assert.deepEqual(parseUpstreams(['http://a.example', { origin: 'http://b.example', healthCheck: false }], settings)
+    assert.deepEqual(parsedAll(['http://a.example', { origin: 'http://b.example', healthCheck: false }], settings)
       .map(({ healthCheck }) => healthCheck?.rise), [7, undefined]);
   });
 
@@ -94,3 +95,7 @@ describe('a health check', () => {
     });
   }
 });
+
+function parsedAll(...given: Parameters<typeof parseUpstreams>): readonly ParsedUpstream[] {
+  return atOnce(parseUpstreams(...given));
+}

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { systemTime } from '../src/clock.ts';
 import { BalancerError } from '../src/errors.ts';
-import { parseOptions, parseUpstream, parseUpstreams, readOptions, type Settings } from '../src/settings.ts';
+import {
+  parseOptions, parseUpstream, type ParsedUpstream, parseUpstreams, readOptions, type Settings,
+} from '../src/settings.ts';
+import { atOnce } from '../src/slices.ts';
 import type { Strategy } from '../src/strategy.ts';
 import { inspected, problemsWith } from './support/options.ts';
 
@@ -164,7 +167,7 @@ describe('an upstream', () => {
       assert.deepEqual(parseOptions({ upstreams: [given] }).upstreams, [expected]);
       assert.deepEqual(parseOptions({ upstreams: [{ origin: given }] }).upstreams, [expected]);
       assert.deepEqual(parseUpstream(given, PLAIN), expected);
-      assert.deepEqual(parseUpstreams([given], PLAIN), [expected]);
+      assert.deepEqual(parsedAll([given], PLAIN), [expected]);
     });
   }
   test('over TLS, where there is a way to connect to it', () => {
@@ -350,8 +353,8 @@ describe('a list of upstreams, to take the place of those that are there', () =>
   test('leaves what is as it was to what it was parsed to before', () => {
     const origin = 'http://a.test';
     const given = { origin, weight: 2, maxInFlight: 3, tags: { zone: 'a' } };
-    const [full] = parseUpstreams([given], PLAIN);
-    const [bare] = parseUpstreams([origin], PLAIN);
+    const [full] = parsedAll([given], PLAIN);
+    const [bare] = parsedAll([origin], PLAIN);
     const check = { path: '/health' };
     const checking = parseOptions({ upstreams: [], healthCheck: check });
     const table: readonly [before: typeof full, entry: unknown, same: boolean, settings?: Settings][] = [
@@ -370,14 +373,14 @@ describe('a list of upstreams, to take the place of those that are there', () =>
     ];
     for (const [before, entry, same, settings = PLAIN] of table) {
       const known = (asked: string): typeof before => asked === origin ? before : undefined;
-      const [parsed] = parseUpstreams([entry], settings, known);
+      const [parsed] = parsedAll([entry], settings, known);
       assert.equal(parsed === before, same, inspected(entry));
-      assert.deepEqual(parsed, parseUpstreams([entry], settings)[0], inspected(entry));
+      assert.deepEqual(parsed, parsedAll([entry], settings)[0], inspected(entry));
     }
   });
 
   test('is checked the same where it was parsed before', () => {
-    const [before] = parseUpstreams(['http://a.test'], PLAIN);
+    const [before] = parsedAll(['http://a.test'], PLAIN);
     const origin = 'http://a.test';
     for (const wrong of [
       [origin, origin], [{ origin, wait: 1 }], [{ origin, tags: null }], [{ origin, tags: { zone: 1 } }], [[origin]],
@@ -385,7 +388,7 @@ describe('a list of upstreams, to take the place of those that are there', () =>
     ]) {
       const messages = [undefined, () => before].map((known) => {
         try {
-          return parseUpstreams(wrong, PLAIN, known);
+          return parsedAll(wrong, PLAIN, known);
         } catch (error) {
           assert.ok(error instanceof BalancerError);
           return error.message;
@@ -397,18 +400,22 @@ describe('a list of upstreams, to take the place of those that are there', () =>
   });
 
   test('is checked as a whole', () => {
-    assert.throws(() => parseUpstreams(['a', 'http://a.test', 'http://a.test/', { origin: 'https://b.test' }], PLAIN), {
+    assert.throws(() => parsedAll(['a', 'http://a.test', 'http://a.test/', { origin: 'https://b.test' }], PLAIN), {
       code: 'OPTIONS_INVALID',
-      message: /^ {2}upstreams\[0\]\.origin: [^]*^ {2}upstreams\[2\]: [^]*^ {2}upstreams\[3\]\.origin: .*needs TLS/m,
+      message: /^ {2}upstreams\[0\]\.o[^]*^ {2}upstreams\[3\]\.origin: .*needs TLS[^]*^ {2}upstreams\[2\]: .* already/m,
     });
   });
   for (const value of [undefined, null, 'http://a.test', {}]) {
     test(`is a list: ${inspected(value)}`, () => {
       const expected = { code: 'OPTIONS_INVALID', message: /upstreams: .* is no list/ };
-      assert.throws(() => parseUpstreams(value, PLAIN), expected);
+      assert.throws(() => parsedAll(value, PLAIN), expected);
     });
   }
   test('may be empty', () => {
-    assert.deepEqual(parseUpstreams([], PLAIN), []);
+    assert.deepEqual(parsedAll([], PLAIN), []);
   });
 });
+
+function parsedAll(...given: Parameters<typeof parseUpstreams>): readonly ParsedUpstream[] {
+  return atOnce(parseUpstreams(...given));
+}

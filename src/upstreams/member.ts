@@ -137,6 +137,11 @@ export class Member implements Upstream {
     return !this.#tried || this.#panic || this.#health.standing !== 'trial';
   }
 
+  /** Whether it is well; `active` is its state unless it leaves. @internal */
+  get proven(): boolean {
+    return this.#health.standing === 'well';
+  }
+
   /** Whether it may be picked, but for its limit. @internal */
   get listed(): boolean {
     return this.#listed;
@@ -194,7 +199,6 @@ export class Member implements Upstream {
   /** Takes other options for the same origin. Returns whether strategies are to hear of it. @internal */
   change(settings: ParsedUpstream): boolean {
     const { weight, tags } = this.#settings;
-    if (settings === this.#settings) return false;
     this.#settings = settings;
     this.#weight = settings.weight * (this.#panic ? 1 : this.#health.ramp);
     return weight !== settings.weight || !alike(tags, settings.tags);

@@ -4,6 +4,7 @@
 import { BalancerError } from '../errors.ts';
 import type { Events } from '../events.ts';
 import type { ParsedUpstream, Settings } from '../settings.ts';
+import { SLICE, type Work } from '../slices.ts';
 import type { Upstream } from '../strategy.ts';
 import { Member, type MemberRules } from './member.ts';
 
@@ -35,6 +36,9 @@ export class Members {
   /** Those that are well, or on trial: the candidates while none is at its limit. Strategies heard of this array. */
   #whole: readonly Member[] = [];
   #candidates: readonly Member[] | undefined;
+  /** How many were ejected or on trial when all were looked at last, and whether that was too many to go by. */
+  #unproven = 0;
+  #panic = false;
   #inFlight = 0;
 
   constructor(rules: MembersRules, world: MembersWorld) {
@@ -100,7 +104,7 @@ export class Members {
       throw new BalancerError('OPTIONS_INVALID', `upstream ${settings.origin} is there already: remove it first`);
     }
     const member = this.#create(settings);
-    this.#changed();
+    this.#moved([...this.#whole, member]);
     return member;
   }
 
@@ -114,31 +118,48 @@ export class Members {
       throw new BalancerError('OPTIONS_INVALID', `upstream ${origin} is not there: see balancer.upstreams`);
     }
     const drained = this.#drain(member, cutAt);
-    this.#changed();
+    const left: Member[] = [];
+    // What V8 has for this is slow on frozen lists.
+    for (const other of this.#whole) if (other !== member) left.push(other);
+    this.#moved(left);
     return drained;
   }
 
   /**
    * Makes these the upstreams, as one change: new ones are added, those that are not named are drained, the others keep
-   * their counts and connections, and take the new options. Resolves when the drained ones are gone.
+   * their counts and connections, and take the new options. What is to change is found in slices, during which nothing
+   * else may change membership; then it changes at once. Returns what resolves when the drained ones are gone.
    */
-  async update(upstreams: readonly ParsedUpstream[], cutAt: number): Promise<void> {
-    const there = upstreams.map(({ origin }) => this.#active.get(origin));
-    const kept = new Set(there);
-    const drained = [...this.#active.values()]
-      .filter((member) => !kept.has(member))
-      .map((member) => this.#drain(member, cutAt));
-    let changed = drained.length > 0;
-    for (const [at, settings] of upstreams.entries()) {
-      const member = there[at];
-      if (member === undefined) this.#create(settings);
-      if (member === undefined || member.change(settings)) changed = true;
+  *update(upstreams: readonly ParsedUpstream[], cutAt: number): Work<Promise<unknown>> {
+    const kept = new Set<Member>();
+    const other: [Member, ParsedUpstream][] = [];
+    const fresh: ParsedUpstream[] = [];
+    for (let at = 0; at < upstreams.length; at += SLICE) {
+      if (at > 0) yield;
+      for (const settings of upstreams.slice(at, at + SLICE)) {
+        const member = this.#active.get(settings.origin);
+        if (member === undefined) fresh.push(settings);
+        else {
+          kept.add(member);
+          if (member.settings !== settings) other.push([member, settings]);
+        }
+      }
     }
+    const leaving: Member[] = [];
+    let looked = 0;
+    for (const member of this.#active.values()) {
+      if (++looked % SLICE === 0) yield;
+      if (!kept.has(member)) leaving.push(member);
+    }
+    const drained = leaving.map((member) => this.#drain(member, cutAt));
+    let changed = leaving.length + fresh.length > 0;
+    for (const [member, settings] of other) if (member.change(settings)) changed = true;
+    for (const settings of fresh) this.#create(settings);
     // Limits may be others, whatever strategies are to hear of.
     this.#candidates = undefined;
     if (changed) this.#changed();
     else this.#world.onRoom();
-    await Promise.all(drained);
+    return Promise.all(drained);
   }
 
   /** Counts a pick, before any other code runs. */
@@ -264,13 +285,30 @@ export class Members {
     if (events.heard(event)) events.tell(event, { upstream });
   }
 
+  /**
+   * One came or went, and those that may be picked are `whole` now. None of the others, which may be thousands, is
+   * looked at, unless that may change how they stand.
+   */
+  #moved(whole: readonly Member[]): void {
+    if (this.#panic || this.#tooManyUnproven) this.#changed();
+    else this.#announce(whole);
+  }
+
   #changed(): void {
-    let unproven = 0;
-    for (const member of this.#active.values()) if (member.state !== 'active') unproven++;
+    this.#unproven = 0;
+    for (const member of this.#active.values()) if (!member.proven) this.#unproven++;
     // Where too many have failed, all are candidates: better a try than none.
-    const panic = unproven * 100 > this.#rules.maxEjectedPercent * this.#active.size;
+    this.#panic = this.#tooManyUnproven;
     const whole: Member[] = [];
-    for (const member of this.#active.values()) if (member.list(panic)) whole.push(member);
+    for (const member of this.#active.values()) if (member.list(this.#panic)) whole.push(member);
+    this.#announce(whole);
+  }
+
+  get #tooManyUnproven(): boolean {
+    return this.#unproven * 100 > this.#rules.maxEjectedPercent * this.#active.size;
+  }
+
+  #announce(whole: readonly Member[]): void {
     this.#whole = Object.freeze(whole);
     this.#candidates = undefined;
     this.#world.onChange(this.#whole);

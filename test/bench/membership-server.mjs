@@ -15,8 +15,11 @@ const resolutionMs = 1;
 // There are no ten thousand servers: whatever the origin, one of those that are there is connected to.
 const real = origins.map((origin) => ({ host: '127.0.0.1', port: Number(new URL(origin).port), noDelay: true }));
 let connects = 0;
+/** Who is to be there, and the number of the next one: kept apart, to take none of the balancer's time. */
+let there = names(0, size);
+let fresh = size;
 const balancer = createBalancer({
-  upstreams: names(0, size),
+  upstreams: there,
   connect: () => connect(real[connects++ % real.length]),
   upstreamIdleTimeoutMs: 1000, // so that connections to so many do not add up to more than may be open
 });
@@ -25,7 +28,6 @@ await balancer.listen({ port: Number(port), host: '127.0.0.1' });
 process.on('message', ({ kind, seconds }) => {
   const delay = monitorEventLoopDelay({ resolution: resolutionMs });
   const calls = { add: [], remove: [], update: [] };
-  let fresh = size;
   const timer = kind === 'changes' ? setInterval(change, everyMs) : undefined;
   delay.enable();
   setTimeout(() => {
@@ -38,14 +40,13 @@ process.on('message', ({ kind, seconds }) => {
 
   /** One comes, one goes, and a list of all is told in which a hundredth is new. */
   function change() {
-    timed('add', () => balancer.add(names(fresh, fresh + 1)[0]));
-    timed('remove', () => void balancer.remove(balancer.upstreams[0].origin));
-    fresh++;
-    const some = Math.ceil(size / 100);
-    const left = balancer.upstreams.filter(({ state }) => state !== 'draining').map(({ origin }) => origin).slice(some);
-    const wanted = [...left, ...names(fresh, fresh + some)];
-    fresh += some;
-    timed('update', () => void balancer.update(wanted));
+    const [added, ...news] = names(fresh, fresh + 1 + Math.ceil(size / 100));
+    fresh += 1 + news.length;
+    const [removed] = there;
+    there = [...there.slice(1 + news.length), added, ...news];
+    timed('add', () => balancer.add(added));
+    timed('remove', () => void balancer.remove(removed));
+    timed('update', () => void balancer.update(there));
   }
 
   function timed(name, act) {

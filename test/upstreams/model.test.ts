@@ -1,0 +1,69 @@
+/**
+ * Who may be picked after any series of changes, held against a model that looks at all of them each time.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Events } from '../../src/events.ts';
+import { parseOptions, parseUpstream, parseUpstreams } from '../../src/settings.ts';
+import { atOnce } from '../../src/slices.ts';
+import type { Upstream } from '../../src/strategy.ts';
+import { Members } from '../../src/upstreams/members.ts';
+import { seededRandom, testSeed } from '../support/random.ts';
+
+const seed = testSeed();
+
+for (const maxEjectedPercent of [0, 30, 50, 100]) {
+  test(`with ${maxEjectedPercent} percent (EQUIPOISE_SEED=${seed})`, () => {
+    const rng = seededRandom(seed);
+    const settings = parseOptions({ upstreams: [], maxEjectedPercent });
+    let told: readonly Upstream[] = [];
+    const members = new Members(settings, {
+      events: new Events(() => assert.fail('no listener throws')),
+      rng,
+      onChange: (candidates) => {
+        told = candidates;
+      },
+      onRoom: () => undefined,
+    });
+    const there: string[] = [];
+    const down = new Set<string>();
+    let fresh = 0;
+    const one = (): string => there[Math.floor(rng() * there.length)] ?? '';
+    const changes: (() => void)[] = [
+      () => {
+        there.push(`http://n${fresh++}.test`);
+        members.add(parseUpstream(there.at(-1), settings));
+      },
+      () => {
+        const origin = one();
+        if (origin === '') return;
+        there.splice(there.indexOf(origin), 1);
+        down.delete(origin);
+        void members.remove(origin, Infinity);
+      },
+      () => {
+        const origin = one();
+        for (const member of members.all) if (member.origin === origin) members.probed(member, down.has(origin), 0);
+        if (origin !== '' && !down.delete(origin)) down.add(origin);
+      },
+      () => {
+        const kept = there.filter(() => rng() < 0.8);
+        there.splice(0, Infinity, ...kept, `http://n${fresh++}.test`);
+        for (const origin of down) if (!there.includes(origin)) down.delete(origin);
+        const wanted = atOnce(parseUpstreams(there, settings, (origin) => members.settingsOf(origin)));
+        void atOnce(members.update(wanted, Infinity));
+      },
+    ];
+    let panics = 0;
+    for (let i = 0; i < 2_000; i++) {
+      changes[Math.floor(rng() * (there.length > 12 ? 4 : 3.3))]?.();
+      const panic = down.size * 100 > maxEjectedPercent * there.length;
+      if (panic) panics++;
+      const expected = there.filter((origin) => panic || !down.has(origin));
+      assert.deepEqual(told.map(({ origin }) => origin), expected, `after change ${i}`);
+      assert.deepEqual(members.candidates, told);
+    }
+    if (maxEjectedPercent < 100) assert.ok(panics > 0, 'there were panics');
+    assert.ok(panics < 2_000, 'and times without');
+  });
+}
