@@ -177,7 +177,7 @@ class NodeBalancer implements Balancer {
     if (this.#front.closing) return Promise.reject(new BalancerError('CLOSING'));
     // Half-open, so that a tunnel can end one direction before the other.
     const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-      this.#serve(socket);
+      if (this.#welcomes(socket)) this.#sockets.serveOwn(socket);
     });
     return new Promise((resolve, reject) => {
       const failed = (cause: Error): void => {
@@ -198,7 +198,7 @@ class NodeBalancer implements Balancer {
 
   readonly accept = (socket: Socket): void => {
     socket.setNoDelay(true);
-    this.#serve(socket);
+    if (this.#welcomes(socket)) this.#sockets.serve(socket);
   };
 
   readonly handle = (
@@ -298,10 +298,11 @@ class NodeBalancer implements Balancer {
     if (this.#front.closing) throw new BalancerError('CLOSING');
   }
 
-  #serve(socket: Socket): void {
-    // One that is closed already would never tell.
-    if (this.#front.closing || socket.destroyed) socket.destroy();
-    else this.#sockets.serve(socket);
+  /** Whether a connection is to be served. One that is closed already would never tell. */
+  #welcomes(socket: Socket): boolean {
+    const welcome = !this.#front.closing && !socket.destroyed;
+    if (!welcome) socket.destroy();
+    return welcome;
   }
 
   #sweep(now: number): void {

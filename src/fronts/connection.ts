@@ -68,6 +68,11 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     if (this.#phase === HEAD) this.#deadline = Math.min(this.#deadline, deadline);
   }
 
+  /** Whether nothing more can be taken for now. */
+  get paused(): boolean {
+    return this.#paused;
+  }
+
   get busy(): boolean {
     return this.#phase === EXCHANGE || this.#phase === ENDING;
   }

@@ -1,6 +1,7 @@
 /**
  * The way in for sockets: hears what they tell, for the connections behind them.
  */
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { DownstreamConnection } from './connection.ts';
 import type { Front } from './front.ts';
@@ -14,6 +15,7 @@ export class Sockets {
   readonly #onData: (this: Duplex, bytes: Buffer) => void;
   readonly #onEnd: (this: Duplex) => void;
   readonly #onClose: (this: Duplex) => void;
+  readonly #push: (this: Duplex, bytes: Buffer | null) => boolean;
 
   constructor(front: Front) {
     this.#front = front;
@@ -28,9 +30,29 @@ export class Sockets {
     this.#onEnd = function onEnd() {
       behind(this)?.ended();
     };
+    this.#push = function push(bytes) {
+      const connection = behind(this);
+      if (bytes === null || connection?.paused !== false) {
+        // From here on it is a stream like any other, which holds back what comes, and tells of its end.
+        delete (this as Partial<Duplex>).push;
+        return this.push(bytes);
+      }
+      connection.received(bytes);
+      return true;
+    };
     this.#onClose = function onClose() {
       behind(this)?.closed();
     };
+  }
+
+  /**
+   * Serves a connection that is nobody else's. `push` is where the system's reads enter a stream: as long as nothing is
+   * to be held back they go by it, which saves the stream's part of each read, some 4% of all CPU time. Should Node one
+   * day have them enter elsewhere, 'data' brings what comes.
+   */
+  serveOwn(socket: Socket): DownstreamConnection {
+    socket.push = this.#push;
+    return this.serve(socket);
   }
 
   /** Serves one connection. */
