@@ -18,8 +18,11 @@ export interface Downstream {
   respond(head: ResponseHead, keepAlive: boolean): void;
   /** Answers 101; both bodies are raw from now on, each until its side closes. */
   tunnel(head: ResponseHead): void;
-  /** Response data. The buffer is the caller's again when `flush` has returned true, or `drained` was called. */
-  data(bytes: Buffer, from: number, to: number): void;
+  /**
+   * Response data. The buffer is the caller's again when `flush` has returned true, or `drained` was called. `text` is
+   * the same as latin1 where that is at hand, else `''`.
+   */
+  data(bytes: Buffer, from: number, to: number, text: string): void;
   /** The response is complete. */
   end(trailers: string): void;
   /** Sends what has gathered. If it returns false, the exchange's `drained` will be called. */

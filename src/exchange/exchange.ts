@@ -270,10 +270,10 @@ export class Exchange implements ConnectionUser, Waiting {
     this.#downstream.respond(head, !this.#bodyless);
   }
 
-  body(bytes: Buffer, from: number, to: number): void {
+  body(bytes: Buffer, from: number, to: number, text: string): void {
     this.#floor.moved(to - from);
     this.#moved();
-    this.#downstream.data(bytes, from, to);
+    this.#downstream.data(bytes, from, to, text);
   }
 
   ended(trailers: string): void {
@@ -445,7 +445,7 @@ export class Exchange implements ConnectionUser, Waiting {
     this.#leaveQueue();
     this.#phase = RELAYING;
     this.#downstream.respond(head, this.#requestDone);
-    if (!bodiless) this.#downstream.data(body, 0, body.length);
+    if (!bodiless) this.#downstream.data(body, 0, body.length, '');
     this.#downstream.end('');
     // What is left of the request is the front's to get rid of.
     this.#requestDone = this.#responseDone = true;

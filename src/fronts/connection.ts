@@ -124,8 +124,8 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     this.#bodyDone = false;
   }
 
-  data(bytes: Buffer, from: number, to: number): void {
-    this.#sender().data(bytes, from, to);
+  data(bytes: Buffer, from: number, to: number, text: string): void {
+    this.#sender().data(bytes, from, to, text);
   }
 
   end(trailers: string): void {

@@ -176,11 +176,11 @@ export class RequestFront implements Downstream, Guest, Sender {
     throw new Error('unreachable: a request without Upgrade is never answered 101');
   }
 
-  data(bytes: Buffer, from: number, to: number): void {
+  data(bytes: Buffer, from: number, to: number, text = ''): void {
     const before = this.#data;
     // Text goes out in one string with the head; node:http sends a buffer beside it.
     if (this.#measured && to - from <= MAX_TEXT_BYTES && typeof before !== 'object') {
-      this.#data = (before ?? '') + bytes.toString('latin1', from, to);
+      this.#data = (before ?? '') + (text === '' ? bytes.toString('latin1', from, to) : text);
       return;
     }
     // A copy: node:http may hold on to it behind earlier responses, and middleware may too.

@@ -12,7 +12,8 @@ import {
 /** One response head: filled by {@link ResponseHead.parse}, reused for the next response of a connection. */
 export class ResponseHead implements FieldTaker {
   status = 0;
-  reason = '';
+  /** The status line as it is sent on, with its CRLF: always of HTTP/1.1 (RFC 9110 §6.2). */
+  line = '';
   /** The end-to-end field lines, each with its CRLF; a valid Content-Length is among them. */
   fields = '';
   framing: Framing = NONE;
@@ -29,7 +30,9 @@ export class ResponseHead implements FieldTaker {
   /** Why {@link ResponseHead.parse} refused. */
   error: ErrorCode = 'RESPONSE_MALFORMED';
 
-  readonly #line = new FieldScanner();
+  readonly #scanner = new FieldScanner();
+  /** What came with the head, as far as it was read as text. */
+  #text = '';
   #minor = 1;
   #connection = '';
   #lengths = 0;
@@ -55,20 +58,31 @@ export class ResponseHead implements FieldTaker {
     const at = this.#statusLine(bytes, text);
     if (at < 0) return this.#refuse('RESPONSE_MALFORMED');
     if (at === 0) return this.#more(text, limits);
-    const line = this.#line;
-    const found = line.section(bytes, text, at, limits.maxFields, this);
+    const scanner = this.#scanner;
+    const found = scanner.section(bytes, text, at, limits.maxFields, this);
     if (found === INCOMPLETE) return this.#more(text, limits);
     if (found === MALFORMED) return this.#refuse('RESPONSE_MALFORMED');
-    if (found === TOO_MANY || line.next > limits.maxHeadBytes) return this.#refuse('RESPONSE_HEAD_TOO_LARGE');
-    this.fields = line.passed;
-    return this.#judge(method) ? line.next : this.#refuse('RESPONSE_MALFORMED');
+    if (found === TOO_MANY || scanner.next > limits.maxHeadBytes) return this.#refuse('RESPONSE_HEAD_TOO_LARGE');
+    this.fields = scanner.passed;
+    if (!this.#judge(method)) return this.#refuse('RESPONSE_MALFORMED');
+    this.#text = text;
+    return scanner.next;
+  }
+
+  get reason(): string {
+    return this.line.slice(REASON_AT, -2);
+  }
+
+  /** What stands from `from` to `to` in the bytes that were parsed, as latin1; `''` where that is not at hand. */
+  textAt(from: number, to: number): string {
+    return to <= this.#text.length ? this.#text.slice(from, to) : '';
   }
 
   /** Makes this the head of a response of the balancer's own. `fields` are whole lines with their CRLF. */
   compose(status: number, reason: string, fields: string, length: number): void {
     this.#reset();
     this.status = status;
-    this.reason = reason;
+    this.line = `HTTP/1.1 ${status} ${reason}\r\n`;
     this.fields = `${fields}Content-Length: ${length}\r\n`;
     this.framing = LENGTH;
     this.contentLength = length;
@@ -80,7 +94,7 @@ export class ResponseHead implements FieldTaker {
   }
 
   #reset(): void {
-    this.reason = this.fields = this.upgrade = '';
+    this.line = this.fields = this.upgrade = this.#text = '';
     this.#connection = this.#coding = this.#upgrade = '';
     this.framing = NONE;
     this.contentLength = 0;
@@ -107,14 +121,15 @@ export class ResponseHead implements FieldTaker {
     this.status = status;
     // The space before an empty reason phrase is often left out; Node's parser takes that too.
     let at = 12;
-    if (text.charCodeAt(at) === SP) at++;
+    const usual = text.charCodeAt(at) === SP;
+    if (usual) at++;
     else if (text.charCodeAt(at) !== CR) return -1;
     const classes = CLASS;
     const reason = at;
     while (at < text.length && ((classes[bytes[at] ?? 0] ?? 0) & FIELD_VALUE) !== 0) at++;
     if (at + 1 >= text.length) return at < text.length && text.charCodeAt(at) !== CR ? -1 : 0;
     if (text.charCodeAt(at) !== CR || text.charCodeAt(at + 1) !== LF) return -1;
-    this.reason = text.slice(reason, at);
+    this.line = usual && minor === 1 ? text.slice(0, at + 2) : `HTTP/1.1 ${status} ${text.slice(reason, at)}\r\n`;
     return at + 2;
   }
 
@@ -209,3 +224,5 @@ function timeoutIn(value: string): number {
 }
 
 const STATUS_LINE_START = 'HTTP/1.';
+/** Behind `HTTP/1.1 200 `. */
+const REASON_AT = 13;

@@ -28,7 +28,7 @@ export function downstreamFraming(head: ResponseHead, minor: number): Framing {
 export function responseHead(
   head: ResponseHead, framing: Framing, minor: number, keepAlive: boolean, date: string,
 ): string {
-  let text = `HTTP/1.1 ${head.status} ${head.reason}\r\n${head.fields}`;
+  let text = head.line + head.fields;
   // RFC 9110 §6.6.1: who forwards a response without a Date adds it.
   if (!head.hasDate) text += `Date: ${date}\r\n`;
   if (framing === CHUNKED || (framing === NONE && head.chunked && minor === 1 && mayHaveBody(head.status))) {
@@ -48,7 +48,7 @@ export function upgradeOffer(head: ResponseHead, keepAlive: boolean): string {
 /** The head of an interim response (RFC 9110 §15.2), 101 among them. */
 export function interimHead(head: ResponseHead): string {
   const upgrade = head.status === 101 ? `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n` : '';
-  return `HTTP/1.1 ${head.status} ${head.reason}\r\n${head.fields}${upgrade}\r\n`;
+  return `${head.line}${head.fields}${upgrade}\r\n`;
 }
 
 /** 204 and 304 have no body for any method, so no coding for one (RFC 9112 §6.1). */

@@ -64,13 +64,14 @@ export class MessageWriter implements Sender {
     this.#text += text;
   }
 
-  /** Adds body data: `bytes` from `from` to `to`. */
-  data(bytes: Buffer, from: number, to: number): void {
+  /** Adds body data: `bytes` from `from` to `to`. `text` is the same as latin1 where that is at hand, else `''`. */
+  data(bytes: Buffer, from: number, to: number, text = ''): void {
     const length = to - from;
     if (length === 0) return;
     if (this.#framing === LENGTH) this.#owed -= length;
     else if (this.#framing === CHUNKED) this.#text += `${length.toString(16)}\r\n`;
-    if (length <= MAX_GATHERED_BYTES) this.#text += bytes.toString('latin1', from, to);
+    if (text !== '') this.#text += text;
+    else if (length <= MAX_GATHERED_BYTES) this.#text += bytes.toString('latin1', from, to);
     else {
       if (!this.#corked) {
         this.#corked = true;

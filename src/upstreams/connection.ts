@@ -5,7 +5,7 @@ import net, { type OnReadOpts, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ErrorCode } from '../errors.ts';
 import { BodyReader } from '../http1/body.ts';
-import { type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
+import { CHUNKED, type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { type BodyLimits, type HeadLimits, items, LF, listHas, NO_BYTES } from '../http1/grammar.ts';
 import { ResponseHead } from '../http1/response.ts';
 import { type Flusher, MessageWriter } from '../http1/writer.ts';
@@ -19,8 +19,11 @@ export interface ConnectionUser {
   interim(head: ResponseHead): void;
   /** The response's head; 101 where the protocol was switched as asked: what follows is a tunnel. */
   responded(head: ResponseHead): void;
-  /** Body data, valid until the user's `readEnd` returns true or the connection is resumed. */
-  body(bytes: Buffer, from: number, to: number): void;
+  /**
+   * Body data, valid until the user's `readEnd` returns true or the connection is resumed. `text` is the same as latin1
+   * where that is at hand, else `''`.
+   */
+  body(bytes: Buffer, from: number, to: number, text: string): void;
   /** The response is complete. */
   ended(trailers: string): void;
   /** All that one read brought has been handed over. Returns false to pause reading until `resume`. */
@@ -202,14 +205,21 @@ export class UpstreamConnection implements Flusher {
       return;
     }
     let at = 0;
+    let readAsText = false;
     if (this.#phase === HEAD) {
+      readAsText = this.#pending.length === 0;
       at = this.#onHead(user, bytes, end);
       if (this.#user !== user) return;
     }
     if (this.#phase === BODY && at < end) {
       const body = this.#body;
+      const head = this.#head;
       at = body.read(bytes, at, end);
-      if (body.to > body.from) user.body(bytes, body.from, body.to);
+      if (body.to > body.from) {
+        // Not where a head of another place was read, or what stood between chunks was taken out.
+        const same = readAsText && this.#interims === 0 && head.framing !== CHUNKED;
+        user.body(bytes, body.from, body.to, same ? head.textAt(body.from, body.to) : '');
+      }
       if (this.#user !== user) return;
       if (body.malformed) {
         this.#fail('RESPONSE_MALFORMED', undefined);

@@ -46,7 +46,7 @@ export class Line extends Duplex {
   }
 }
 
-/** Resolves when all that streams have put off has happened: they do so by process.nextTick, never by the loop. */
+/** Resolves when all that streams have put off has happened: they do so by process.nextTick alone. */
 export async function settle(): Promise<void> {
   // What is put off may put off more: two rounds do for an end that makes a stream close.
   await ticked();
@@ -55,6 +55,13 @@ export async function settle(): Promise<void> {
 
 export function ticked(): Promise<void> {
   return new Promise(tick);
+}
+
+/** Resolves when the balancer has also sent what it keeps to the end of a turn, and what comes of that has happened. */
+export async function turned(): Promise<void> {
+  await settle();
+  await new Promise(setImmediate);
+  await settle();
 }
 
 const tick = (resolve: () => void): void => {

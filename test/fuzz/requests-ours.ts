@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import { type Balancer, createBalancer } from '../../src/balancer.ts';
 import { VirtualTime } from '../support/time.ts';
 import { type DecodedMessage, decodeResponse, RequestDecoder } from '../support/wire-decoder.ts';
-import { Line, settle, ticked } from './line.ts';
+import { Line, turned } from './line.ts';
 
 /** What became of the bytes of one downstream. */
 export interface Forwarded {
@@ -59,24 +59,24 @@ export class RequestsOurs {
     this.#faults = [];
     const downstream = new Line();
     this.#balancer.accept(downstream as unknown as Socket);
-    await ticked();
+    await turned();
     for (const piece of pieces) {
       downstream.bring(piece);
       if (eager) await this.#serve();
     }
     await this.#serve();
-    await settle();
+    await turned();
     const partial = this.#inPart();
     const messages = this.#messages;
     const before = messages.length;
     const ended = downstream.ended;
     downstream.finish();
-    await settle();
+    await turned();
     await this.#serve();
     if (messages.length > before) this.#faults.push('a request became whole by the end of the connection');
     const refused = this.#answered(downstream, ended, partial);
     downstream.destroy();
-    await ticked();
+    await turned();
     this.#clean();
     return { messages, partial, refused, closed: ended !== 'open', faults: this.#faults };
   }
@@ -96,12 +96,11 @@ export class RequestsOurs {
   /** Has the upstream read and answer until it has nothing left to do. */
   async #serve(): Promise<void> {
     for (let moved = true; moved;) {
+      await turned();
       moved = false;
       for (const peer of this.#peers) {
         if (!peer.connected) {
           peer.connected = moved = true;
-          // Its reader takes the next tick to start.
-          await ticked();
           if (!peer.line.destroyed) peer.line.emit('connect');
         }
         if (peer.line.written === '') continue;

@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import { type Balancer, createBalancer } from '../../src/balancer.ts';
 import { VirtualTime } from '../support/time.ts';
 import { type DecodedResponse, decodeResponse } from '../support/wire-decoder.ts';
-import { Line, settle, ticked } from './line.ts';
+import { Line, turned } from './line.ts';
 
 /** The request that is answered, and the bytes that answer it. */
 export interface Answered {
@@ -63,24 +63,25 @@ export class ResponsesOurs {
     this.#faults = [];
     const downstream = new Line();
     this.#balancer.accept(downstream as unknown as Socket);
-    await ticked();
+    await turned();
     downstream.bring(requestFor(answered));
     const [upstream] = this.#upstreams;
     if (upstream === undefined) throw new Error('the request was not forwarded');
-    await ticked();
+    await turned();
     upstream.emit('connect');
+    await turned();
     for (const piece of answered.pieces) upstream.bring(piece);
-    await settle();
+    await turned();
     const before = this.#passed(downstream, answered);
     const kept = !upstream.destroyed && before.response?.whole === true && before.response.status !== 101;
     upstream.finish();
-    await settle();
+    await turned();
     const after = this.#passed(downstream, answered);
     if (downstream.ended === 'open' && !after.refused && after.response?.whole !== true) {
       this.#faults.push('neither passed on nor refused, though the upstream has ended');
     }
     downstream.destroy();
-    await settle();
+    await turned();
     if (this.#upstreams.length > 1) this.#faults.push('sent twice');
     if (this.#upstreams.some(({ destroyed }) => !destroyed)) this.#faults.push('an ended connection was kept');
     for (const line of this.#upstreams) line.destroy();

@@ -24,10 +24,29 @@ describe('a status line is read', () => {
   ];
   for (const [line, status, reason] of table) {
     test(JSON.stringify(line), () => {
-      const { head } = accepted(`${line}\r\nX-A: v\r\n\r\n`);
-      assert.deepEqual([head['status'], head['reason'], head['fields']], [status, reason, 'X-A: v\r\n']);
+      const text = `${line}\r\nX-A: v\r\n\r\n`;
+      const { head } = accepted(text);
+      const sent = `HTTP/1.1 ${status} ${reason}\r\n`;
+      assert.deepEqual([head['status'], head['line'], head['fields']], [status, sent, 'X-A: v\r\n']);
+      const again = new ResponseHead();
+      again.parse(Buffer.from(text, 'latin1'), text.length, 'GET', LIMITS);
+      assert.equal(again.reason, reason);
     });
   }
+});
+
+test('what came with a head is at hand as text, up to a limit, and until it is cleared', () => {
+  const head = new ResponseHead();
+  const start = 'HTTP/1.1 200 OK\r\n\r\n';
+  const bytes = Buffer.from(`${start}caf\xe9${'x'.repeat(8_000)}`, 'latin1');
+  assert.equal(head.parse(bytes, start.length + 4, 'GET', LIMITS), start.length);
+  assert.equal(head.textAt(start.length, start.length + 4), 'caf\xe9');
+  assert.equal(head.textAt(start.length, start.length + 5), '', 'not yet come');
+  assert.equal(head.parse(bytes, bytes.length, 'GET', LIMITS), start.length);
+  assert.equal(head.textAt(start.length, start.length + 4), 'caf\xe9');
+  assert.equal(head.textAt(start.length, bytes.length), '', 'too much');
+  head.clear();
+  assert.equal(head.textAt(start.length, start.length + 4), '');
 });
 
 describe('a status line is refused', () => {
