@@ -110,7 +110,10 @@ export class Exchange implements ConnectionUser, Waiting {
       connection.end();
     }
     this.#moved();
-    if (this.#responseDone) this.#finish();
+    if (!this.#responseDone) return;
+    // The connection goes back to the pool: nobody would flush it before its next request.
+    connection.writer.flush();
+    this.#finish();
   }
 
   /** Sends what the front has handed over. Returns false to hold the body until `resumeBody`. */

@@ -115,7 +115,7 @@ export class MessageWriter implements Sender {
     return !this.#awaitsParts && !this.#awaitsRoom;
   }
 
-  /** For the turn: it is over. */
+  /** Sends what has gathered now, unless the sink is gone: for the turn, when it is over. */
   send(): void {
     this.#deferred = false;
     if (this.#sink.destroyed) this.#text = '';

@@ -32,6 +32,8 @@ for (const front of FRONTS) {
         assert.equal(answer.text, 'early');
         client.send(body.subarray(1000));
         await under.settled(1);
+        // To its very end, which no other request has to push out.
+        await upstream.saw(`1 body ${LENGTH}`);
         assert.equal((await client.exchange(get('/next'))).text, '/next');
         assert.deepEqual(upstream.plainEvents.slice(0, 4), ['open', 'POST /', `body ${LENGTH}`, 'GET /next']);
       });
