@@ -6,6 +6,11 @@ import type { Duplex } from 'node:stream';
 import { DownstreamConnection } from './connection.ts';
 import type { Front } from './front.ts';
 
+/** A stream as whoever reads for it sees it: null is the end. */
+interface PushesBytes {
+  readonly push: (this: Duplex, bytes: Buffer | null) => boolean;
+}
+
 /**
  * All sockets have the same listeners, which find the connection through the socket that calls them: four closures for
  * each of ten thousand idle connections would hold an eighth of their memory.
@@ -15,7 +20,7 @@ export class Sockets {
   readonly #onData: (this: Duplex, bytes: Buffer) => void;
   readonly #onEnd: (this: Duplex) => void;
   readonly #onClose: (this: Duplex) => void;
-  readonly #push: (this: Duplex, bytes: Buffer | null) => boolean;
+  readonly #push: PushesBytes['push'];
 
   constructor(front: Front) {
     this.#front = front;
@@ -33,8 +38,9 @@ export class Sockets {
     this.#push = function push(bytes) {
       const connection = behind(this);
       if (bytes === null || connection?.paused !== false) {
-        // From here on it is a stream like any other, which holds back what comes, and tells of its end.
-        delete (this as Partial<Duplex>).push;
+        // From here on it is a stream like any other, which holds back what comes, and tells of its end. Not deleted:
+        // to V8 that makes a slow object of the socket.
+        this.push = (Object.getPrototypeOf(this) as PushesBytes).push;
         return this.push(bytes);
       }
       connection.received(bytes);
