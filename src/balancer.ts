@@ -225,8 +225,8 @@ class NodeBalancer implements Balancer {
   }
 
   async remove(origin: string, { timeoutMs = Infinity }: { readonly timeoutMs?: number } = {}): Promise<void> {
-    // By any spelling that `add` takes for the same origin.
     this.#updating?.finish();
+    // By any spelling that `add` takes for the same origin.
     const spelt = URL.canParse(origin) ? new URL(origin).origin : origin;
     await this.#members.remove(spelt, this.#clock.source.now() + timeoutMs);
   }
@@ -238,12 +238,10 @@ class NodeBalancer implements Balancer {
     this.#updating?.finish();
     const update = new Slices(this.#update(upstreams, this.#clock.source.now() + timeoutMs));
     this.#updating = update;
-    try {
-      await update.done;
-    } finally {
+    const { drained } = await update.done.finally(() => {
       if (this.#updating === update) this.#updating = undefined;
-    }
-    await (await update.done).drained;
+    });
+    await drained;
   }
 
   *#update(list: unknown, cutAt: number): Work<{ drained: Promise<unknown> }> {

@@ -193,32 +193,20 @@ function* upstreams(value: unknown, all: ForAll, problems: string[]): Work<Parse
     return [];
   }
   const parsed: ParsedUpstream[] = [];
-  const places: number[] = [];
+  const places = new Map<string, number>();
   for (let at = 0; at < value.length; at += SLICE) {
     if (at > 0) yield;
     for (let i = at; i < Math.min(at + SLICE, value.length); i++) {
       const entry: unknown = value[i];
       const one = asBefore(entry, all) ?? upstream(entry, `upstreams[${i}]`, all, problems);
       if (one === undefined) continue;
-      places.push(i);
+      const first = places.get(one.origin);
+      if (first === undefined) places.set(one.origin, i);
+      else problems.push(`upstreams[${i}]: ${one.origin} is upstreams[${first}] already; give it a weight instead`);
       parsed.push(one);
     }
   }
-  const origins = parsed.map(({ origin }) => origin);
-  if (new Set(origins).size < origins.length) repeated(origins, places, problems);
   return parsed;
-}
-
-/** Tells of the origins that are there more than once. `places` are their indices in what was given. */
-function repeated(origins: readonly string[], places: readonly number[], problems: string[]): void {
-  const first = new Map<string, number | undefined>();
-  for (const [at, origin] of origins.entries()) {
-    if (!first.has(origin)) first.set(origin, places[at]);
-    else {
-      const already = `upstreams[${first.get(origin)}] already`;
-      problems.push(`upstreams[${places[at]}]: ${origin} is ${already}; give it a weight instead`);
-    }
-  }
 }
 
 /** What an entry was parsed to before, if nothing in it is new: of a long list, most are as they were. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { parseOptions, parseUpstream, type ParsedUpstream, parseUpstreams } from '../src/settings.ts';
+import { parseOptions, parseUpstream, parseUpstreams } from '../src/settings.ts';
 import { atOnce } from '../src/slices.ts';
 import { inspected, problemsWith } from './support/options.ts';
 
@@ -58,7 +58,8 @@ describe('a health check', () => {
   test('for all goes for those that come later', () => {
     const settings = parseOptions({ upstreams: [], healthCheck: { rise: 7 } });
     assert.equal(parseUpstream('http://a.example', settings).healthCheck?.rise, 7);
-    assert.deepEqual(parsedAll(['http://a.example', { origin: 'http://b.example', healthCheck: false }], settings)
+    const given = ['http://a.example', { origin: 'http://b.example', healthCheck: false }];
+    assert.deepEqual(atOnce(parseUpstreams(given, settings))
       .map(({ healthCheck }) => healthCheck?.rise), [7, undefined]);
   });
 
@@ -95,7 +96,3 @@ describe('a health check', () => {
     });
   }
 });
-
-function parsedAll(...given: Parameters<typeof parseUpstreams>): readonly ParsedUpstream[] {
-  return atOnce(parseUpstreams(...given));
-}
