@@ -17,6 +17,7 @@ import { Front } from './fronts/front.ts';
 import { headBytes } from './fronts/head-text.ts';
 import { RequestFront } from './fronts/request.ts';
 import { Sockets } from './fronts/sockets.ts';
+import { guarded, guardedValue } from './guard.ts';
 import type { BalancerOptions, UpstreamOptions } from './options.ts';
 import { parseOptions, parseUpstream, parseUpstreams, type Settings } from './settings.ts';
 import { Slices, type Work } from './slices.ts';
@@ -107,8 +108,8 @@ class NodeBalancer implements Balancer {
     this.#settings = settings;
     this.#strategy = settings.strategy ?? random();
     this.#clock = new Clock(settings.time);
-    this.#events = new Events((event, cause) => {
-      this.#report(new BalancerError('HOOK_FAILED', `a listener for '${event}' threw`, { cause }), undefined);
+    this.#events = new Events((event, what, cause) => {
+      this.#report(new BalancerError('HOOK_FAILED', `a listener for '${event}' ${what}`, { cause }), undefined);
     });
     this.#queue = new Queue(settings.maxQueued);
     this.#budget = new RetryBudget(settings.retryBudgetPercent, settings.minRetriesPerSecond, this.#clock.now);
@@ -145,14 +146,10 @@ class NodeBalancer implements Balancer {
         this.#report(error, upstream);
       },
     };
-    const trusts = (address: string): boolean => {
-      try {
-        return settings.trusts(address);
-      } catch (cause) {
-        this.#report(new BalancerError('HOOK_FAILED', 'trustForwarded threw', { cause }), undefined);
-        return false;
-      }
-    };
+    // Anything but true distrusts: a value that merely is truthy may be a mistake.
+    const trusts = (address: string): boolean => guardedValue(() => settings.trusts(address), (what, cause) => {
+      this.#report(new BalancerError('HOOK_FAILED', `trustForwarded ${what}`, { cause }), undefined);
+    }) === true;
     this.#front = new Front(services, { ...settings, trusts }, () => {
       this.#onEmpty?.();
     });
@@ -277,8 +274,8 @@ class NodeBalancer implements Balancer {
       if (!server.listening) failed(new BalancerError('CLOSING'));
       server.close(resolve);
     }));
-    for (const guest of guests.values()) guest.drain(now + Math.min(IDLE_GRACE_MS, timeoutMs));
-    if (guests.size > 0) {
+    for (const guest of guests.all) guest.drain(now + Math.min(IDLE_GRACE_MS, timeoutMs));
+    if (guests.all.length > 0) {
       await new Promise<void>((resolve) => {
         this.#onEmpty = resolve;
       });
@@ -309,7 +306,8 @@ class NodeBalancer implements Balancer {
     this.#budget.sweep(now);
     this.#probes.sweep(now);
     if (now < this.#closeDeadline) return;
-    for (const guest of this.#front.guests.values()) {
+    // A copy: those that go leave the list.
+    for (const guest of [...this.#front.guests.all]) {
       if (guest.busy) this.#cut++;
       guest.destroy();
     }
@@ -325,12 +323,10 @@ class NodeBalancer implements Balancer {
   #report(error: BalancerError, upstream: string | undefined): void {
     const { onReport } = this.#settings;
     if (onReport !== undefined) {
-      try {
-        onReport({ error, upstream });
-      } catch (cause) {
-        // Whoever should hear of it is what failed. It must not break off the exchange that it was told of.
-        process.emitWarning('onReport threw', { code: 'HOOK_FAILED', detail: reason({ cause }) });
-      }
+      guarded(() => onReport({ error, upstream }), (what, cause) => {
+        // Who should hear of faults is what failed.
+        process.emitWarning(`onReport ${what}`, { code: 'HOOK_FAILED', detail: reason({ cause }) });
+      });
     } else if (error.source === 'internal') {
       process.emitWarning(error.message, { code: error.code, detail: reason(error) });
     }

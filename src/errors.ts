@@ -5,6 +5,20 @@
 /** Where a failure came from. `internal` is the balancer itself, its options or its strategy. */
 export type ErrorSource = 'downstream' | 'upstream' | 'internal';
 
+/**
+ * How an attempt ended: whose fault it was, and at which stage. Decided once, where it happens; health, retries and
+ * what the strategy hears all follow from it.
+ */
+export interface Ending {
+  /** `own`: the balancer's, its machine's or its embedder's. `none`: the attempt was served to its end. */
+  readonly fault: 'upstream' | 'downstream' | 'own' | 'none';
+  /**
+   * `idle`: an idle connection turned out to be closed, before the upstream read anything of this request. `connect`:
+   * no connection yet. `head`: no response head yet. `body`: the response had begun.
+   */
+  readonly stage: 'idle' | 'connect' | 'head' | 'body';
+}
+
 interface Meaning {
   readonly source: ErrorSource;
   /** Whether another attempt may be made: true only where the upstream provably processed nothing. */
@@ -39,6 +53,10 @@ const MEANINGS = {
   CONNECT_FAILED: retryable('upstream', 502, 'destination_ip_unroutable', 'The upstream could not be reached.'),
   CONNECT_TIMEOUT: retryable('upstream', 504, 'connection_timeout', 'The upstream took too long to connect.'),
   DNS_FAILED: retryable('upstream', 502, 'dns_error', 'The name of the upstream was not found.'),
+  RESOURCES_EXHAUSTED: meaning(
+    'internal', 503, 'proxy_internal_error', 'The balancer has no resources left to connect.'),
+  CONNECT_UNUSABLE: retryable(
+    'internal', 502, 'proxy_configuration_error', 'The balancer has no usable way to connect to the upstream.'),
   UPSTREAM_CLOSED: meaning('upstream', 502, 'connection_terminated', 'The upstream closed without a response.'),
   RESPONSE_MALFORMED: meaning('upstream', 502, 'http_protocol_error', 'The upstream sent a malformed response.'),
   RESPONSE_HEAD_TOO_LARGE: meaning(
@@ -55,6 +73,7 @@ const MEANINGS = {
   CLOSING: meaning('internal', 503, 'destination_unavailable', 'The balancer is closing.'),
   STRATEGY_FAILED: meaning('internal', 500, 'proxy_internal_error', 'The strategy failed.'),
   BODY_CONSUMED: meaning('internal', 500, 'proxy_configuration_error', 'The request body was already consumed.'),
+  INTERNAL_ERROR: meaning('internal', 500, 'proxy_internal_error', 'The balancer failed where it should not.'),
   HOOK_FAILED: meaning('internal', 500, 'proxy_internal_error', 'A function given as an option failed.'),
   OPTIONS_INVALID: meaning('internal', 500, 'proxy_configuration_error', 'The options are invalid.'),
 } satisfies Record<string, Meaning>;
@@ -75,6 +94,12 @@ export class BalancerError extends Error {
     this.source = MEANINGS[code].source;
     this.retryable = MEANINGS[code].retryable;
   }
+}
+
+/** The ending of an attempt that failed with `code` at `stage`. */
+export function endingOf(code: ErrorCode, stage: Ending['stage']): Ending {
+  const { source } = MEANINGS[code];
+  return { fault: source === 'internal' ? 'own' : source, stage };
 }
 
 /** What a code means on the wire and for a retry: the one map from errors to statuses. */

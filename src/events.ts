@@ -1,6 +1,7 @@
 /**
  * What a balancer tells those who want to know. Where nobody listens, nothing is made and nothing is called.
  */
+import { guarded } from './guard.ts';
 import type { Outcome, Upstream } from './strategy.ts';
 
 /** The events of a balancer, each with what it tells. */
@@ -35,10 +36,10 @@ export type Listener<N extends Name> = (event: BalancerEvents[N]) => unknown;
 /** Who listens to what. */
 export class Events {
   readonly #listeners = new Map<Name, readonly Listener<Name>[]>();
-  readonly #onFault: (event: string, cause: unknown) => void;
+  readonly #onFault: (event: string, what: string, cause: unknown) => void;
 
-  /** `onFault` hears of what a listener throws: it must not break off what it was told of. */
-  constructor(onFault: (event: string, cause: unknown) => void) {
+  /** `onFault` hears what a listener did wrong: it must not break off what it was told of. */
+  constructor(onFault: (event: string, what: string, cause: unknown) => void) {
     this.#onFault = onFault;
   }
 
@@ -61,17 +62,9 @@ export class Events {
   /** Tells those who listen now: whom one of them takes away, or adds, is so from the next event on. */
   tell<N extends Name>(name: N, event: BalancerEvents[N]): void {
     for (const listener of this.#listeners.get(name) ?? []) {
-      try {
-        const result = listener(event);
-        // Unheard, the rejection of an async listener would end the process.
-        if (result instanceof Promise) {
-          result.catch((cause: unknown) => {
-            this.#onFault(name, cause);
-          });
-        }
-      } catch (cause) {
-        this.#onFault(name, cause);
-      }
+      guarded(() => listener(event), (what, cause) => {
+        this.#onFault(name, what, cause);
+      });
     }
   }
 }

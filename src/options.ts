@@ -172,7 +172,7 @@ export interface BalancerOptions {
    * Hears of each failed attempt and each fault of a strategy. Default: faults of the strategy and of the embedding
    * become process warnings, failed attempts go unheard.
    */
-  readonly onReport?: (report: Report) => void;
+  readonly onReport?: (report: Report) => unknown;
   /** Where time comes from, for tests. Default: the machine's. */
   readonly time?: TimeSource;
   /** Where the jitter of ejections and probes comes from: numbers in [0, 1). Default: `Math.random`. */

@@ -10,7 +10,7 @@ import { turns } from './support/wait.ts';
 /** Events, and what their listeners threw. */
 function made(): { events: Events; faults: [string, unknown][] } {
   const faults: [string, unknown][] = [];
-  return { events: new Events((event, cause) => faults.push([event, cause])), faults };
+  return { events: new Events((event, _what, cause) => faults.push([event, cause])), faults };
 }
 
 describe('listeners', () => {

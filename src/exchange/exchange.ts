@@ -1,7 +1,7 @@
 /**
  * The story of one request: pick, attempt, retry, relay, settle. Both fronts tell it through this class.
  */
-import { BalancerError, type ErrorCode } from '../errors.ts';
+import { BalancerError, type Ending, endingOf, type ErrorCode } from '../errors.ts';
 import { forwardingFields, hasPassed } from '../http1/forwarding.ts';
 import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { RequestHead } from '../http1/request.ts';
@@ -9,7 +9,6 @@ import type { ResponseHead } from '../http1/response.ts';
 import { requestHead } from '../http1/serialise.ts';
 import type { ConnectionUser, UpstreamConnection } from '../upstreams/connection.ts';
 import type { Member } from '../upstreams/member.ts';
-import type { Verdict } from '../upstreams/members.ts';
 import { answerTo } from './answers.ts';
 import type { Downstream } from './downstream.ts';
 import { Picks } from './picks.ts';
@@ -138,7 +137,7 @@ export class Exchange implements ConnectionUser, Waiting {
   abort(code: ErrorCode): void {
     if (this.#phase === IDLE) return;
     this.#connection?.destroy();
-    this.#settle(true, code);
+    this.#settle(NOT_THE_UPSTREAM, code);
     this.#rest();
   }
 
@@ -147,7 +146,7 @@ export class Exchange implements ConnectionUser, Waiting {
     if (this.#phase === IDLE) return;
     const begun = this.#phase === RELAYING || this.#phase === TUNNEL;
     this.#connection?.destroy();
-    this.#settle(true, code);
+    this.#settle(NOT_THE_UPSTREAM, code);
     if (begun) this.#cut();
     else this.#answer(code);
   }
@@ -261,7 +260,7 @@ export class Exchange implements ConnectionUser, Waiting {
     }
     if (this.#retries.afterResponse(member, status)) {
       this.#connection?.destroy();
-      this.#settle(true, undefined);
+      this.#settle(SERVED, undefined);
       this.#tryAgain(member, undefined, status);
       return;
     }
@@ -408,8 +407,7 @@ export class Exchange implements ConnectionUser, Waiting {
     const closedIdle = code === 'UPSTREAM_CLOSED' && (this.#connection?.uses ?? 0) > 1;
     const unsent = closedIdle && this.#connection?.writer.unsent === true;
     report(new BalancerError(code, undefined, { cause }), member.origin);
-    // That a connection was kept too long is nobody's fault.
-    this.#settle(false, code, !closedIdle);
+    this.#settle(endingOf(code, closedIdle ? 'idle' : this.#stage), code);
     if (begun) this.#cut();
     else if (this.#retries.afterFailure(member, code, closedIdle, unsent)) this.#tryAgain(member, code, undefined);
     else this.#answer(code);
@@ -437,7 +435,7 @@ export class Exchange implements ConnectionUser, Waiting {
       if (this.#phase === TUNNEL || this.#bodyless || connection.writer.owes) connection.destroy();
       else member.pool.give(connection, this.#services.clock.now);
     }
-    this.#settle(true, undefined);
+    this.#settle(SERVED, undefined);
     this.#rest().settled();
   }
 
@@ -466,28 +464,27 @@ export class Exchange implements ConnectionUser, Waiting {
   }
 
   /** Uncounts the attempt: the one place that does. */
-  #settle(ok: boolean, error: ErrorCode | undefined, blamed = !ok): void {
+  #settle(ending: Ending, error: ErrorCode | undefined): void {
     const { members, strategy, clock, events, queue, report } = this.#services;
     const member = this.#member;
     if (member === undefined) return;
     this.#member = this.#connection = undefined;
     const began = this.#startedAt;
     const now = clock.source.now();
-    members.settle(member, ok, blamed ? this.#blame : this.#praise(error), began, now);
+    const well = error === undefined && this.#status !== undefined && !isBroken(this.#status);
+    members.settle(member, ending, well, began, now);
     if (strategy.settled !== undefined || events.heard('settled')) {
-      const outcome = { ok, status: this.#status, durationMs: now - began, error };
+      const outcome = { ok: ending.fault !== 'upstream', status: this.#status, durationMs: now - began, error };
       runHook(strategy, 'settled', () => strategy.settled?.(member, outcome), report);
       events.tell('settled', { upstream: member, outcome });
     }
     queue.wake();
   }
 
-  get #blame(): Verdict {
-    return this.#status === undefined ? 'unanswered' : 'broken off';
-  }
-
-  #praise(error: ErrorCode | undefined): Verdict {
-    return error === undefined && this.#status !== undefined && !isBroken(this.#status) ? 'well' : 'nothing';
+  /** How far the attempt has come. */
+  get #stage(): Ending['stage'] {
+    if (this.#phase === CONNECTING) return 'connect';
+    return this.#status === undefined ? 'head' : 'body';
   }
 
   /** Lets go of the exchange, and of its downstream, which is returned. */
@@ -525,6 +522,11 @@ const CONNECTING = 2;
 const WAITING = 3;
 const RELAYING = 4;
 const TUNNEL = 5;
+
+/** The response reached its end, or another attempt follows in place of it. */
+const SERVED: Ending = { fault: 'none', stage: 'body' };
+/** The downstream went away or sent what it may not, or we refused it: that says nothing of the upstream. */
+const NOT_THE_UPSTREAM: Ending = { fault: 'downstream', stage: 'head' };
 
 /** Whether a response of this status is that of a gateway whose own upstream fails: no better than no response. */
 function isBroken(status: number): boolean {

@@ -1,6 +1,7 @@
 /**
  * Whom to try next: the strategy's choice among the candidates that this exchange has not tried.
  */
+import { disowned, isThenable } from '../guard.ts';
 import type { PickContext, PickRequest } from '../strategy.ts';
 import type { Member } from '../upstreams/member.ts';
 import { reportFault } from './plugin.ts';
@@ -60,13 +61,10 @@ export class Picks {
     if (members.isCandidate(picked) && !this.#failed.includes(picked)) return picked;
     const lastResort = candidates.find((member) => member === picked && member.state === 'ejected');
     if (lastResort !== undefined) return lastResort;
-    if (picked instanceof Promise) {
-      picked.catch(() => {
-        // The fault is reported here already: that there is a promise at all.
-      });
-    }
-    const what = picked instanceof Promise ? 'is asynchronous: pick has to return at once' : 'picked no candidate';
-    reportFault(strategy, what, undefined, report);
+    if (isThenable(picked)) {
+      disowned(picked);
+      reportFault(strategy, 'is asynchronous: pick has to return at once', undefined, report);
+    } else reportFault(strategy, 'picked no candidate', undefined, report);
     return 'STRATEGY_FAILED';
   }
 

@@ -2,6 +2,7 @@
  * Calls into a strategy. What it throws, now or later, is the plugin's bug: reported, and let go no further.
  */
 import { BalancerError } from '../errors.ts';
+import { guarded } from '../guard.ts';
 import type { Strategy } from '../strategy.ts';
 import type { Services } from './services.ts';
 
@@ -12,15 +13,9 @@ export function reportFault(strategy: Strategy, what: string, cause: unknown, re
   report(new BalancerError('STRATEGY_FAILED', `strategy ${strategy.name} ${what}`, { cause }), undefined);
 }
 
-/** Runs one of the optional methods of a strategy. A promise is not waited for, but its rejection is heard of. */
+/** Runs one of the optional methods of a strategy. A promise is not awaited, but its rejection is heard of. */
 export function runHook(strategy: Strategy, method: string, hook: () => unknown, report: Report): void {
-  try {
-    const result = hook();
-    if (!(result instanceof Promise)) return;
-    result.catch((cause: unknown) => {
-      reportFault(strategy, `was rejected in ${method}`, cause, report);
-    });
-  } catch (cause) {
-    reportFault(strategy, `threw in ${method}`, cause, report);
-  }
+  guarded(hook, (what, cause) => {
+    reportFault(strategy, `${what} in ${method}`, cause, report);
+  });
 }

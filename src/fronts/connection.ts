@@ -19,9 +19,18 @@ import { type Flusher, MessageWriter } from '../http1/writer.ts';
 import type { Front, Guest } from './front.ts';
 import { hopOf } from './hop.ts';
 
+/**
+ * A socket, and the connection behind it while it is served: kept on the socket itself, as node:http keeps its parser
+ * there. A Map that churns with connections keeps garbage alive (see `Guests`).
+ */
+export interface ServedSocket extends Duplex {
+  servedBy?: DownstreamConnection | undefined;
+}
+
 export class DownstreamConnection implements Downstream, Flusher, Guest {
+  place = -1;
   readonly #front: Front;
-  readonly #socket: Duplex;
+  readonly #socket: ServedSocket;
   /** Borrowed from the first byte of a request to the last of its response. */
   #exchange: Exchange | undefined;
   /** Made when there is something to send. */
@@ -47,11 +56,12 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   #running = false;
 
   /** `socket` is a `net.Socket`, a TLS socket or anything like them. What it tells comes through {@link Sockets}. */
-  constructor(front: Front, socket: Duplex) {
+  constructor(front: Front, socket: ServedSocket) {
     this.#front = front;
     this.#socket = socket;
+    socket.servedBy = this;
     this.#deadline = front.services.clock.now + front.rules.keepAliveTimeoutMs;
-    front.guests.set(socket, this);
+    front.guests.add(this);
     front.connections++;
     // A connection that an http server has parsed before may hold bytes back.
     socket.resume();
@@ -194,7 +204,8 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     this.#exchange?.abort('DOWNSTREAM_GONE');
     this.#giveBack();
     this.#front.connections--;
-    this.#front.left(this.#socket);
+    this.#socket.servedBy = undefined;
+    this.#front.left(this);
   }
 
   // --- the way of the bytes

@@ -1,6 +1,7 @@
 /**
  * What all ways in share: the rules, who is in, and exchanges that wait to be used again.
  */
+import { BalancerError } from '../errors.ts';
 import { Exchange } from '../exchange/exchange.ts';
 import type { Services } from '../exchange/services.ts';
 import type { BodyLimits, HeadLimits } from '../http1/grammar.ts';
@@ -12,6 +13,8 @@ export type FrontRules = HeadLimits & BodyLimits & Pick<Settings,
 
 /** One downstream that is being served: a connection of our own, or a request of a node:http server. */
 export interface Guest {
+  /** Where it stands among the {@link Guests}; -1 where it does not. Theirs to set. */
+  place: number;
   /** Ends what is past its deadline. Returns whether there was something to end. */
   sweep(now: number): boolean;
   /** Answers what is in flight, then leaves; with nothing in flight, at `deadline`. */
@@ -22,12 +25,42 @@ export interface Guest {
   destroy(): void;
 }
 
+/**
+ * Everybody who is being served. An array in which each knows its place, so that any of them can leave in constant
+ * time: the tables of a Map or Set that churns with requests keep each other's garbage alive until the next full
+ * collection (Node 24, 64 connections: scavenges of 15 ms instead of 0.4, and a quarter of all CPU time).
+ */
+export class Guests {
+  readonly #all: Guest[] = [];
+
+  /** In no order; the last one takes the place of one that leaves. */
+  get all(): readonly Guest[] {
+    return this.#all;
+  }
+
+  add(guest: Guest): void {
+    guest.place = this.#all.push(guest) - 1;
+  }
+
+  /** Returns false if it had left before. */
+  remove(guest: Guest): boolean {
+    const { place } = guest;
+    if (place < 0) return false;
+    guest.place = -1;
+    const last = this.#all.pop();
+    if (last !== undefined && last !== guest) {
+      this.#all[place] = last;
+      last.place = place;
+    }
+    return true;
+  }
+}
+
 /** The ways into a balancer. */
 export class Front {
   readonly services: Services;
   readonly rules: FrontRules;
-  /** Each by what it is served on: a stream, or the response of a node:http server. */
-  readonly guests = new Map<object, Guest>();
+  readonly guests = new Guests();
   /** Connections of our own among the guests. */
   connections = 0;
   /** Connections of node:http servers on which a head was refused: where the next one starts is not certain. */
@@ -36,8 +69,8 @@ export class Front {
   closing = false;
   readonly #onEmpty: () => void;
   readonly #spare: Exchange[] = [];
-  /** Where the sweep is that is under way. */
-  #sweeping: Iterator<Guest> | undefined;
+  /** Whether a sweep is under way, which may take several turns. */
+  #sweeping = false;
 
   /** `onEmpty` is called each time that the last guest has left. */
   constructor(services: Services, rules: FrontRules, onEmpty: () => void) {
@@ -46,10 +79,10 @@ export class Front {
     this.#onEmpty = onEmpty;
   }
 
-  /** To be called when the guest goes that is served on this. Returns false if it had gone before. */
-  left(servedOn: object): boolean {
-    const first = this.guests.delete(servedOn);
-    if (first && this.guests.size === 0) this.#onEmpty();
+  /** To be called when a guest goes. Returns false if it had gone before. */
+  left(guest: Guest): boolean {
+    const first = this.guests.remove(guest);
+    if (first && this.guests.all.length === 0) this.#onEmpty();
     return first;
   }
 
@@ -58,21 +91,39 @@ export class Front {
    * together, hold up nobody else.
    */
   sweep(now: number): void {
-    if (this.#sweeping !== undefined) return;
-    this.#sweeping = this.guests.values();
-    this.#sweepSome(this.#sweeping, now);
+    if (this.#sweeping) return;
+    this.#sweepBelow(this.guests.all.length, now);
   }
 
-  #sweepSome(guests: Iterator<Guest>, now: number): void {
+  /**
+   * Sweeps those whose place is below `end`, from the last to the first: whoever leaves meanwhile is replaced by one
+   * from behind, so none is missed.
+   */
+  #sweepBelow(end: number, now: number): void {
+    const { all } = this.guests;
     let ended = 0;
-    for (let next = guests.next(); next.done !== true; next = guests.next()) {
-      if (!next.value.sweep(now) || ++ended < MAX_ENDED_AT_ONCE) continue;
+    let place = end;
+    while (--place >= 0) {
+      const guest = all[place];
+      if (guest === undefined || !this.#sweepOne(guest, now) || ++ended < MAX_ENDED_AT_ONCE) continue;
+      this.#sweeping = true;
       setImmediate(() => {
-        this.#sweepSome(guests, now);
+        this.#sweepBelow(place, now);
       });
       return;
     }
-    this.#sweeping = undefined;
+    this.#sweeping = false;
+  }
+
+  /** One whose end fails, in a stream or middleware that is not ours, must not keep the others from theirs. */
+  #sweepOne(guest: Guest, now: number): boolean {
+    try {
+      return guest.sweep(now);
+    } catch (cause) {
+      const error = new BalancerError('INTERNAL_ERROR', 'a downstream could not be ended', { cause });
+      this.services.report(error, undefined);
+      return true;
+    }
   }
 
   /** An exchange for one request. Connections that idle hold none: most of ten thousand do. */

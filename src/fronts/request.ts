@@ -20,6 +20,7 @@ import { hopOf } from './hop.ts';
 export class RequestFront implements Downstream, Guest, Sender {
   readonly hop: Hop;
   readonly busy = true;
+  place = -1;
   readonly #front: Front;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
@@ -57,7 +58,7 @@ export class RequestFront implements Downstream, Guest, Sender {
     const request = this.#request;
     const response = this.#response;
     const { head } = this.#exchange;
-    this.#front.guests.set(response, this);
+    this.#front.guests.add(this);
     response.on('close', () => {
       this.#onClose();
     });
@@ -250,7 +251,7 @@ export class RequestFront implements Downstream, Guest, Sender {
 
   settled(): void {
     if (this.#deferred) return;
-    this.#front.left(this.#response);
+    this.#front.left(this);
     // Not before the request is read, or given up: node:http throws away what comes of it after the response.
     if (!this.#gone && !this.#response.writableEnded) this.#response.end();
   }
@@ -260,7 +261,7 @@ export class RequestFront implements Downstream, Guest, Sender {
   #onClose(): void {
     this.#gone = true;
     this.#exchange.abort('DOWNSTREAM_GONE');
-    this.#front.left(this.#response);
+    this.#front.left(this);
   }
 
   #block(): void {

@@ -3,12 +3,12 @@
  */
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { DownstreamConnection } from './connection.ts';
+import { DownstreamConnection, type ServedSocket } from './connection.ts';
 import type { Front } from './front.ts';
 
 /** A stream as whoever reads for it sees it: null is the end. */
 interface PushesBytes {
-  readonly push: (this: Duplex, bytes: Buffer | null) => boolean;
+  readonly push: (this: ServedSocket, bytes: Buffer | null) => boolean;
 }
 
 /**
@@ -17,26 +17,21 @@ interface PushesBytes {
  */
 export class Sockets {
   readonly #front: Front;
-  readonly #onData: (this: Duplex, bytes: Buffer) => void;
-  readonly #onEnd: (this: Duplex) => void;
-  readonly #onClose: (this: Duplex) => void;
+  readonly #onData: (this: ServedSocket, bytes: Buffer) => void;
+  readonly #onEnd: (this: ServedSocket) => void;
+  readonly #onClose: (this: ServedSocket) => void;
   readonly #push: PushesBytes['push'];
 
   constructor(front: Front) {
     this.#front = front;
-    /** The connection behind a socket, until it has left. */
-    const behind = (socket: Duplex): DownstreamConnection | undefined => {
-      const guest = front.guests.get(socket);
-      return guest instanceof DownstreamConnection ? guest : undefined;
-    };
     this.#onData = function onData(bytes) {
-      behind(this)?.received(bytes);
+      this.servedBy?.received(bytes);
     };
     this.#onEnd = function onEnd() {
-      behind(this)?.ended();
+      this.servedBy?.ended();
     };
     this.#push = function push(bytes) {
-      const connection = behind(this);
+      const connection = this.servedBy;
       if (bytes === null || connection?.paused !== false) {
         // From here on it is a stream like any other, which holds back what comes, and tells of its end. Not deleted:
         // to V8 that makes a slow object of the socket.
@@ -47,7 +42,7 @@ export class Sockets {
       return true;
     };
     this.#onClose = function onClose() {
-      behind(this)?.closed();
+      this.servedBy?.closed();
     };
   }
 
@@ -62,7 +57,7 @@ export class Sockets {
   }
 
   /** Serves one connection. */
-  serve(socket: Duplex): DownstreamConnection {
+  serve(socket: ServedSocket): DownstreamConnection {
     socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);
     // Resets are the downstream's to make: an error ends what is under way, and 'close' follows.

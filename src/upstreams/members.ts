@@ -1,7 +1,7 @@
 /**
  * Who exists, who may be picked, and the one count of what is in flight.
  */
-import { BalancerError } from '../errors.ts';
+import { BalancerError, type Ending } from '../errors.ts';
 import type { Events } from '../events.ts';
 import type { ParsedUpstream, Settings } from '../settings.ts';
 import { SLICE, type Work } from '../slices.ts';
@@ -21,9 +21,6 @@ export interface MembersWorld {
   /** Hears that there may be room where there was none, other than by a settled attempt. */
   readonly onRoom: () => void;
 }
-
-/** What an attempt's end says of the health of its upstream: it may have failed before its response, or in it. */
-export type Verdict = 'well' | 'nothing' | 'unanswered' | 'broken off';
 
 export class Members {
   readonly #rules: MembersRules;
@@ -177,15 +174,16 @@ export class Members {
   }
 
   /**
-   * Uncounts a pick: once for each `begin`, when the attempt has settled. `ok` is false for a failure of the upstream.
+   * Uncounts a pick: once for each `begin`, when the attempt has settled. Only the upstream's own faults count against
+   * it, and of those not that it had closed an idle connection. `well`: it gave a good response, to the end.
    */
-  settle(member: Member, ok: boolean, verdict: Verdict, began: number, now: number): void {
+  settle(member: Member, { fault, stage }: Ending, well: boolean, began: number, now: number): void {
     const full = !member.hasRoom;
     this.#inFlight--;
-    member.settle(ok, began);
+    member.settle(fault !== 'upstream', began);
     if (full) this.#candidates = undefined;
-    if (verdict === 'well') member.health.succeeded(began);
-    else if (verdict !== 'nothing') this.#failed(member, began, now, verdict === 'broken off');
+    if (well) member.health.succeeded(began);
+    else if (fault === 'upstream' && stage !== 'idle') this.#failed(member, began, now, stage === 'body');
     if (member.state === 'gone') {
       const resolve = this.#draining.get(member);
       this.#draining.delete(member);

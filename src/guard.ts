@@ -1,0 +1,59 @@
+/**
+ * The one guard for foreign code: strategies, listeners, and functions given as options. Such code may throw, return a
+ * promise that rejects later, or return a promise where a value is due. None of that ends the process or breaks off
+ * what called it, and all of it is reported.
+ */
+
+/** Hears what foreign code did (`threw`, `rejected`, `returned a promise`), and its error if there is one. */
+export type OnFault = (what: string, cause: unknown) => void;
+
+/** Calls foreign code for its effect. A promise is not awaited, but its rejection is a fault. */
+export function guarded(call: () => unknown, onFault: OnFault): void {
+  try {
+    watched(call(), onFault);
+  } catch (cause) {
+    onFault('threw', cause);
+  }
+}
+
+/** Calls foreign code for a value that is due at once. Returns undefined after a fault; a promise is one. */
+export function guardedValue<T>(call: () => T, onFault: OnFault): T | undefined {
+  try {
+    const value = call();
+    if (!isThenable(value)) return value;
+    disowned(value);
+    onFault('returned a promise', undefined);
+  } catch (cause) {
+    onFault('threw', cause);
+  }
+  return undefined;
+}
+
+/** What foreign code returned where nothing is awaited: the rejection of a promise is a fault. */
+export function watched(result: unknown, onFault: OnFault): void {
+  if (!isThenable(result)) return;
+  result.then(undefined, (cause: unknown) => {
+    onFault('rejected', cause);
+  });
+}
+
+/** Whether this is a promise, of this realm or another, or behaves like one. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return ((typeof value === 'object' && value !== null) || typeof value === 'function') &&
+    typeof (value as { readonly then?: unknown }).then === 'function';
+}
+
+/** Drops a promise whose very existence was reported: unhandled, its rejection would end the process. */
+export function disowned(promise: PromiseLike<unknown>): void {
+  promise.then(undefined, () => undefined);
+}
+
+/** What was thrown, as text: it may be anything, not just an Error. */
+export function messageOf(thrown: unknown): string {
+  if (thrown instanceof Error) return thrown.message;
+  try {
+    return String(thrown);
+  } catch {
+    return 'a value without a text';
+  }
+}

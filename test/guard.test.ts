@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import vm from 'node:vm';
+import { guarded, guardedValue, isThenable, messageOf, type OnFault } from '../src/guard.ts';
+import { turns } from './support/wait.ts';
+
+/** Writes faults down. */
+function listening(): { readonly faults: unknown[][]; readonly onFault: OnFault } {
+  const faults: unknown[][] = [];
+  return { faults, onFault: (what, cause) => faults.push([what, cause]) };
+}
+
+const mine = new Error('mine');
+const fail = (): never => {
+  throw mine;
+};
+
+describe('foreign code called for its effect', () => {
+  test('may throw, or reject later: both are heard of, and nothing else happens', async () => {
+    const { faults, onFault } = listening();
+    guarded(fail, onFault);
+    assert.deepEqual(faults, [['threw', mine]]);
+    guarded(() => Promise.reject(mine), onFault);
+    guarded(() => vm.runInNewContext('Promise.reject(7)') as unknown, onFault);
+    guarded(() => Promise.resolve(), onFault);
+    await turns(1);
+    assert.deepEqual(faults, [['threw', mine], ['rejected', mine], ['rejected', 7]]);
+  });
+
+  test('may return what throws when it is looked at', () => {
+    const { faults, onFault } = listening();
+    guarded(() => Object.defineProperty({}, 'then', { get: fail }), onFault);
+    assert.deepEqual(faults, [['threw', mine]]);
+  });
+});
+
+describe('foreign code called for a value', () => {
+  test('gives it, or undefined after a fault', async () => {
+    const { faults, onFault } = listening();
+    assert.equal(guardedValue(() => 7, onFault), 7);
+    assert.equal(guardedValue(fail, onFault), undefined);
+    // Its rejection would end the process, were nobody there to hear of it.
+    assert.equal(guardedValue(() => Promise.reject(mine), onFault), undefined);
+    await turns(1);
+    assert.deepEqual(faults, [['threw', mine], ['returned a promise', undefined]]);
+  });
+});
+
+test('what is thenable is told by its method, not by its class', () => {
+  assert.ok(isThenable({ then: () => undefined }));
+  for (const value of [undefined, null, 7, 'then', { then: 7 }, {}]) assert.ok(!isThenable(value));
+});
+
+test('what was thrown has a text, whatever it is', () => {
+  assert.equal(messageOf(mine), 'mine');
+  assert.equal(messageOf('text'), 'text');
+  assert.equal(messageOf(undefined), 'undefined');
+  assert.equal(messageOf(Object.create(null)), 'a value without a text');
+});
