@@ -38,7 +38,7 @@ describe('foreign code called for a value', () => {
   test('gives it, or undefined after a fault', async () => {
     const { faults, onFault } = listening();
     assert.equal(guardedValue(() => 7, onFault), 7);
-    assert.equal(guardedValue(fail, onFault), undefined);
+    assert.equal(guardedValue<unknown>(fail, onFault), undefined);
     // Its rejection would end the process, were nobody there to hear of it.
     assert.equal(guardedValue(() => Promise.reject(mine), onFault), undefined);
     await turns(1);
