@@ -50,6 +50,8 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   #discarded = 0;
   #requests = 0;
   #keepAlive = true;
+  /** Whether the downstream has said that it will send no further request (RFC 9112 §9.6). */
+  #lastRequest = false;
   #untilClose = false;
   #tunnelled = false;
   #paused = false;
@@ -121,6 +123,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     const { minor, keepAlive: wanted } = this.#request();
     const framing = downstreamFraming(head, minor);
     this.#untilClose = framing === UNTIL_CLOSE;
+    this.#lastRequest = !wanted;
     this.#keepAlive &&= keepAlive && wanted && !this.#untilClose;
     const { date } = this.#front.services.clock;
     this.#sender().begin(responseHead(head, framing, minor, this.#keepAlive, date), framing);
@@ -362,10 +365,16 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
 
   /**
    * Closes in order: our side now, the rest when the downstream has read the answer and closes too (RFC 9112 §9.6).
-   * To close at once with bytes unread would reset the connection, and the answer could be lost.
+   * To close at once with bytes unread would reset the connection, and the answer could be lost. Where the downstream
+   * has said that nothing follows, and nothing has, there is nothing to wait for.
    */
   #end(): void {
     this.#writer?.send();
+    if (this.#lastRequest && this.#phase === EXCHANGE && this.#held === undefined && this.#closable) {
+      this.#socket.destroy();
+      this.#leave();
+      return;
+    }
     this.#phase = ENDING;
     this.#held = undefined;
     this.#pending = NO_BYTES;
@@ -380,6 +389,13 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     else if (this.#socket.writableEnded) this.#socket.once('finish', sent);
     else this.#socket.write('', sent);
     this.#pause(false);
+  }
+
+  /** Whether a close now loses nothing: all is with the kernel, and no close_notify of TLS is due. */
+  get #closable(): boolean {
+    const socket = this.#socket;
+    return this.#bodyDone && !this.#tunnelled && socket.writableLength === 0 && socket instanceof Socket
+      && this.hop.proto === 'http';
   }
 
   #shut(): void {
