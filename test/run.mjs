@@ -2,6 +2,7 @@
 // Node 20's runner takes no globs, so the files are found here.
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -16,5 +17,10 @@ if (files.length === 0) {
   console.error(`no test file has ${wanted.join(' or ')} in its name`);
   process.exit(1);
 }
-const { status } = spawnSync(process.execPath, ['--import', 'tsx', '--test', '--test-timeout=120000', ...files], { stdio: 'inherit' });
+// One more than there are cores: tests wait as much as they work.
+const { status } = spawnSync(process.execPath, [
+  '--import', 'tsx', '--test', '--test-timeout=120000', `--test-concurrency=${availableParallelism() + 1}`,
+  `--test-reporter=${new URL('support/progress-reporter.mjs', import.meta.url).href}`, '--test-reporter-destination=stdout',
+  ...files,
+], { stdio: 'inherit' });
 process.exitCode = status ?? 1;
