@@ -14,17 +14,18 @@ export default async function* progress(source) {
   const startedAt = performance.now();
   for await (const { type, data } of source) {
     if (type === 'test:stderr') yield data.message;
-    else if (type === 'test:pass' || type === 'test:fail') {
+    else if (type === 'test:complete') {
+      if (!isFile(data)) continue;
+      const file = of(files, data.file);
+      file.ms = data.details.duration_ms;
+      yield line(file, data.details.passed);
+    } else if (type === 'test:pass' || type === 'test:fail') {
       const file = of(files, data.file);
       if (isFile(data)) {
-        file.ms = data.details.duration_ms;
         // It failed as a whole, at an import say: none of its tests tells.
-        const whole = type === 'test:fail' && file.failed === 0;
-        if (whole) {
-          all.failed++;
-          yield failure(data);
-        }
-        yield line(file, type === 'test:pass');
+        if (type === 'test:pass' || file.failed > 0) continue;
+        all.failed++;
+        yield failure(data);
       } else if (data.details.type !== 'suite') {
         const outcome = data.skip !== undefined ? 'skipped' : type === 'test:pass' ? 'passed' : 'failed';
         all[outcome]++;
@@ -53,9 +54,9 @@ function of(files, path = '') {
   return file;
 }
 
-function line({ name, ms, passed, failed, skipped }, ok) {
-  const counts = [`${passed} passed`, ...(failed > 0 ? [`${failed} failed`] : []), ...(skipped > 0 ? [`${skipped} skipped`] : [])];
-  return `${ok ? 'ok    ' : 'FAILED'} ${name}  ${counts.join(', ')}  ${seconds(ms)}\n`;
+function line({ name, ms, ...counts }, ok) {
+  const told = Object.entries(counts).filter(([, count]) => count > 0).map(([what, count]) => `${count} ${what}`);
+  return `${ok ? 'ok    ' : 'FAILED'} ${name}  ${told.join(', ')}  ${seconds(ms)}\n`;
 }
 
 function failure({ name, file, line: at, details: { error } }) {
