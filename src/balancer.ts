@@ -6,6 +6,7 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import net, { type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { random } from '../strategies/random.ts';
+import { socketPath } from './checks.ts';
 import { Clock, systemRng } from './clock.ts';
 import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
@@ -172,6 +173,10 @@ class NodeBalancer implements Balancer {
 
   listen(options: ListenOptions): Promise<AddressInfo | string> {
     if (this.#front.closing) return Promise.reject(new BalancerError('CLOSING'));
+    const problems: string[] = [];
+    const { path } = options as { readonly path?: unknown };
+    if (typeof path === 'string') socketPath(path, 'path', problems);
+    if (problems[0] !== undefined) return Promise.reject(new BalancerError('OPTIONS_INVALID', problems[0]));
     // Half-open, so that a tunnel can end one direction before the other.
     const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       if (this.#welcomes(socket)) this.#sockets.serveOwn(socket);

@@ -12,6 +12,8 @@ export interface Range {
 
 /** The largest value of a 32-bit timer, for times and counts alike. */
 const MAX_INTEGER = 2 ** 31 - 1;
+/** `sun_path` has 108 octets on Linux, 104 on macOS and the BSDs, with a NUL at the end. */
+const MAX_SOCKET_PATH = process.platform === 'linux' ? 107 : 103;
 
 /** All numbers of a table, each with its default where it is not given. */
 export function integers<N extends string>(
@@ -29,7 +31,7 @@ export function onlyKnown(given: object, prefix: string, known: ReadonlySet<stri
   }
 }
 
-function integer(value: unknown, path: string, range: Range, problems: string[]): number {
+export function integer(value: unknown, path: string, range: Range, problems: string[]): number {
   const { fallback, min, max = MAX_INTEGER } = range;
   if (value === undefined || value === fallback) return fallback;
   if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value;
@@ -70,6 +72,22 @@ export function alike(one: Readonly<Record<string, unknown>>, other: Readonly<Re
 export function isStrategy(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'pick' in value && typeof value.pick === 'function' &&
     'name' in value && typeof value.name === 'string';
+}
+
+/**
+ * Whether the system can take this as the path of a Unix socket: a longer one would be cut without a word, and the
+ * socket stand elsewhere. Abstract names of Linux (with a NUL in front) are not supported.
+ */
+export function socketPath(path: string, at: string, problems: string[]): void {
+  // Named pipes have no such limit.
+  if (process.platform === 'win32') return;
+  const octets = Buffer.byteLength(path);
+  if (path.includes('\0')) {
+    problems.push(`${at}: the path of a Unix socket must not contain a NUL (got ${shown(path)})`);
+  } else if (octets > MAX_SOCKET_PATH) {
+    problems.push(
+      `${at}: the path of a Unix socket must have at most ${MAX_SOCKET_PATH} octets (got ${octets}: ${shown(path)})`);
+  }
 }
 
 /** A source of time, or undefined where none is given. */

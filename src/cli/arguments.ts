@@ -2,7 +2,6 @@
  * The command line, read into what was asked for. Collects every problem instead of stopping at the first.
  */
 import { parseArgs } from 'node:util';
-import type { ListenOptions } from '../balancer.ts';
 
 /** What the command line asks for. What it leaves open is for the configuration file, then the defaults. */
 export interface Arguments {
@@ -11,6 +10,8 @@ export interface Arguments {
   readonly workers: string | undefined;
   readonly config: string | undefined;
   readonly drainTimeout: string | undefined;
+  readonly stopDelay: string | undefined;
+  readonly reloadTimeout: string | undefined;
   readonly pidFile: string | undefined;
   readonly demo: boolean;
   readonly version: boolean;
@@ -23,17 +24,20 @@ export const USAGE = `Usage: equipoise [options] <upstream>...
 Balances HTTP over upstreams such as http://127.0.0.1:3001.
 
 Options:
-  -l, --listen <[host:]port | unix:PATH | fd:N>   where to listen; default 8080; repeatable
-  -s, --strategy <name | ./file>                  random (default), round-robin, least-connections,
-                                                  or a module that default-exports a strategy or its factory
-  -w, --workers <n | auto>                        processes that serve; default 1; auto = one per core
-  -c, --config <file.js | file.json>              the options of createBalancer, and listen, strategy, workers,
-                                                  drainTimeout and pidFile
-      --demo                                      start three small upstreams and balance over them
-      --drain-timeout <seconds>                   how long requests may end after SIGTERM; default 10
-      --pid-file <path>                           where to write the process id, for as long as it runs
-      --version                                   print the version
-      --help                                      print this
+  -l, --listen <[host:]port | unix:PATH[,mode=660] | fd:N>
+                                     where to listen; default 8080; repeatable
+  -s, --strategy <name | ./file>     random (default), round-robin, least-connections, or a module that
+                                     default-exports a strategy or its factory
+  -w, --workers <n | auto>           processes that serve; default 1; auto = one per core
+  -c, --config <file.js | file.json> the options of createBalancer, and listen, strategy, workers, drainTimeout,
+                                     stopDelay, reloadTimeout and pidFile
+      --demo                         start three small upstreams and balance over them
+      --drain-timeout <seconds>      how long requests may take to end after SIGTERM; default 10
+      --stop-delay <seconds>         how long to go on accepting after SIGTERM, not ready any more; default 0
+      --reload-timeout <seconds>     how long old workers may take to finish after a reload; default 3600
+      --pid-file <path>              where to write the process id, for as long as it runs
+      --version                      print the version
+      --help                         print this
 
 SIGTERM and SIGINT finish what is in flight, then exit with 0; a second one exits at once. SIGHUP reads the
 configuration file again. Exit codes: 0 after a clean drain, 1 for a failure, 2 for wrong usage or configuration.
@@ -65,6 +69,8 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     strategy: text(values.strategy),
     config: text(values.config),
     drainTimeout: text(values['drain-timeout']),
+    stopDelay: text(values['stop-delay']),
+    reloadTimeout: text(values['reload-timeout']),
     workers: text(values.workers),
     pidFile: text(values['pid-file']),
     demo: values.demo === true,
@@ -74,29 +80,14 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
   };
 }
 
-/** Reads one `--listen` value. */
-export function readListen(value: unknown, path: string, problems: string[]): ListenOptions {
-  const text = String(value);
-  const unix = /^unix:(.+)$/.exec(text)?.[1];
-  if (unix !== undefined) return { path: unix };
-  const fd = /^fd:(\d+)$/.exec(text)?.[1];
-  if (fd !== undefined) return { fd: Number(fd) };
-  const match = /^(?:(\[[0-9A-Fa-f:.]+\]|[^:[\]]+):)?(\d{1,5})$/.exec(text);
-  const port = Number(match?.[2] ?? NaN);
-  if (!(port <= 65_535)) {
-    problems.push(`${path}: ${text} is no address; give [host:]port, unix:PATH or fd:N, e.g. 127.0.0.1:8080`);
-    return { port: 0 };
-  }
-  const host = match?.[1]?.replace(/^\[|\]$/g, '');
-  return host === undefined ? { port } : { port, host };
-}
-
 const OPTIONS = {
   listen: { type: 'string', short: 'l', multiple: true },
   strategy: { type: 'string', short: 's' },
   workers: { type: 'string', short: 'w' },
   config: { type: 'string', short: 'c' },
   'drain-timeout': { type: 'string' },
+  'stop-delay': { type: 'string' },
+  'reload-timeout': { type: 'string' },
   'pid-file': { type: 'string' },
   demo: { type: 'boolean' },
   version: { type: 'boolean' },

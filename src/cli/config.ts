@@ -7,17 +7,22 @@ import { pathToFileURL } from 'node:url';
 import { leastConnections } from '../../strategies/least-connections.ts';
 import { random } from '../../strategies/random.ts';
 import { roundRobin } from '../../strategies/round-robin.ts';
-import type { ListenOptions } from '../balancer.ts';
+import { shown } from '../checks.ts';
 import type { BalancerOptions } from '../options.ts';
 import { readOptions } from '../settings.ts';
 import type { Strategy } from '../strategy.ts';
-import { type Arguments, readListen } from './arguments.ts';
+import type { Arguments } from './arguments.ts';
 import { connectUpstream } from './connect.ts';
+import { type ListenAddress, readListen } from './listen.ts';
 
 /** All that a run needs. */
 export interface Configuration {
-  readonly listen: readonly ListenOptions[];
+  readonly listen: readonly ListenAddress[];
   readonly drainTimeoutMs: number;
+  /** From the signal to stop to the end of accepting: not ready meanwhile. */
+  readonly stopDelayMs: number;
+  /** What old workers have to finish after a reload. */
+  readonly reloadTimeoutMs: number;
   /** Processes that serve: one each; `undefined` is this one. */
   readonly workers: number | 'auto' | undefined;
   readonly pidFile: string | undefined;
@@ -29,7 +34,7 @@ export async function configure(args: Arguments, problems: string[]): Promise<Co
   const file = args.config === undefined || args.config === '' ? {} : await readConfig(args.config, problems);
   const {
     listen: fileListen = [8080], strategy: fileStrategy, drainTimeout: fileDrain = 10, workers: fileWorkers = 1,
-    pidFile: filePid, ...rest
+    pidFile: filePid, stopDelay: fileStopDelay = 0, reloadTimeout: fileReload = 3_600, ...rest
   } = file;
   const listen: unknown[] = args.listen.length > 0 ? [...args.listen] : [fileListen].flat();
   if (listen.length === 0) problems.push('listen: none given; leave it out for 8080');
@@ -46,8 +51,10 @@ export async function configure(args: Arguments, problems: string[]): Promise<Co
   }
   readOptions(options, problems);
   return {
-    listen: listen.map((value) => readListen(value, 'listen', problems)),
-    drainTimeoutMs: drainTimeoutMs(args.drainTimeout ?? fileDrain, problems),
+    listen: listen.map((value) => readListen(value, { at: 'listen' }, problems)).filter((one) => one !== undefined),
+    drainTimeoutMs: milliseconds(args.drainTimeout ?? fileDrain, 'drain-timeout', problems),
+    stopDelayMs: milliseconds(args.stopDelay ?? fileStopDelay, 'stop-delay', problems),
+    reloadTimeoutMs: milliseconds(args.reloadTimeout ?? fileReload, 'reload-timeout', problems),
     workers: workers(args.workers ?? fileWorkers, problems),
     pidFile: pidFile(args.pidFile ?? filePid, problems),
     options: options as unknown as BalancerOptions,
@@ -103,10 +110,10 @@ async function load(path: string, option: string, problems: string[]): Promise<u
   return undefined;
 }
 
-function drainTimeoutMs(value: unknown, problems: string[]): number {
+function milliseconds(value: unknown, name: string, problems: string[]): number {
   const seconds = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
-  if (typeof seconds === 'number' && seconds >= 0 && seconds <= MAX_DRAIN_SECONDS) return seconds * 1000;
-  problems.push(`drain-timeout: ${String(value)} is no number of seconds from 0 to ${MAX_DRAIN_SECONDS}`);
+  if (typeof seconds === 'number' && seconds >= 0 && seconds <= MAX_SECONDS) return seconds * 1000;
+  problems.push(`${name}: must be a number of seconds from 0 to ${MAX_SECONDS} (got ${shown(value)})`);
   return 0;
 }
 
@@ -131,7 +138,7 @@ function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** A day: whoever waits longer does not drain. */
-const MAX_DRAIN_SECONDS = 86_400;
+/** A day. */
+const MAX_SECONDS = 86_400;
 /** As many as the launcher takes. */
 const MAX_WORKERS = 1_024;
