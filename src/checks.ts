@@ -39,9 +39,10 @@ export function onlyKnown(
   for (const name of Object.keys(given)) {
     if (known.has(name)) continue;
     const meant = didYouMean(name, known);
-    const all = listed === undefined ? '' : ` known here: ${listed}`;
-    const hint = meant === '' ? all : `${meant}${all === '' ? '' : ` (${all.trim()})`}`;
-    problems.push(`${prefix}${name}: unknown option;${hint === '' ? ' the README lists all options' : hint}`);
+    const all = listed === undefined ? ' the README lists all options' : ` known here: ${listed}`;
+    // Several that it may be are enough to choose from.
+    const several = meant.includes(' or ') || listed === undefined;
+    problems.push(`${prefix}${name}: unknown option;${meant === '' ? all : several ? meant : `${meant} (${all.trim()})`}`);
   }
 }
 

@@ -10,9 +10,9 @@ export function didYouMean(name: string, known: Iterable<string>): string {
   const names = [...known].map((each) => ({ each, plain: plain(each) }));
   const given = plain(name).slice(0, MAX_LENGTH);
   const same = names.find(({ plain: other }) => other === given);
-  const elsewhere = (Object.hasOwn(ELSEWHERE, given) ? ELSEWHERE[given] : undefined)
-    ?.find((each) => names.some((one) => one.each === each));
-  const meant = same?.each ?? elsewhere ?? nearest(given, names);
+  const ours = (Object.hasOwn(ELSEWHERE, given) ? ELSEWHERE[given] : undefined) ?? [];
+  const elsewhere = ours.flatMap((each) => names.filter(({ plain: other }) => other === plain(each)))[0];
+  const meant = same?.each ?? elsewhere?.each ?? nearest(given, names);
   if (meant !== undefined) return ` did you mean ${meant}?`;
   const holding = names.filter(({ plain: other }) => holds(other, given) || holds(given, other))
     .map(({ each }) => each).sort();
@@ -83,9 +83,9 @@ const ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
   processes: ['workers'], instances: ['workers'], threads: ['workers'], cluster: ['workers'], i: ['workers'],
   conf: ['config'], file: ['config'], v: ['version'],
   retries: ['maxAttempts'], attempts: ['maxAttempts'], maxretries: ['maxAttempts'],
-  grace: ['drainTimeout', 'drain-timeout', 'drainTimeoutMs'],
-  graceperiod: ['drainTimeout', 'drain-timeout', 'drainTimeoutMs'],
-  shutdowntimeout: ['drainTimeout', 'drain-timeout', 'drainTimeoutMs'],
+  grace: ['drainTimeout', 'drainTimeoutMs'],
+  graceperiod: ['drainTimeout', 'drainTimeoutMs'],
+  shutdowntimeout: ['drainTimeout', 'drainTimeoutMs'],
   maxconns: ['maxConnections', 'maxInFlight'], maxconn: ['maxConnections', 'maxInFlight'],
   maxconnections: ['maxInFlight'], concurrency: ['maxInFlight', 'workers'],
   labels: ['tags'], metadata: ['tags'], share: ['weight'],

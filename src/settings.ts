@@ -65,7 +65,7 @@ export function readOptions(input: unknown, problems: string[]): Settings {
   if (!isRecord(input)) problems.push(`options: must be an object with a list of upstreams (got ${shown(input)})`);
   // What is missing from no options at all is not worth a line of its own.
   const options = isRecord(input) ? input : { upstreams: [] };
-  onlyKnown(options, '', KNOWN, problems);
+  onlyKnown(options, '', OPTION_NAMES, problems);
   const connect = optionalFunction(options['connect'], 'connect', problems) as Settings['connect'];
   const { trustForwarded } = options;
   if (trustForwarded !== undefined && typeof trustForwarded !== 'boolean' && typeof trustForwarded !== 'function') {
@@ -173,7 +173,8 @@ const HEALTH_CHECK_NUMBERS = {
 const MIN_WEIGHT = 1e-3;
 const MAX_WEIGHT = 1e6;
 
-const KNOWN: ReadonlySet<string> = new Set([
+/** The names of all options. */
+export const OPTION_NAMES: ReadonlySet<string> = new Set([
   ...Object.keys(NUMBERS), 'upstreams', 'strategy', 'peers', 'via', 'forwarded', 'trustForwarded', 'changeOrigin',
   'retryOn', 'healthCheck', 'connect', 'onReport', 'time', 'rng',
 ]);

@@ -21,7 +21,7 @@ export function strategyProblem(value: unknown): string | undefined {
   const { name, pick } = value as { readonly name?: unknown; readonly pick?: unknown };
   const missing = Object.entries({ name, pick }).flatMap(([key, part]) => part === undefined ? [key] : []);
   if (missing.length > 0) {
-    return `${EXPECTED}; ${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} missing (got ${shown(value)})`;
+    return `${EXPECTED}; ${missing.map((key) => `${key} is missing`).join(', ')} (got ${shown(value)})`;
   }
   if (typeof name !== 'string') return `${EXPECTED}; name must be a string (got ${shown(name)})`;
   if (typeof pick !== 'function') return `${EXPECTED}; pick must be a function (got ${shown(pick)})`;

@@ -244,7 +244,7 @@ describe('what is wrong is told with its path, and what to write instead', () =>
     ...[null, 5, true].map((value): [unknown, string, RegExp] => (
       [{ upstreams: ONE, strategy: value }, 'strategy',
         /: must be an object with a name and a method pick \(got .*\)$/])),
-    [{ upstreams: ONE, strategy: {} }, 'strategy', /; name and pick are missing \(got \{\}\)$/],
+    [{ upstreams: ONE, strategy: {} }, 'strategy', /; name is missing, pick is missing \(got \{\}\)$/],
     [{ upstreams: ONE, strategy: { pick } }, 'strategy', /; name is missing \(got \{\}\)$/],
     [{ upstreams: ONE, strategy: { name: 'x' } }, 'strategy', /; pick is missing \(got \{"name":"x"\}\)$/],
     [{ upstreams: ONE, strategy: { name: 5, pick } }, 'strategy', /; name must be a string \(got 5\)$/],

@@ -36,7 +36,7 @@ describe('wrong options are all told at once, each with its name', () => {
       /^onEvent: must be a function \(got \{\}\)$/, /^rng: must be a function \(got 4\)$/,
     ]],
     [{ dispatch: {}, listen: 8080 }, [
-      /^dispatch: .*; name and pick are missing/, /^listen: must say where the primary listens, .* \(got 8080\)$/,
+      /^dispatch: .*; name is missing, pick is missing/, /^listen: must say where the primary listens, .* \(got 8080\)$/,
     ]],
     [{ listen: { port: 8080 } }, [/^listen: goes with dispatch only; without it, the workers listen$/]],
     [{ wrokers: 2 }, [/^wrokers: unknown option; did you mean workers\? \(known here: dispatch, /]],
