@@ -184,7 +184,7 @@ class NodeBalancer implements Balancer {
 
   get upstreams(): readonly Upstream[] {
     this.#updating?.finish();
-    return this.#members.all;
+    return this.#members.all.map(({ shown }) => shown);
   }
 
   async listen(options: ListenOptions): Promise<AddressInfo | string> {
