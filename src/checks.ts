@@ -42,7 +42,8 @@ export function onlyKnown(
     const all = listed === undefined ? ' the README lists all options' : ` known here: ${listed}`;
     // Several that it may be are enough to choose from.
     const several = meant.includes(' or ') || listed === undefined;
-    problems.push(`${prefix}${name}: unknown option;${meant === '' ? all : several ? meant : `${meant} (${all.trim()})`}`);
+    const instead = meant === '' ? all : several ? meant : `${meant} (${all.trim()})`;
+    problems.push(`${prefix}${name}: unknown option;${instead}`);
   }
 }
 
