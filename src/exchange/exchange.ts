@@ -199,7 +199,7 @@ export class Exchange implements ConnectionUser, Waiting {
         this.refuse('OVERLOADED');
         break;
       case CONNECTING:
-        this.#breakOff('CONNECT_TIMEOUT');
+        this.#breakOff(this.#connection?.resolving === true ? 'DNS_TIMEOUT' : 'CONNECT_TIMEOUT');
         break;
       case WAITING:
         // Whoever kept the other waiting is to blame.
@@ -330,9 +330,9 @@ export class Exchange implements ConnectionUser, Waiting {
     this.#deadline = clock.now + rules.connectTimeoutMs;
     let connection: UpstreamConnection;
     try {
-      connection = member.pool.take(this.#picks.fresh);
+      connection = member.pool.take(this.#picks.fresh, clock.now);
     } catch (cause) {
-      this.#attemptFailed('CONNECT_FAILED', cause);
+      this.#attemptFailed(cause instanceof BalancerError ? cause.code : 'INTERNAL_ERROR', cause);
       return;
     }
     this.#connection = connection;
@@ -381,7 +381,7 @@ export class Exchange implements ConnectionUser, Waiting {
     if (connection === undefined) return;
     if (!this.#requestDone) {
       // The rest of the request body would be taken for the new protocol.
-      this.#breakOff('UPGRADE_UNASKED');
+      this.#breakOff('UPGRADE_INVALID');
       return;
     }
     this.#phase = TUNNEL;
@@ -406,7 +406,7 @@ export class Exchange implements ConnectionUser, Waiting {
     const begun = this.#phase === RELAYING || this.#phase === TUNNEL;
     const closedIdle = code === 'UPSTREAM_CLOSED' && (this.#connection?.uses ?? 0) > 1;
     const unsent = closedIdle && this.#connection?.writer.unsent === true;
-    report(new BalancerError(code, undefined, { cause }), member.origin);
+    report(cause instanceof BalancerError ? cause : new BalancerError(code, undefined, { cause }), member.origin);
     this.#settle(endingOf(code, closedIdle ? 'idle' : this.#stage), code);
     if (begun) this.#cut();
     else if (this.#retries.afterFailure(member, code, closedIdle, unsent)) this.#tryAgain(member, code, undefined);

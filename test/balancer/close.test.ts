@@ -515,7 +515,7 @@ test('close checks its options, and nothing closes where they are wrong', async 
     [{ delayMs: '1' }, /close\.delayMs: .*\(got "1"\)/],
     [{ timeout: 5_000 }, /close\.timeout: unknown option/],
     [5_000, /close: must be an object \(got 5000\)$/],
-    [null, /close: null/],
+    [null, /close: must be an object \(got null\)$/],
   ];
   for (const [given, message] of table) {
     const expected = { name: 'BalancerError', code: 'OPTIONS_INVALID', message };
