@@ -111,7 +111,9 @@ class NodeBalancer implements Balancer {
     this.#events = new Events((event, what, cause) => {
       this.#report(new BalancerError('HOOK_FAILED', `a listener for '${event}' ${what}`, { cause }), undefined);
     });
-    this.#queue = new Queue(settings.maxQueued);
+    this.#queue = new Queue(settings.maxQueued, (cause) => {
+      this.#failedInside('a request that waited could not go on', cause);
+    });
     this.#budget = new RetryBudget(settings.retryBudgetPercent, settings.minRetriesPerSecond, this.#clock.now);
     const rng = settings.rng ?? systemRng;
     this.#members = new Members(settings, {
@@ -318,6 +320,10 @@ class NodeBalancer implements Balancer {
       this.#report(error, undefined);
     };
     runHook(this.#strategy, 'changed', () => this.#strategy.changed?.(candidates), report);
+  }
+
+  #failedInside(what: string, cause: unknown): void {
+    this.#report(new BalancerError('INTERNAL_ERROR', what, { cause }), undefined);
   }
 
   #report(error: BalancerError, upstream: string | undefined): void {

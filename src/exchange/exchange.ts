@@ -23,6 +23,8 @@ import type { Services } from './services.ts';
 export class Exchange implements ConnectionUser, Waiting {
   /** The request: its front fills it before {@link Exchange.start}. */
   readonly head = new RequestHead();
+  ahead: Waiting | undefined;
+  behind: Waiting | undefined;
 
   readonly #services: Services;
   #downstream: Downstream;
@@ -36,6 +38,8 @@ export class Exchange implements ConnectionUser, Waiting {
   #startedAt = 0;
   #status: number | undefined;
   #deadline = Infinity;
+  /** Until when it may wait for room, also if it waits more than once before an attempt. */
+  #waitsUntil = Infinity;
   /** When the time for all attempts together is over. */
   #expires = Infinity;
   /** Octets of request body so far. */
@@ -162,7 +166,7 @@ export class Exchange implements ConnectionUser, Waiting {
   }
 
   get particular(): boolean {
-    return this.#picks.attempt > 0;
+    return this.#picks.particular;
   }
 
   proceed(): void {
@@ -370,8 +374,11 @@ export class Exchange implements ConnectionUser, Waiting {
   #wait(): boolean {
     const { clock, events, queue, rules } = this.#services;
     if (!queue.enter(this)) return false;
+    const waitsStill = this.#phase === QUEUED;
+    if (!waitsStill) this.#waitsUntil = clock.now + rules.queueTimeoutMs;
     this.#phase = QUEUED;
-    this.#deadline = clock.now + rules.queueTimeoutMs;
+    this.#deadline = this.#waitsUntil;
+    if (waitsStill) return true;
     if (events.heard('queued')) events.tell('queued', { waiting: queue.length });
     return true;
   }

@@ -10,15 +10,17 @@ import type { Services } from './services.ts';
 /** The picks of one exchange after the other. */
 export class Picks {
   readonly #services: Services;
-  readonly #context: { attempt: number; remoteAddress: string; readonly request: PickRequest };
+  readonly #context: Context;
   /** Upstreams that failed this exchange, and those that had merely closed an idle connection. */
   #failed: readonly Member[] = NOBODY;
   #stale: readonly Member[] = NOBODY;
+  /** The upstream at its limit that the strategy has named: the exchange waits for this one. */
+  #wanted: Member | undefined;
 
   /** `request` is the head of each exchange in turn, as strategies see it. */
   constructor(services: Services, request: PickRequest) {
     this.#services = services;
-    this.#context = { attempt: 0, remoteAddress: '', request } satisfies PickContext;
+    this.#context = new Context(request, this);
   }
 
   /** Starts with a new exchange, from this address. */
@@ -26,6 +28,7 @@ export class Picks {
     this.#context.attempt = 0;
     this.#context.remoteAddress = remoteAddress;
     this.#failed = this.#stale = NOBODY;
+    this.#wanted = undefined;
   }
 
   /** Whether the next attempt needs a new connection: an idle one has just turned out to be closed. */
@@ -38,17 +41,36 @@ export class Picks {
     return this.#context.attempt;
   }
 
-  /** Whether somebody could be picked now. */
+  /** Whether the strategy would have a choice now; or what it waits for has room, or is no candidate any more. */
   get any(): boolean {
-    return !this.#services.members.full && this.#untried().length > 0;
+    const { members } = this.#services;
+    if (members.full || (this.#wanted !== undefined && members.isAtLimit(this.#wanted))) return false;
+    return this.#untried().length > 0;
   }
 
-  /** Asks the strategy. Returns its pick, or the error that the request is to be answered with. */
+  /** Whether it waits for some upstreams only: one that was named, or those that it has not tried. */
+  get particular(): boolean {
+    return this.#wanted !== undefined || this.#context.attempt > 0;
+  }
+
+  /** The upstreams at their limits, but for those that failed this exchange. */
+  get full(): readonly Member[] {
+    const { atLimit } = this.#services.members;
+    return this.#failed.length === 0 ? atLimit : this.#notFailed(atLimit);
+  }
+
+  /**
+   * Asks the strategy. Returns its pick, or the error that the request is to be answered with; if it is OVERLOADED, the
+   * exchange may wait instead.
+   */
   next(): Member | 'NO_CANDIDATE' | 'OVERLOADED' | 'STRATEGY_FAILED' {
     const { members, strategy, report } = this.#services;
+    this.#wanted = undefined;
     if (members.full) return 'OVERLOADED';
     const candidates = this.#untried();
-    if (candidates.length === 0) return members.crowded(this.#failed) ? 'OVERLOADED' : 'NO_CANDIDATE';
+    if (candidates.length === 0 && (strategy.picksFull !== true || this.full.length === 0)) {
+      return members.crowded(this.#failed) ? 'OVERLOADED' : 'NO_CANDIDATE';
+    }
     this.#context.attempt++;
     let picked: unknown;
     try {
@@ -59,6 +81,12 @@ export class Picks {
     }
     if (picked === undefined) return 'NO_CANDIDATE';
     if (members.isCandidate(picked) && !this.#failed.includes(picked)) return picked;
+    if (strategy.picksFull === true && members.isAtLimit(picked) && !this.#failed.includes(picked)) {
+      // Nothing is attempted yet.
+      this.#context.attempt--;
+      this.#wanted = picked;
+      return 'OVERLOADED';
+    }
     const lastResort = candidates.find((member) => member === picked && member.state === 'ejected');
     if (lastResort !== undefined) return lastResort;
     if (isThenable(picked)) {
@@ -96,6 +124,23 @@ export class Picks {
 
   #notFailed(members: readonly Member[]): readonly Member[] {
     return members.filter((member) => !this.#failed.includes(member));
+  }
+}
+
+/** What a strategy is told, of one pick after the other. */
+class Context implements PickContext {
+  attempt = 0;
+  remoteAddress = '';
+  readonly request: PickRequest;
+  readonly #picks: Picks;
+
+  constructor(request: PickRequest, picks: Picks) {
+    this.request = request;
+    this.#picks = picks;
+  }
+
+  get full(): readonly Member[] {
+    return this.#picks.full;
   }
 }
 

@@ -133,8 +133,13 @@ export class Member implements Upstream {
    * from before, such as tunnels, is no trial. @internal
    */
   get hasRoom(): boolean {
-    if (this.#inFlight >= this.maxInFlight) return false;
+    if (this.atLimit) return false;
     return !this.#tried || this.#panic || this.#health.standing !== 'trial';
+  }
+
+  /** Whether it has as much in flight as it may have. @internal */
+  get atLimit(): boolean {
+    return this.#inFlight >= this.maxInFlight;
   }
 
   /** Whether it is well; `active` is its state unless it leaves. @internal */

@@ -33,6 +33,9 @@ export class Members {
   /** Those that are well, or on trial: the candidates while none is at its limit. Strategies heard of this array. */
   #whole: readonly Member[] = [];
   #candidates: readonly Member[] | undefined;
+  /** Those at their own limits, and which candidates that went with. */
+  #atLimit: readonly Member[] = NOBODY;
+  #atLimitBeside: readonly Member[] = NOBODY;
   /** How many were ejected or on trial when all were looked at last, and whether that was too many to go by. */
   #unproven = 0;
   #panic = false;
@@ -62,6 +65,17 @@ export class Members {
     return this.#candidates;
   }
 
+  /** Those that would be candidates but for their own `maxInFlight`. Computed when it is asked for after a change. */
+  get atLimit(): readonly Member[] {
+    const { candidates } = this;
+    if (candidates === this.#whole) return NOBODY;
+    if (candidates !== this.#atLimitBeside) {
+      this.#atLimitBeside = candidates;
+      this.#atLimit = Object.freeze(this.#whole.filter((member) => member.atLimit));
+    }
+    return this.#atLimit;
+  }
+
   /** What the upstream of this origin was made from, or changed to. */
   settingsOf(origin: string): ParsedUpstream | undefined {
     return this.#active.get(origin)?.settings;
@@ -84,9 +98,12 @@ export class Members {
 
   /** Whether this is one of the candidates, in constant time. */
   isCandidate(upstream: unknown): upstream is Member {
-    // In this order: what merely looks like a member has none of its private state.
-    return upstream instanceof Member && this.#active.get(upstream.origin) === upstream && upstream.listed
-      && upstream.hasRoom;
+    return this.#isListed(upstream) && upstream.hasRoom;
+  }
+
+  /** Whether this is one of those {@link Members.atLimit}, in constant time. */
+  isAtLimit(upstream: unknown): upstream is Member {
+    return this.#isListed(upstream) && upstream.atLimit;
   }
 
   /** Adds the upstreams to begin with, as one change. Their origins differ. */
@@ -239,6 +256,11 @@ export class Members {
     await Promise.all(drained);
   }
 
+  #isListed(upstream: unknown): upstream is Member {
+    // In this order: what merely looks like a member has none of its private state.
+    return upstream instanceof Member && this.#active.get(upstream.origin) === upstream && upstream.listed;
+  }
+
   #create(settings: ParsedUpstream): Member {
     const member = new Member(settings, this.#rules, this.#world.rng);
     member.countElsewhere(this.countedElsewhere(settings.origin));
@@ -313,3 +335,5 @@ export class Members {
     this.#world.onRoom();
   }
 }
+
+const NOBODY: readonly Member[] = Object.freeze([]);
