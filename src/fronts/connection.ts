@@ -12,7 +12,7 @@ import { BodyReader } from '../http1/body.ts';
 import type { Hop } from '../http1/forwarding.ts';
 import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { LF, NO_BYTES } from '../http1/grammar.ts';
-import type { RequestHead } from '../http1/request.ts';
+import { isHead, type RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { downstreamFraming, interimHead, responseHead } from '../http1/serialise.ts';
 import { type Flusher, MessageWriter } from '../http1/writer.ts';
@@ -97,7 +97,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     if (now < this.#deadline) return false;
     if (this.#phase !== HEAD) this.destroy();
     else if (this.#pending.length === 0) this.#end();
-    else this.#refuse('REQUEST_TIMEOUT');
+    else this.#refuse('REQUEST_TIMEOUT', this.#pending);
     return true;
   }
 
@@ -254,7 +254,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     const head = this.#request();
     const length = partial ? 0 : head.parse(bytes, end, rules);
     if (length < 0) {
-      this.#refuse(head.error);
+      this.#refuse(head.error, bytes);
       return;
     }
     if (length === 0) {
@@ -344,17 +344,17 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     const { connections, rules, services } = this.#front;
     services.report(new BalancerError('CONNECTIONS_EXHAUSTED'), undefined);
     if (connections > 2 * rules.maxConnections) this.destroy();
-    else this.#refuse('CONNECTIONS_EXHAUSTED');
+    else this.#refuse('CONNECTIONS_EXHAUSTED', NO_BYTES);
   }
 
-  /** Answers a head that cannot be served, and closes. */
-  #refuse(code: ErrorCode): void {
-    const { head, body } = answerTo(code, this.#front.services.events);
+  /** Answers a head that cannot be served, and closes. `come` is what has come of it. */
+  #refuse(code: ErrorCode, come: Buffer): void {
+    const { head, body } = answerTo(code, this.#front.services.events, isHead(come));
     this.#giveBack();
     this.#keepAlive = false;
     const writer = this.#sender();
     writer.begin(responseHead(head, head.framing, 1, false, this.#front.services.clock.date), head.framing);
-    writer.data(body, 0, body.length);
+    if (head.framing !== NONE) writer.data(body, 0, body.length);
     writer.end('');
     writer.flush();
     this.#end();

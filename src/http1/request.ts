@@ -294,5 +294,13 @@ export class RequestHead implements PickRequest, FieldTaker {
   }
 }
 
+/** Whether the request whose first octets these are, however few or malformed, is a HEAD: its answer has no body. */
+export function isHead(bytes: Buffer): boolean {
+  let at = 0;
+  while (bytes[at] === CR && bytes[at + 1] === LF) at += 2;
+  return bytes.toString('latin1', at, at + HEAD_START.length) === HEAD_START;
+}
+
+const HEAD_START = 'HEAD ';
 /** uri-host [":" port] (RFC 9110 §7.2): no userinfo, no path, no list; empty where there is no authority. */
 const HOST = /^(?:\[[0-9A-Za-z:.%~_-]+\]|[\w.~%!$&'()*+;=-]*)(?::\d{0,5})?$/;
