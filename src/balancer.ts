@@ -9,6 +9,7 @@ import { random } from '../strategies/random.ts';
 import { Clock, systemRng } from './clock.ts';
 import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
+import { Affinities } from './exchange/affinity.ts';
 import { runHook } from './exchange/plugin.ts';
 import { Queue } from './exchange/queue.ts';
 import { RetryBudget } from './exchange/retry-budget.ts';
@@ -143,6 +144,7 @@ class NodeBalancer implements Balancer {
       turn: new Turn(),
       events: this.#events,
       queue: this.#queue,
+      affinities: new Affinities(),
       budget: this.#budget,
       report: (error, upstream) => {
         this.#report(error, upstream);

@@ -59,6 +59,11 @@ export class Picks {
     return this.#failed.length === 0 ? atLimit : this.#notFailed(atLimit);
   }
 
+  /** Counts an attempt for which there is no choice. */
+  skip(): void {
+    this.#context.attempt++;
+  }
+
   /**
    * Asks the strategy. Returns its pick, or the error that the request is to be answered with; if it is OVERLOADED, the
    * exchange may wait instead.

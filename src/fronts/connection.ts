@@ -29,8 +29,8 @@ export interface ServedSocket extends Duplex {
 
 export class DownstreamConnection implements Downstream, Flusher, Guest {
   place = -1;
+  readonly socket: ServedSocket;
   readonly #front: Front;
-  readonly #socket: ServedSocket;
   /** Borrowed from the first byte of a request to the last of its response. */
   #exchange: Exchange | undefined;
   /** Made when there is something to send. */
@@ -58,7 +58,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   /** `socket` is a `net.Socket`, a TLS socket or anything like them. What it tells comes through {@link Sockets}. */
   constructor(front: Front, socket: ServedSocket) {
     this.#front = front;
-    this.#socket = socket;
+    this.socket = socket;
     socket.servedBy = this;
     this.#deadline = front.services.clock.now + front.rules.keepAliveTimeoutMs;
     front.guests.add(this);
@@ -69,7 +69,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   }
 
   get hop(): Hop {
-    this.#hop ??= hopOf(this.#socket, this.#front.rules);
+    this.#hop ??= hopOf(this.socket, this.#front.rules);
     return this.#hop;
   }
 
@@ -143,7 +143,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     writer.end(trailers);
     if (!this.#tunnelled) return;
     writer.flush();
-    this.#socket.end();
+    this.socket.end();
   }
 
   flush(): boolean {
@@ -152,7 +152,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
 
   cut(): void {
     this.#keepAlive = false;
-    const socket = this.#socket;
+    const socket = this.socket;
     this.#writer?.send();
     // Where the end of the connection would pass for the end of the body, only a reset tells the truth. TLS tells by
     // the missing close_notify; a Unix socket has no resets.
@@ -163,7 +163,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
 
   settled(): void {
     this.#giveBack();
-    if (this.#socket.destroyed) {
+    if (this.socket.destroyed) {
       this.#leave();
       return;
     }
@@ -193,7 +193,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
 
   closed(): void {
     // A tunnel whose two ends came in order is closed here; what the upstream has yet to read is still on its way.
-    const over = this.#tunnelled && this.#bodyDone && this.#socket.writableFinished;
+    const over = this.#tunnelled && this.#bodyDone && this.socket.writableFinished;
     if (!over || this.#phase !== EXCHANGE) this.#leave();
   }
 
@@ -203,8 +203,9 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     this.#held = undefined;
     this.#exchange?.abort('DOWNSTREAM_GONE');
     this.#giveBack();
+    this.#front.services.affinities.end(this.socket);
     this.#front.connections--;
-    this.#socket.servedBy = undefined;
+    this.socket.servedBy = undefined;
     this.#front.left(this);
   }
 
@@ -306,7 +307,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   }
 
   #sender(): MessageWriter {
-    this.#writer ??= new MessageWriter(this.#socket, this);
+    this.#writer ??= new MessageWriter(this.socket, this);
     return this.#writer;
   }
 
@@ -376,23 +377,23 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     const sent = (): void => {
       if (this.#phase === ENDING) this.#shut();
     };
-    if (this.#socket.writableLength === 0) this.#shut();
-    else if (this.#socket.writableEnded) this.#socket.once('finish', sent);
-    else this.#socket.write('', sent);
+    if (this.socket.writableLength === 0) this.#shut();
+    else if (this.socket.writableEnded) this.socket.once('finish', sent);
+    else this.socket.write('', sent);
     this.#pause(false);
   }
 
   #shut(): void {
     this.#phase = LINGERING;
     this.#deadline = this.#front.services.clock.now + LINGER_MS;
-    this.#socket.end();
+    this.socket.end();
   }
 
   #pause(paused: boolean): void {
     if (paused === this.#paused) return;
     this.#paused = paused;
-    if (paused) this.#socket.pause();
-    else this.#socket.resume();
+    if (paused) this.socket.pause();
+    else this.socket.resume();
   }
 }
 

@@ -40,6 +40,8 @@ export class RequestHead implements PickRequest, FieldTaker {
   forwardedHost = '';
   forwarded = '';
   via = '';
+  /** Whether its credentials authenticate its connection: see `exchange/affinity.ts`. */
+  authenticatesConnection = false;
   /** Why {@link RequestHead.parse} refused. */
   error: ErrorCode = 'REQUEST_MALFORMED';
 
@@ -108,7 +110,7 @@ export class RequestHead implements PickRequest, FieldTaker {
     this.framing = NONE;
     this.contentLength = 0;
     this.keepAlive = true;
-    this.expectContinue = this.trailers = false;
+    this.expectContinue = this.trailers = this.authenticatesConnection = false;
     this.upgrade = this.forwardedFor = this.forwardedProto = this.forwardedHost = this.forwarded = this.via = '';
     this.#connection = this.#coding = this.#upgrade = '';
     this.#expect = undefined;
@@ -175,6 +177,9 @@ export class RequestHead implements PickRequest, FieldTaker {
         if (!line.is('connection')) return false;
         this.#connection = joined(this.#connection, line.strictValue());
         return true;
+      case 13:
+        if (line.is('authorization')) this.#credentials(line);
+        return false;
       case 14:
         if (line.is('http2-settings')) return true;
         if (!line.is('content-length')) {
@@ -210,9 +215,16 @@ export class RequestHead implements PickRequest, FieldTaker {
         // No space may stand behind the coding: RFC 9112 §5.1 allows it, Node's parser does not.
         this.#coding = line.rawValue();
         return true;
+      case 19:
+        if (line.is('proxy-authorization')) this.#credentials(line);
+        return false;
       default:
         return false;
     }
+  }
+
+  #credentials(line: FieldScanner): void {
+    this.authenticatesConnection ||= line.startsWith('ntlm') || line.startsWith('negotiate');
   }
 
   /** Judges the head as a whole, once all its fields are known. */
