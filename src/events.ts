@@ -30,6 +30,12 @@ export interface BalancerEvents {
 }
 
 type Name = keyof BalancerEvents;
+
+/** The names of all events. */
+export const EVENT_NAMES = Object.keys({
+  ejected: 0, readmitted: 0, retried: 0, settled: 0, added: 0, draining: 0, removed: 0, queued: 0, refused: 0,
+} satisfies Record<Name, 0>) as readonly Name[];
+
 /** Hears of one kind of event. What it returns is of no matter; a promise is not waited for. */
 export type Listener<N extends Name> = (event: BalancerEvents[N]) => unknown;
 

@@ -2,8 +2,9 @@
  * Whom to try next: the strategy's choice among the candidates that this exchange has not tried.
  */
 import { disowned, isThenable } from '../guard.ts';
-import type { PickContext, PickRequest } from '../strategy.ts';
+import type { PickContext, PickRequest, Upstream } from '../strategy.ts';
 import type { Member } from '../upstreams/member.ts';
+import { PublicUpstream } from '../upstreams/public-upstream.ts';
 import { reportFault } from './plugin.ts';
 import type { Services } from './services.ts';
 
@@ -12,8 +13,8 @@ export class Picks {
   readonly #services: Services;
   readonly #context: Context;
   /** Upstreams that failed this exchange, and those that had merely closed an idle connection. */
-  #failed: readonly Member[] = NOBODY;
-  #stale: readonly Member[] = NOBODY;
+  #failed: readonly Upstream[] = NOBODY;
+  #stale: readonly Upstream[] = NOBODY;
   /** The upstream at its limit that the strategy has named: the exchange waits for this one. */
   #wanted: Member | undefined;
 
@@ -44,7 +45,7 @@ export class Picks {
   /** Whether the strategy would have a choice now; or what it waits for has room, or is no candidate any more. */
   get any(): boolean {
     const { members } = this.#services;
-    if (members.full || (this.#wanted !== undefined && members.isAtLimit(this.#wanted))) return false;
+    if (members.full || (this.#wanted !== undefined && this.#wanted.listed && this.#wanted.atLimit)) return false;
     return this.#untried().length > 0;
   }
 
@@ -54,7 +55,7 @@ export class Picks {
   }
 
   /** The upstreams at their limits, but for those that failed this exchange. */
-  get full(): readonly Member[] {
+  get full(): readonly Upstream[] {
     const { atLimit } = this.#services.members;
     return this.#failed.length === 0 ? atLimit : this.#notFailed(atLimit);
   }
@@ -85,15 +86,17 @@ export class Picks {
       return 'STRATEGY_FAILED';
     }
     if (picked === undefined) return 'NO_CANDIDATE';
-    if (members.isCandidate(picked) && !this.#failed.includes(picked)) return picked;
-    if (strategy.picksFull === true && members.isAtLimit(picked) && !this.#failed.includes(picked)) {
+    const member = members.candidate(picked);
+    if (member !== undefined && !this.#failed.includes(member.shown)) return member;
+    const full = strategy.picksFull === true ? members.fullOne(picked) : undefined;
+    if (full !== undefined && !this.#failed.includes(full.shown)) {
       // Nothing is attempted yet.
       this.#context.attempt--;
-      this.#wanted = picked;
+      this.#wanted = full;
       return 'OVERLOADED';
     }
-    const lastResort = candidates.find((member) => member === picked && member.state === 'ejected');
-    if (lastResort !== undefined) return lastResort;
+    const lastResort = candidates.find((upstream) => upstream === picked && upstream.state === 'ejected');
+    if (lastResort !== undefined) return PublicUpstream.memberOf(lastResort) ?? 'STRATEGY_FAILED';
     if (isThenable(picked)) {
       disowned(picked);
       reportFault(strategy, 'is asynchronous: pick has to return at once', undefined, report);
@@ -108,8 +111,8 @@ export class Picks {
    */
   failed(member: Member, stale: boolean, wait: boolean): boolean {
     const { members, queue, rules } = this.#services;
-    if (stale) this.#stale = [...this.#stale, member];
-    else this.#failed = [...this.#failed, member];
+    if (stale) this.#stale = [...this.#stale, member.shown];
+    else this.#failed = [...this.#failed, member.shown];
     if (this.#context.attempt >= rules.maxAttempts) return false;
     return this.#untried().length > 0 || (wait && queue.hasRoom && members.crowded(this.#failed));
   }
@@ -118,17 +121,17 @@ export class Picks {
    * The candidates not tried yet; failing those, the ones that only closed an idle connection; failing those, where
    * others have failed this very request, the ejected ones: better a try than none.
    */
-  #untried(): readonly Member[] {
+  #untried(): readonly Upstream[] {
     const { members } = this.#services;
     if (this.#failed.length + this.#stale.length === 0) return members.candidates;
     const left = this.#notFailed(members.candidates);
-    const untried = left.filter((member) => !this.#stale.includes(member));
+    const untried = left.filter((upstream) => !this.#stale.includes(upstream));
     if (untried.length > 0) return untried;
     return left.length > 0 ? left : this.#notFailed(members.lastResorts);
   }
 
-  #notFailed(members: readonly Member[]): readonly Member[] {
-    return members.filter((member) => !this.#failed.includes(member));
+  #notFailed(upstreams: readonly Upstream[]): readonly Upstream[] {
+    return upstreams.filter((upstream) => !this.#failed.includes(upstream));
   }
 }
 
@@ -144,9 +147,9 @@ class Context implements PickContext {
     this.#picks = picks;
   }
 
-  get full(): readonly Member[] {
+  get full(): readonly Upstream[] {
     return this.#picks.full;
   }
 }
 
-const NOBODY: readonly Member[] = [];
+const NOBODY: readonly Upstream[] = [];

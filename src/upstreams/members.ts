@@ -2,11 +2,12 @@
  * Who exists, who may be picked, and the one count of what is in flight.
  */
 import { BalancerError, type Ending } from '../errors.ts';
-import type { Events } from '../events.ts';
+import type { BalancerEvents, Events } from '../events.ts';
 import type { ParsedUpstream, Settings } from '../settings.ts';
 import { SLICE, type Work } from '../slices.ts';
 import type { Upstream } from '../strategy.ts';
 import { Member, type MemberRules } from './member.ts';
+import { PublicUpstream } from './public-upstream.ts';
 
 /** What of the settings membership goes by. */
 export type MembersRules = MemberRules & Pick<Settings, 'maxEjectedPercent' | 'maxInFlight'>;
@@ -31,15 +32,17 @@ export class Members {
   /** What other balancers have in flight on average, by origin; 0 is left out. */
   readonly #elsewhere = new Map<string, number>();
   /** Those that are well, or on trial: the candidates while none is at its limit. Strategies heard of this array. */
-  #whole: readonly Member[] = [];
-  #candidates: readonly Member[] | undefined;
+  #whole: readonly Upstream[] = [];
+  #candidates: readonly Upstream[] | undefined;
   /** Those at their own limits, and which candidates that went with. */
-  #atLimit: readonly Member[] = NOBODY;
-  #atLimitBeside: readonly Member[] = NOBODY;
+  #atLimit: readonly Upstream[] = NOBODY;
+  #atLimitBeside: readonly Upstream[] = NOBODY;
   /** How many were ejected or on trial when all were looked at last, and whether that was too many to go by. */
   #unproven = 0;
   #panic = false;
   #inFlight = 0;
+  /** Who came and went by the change under way: told of when it is complete. */
+  readonly #toTell: ['added' | 'draining' | 'removed', { readonly upstream: Upstream }][] = [];
 
   constructor(rules: MembersRules, world: MembersWorld) {
     this.#rules = rules;
@@ -57,21 +60,21 @@ export class Members {
   }
 
   /** Those that may be picked now. Computed when something changed, not for each request. */
-  get candidates(): readonly Member[] {
+  get candidates(): readonly Upstream[] {
     if (this.#candidates === undefined) {
-      const withRoom = this.#whole.filter((member) => member.hasRoom);
+      const withRoom = this.#whole.filter(hasRoom);
       this.#candidates = withRoom.length === this.#whole.length ? this.#whole : Object.freeze(withRoom);
     }
     return this.#candidates;
   }
 
   /** Those that would be candidates but for their own `maxInFlight`. Computed when it is asked for after a change. */
-  get atLimit(): readonly Member[] {
+  get atLimit(): readonly Upstream[] {
     const { candidates } = this;
     if (candidates === this.#whole) return NOBODY;
     if (candidates !== this.#atLimitBeside) {
       this.#atLimitBeside = candidates;
-      this.#atLimit = Object.freeze(this.#whole.filter((member) => member.atLimit));
+      this.#atLimit = Object.freeze(this.#whole.filter(isAtLimit));
     }
     return this.#atLimit;
   }
@@ -82,13 +85,13 @@ export class Members {
   }
 
   /** Those that are ejected and have room: to be tried by a request for which nobody else is left. */
-  get lastResorts(): readonly Member[] {
-    return [...this.#active.values()].filter((member) => member.hasRoom && !member.listed);
+  get lastResorts(): readonly Upstream[] {
+    return [...this.#active.values()].filter((member) => member.hasRoom && !member.listed).map(({ shown }) => shown);
   }
 
   /** Whether there is one, besides `others`, that lacks but room. */
   crowded(others: readonly Upstream[]): boolean {
-    return this.#whole.some((member) => !member.hasRoom && !others.includes(member));
+    return this.#whole.some((upstream) => !hasRoom(upstream) && !others.includes(upstream));
   }
 
   /** Whether as much is in flight as may be in all. */
@@ -96,20 +99,23 @@ export class Members {
     return this.#inFlight >= this.#rules.maxInFlight;
   }
 
-  /** Whether this is one of the candidates, in constant time. */
-  isCandidate(upstream: unknown): upstream is Member {
-    return this.#isListed(upstream) && upstream.hasRoom;
+  /** The member that this is the public side of, if it is one of the candidates. In constant time. */
+  candidate(upstream: unknown): Member | undefined {
+    const member = PublicUpstream.memberOf(upstream);
+    return member?.owner === this && member.listed && member.hasRoom ? member : undefined;
   }
 
-  /** Whether this is one of those {@link Members.atLimit}, in constant time. */
-  isAtLimit(upstream: unknown): upstream is Member {
-    return this.#isListed(upstream) && upstream.atLimit;
+  /** The member that this is the public side of, if it is one of those {@link Members.atLimit}. In constant time. */
+  fullOne(upstream: unknown): Member | undefined {
+    const member = PublicUpstream.memberOf(upstream);
+    return member?.owner === this && member.listed && member.atLimit ? member : undefined;
   }
 
   /** Adds the upstreams to begin with, as one change. Their origins differ. */
   start(upstreams: readonly ParsedUpstream[]): void {
     for (const settings of upstreams) this.#create(settings);
     this.#changed();
+    this.#tellAll();
   }
 
   /** Adds an upstream at once. Throws OPTIONS_INVALID for an origin that is there already. */
@@ -117,9 +123,10 @@ export class Members {
     if (this.#active.has(settings.origin)) {
       throw new BalancerError('OPTIONS_INVALID', `upstream ${settings.origin} is there already: remove it first`);
     }
-    const member = this.#create(settings);
-    this.#moved([...this.#whole, member]);
-    return member;
+    const { shown } = this.#create(settings);
+    this.#moved([...this.#whole, shown]);
+    this.#tellAll();
+    return shown;
   }
 
   /**
@@ -132,10 +139,11 @@ export class Members {
       throw new BalancerError('OPTIONS_INVALID', `upstream ${origin} is not there: see balancer.upstreams`);
     }
     const drained = this.#drain(member, cutAt);
-    const left: Member[] = [];
+    const left: Upstream[] = [];
     // What V8 has for this is slow on frozen lists.
-    for (const other of this.#whole) if (other !== member) left.push(other);
+    for (const other of this.#whole) if (other !== member.shown) left.push(other);
     this.#moved(left);
+    this.#tellAll();
     return drained;
   }
 
@@ -173,6 +181,7 @@ export class Members {
     this.#candidates = undefined;
     if (changed) this.#changed();
     else this.#world.onRoom();
+    this.#tellAll();
     return Promise.all(drained);
   }
 
@@ -201,12 +210,12 @@ export class Members {
     if (full) this.#candidates = undefined;
     if (well) member.health.succeeded(began);
     else if (fault === 'upstream' && stage !== 'idle') this.#failed(member, began, now, stage === 'body');
-    if (member.state === 'gone') {
-      const resolve = this.#draining.get(member);
-      this.#draining.delete(member);
-      this.#tellOf('removed', member);
-      resolve?.();
-    }
+    const resolve = member.state === 'gone' ? this.#draining.get(member) : undefined;
+    // Not there if a listener that has just heard of its ejection removed it: then it was told of.
+    if (resolve === undefined) return;
+    this.#draining.delete(member);
+    this.#tell('removed', { upstream: member.shown });
+    resolve();
   }
 
   /** A probe has found an upstream `up`, or down, once too often. */
@@ -253,26 +262,22 @@ export class Members {
   async close(): Promise<void> {
     const drained = [...this.#active.values()].map((member) => this.#drain(member, Infinity));
     this.#changed();
+    this.#tellAll();
     await Promise.all(drained);
   }
 
-  #isListed(upstream: unknown): upstream is Member {
-    // In this order: what merely looks like a member has none of its private state.
-    return upstream instanceof Member && this.#active.get(upstream.origin) === upstream && upstream.listed;
-  }
-
   #create(settings: ParsedUpstream): Member {
-    const member = new Member(settings, this.#rules, this.#world.rng);
+    const member = new Member(settings, this.#rules, this.#world.rng, this);
     member.countElsewhere(this.countedElsewhere(settings.origin));
     this.#active.set(settings.origin, member);
-    this.#tellOf('added', member);
+    this.#toTell.push(['added', { upstream: member.shown }]);
     return member;
   }
 
   async #drain(member: Member, cutAt: number): Promise<void> {
     this.#active.delete(member.origin);
     member.drain(cutAt);
-    this.#tellOf(member.inFlightHere === 0 ? 'removed' : 'draining', member);
+    this.#toTell.push([member.inFlightHere === 0 ? 'removed' : 'draining', { upstream: member.shown }]);
     if (member.inFlightHere === 0) return;
     await new Promise<void>((resolve) => {
       this.#draining.set(member, resolve);
@@ -283,33 +288,37 @@ export class Members {
     if (this.#has(member) && member.health.failed(began, now, inResponse)) this.#ejected(member);
   }
 
-  /** Whether it is one of ours: one that is being removed has no health to speak of. */
+  /** Whether it is one of ours, and stays: one that is being removed has no health to speak of. */
   #has(member: Member): boolean {
-    return this.#active.get(member.origin) === member;
+    return member.owner === this && !member.draining;
   }
 
   #ejected(member: Member): void {
     member.ejected();
     this.#changed();
-    const { events } = this.#world;
-    if (events.heard('ejected')) events.tell('ejected', { upstream: member, forMs: member.health.ejectedMs });
+    this.#tell('ejected', { upstream: member.shown, forMs: member.health.ejectedMs });
   }
 
   #readmitted(member: Member): void {
     this.#changed();
-    this.#tellOf('readmitted', member);
+    this.#tell('readmitted', { upstream: member.shown });
   }
 
-  #tellOf(event: 'added' | 'draining' | 'removed' | 'readmitted', upstream: Upstream): void {
+  /** Tells of what a change of membership did, now that it is complete: listeners may make the next one. */
+  #tellAll(): void {
+    for (const [name, event] of this.#toTell.splice(0)) this.#tell(name, event);
+  }
+
+  #tell<N extends keyof BalancerEvents>(name: N, event: BalancerEvents[N]): void {
     const { events } = this.#world;
-    if (events.heard(event)) events.tell(event, { upstream });
+    if (events.heard(name)) events.tell(name, event);
   }
 
   /**
    * One came or went, and those that may be picked are `whole` now. None of the others, which may be thousands, is
    * looked at, unless that may change how they stand.
    */
-  #moved(whole: readonly Member[]): void {
+  #moved(whole: readonly Upstream[]): void {
     if (this.#panic || this.#tooManyUnproven) this.#changed();
     else this.#announce(whole);
   }
@@ -319,8 +328,8 @@ export class Members {
     for (const member of this.#active.values()) if (!member.proven) this.#unproven++;
     // Where too many have failed, all are candidates: better a try than none.
     this.#panic = this.#tooManyUnproven;
-    const whole: Member[] = [];
-    for (const member of this.#active.values()) if (member.list(this.#panic)) whole.push(member);
+    const whole: Upstream[] = [];
+    for (const member of this.#active.values()) if (member.list(this.#panic)) whole.push(member.shown);
     this.#announce(whole);
   }
 
@@ -328,7 +337,7 @@ export class Members {
     return this.#unproven * 100 > this.#rules.maxEjectedPercent * this.#active.size;
   }
 
-  #announce(whole: readonly Member[]): void {
+  #announce(whole: readonly Upstream[]): void {
     this.#whole = Object.freeze(whole);
     this.#candidates = undefined;
     this.#world.onChange(this.#whole);
@@ -336,4 +345,12 @@ export class Members {
   }
 }
 
-const NOBODY: readonly Member[] = Object.freeze([]);
+function hasRoom(upstream: Upstream): boolean {
+  return PublicUpstream.memberOf(upstream)?.hasRoom === true;
+}
+
+function isAtLimit(upstream: Upstream): boolean {
+  return PublicUpstream.memberOf(upstream)?.atLimit === true;
+}
+
+const NOBODY: readonly Upstream[] = Object.freeze([]);
