@@ -79,6 +79,19 @@ export default tseslint.config(
     },
   },
   {
+    // Whoever shares lookups has to begin them: `net` looks up names by a function that it does not export.
+    files: ['src/upstreams/names.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': ['error', {
+        patterns: [{
+          regex: BUILTINS.replace('cluster', 'cluster|dns'),
+          allowTypeImports: true,
+          message: 'Names are looked up by node:dns, as a pure helper.',
+        }],
+      }],
+    },
+  },
+  {
     // The launcher asks how many cores there are.
     files: ['src/cluster/**/*.ts'],
     rules: {

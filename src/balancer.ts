@@ -28,7 +28,9 @@ import { parseOptions, parseUpstream, parseUpstreams, type Settings } from './se
 import { Slices, type Work } from './slices.ts';
 import type { Strategy, Upstream } from './strategy.ts';
 import { Turn } from './turn.ts';
+import { Dialler } from './upstreams/dial.ts';
 import { Members } from './upstreams/members.ts';
+import { Names, systemFind } from './upstreams/names.ts';
 import { Peers } from './upstreams/peers.ts';
 import { Probes } from './upstreams/probes.ts';
 
@@ -98,6 +100,7 @@ class NodeBalancer implements Balancer {
   readonly #settings: Settings;
   readonly #strategy: Strategy;
   readonly #members: Members;
+  readonly #names: Names;
   readonly #clock: Clock;
   readonly #front: Front;
   readonly #sockets: Sockets;
@@ -134,8 +137,10 @@ class NodeBalancer implements Balancer {
     });
     this.#budget = new RetryBudget(settings.retryBudgetPercent, settings.minRetriesPerSecond, this.#clock.now);
     const rng = settings.rng ?? systemRng;
+    this.#names = new Names(systemFind, () => this.#clock.source.now());
     this.#members = new Members(settings, {
       events: this.#events,
+      dialler: new Dialler(settings.connect, this.#names),
       rng,
       onChange: (candidates) => {
         this.#changed(candidates);
@@ -144,7 +149,9 @@ class NodeBalancer implements Balancer {
         this.#queue.wake();
       },
     });
-    this.#probes = new Probes(this.#members, settings, rng, this.#clock, settings.peers === undefined);
+    this.#probes = new Probes(this.#members, rng, this.#clock, settings.peers === undefined, (error, origin) => {
+      this.#report(error, origin);
+    });
     this.#peers = settings.peers && new Peers(settings.peers, {
       members: this.#members,
       events: this.#events,
@@ -345,6 +352,7 @@ class NodeBalancer implements Balancer {
     if (now >= this.#stopAt) this.#stopAccepting(now);
     this.#front.sweep(now);
     this.#members.sweep(now);
+    this.#names.sweep(now);
     this.#budget.sweep(now);
     this.#probes.sweep(now);
     if (now < this.#cutAt || !this.#front.closing) return;

@@ -50,11 +50,26 @@ const MEANINGS = {
   DOWNSTREAM_STALLED: meaning('downstream', 408, 'connection_write_timeout', 'The downstream stopped reading.'),
 
   CONNECT_REFUSED: retryable('upstream', 502, 'connection_refused', 'The upstream refused the connection.'),
-  CONNECT_FAILED: retryable('upstream', 502, 'destination_ip_unroutable', 'The upstream could not be reached.'),
+  CONNECT_UNREACHABLE: retryable(
+    'upstream', 502, 'destination_ip_unroutable', 'There is no route to the upstream.'),
+  CONNECT_CLOSED: retryable(
+    'upstream', 502, 'connection_terminated', 'The upstream closed the connection before it was ready.'),
+  // Whatever has no code of its own.
+  CONNECT_FAILED: retryable('upstream', 502, 'destination_unavailable', 'The upstream could not be reached.'),
   CONNECT_TIMEOUT: retryable('upstream', 504, 'connection_timeout', 'The upstream took too long to connect.'),
   DNS_FAILED: retryable('upstream', 502, 'dns_error', 'The name of the upstream was not found.'),
+  DNS_TIMEOUT: retryable('upstream', 504, 'dns_timeout', 'Looking up the name of the upstream took too long.'),
+  TLS_CERTIFICATE_INVALID: retryable(
+    'upstream', 502, 'tls_certificate_error', 'The certificate of the upstream is not valid.'),
+  TLS_HANDSHAKE_FAILED: retryable(
+    'upstream', 502, 'tls_protocol_error', 'The TLS handshake with the upstream failed.'),
+  TLS_ALERT_RECEIVED: retryable(
+    'upstream', 502, 'tls_alert_received', 'The upstream ended the TLS handshake with an alert.'),
+  // In TLS 1.3 the alert of an upstream that misses a client certificate comes after the handshake, too.
+  TLS_SESSION_ENDED: meaning(
+    'upstream', 502, 'tls_alert_received', 'The upstream ended the TLS session with an alert.'),
   RESOURCES_EXHAUSTED: meaning(
-    'internal', 503, 'proxy_internal_error', 'The balancer has no resources left to connect.'),
+    'internal', 503, 'proxy_internal_error', 'The balancer ran out of system resources.'),
   CONNECT_UNUSABLE: retryable(
     'internal', 502, 'proxy_configuration_error', 'The balancer has no usable way to connect to the upstream.'),
   UPSTREAM_CLOSED: meaning('upstream', 502, 'connection_terminated', 'The upstream closed without a response.'),
@@ -66,6 +81,9 @@ const MEANINGS = {
   TOTAL_TIMEOUT: meaning('upstream', 504, 'http_response_timeout', 'The request took too long in all.'),
   UPSTREAM_REMOVED: meaning('internal', 503, 'destination_unavailable', 'The upstream was removed.'),
   UPGRADE_UNASKED: meaning('upstream', 502, 'http_upgrade_failed', 'The upstream switched protocols unasked.'),
+  // Asked for, but without Connection, without a protocol, or in the middle of the request.
+  UPGRADE_INVALID: meaning(
+    'upstream', 502, 'http_upgrade_failed', 'The upstream switched protocols in a way that HTTP does not allow.'),
 
   OVERLOADED: meaning('internal', 503, 'connection_limit_reached', 'There are too many requests in flight.'),
   NO_CANDIDATE: meaning('internal', 503, 'destination_unavailable', 'No upstream can take the request now.'),

@@ -1,6 +1,7 @@
 /**
  * What a balancer is made from: types only. What is made of it, and checked, stands in settings.ts.
  */
+import type { LookupFunction } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Channel } from './channel.ts';
 import type { TimeSource } from './clock.ts';
@@ -133,6 +134,13 @@ export interface BalancerOptions {
   /** Idle connections kept for each upstream. Default 256. */
   readonly maxIdlePerUpstream?: number;
   /**
+   * The greatest age of an upstream connection, or up to a tenth less, so that a name that moves to another address is
+   * followed. It is closed when it is idle, never in the middle of an exchange; tunnels go on. Default 300,000 ms.
+   */
+  readonly maxUpstreamConnectionMs?: number;
+  /** Requests on one upstream connection; then it is closed. Default: no limit. */
+  readonly maxRequestsPerUpstreamConnection?: number;
+  /**
    * Downstream connections in all, those of `handle` and `upgrade` aside: their server counts its own. One more is
    * answered 503 and closed. Default 16,384: where each holds back `maxHeldBytes`, that is 1 GiB.
    */
@@ -164,9 +172,15 @@ export interface BalancerOptions {
    */
   readonly minBodyBytesPerSecond?: number;
 
-  /** Opens the connection to an upstream: the seam for TLS. Where it returns undefined, `net.connect` does. */
+  /**
+   * Opens the connection to an upstream: the seam for TLS. Returns a new stream for each call, connected or still
+   * connecting; or undefined for TCP by `net.connect`, which is no way to an `https:` upstream. What else it does (it
+   * throws, it returns a promise) fails the attempt with CONNECT_UNUSABLE, which is not held against the upstream.
+   * `lookup` is for `tls.connect` and the like: connections share lookups by it, and bridge failures of name servers.
+   */
   readonly connect?: (
     upstream: { readonly origin: string; readonly host: string; readonly port: number },
+    means: { readonly lookup: LookupFunction },
   ) => Duplex | undefined;
   /**
    * Hears of each failed attempt and each fault of a strategy. Default: faults of the strategy and of the embedding

@@ -142,6 +142,8 @@ const NUMBERS = {
   keepAliveTimeoutMs: { fallback: 60_000, min: 1 },
   upstreamIdleTimeoutMs: { fallback: 4_000, min: 0 },
   maxIdlePerUpstream: { fallback: 256, min: 0 },
+  maxUpstreamConnectionMs: { fallback: 300_000, min: 1 },
+  maxRequestsPerUpstreamConnection: { fallback: Infinity, min: 1 },
   maxConnections: { fallback: 16_384, min: 1 },
   maxRequestsPerConnection: { fallback: Infinity, min: 1 },
   maxHeadBytes: { fallback: 16_384, min: 1_024 },

@@ -21,9 +21,16 @@ const TABLE = {
 
   // Only a failure to connect proves that nothing was processed (RFC 9110 §9.2.2).
   CONNECT_REFUSED: ['upstream', 502, true],
+  CONNECT_UNREACHABLE: ['upstream', 502, true],
+  CONNECT_CLOSED: ['upstream', 502, true],
   CONNECT_FAILED: ['upstream', 502, true],
   CONNECT_TIMEOUT: ['upstream', 504, true],
   DNS_FAILED: ['upstream', 502, true],
+  DNS_TIMEOUT: ['upstream', 504, true],
+  TLS_CERTIFICATE_INVALID: ['upstream', 502, true],
+  TLS_HANDSHAKE_FAILED: ['upstream', 502, true],
+  TLS_ALERT_RECEIVED: ['upstream', 502, true],
+  TLS_SESSION_ENDED: ['upstream', 502, false],
   UPSTREAM_CLOSED: ['upstream', 502, false],
   RESPONSE_MALFORMED: ['upstream', 502, false],
   RESPONSE_HEAD_TOO_LARGE: ['upstream', 502, false],
@@ -32,6 +39,7 @@ const TABLE = {
   TOTAL_TIMEOUT: ['upstream', 504, false],
   UPSTREAM_REMOVED: ['internal', 503, false],
   UPGRADE_UNASKED: ['upstream', 502, false],
+  UPGRADE_INVALID: ['upstream', 502, false],
 
   OVERLOADED: ['internal', 503, false],
   NO_CANDIDATE: ['internal', 503, false],

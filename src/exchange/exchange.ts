@@ -215,7 +215,7 @@ export class Exchange implements ConnectionUser, Waiting {
         this.refuse('OVERLOADED');
         break;
       case CONNECTING:
-        this.#breakOff('CONNECT_TIMEOUT');
+        this.#breakOff(this.#connection?.resolving === true ? 'DNS_TIMEOUT' : 'CONNECT_TIMEOUT');
         break;
       case WAITING:
         // Whoever kept the other waiting is to blame.
@@ -353,9 +353,9 @@ export class Exchange implements ConnectionUser, Waiting {
     this.#deadline = clock.now + rules.connectTimeoutMs;
     let connection: UpstreamConnection;
     try {
-      connection = bound === undefined ? member.pool.take(this.#picks.fresh) : bound.take();
+      connection = bound === undefined ? member.pool.take(this.#picks.fresh, clock.now) : bound.take();
     } catch (cause) {
-      this.#attemptFailed('CONNECT_FAILED', cause);
+      this.#attemptFailed(cause instanceof BalancerError ? cause.code : 'INTERNAL_ERROR', cause);
       return;
     }
     this.#connection = connection;
@@ -436,7 +436,7 @@ export class Exchange implements ConnectionUser, Waiting {
     if (connection === undefined) return;
     if (!this.#requestDone) {
       // The rest of the request body would be taken for the new protocol.
-      this.#breakOff('UPGRADE_UNASKED');
+      this.#breakOff('UPGRADE_INVALID');
       return;
     }
     this.#phase = TUNNEL;
@@ -461,7 +461,7 @@ export class Exchange implements ConnectionUser, Waiting {
     const begun = this.#phase === RELAYING || this.#phase === TUNNEL;
     const closedIdle = code === 'UPSTREAM_CLOSED' && (this.#connection?.uses ?? 0) > 1;
     const unsent = closedIdle && this.#connection?.writer.unsent === true;
-    report(new BalancerError(code, undefined, { cause }), member.origin);
+    report(cause instanceof BalancerError ? cause : new BalancerError(code, undefined, { cause }), member.origin);
     const handshaking = !this.#picked && continuesHandshake(this.head);
     this.#settle(endingOf(code, closedIdle ? 'idle' : this.#stage), code);
     if (begun) this.#cut();

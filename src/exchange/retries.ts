@@ -31,8 +31,8 @@ export class Retries {
    * `unsent`: it certainly had, since nothing of the request had left. Returns whether to try again.
    */
   afterFailure(member: Member, code: ErrorCode, closedIdle: boolean, unsent: boolean): boolean {
-    // The time is over for all attempts together.
-    if (code === 'TOTAL_TIMEOUT') return false;
+    // The time is over for all attempts together; or what is lacking here would be lacking for another one, too.
+    if (code === 'TOTAL_TIMEOUT' || code === 'RESOURCES_EXHAUSTED') return false;
     const { retryable, status } = meaningOf(code);
     // A connect that failed, whatever the request; or an upstream that died, say, before it said anything.
     if (!retryable) {

@@ -1,7 +1,7 @@
 /**
  * One connection to an upstream, and the responses that come over it.
  */
-import net, { type OnReadOpts, type Socket } from 'node:net';
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ErrorCode } from '../errors.ts';
 import { BodyReader } from '../http1/body.ts';
@@ -9,7 +9,9 @@ import { CHUNKED, type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { type BodyLimits, type HeadLimits, items, LF, listHas, NO_BYTES } from '../http1/grammar.ts';
 import { ResponseHead } from '../http1/response.ts';
 import { type Flusher, MessageWriter } from '../http1/writer.ts';
-import type { ParsedUpstream, Settings } from '../settings.ts';
+import type { ParsedUpstream } from '../settings.ts';
+import { connectFailure, isAlert, lacksResources } from './connect-failure.ts';
+import { type Dialler, type Dialling, isUntrusted, whenOpen } from './dial.ts';
 
 /** Who uses a connection for an attempt. Every call but `readEnd` may end in the connection being given back. */
 export interface ConnectionUser {
@@ -35,18 +37,24 @@ export interface ConnectionUser {
 }
 
 /** What of the settings a connection goes by. */
-export type ConnectionRules = HeadLimits & BodyLimits & Pick<Settings, 'connect'>;
+export type ConnectionRules = HeadLimits & BodyLimits;
 
 /** A connection that the pool gives to one user at a time. */
-export class UpstreamConnection implements Flusher {
+export class UpstreamConnection implements Flusher, Dialling {
   /** Sends requests. */
   readonly writer: MessageWriter;
   /** Whether it is connected and may be written to. */
   ready = false;
   /** Exchanges begun on it: above 1 it may be one that the upstream has just closed. */
   uses = 0;
+  /** When it began to connect, in the clock's time. */
+  readonly born: number;
+  /** When it is too old for another exchange, in the clock's time; undefined before it was first given back. */
+  retireAt: number | undefined;
   /** Until when it may idle in the pool, in the clock's time. */
   idleUntil = 0;
+  /** Whether the name of the upstream is being looked up. */
+  resolving = false;
   destroyed = false;
 
   readonly #socket: Duplex;
@@ -64,30 +72,45 @@ export class UpstreamConnection implements Flusher {
   /** The start of a head that has not wholly come. */
   #pending = NO_BYTES;
   #paused = false;
+  /** Whether the end of the stream has come, and is yet to be told from a reset. */
+  #ending = false;
 
-  /** `onGone` is called once, when the connection is destroyed, whatever the cause. */
-  constructor(upstream: ParsedUpstream, rules: ConnectionRules, onGone: (connection: UpstreamConnection) => void) {
+  /**
+   * Begins to connect, at `born` in the clock's time. `onGone` is called once, when the connection is destroyed,
+   * whatever the cause. Throws CONNECT_UNUSABLE, as {@link Dialler.dial} does.
+   */
+  constructor(
+    upstream: ParsedUpstream, rules: ConnectionRules, dialler: Dialler, born: number,
+    onGone: (connection: UpstreamConnection) => void,
+  ) {
     this.#rules = rules;
     this.#onGone = onGone;
+    this.born = born;
     this.#body = new BodyReader(rules);
-    const stream = rules.connect?.(upstream);
-    const socket = stream === undefined ? this.#dial(upstream) : this.#adopt(stream);
+    const socket = dialler.dial(upstream, this);
     this.#socket = socket;
-    // A TLS socket is of use when its handshake is done, not before.
-    socket.once('encrypted' in socket ? 'secureConnect' : 'connect', () => {
-      this.ready = true;
-      this.#user?.connected();
-    });
     socket.on('end', () => {
       this.#onEnd();
     });
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      this.#fail(this.ready ? this.#closedCode() : connectCode(error), error);
+      this.#onError(error);
     });
     socket.on('close', () => {
+      // An end that was not found to be a reset is one.
+      if (this.#ending) this.#endedInOrder();
       this.#fail(this.#closedCode(), undefined);
     });
     this.writer = new MessageWriter(socket, this);
+    whenOpen(socket, () => {
+      this.ready = true;
+      this.#user?.connected();
+    });
+  }
+
+  /** For the dialler: bytes have come. */
+  received(bytes: Buffer, length: number): boolean {
+    this.#onBytes(bytes, length);
+    return !this.#paused;
   }
 
   /**
@@ -172,29 +195,6 @@ export class UpstreamConnection implements Flusher {
     this.#user = undefined;
     this.#gone();
     this.#socket.destroy();
-  }
-
-  #dial({ host, port }: ParsedUpstream): Socket {
-    // Bytes are read into one buffer of the connection's own, which is free again when they have been passed on:
-    // reading is paused until then, so a slow downstream holds one buffer and no more. It starts small, since most
-    // responses are, and hundreds of connections may idle; a read that fills it has more behind it.
-    let buffer = Buffer.allocUnsafeSlow(FIRST_BUFFER_BYTES);
-    const onread: OnReadOpts = {
-      buffer: () => buffer,
-      callback: (length, bytes) => {
-        if (length === buffer.length && length < READ_BUFFER_BYTES) buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
-        this.#onBytes(bytes as Buffer, length);
-        return !this.#paused;
-      },
-    };
-    return net.connect({ host, port, noDelay: true, allowHalfOpen: true, onread });
-  }
-
-  #adopt(stream: Duplex): Duplex {
-    stream.on('data', (bytes: Buffer) => {
-      this.#onBytes(bytes, bytes.length);
-    });
-    return stream;
   }
 
   #onBytes(bytes: Buffer, end: number): void {
@@ -283,8 +283,11 @@ export class UpstreamConnection implements Flusher {
     if (head.status === 101) {
       // RFC 9110 §§7.8, 15.2.2: only as an answer to Upgrade, and naming what it switched to, of what was asked for.
       const asked = this.#upgrade;
-      const named = asked !== '' && head.upgrade !== '';
-      if (!named || !items(head.upgrade).every((protocol) => listHas(asked, protocol))) {
+      if (asked !== '' && head.upgrade === '') {
+        this.#fail('UPGRADE_INVALID', undefined);
+        return;
+      }
+      if (asked === '' || !items(head.upgrade).every((protocol) => listHas(asked, protocol))) {
         this.#fail('UPGRADE_UNASKED', undefined);
         return;
       }
@@ -304,23 +307,49 @@ export class UpstreamConnection implements Flusher {
     user.ended(trailers);
   }
 
-  /** The upstream has no more to send. */
+  /** The upstream has no more to send, or so it seems. */
   #onEnd(): void {
-    const user = this.#user;
-    if (user !== undefined && this.#phase === BODY && this.#untilClose) {
-      this.#finish(user, '', false);
-      if (this.#user !== user) return;
-      if (this.#head.status === 101) {
-        // The other direction of a tunnel goes on.
-        user.readEnd();
-        return;
-      }
+    if (this.#user === undefined || this.#phase !== BODY || !this.#untilClose) {
+      this.#fail(this.#closedCode(), undefined);
+      return;
     }
-    this.#fail(this.#closedCode(), undefined);
+    this.#ending = true;
+    const socket = this.#socket;
+    const judge = (error?: NodeJS.ErrnoException | null): void => {
+      // EPIPE: the end had come in order, and only then, having been sent something, the upstream reset.
+      if (error?.code === 'ECONNRESET') this.#onError(error);
+      else if (this.#ending) this.#endedInOrder();
+    };
+    // libuv reads no further once it has data and a hang-up in one turn, and calls that an end, be it a reset. Only a
+    // write brings to light which it is; one of no octets sends nothing. What waits to be written does as well, but
+    // may wait for ever where the upstream has stopped reading: the turn is long enough for its error to come.
+    if (!(socket instanceof Socket) || !socket.writable) judge();
+    else if (socket.writableLength > 0) setImmediate(judge);
+    else socket.write('', judge);
+  }
+
+  /** The end of the stream is the end of the response. */
+  #endedInOrder(): void {
+    this.#ending = false;
+    const user = this.#user;
+    if (user === undefined) return;
+    this.#finish(user, '', false);
+    if (this.#user !== user) return;
+    // The other direction of a tunnel goes on.
+    if (this.#head.status === 101) user.readEnd();
+    else this.#fail(this.#closedCode(), undefined);
+  }
+
+  #onError(error: NodeJS.ErrnoException): void {
+    this.#ending &&= error.code === 'EPIPE';
+    if (this.#ending) return;
+    if (lacksResources(error)) this.#fail('RESOURCES_EXHAUSTED', error);
+    else if (!this.ready) this.#fail(connectFailure(error, isUntrusted(this.#socket)), error);
+    else this.#fail(isAlert(error) && !this.answering ? 'TLS_SESSION_ENDED' : this.#closedCode(), error);
   }
 
   #closedCode(): ErrorCode {
-    if (!this.ready) return 'CONNECT_FAILED';
+    if (!this.ready) return 'CONNECT_CLOSED';
     return this.#phase === HEAD && !this.answering ? 'UPSTREAM_CLOSED' : 'RESPONSE_INCOMPLETE';
   }
 
@@ -346,23 +375,5 @@ const HEAD = 1;
 const BODY = 2;
 const DONE = 3;
 
-/** What the reads take until one is full: a response with all of its head, as most are. */
-const FIRST_BUFFER_BYTES = 8_192;
-/** What one read takes at most: as much as libuv itself would. */
-const READ_BUFFER_BYTES = 65_536;
 /** Interim responses before the final one; a server with early hints sends two or three. */
 const MAX_INTERIMS = 32;
-
-function connectCode(error: NodeJS.ErrnoException): ErrorCode {
-  switch (error.code) {
-    case 'ECONNREFUSED':
-      return 'CONNECT_REFUSED';
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return 'DNS_FAILED';
-    case 'ETIMEDOUT':
-      return 'CONNECT_TIMEOUT';
-    default:
-      return 'CONNECT_FAILED';
-  }
-}

@@ -4,6 +4,7 @@
 import { alike } from '../checks.ts';
 import type { ParsedUpstream } from '../settings.ts';
 import type { Upstream } from '../strategy.ts';
+import type { Dialler } from './dial.ts';
 import { Health, type HealthRules } from './health.ts';
 import { Pool, type PoolRules } from './pool.ts';
 import { PublicUpstream } from './public-upstream.ts';
@@ -41,15 +42,15 @@ export class Member {
   /** Whether the request is under way that is to show whether it is well. */
   #tried = false;
 
-  /** `rng` is for the jitter of ejections. */
-  constructor(settings: ParsedUpstream, rules: MemberRules, rng: () => number, owner: object) {
+  /** `rng` is for the jitter of ejections, and of the greatest age of connections. */
+  constructor(settings: ParsedUpstream, rules: MemberRules, dialler: Dialler, rng: () => number, owner: object) {
     this.owner = owner;
     this.origin = settings.origin;
     this.#settings = settings;
     this.#weight = settings.weight;
     this.#maxInFlight = settings.maxInFlight;
     this.shown = new PublicUpstream(this, settings.weight);
-    this.#pool = new Pool(settings, rules);
+    this.#pool = new Pool(settings, rules, dialler, rng);
     this.#health = new Health(rules, rng);
   }
 

@@ -6,6 +6,7 @@ import type { BalancerEvents, Events } from '../events.ts';
 import type { ParsedUpstream, Settings } from '../settings.ts';
 import { SLICE, type Work } from '../slices.ts';
 import type { Upstream } from '../strategy.ts';
+import type { Dialler } from './dial.ts';
 import { Member, type MemberRules } from './member.ts';
 import { PublicUpstream } from './public-upstream.ts';
 
@@ -15,7 +16,9 @@ export type MembersRules = MemberRules & Pick<Settings, 'maxEjectedPercent' | 'm
 /** What membership needs to know of the world. */
 export interface MembersWorld {
   readonly events: Events;
-  /** Numbers in [0, 1), for the jitter of ejections. */
+  /** Opens the connections to upstreams. */
+  readonly dialler: Dialler;
+  /** Numbers in [0, 1), for the jitter of ejections and of the greatest age of connections. */
   readonly rng: () => number;
   /** Hears of every change of membership, weights, tags or health, with all that may be picked after it. */
   readonly onChange: (candidates: readonly Upstream[]) => void;
@@ -267,7 +270,7 @@ export class Members {
   }
 
   #create(settings: ParsedUpstream): Member {
-    const member = new Member(settings, this.#rules, this.#world.rng, this);
+    const member = new Member(settings, this.#rules, this.#world.dialler, this.#world.rng, this);
     member.countElsewhere(this.countedElsewhere(settings.origin));
     this.#active.set(settings.origin, member);
     this.#toTell.push(['added', { upstream: member.shown }]);

@@ -3,14 +3,18 @@
  */
 import type { ParsedUpstream, Settings } from '../settings.ts';
 import { type ConnectionRules, UpstreamConnection } from './connection.ts';
+import type { Dialler } from './dial.ts';
 
 /** What of the settings a pool goes by. */
 export type PoolRules = ConnectionRules & Pick<Settings,
-  'upstreamIdleTimeoutMs' | 'maxIdlePerUpstream' | 'tunnelIdleTimeoutMs'>;
+  | 'upstreamIdleTimeoutMs' | 'maxIdlePerUpstream' | 'tunnelIdleTimeoutMs'
+  | 'maxUpstreamConnectionMs' | 'maxRequestsPerUpstreamConnection'>;
 
 export class Pool {
   readonly #upstream: ParsedUpstream;
   readonly #rules: PoolRules;
+  readonly #dialler: Dialler;
+  readonly #rng: () => number;
   /** Oldest first. */
   readonly #idle: UpstreamConnection[] = [];
   /** Those that belong to one downstream connection each, idle or not: nobody else is given one. */
@@ -18,9 +22,12 @@ export class Pool {
   readonly #onGone: (connection: UpstreamConnection) => void;
   #closed = false;
 
-  constructor(upstream: ParsedUpstream, rules: PoolRules) {
+  /** `rng` is for the jitter of greatest ages. */
+  constructor(upstream: ParsedUpstream, rules: PoolRules, dialler: Dialler, rng: () => number) {
     this.#upstream = upstream;
     this.#rules = rules;
+    this.#dialler = dialler;
+    this.#rng = rng;
     this.#onGone = (connection) => {
       for (const list of [this.#idle, this.#bound]) {
         const at = list.indexOf(connection);
@@ -35,11 +42,17 @@ export class Pool {
 
   /**
    * The idle connection used last, or a new one that has yet to connect. The newest is the least likely to have been
-   * closed meanwhile, and the others can age and go when there is less to do. `fresh` asks for a new one.
+   * closed meanwhile, and the others can age and go when there is less to do. `fresh` asks for a new one. Throws
+   * CONNECT_UNUSABLE.
    */
-  take(fresh: boolean): UpstreamConnection {
+  take(fresh: boolean, now: number): UpstreamConnection {
     const idle = fresh ? undefined : this.#idle.pop();
-    return idle ?? new UpstreamConnection(this.#upstream, this.#rules, this.#onGone);
+    return idle ?? this.dial(now);
+  }
+
+  /** A new connection that has yet to connect. Throws CONNECT_UNUSABLE. */
+  dial(now: number): UpstreamConnection {
+    return new UpstreamConnection(this.#upstream, this.#rules, this.#dialler, now, this.#onGone);
   }
 
   /** Takes a connection back after an exchange and keeps it if it can serve another. */
@@ -48,11 +61,16 @@ export class Pool {
     if (!connection.release()) return;
     // A second less than the upstream keeps it, for the way there (undici does the same).
     const idleMs = seconds < 0 ? this.#rules.upstreamIdleTimeoutMs : (seconds - 1) * 1000;
-    if (this.#closed || idleMs <= 0 || this.#idle.length >= this.#rules.maxIdlePerUpstream) {
+    const { maxIdlePerUpstream, maxRequestsPerUpstreamConnection, maxUpstreamConnectionMs } = this.#rules;
+    // Some sooner than others, so that connections that were opened together are not all closed together.
+    connection.retireAt ??= connection.born + maxUpstreamConnectionMs * (1 - AGE_JITTER * this.#rng());
+    const until = Math.min(now + idleMs, connection.retireAt);
+    const usedUp = connection.uses >= maxRequestsPerUpstreamConnection;
+    if (this.#closed || usedUp || until <= now || this.#idle.length >= maxIdlePerUpstream) {
       connection.destroy();
       return;
     }
-    connection.idleUntil = now + idleMs;
+    connection.idleUntil = until;
     this.#idle.push(connection);
   }
 
@@ -103,3 +121,6 @@ export class Pool {
     }
   }
 }
+
+/** How much sooner than at the greatest age a connection may be closed, as a part of it. */
+const AGE_JITTER = 0.1;

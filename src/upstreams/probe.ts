@@ -2,19 +2,27 @@
  * Active health checks: one small request, or a mere connect, over a connection of its own, now and then. They are no
  * traffic: no strategy picks them, no count has them.
  */
-import type { HealthCheck } from '../settings.ts';
+import { BalancerError, endingOf, type ErrorCode } from '../errors.ts';
 import { NONE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
-import { type ConnectionUser, UpstreamConnection } from './connection.ts';
-import type { Member, MemberRules } from './member.ts';
+import type { HealthCheck } from '../settings.ts';
+import type { ConnectionUser, UpstreamConnection } from './connection.ts';
+import type { Member } from './member.ts';
+
+/** Who hears of probes. */
+export interface ProbeListener {
+  /** Probes have found the upstream up, or down, often enough. */
+  verdict(up: boolean): void;
+  /** A probe could not be made, for no fault of the upstream. */
+  failed(error: BalancerError): void;
+}
 
 /** The probes of one upstream, one at a time. */
 export class Probe implements ConnectionUser {
   readonly #member: Member;
-  readonly #rules: MemberRules;
   readonly #check: HealthCheck;
   readonly #rng: () => number;
-  readonly #onVerdict: (up: boolean) => void;
+  readonly #listener: ProbeListener;
   #connection: UpstreamConnection | undefined;
   #next: number;
   #deadline = 0;
@@ -24,14 +32,12 @@ export class Probe implements ConnectionUser {
 
   /** The first probe comes somewhere in the first interval, so that those of many upstreams spread. */
   constructor(
-    member: Member, check: HealthCheck, rules: MemberRules, rng: () => number, now: number,
-    onVerdict: (up: boolean) => void,
+    member: Member, check: HealthCheck, rng: () => number, now: number, listener: ProbeListener,
   ) {
     this.#member = member;
     this.#check = check;
-    this.#rules = rules;
     this.#rng = rng;
-    this.#onVerdict = onVerdict;
+    this.#listener = listener;
     this.#next = now + check.intervalMs * rng();
     this.#up = !member.health.down;
   }
@@ -100,8 +106,9 @@ export class Probe implements ConnectionUser {
     // It is one small write.
   }
 
-  failed(): void {
-    this.#end(false);
+  failed(code: ErrorCode, cause: Error | undefined): void {
+    if (endingOf(code, 'connect').fault === 'own') this.#giveUp(new BalancerError(code, undefined, { cause }));
+    else this.#end(false);
   }
 
   #start(now: number): void {
@@ -109,14 +116,19 @@ export class Probe implements ConnectionUser {
     this.#next = now + intervalMs * (1 - JITTER / 2 + JITTER * this.#rng());
     this.#deadline = now + timeoutMs;
     try {
-      this.#connection = new UpstreamConnection(this.#member.settings, this.#rules, () => undefined);
-    } catch {
-      // What makes connections is an option, and may throw: nothing to be reached by it.
-      this.#judge(false);
+      this.#connection = this.#member.pool.dial(now);
+    } catch (cause) {
+      this.#giveUp(cause instanceof BalancerError ? cause : new BalancerError('INTERNAL_ERROR', undefined, { cause }));
       return;
     }
     this.#connection.begin(this, 'GET', '');
     if (this.#connection.ready) this.connected();
+  }
+
+  /** Ends a probe that says nothing about the upstream. */
+  #giveUp(error: BalancerError): void {
+    this.stop();
+    this.#listener.failed(error);
   }
 
   #end(good: boolean): void {
@@ -133,7 +145,7 @@ export class Probe implements ConnectionUser {
     if (++this.#against < (good ? this.#check.rise : this.#check.fall)) return;
     this.#against = 0;
     this.#up = good;
-    this.#onVerdict(good);
+    this.#listener.verdict(good);
   }
 }
 

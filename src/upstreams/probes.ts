@@ -2,24 +2,31 @@
  * Has each upstream probed as its options say.
  */
 import type { Clock } from '../clock.ts';
-import type { Member, MemberRules } from './member.ts';
+import type { BalancerError } from '../errors.ts';
+import type { Member } from './member.ts';
 import type { Members } from './members.ts';
 import { Probe } from './probe.ts';
 
 export class Probes {
   readonly #members: Members;
-  readonly #rules: MemberRules;
+  readonly #report: (error: BalancerError, origin: string) => void;
   readonly #rng: () => number;
   readonly #clock: Clock;
   readonly #probes = new Map<Member, Probe>();
   /** Whether it is for this balancer to probe. */
   #leading: boolean;
 
-  /** `rng` is for when probes come: numbers in [0, 1). `leading` is whether to begin with them at once. */
-  constructor(members: Members, rules: MemberRules, rng: () => number, clock: Clock, leading: boolean) {
+  /**
+   * `rng` is for when probes come: numbers in [0, 1). `leading` is whether to begin with them at once. `report` hears
+   * of probes that could not be made.
+   */
+  constructor(
+    members: Members, rng: () => number, clock: Clock, leading: boolean,
+    report: (error: BalancerError, origin: string) => void,
+  ) {
     this.#leading = leading;
     this.#members = members;
-    this.#rules = rules;
+    this.#report = report;
     this.#rng = rng;
     this.#clock = clock;
   }
@@ -53,8 +60,13 @@ export class Probes {
     if (healthCheck === undefined) return undefined;
     let probe = this.#probes.get(member);
     if (probe === undefined) {
-      probe = new Probe(member, healthCheck, this.#rules, this.#rng, now, (up) => {
-        this.#members.probed(member, up, this.#clock.source.now());
+      probe = new Probe(member, healthCheck, this.#rng, now, {
+        verdict: (up) => {
+          this.#members.probed(member, up, this.#clock.source.now());
+        },
+        failed: (error) => {
+          this.#report(error, member.origin);
+        },
       });
       this.#probes.set(member, probe);
     }

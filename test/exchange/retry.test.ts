@@ -113,12 +113,14 @@ for (const front of FRONTS) {
 
     const failures: [system: string, code: string, type: string][] = [
       ['ECONNREFUSED', 'CONNECT_REFUSED', 'connection_refused'],
-      ['EHOSTUNREACH', 'CONNECT_FAILED', 'destination_ip_unroutable'],
-      ['ECONNRESET', 'CONNECT_FAILED', 'destination_ip_unroutable'],
+      ['EHOSTUNREACH', 'CONNECT_UNREACHABLE', 'destination_ip_unroutable'],
+      ['ENETUNREACH', 'CONNECT_UNREACHABLE', 'destination_ip_unroutable'],
+      ['ECONNRESET', 'CONNECT_CLOSED', 'connection_terminated'],
+      ['EACCES', 'CONNECT_FAILED', 'destination_unavailable'],
       ['ENOTFOUND', 'DNS_FAILED', 'dns_error'],
       ['EAI_AGAIN', 'DNS_FAILED', 'dns_error'],
       ['ETIMEDOUT', 'CONNECT_TIMEOUT', 'connection_timeout'],
-      ['EMFILE', 'CONNECT_FAILED', 'destination_ip_unroutable'],
+      ['ETIMEOUT', 'DNS_TIMEOUT', 'dns_timeout'],
     ];
     for (const [system, code, type] of failures) {
       test(`${system} is ${code}: another upstream serves`, async (t) => {
@@ -137,13 +139,13 @@ for (const front of FRONTS) {
           upstreams: ['http://a.test', 'http://b.test'], front, connect: () => failsWith(system),
         });
         const answer = await (await under.connect()).exchange(get());
-        assert.equal(answer.status, type === 'connection_timeout' ? 504 : 502);
+        assert.equal(answer.status, type.endsWith('_timeout') ? 504 : 502);
         assert.equal(answer.head.get('proxy-status'), `equipoise; error=${type}`);
         assert.deepEqual(codes(under), [code, code]);
       });
     }
 
-    test('an option connect that throws is a failed connect', async (t) => {
+    test('an option connect that throws is tried elsewhere', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, {
         upstreams: ['http://a.test', upstream],
@@ -154,7 +156,7 @@ for (const front of FRONTS) {
         },
       });
       assert.equal((await (await under.connect()).exchange(get('/a'))).text, '/a');
-      assert.deepEqual(codes(under), ['CONNECT_FAILED']);
+      assert.deepEqual(codes(under), ['CONNECT_UNUSABLE']);
       assert.equal((under.errors[0]?.cause as Error).message, 'no certificate');
     });
 
@@ -176,7 +178,7 @@ for (const front of FRONTS) {
           },
         });
         assert.equal((await (await under.connect()).exchange(get('/a'))).text, '/a');
-        assert.deepEqual(codes(under), ['CONNECT_FAILED']);
+        assert.deepEqual(codes(under), ['CONNECT_CLOSED']);
       });
     }
   });

@@ -96,7 +96,9 @@ export const TABLE: Readonly<Record<string, Row>> = {
   'announces a length and chunks': malformed,
   'sends an oversized head': refused('RESPONSE_HEAD_TOO_LARGE', '502 http_response_header_section_size'),
   'floods with interim responses': malformed,
-  'switches protocols without a name': refused('UPGRADE_UNASKED', '502 http_upgrade_failed'),
+  'switches protocols without a name': [
+    refused('UPGRADE_UNASKED', '502 http_upgrade_failed'), refused('UPGRADE_INVALID', '502 http_upgrade_failed'),
+  ],
   'closes an idle connection exactly as it is reused': [stale, staleLost, stale],
   'resets an idle connection exactly as it is reused': [stale, staleLost, stale],
   'closes a reused connection that has asked': [stale, staleLost, stale],

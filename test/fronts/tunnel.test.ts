@@ -276,7 +276,7 @@ describe('an upgrade on a socket of our own', () => {
     const client = await under.connect();
     client.send(`${get('/', `${ASK}Content-Length: 5\r\n`, 'POST')}hel`);
     assert.equal((await client.response()).status, 502);
-    assert.deepEqual(under.reports, [`UPGRADE_UNASKED at ${upstream.origin}`]);
+    assert.deepEqual(under.reports, [`UPGRADE_INVALID at ${upstream.origin}`]);
   });
 
   test('after other requests on the same connection', async (t) => {

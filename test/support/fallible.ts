@@ -6,6 +6,7 @@ import type { BalancerOptions, UpstreamOptions } from '../../src/options.ts';
 import type { Strategy } from '../../src/strategy.ts';
 import type { BalancerUnderTest } from './balancer.ts';
 import { get } from './client.ts';
+import { failsWith } from './streams.ts';
 import { echo, type ScriptedUpstream, type Scripts, startUpstream } from './upstream.ts';
 
 /** Some upstreams, those of them that cannot be connected to, and the option that makes it so. */
@@ -24,10 +25,8 @@ export class Fallible {
   }
 
   readonly connect: NonNullable<BalancerOptions['connect']> = ({ origin }) => {
-    if (this.upstreams.some((upstream) => upstream.origin === origin && this.down.has(upstream))) {
-      throw new Error('down');
-    }
-    return undefined;
+    const down = this.upstreams.some((upstream) => upstream.origin === origin && this.down.has(upstream));
+    return down ? failsWith('ECONNREFUSED') : undefined;
   };
 
   /** The options of each, with a tag `name`: a, b, c, ... */

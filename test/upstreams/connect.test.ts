@@ -77,13 +77,15 @@ describe('an upstream over TLS, by the option connect', { skip }, () => {
       connect: ({ origin: asked, host, port }) => asked === origin ? tls.connect({ host, port }) : undefined,
     });
     assert.equal((await (await under.connect()).exchange(get('/a'))).text, '/a');
-    assert.deepEqual(under.reports, [`CONNECT_FAILED at ${origin}`]);
+    assert.deepEqual(under.reports, [`TLS_CERTIFICATE_INVALID at ${origin}`]);
     assert.equal(ports.size, 0);
   });
 
-  for (const [name, serve] of [
-    ['closes', (socket: net.Socket) => socket.end()], ['resets', (socket: net.Socket) => socket.resetAndDestroy()],
-    ['talks plainly', (socket: net.Socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')],
+  for (const [name, code, serve] of [
+    ['closes', 'CONNECT_CLOSED', (socket: net.Socket) => socket.end()],
+    ['resets', 'CONNECT_CLOSED', (socket: net.Socket) => socket.resetAndDestroy()],
+    ['talks plainly', 'TLS_HANDSHAKE_FAILED',
+      (socket: net.Socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')],
   ] as const) {
     test(`that ${name} in the handshake has processed nothing: another is asked, with the whole body`, async (t) => {
       const server = net.createServer((socket) => {
@@ -100,7 +102,7 @@ describe('an upstream over TLS, by the option connect', { skip }, () => {
       });
       assert.equal((await (await under.connect()).exchange(post('/a', 'hello'))).text, '/a');
       assert.equal(upstream.requests[0]?.body.bytes.toString(), 'hello');
-      assert.deepEqual(under.reports, [`CONNECT_FAILED at ${origin}`]);
+      assert.deepEqual(under.reports, [`${code} at ${origin}`]);
     });
   }
 });

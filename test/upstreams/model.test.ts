@@ -7,7 +7,9 @@ import { Events } from '../../src/events.ts';
 import { parseOptions, parseUpstream, parseUpstreams } from '../../src/settings.ts';
 import { atOnce } from '../../src/slices.ts';
 import type { Upstream } from '../../src/strategy.ts';
+import { Dialler } from '../../src/upstreams/dial.ts';
 import { Members } from '../../src/upstreams/members.ts';
+import { Names, systemFind } from '../../src/upstreams/names.ts';
 import { seededRandom, testSeed } from '../support/random.ts';
 
 const seed = testSeed();
@@ -19,6 +21,7 @@ for (const maxEjectedPercent of [0, 30, 50, 100]) {
     let told: readonly Upstream[] = [];
     const members = new Members(settings, {
       events: new Events(() => assert.fail('no listener throws')),
+      dialler: new Dialler(undefined, new Names(systemFind, () => 0)),
       rng,
       onChange: (candidates) => {
         told = candidates;

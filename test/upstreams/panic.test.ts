@@ -7,6 +7,7 @@ import { ask, byTarget, Fallible } from '../support/fallible.ts';
 import { FRONTS, SOCKET } from '../support/fronts.ts';
 import { Holding } from '../support/holding.ts';
 import { atEnd } from '../support/scope.ts';
+import { failsWith } from '../support/streams.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
 
 /** No idle connections: whoever is down is down. */
@@ -80,10 +81,7 @@ for (const front of FRONTS) {
           { origin: one.origin, tags: { name: 'a' }, weight: 4 }, { origin: two.origin, tags: { name: 'b' } },
         ],
         front, ...STRICT,
-        connect: () => {
-          if (failing) throw new Error('down');
-          return undefined;
-        },
+        connect: () => failing ? failsWith('ECONNREFUSED') : undefined,
       });
       const [a, b] = under.balancer.upstreams;
       await ask(under, 1, '/b');
@@ -192,9 +190,7 @@ test('a strategy that removes the last resort and picks it all the same has pick
     upstreams: ['http://a.test', 'http://b.test'],
     ejectAfter: 1,
     maxEjectedPercent: 100,
-    connect: () => {
-      throw new Error('down');
-    },
+    connect: () => failsWith('ECONNREFUSED'),
     strategy: {
       name: 'rash',
       pick: (candidates, { attempt, request }) => {
@@ -212,5 +208,5 @@ test('a strategy that removes the last resort and picks it all the same has pick
   const client = await connectTo(t, door.port);
   assert.equal((await client.exchange(get('/b'))).status, 503);
   assert.equal((await client.exchange(get('/a'))).status, 500);
-  assert.deepEqual(told, ['CONNECT_FAILED', 'CONNECT_FAILED', 'removed http://b.test', 'STRATEGY_FAILED']);
+  assert.deepEqual(told, ['CONNECT_REFUSED', 'CONNECT_REFUSED', 'removed http://b.test', 'STRATEGY_FAILED']);
 });

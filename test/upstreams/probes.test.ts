@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
 import type { HealthCheckOptions } from '../../src/options.ts';
-import { type BalancerUnderTest, startBalancer } from '../support/balancer.ts';
+import { type BalancerUnderTest, startBalancer, type TestOptions } from '../support/balancer.ts';
 import { get } from '../support/client.ts';
-import { neverConnects } from '../support/streams.ts';
-import { echo, refusingOrigin, type ScriptedUpstream, serve, startUpstream } from '../support/upstream.ts';
+import { failsWith, neverConnects } from '../support/streams.ts';
+import { echo, type ScriptedUpstream, serve, startUpstream } from '../support/upstream.ts';
 
 /** No jitter: half of it above, half of it below. The first probe comes half an interval after the start. */
 const rng = (): number => 0.5;
@@ -173,14 +173,41 @@ describe('an upstream that is probed', () => {
     });
   }
 
-  test('and whose connection cannot even be made is not well', async (t) => {
-    const under = await startBalancer(t, {
-      upstreams: ['http://other.test', refusingOrigin()], healthCheck: { ...CHECK, fall: 1 }, rng,
-      connect: () => { throw new Error('no way'); },
+  const own: readonly [name: string, connect: TestOptions['connect'], code: string][] = [
+    ['connect throws', () => { throw new Error('no way'); }, 'CONNECT_UNUSABLE'],
+    ['there are no file descriptors', () => failsWith('EMFILE'), 'RESOURCES_EXHAUSTED'],
+    ['there are no local ports', () => failsWith('EADDRNOTAVAIL'), 'RESOURCES_EXHAUSTED'],
+  ];
+  for (const [name, connect, code] of own) {
+    test(`is neither found down nor up where ${name}: that is told`, async (t) => {
+      let failing = false;
+      const { upstream, answer } = await startPatient(t);
+      const under = await startBalancer(t, {
+        upstreams: [upstream], healthCheck: { ...CHECK, fall: 2, rise: 2 }, rng, maxEjectedPercent: 100,
+        connect: (to, means) => failing ? connect?.(to, means) : undefined,
+      });
+      const state = (): string | undefined => under.balancer.upstreams[0]?.state;
+      const ownFailure = async (): Promise<void> => {
+        failing = true;
+        const before = under.reports.length;
+        await under.advance(INTERVAL);
+        await under.reported(before + 1);
+        failing = false;
+      };
+      await under.advance(INTERVAL / 2);
+      await upstream.gone(1);
+      for (let i = 0; i < 4; i++) await ownFailure();
+      assert.equal(state(), 'active');
+      // A bad one counts on where it was.
+      answer.status = '500 X';
+      await probes(under, upstream, 1);
+      await ownFailure();
+      assert.equal(state(), 'active');
+      await probes(under, upstream, 1);
+      assert.equal(state(), 'ejected');
+      assert.deepEqual(new Set(under.reports), new Set([`${code} at ${upstream.origin}`]));
     });
-    await under.advance(INTERVAL / 2);
-    assert.deepEqual(under.balancer.upstreams.map(({ state }) => state), ['ejected', 'ejected']);
-  });
+  }
 
   test('may have a check of its own, or none', async (t) => {
     const [{ upstream: one }, { upstream: two }] = [await startPatient(t), await startPatient(t)];

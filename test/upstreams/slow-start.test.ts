@@ -10,6 +10,7 @@ import { ask, byTarget, Fallible } from '../support/fallible.ts';
 import { FRONTS } from '../support/fronts.ts';
 import { Holding } from '../support/holding.ts';
 import { seededRandom, testSeed } from '../support/random.ts';
+import { failsWith } from '../support/streams.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
 
 const seed = testSeed();
@@ -69,10 +70,7 @@ describe(`an upstream that returns gets its share step by step (EQUIPOISE_SEED=$
     const under = await startBalancer(t, {
       upstreams: [{ origin: a.origin, tags: { name: 'a' } }, { origin: b.origin, tags: { name: 'b' } }],
       strategy: withTargets(leastConnections({ rng: seededRandom(seed) })), ejectAfter: 1,
-      connect: ({ origin }) => {
-        if (failing && origin === a.origin) throw new Error('down');
-        return undefined;
-      },
+      connect: ({ origin }) => failing && origin === a.origin ? failsWith('ECONNREFUSED') : undefined,
     });
     const first = await under.connect();
     first.send(get('/a'));

@@ -5,6 +5,7 @@ import { get } from '../support/client.ts';
 import { ask } from '../support/fallible.ts';
 import { FRONTS } from '../support/fronts.ts';
 import { Holding } from '../support/holding.ts';
+import { failsWith } from '../support/streams.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
 
 interface Scene {
@@ -24,10 +25,7 @@ async function ejected(t: TestContext, options: Partial<TestOptions>): Promise<S
   let failing = true;
   const under = await startBalancer(t, {
     upstreams: [holding.origin, other], rng: () => 0.5,
-    connect: ({ origin }) => {
-      if (failing && origin === holding.origin) throw new Error('down');
-      return undefined;
-    },
+    connect: ({ origin }) => failing && origin === holding.origin ? failsWith('ECONNREFUSED') : undefined,
     ...options,
   });
   const heard: unknown[] = [];
@@ -116,10 +114,7 @@ for (const front of FRONTS) {
       let failing = false;
       const under = await startBalancer(t, {
         upstreams: [{ origin: holding.origin, maxInFlight: 4 }, other], front, rng: () => 0.5,
-        connect: ({ origin }) => {
-          if (failing && origin === holding.origin) throw new Error('down');
-          return undefined;
-        },
+        connect: ({ origin }) => failing && origin === holding.origin ? failsWith('ECONNREFUSED') : undefined,
       });
       const [view] = under.balancer.upstreams;
       const [long, longer] = [await under.connect(), await under.connect()];
@@ -157,10 +152,7 @@ for (const front of FRONTS) {
       let failing = false;
       const under = await startBalancer(t, {
         upstreams: [{ origin: holding.origin, maxInFlight: 2 }, other], front, rng: () => 0.5, ejectAfter: 1,
-        connect: ({ origin }) => {
-          if (failing && origin === holding.origin) throw new Error('down');
-          return undefined;
-        },
+        connect: ({ origin }) => failing && origin === holding.origin ? failsWith('ECONNREFUSED') : undefined,
       });
       const long = await under.connect();
       long.send(get('/long'));
