@@ -13,6 +13,7 @@ import {
 import { Clock, systemRng } from './clock.ts';
 import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
+import { Affinities } from './exchange/affinity.ts';
 import { runHook } from './exchange/plugin.ts';
 import { Queue } from './exchange/queue.ts';
 import { RetryBudget } from './exchange/retry-budget.ts';
@@ -131,7 +132,9 @@ class NodeBalancer implements Balancer {
     this.#events = new Events((event, what, cause) => {
       this.#report(new BalancerError('HOOK_FAILED', `a listener for '${event}' ${what}`, { cause }), undefined);
     });
-    this.#queue = new Queue(settings.maxQueued);
+    this.#queue = new Queue(settings.maxQueued, (cause) => {
+      this.#failedInside('a request that waited could not go on', cause);
+    });
     this.#budget = new RetryBudget(settings.retryBudgetPercent, settings.minRetriesPerSecond, this.#clock.now);
     const rng = settings.rng ?? systemRng;
     this.#names = new Names(systemFind, () => this.#clock.source.now());
@@ -165,6 +168,7 @@ class NodeBalancer implements Balancer {
       turn: new Turn(),
       events: this.#events,
       queue: this.#queue,
+      affinities: new Affinities(),
       budget: this.#budget,
       report: (error, upstream) => {
         this.#report(error, upstream);
@@ -364,6 +368,10 @@ class NodeBalancer implements Balancer {
       this.#report(error, undefined);
     };
     runHook(this.#strategy, 'changed', () => this.#strategy.changed?.(candidates), report);
+  }
+
+  #failedInside(what: string, cause: unknown): void {
+    this.#report(new BalancerError('INTERNAL_ERROR', what, { cause }), undefined);
   }
 
   #report(error: BalancerError, upstream: string | undefined): void {

@@ -67,6 +67,11 @@ export interface PickContext {
   readonly remoteAddress: string;
   /** The request, where there is one: a pick for a connection has none. */
   readonly request: PickRequest | undefined;
+  /**
+   * Upstreams that would be candidates but for their `maxInFlight`: what a strategy with `picksFull` may return to wait
+   * for. Computed when it is read. Absent in a pick for a connection.
+   */
+  readonly full?: readonly Upstream[];
 }
 
 /** How an attempt ended. */
@@ -89,10 +94,18 @@ export interface Strategy<C extends Candidate = Upstream> {
   /** For logs and messages. */
   readonly name: string;
   /**
+   * Whether `pick` may also return one of `context.full`. The request then waits for that upstream to have room,
+   * without holding up those behind it, and `pick` is called again; where the queue has no room for it (`maxQueued`),
+   * or the wait takes too long (`queueTimeoutMs`), it is answered 503 with Retry-After. `pick` is called as well where
+   * all are full: `candidates` is empty then. For strategies that keep a client on its upstream. Default false: a
+   * request waits only where all are full, until any of them has room.
+   */
+  readonly picksFull?: boolean;
+  /**
    * Chooses one of `candidates`, or undefined to decline (the request is answered 503). Synchronous, no I/O.
-   * `candidates` is never empty and holds only those that may serve this request: a strategy checks no health.
-   * The array is the balancer's: do not change or keep it. A throw, or a return that is not in the array, is
-   * answered 500 and named in the log, never retried.
+   * `candidates` is never empty (but for `picksFull`) and holds only those that may serve this request: a strategy
+   * checks no health. The array is the balancer's: do not change or keep it. A throw, or a return that is not in the
+   * array (nor, with `picksFull`, in `context.full`), is answered 500 and named in the log, never retried.
    */
   pick(candidates: readonly C[], context: PickContext): C | undefined;
   /** Once per pick, when its attempt settles: after the last byte, a failure, or the downstream's end. */

@@ -4,6 +4,7 @@
 import { type ErrorCode, meaningOf } from '../errors.ts';
 import type { Events } from '../events.ts';
 import { NONE } from '../http1/framing.ts';
+import { NO_BYTES } from '../http1/grammar.ts';
 import { ResponseHead } from '../http1/response.ts';
 
 /** A response of our own. */
@@ -29,7 +30,8 @@ const BODILESS = new Map<ErrorCode, Answer>();
 
 function compose(code: ErrorCode, bodiless: boolean): Answer {
   const { status, text, proxyStatus } = meaningOf(code);
-  const body = Buffer.from(`${text}\n`);
+  // One connection too many is answered before its request is read: that may be a HEAD, which takes no body.
+  const body = code === 'CONNECTIONS_EXHAUSTED' ? NO_BYTES : Buffer.from(`${text}\n`);
   const head = new ResponseHead();
   const retry = status === 503 ? `Retry-After: ${RETRY_AFTER_SECONDS}\r\n` : '';
   const fields = `Content-Type: text/plain; charset=utf-8\r\nProxy-Status: equipoise; error=${proxyStatus}\r\n${retry}`;

@@ -3,11 +3,17 @@
  */
 import type { Hop } from '../http1/forwarding.ts';
 import type { ResponseHead } from '../http1/response.ts';
+import type { DownstreamSocket } from './affinity.ts';
 
 /** The client's side of one exchange. Nothing is sent before {@link Downstream.flush}. */
 export interface Downstream {
   /** Who is on the other end. */
   readonly hop: Hop;
+  /**
+   * Its connection, to which an upstream connection may belong: one exchange after the other comes over it. Undefined
+   * where many share it (HTTP/2).
+   */
+  readonly socket: DownstreamSocket | undefined;
   /** The request body is wanted: from now on it comes by the exchange's `requestData` and `requestEnd`. */
   readBody(): void;
   /** The request body may flow again, after `flushRequest` returned false. */

@@ -2,6 +2,7 @@
  * The story of one request: pick, attempt, retry, relay, settle. Both fronts tell it through this class.
  */
 import { BalancerError, type Ending, endingOf, type ErrorCode } from '../errors.ts';
+import { continuesHandshake } from '../http1/connection-auth.ts';
 import { forwardingFields, hasPassed } from '../http1/forwarding.ts';
 import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { RequestHead } from '../http1/request.ts';
@@ -9,6 +10,7 @@ import type { ResponseHead } from '../http1/response.ts';
 import { requestHead } from '../http1/serialise.ts';
 import type { ConnectionUser, UpstreamConnection } from '../upstreams/connection.ts';
 import type { Member } from '../upstreams/member.ts';
+import type { Affinity } from './affinity.ts';
 import { answerTo } from './answers.ts';
 import type { Downstream } from './downstream.ts';
 import { Picks } from './picks.ts';
@@ -23,6 +25,8 @@ import type { Services } from './services.ts';
 export class Exchange implements ConnectionUser, Waiting {
   /** The request: its front fills it before {@link Exchange.start}. */
   readonly head = new RequestHead();
+  ahead: Waiting | undefined;
+  behind: Waiting | undefined;
 
   readonly #services: Services;
   #downstream: Downstream;
@@ -33,9 +37,19 @@ export class Exchange implements ConnectionUser, Waiting {
   #phase: Phase = IDLE;
   #member: Member | undefined;
   #connection: UpstreamConnection | undefined;
+  /** What the connection belongs to the downstream's by, where it does. */
+  #affinity: Affinity | undefined;
+  /** The one whose connection is still in use by the request before this one: its turn is waited for. */
+  #awaited: Affinity | undefined;
+  /** Whether the connection is authenticated, or about to be, and so must not serve another downstream. */
+  #private = false;
+  /** Whether the strategy has picked the member, and is to hear how the attempt ends. */
+  #picked = true;
   #startedAt = 0;
   #status: number | undefined;
   #deadline = Infinity;
+  /** Until when it may wait for room, also if it waits more than once before an attempt. */
+  #waitsUntil = Infinity;
   /** When the time for all attempts together is over. */
   #expires = Infinity;
   /** Octets of request body so far. */
@@ -158,14 +172,16 @@ export class Exchange implements ConnectionUser, Waiting {
 
   /** Whether somebody could be picked, now that it waits. */
   get ready(): boolean {
-    return this.#picks.any;
+    const bound = this.#bound;
+    return bound === undefined ? this.#picks.any : bound.hasRoom && !this.#services.members.full;
   }
 
   get particular(): boolean {
-    return this.#picks.attempt > 0;
+    return this.#picks.particular || this.#bound !== undefined;
   }
 
   proceed(): void {
+    this.#awaited = undefined;
     this.#attempt();
     this.flushRequest();
   }
@@ -253,12 +269,17 @@ export class Exchange implements ConnectionUser, Waiting {
     if (member === undefined) return;
     const { clock, members } = this.#services;
     this.#status = status;
-    members.answered(member, this.#startedAt, clock.source.now(), isBroken(status));
+    const now = clock.source.now();
+    // One that is ejected is let back in by those who were sent there to try it.
+    if (this.#picked || member.listed) members.answered(member, this.#startedAt, now, isBroken(status));
+    else member.answered(now - this.#startedAt);
+    if (head.authenticatesConnection) this.#bind(member);
     if (status === 101) {
       this.#tunnel(head);
       return;
     }
-    if (this.#retries.afterResponse(member, status)) {
+    // Elsewhere nobody knows what the connection was authenticated for.
+    if (this.#picked && this.#retries.afterResponse(member, status)) {
       this.#connection?.destroy();
       this.#settle(SERVED, undefined);
       this.#tryAgain(member, undefined, status);
@@ -315,29 +336,53 @@ export class Exchange implements ConnectionUser, Waiting {
   }
 
   #attempt(): void {
-    const { members, rules, clock } = this.#services;
-    const member = this.#picks.next();
+    const bound = this.#bound;
+    const member = bound === undefined ? this.#picks.next() : this.#follow(bound);
     if (typeof member === 'string') {
-      if (member !== 'OVERLOADED' || !this.#wait()) this.#answer(member);
+      if (member !== 'OVERLOADED' || !this.#wait(bound)) this.#answer(member);
       return;
     }
+    const { members, rules, clock } = this.#services;
     // No await between the pick and the count: whoever picks next sees this one.
     members.begin(member);
     this.#member = member;
+    this.#picked = bound === undefined;
     this.#status = undefined;
     this.#startedAt = clock.source.now();
     this.#phase = CONNECTING;
     this.#deadline = clock.now + rules.connectTimeoutMs;
     let connection: UpstreamConnection;
     try {
-      connection = member.pool.take(this.#picks.fresh, clock.now);
+      connection = bound === undefined ? member.pool.take(this.#picks.fresh, clock.now) : bound.take();
     } catch (cause) {
       this.#attemptFailed(cause instanceof BalancerError ? cause.code : 'INTERNAL_ERROR', cause);
       return;
     }
     this.#connection = connection;
+    this.#affinity = bound;
+    this.#private = bound !== undefined;
+    if (this.head.authenticatesConnection) this.#bind(member);
     connection.begin(this, this.head.method, this.head.upgrade);
     if (connection.ready) this.#send();
+  }
+
+  /** The upstream connection that belongs to our downstream's, for the first attempt: others are for the strategy. */
+  get #bound(): Affinity | undefined {
+    return this.#picks.attempt === 0 ? this.#services.affinities.of(this.#downstream.socket) : undefined;
+  }
+
+  /** Goes where the downstream's connection is authenticated: that is no choice of the strategy's. */
+  #follow(bound: Affinity): Member | 'OVERLOADED' {
+    if (!bound.hasRoom || this.#services.members.full) return 'OVERLOADED';
+    this.#picks.skip();
+    return bound.member;
+  }
+
+  /** Has the connection serve nobody but our downstream from now on. */
+  #bind(member: Member): void {
+    if (this.#private || this.#connection === undefined) return;
+    this.#private = true;
+    this.#affinity = this.#services.affinities.bind(this.#downstream.socket, member, this.#connection);
   }
 
   #send(): void {
@@ -366,13 +411,23 @@ export class Exchange implements ConnectionUser, Waiting {
     else this.#downstream.resumeBody();
   }
 
-  /** Waits for an upstream to have room. Returns whether there is room to wait. */
-  #wait(): boolean {
+  /** Waits for an upstream to have room, or for its turn on `bound`. Returns whether there is room to wait. */
+  #wait(bound: Affinity | undefined): boolean {
     const { clock, events, queue, rules } = this.#services;
+    if (bound?.busy === true) {
+      // As long as it takes: on one connection requests are answered in their order.
+      bound.follow(this);
+      this.#awaited = bound;
+      this.#phase = QUEUED;
+      this.#deadline = Infinity;
+      return true;
+    }
     if (!queue.enter(this)) return false;
+    const waitsStill = this.#phase === QUEUED && this.#waitsUntil < Infinity;
+    if (!waitsStill) this.#waitsUntil = clock.now + rules.queueTimeoutMs;
     this.#phase = QUEUED;
-    this.#deadline = clock.now + rules.queueTimeoutMs;
-    if (events.heard('queued')) events.tell('queued', { waiting: queue.length });
+    this.#deadline = this.#waitsUntil;
+    if (!waitsStill && events.heard('queued')) events.tell('queued', { waiting: queue.length });
     return true;
   }
 
@@ -407,8 +462,11 @@ export class Exchange implements ConnectionUser, Waiting {
     const closedIdle = code === 'UPSTREAM_CLOSED' && (this.#connection?.uses ?? 0) > 1;
     const unsent = closedIdle && this.#connection?.writer.unsent === true;
     report(cause instanceof BalancerError ? cause : new BalancerError(code, undefined, { cause }), member.origin);
+    const handshaking = !this.#picked && continuesHandshake(this.head);
     this.#settle(endingOf(code, closedIdle ? 'idle' : this.#stage), code);
     if (begun) this.#cut();
+    // What answers a challenge of this connection is of no use on another one: the client has to begin anew.
+    else if (handshaking) this.#answer(code);
     else if (this.#retries.afterFailure(member, code, closedIdle, unsent)) this.#tryAgain(member, code, undefined);
     else this.#answer(code);
   }
@@ -433,6 +491,8 @@ export class Exchange implements ConnectionUser, Waiting {
     if (this.#phase === TUNNEL && connection?.finished === false) return;
     if (connection !== undefined && member !== undefined) {
       if (this.#phase === TUNNEL || this.#bodyless || connection.writer.owes) connection.destroy();
+      else if (this.#affinity !== undefined) this.#affinity.give(this.#services.clock.now);
+      else if (this.#private) connection.destroy();
       else member.pool.give(connection, this.#services.clock.now);
     }
     this.#settle(SERVED, undefined);
@@ -469,16 +529,19 @@ export class Exchange implements ConnectionUser, Waiting {
     const { members, strategy, clock, events, queue, report } = this.#services;
     const member = this.#member;
     if (member === undefined) return;
-    this.#member = this.#connection = undefined;
+    const affinity = this.#affinity;
+    this.#member = this.#connection = this.#affinity = undefined;
     const began = this.#startedAt;
     const now = clock.source.now();
     const well = error === undefined && this.#status !== undefined && !isBroken(this.#status);
     members.settle(member, ending, well, began, now);
-    if (strategy.settled !== undefined || events.heard('settled')) {
+    const heard = this.#picked && strategy.settled !== undefined;
+    if (heard || events.heard('settled')) {
       const outcome = { ok: ending.fault !== 'upstream', status: this.#status, durationMs: now - began, error };
-      runHook(strategy, 'settled', () => strategy.settled?.(member.shown, outcome), report);
+      if (heard) runHook(strategy, 'settled', () => strategy.settled?.(member.shown, outcome), report);
       events.tell('settled', { upstream: member.shown, outcome });
     }
+    affinity?.freed();
     queue.wake();
   }
 
@@ -494,14 +557,17 @@ export class Exchange implements ConnectionUser, Waiting {
     this.#leaveQueue();
     this.#downstream = NOWHERE;
     this.#phase = IDLE;
-    this.#deadline = this.#expires = Infinity;
+    this.#deadline = this.#expires = this.#waitsUntil = Infinity;
     this.#replay.clear();
     this.head.clear();
     return downstream;
   }
 
   #leaveQueue(): void {
-    if (this.#phase === QUEUED) this.#services.queue.leave(this);
+    if (this.#phase !== QUEUED) return;
+    if (this.#awaited === undefined) this.#services.queue.leave(this);
+    else this.#awaited.leave(this);
+    this.#awaited = undefined;
   }
 
   /** Something moved: the idle time starts anew. To wait for room, or a connect, has its own. */
@@ -537,6 +603,7 @@ function isBroken(status: number): boolean {
 /** Where the answer goes while there is no exchange: nothing is ever sent there. */
 const NOWHERE: Downstream = {
   hop: { address: '', proto: 'http', trusted: false },
+  socket: undefined,
   readBody: ignore,
   resumeBody: ignore,
   interim: ignore,

@@ -11,15 +11,17 @@ import type { Services } from './services.ts';
 /** The picks of one exchange after the other. */
 export class Picks {
   readonly #services: Services;
-  readonly #context: { attempt: number; remoteAddress: string; readonly request: PickRequest };
+  readonly #context: Context;
   /** Upstreams that failed this exchange, and those that had merely closed an idle connection. */
   #failed: readonly Upstream[] = NOBODY;
   #stale: readonly Upstream[] = NOBODY;
+  /** The upstream at its limit that the strategy has named: the exchange waits for this one. */
+  #wanted: Member | undefined;
 
   /** `request` is the head of each exchange in turn, as strategies see it. */
   constructor(services: Services, request: PickRequest) {
     this.#services = services;
-    this.#context = { attempt: 0, remoteAddress: '', request } satisfies PickContext;
+    this.#context = new Context(request, this);
   }
 
   /** Starts with a new exchange, from this address. */
@@ -27,6 +29,7 @@ export class Picks {
     this.#context.attempt = 0;
     this.#context.remoteAddress = remoteAddress;
     this.#failed = this.#stale = NOBODY;
+    this.#wanted = undefined;
   }
 
   /** Whether the next attempt needs a new connection: an idle one has just turned out to be closed. */
@@ -39,17 +42,41 @@ export class Picks {
     return this.#context.attempt;
   }
 
-  /** Whether somebody could be picked now. */
+  /** Whether the strategy would have a choice now; or what it waits for has room, or is no candidate any more. */
   get any(): boolean {
-    return !this.#services.members.full && this.#untried().length > 0;
+    const { members } = this.#services;
+    if (members.full || (this.#wanted !== undefined && this.#wanted.listed && this.#wanted.atLimit)) return false;
+    return this.#untried().length > 0;
   }
 
-  /** Asks the strategy. Returns its pick, or the error that the request is to be answered with. */
+  /** Whether it waits for some upstreams only: one that was named, or those that it has not tried. */
+  get particular(): boolean {
+    return this.#wanted !== undefined || this.#context.attempt > 0;
+  }
+
+  /** The upstreams at their limits, but for those that failed this exchange. */
+  get full(): readonly Upstream[] {
+    const { atLimit } = this.#services.members;
+    return this.#failed.length === 0 ? atLimit : this.#notFailed(atLimit);
+  }
+
+  /** Counts an attempt for which there is no choice. */
+  skip(): void {
+    this.#context.attempt++;
+  }
+
+  /**
+   * Asks the strategy. Returns its pick, or the error that the request is to be answered with; if it is OVERLOADED, the
+   * exchange may wait instead.
+   */
   next(): Member | 'NO_CANDIDATE' | 'OVERLOADED' | 'STRATEGY_FAILED' {
     const { members, strategy, report } = this.#services;
+    this.#wanted = undefined;
     if (members.full) return 'OVERLOADED';
     const candidates = this.#untried();
-    if (candidates.length === 0) return members.crowded(this.#failed) ? 'OVERLOADED' : 'NO_CANDIDATE';
+    if (candidates.length === 0 && (strategy.picksFull !== true || this.full.length === 0)) {
+      return members.crowded(this.#failed) ? 'OVERLOADED' : 'NO_CANDIDATE';
+    }
     this.#context.attempt++;
     let picked: unknown;
     try {
@@ -61,6 +88,13 @@ export class Picks {
     if (picked === undefined) return 'NO_CANDIDATE';
     const member = members.candidate(picked);
     if (member !== undefined && !this.#failed.includes(member.shown)) return member;
+    const full = strategy.picksFull === true ? members.fullOne(picked) : undefined;
+    if (full !== undefined && !this.#failed.includes(full.shown)) {
+      // Nothing is attempted yet.
+      this.#context.attempt--;
+      this.#wanted = full;
+      return 'OVERLOADED';
+    }
     const lastResort = candidates.find((upstream) => upstream === picked && upstream.state === 'ejected');
     if (lastResort !== undefined) return PublicUpstream.memberOf(lastResort) ?? 'STRATEGY_FAILED';
     if (isThenable(picked)) {
@@ -98,6 +132,23 @@ export class Picks {
 
   #notFailed(upstreams: readonly Upstream[]): readonly Upstream[] {
     return upstreams.filter((upstream) => !this.#failed.includes(upstream));
+  }
+}
+
+/** What a strategy is told, of one pick after the other. */
+class Context implements PickContext {
+  attempt = 0;
+  remoteAddress = '';
+  readonly request: PickRequest;
+  readonly #picks: Picks;
+
+  constructor(request: PickRequest, picks: Picks) {
+    this.request = request;
+    this.#picks = picks;
+  }
+
+  get full(): readonly Upstream[] {
+    return this.#picks.full;
   }
 }
 

@@ -8,6 +8,7 @@ import type { Settings } from '../settings.ts';
 import type { Strategy } from '../strategy.ts';
 import type { Turn } from '../turn.ts';
 import type { Members } from '../upstreams/members.ts';
+import type { Affinities } from './affinity.ts';
 import type { Queue } from './queue.ts';
 import type { RetryBudget } from './retry-budget.ts';
 
@@ -26,6 +27,7 @@ export interface Services {
   readonly turn: Turn;
   readonly events: Events;
   readonly queue: Queue;
+  readonly affinities: Affinities;
   readonly budget: RetryBudget;
   /** Hears of each failed attempt and each fault of the strategy. `origin` names the upstream, where there is one. */
   readonly report: (error: BalancerError, origin: string | undefined) => void;

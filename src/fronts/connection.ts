@@ -12,7 +12,7 @@ import { BodyReader } from '../http1/body.ts';
 import type { Hop } from '../http1/forwarding.ts';
 import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { LF, NO_BYTES } from '../http1/grammar.ts';
-import type { RequestHead } from '../http1/request.ts';
+import { isHead, type RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { downstreamFraming, interimHead, responseHead } from '../http1/serialise.ts';
 import { type Flusher, MessageWriter } from '../http1/writer.ts';
@@ -29,8 +29,8 @@ export interface ServedSocket extends Duplex {
 
 export class DownstreamConnection implements Downstream, Flusher, Guest {
   place = -1;
+  readonly socket: ServedSocket;
   readonly #front: Front;
-  readonly #socket: ServedSocket;
   /** Borrowed from the first byte of a request to the last of its response. */
   #exchange: Exchange | undefined;
   /** Made when there is something to send. */
@@ -60,7 +60,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   /** `socket` is a `net.Socket`, a TLS socket or anything like them. What it tells comes through {@link Sockets}. */
   constructor(front: Front, socket: ServedSocket) {
     this.#front = front;
-    this.#socket = socket;
+    this.socket = socket;
     socket.servedBy = this;
     this.#deadline = front.services.clock.now + front.rules.keepAliveTimeoutMs;
     front.guests.add(this);
@@ -71,7 +71,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   }
 
   get hop(): Hop {
-    this.#hop ??= hopOf(this.#socket, this.#front.rules);
+    this.#hop ??= hopOf(this.socket, this.#front.rules);
     return this.#hop;
   }
 
@@ -99,7 +99,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     if (now < this.#deadline) return false;
     if (this.#phase !== HEAD) this.destroy();
     else if (this.#pending.length === 0) this.#end();
-    else this.#refuse('REQUEST_TIMEOUT');
+    else this.#refuse('REQUEST_TIMEOUT', this.#pending);
     return true;
   }
 
@@ -146,7 +146,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     writer.end(trailers);
     if (!this.#tunnelled) return;
     writer.flush();
-    this.#socket.end();
+    this.socket.end();
   }
 
   flush(): boolean {
@@ -155,7 +155,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
 
   cut(): void {
     this.#keepAlive = false;
-    const socket = this.#socket;
+    const socket = this.socket;
     this.#writer?.send();
     // Where the end of the connection would pass for the end of the body, only a reset tells the truth. TLS tells by
     // the missing close_notify; a Unix socket has no resets.
@@ -166,7 +166,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
 
   settled(): void {
     this.#giveBack();
-    if (this.#socket.destroyed) {
+    if (this.socket.destroyed) {
       this.#leave();
       return;
     }
@@ -196,7 +196,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
 
   closed(): void {
     // A tunnel whose two ends came in order is closed here; what the upstream has yet to read is still on its way.
-    const over = this.#tunnelled && this.#bodyDone && this.#socket.writableFinished;
+    const over = this.#tunnelled && this.#bodyDone && this.socket.writableFinished;
     if (!over || this.#phase !== EXCHANGE) this.#leave();
   }
 
@@ -206,8 +206,9 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     this.#held = undefined;
     this.#exchange?.abort('DOWNSTREAM_GONE');
     this.#giveBack();
+    this.#front.services.affinities.end(this.socket);
     this.#front.connections--;
-    this.#socket.servedBy = undefined;
+    this.socket.servedBy = undefined;
     this.#front.left(this);
   }
 
@@ -257,7 +258,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     const head = this.#request();
     const length = partial ? 0 : head.parse(bytes, end, rules);
     if (length < 0) {
-      this.#refuse(head.error);
+      this.#refuse(head.error, bytes);
       return;
     }
     if (length === 0) {
@@ -309,7 +310,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   }
 
   #sender(): MessageWriter {
-    this.#writer ??= new MessageWriter(this.#socket, this);
+    this.#writer ??= new MessageWriter(this.socket, this);
     return this.#writer;
   }
 
@@ -347,17 +348,17 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     const { connections, rules, services } = this.#front;
     services.report(new BalancerError('CONNECTIONS_EXHAUSTED'), undefined);
     if (connections > 2 * rules.maxConnections) this.destroy();
-    else this.#refuse('CONNECTIONS_EXHAUSTED');
+    else this.#refuse('CONNECTIONS_EXHAUSTED', NO_BYTES);
   }
 
-  /** Answers a head that cannot be served, and closes. */
-  #refuse(code: ErrorCode): void {
-    const { head, body } = answerTo(code, this.#front.services.events);
+  /** Answers a head that cannot be served, and closes. `come` is what has come of it. */
+  #refuse(code: ErrorCode, come: Buffer): void {
+    const { head, body } = answerTo(code, this.#front.services.events, isHead(come));
     this.#giveBack();
     this.#keepAlive = false;
     const writer = this.#sender();
     writer.begin(responseHead(head, head.framing, 1, false, this.#front.services.clock.date), head.framing);
-    writer.data(body, 0, body.length);
+    if (head.framing !== NONE) writer.data(body, 0, body.length);
     writer.end('');
     writer.flush();
     this.#end();
@@ -385,9 +386,9 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     const sent = (): void => {
       if (this.#phase === ENDING) this.#shut();
     };
-    if (this.#socket.writableLength === 0) this.#shut();
-    else if (this.#socket.writableEnded) this.#socket.once('finish', sent);
-    else this.#socket.write('', sent);
+    if (this.socket.writableLength === 0) this.#shut();
+    else if (this.socket.writableEnded) this.socket.once('finish', sent);
+    else this.socket.write('', sent);
     this.#pause(false);
   }
 
@@ -401,14 +402,14 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   #shut(): void {
     this.#phase = LINGERING;
     this.#deadline = this.#front.services.clock.now + LINGER_MS;
-    this.#socket.end();
+    this.socket.end();
   }
 
   #pause(paused: boolean): void {
     if (paused === this.#paused) return;
     this.#paused = paused;
-    if (paused) this.#socket.pause();
-    else this.#socket.resume();
+    if (paused) this.socket.pause();
+    else this.socket.resume();
   }
 }
 

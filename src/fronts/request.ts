@@ -5,6 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { BalancerError, type ErrorCode } from '../errors.ts';
 import { answerTo } from '../exchange/answers.ts';
+import type { DownstreamSocket } from '../exchange/affinity.ts';
 import type { Downstream } from '../exchange/downstream.ts';
 import { Exchange } from '../exchange/exchange.ts';
 import { allowedTrailers, fieldPairs, withoutNominated } from '../http1/fields.ts';
@@ -19,6 +20,7 @@ import { hopOf } from './hop.ts';
 
 export class RequestFront implements Downstream, Guest, Sender {
   readonly hop: Hop;
+  readonly socket: DownstreamSocket | undefined;
   readonly busy = true;
   place = -1;
   readonly #front: Front;
@@ -49,6 +51,7 @@ export class RequestFront implements Downstream, Guest, Sender {
     this.#response = response;
     this.#http2 = isHttp2(request);
     this.hop = hopOf(request.socket, front.rules);
+    this.socket = this.#http2 ? undefined : socketOf(request);
     // Not a borrowed one: node:http may call back long after the exchange has ended.
     this.#exchange = new Exchange(front.services);
   }
@@ -318,6 +321,12 @@ export class RequestFront implements Downstream, Guest, Sender {
     this.#refuse('RESPONSE_MALFORMED');
     this.#gone = true;
   }
+}
+
+/** The connection of a request, unless it is one that a library made up: that would never tell of its end. */
+function socketOf({ socket }: IncomingMessage): DownstreamSocket | undefined {
+  const { destroyed, once } = socket as Partial<DownstreamSocket>;
+  return destroyed === false && typeof once === 'function' ? socket : undefined;
 }
 
 function trailerText(raw: readonly string[]): string {

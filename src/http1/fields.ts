@@ -129,6 +129,15 @@ export class FieldScanner {
     return true;
   }
 
+  /** Whether the scanned value starts with the lower-case `word`, which is made of letters, in whatever case. */
+  startsWith(word: string): boolean {
+    if (this.#valueEnd - this.#valueStart < word.length) return false;
+    for (let i = 0; i < word.length; i++) {
+      if (((this.#bytes[this.#valueStart + i] ?? 0) | 0x20) !== word.charCodeAt(i)) return false;
+    }
+    return true;
+  }
+
   /** The scanned value as it stands, with any spaces behind it. */
   rawValue(): string {
     return this.#text.slice(this.#valueStart, this.#valueEnd);

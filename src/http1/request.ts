@@ -40,6 +40,8 @@ export class RequestHead implements PickRequest, FieldTaker {
   forwardedHost = '';
   forwarded = '';
   via = '';
+  /** Whether its credentials authenticate its connection: see `exchange/affinity.ts`. */
+  authenticatesConnection = false;
   /** Why {@link RequestHead.parse} refused. */
   error: ErrorCode = 'REQUEST_MALFORMED';
 
@@ -108,7 +110,7 @@ export class RequestHead implements PickRequest, FieldTaker {
     this.framing = NONE;
     this.contentLength = 0;
     this.keepAlive = true;
-    this.expectContinue = this.trailers = false;
+    this.expectContinue = this.trailers = this.authenticatesConnection = false;
     this.upgrade = this.forwardedFor = this.forwardedProto = this.forwardedHost = this.forwarded = this.via = '';
     this.#connection = this.#coding = this.#upgrade = '';
     this.#expect = undefined;
@@ -175,6 +177,9 @@ export class RequestHead implements PickRequest, FieldTaker {
         if (!line.is('connection')) return false;
         this.#connection = joined(this.#connection, line.strictValue());
         return true;
+      case 13:
+        if (line.is('authorization')) this.#credentials(line);
+        return false;
       case 14:
         if (line.is('http2-settings')) return true;
         if (!line.is('content-length')) {
@@ -210,9 +215,16 @@ export class RequestHead implements PickRequest, FieldTaker {
         // No space may stand behind the coding: RFC 9112 §5.1 allows it, Node's parser does not.
         this.#coding = line.rawValue();
         return true;
+      case 19:
+        if (line.is('proxy-authorization')) this.#credentials(line);
+        return false;
       default:
         return false;
     }
+  }
+
+  #credentials(line: FieldScanner): void {
+    this.authenticatesConnection ||= line.startsWith('ntlm') || line.startsWith('negotiate');
   }
 
   /** Judges the head as a whole, once all its fields are known. */
@@ -294,5 +306,13 @@ export class RequestHead implements PickRequest, FieldTaker {
   }
 }
 
+/** Whether the request whose first octets these are, however few or malformed, is a HEAD: its answer has no body. */
+export function isHead(bytes: Buffer): boolean {
+  let at = 0;
+  while (bytes[at] === CR && bytes[at + 1] === LF) at += 2;
+  return bytes.toString('latin1', at, at + HEAD_START.length) === HEAD_START;
+}
+
+const HEAD_START = 'HEAD ';
 /** uri-host [":" port] (RFC 9110 §7.2): no userinfo, no path, no list; empty where there is no authority. */
 const HOST = /^(?:\[[0-9A-Za-z:.%~_-]+\]|[\w.~%!$&'()*+;=-]*)(?::\d{0,5})?$/;

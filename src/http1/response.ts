@@ -27,6 +27,8 @@ export class ResponseHead implements FieldTaker {
   hasDate = false;
   /** Whether a response without a body of its own (to HEAD) said that it would be chunked. */
   chunked = false;
+  /** Whether it is a 401 or 407 that asks for credentials which authenticate the connection (RFC 4559 §4). */
+  authenticatesConnection = false;
   /** Why {@link ResponseHead.parse} refused. */
   error: ErrorCode = 'RESPONSE_MALFORMED';
 
@@ -100,7 +102,7 @@ export class ResponseHead implements FieldTaker {
     this.contentLength = 0;
     this.keepAlive = true;
     this.keepAliveSeconds = -1;
-    this.hasDate = this.chunked = this.#proxyClose = false;
+    this.hasDate = this.chunked = this.authenticatesConnection = this.#proxyClose = false;
     this.#lengths = this.#codings = 0;
   }
 
@@ -158,6 +160,7 @@ export class ResponseHead implements FieldTaker {
         // It passes on where it stands, unless the status has no body at all (RFC 9110 §8.6).
         return this.status < 200 || this.status === 204;
       case 16:
+        if (line.is('www-authenticate')) this.#challenges(line);
         if (!line.is('proxy-connection')) return false;
         this.#proxyClose ||= listHas(line.value(), 'close');
         return true;
@@ -166,9 +169,17 @@ export class ResponseHead implements FieldTaker {
         this.#codings++;
         this.#coding = line.rawValue();
         return true;
+      case 18:
+        if (line.is('proxy-authenticate')) this.#challenges(line);
+        return false;
       default:
         return false;
     }
+  }
+
+  #challenges(line: FieldScanner): void {
+    if (this.status !== 401 && this.status !== 407) return;
+    this.authenticatesConnection ||= CONNECTION_CHALLENGE.test(line.value());
   }
 
   #judge(method: string): boolean {
@@ -223,6 +234,8 @@ function timeoutIn(value: string): number {
   return Number(/(?:^|[,;\s])timeout=(\d{1,6})/i.exec(value)?.[1] ?? -1);
 }
 
+/** One of several challenges, with or without a token. What stands in quotes may pass for one: that costs little. */
+const CONNECTION_CHALLENGE = /(?:^|[,\s])(?:ntlm|negotiate)(?:$|[,\s])/i;
 const STATUS_LINE_START = 'HTTP/1.';
 /** Behind `HTTP/1.1 200 `. */
 const REASON_AT = 13;

@@ -157,6 +157,11 @@ export class UpstreamConnection implements Flusher, Dialling {
     return this.#phase === HEAD && this.uses > 1 && this.writer.unsent;
   }
 
+  /** Whether nobody uses it. */
+  get idle(): boolean {
+    return this.#user === undefined;
+  }
+
   /** Whether any byte of a response has come since `begin`. */
   get answering(): boolean {
     return this.#phase !== HEAD || this.#pending.length > 0 || this.#interims > 0;

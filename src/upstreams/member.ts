@@ -131,8 +131,13 @@ export class Member {
    * from before, such as tunnels, is no trial.
    */
   get hasRoom(): boolean {
-    if (this.#inFlight >= this.#maxInFlight) return false;
+    if (this.atLimit) return false;
     return !this.#tried || this.#panic || !this.#onTrial;
+  }
+
+  /** Whether it has as much in flight as it may have. */
+  get atLimit(): boolean {
+    return this.#inFlight >= this.#maxInFlight;
   }
 
   /** Whether it is well; `active` is its state unless it leaves. */

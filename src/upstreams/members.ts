@@ -37,6 +37,9 @@ export class Members {
   /** Those that are well, or on trial: the candidates while none is at its limit. Strategies heard of this array. */
   #whole: readonly Upstream[] = [];
   #candidates: readonly Upstream[] | undefined;
+  /** Those at their own limits, and which candidates that went with. */
+  #atLimit: readonly Upstream[] = NOBODY;
+  #atLimitBeside: readonly Upstream[] = NOBODY;
   /** How many were ejected or on trial when all were looked at last, and whether that was too many to go by. */
   #unproven = 0;
   #panic = false;
@@ -68,6 +71,17 @@ export class Members {
     return this.#candidates;
   }
 
+  /** Those that would be candidates but for their own `maxInFlight`. Computed when it is asked for after a change. */
+  get atLimit(): readonly Upstream[] {
+    const { candidates } = this;
+    if (candidates === this.#whole) return NOBODY;
+    if (candidates !== this.#atLimitBeside) {
+      this.#atLimitBeside = candidates;
+      this.#atLimit = Object.freeze(this.#whole.filter(isAtLimit));
+    }
+    return this.#atLimit;
+  }
+
   /** What the upstream of this origin was made from, or changed to. */
   settingsOf(origin: string): ParsedUpstream | undefined {
     return this.#active.get(origin)?.settings;
@@ -92,6 +106,12 @@ export class Members {
   candidate(upstream: unknown): Member | undefined {
     const member = PublicUpstream.memberOf(upstream);
     return member?.owner === this && member.listed && member.hasRoom ? member : undefined;
+  }
+
+  /** The member that this is the public side of, if it is one of those {@link Members.atLimit}. In constant time. */
+  fullOne(upstream: unknown): Member | undefined {
+    const member = PublicUpstream.memberOf(upstream);
+    return member?.owner === this && member.listed && member.atLimit ? member : undefined;
   }
 
   /** Adds the upstreams to begin with, as one change. Their origins differ. */
@@ -331,3 +351,9 @@ export class Members {
 function hasRoom(upstream: Upstream): boolean {
   return PublicUpstream.memberOf(upstream)?.hasRoom === true;
 }
+
+function isAtLimit(upstream: Upstream): boolean {
+  return PublicUpstream.memberOf(upstream)?.atLimit === true;
+}
+
+const NOBODY: readonly Upstream[] = Object.freeze([]);

@@ -7,7 +7,8 @@ import type { Dialler } from './dial.ts';
 
 /** What of the settings a pool goes by. */
 export type PoolRules = ConnectionRules & Pick<Settings,
-  'upstreamIdleTimeoutMs' | 'maxIdlePerUpstream' | 'maxUpstreamConnectionMs' | 'maxRequestsPerUpstreamConnection'>;
+  | 'upstreamIdleTimeoutMs' | 'maxIdlePerUpstream' | 'tunnelIdleTimeoutMs'
+  | 'maxUpstreamConnectionMs' | 'maxRequestsPerUpstreamConnection'>;
 
 export class Pool {
   readonly #upstream: ParsedUpstream;
@@ -16,6 +17,8 @@ export class Pool {
   readonly #rng: () => number;
   /** Oldest first. */
   readonly #idle: UpstreamConnection[] = [];
+  /** Those that belong to one downstream connection each, idle or not: nobody else is given one. */
+  readonly #bound: UpstreamConnection[] = [];
   readonly #onGone: (connection: UpstreamConnection) => void;
   #closed = false;
 
@@ -26,8 +29,10 @@ export class Pool {
     this.#dialler = dialler;
     this.#rng = rng;
     this.#onGone = (connection) => {
-      const at = this.#idle.indexOf(connection);
-      if (at >= 0) this.#idle.splice(at, 1);
+      for (const list of [this.#idle, this.#bound]) {
+        const at = list.indexOf(connection);
+        if (at >= 0) list.splice(at, 1);
+      }
     };
   }
 
@@ -69,15 +74,35 @@ export class Pool {
     this.#idle.push(connection);
   }
 
-  /** Closes the connections that have idled long enough. */
-  sweep(now: number): void {
-    for (let i = this.#idle.length - 1; i >= 0; i--) {
-      const connection = this.#idle[i];
-      if (connection !== undefined && now >= connection.idleUntil) connection.destroy();
-    }
+  /** Has a connection that is in use belong to a downstream connection from now on. */
+  bind(connection: UpstreamConnection): void {
+    connection.idleUntil = Infinity;
+    this.#bound.push(connection);
   }
 
-  /** Closes idle connections. */
+  /** Lets a bound connection be used again. */
+  takeBound(connection: UpstreamConnection): void {
+    connection.idleUntil = Infinity;
+  }
+
+  /**
+   * Takes a bound connection back after an exchange. It idles for as long as its downstream connection, or the
+   * upstream, keeps it; like a tunnel it is worth more than others, since a user would have to authenticate anew.
+   */
+  giveBound(connection: UpstreamConnection, now: number): void {
+    const seconds = connection.keepAliveSeconds;
+    if (!connection.release()) return;
+    if (this.#closed) connection.destroy();
+    else connection.idleUntil = now + (seconds < 0 ? this.#rules.tunnelIdleTimeoutMs : Math.max(1, seconds - 1) * 1000);
+  }
+
+  /** Closes the connections that have idled long enough. */
+  sweep(now: number): void {
+    this.#closeIdle(this.#idle, now);
+    if (this.#bound.length > 0) this.#closeIdle(this.#bound, now);
+  }
+
+  /** Closes idle connections, but for bound ones. */
   clear(): void {
     for (const connection of [...this.#idle]) connection.destroy();
   }
@@ -86,6 +111,14 @@ export class Pool {
   close(): void {
     this.#closed = true;
     this.clear();
+    for (const connection of [...this.#bound]) if (connection.idle) connection.destroy();
+  }
+
+  #closeIdle(connections: readonly UpstreamConnection[], now: number): void {
+    for (let i = connections.length - 1; i >= 0; i--) {
+      const connection = connections[i];
+      if (connection !== undefined && now >= connection.idleUntil) connection.destroy();
+    }
   }
 }
 

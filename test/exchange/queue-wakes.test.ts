@@ -4,6 +4,7 @@ import { startBalancer } from '../support/balancer.ts';
 import { get } from '../support/client.ts';
 import { FRONTS } from '../support/fronts.ts';
 import { Holding, Waits } from '../support/holding.ts';
+import { failsWith } from '../support/streams.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
 import { within } from '../support/wait.ts';
 
@@ -37,10 +38,7 @@ for (const front of FRONTS) {
       const under = await startBalancer(t, {
         upstreams: [flaky, { origin: holding.origin, maxInFlight: 1 }], front, maxQueued: 9, ejectAfter: 1,
         queueTimeoutMs: 5_000, rng: () => 0.5,
-        connect: ({ origin }) => {
-          if (origin === flaky.origin && broken) throw new Error('broken');
-          return undefined;
-        },
+        connect: ({ origin }) => origin === flaky.origin && broken ? failsWith('ECONNREFUSED') : undefined,
       });
       const waits = new Waits(under);
       const client = await under.connect();

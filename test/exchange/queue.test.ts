@@ -4,6 +4,8 @@ import { Queue, type Waiting } from '../../src/exchange/queue.ts';
 
 /** One that waits for room in general, or for a room of its own. */
 class Guest implements Waiting {
+  ahead: Waiting | undefined;
+  behind: Waiting | undefined;
   readonly name: string;
   readonly #world: World;
   readonly particular: boolean;
@@ -33,9 +35,12 @@ class World {
   /** Those who have a room of their own. */
   readonly own = new Set<string>();
   readonly went: string[] = [];
+  readonly faults: unknown[] = [];
 
   constructor(max = Infinity) {
-    this.queue = new Queue(max);
+    this.queue = new Queue(max, (cause) => {
+      this.faults.push(cause);
+    });
   }
 
   guest(name: string, particular = false): Guest {
@@ -142,16 +147,75 @@ describe('a queue', () => {
     assert.equal(world.wake(1), 'ba');
   });
 
-  test('takes who waits again, behind the others', () => {
+  test('keeps the place of one that goes on only to wait again', () => {
+    const world = new World(3);
+    const [a, b, c] = world.guests('abc');
+    assert.ok(a !== undefined && b !== undefined && c !== undefined);
+    for (const guest of [a, c]) {
+      guest.then = () => {
+        guest.then = undefined;
+        assert.equal(world.queue.hasRoom, true);
+        assert.equal(world.queue.enter(guest), true);
+      };
+    }
+    assert.equal(world.wake(3), 'abc');
+    assert.equal(world.queue.length, 2);
+    world.guest('d');
+    assert.equal(world.wake(9), 'acd');
+    assert.equal(world.queue.length, 0);
+  });
+
+  test('lets one that waits again leave meanwhile', () => {
     const world = new World();
-    const [a] = world.guests('abc');
+    const [a] = world.guests('ab');
     assert.ok(a !== undefined);
     a.then = () => {
-      a.then = undefined;
       world.queue.enter(a);
+      world.queue.leave(a);
     };
-    assert.equal(world.wake(2), 'ab');
-    assert.equal(world.wake(9), 'ca');
+    assert.equal(world.wake(1), 'a');
+    assert.equal(world.wake(9), 'b');
+    assert.equal(world.queue.length, 0);
+  });
+
+  test('goes on with those who come while the last one goes on', () => {
+    const world = new World();
+    const [, b] = world.guests('ab');
+    assert.ok(b !== undefined);
+    b.then = () => {
+      world.guest('c');
+    };
+    assert.equal(world.wake(9), 'abc');
+  });
+
+  test('goes on with the others, now and later, when one throws', () => {
+    const world = new World();
+    const broken = new Error('broken');
+    const [, b, c] = world.guests('abcde');
+    assert.ok(b !== undefined && c !== undefined);
+    b.then = () => {
+      throw broken;
+    };
+    // One that had entered again before it threw does not wait either: nobody would end it.
+    c.then = () => {
+      world.queue.enter(c);
+      throw broken;
+    };
+    assert.equal(world.wake(4), 'abcd');
+    assert.deepEqual(world.faults, [broken, broken]);
+    assert.equal(world.queue.length, 1);
+    assert.equal(world.wake(9), 'e');
+    world.guest('f');
+    assert.equal(world.wake(9), 'f');
+  });
+
+  test('leaves no link behind in those who leave', () => {
+    const world = new World();
+    const guests = world.guests('abcdef');
+    const [a, , c, , , f] = guests;
+    for (const guest of [a, c, f]) if (guest !== undefined) world.queue.leave(guest);
+    assert.equal(world.wake(9), 'bde');
+    assert.ok(guests.every(({ ahead, behind }) => ahead === undefined && behind === undefined));
   });
 
   test('of ten thousand who are done at once needs no deep stack', () => {

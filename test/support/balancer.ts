@@ -147,7 +147,7 @@ export class BalancerUnderTest {
       },
     };
     if (strategy.changed !== undefined) watched.changed = strategy.changed.bind(strategy);
-    return watched;
+    return strategy.picksFull === true ? { ...watched, picksFull: true } : watched;
   }
 
   #pick(strategy: Strategy, candidates: readonly Upstream[], context: PickContext): Upstream | undefined {

@@ -68,6 +68,11 @@ export class Waits {
     });
   }
 
+  /** Resolves when one has waited `count` times since the start. */
+  waited(count: number): Promise<void> {
+    return this.#signal.until(() => this.counts.length >= count, () => `${count} requests to wait`);
+  }
+
   /** Sends a request that will have to wait, over a connection of its own. */
   async send(request: string | Buffer = get()): Promise<Client> {
     const client = await this.#under.connect();
