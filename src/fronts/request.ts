@@ -8,66 +8,56 @@ import { answerTo } from '../exchange/answers.ts';
 import type { DownstreamSocket } from '../exchange/affinity.ts';
 import type { Downstream } from '../exchange/downstream.ts';
 import { Exchange } from '../exchange/exchange.ts';
-import { allowedTrailers, fieldPairs, withoutNominated } from '../http1/fields.ts';
+import { messageOf } from '../guard.ts';
+import { allowedTrailers } from '../http1/fields.ts';
 import type { Hop } from '../http1/forwarding.ts';
-import { CHUNKED, LENGTH, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
+import { NONE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
-import { downstreamFraming, upgradeOffer } from '../http1/serialise.ts';
 import type { Sender } from '../turn.ts';
 import type { Front, Guest } from './front.ts';
 import { entries, headBytes, isHttp2 } from './head-text.ts';
 import { hopOf } from './hop.ts';
+import { EmbeddedResponse, type ResponseUser } from './response.ts';
 
-export class RequestFront implements Downstream, Guest, Sender {
+export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
   readonly hop: Hop;
   readonly socket: DownstreamSocket | undefined;
   readonly busy = true;
   place = -1;
   readonly #front: Front;
   readonly #request: IncomingMessage;
-  readonly #response: ServerResponse;
+  readonly #response: EmbeddedResponse;
   readonly #exchange: Exchange;
   readonly #http2: boolean;
-  /** A head that waits for the data that may go out with it. */
-  #head: { readonly status: number; readonly reason: string; readonly fields: string } | undefined;
-  /** Data that waits: latin1 text where the length is announced and it is little. */
-  #data: Buffer | string | undefined;
-  #ended = false;
   /** Whether the response is sent when the turn ends. */
   #deferred = false;
   #uploaded = true;
-  #blocked = false;
-  #untilClose = false;
-  /** Whether the length of the response is announced: its data needs no framing of its own. */
-  #measured = false;
   #paused = false;
-  #gone = false;
-  /** Whether a head could not be sent. */
+  /** Whether a response could not be sent. */
   #failed = false;
 
   constructor(front: Front, request: IncomingMessage, response: ServerResponse) {
     this.#front = front;
     this.#request = request;
-    this.#response = response;
     this.#http2 = isHttp2(request);
+    this.#response = new EmbeddedResponse(request, response, this.#http2, this);
     this.hop = hopOf(request.socket, front.rules);
     this.socket = this.#http2 ? undefined : socketOf(request);
     // Not a borrowed one: node:http may call back long after the exchange has ended.
     this.#exchange = new Exchange(front.services);
-  }
-
-  /** Reads the head and starts the exchange. */
-  start(): void {
-    const request = this.#request;
-    const response = this.#response;
-    const { head } = this.#exchange;
-    this.#front.guests.add(this);
     response.on('close', () => {
       this.#onClose();
     });
     response.on('error', () => {
       // The downstream's to make; 'close' follows and ends the exchange.
     });
+  }
+
+  /** Reads the head and starts the exchange. */
+  start(): void {
+    const request = this.#request;
+    const { head } = this.#exchange;
+    this.#front.guests.add(this);
     // node:http has its requests served that came behind one before it hears that its connection is to be closed.
     const { refused, rules } = this.#front;
     const bytes = headBytes(request);
@@ -102,7 +92,7 @@ export class RequestFront implements Downstream, Guest, Sender {
   }
 
   destroy(): void {
-    if (this.#deferred) this.#flush();
+    if (this.#deferred) this.#response.flush(this.#uploaded);
     this.cut();
     this.#onClose();
   }
@@ -151,29 +141,11 @@ export class RequestFront implements Downstream, Guest, Sender {
   }
 
   interim(head: ResponseHead): void {
-    // node:http sends early hints alone; 100 it has sent by itself, others it has no way to.
-    if (head.status !== 103) return;
-    const links = entries(fieldPairs(head.fields)).filter(([name]) => name.toLowerCase() === 'link');
-    try {
-      if (links.length > 0) this.#response.writeEarlyHints({ link: links.map(([, value]) => value) });
-    } catch {
-      // node:http takes but the plainest forms of Link. A hint may be left out (RFC 8297 §2); the response repeats it.
-    }
+    this.#response.interim(head);
   }
 
   respond(head: ResponseHead, keepAlive: boolean): void {
-    const { status, reason, fields } = head;
-    const minor = this.#request.httpVersionMinor;
-    const framing = downstreamFraming(head, minor);
-    this.#untilClose = !this.#http2 && framing === UNTIL_CLOSE;
-    this.#measured = !this.#http2 && framing === LENGTH;
-    const closing = !keepAlive || this.#front.closing;
-    let all = fields;
-    if (status === 426 && head.upgrade !== '') all += upgradeOffer(head, !closing);
-    else if (closing) all += 'Connection: close\r\n';
-    // node:http refuses to announce trailers where none can follow.
-    const idle = framing !== CHUNKED && /^trailer:/im.test(fields);
-    this.#head = { status, reason, fields: idle ? withoutNominated(all, 'trailer') : all };
+    this.#response.respond(head, !keepAlive || this.#front.closing);
   }
 
   tunnel(): void {
@@ -181,100 +153,72 @@ export class RequestFront implements Downstream, Guest, Sender {
   }
 
   data(bytes: Buffer, from: number, to: number, text = ''): void {
-    const before = this.#data;
-    // Text goes out in one string with the head; node:http sends a buffer beside it.
-    if (this.#measured && to - from <= MAX_TEXT_BYTES && typeof before !== 'object') {
-      this.#data = (before ?? '') + (text === '' ? bytes.toString('latin1', from, to) : text);
-      return;
-    }
-    // A copy: node:http may hold on to it behind earlier responses, and middleware may too.
-    const copy = Buffer.from(bytes.subarray(from, to));
-    const start = typeof before === 'string' ? Buffer.from(before, 'latin1') : before;
-    this.#data = start === undefined ? copy : Buffer.concat([start, copy]);
+    this.#response.data(bytes, from, to, text);
   }
 
   end(trailers: string): void {
-    this.#ended = true;
-    if (trailers === '') return;
-    this.#sendHead();
-    if (this.#gone) return;
-    const pairs = entries(fieldPairs(trailers));
-    this.#response.addTrailers(this.#http2 ? Object.fromEntries(pairs) : pairs);
+    this.#response.end(trailers);
   }
 
   flush(): boolean {
     // A whole response with little data, or none, may leave with those of others.
-    const mayWait = this.#ended && this.#uploaded && typeof this.#data !== 'object';
-    if (mayWait && !this.#deferred) this.#deferred = this.#front.services.turn.defers(this);
-    return this.#deferred || this.#flush();
+    if (!this.#deferred && this.#uploaded && this.#response.mayWait) {
+      this.#deferred = this.#front.services.turn.defers(this);
+    }
+    return this.#deferred || this.#response.flush(this.#uploaded);
   }
 
   /** For the turn: it is over. */
   send(): void {
-    this.#flush();
     this.#deferred = false;
+    this.#response.flush(this.#uploaded);
     this.settled();
   }
 
-  #flush(): boolean {
-    const response = this.#response;
-    const data = this.#data;
-    this.#data = undefined;
-    const fresh = this.#sendHead();
-    if (this.#gone) return true;
-    if (this.#ended && this.#uploaded) {
-      // Nothing comes behind this, so there is nothing to hold back; and node:http tells no 'drain' from here on.
-      this.#blocked = false;
-      if (typeof data === 'string') {
-        response.write(data, 'latin1');
-        // At once, as one write: corked with the end of the response it would be a vector of two, one of them empty.
-        response.socket?.uncork();
-        response.end();
-      } else response.end(data);
-    } else if (data !== undefined) {
-      if (!(typeof data === 'string' ? response.write(data, 'latin1') : response.write(data))) this.#block();
-    } else if (fresh) response.flushHeaders();
-    return !this.#blocked;
-  }
-
   cut(): void {
-    this.#gone = true;
-    const { socket } = this.#request;
-    if (this.#http2) {
-      // Without a code a stream that breaks off would look like one that ends (RFC 9113 §8.1).
-      const { stream } = this.#response as { readonly stream?: { close(code: number): void } };
-      stream?.close(INTERNAL_ERROR);
-      return;
-    }
-    // node:http corks until the next tick what is to be seen before the end.
-    socket.uncork();
-    if (this.#untilClose && this.hop.proto === 'http' && this.hop.address !== '') socket.resetAndDestroy();
-    this.#response.destroy();
+    this.#response.cut(this.hop.proto === 'http' && this.hop.address !== '');
   }
 
   settled(): void {
     if (this.#deferred) return;
     this.#front.left(this);
     // Not before the request is read, or given up: node:http throws away what comes of it after the response.
-    if (!this.#gone && !this.#response.writableEnded) this.#response.end();
+    this.#response.finish();
+  }
+
+  // --- what the response tells
+
+  drained(): void {
+    this.#exchange.drained();
+  }
+
+  broken(code: 'RESPONSE_MALFORMED' | 'HOOK_FAILED', what: string, cause: unknown): void {
+    const message = what === '' ? undefined : `balancer.handle: ${what}: ${messageOf(cause)}`;
+    this.#front.services.report(new BalancerError(code, message, { cause }), undefined);
+    if (this.#response.gone) return;
+    this.#exchange.abort(code);
+    // While nothing has left there can be an answer; but not after one that could not be sent either.
+    if (this.#failed || !this.#response.renew()) this.cut();
+    else {
+      this.#failed = true;
+      this.#refuse(code);
+      this.#response.left();
+    }
+    this.#front.left(this);
+  }
+
+  taken(): void {
+    const message = 'balancer.handle: another handler answered a request that was handed to the balancer';
+    this.#front.services.report(new BalancerError('HOOK_FAILED', message), undefined);
+    this.#onClose();
   }
 
   // --- what the server tells
 
   #onClose(): void {
-    this.#gone = true;
+    this.#response.left();
     this.#exchange.abort('DOWNSTREAM_GONE');
     this.#front.left(this);
-  }
-
-  #block(): void {
-    if (this.#blocked) return;
-    this.#blocked = true;
-    this.#response.once('drain', () => {
-      if (!this.#blocked) return;
-      this.#blocked = false;
-      this.#exchange.drained();
-    });
   }
 
   #refuse(code: ErrorCode): void {
@@ -282,44 +226,8 @@ export class RequestFront implements Downstream, Guest, Sender {
     this.respond(head, false);
     if (this.#request.method !== 'HEAD') this.data(body, 0, body.length);
     this.end('');
-    this.#flush();
+    this.#response.flush(this.#uploaded);
     this.settled();
-  }
-
-  /** Sends the head, if one waits. Returns whether it did. */
-  #sendHead(): boolean {
-    const head = this.#head;
-    if (head === undefined || this.#gone) return false;
-    this.#head = undefined;
-    const response = this.#response;
-    try {
-      if (!this.#http2 && response.getHeaderNames().length === 0) {
-        response.writeHead(head.status, head.reason, fieldPairs(head.fields));
-      } else {
-        // Besides fields that middleware has set, writeHead keeps but the last of those with one name.
-        for (const [name, values] of grouped(head.fields)) setField(response, name, values);
-        if (this.#http2) response.writeHead(head.status);
-        else response.writeHead(head.status, head.reason);
-      }
-    } catch (cause) {
-      this.#front.services.report(new BalancerError('RESPONSE_MALFORMED', undefined, { cause }), undefined);
-      this.#unsendable();
-    }
-    return true;
-  }
-
-  /** The server, or its middleware, will not send this head: 502 while nothing has left, else a cut. */
-  #unsendable(): void {
-    if (this.#failed || this.#response.headersSent) {
-      this.cut();
-      return;
-    }
-    this.#failed = true;
-    this.#exchange.abort('RESPONSE_MALFORMED');
-    for (const name of this.#response.getHeaderNames()) this.#response.removeHeader(name);
-    this.#ended = false;
-    this.#refuse('RESPONSE_MALFORMED');
-    this.#gone = true;
   }
 }
 
@@ -333,30 +241,5 @@ function trailerText(raw: readonly string[]): string {
   return entries(raw).map(([name, value]) => `${name}: ${value}\r\n`).join('');
 }
 
-/** Fields by name: each once, as it was first spelt, with all its values. */
-function grouped(fields: string): Iterable<readonly [string, string[]]> {
-  const groups = new Map<string, readonly [string, string[]]>();
-  for (const [name, value] of entries(fieldPairs(fields))) {
-    const group = groups.get(name.toLowerCase());
-    if (group === undefined) groups.set(name.toLowerCase(), [name, [value]]);
-    else group[1].push(value);
-  }
-  return groups.values();
-}
-
-/** Sets a field in place of what middleware has set; cookies join those that are there. */
-function setField(response: ServerResponse, name: string, values: string[]): void {
-  const lower = name.toLowerCase();
-  // HTTP/2 has no connections of its own to speak of (RFC 9113 §8.2.2).
-  if (lower === 'connection' && response.req.httpVersionMajor === 2) return;
-  const there = lower === 'set-cookie' ? [response.getHeader(name) ?? []].flat().map(String) : [];
-  const all = [...there, ...values];
-  response.setHeader(name, all.length === 1 ? (all[0] ?? '') : all);
-}
-
-/** Below this a copy into the head's text is cheaper than a second buffer in the write. */
-const MAX_TEXT_BYTES = 8_192;
-/** RFC 9113 §7. */
-const INTERNAL_ERROR = 2;
 const CONSUMED =
   'balancer.handle: the request body was read before it came here; put the balancer before body parsers';

@@ -1,97 +1,16 @@
 import assert from 'node:assert/strict';
-import http2, {
-  type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders, type IncomingHttpStatusHeader,
-} from 'node:http2';
-import { describe, test, type TestContext } from 'node:test';
+import http2, { type ClientHttp2Stream } from 'node:http2';
+import { describe, test } from 'node:test';
 import { startBalancer } from '../support/balancer.ts';
-import { makeCertificate, NO_OPENSSL } from '../support/certificate.ts';
-import { type FrontKind, serve } from '../support/fronts.ts';
+import { ask, certificate, H2, H2C, startHttp2 as start } from '../support/http2.ts';
 import { chunked, pattern } from '../support/message.ts';
-import { atEnd } from '../support/scope.ts';
 import {
-  close, echo, head, request, reset, response, type ScriptedUpstream, serve as answering, startUpstream, when,
+  close, echo, head, request, reset, response, serve as answering, startUpstream, when,
 } from '../support/upstream.ts';
 import { gate, within } from '../support/wait.ts';
 
-const certificate = makeCertificate();
-
 const LENGTH = 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n';
 const CHUNKED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n';
-
-interface Kind extends FrontKind {
-  readonly skip: string | false;
-  readonly url: (port: number) => string;
-}
-
-/** Cleartext HTTP/2, with prior knowledge. */
-const H2C: Kind = {
-  name: 'h2c',
-  skip: false,
-  url: (port) => `http://127.0.0.1:${port}`,
-  open: (balancer) => serve(http2.createServer(balancer.handle)),
-};
-const H2: Kind = {
-  name: 'HTTP/2 over TLS',
-  skip: certificate === undefined && NO_OPENSSL,
-  url: (port) => `https://127.0.0.1:${port}`,
-  open: (balancer) => serve(http2.createSecureServer({ ...certificate, allowHTTP1: true }, balancer.handle)),
-};
-
-interface Answer {
-  readonly status: number | undefined;
-  readonly fields: IncomingHttpHeaders & IncomingHttpStatusHeader;
-  readonly body: Buffer;
-  readonly trailers: IncomingHttpHeaders | undefined;
-  readonly interims: IncomingHttpHeaders[];
-}
-
-async function start(t: TestContext, kind: Kind, upstreams: readonly ScriptedUpstream[]) {
-  const under = await startBalancer(t, { upstreams, front: kind });
-  const session = http2.connect(kind.url(under.port), certificate && { ca: certificate.cert });
-  session.on('error', () => {
-    // The streams tell.
-  });
-  const done = new Promise((resolve) => session.once('close', resolve));
-  atEnd(t, async () => {
-    session.destroy();
-    await done;
-  });
-  return { under, session };
-}
-
-/** Sends a request and reads the whole response. Fails where its stream is broken off. */
-async function ask(
-  session: ClientHttp2Session, fields: http2.OutgoingHttpHeaders, body?: Buffer, trailers?: http2.OutgoingHttpHeaders,
-): Promise<Answer> {
-  const stream = session.request(fields, { endStream: body === undefined, waitForTrailers: trailers !== undefined });
-  const answer = new Promise<Answer>((resolve, reject) => {
-    let got: Answer['fields'] = {};
-    let after: IncomingHttpHeaders | undefined;
-    const interims: IncomingHttpHeaders[] = [];
-    const parts: Buffer[] = [];
-    stream.on('headers', (interim) => interims.push(interim));
-    stream.on('response', (answered: Answer['fields']) => {
-      got = answered;
-    });
-    stream.on('trailers', (sent: IncomingHttpHeaders) => {
-      after = sent;
-    });
-    stream.on('data', (part: Buffer) => parts.push(part));
-    stream.on('error', reject);
-    stream.on('aborted', () => {
-      reject(new Error('aborted'));
-    });
-    stream.on('close', () => {
-      if (stream.rstCode !== 0) reject(new Error(`RST_STREAM ${stream.rstCode}`));
-      resolve({ status: got[':status'], fields: got, body: Buffer.concat(parts), trailers: after, interims });
-    });
-  });
-  if (trailers !== undefined) stream.on('wantTrailers', () => {
-    stream.sendTrailers(trailers);
-  });
-  if (body !== undefined) stream.end(body);
-  return within(answer, () => 'a response over HTTP/2');
-}
 
 for (const kind of [H2C, H2]) {
   describe(`balancer.handle under ${kind.name}`, { skip: kind.skip }, () => {
