@@ -23,6 +23,9 @@ export interface Settings extends Readonly<Record<keyof typeof NUMBERS, number>>
   /** Whether the hop at this address may speak of earlier hops. */
   readonly trusts: (address: string) => boolean;
   readonly changeOrigin: boolean;
+  /** In lower case. */
+  readonly upgradeProtocols: ReadonlySet<string>;
+  readonly upgradeTarget: BalancerOptions['upgradeTarget'];
   readonly retryOn: ReadonlySet<number>;
   /** For upstreams whose own entry says nothing. */
   readonly healthCheck: HealthCheck | undefined;
@@ -79,6 +82,8 @@ export function readOptions(input: unknown, problems: string[]): Settings {
       ? (trustForwarded as (address: string) => boolean)
       : () => trustForwarded === true,
     changeOrigin: flag(options['changeOrigin'], 'changeOrigin', problems),
+    upgradeProtocols: upgradeProtocols(options['upgradeProtocols'], problems),
+    upgradeTarget: optionalFunction(options['upgradeTarget'], 'upgradeTarget', problems) as Settings['upgradeTarget'],
     connect,
     onReport: optionalFunction(options['onReport'], 'onReport', problems) as Settings['onReport'],
     time: timeSource(options['time'], problems),
@@ -166,7 +171,7 @@ const HEALTH_CHECK_NUMBERS = {
 
 const KNOWN: ReadonlySet<string> = new Set([
   ...Object.keys(NUMBERS), 'upstreams', 'strategy', 'peers', 'via', 'forwarded', 'trustForwarded', 'changeOrigin',
-  'retryOn', 'healthCheck', 'connect', 'onReport', 'time', 'rng',
+  'upgradeProtocols', 'upgradeTarget', 'retryOn', 'healthCheck', 'connect', 'onReport', 'time', 'rng',
 ]);
 const KNOWN_OF_UPSTREAM: ReadonlySet<string> = new Set(['origin', 'weight', 'maxInFlight', 'tags', 'healthCheck']);
 const NO_TAGS: Readonly<Record<string, string>> = Object.freeze({});
@@ -299,6 +304,17 @@ function retryOn(value: unknown, problems: string[]): ReadonlySet<number> {
   return new Set(statuses as number[]);
 }
 
+function upgradeProtocols(value: unknown, problems: string[]): ReadonlySet<string> {
+  const protocols: readonly unknown[] = Array.isArray(value) ? value : [];
+  const isProtocol = (one: unknown): one is string => typeof one === 'string' && PROTOCOL.test(one);
+  if ((value !== undefined && !Array.isArray(value)) || !protocols.every(isProtocol)) {
+    problems.push(`upgradeProtocols: must be a list of protocols such as ['tcp'] (got ${shown(value)})`);
+  } else if (protocols.some((protocol) => /^h2c/i.test(protocol))) {
+    problems.push('upgradeProtocols: h2c cannot be tunnelled; leave it out, such requests are served over HTTP/1.1');
+  }
+  return new Set(protocols.filter(isProtocol).map((protocol) => protocol.toLowerCase()));
+}
+
 function strategy(value: unknown, problems: string[]): Strategy | undefined {
   if (value === undefined || isStrategy(value)) return value as Strategy | undefined;
   const called = typeof value === 'function' ? '; call the factory, e.g. roundRobin()' : '';
@@ -321,3 +337,6 @@ function via(value: unknown, problems: string[]): string {
   problems.push(`via: ${shown(value)} is neither false nor a token such as 'edge-1'`);
   return '';
 }
+
+/** protocol-name ["/" protocol-version] (RFC 9110 §7.8). */
+const PROTOCOL = /^[\w!#$%&'*+.^`|~-]+(\/[\w!#$%&'*+.^`|~-]+)?$/;

@@ -27,10 +27,17 @@ export interface ServedSocket extends Duplex {
   servedBy?: DownstreamConnection | undefined;
 }
 
+/** What is different where an http server had the connection before: it counts it, too. */
+export interface AdoptedConnection {
+  /** The stream that knows who is on the other end. */
+  readonly peer: Duplex;
+}
+
 export class DownstreamConnection implements Downstream, Flusher, Guest {
   place = -1;
   readonly #front: Front;
   readonly #socket: ServedSocket;
+  readonly #adopted: AdoptedConnection | undefined;
   /** Borrowed from the first byte of a request to the last of its response. */
   #exchange: Exchange | undefined;
   /** Made when there is something to send. */
@@ -56,20 +63,22 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   #running = false;
 
   /** `socket` is a `net.Socket`, a TLS socket or anything like them. What it tells comes through {@link Sockets}. */
-  constructor(front: Front, socket: ServedSocket) {
+  constructor(front: Front, socket: ServedSocket, adopted?: AdoptedConnection) {
     this.#front = front;
     this.#socket = socket;
+    this.#adopted = adopted;
     socket.servedBy = this;
     this.#deadline = front.services.clock.now + front.rules.keepAliveTimeoutMs;
     front.guests.add(this);
-    front.connections++;
     // A connection that an http server has parsed before may hold bytes back.
     socket.resume();
+    if (adopted !== undefined) return;
+    front.connections++;
     if (front.connections > front.rules.maxConnections) this.#turnAway();
   }
 
   get hop(): Hop {
-    this.#hop ??= hopOf(this.#socket, this.#front.rules);
+    this.#hop ??= hopOf(this.#adopted?.peer ?? this.#socket, this.#front.rules);
     return this.#hop;
   }
 
@@ -97,7 +106,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     if (now < this.#deadline) return false;
     if (this.#phase !== HEAD) this.destroy();
     else if (this.#pending.length === 0) this.#end();
-    else this.#refuse('REQUEST_TIMEOUT');
+    else this.refuse('REQUEST_TIMEOUT');
     return true;
   }
 
@@ -203,7 +212,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     this.#held = undefined;
     this.#exchange?.abort('DOWNSTREAM_GONE');
     this.#giveBack();
-    this.#front.connections--;
+    if (this.#adopted === undefined) this.#front.connections--;
     this.#socket.servedBy = undefined;
     this.#front.left(this);
   }
@@ -254,7 +263,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     const head = this.#request();
     const length = partial ? 0 : head.parse(bytes, end, rules);
     if (length < 0) {
-      this.#refuse(head.error);
+      this.refuse(head.error);
       return;
     }
     if (length === 0) {
@@ -344,11 +353,11 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     const { connections, rules, services } = this.#front;
     services.report(new BalancerError('CONNECTIONS_EXHAUSTED'), undefined);
     if (connections > 2 * rules.maxConnections) this.destroy();
-    else this.#refuse('CONNECTIONS_EXHAUSTED');
+    else this.refuse('CONNECTIONS_EXHAUSTED');
   }
 
   /** Answers a head that cannot be served, and closes. */
-  #refuse(code: ErrorCode): void {
+  refuse(code: ErrorCode): void {
     const { head, body } = answerTo(code, this.#front.services.events);
     this.#giveBack();
     this.#keepAlive = false;

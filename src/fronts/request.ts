@@ -3,6 +3,7 @@
  * out and read by our own parser, so that both fronts refuse and pass on the same.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { BalancerError, type ErrorCode } from '../errors.ts';
 import { answerTo } from '../exchange/answers.ts';
 import type { Downstream } from '../exchange/downstream.ts';
@@ -14,8 +15,9 @@ import type { ResponseHead } from '../http1/response.ts';
 import { downstreamFraming, upgradeOffer } from '../http1/serialise.ts';
 import type { Sender } from '../turn.ts';
 import type { Front, Guest } from './front.ts';
-import { entries, headBytes, isHttp2 } from './head-text.ts';
+import { entries, headBytes, isHttp2, trailerText } from './head-text.ts';
 import { hopOf } from './hop.ts';
+import { isMadeUp } from './raw-headers.ts';
 
 export class RequestFront implements Downstream, Guest, Sender {
   readonly hop: Hop;
@@ -67,13 +69,17 @@ export class RequestFront implements Downstream, Guest, Sender {
     });
     // node:http has its requests served that came behind one before it hears that its connection is to be closed.
     const { refused, rules } = this.#front;
-    const bytes = headBytes(request);
-    const length = refused.has(request.socket) ? -1 : head.parse(bytes, bytes.length, rules);
+    const bytes = this.#bytes();
+    if (bytes === undefined) return;
+    // A request that a library made up may have no socket.
+    const socket = request.socket as Socket | undefined;
+    const length = socket !== undefined && refused.has(socket) ? -1 : head.parse(bytes, bytes.length, rules);
     if (length <= 0) {
-      if (!this.#http2) refused.add(request.socket);
+      if (!this.#http2 && socket !== undefined) refused.add(socket);
       this.#refuse(length < 0 ? head.error : 'REQUEST_MALFORMED');
       return;
     }
+    if (head.host === '' && isMadeUp(request)) head.hasHost = false;
     // Only the 'upgrade' event hands over a socket to tunnel through; and node:http has sent the 100 already.
     head.upgrade = '';
     head.expectContinue = false;
@@ -87,8 +93,23 @@ export class RequestFront implements Downstream, Guest, Sender {
     this.#exchange.flushRequest();
   }
 
+  /** The head as it is to be read; undefined where it cannot be sent, which is answered. */
+  #bytes(): Buffer | undefined {
+    try {
+      return headBytes(this.#request);
+    } catch (cause) {
+      // Not only ours: what stands in place of the headers may be an object that throws when it is read.
+      const known = cause instanceof BalancerError;
+      const error = known ? cause : new BalancerError('REQUEST_UNSENDABLE', undefined, { cause });
+      this.#front.services.report(error, undefined);
+      this.#refuse('REQUEST_UNSENDABLE');
+      return undefined;
+    }
+  }
+
   sweep(now: number): boolean {
-    if (!this.#request.socket.destroyed) return this.#exchange.sweep(now);
+    const { socket } = this.#request as { readonly socket?: Socket };
+    if (socket?.destroyed !== true) return this.#exchange.sweep(now);
     // node:http tells no response that waits behind another (of pipelined requests) that its socket has closed.
     this.#onClose();
     return true;
@@ -122,12 +143,19 @@ export class RequestFront implements Downstream, Guest, Sender {
         this.#onClose();
         return;
       }
+      // A request that a library made up may end twice.
+      if (this.#uploaded) return;
       this.#uploaded = true;
       if (!this.#exchange.active) return;
-      const { rawTrailers } = request;
-      const text = trailerText(rawTrailers);
+      const text = trailerText(request);
+      if (text === undefined) {
+        const where = 'request.rawTrailers has a name or a value that HTTP forbids';
+        this.#front.services.report(new BalancerError('REQUEST_UNSENDABLE', where), undefined);
+        this.#exchange.refuse('REQUEST_UNSENDABLE');
+        return;
+      }
       const { maxFields, maxTrailerBytes } = this.#front.rules;
-      if (rawTrailers.length > 2 * maxFields || text.length + 2 > maxTrailerBytes) {
+      if (text.split('\r\n').length > maxFields + 1 || text.length + 2 > maxTrailerBytes) {
         this.#exchange.refuse('REQUEST_BODY_MALFORMED');
         return;
       }
@@ -225,7 +253,7 @@ export class RequestFront implements Downstream, Guest, Sender {
       if (typeof data === 'string') {
         response.write(data, 'latin1');
         // At once, as one write: corked with the end of the response it would be a vector of two, one of them empty.
-        response.socket?.uncork();
+        (response.socket as Partial<Socket> | null)?.uncork?.();
         response.end();
       } else response.end(data);
     } else if (data !== undefined) {
@@ -236,7 +264,7 @@ export class RequestFront implements Downstream, Guest, Sender {
 
   cut(): void {
     this.#gone = true;
-    const { socket } = this.#request;
+    const { socket } = this.#request as { readonly socket?: Partial<Socket> };
     if (this.#http2) {
       // Without a code a stream that breaks off would look like one that ends (RFC 9113 §8.1).
       const { stream } = this.#response as { readonly stream?: { close(code: number): void } };
@@ -244,8 +272,8 @@ export class RequestFront implements Downstream, Guest, Sender {
       return;
     }
     // node:http corks until the next tick what is to be seen before the end.
-    socket.uncork();
-    if (this.#untilClose && this.hop.proto === 'http' && this.hop.address !== '') socket.resetAndDestroy();
+    socket?.uncork?.();
+    if (this.#untilClose && this.hop.proto === 'http' && this.hop.address !== '') socket?.resetAndDestroy?.();
     this.#response.destroy();
   }
 
@@ -318,10 +346,6 @@ export class RequestFront implements Downstream, Guest, Sender {
     this.#refuse('RESPONSE_MALFORMED');
     this.#gone = true;
   }
-}
-
-function trailerText(raw: readonly string[]): string {
-  return entries(raw).map(([name, value]) => `${name}: ${value}\r\n`).join('');
 }
 
 /** Fields by name: each once, as it was first spelt, with all its values. */
