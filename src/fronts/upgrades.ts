@@ -141,8 +141,10 @@ export class Upgrades {
  * bodies of upgrades, before that they stand in what comes behind the head.
  */
 function bodyOf(request: IncomingMessage, behind: Buffer): Buffer {
-  const body = request.read() as Buffer | null;
-  if (body !== null) return framed(request, body);
+  const parts: Buffer[] = [];
+  // Node 26 gives one part at a time.
+  for (let part; (part = request.read() as Buffer | null) !== null;) parts.push(part);
+  if (parts.length > 0) return framed(request, Buffer.concat(parts));
   const unread = Number.parseInt(process.versions.node, 10) < 25 || CHUNK_SIZE.test(behind.toString('latin1', 0, 20));
   return unread ? Buffer.alloc(0) : framed(request, Buffer.alloc(0));
 }

@@ -279,11 +279,14 @@ describe('what a server makes of repeated headers', () => {
   }
 
   test('with maxHeadersCount: a line that no middleware could see is not sent', async (t) => {
-    const { lines, body } = await through(t, post('/', 'hello', 'X-A: 1\r\nX-Internal: 1\r\n'), edits((headers) => {
+    const bytes = post('/', 'hello', 'X-A: 1\r\nX-Internal: 1\r\n');
+    const { answer, lines, body } = await through(t, bytes, edits((headers) => {
       delete headers['x-internal'];
     }, {}, (server) => {
       server.maxHeadersCount = 3;
     }));
+    // Newer versions of Node refuse such a request themselves.
+    if (answer.status === 431) return;
     assert.deepEqual(lines, [['X-A', '1'], ['Content-Length', '5']]);
     assert.equal(body, 'hello');
   });
