@@ -19,9 +19,9 @@ import { Queue } from './exchange/queue.ts';
 import { RetryBudget } from './exchange/retry-budget.ts';
 import type { Services } from './exchange/services.ts';
 import { Front } from './fronts/front.ts';
-import { headBytes } from './fronts/head-text.ts';
 import { RequestFront } from './fronts/request.ts';
 import { Sockets } from './fronts/sockets.ts';
+import { Upgrades } from './fronts/upgrades.ts';
 import { guarded, guardedValue } from './guard.ts';
 import type { BalancerOptions, UpstreamOptions } from './options.ts';
 import { parseOptions, parseUpstream, parseUpstreams, type Settings } from './settings.ts';
@@ -58,7 +58,11 @@ export interface Balancer {
   readonly handle: (
     request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse,
   ) => void;
-  /** An 'upgrade' listener for `node:http` and `node:https`: WebSocket and other tunnels. */
+  /**
+   * An 'upgrade' listener for `node:http` and `node:https`. It tunnels WebSocket handshakes, and the protocols that
+   * `upgradeProtocols` names; what else asks for an upgrade goes back to the server's 'request' listeners, as if it had
+   * not asked. What it tunnels passes no middleware: where requests need a permission, ask for it before.
+   */
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
   /** Adds an upstream at once. Throws OPTIONS_INVALID, or CLOSING once a `close` is past its delay. */
   add(upstream: string | UpstreamOptions): Upstream;
@@ -104,6 +108,7 @@ class NodeBalancer implements Balancer {
   readonly #clock: Clock;
   readonly #front: Front;
   readonly #sockets: Sockets;
+  readonly #upgrades: Upgrades;
   readonly #events: Events;
   readonly #queue: Queue;
   readonly #budget: RetryBudget;
@@ -182,6 +187,7 @@ class NodeBalancer implements Balancer {
       this.#onEmpty?.();
     });
     this.#sockets = new Sockets(this.#front);
+    this.#upgrades = new Upgrades(this.#front, this.#sockets, settings);
     this.#members.start(settings.upstreams);
     this.#probes.sweep(this.#clock.now);
     this.#clock.start(tickMs(settings), (now) => {
@@ -235,13 +241,7 @@ class NodeBalancer implements Balancer {
   };
 
   readonly upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    if (socket.destroyed) return;
-    if (this.#front.refused.has(socket)) {
-      // Its http server has let go of it: what goes wrong from here on is nobody's news.
-      socket.on('error', () => undefined).end();
-      return;
-    }
-    this.#sockets.upgrade(socket, Buffer.concat([headBytes(request), head]));
+    this.#upgrades.serve(request, socket, head);
   };
 
   add(upstream: string | UpstreamOptions): Upstream {

@@ -91,6 +91,8 @@ const MEANINGS = {
   CLOSING: meaning('internal', 503, 'destination_unavailable', 'The balancer is closing.'),
   STRATEGY_FAILED: meaning('internal', 500, 'proxy_internal_error', 'The strategy failed.'),
   BODY_CONSUMED: meaning('internal', 500, 'proxy_configuration_error', 'The request body was already consumed.'),
+  REQUEST_UNSENDABLE: meaning(
+    'internal', 500, 'proxy_internal_error', 'The request was edited into what HTTP forbids.'),
   INTERNAL_ERROR: meaning('internal', 500, 'proxy_internal_error', 'The balancer failed where it should not.'),
   HOOK_FAILED: meaning('internal', 500, 'proxy_internal_error', 'A function given as an option failed.'),
   OPTIONS_INVALID: meaning('internal', 500, 'proxy_configuration_error', 'The options are invalid.'),

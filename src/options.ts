@@ -1,6 +1,7 @@
 /**
  * What a balancer is made from: types only. What is made of it, and checked, stands in settings.ts.
  */
+import type { IncomingMessage } from 'node:http';
 import type { LookupFunction } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Channel } from './channel.ts';
@@ -68,6 +69,17 @@ export interface BalancerOptions {
    * whose address the function accepts. Default false: replaced.
    */
   readonly trustForwarded?: boolean | ((address: string) => boolean);
+  /**
+   * Protocols besides WebSocket that `upgrade` tunnels, e.g. `['tcp']`, as they stand in `Upgrade`. What it tunnels
+   * passes no middleware. Default none: requests for others are served as if they had not asked for an upgrade.
+   */
+  readonly upgradeProtocols?: readonly string[];
+  /**
+   * The path and query that the upstream is asked for by what `upgrade` tunnels: where `handle` is mounted at a path,
+   * upgrades come with it all the same. Where it throws, or returns no path, the upgrade is answered 500. Default: as
+   * `request.url` says.
+   */
+  readonly upgradeTarget?: (request: IncomingMessage) => string;
   /** Send the upstream's authority as `Host` instead of the downstream's. Default false. */
   readonly changeOrigin?: boolean;
 

@@ -24,6 +24,9 @@ export interface Settings extends Readonly<Record<keyof typeof NUMBERS, number>>
   /** Whether the hop at this address may speak of earlier hops. */
   readonly trusts: (address: string) => boolean;
   readonly changeOrigin: boolean;
+  /** In lower case. */
+  readonly upgradeProtocols: ReadonlySet<string>;
+  readonly upgradeTarget: BalancerOptions['upgradeTarget'];
   readonly retryOn: ReadonlySet<number>;
   /** For upstreams whose own entry says nothing. */
   readonly healthCheck: HealthCheck | undefined;
@@ -85,6 +88,8 @@ export function readOptions(input: unknown, problems: string[]): Settings {
       ? (trustForwarded as (address: string) => boolean)
       : () => trustForwarded === true,
     changeOrigin: flag(options['changeOrigin'], 'changeOrigin', problems),
+    upgradeProtocols: upgradeProtocols(options['upgradeProtocols'], problems),
+    upgradeTarget: optionalFunction(options['upgradeTarget'], 'upgradeTarget', problems) as Settings['upgradeTarget'],
     connect,
     onReport: optionalFunction(options['onReport'], 'onReport', problems) as Settings['onReport'],
     time: timeSource(options['time'], problems),
@@ -178,7 +183,7 @@ const MAX_WEIGHT = 1e6;
 /** The names of all options. */
 export const OPTION_NAMES: ReadonlySet<string> = new Set([
   ...Object.keys(NUMBERS), 'upstreams', 'strategy', 'peers', 'via', 'forwarded', 'trustForwarded', 'changeOrigin',
-  'retryOn', 'healthCheck', 'connect', 'onReport', 'time', 'rng',
+  'upgradeProtocols', 'upgradeTarget', 'retryOn', 'healthCheck', 'connect', 'onReport', 'time', 'rng',
 ]);
 const KNOWN_OF_UPSTREAM: ReadonlySet<string> = new Set(['origin', 'weight', 'maxInFlight', 'tags', 'healthCheck']);
 const NO_TAGS: Readonly<Record<string, string>> = Object.freeze({});
@@ -328,6 +333,17 @@ function retryOn(value: unknown, problems: string[]): ReadonlySet<number> {
   return new Set(statuses as number[]);
 }
 
+function upgradeProtocols(value: unknown, problems: string[]): ReadonlySet<string> {
+  const protocols: readonly unknown[] = Array.isArray(value) ? value : [];
+  const isProtocol = (one: unknown): one is string => typeof one === 'string' && PROTOCOL.test(one);
+  if ((value !== undefined && !Array.isArray(value)) || !protocols.every(isProtocol)) {
+    problems.push(`upgradeProtocols: must be a list of protocols such as ['tcp'] (got ${shown(value)})`);
+  } else if (protocols.some((protocol) => /^h2c/i.test(protocol))) {
+    problems.push('upgradeProtocols: h2c cannot be tunnelled; leave it out, such requests are served over HTTP/1.1');
+  }
+  return new Set(protocols.filter(isProtocol).map((protocol) => protocol.toLowerCase()));
+}
+
 function strategy(value: unknown, problems: string[]): Strategy | undefined {
   const problem = value === undefined ? undefined : strategyProblem(value);
   if (problem === undefined) return value as Strategy | undefined;
@@ -351,3 +367,6 @@ function via(value: unknown, problems: string[]): string {
   problems.push(`via: must be false or a token such as 'edge-1' (got ${shown(value)})`);
   return '';
 }
+
+/** protocol-name ["/" protocol-version] (RFC 9110 §7.8). */
+const PROTOCOL = /^[\w!#$%&'*+.^`|~-]+(\/[\w!#$%&'*+.^`|~-]+)?$/;

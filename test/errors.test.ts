@@ -48,6 +48,7 @@ const TABLE = {
   STRATEGY_FAILED: ['internal', 500, false],
   BODY_CONSUMED: ['internal', 500, false],
   HOOK_FAILED: ['internal', 500, false],
+  REQUEST_UNSENDABLE: ['internal', 500, false],
   INTERNAL_ERROR: ['internal', 500, false],
   RESOURCES_EXHAUSTED: ['internal', 503, false],
   CONNECT_UNUSABLE: ['internal', 502, true],

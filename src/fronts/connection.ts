@@ -27,10 +27,17 @@ export interface ServedSocket extends Duplex {
   servedBy?: DownstreamConnection | undefined;
 }
 
+/** What is different where an http server had the connection before: it counts it, too. */
+export interface AdoptedConnection {
+  /** The stream that knows who is on the other end. */
+  readonly peer: Duplex;
+}
+
 export class DownstreamConnection implements Downstream, Flusher, Guest {
   place = -1;
   readonly socket: ServedSocket;
   readonly #front: Front;
+  readonly #adopted: AdoptedConnection | undefined;
   /** Borrowed from the first byte of a request to the last of its response. */
   #exchange: Exchange | undefined;
   /** Made when there is something to send. */
@@ -58,20 +65,22 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   #running = false;
 
   /** `socket` is a `net.Socket`, a TLS socket or anything like them. What it tells comes through {@link Sockets}. */
-  constructor(front: Front, socket: ServedSocket) {
+  constructor(front: Front, socket: ServedSocket, adopted?: AdoptedConnection) {
     this.#front = front;
     this.socket = socket;
+    this.#adopted = adopted;
     socket.servedBy = this;
     this.#deadline = front.services.clock.now + front.rules.keepAliveTimeoutMs;
     front.guests.add(this);
-    front.connections++;
     // A connection that an http server has parsed before may hold bytes back.
     socket.resume();
+    if (adopted !== undefined) return;
+    front.connections++;
     if (front.connections > front.rules.maxConnections) this.#turnAway();
   }
 
   get hop(): Hop {
-    this.#hop ??= hopOf(this.socket, this.#front.rules);
+    this.#hop ??= hopOf(this.#adopted?.peer ?? this.socket, this.#front.rules);
     return this.#hop;
   }
 
@@ -99,7 +108,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     if (now < this.#deadline) return false;
     if (this.#phase !== HEAD) this.destroy();
     else if (this.#pending.length === 0) this.#end();
-    else this.#refuse('REQUEST_TIMEOUT', this.#pending);
+    else this.refuse('REQUEST_TIMEOUT', this.#pending);
     return true;
   }
 
@@ -207,7 +216,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     this.#exchange?.abort('DOWNSTREAM_GONE');
     this.#giveBack();
     this.#front.services.affinities.end(this.socket);
-    this.#front.connections--;
+    if (this.#adopted === undefined) this.#front.connections--;
     this.socket.servedBy = undefined;
     this.#front.left(this);
   }
@@ -258,7 +267,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     const head = this.#request();
     const length = partial ? 0 : head.parse(bytes, end, rules);
     if (length < 0) {
-      this.#refuse(head.error, bytes);
+      this.refuse(head.error, bytes);
       return;
     }
     if (length === 0) {
@@ -348,11 +357,11 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     const { connections, rules, services } = this.#front;
     services.report(new BalancerError('CONNECTIONS_EXHAUSTED'), undefined);
     if (connections > 2 * rules.maxConnections) this.destroy();
-    else this.#refuse('CONNECTIONS_EXHAUSTED', NO_BYTES);
+    else this.refuse('CONNECTIONS_EXHAUSTED', NO_BYTES);
   }
 
   /** Answers a head that cannot be served, and closes. `come` is what has come of it. */
-  #refuse(code: ErrorCode, come: Buffer): void {
+  refuse(code: ErrorCode, come: Buffer = NO_BYTES): void {
     const { head, body } = answerTo(code, this.#front.services.events, isHead(come));
     this.#giveBack();
     this.#keepAlive = false;
@@ -372,7 +381,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   #end(): void {
     this.#writer?.send();
     if (this.#lastRequest && this.#phase === EXCHANGE && this.#held === undefined && this.#closable) {
-      this.#socket.destroy();
+      this.socket.destroy();
       this.#leave();
       return;
     }
@@ -394,7 +403,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
 
   /** Whether a close now loses nothing: all is with the kernel, and no close_notify of TLS is due. */
   get #closable(): boolean {
-    const socket = this.#socket;
+    const socket = this.socket;
     return this.#bodyDone && !this.#tunnelled && socket.writableLength === 0 && socket instanceof Socket
       && this.hop.proto === 'http';
   }

@@ -2,21 +2,55 @@
  * Requests that a node:http server has read, written out again as they would have come over HTTP/1.1.
  */
 import type { IncomingMessage } from 'node:http';
+import { HOST } from '../http1/request.ts';
+import { headerLines, isSendable } from './edited-head.ts';
+import { isMadeUp } from './raw-headers.ts';
 
 /**
- * The request head as it would have come over HTTP/1.1. Whoever has the request before us may have written into it what
- * no octet stands for: cut to eight bits, `\u010a` would be a line feed. It becomes a NUL, which is refused anywhere.
+ * The request head as it would have come over HTTP/1.1, with what middleware has edited in it, and `target` in place of
+ * the request's own. Whoever has the request before us may have written into it what no octet stands for: cut to eight
+ * bits, `\u010a` would be a line feed. It becomes a NUL, which is refused anywhere. Throws REQUEST_UNSENDABLE.
  */
-export function headBytes(request: IncomingMessage): Buffer {
-  return Buffer.from(headText(request).replace(BEYOND_LATIN1, '\0'), 'latin1');
+export function headBytes(request: IncomingMessage, target = request.url ?? ''): Buffer {
+  return Buffer.from(headText(request, target).replace(BEYOND_LATIN1, '\0'), 'latin1');
 }
 
-function headText(request: IncomingMessage): string {
-  const { method, url, rawHeaders } = request;
-  if (isHttp2(request)) return http2HeadText(request);
-  let text = `${method ?? ''} ${url ?? ''} HTTP/${request.httpVersion}\r\n`;
-  for (let i = 0; i + 1 < rawHeaders.length; i += 2) text += `${rawHeaders[i] ?? ''}: ${rawHeaders[i + 1] ?? ''}\r\n`;
+function headText(request: IncomingMessage, target: string): string {
+  const { method = 'GET' } = request;
+  const lines = headerLines(request);
+  if (isHttp2(request)) return http2HeadText(request, target, lines);
+  let text = `${method} ${routed(target, lines, request)} HTTP/${request.httpVersion}\r\n`;
+  for (let i = 0; i + 1 < lines.length; i += 2) {
+    const value: string | undefined = lines[i + 1];
+    // A library may have listed a header without a value.
+    if (value !== undefined) text += `${lines[i] ?? ''}: ${value}\r\n`;
+  }
+  // HTTP/1.1 has a Host field, though it may be empty.
+  if (lines !== request.rawHeaders && valueOf(lines, 'host') === undefined && isMadeUp(request)) text += 'Host:\r\n';
+  if (method !== 'GET' && method !== 'HEAD') text += missingFraming(request, method, lines);
   return `${text}\r\n`;
+}
+
+/** The target; one in absolute form, which would decide on the host, without its authority if the host was edited. */
+function routed(target: string, lines: readonly string[], request: IncomingMessage): string {
+  if (target.startsWith('/') || lines === request.rawHeaders) return target;
+  if (valueOf(lines, 'host') === valueOf(request.rawHeaders, 'host')) return target;
+  const [, authority = '', rest = ''] = ABSOLUTE.exec(target) ?? [];
+  if (authority === '' || !HOST.test(authority)) return target;
+  if (rest === '' && request.method === 'OPTIONS') return '*';
+  return rest.startsWith('/') ? rest : `/${rest}`;
+}
+
+/** What says that a body follows, where a library has made up a request with one of unknown length. */
+function missingFraming(request: IncomingMessage, method: string, lines: readonly string[]): string {
+  if (method === 'OPTIONS' || method === 'TRACE' || method === 'DELETE' || !isMadeUp(request)) return '';
+  const framed = (valueOf(lines, 'content-length') ?? valueOf(lines, 'transfer-encoding')) !== undefined;
+  return framed ? '' : 'Transfer-Encoding: chunked\r\n';
+}
+
+function valueOf(lines: readonly string[], name: string): string | undefined {
+  const at = lines.findIndex((one, i) => i % 2 === 0 && one.toLowerCase() === name);
+  return at < 0 ? undefined : lines[at + 1];
 }
 
 /** Whether the request came over HTTP/2: Node's parser takes HTTP/1 requests that merely say so. */
@@ -24,26 +58,26 @@ export function isHttp2(request: IncomingMessage): boolean {
   return request.httpVersionMajor === 2 && 'stream' in request;
 }
 
-function http2HeadText(request: IncomingMessage): string {
+function http2HeadText(request: IncomingMessage, target: string, lines: readonly string[]): string {
   let authority: string | undefined;
   let fields = '';
   let cookie = '';
   let framed = false;
-  for (const [name, value] of entries(request.rawHeaders)) {
+  for (const [name, value] of entries(lines)) {
     // RFC 9113 §8.3.1: the authority is what Host was; §8.2.3: cookies may come in crumbs.
     if (name === ':authority') authority = value;
-    else if (name === 'host') authority ??= value;
+    else if (name.toLowerCase() === 'host') authority ??= value;
     else if (name === 'cookie') cookie += cookie === '' ? value : `; ${value}`;
     else if (!name.startsWith(':')) {
-      framed ||= name === 'content-length';
+      framed ||= name.toLowerCase() === 'content-length';
       fields += `${name}: ${value}\r\n`;
     }
   }
   if (cookie !== '') fields += `cookie: ${cookie}\r\n`;
   // HTTP/2 frames bodies itself: one without a length goes on in chunks (RFC 9113 §8.1).
   if (!framed && !endsWithHead(request)) fields += 'Transfer-Encoding: chunked\r\n';
-  const { method = '', url = '' } = request;
-  return `${method} ${url} HTTP/1.1\r\n${authority === undefined ? '' : `Host: ${authority}\r\n`}${fields}\r\n`;
+  const host = authority === undefined ? '' : `Host: ${authority}\r\n`;
+  return `${request.method ?? ''} ${target} HTTP/1.1\r\n${host}${fields}\r\n`;
 }
 
 /** A flat list of names and values in pairs. */
@@ -59,4 +93,22 @@ function endsWithHead(request: IncomingMessage): boolean {
   return stream?.endAfterHeaders === true;
 }
 
+/**
+ * The trailer section of a request, each line with its CRLF; undefined where somebody has written into it what HTTP
+ * forbids.
+ */
+export function trailerText(request: IncomingMessage): string | undefined {
+  // Requests that a library made up may lack either.
+  const { rawTrailers = [], trailers = {} } = request as Partial<Pick<IncomingMessage, 'rawTrailers' | 'trailers'>>;
+  const lines = rawTrailers.length > 0 || !isMadeUp(request) ? entries(rawTrailers) : Object.entries(trailers);
+  let text = '';
+  for (const [name, value] of lines) {
+    if (value === undefined) continue;
+    if (!isSendable(name, value)) return undefined;
+    text += `${name}: ${value}\r\n`;
+  }
+  return text;
+}
+
+const ABSOLUTE = /^https?:\/\/([^/?]+)(.*)$/i;
 const BEYOND_LATIN1 = /[^\0-\xff]/g;

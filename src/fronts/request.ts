@@ -3,6 +3,7 @@
  * out and read by our own parser, so that both fronts refuse and pass on the same.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { BalancerError, type ErrorCode } from '../errors.ts';
 import { answerTo } from '../exchange/answers.ts';
 import type { DownstreamSocket } from '../exchange/affinity.ts';
@@ -15,8 +16,9 @@ import { NONE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import type { Sender } from '../turn.ts';
 import type { Front, Guest } from './front.ts';
-import { entries, headBytes, isHttp2 } from './head-text.ts';
+import { headBytes, isHttp2, trailerText } from './head-text.ts';
 import { hopOf } from './hop.ts';
+import { isMadeUp } from './raw-headers.ts';
 import { EmbeddedResponse, type ResponseUser } from './response.ts';
 
 export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
@@ -60,13 +62,17 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
     this.#front.guests.add(this);
     // node:http has its requests served that came behind one before it hears that its connection is to be closed.
     const { refused, rules } = this.#front;
-    const bytes = headBytes(request);
-    const length = refused.has(request.socket) ? -1 : head.parse(bytes, bytes.length, rules);
+    const bytes = this.#bytes();
+    if (bytes === undefined) return;
+    // A request that a library made up may have no socket.
+    const socket = request.socket as Socket | undefined;
+    const length = socket !== undefined && refused.has(socket) ? -1 : head.parse(bytes, bytes.length, rules);
     if (length <= 0) {
-      if (!this.#http2) refused.add(request.socket);
+      if (!this.#http2 && socket !== undefined) refused.add(socket);
       this.#refuse(length < 0 ? head.error : 'REQUEST_MALFORMED');
       return;
     }
+    if (head.host === '' && isMadeUp(request)) head.hasHost = false;
     // Only the 'upgrade' event hands over a socket to tunnel through; and node:http has sent the 100 already.
     head.upgrade = '';
     head.expectContinue = false;
@@ -80,8 +86,23 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
     this.#exchange.flushRequest();
   }
 
+  /** The head as it is to be read; undefined where it cannot be sent, which is answered. */
+  #bytes(): Buffer | undefined {
+    try {
+      return headBytes(this.#request);
+    } catch (cause) {
+      // Not only ours: what stands in place of the headers may be an object that throws when it is read.
+      const known = cause instanceof BalancerError;
+      const error = known ? cause : new BalancerError('REQUEST_UNSENDABLE', undefined, { cause });
+      this.#front.services.report(error, undefined);
+      this.#refuse('REQUEST_UNSENDABLE');
+      return undefined;
+    }
+  }
+
   sweep(now: number): boolean {
-    if (!this.#request.socket.destroyed) return this.#exchange.sweep(now);
+    const { socket } = this.#request as { readonly socket?: Socket };
+    if (socket?.destroyed !== true) return this.#exchange.sweep(now);
     // node:http tells no response that waits behind another (of pipelined requests) that its socket has closed.
     this.#onClose();
     return true;
@@ -115,12 +136,19 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
         this.#onClose();
         return;
       }
+      // A request that a library made up may end twice.
+      if (this.#uploaded) return;
       this.#uploaded = true;
       if (!this.#exchange.active) return;
-      const { rawTrailers } = request;
-      const text = trailerText(rawTrailers);
+      const text = trailerText(request);
+      if (text === undefined) {
+        const where = 'request.rawTrailers has a name or a value that HTTP forbids';
+        this.#front.services.report(new BalancerError('REQUEST_UNSENDABLE', where), undefined);
+        this.#exchange.refuse('REQUEST_UNSENDABLE');
+        return;
+      }
       const { maxFields, maxTrailerBytes } = this.#front.rules;
-      if (rawTrailers.length > 2 * maxFields || text.length + 2 > maxTrailerBytes) {
+      if (text.split('\r\n').length > maxFields + 1 || text.length + 2 > maxTrailerBytes) {
         this.#exchange.refuse('REQUEST_BODY_MALFORMED');
         return;
       }
@@ -232,13 +260,10 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
 }
 
 /** The connection of a request, unless it is one that a library made up: that would never tell of its end. */
-function socketOf({ socket }: IncomingMessage): DownstreamSocket | undefined {
-  const { destroyed, once } = socket as Partial<DownstreamSocket>;
+function socketOf(request: IncomingMessage): DownstreamSocket | undefined {
+  const { socket } = request as { readonly socket?: Socket };
+  const { destroyed, once } = (socket ?? {}) as Partial<DownstreamSocket>;
   return destroyed === false && typeof once === 'function' ? socket : undefined;
-}
-
-function trailerText(raw: readonly string[]): string {
-  return entries(raw).map(([name, value]) => `${name}: ${value}\r\n`).join('');
 }
 
 const CONSUMED =

@@ -229,7 +229,8 @@ export class EmbeddedResponse {
     } else if (typeof data === 'string') {
       response.write(data, 'latin1');
       // At once, as one write: corked with the end of the response it would be a vector of two, one of them empty.
-      response.socket?.uncork();
+      // Libraries that make requests up may give a socket that is no stream.
+      (response.socket as Partial<Socket> | null)?.uncork?.();
       response.end();
     } else response.end(data);
   }
@@ -288,10 +289,10 @@ export class EmbeddedResponse {
 
   #destroy(mayReset: boolean): void {
     // Some libraries put little more than an emitter in the place of a socket.
-    const socket: Partial<Pick<Socket, 'uncork' | 'resetAndDestroy'>> = this.#request.socket;
+    const { socket } = this.#request as { readonly socket?: Partial<Pick<Socket, 'uncork' | 'resetAndDestroy'>> };
     // node:http corks until the next tick what is to be seen before the end.
-    socket.uncork?.();
-    if (this.#framing === UNTIL_CLOSE && mayReset) socket.resetAndDestroy?.();
+    socket?.uncork?.();
+    if (this.#framing === UNTIL_CLOSE && mayReset) socket?.resetAndDestroy?.();
     this.#response.destroy();
   }
 

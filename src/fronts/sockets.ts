@@ -3,7 +3,8 @@
  */
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { DownstreamConnection, type ServedSocket } from './connection.ts';
+import type { ErrorCode } from '../errors.ts';
+import { type AdoptedConnection, DownstreamConnection, type ServedSocket } from './connection.ts';
 import type { Front } from './front.ts';
 
 /** A stream as whoever reads for it sees it: null is the end. */
@@ -56,21 +57,29 @@ export class Sockets {
     return this.serve(socket);
   }
 
-  /** Serves one connection. */
-  serve(socket: ServedSocket): DownstreamConnection {
+  /** Serves one connection. `options` are for one that was another's before. */
+  serve(socket: ServedSocket, options?: AdoptedConnection): DownstreamConnection {
     socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);
     // Resets are the downstream's to make: an error ends what is under way, and 'close' follows.
     socket.on('error', this.#onClose);
     socket.on('close', this.#onClose);
-    return new DownstreamConnection(this.#front, socket);
+    return new DownstreamConnection(this.#front, socket, options);
   }
 
-  /** Serves an upgrade request that a node:http server has read. `bytes` are its head and what came behind it. */
-  upgrade(socket: Duplex, bytes: Buffer): void {
-    const connection = this.serve(socket);
+  /**
+   * Serves an upgrade request that a node:http server has read. `bytes` are its head and what came behind it, `peer` is
+   * the stream that knows who is on the other end.
+   */
+  upgrade(stream: Duplex, bytes: Buffer, peer: Duplex): void {
+    const connection = this.serve(stream, { peer });
     // The http server lets go of the socket for good: there is no way back to it for a second request.
     connection.drain(Infinity);
     connection.received(bytes);
+  }
+
+  /** Answers an upgrade request that cannot be served, and closes. */
+  refuse(stream: Duplex, code: ErrorCode, peer: Duplex): void {
+    this.serve(stream, { peer }).refuse(code);
   }
 }

@@ -315,4 +315,4 @@ export function isHead(bytes: Buffer): boolean {
 
 const HEAD_START = 'HEAD ';
 /** uri-host [":" port] (RFC 9110 §7.2): no userinfo, no path, no list; empty where there is no authority. */
-const HOST = /^(?:\[[0-9A-Za-z:.%~_-]+\]|[\w.~%!$&'()*+;=-]*)(?::\d{0,5})?$/;
+export const HOST = /^(?:\[[0-9A-Za-z:.%~_-]+\]|[\w.~%!$&'()*+;=-]*)(?::\d{0,5})?$/;

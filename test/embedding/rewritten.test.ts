@@ -1,26 +1,11 @@
 import assert from 'node:assert/strict';
-import http, { type IncomingMessage } from 'node:http';
 import { describe, test } from 'node:test';
 import { startBalancer } from '../support/balancer.ts';
 import { get } from '../support/client.ts';
-import { type FrontKind, serve, UNTIMED } from '../support/fronts.ts';
+import { behind } from '../support/fronts.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
 
-/** Rewrites requests before the balancer gets them, as a router does. */
-function behind(rewrite: (request: IncomingMessage) => void): FrontKind {
-  return {
-    name: 'node:http behind a router',
-    open: (balancer) => serve(http.createServer(UNTIMED, (request, response) => {
-      rewrite(request);
-      balancer.handle(request, response);
-    }).on('upgrade', (request, socket, head) => {
-      rewrite(request);
-      balancer.upgrade(request, socket, head);
-    })),
-  };
-}
-
-const UPGRADE = 'Connection: Upgrade\r\nUpgrade: websocket\r\n';
+const UPGRADE = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
 
 describe('a request that somebody else has rewritten', () => {
   test('goes on as it is now', async (t) => {

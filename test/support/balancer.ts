@@ -59,6 +59,8 @@ export class BalancerUnderTest {
     this.#t = t;
     this.#front = front ?? SOCKET;
     this.balancer = createBalancer({
+      // What the tests upgrade to through node:http, too.
+      upgradeProtocols: ['raw', 'other/1'],
       ...rest,
       upstreams: upstreams.map((upstream) => {
         return typeof upstream === 'object' && 'events' in upstream ? upstream.origin : upstream;

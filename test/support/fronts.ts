@@ -1,7 +1,7 @@
 /**
  * The ways into a balancer, so that one test can go through each of them.
  */
-import http from 'node:http';
+import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import type { AddressInfo, Server } from 'node:net';
 import type { Balancer } from '../../src/balancer.ts';
@@ -34,6 +34,27 @@ export const NODE_HTTP: FrontKind = {
 };
 
 export const FRONTS: readonly FrontKind[] = [SOCKET, NODE_HTTP];
+
+/** Embedded, behind middleware that gets each request, and each upgrade, before the balancer. */
+export function behind(
+  middleware: (request: IncomingMessage) => void, options: http.ServerOptions = {},
+  prepare: (server: http.Server) => void = () => undefined,
+): FrontKind {
+  return {
+    name: 'node:http behind middleware',
+    open: (balancer) => {
+      const server = http.createServer({ ...UNTIMED, ...options }, (request, response) => {
+        middleware(request);
+        balancer.handle(request, response);
+      });
+      prepare(server);
+      return serve(server.on('upgrade', (request, socket, head) => {
+        middleware(request);
+        balancer.upgrade(request, socket, head);
+      }));
+    },
+  };
+}
 
 /** Has a server listen on a free port. */
 export async function serve(server: Server): Promise<FrontDoor> {

@@ -1,0 +1,161 @@
+/**
+ * The way in for upgrades that a node:http server has read. What may be tunnelled is served on its socket; everything
+ * else goes back to its server, as if it had asked for no upgrade, so that middleware sees it.
+ */
+import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { BalancerError, type ErrorCode } from '../errors.ts';
+import { guardedValue } from '../guard.ts';
+import type { Front } from './front.ts';
+import { mayTunnel, plainHead, valuesOf } from './handshake.ts';
+import { headBytes, trailerText } from './head-text.ts';
+import type { Sockets } from './sockets.ts';
+import { type HttpSocket, TurnToAnswer } from './turn-to-answer.ts';
+
+/** What of the settings upgrades go by. */
+export interface UpgradeRules {
+  readonly upgradeProtocols: ReadonlySet<string>;
+  readonly upgradeTarget: ((request: IncomingMessage) => string) | undefined;
+}
+
+export class Upgrades {
+  readonly #front: Front;
+  readonly #sockets: Sockets;
+  readonly #rules: UpgradeRules;
+
+  constructor(front: Front, sockets: Sockets, rules: UpgradeRules) {
+    this.#front = front;
+    this.#sockets = sockets;
+    this.#rules = rules;
+  }
+
+  /**
+   * Serves an upgrade when its turn has come. `stream` is the socket, or (Node 26) what stands for it while a body is
+   * still on its way; `head` is what has come behind the request.
+   */
+  serve(request: IncomingMessage, stream: Duplex, head: Buffer): void {
+    if (stream.destroyed) return;
+    const socket = request.socket as HttpSocket;
+    new TurnToAnswer(socket, stream !== socket, this.#front.rules.maxHeldBytes, (held) => {
+      const behind = Buffer.concat([head, held]);
+      if (this.#front.refused.has(socket)) {
+        // Its http server has let go of it: what goes wrong from here on is nobody's news.
+        stream.on('error', () => undefined).end();
+      } else if (mayTunnel(request, this.#rules.upgradeProtocols)) this.#tunnel(request, stream, behind);
+      else this.#giveBack(request, stream, behind);
+    });
+  }
+
+  #tunnel(request: IncomingMessage, stream: Duplex, behind: Buffer): void {
+    let bytes: Buffer;
+    try {
+      bytes = headBytes(request, this.#target(request));
+    } catch (cause) {
+      const known = cause instanceof BalancerError;
+      const error = known ? cause : new BalancerError('REQUEST_UNSENDABLE', undefined, { cause });
+      this.#front.services.report(error, undefined);
+      this.#refuse(request, stream, error.code);
+      return;
+    }
+    if (stream === request.socket || request.complete) {
+      this.#sockets.upgrade(stream, Buffer.concat([bytes, bodyOf(request, behind), behind]), request.socket);
+    } else this.#gather(request, stream, bytes);
+  }
+
+  /** What to ask the upstream for. Throws HOOK_FAILED where `upgradeTarget` fails. */
+  #target(request: IncomingMessage): string | undefined {
+    const { upgradeTarget } = this.#rules;
+    if (upgradeTarget === undefined) return undefined;
+    let failed: BalancerError | undefined;
+    const target: unknown = guardedValue(() => upgradeTarget(request), (what, cause) => {
+      failed = new BalancerError('HOOK_FAILED', `upgradeTarget ${what}`, { cause });
+    });
+    if (failed !== undefined) throw failed;
+    if (typeof target === 'string' && ORIGIN_FORM.test(target)) return target;
+    throw new BalancerError('HOOK_FAILED', 'upgradeTarget must return a path such as "/chat?room=1"');
+  }
+
+  /** Node 26: the body still comes by the request. A tunnel begins when it is there, and such bodies are small. */
+  #gather(request: IncomingMessage, stream: Duplex, head: Buffer): void {
+    const parts: Buffer[] = [];
+    let size = 0;
+    const onError = (): void => {
+      // 'close' follows, and there is nothing yet that it could end.
+    };
+    stream.on('error', onError);
+    request.on('error', onError);
+    request.on('data', (part: Buffer) => {
+      parts.push(part);
+      size += part.length;
+      if (size <= this.#front.rules.maxHeldBytes) return;
+      request.removeAllListeners('data').pause();
+      this.#refuse(request, stream, 'REQUEST_BODY_TOO_LARGE');
+    });
+    request.on('end', () => {
+      stream.off('error', onError);
+      if (stream.destroyed || size > this.#front.rules.maxHeldBytes) return;
+      this.#sockets.upgrade(stream, Buffer.concat([head, framed(request, Buffer.concat(parts))]), request.socket);
+    });
+  }
+
+  #giveBack(request: IncomingMessage, stream: Duplex, behind: Buffer): void {
+    const socket = request.socket as HttpSocket & { readonly server?: Server };
+    const { server } = socket;
+    const head = plainHead(request);
+    if (server === undefined || head === undefined) {
+      this.#refuse(request, stream, 'REQUEST_MALFORMED');
+    } else if (stream === socket) {
+      socket.unshift(Buffer.concat([Buffer.from(head, 'latin1'), bodyOf(request, behind), behind]));
+      // Of a TLS server the decrypted connection is what its http side hears of.
+      server.emit(server.listenerCount('secureConnection') > 0 ? 'secureConnection' : 'connection', socket);
+    } else this.#answerHere(request, socket, server);
+  }
+
+  /** Node 26: the request's body is still being read, and so is the request: it lacks a response alone. */
+  #answerHere(request: IncomingMessage, socket: HttpSocket, server: Server): void {
+    const response = new ServerResponse(request);
+    response.shouldKeepAlive = false;
+    response.assignSocket(socket);
+    // When the body is read, node:http hears no more of the socket.
+    socket.on('error', () => undefined).on('drain', () => response.emit('drain'));
+    response.on('finish', () => {
+      response.detachSocket(socket);
+      socket.destroySoon();
+    });
+    const expects = /^100-continue$/i.test(request.headers.expect ?? '');
+    if (expects && server.listenerCount('checkContinue') > 0) {
+      server.emit('checkContinue', request, response);
+      return;
+    }
+    if (expects) response.writeContinue();
+    server.emit('request', request, response);
+  }
+
+  #refuse(request: IncomingMessage, stream: Duplex, code: ErrorCode): void {
+    this.#sockets.refuse(stream, code, request.socket);
+  }
+}
+
+/**
+ * The body of a request as it came, as far as Node has taken it off the connection: since version 25 it reads the
+ * bodies of upgrades, before that they stand in what comes behind the head.
+ */
+function bodyOf(request: IncomingMessage, behind: Buffer): Buffer {
+  const parts: Buffer[] = [];
+  // Node 26 gives one part at a time.
+  for (let part; (part = request.read() as Buffer | null) !== null;) parts.push(part);
+  if (parts.length > 0) return framed(request, Buffer.concat(parts));
+  const unread = Number.parseInt(process.versions.node, 10) < 25 || CHUNK_SIZE.test(behind.toString('latin1', 0, 20));
+  return unread ? Buffer.alloc(0) : framed(request, Buffer.alloc(0));
+}
+
+/** A whole body, framed as its head says. */
+function framed(request: IncomingMessage, body: Buffer): Buffer {
+  if (valuesOf(request, 'transfer-encoding').length === 0) return body;
+  const size = body.length === 0 ? '' : `${body.length.toString(16)}\r\n`;
+  const end = `${body.length === 0 ? '' : '\r\n'}0\r\n${trailerText(request) ?? ''}\r\n`;
+  return Buffer.concat([Buffer.from(size), body, Buffer.from(end, 'latin1')]);
+}
+
+const ORIGIN_FORM = /^\/[\x21\x22\x24-\x7e]*$/;
+const CHUNK_SIZE = /^[\da-f]+[ \t]*[;\r]/i;
