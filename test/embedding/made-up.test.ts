@@ -144,6 +144,7 @@ describe('a request of one\'s own making', () => {
       const answer = Object.assign(new EventEmitter(), {
         headersSent: false, writableEnded: false, req: asked,
         getHeaderNames: () => [], getHeader: () => undefined, removeHeader: () => undefined,
+        setHeader: () => undefined,
         writeHead: (status: number) => {
           made.status = status;
         },
