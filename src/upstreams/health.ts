@@ -92,12 +92,15 @@ export class Health {
     return true;
   }
 
-  /** Probes have found the upstream down, or up again. Returns whether it is ejected, or let back in, by that. */
-  probed(up: boolean, now: number): boolean {
+  /**
+   * Probes have found the upstream down, or up again. Returns whether it is ejected, or let back in, by that: slowly,
+   * unless it is `needed` whole.
+   */
+  probed(up: boolean, now: number, needed: boolean): boolean {
     if (this.#down !== up) return false;
     this.#down = !up;
     if (up) {
-      this.#readmit(now, true);
+      this.#readmit(now, !needed);
       return true;
     }
     const ejects = this.#standing !== 'ejected';
@@ -110,7 +113,7 @@ export class Health {
 
   /** Another balancer has ejected the upstream for `ms`. Returns whether that is news. */
   ejectedByPeer(ms: number, now: number): boolean {
-    if (ms === Infinity) return this.probed(false, now);
+    if (ms === Infinity) return this.probed(false, now, false);
     if (this.#rules.ejectAfter === 0 || this.#standing === 'ejected') return false;
     this.#ejectFor(ms, now);
     return true;
@@ -118,10 +121,19 @@ export class Health {
 
   /** Another balancer has let the upstream back in. Returns whether that is news. */
   readmittedByPeer(now: number, needed: boolean): boolean {
-    if (this.#down) return this.probed(true, now);
+    if (this.#down) return this.probed(true, now, needed);
     if (this.#standing === 'well') return false;
     this.#readmit(now, !needed);
     return true;
+  }
+
+  /**
+   * Others that failed with it are back: its trial comes soon, however often it was ejected before. Not all trials come
+   * at once, lest several balancers march in step. Where probes have found it down, it stays for them to end.
+   */
+  hasten(now: number): void {
+    if (this.#standing !== 'ejected' || this.#down) return;
+    this.#until = Math.min(this.#until, now + this.#rules.ejectMs * this.#rng());
   }
 
   /** Lets time pass. Returns whether the standing or the ramp is another than before. */

@@ -199,7 +199,7 @@ export class Members {
   answered(member: Member, began: number, now: number, broken: boolean): void {
     member.answered(now - began);
     if (broken) this.#failed(member, began, now, false);
-    else if (this.#has(member) && member.health.answered(began, now, member.needed)) this.#readmitted(member);
+    else if (this.#has(member) && member.health.answered(began, now, member.needed)) this.#readmitted(member, now);
   }
 
   /**
@@ -223,8 +223,8 @@ export class Members {
 
   /** A probe has found an upstream `up`, or down, once too often. */
   probed(member: Member, up: boolean, now: number): void {
-    if (!this.#has(member) || !member.health.probed(up, now)) return;
-    if (up) this.#readmitted(member);
+    if (!this.#has(member) || !member.health.probed(up, now, member.needed)) return;
+    if (up) this.#readmitted(member, now);
     else this.#ejected(member);
   }
 
@@ -237,7 +237,7 @@ export class Members {
   /** Another balancer has let an upstream back in. */
   readmittedByPeer(origin: string, now: number): void {
     const member = this.#active.get(origin);
-    if (member?.health.readmittedByPeer(now, member.needed) === true) this.#readmitted(member);
+    if (member?.health.readmittedByPeer(now, member.needed) === true) this.#readmitted(member, now);
   }
 
   /** Other balancers have this much in flight at an origin, whether it is an upstream here or not. */
@@ -302,8 +302,12 @@ export class Members {
     this.#tell('ejected', { upstream: member.shown, forMs: member.health.ejectedMs });
   }
 
-  #readmitted(member: Member): void {
+  #readmitted(member: Member, now: number): void {
+    const panicked = this.#panic;
     this.#changed();
+    // As in a panic all were candidates, the first few to answer end it. What failed all of them is over, so the
+    // others, whose ejections grew meanwhile, are not to sit them out while these few carry everything.
+    if (panicked && !this.#panic) for (const other of this.#active.values()) other.health.hasten(now);
     this.#tell('readmitted', { upstream: member.shown });
   }
 

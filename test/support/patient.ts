@@ -38,8 +38,8 @@ export class Patient {
     return this.health.answered(began, this.now, needed);
   }
 
-  probe(up: boolean): boolean {
-    return this.health.probed(up, this.now);
+  probe(up: boolean, needed = false): boolean {
+    return this.health.probed(up, this.now, needed);
   }
 
   /** Fails as often as it takes. */

@@ -114,6 +114,8 @@ describe('an upstream that is probed', () => {
     const { under, events } = await start(t, upstream, { ...CHECK, fall: 3, rise: 2 });
     const view = under.balancer.upstreams[0];
     assert.ok(view !== undefined);
+    // The other one is well: where all are down, the first to return is needed whole.
+    await under.balancer.update([upstream.origin, { origin: 'http://other.test', healthCheck: false }]);
     await under.advance(INTERVAL / 2);
     await upstream.gone(1);
     answer.status = '503 Service Unavailable';
