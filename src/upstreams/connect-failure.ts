@@ -20,17 +20,22 @@ export function connectFailure(error: unknown, untrusted: boolean): ErrorCode {
   if (untrusted) return 'TLS_CERTIFICATE_INVALID';
   const failure = failureOf(error);
   if (!Array.isArray(failure.errors)) return codeOf(failure);
+  if (lacksResources(error)) return 'RESOURCES_EXHAUSTED';
+  // The most telling one: many a machine has no route to IPv6 addresses, or none of its own.
   const codes = failure.errors.map((each) => codeOf(failureOf(each)));
-  // The most telling one: an IPv6 address is unreachable, or cannot be bound to, on many a machine.
-  return codes.find((code) => code !== 'CONNECT_UNREACHABLE' && code !== 'RESOURCES_EXHAUSTED')
-    ?? (lacksResources(error) ? 'RESOURCES_EXHAUSTED' : 'CONNECT_UNREACHABLE');
+  const telling = codes.find((code) => code !== 'CONNECT_UNREACHABLE' && code !== 'RESOURCES_EXHAUSTED');
+  return telling ?? 'CONNECT_UNREACHABLE';
 }
 
-/** Whether an error says that this machine or process has run out of something: no fault of the other side. */
+/**
+ * Whether an error says that this machine or process has run out of something: no fault of the other side. Of several
+ * addresses one that says so is enough, but for want of a local address or port: IPv6 may be off.
+ */
 export function lacksResources(error: unknown): boolean {
   const failure = failureOf(error);
-  if (Array.isArray(failure.errors)) return failure.errors.some((each) => lacksResources(each));
-  return codeOf(failure) === 'RESOURCES_EXHAUSTED';
+  if (!Array.isArray(failure.errors)) return codeOf(failure) === 'RESOURCES_EXHAUSTED';
+  const lacking = failure.errors.map(failureOf).filter((each) => codeOf(each) === 'RESOURCES_EXHAUSTED');
+  return lacking.length === failure.errors.length || lacking.some(({ code }) => code !== 'EADDRNOTAVAIL');
 }
 
 /** Whether an error is an alert that the other side has sent: OpenSSL adds its number. */

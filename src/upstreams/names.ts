@@ -4,7 +4,8 @@
  * that finds no lookup under way begins one, so a name that moves is followed.
  */
 import dns, { type LookupAddress, type LookupOptions } from 'node:dns';
-import type { LookupFunction } from 'node:net';
+import net, { type LookupFunction } from 'node:net';
+import { lacksResources } from './connect-failure.ts';
 
 /** Hears the outcome of a lookup: an error, or at least one address. */
 type Found = (error: NodeJS.ErrnoException | null, addresses: readonly LookupAddress[]) => void;
@@ -13,8 +14,27 @@ export type Find = (name: string, found: Found) => void;
 
 /** The machine's lookup. By way of the module object, so that programs that replace `dns.lookup` are heeded. */
 export const systemFind: Find = (name, found) => {
-  dns.lookup(name, { all: true }, found);
+  dns.lookup(name, { all: true }, (error, addresses) => {
+    if (error === null) found(null, addresses);
+    else {
+      lack((lacking) => {
+        found(lacking ?? error, []);
+      });
+    }
+  });
 };
+
+/**
+ * Whether there is a descriptor to be had: the error where there is none. Without one, glibc can read neither its files
+ * nor ask a name server, and says that it knows no such name.
+ */
+export function lack(told: (error: NodeJS.ErrnoException | undefined) => void): void {
+  // Nobody listens there, and nothing is sent: it takes a descriptor for a moment.
+  const socket = net.connect({ path: '/' });
+  socket.once('error', (error: NodeJS.ErrnoException) => {
+    told(lacksResources(error) ? error : undefined);
+  });
+}
 
 /** The names of one balancer. */
 export class Names {

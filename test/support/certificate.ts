@@ -1,5 +1,5 @@
 /**
- * A certificate for this machine, signed by itself and made anew for each run.
+ * Certificates for this machine, signed by themselves and made anew for each run.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -11,15 +11,20 @@ export interface Certificate {
   readonly cert: Buffer;
 }
 
-/** A new certificate, or undefined where there is no openssl to make one. */
-export function makeCertificate(): Certificate | undefined {
+/**
+ * A new certificate for these names, or undefined where there is no openssl to make one. One of `-1` days has expired.
+ */
+export function makeCertificate(names = 'DNS:localhost,IP:127.0.0.1', days = 1): Certificate | undefined {
   const directory = mkdtempSync(join(tmpdir(), 'equipoise-'));
   const [key, cert] = [join(directory, 'key.pem'), join(directory, 'cert.pem')];
+  const openssl = (...args: string[]): void => {
+    execFileSync('openssl', args, { stdio: 'ignore', cwd: directory });
+  };
   try {
-    execFileSync('openssl', [
-      'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1',
-      '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', cert,
-    ], { stdio: 'ignore' });
+    openssl('ecparam', '-name', 'prime256v1', '-genkey', '-noout', '-out', key);
+    openssl('req', '-new', '-key', key, '-subj', '/CN=localhost', '-addext', `subjectAltName=${names}`, '-out', 'csr');
+    openssl('x509', '-req', '-in', 'csr', '-signkey', key, '-copy_extensions', 'copyall', '-days', String(days),
+      '-out', cert);
     return { key: readFileSync(key), cert: readFileSync(cert) };
   } catch {
     return undefined;

@@ -17,3 +17,13 @@ export function failsWith(code: string): net.Socket {
   });
   return socket;
 }
+
+/** A socket whose connects to several addresses fail, each with its code. */
+export function failsWithAll(codes: readonly string[]): net.Socket {
+  const socket = new net.Socket();
+  queueMicrotask(() => {
+    const errors = codes.map((code) => Object.assign(new Error(`connect ${code}`), { code }));
+    socket.destroy(Object.assign(new AggregateError(errors), { code: codes[0] }));
+  });
+  return socket;
+}

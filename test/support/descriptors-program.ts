@@ -1,0 +1,74 @@
+/**
+ * Requests and probes in a process that has no file descriptors left; started with a low limit of them.
+ */
+import { closeSync, openSync } from 'node:fs';
+import http from 'node:http';
+import { Duplex } from 'node:stream';
+import type { AddressInfo, Socket } from 'node:net';
+import { createBalancer } from '../../src/balancer.ts';
+import { turns } from './wait.ts';
+
+const server = http.createServer((_request, response) => response.end('ok')).listen(0, '127.0.0.1');
+await new Promise((resolve) => server.once('listening', resolve));
+const { port } = server.address() as AddressInfo;
+
+const codes: string[] = [];
+const balancer = createBalancer({
+  upstreams: [`http://127.0.0.1:${port}`, `http://localhost:${port}`],
+  strategy: {
+    name: 'by host', pick: (all, { request }) => all.find(({ origin }) => origin.includes(`//${request?.host ?? ''}`)),
+  },
+  ejectAfter: 1,
+  // Each request needs a connection of its own.
+  upstreamIdleTimeoutMs: 0,
+  healthCheck: { intervalMs: 50, fall: 1 },
+  onReport: ({ error }) => codes.push(error.code),
+});
+
+/** Sends a request over a stream: a socket would need a descriptor. Returns the response. */
+async function ask(host: string): Promise<string> {
+  let got = '';
+  const stream = new Duplex({
+    read: () => undefined,
+    write: (chunk: Buffer, _, done) => {
+      got += chunk.toString();
+      done();
+    },
+  });
+  const socket = Object.assign(stream, { remoteAddress: '192.0.2.1', setNoDelay: () => stream });
+  balancer.accept(socket as unknown as Socket);
+  socket.push(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+  while (!got.includes('\r\n\r\n')) await turns(1);
+  socket.push(null);
+  return got;
+}
+
+const status = (response: string): string => response.split(' ')[1] ?? '';
+
+// What is loaded at the first lookup, say, needs descriptors, too.
+await ask('127.0.0.1');
+await ask('localhost');
+const taken: number[] = [];
+try {
+  for (;;) taken.push(openSync('/dev/null', 'r'));
+} catch {
+  // All are taken.
+}
+for (const [name, host] of [['an address', '127.0.0.1'], ['a name', 'localhost']] as const) {
+  codes.length = 0;
+  const answer = await ask(host);
+  const type = /error=(\S+)/.exec(answer)?.[1] ?? '';
+  process.stdout.write(`${name}: ${status(answer)} ${type}, ${[...new Set(codes)].join(' ')}\n`);
+}
+codes.length = 0;
+while (codes.length < 4) await turns(1);
+process.stdout.write(`probes: ${[...new Set(codes)].join(' ')}\n`);
+const states = balancer.upstreams.map(({ state }) => state);
+const failures = balancer.upstreams.map((upstream) => upstream.failures);
+process.stdout.write(`upstreams: ${states.join(' ')}, failures: ${failures.join(' ')}\n`);
+for (const fd of taken) closeSync(fd);
+
+process.stdout.write(`afterwards: ${status(await ask('127.0.0.1'))} ${status(await ask('localhost'))}\n`);
+await balancer.close({ timeoutMs: 0 });
+server.close();
+server.closeAllConnections();
