@@ -190,8 +190,8 @@ class NodeBalancer implements Balancer {
     this.#upgrades = new Upgrades(this.#front, this.#sockets, settings);
     this.#members.start(settings.upstreams);
     this.#probes.sweep(this.#clock.now);
-    this.#clock.start(tickMs(settings), (now) => {
-      this.#sweep(now);
+    this.#clock.start(tickMs(settings), (now, pausedMs) => {
+      this.#sweep(now, pausedMs);
     });
   }
 
@@ -348,18 +348,27 @@ class NodeBalancer implements Balancer {
     return welcome;
   }
 
-  #sweep(now: number): void {
+  #sweep(now: number, pausedMs: number): void {
     if (now >= this.#stopAt) this.#stopAccepting(now);
-    this.#front.sweep(now);
-    this.#members.sweep(now);
-    this.#names.sweep(now);
-    this.#budget.sweep(now);
-    this.#probes.sweep(now);
+    if (pausedMs > 0) this.#members.paused(pausedMs);
+    for (const part of [this.#front, this.#members, this.#names, this.#budget, this.#probes]) {
+      // One that fails would keep the others from their sweep for good.
+      try {
+        part.sweep(now);
+      } catch (cause) {
+        this.#failedInside('a part of the balancer failed in its sweep', cause);
+      }
+    }
     if (now < this.#cutAt || !this.#front.closing) return;
     // A copy: those that go leave the list.
     for (const guest of [...this.#front.guests.all]) {
       if (guest.busy) this.#cut++;
-      guest.destroy();
+      try {
+        guest.destroy();
+      } catch (cause) {
+        this.#failedInside('a downstream could not be cut', cause);
+        this.#front.left(guest);
+      }
     }
   }
 

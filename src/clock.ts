@@ -2,6 +2,8 @@
  * Coarse time: one timer for all deadlines, instead of one for each request.
  */
 
+import { SteadyTime } from './steady-time.ts';
+
 /** Where time comes from: the seam that makes it virtual in tests. */
 export interface TimeSource {
   /** Monotonic milliseconds. */
@@ -10,6 +12,11 @@ export interface TimeSource {
   epoch(): number;
   /** Calls `tick` every `ms` milliseconds until the returned function is called. Must not keep the process alive. */
   every(ms: number, tick: () => void): () => void;
+  /**
+   * How late a tick must be, in milliseconds, for what it is late by to be taken for a pause of the process, and left
+   * out. Absent: time is not the process's, and no tick is late, however far time has moved.
+   */
+  readonly pauseMs?: number;
 }
 
 /** Reads the time once a tick and has all deadlines looked at. */
@@ -18,22 +25,29 @@ export class Clock {
   now: number;
   /** The Date value (RFC 9110 §5.6.7) of the last tick. */
   date = '';
+  /** Precise time, on the same scale. */
   readonly source: TimeSource;
+  readonly #steady: SteadyTime | undefined;
   #second = -1;
   #stop: (() => void) | undefined;
 
   constructor(source: TimeSource = systemTime) {
-    this.source = source;
-    this.now = source.now();
+    const { pauseMs } = source;
+    this.#steady = pauseMs === undefined ? undefined : new SteadyTime(source, pauseMs);
+    this.source = this.#steady ?? source;
+    this.now = this.source.now();
     this.#readDate();
   }
 
-  /** Calls `sweep` every `tickMs`: that is how late a deadline may be noticed. */
-  start(tickMs: number, sweep: (now: number) => void): void {
+  /**
+   * Calls `sweep` every `tickMs`: that is how late a deadline may be noticed. `pausedMs` is how long the process was
+   * paused since the last tick: `now` leaves that out, but elsewhere the time went on.
+   */
+  start(tickMs: number, sweep: (now: number, pausedMs: number) => void): void {
     this.#stop = this.source.every(tickMs, () => {
       this.now = this.source.now();
       this.#readDate();
-      sweep(this.now);
+      sweep(this.now, this.#steady?.pausedMs() ?? 0);
     });
   }
 
@@ -58,10 +72,20 @@ export const systemTime: TimeSource = {
   now: () => performance.now(),
   epoch: () => Date.now(),
   every: (ms, tick) => {
-    const timer = setInterval(tick, ms);
+    // Timers come first in a turn of the event loop. What has come meanwhile is read before anything is judged late.
+    let soon: NodeJS.Immediate | undefined;
+    const timer = setInterval(() => {
+      soon ??= setImmediate(() => {
+        soon = undefined;
+        tick();
+      });
+    }, ms);
     timer.unref();
     return () => {
       clearInterval(timer);
+      clearImmediate(soon);
     };
   },
+  // Collections and busy turns take less.
+  pauseMs: 250,
 };

@@ -251,6 +251,11 @@ export class Members {
     return this.#elsewhere.get(origin) ?? 0;
   }
 
+  /** This process was paused for `ms`, which the clock has left out. Idle connections have aged all the same. */
+  paused(ms: number): void {
+    for (const member of this.#active.values()) member.pool.age(ms);
+  }
+
   /** Closes connections that have idled long enough, and lets ejections end. */
   sweep(now: number): void {
     let changed = false;

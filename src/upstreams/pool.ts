@@ -96,6 +96,11 @@ export class Pool {
     else connection.idleUntil = now + (seconds < 0 ? this.#rules.tunnelIdleTimeoutMs : Math.max(1, seconds - 1) * 1000);
   }
 
+  /** This process was paused: the upstream, and what is between, have counted that time for idle connections. */
+  age(ms: number): void {
+    for (const list of [this.#idle, this.#bound]) for (const connection of list) connection.idleUntil -= ms;
+  }
+
   /** Closes the connections that have idled long enough. */
   sweep(now: number): void {
     this.#closeIdle(this.#idle, now);

@@ -63,7 +63,7 @@ describe('connections in all', () => {
     await refused.over();
   });
 
-  test('what a node:http server has accepted takes no place, its tunnels included: it counts them itself', async (t) => {
+  test('what a node:http server has accepted takes no place, tunnels included: it counts them', async (t) => {
     const upstream = await startUpstream(t, (peer) => peer.request().then(({ head: { line } }) => {
       peer.send(line.includes('/plain')
         ? response('plain')
