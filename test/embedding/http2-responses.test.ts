@@ -73,7 +73,7 @@ for (const kind of [H2C, H2]) {
       const { under, session } = await startHttp2(t, kind, [upstream]);
       const answer = await ask(session, { ':path': '/' });
       assert.equal(answer.body.toString(), 'hello');
-      assert.deepEqual({ ...answer.trailers }, { 'x-sum': '5, 6', etag: '"a"' });
+      assert.deepEqual(Object.entries(answer.trailers ?? {}), [['x-sum', '5, 6'], ['etag', '"a"']]);
       assert.deepEqual(under.reports, []);
     });
 
