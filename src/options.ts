@@ -65,6 +65,11 @@ export interface BalancerOptions {
   /** Send `Forwarded` (RFC 7239) besides `X-Forwarded-*`. Default false. */
   readonly forwarded?: boolean;
   /**
+   * Send `X-Forwarded-For`, `-Proto` and `-Host`. With false, none of ours are sent: those of an untrusted downstream
+   * are dropped all the same, those of a trusted one pass as they came. Default true.
+   */
+  readonly xForwarded?: boolean;
+  /**
    * Believe and extend what downstreams send as `X-Forwarded-*`, `Forwarded` and `Via`, for all of them or for those
    * whose address the function accepts. Default false: replaced.
    */

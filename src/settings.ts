@@ -21,6 +21,7 @@ export interface Settings extends Readonly<Record<keyof typeof NUMBERS, number>>
   /** The pseudonym; `''` sends no Via. */
   readonly via: string;
   readonly forwarded: boolean;
+  readonly xForwarded: boolean;
   /** Whether the hop at this address may speak of earlier hops. */
   readonly trusts: (address: string) => boolean;
   readonly changeOrigin: boolean;
@@ -84,6 +85,7 @@ export function readOptions(input: unknown, problems: string[]): Settings {
     peers: peers(options['peers'], problems),
     via: via(options['via'], problems),
     forwarded: flag(options['forwarded'], 'forwarded', problems),
+    xForwarded: options['xForwarded'] === undefined || flag(options['xForwarded'], 'xForwarded', problems),
     trusts: typeof trustForwarded === 'function'
       ? (trustForwarded as (address: string) => boolean)
       : () => trustForwarded === true,
@@ -182,8 +184,8 @@ const MAX_WEIGHT = 1e6;
 
 /** The names of all options. */
 export const OPTION_NAMES: ReadonlySet<string> = new Set([
-  ...Object.keys(NUMBERS), 'upstreams', 'strategy', 'peers', 'via', 'forwarded', 'trustForwarded', 'changeOrigin',
-  'upgradeProtocols', 'upgradeTarget', 'retryOn', 'healthCheck', 'connect', 'onReport', 'time', 'rng',
+  ...Object.keys(NUMBERS), 'upstreams', 'strategy', 'peers', 'via', 'forwarded', 'xForwarded', 'trustForwarded',
+  'changeOrigin', 'upgradeProtocols', 'upgradeTarget', 'retryOn', 'healthCheck', 'connect', 'onReport', 'time', 'rng',
 ]);
 const KNOWN_OF_UPSTREAM: ReadonlySet<string> = new Set(['origin', 'weight', 'maxInFlight', 'tags', 'healthCheck']);
 const NO_TAGS: Readonly<Record<string, string>> = Object.freeze({});

@@ -63,12 +63,15 @@ test('what is left out has its default', () => {
     { via: 'equipoise', forwarded: false, changeOrigin: false, strategy: undefined, connect: undefined,
       healthCheck: undefined, onReport: undefined, peers: undefined, retryOn: new Set(), rng: undefined,
       time: undefined });
+  const { xForwarded, upgradeProtocols, upgradeTarget } = settings;
+  assert.deepEqual({ xForwarded, upgradeProtocols, upgradeTarget },
+    { xForwarded: true, upgradeProtocols: new Set(), upgradeTarget: undefined });
   assert.equal(settings.trusts('127.0.0.1'), false);
 });
 
 test('what is undefined is left out', () => {
   const names = [...Object.keys(NUMBERS), 'strategy', 'via', 'forwarded', 'trustForwarded', 'changeOrigin', 'connect',
-    'healthCheck', 'onReport', 'peers', 'retryOn', 'rng', 'time'];
+    'healthCheck', 'onReport', 'peers', 'retryOn', 'rng', 'time', 'xForwarded', 'upgradeProtocols', 'upgradeTarget'];
   const options = Object.fromEntries(names.map((name) => [name, undefined]));
   const shownWith = (more: object): unknown => {
     const settings = parseOptions({ upstreams: ONE, ...more });
@@ -83,6 +86,7 @@ test('what is given is taken', () => {
   const rng = (): number => 0.5;
   const given = {
     strategy, forwarded: true, changeOrigin: true, via: 'edge-1', connect, onReport, rng, time: systemTime,
+    xForwarded: false, upgradeTarget: () => '/',
   };
   const numbers = Object.fromEntries(Object.entries<readonly number[]>(NUMBERS).map(([name, [, , max]], i) => {
     return [name, max === 100 ? 40 + i : 2_000 + i];
@@ -263,8 +267,12 @@ describe('what is wrong is told with its path, and what to write instead', () =>
     [{ upstreams: ONE, strategy: () => strategy }, 'strategy', /not its factory; call it, e\.g\. roundRobin\(\)$/],
     ...['', 'a b', 'a,b', 'a(b)', 'caf\xe9', 'a\r\nX: y', true, 5, null].map((via): [unknown, string, RegExp] => (
       [{ upstreams: ONE, via }, 'via', /must be false or a token such as 'edge-1' \(got .*\)$/])),
-    ...['forwarded', 'changeOrigin'].flatMap((name) => ['true', 1, null, {}].map((value): [unknown, string, RegExp] => (
-      [{ upstreams: ONE, [name]: value }, name, /must be true or false \(got .*\)$/]))),
+    ...['forwarded', 'xForwarded', 'changeOrigin'].flatMap((name) => (
+      ['true', 1, null, {}].map((value): [unknown, string, RegExp] => (
+        [{ upstreams: ONE, [name]: value }, name, /must be true or false \(got .*\)$/])))),
+    ...['tcp', null, {}, [1], [''], ['a b'], ['tcp,x'], ['tcp', null]].map((value): [unknown, string, RegExp] => (
+      [{ upstreams: ONE, upgradeProtocols: value }, 'upgradeProtocols', /must be a list of protocols such as/])),
+    [{ upstreams: ONE, upgradeProtocols: ['H2C'] }, 'upgradeProtocols', /h2c cannot be tunnelled; leave it out/],
     ...['true', 1, null, ['10.0.0.1']].map((value): [unknown, string, RegExp] => (
       [{ upstreams: ONE, trustForwarded: value }, 'trustForwarded',
         /must be true, false or a function of an address \(got .*\)$/])),
@@ -272,7 +280,7 @@ describe('what is wrong is told with its path, and what to write instead', () =>
       .map((statuses): [unknown, string, RegExp] => (
         [{ upstreams: ONE, retryOn: statuses }, 'retryOn',
           /429 or from 500 to 599, e\.g\. \[502, 503, 504\] \(got .*\)$/])),
-    ...['connect', 'onReport', 'rng'].flatMap((name) => (
+    ...['connect', 'onReport', 'rng', 'upgradeTarget'].flatMap((name) => (
       ['x', true, null, {}].map((value): [unknown, string, RegExp] => (
         [{ upstreams: ONE, [name]: value }, name, /must be a function \(got .*\)$/])))),
     ...[null, 'now', 5, {}, Date, { now: () => 0 }].map((time): [unknown, string, RegExp] => (

@@ -5,6 +5,7 @@ import { type ErrorCode, meaningOf } from '../errors.ts';
 import type { Events } from '../events.ts';
 import { NONE } from '../http1/framing.ts';
 import { NO_BYTES } from '../http1/grammar.ts';
+import type { RequestHead } from '../http1/request.ts';
 import { ResponseHead } from '../http1/response.ts';
 
 /** A response of our own. */
@@ -37,6 +38,22 @@ function compose(code: ErrorCode, bodiless: boolean): Answer {
   const fields = `Content-Type: text/plain; charset=utf-8\r\nProxy-Status: equipoise; error=${proxyStatus}\r\n${retry}`;
   head.compose(status, REASONS[status] ?? '', fields, body.length);
   if (bodiless) head.framing = NONE;
+  return { head, body };
+}
+
+/**
+ * The answer to OPTIONS or TRACE as their final recipient. Of a TRACE it gives back what a trace is for, and nothing
+ * that might be a secret (RFC 9110 §9.3.8).
+ */
+export function finalAnswer({ method, target, host, version, maxForwards = '', via }: RequestHead): Answer {
+  const head = new ResponseHead();
+  if (method !== 'TRACE') {
+    head.compose(200, 'OK', '', 0);
+    return { head, body: NO_BYTES };
+  }
+  const came = `${method} ${target} HTTP/${version}\r\nHost: ${host}\r\nMax-Forwards: ${maxForwards}\r\n`;
+  const body = Buffer.from(`${came}${via === '' ? '' : `Via: ${via}\r\n`}\r\n`, 'latin1');
+  head.compose(200, 'OK', 'Content-Type: message/http\r\n', body.length);
   return { head, body };
 }
 

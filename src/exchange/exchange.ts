@@ -7,11 +7,11 @@ import { forwardingFields, hasPassed } from '../http1/forwarding.ts';
 import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
-import { requestHead } from '../http1/serialise.ts';
+import { forwardsLeft, requestHead } from '../http1/serialise.ts';
 import type { ConnectionUser, UpstreamConnection } from '../upstreams/connection.ts';
 import type { Member } from '../upstreams/member.ts';
 import type { Affinity } from './affinity.ts';
-import { answerTo } from './answers.ts';
+import { type Answer, answerTo, finalAnswer } from './answers.ts';
 import type { Downstream } from './downstream.ts';
 import { Picks } from './picks.ts';
 import { runHook } from './plugin.ts';
@@ -90,6 +90,10 @@ export class Exchange implements ConnectionUser, Waiting {
     this.#uploadBlocked = this.#downloadBlocked = false;
     const refusal = this.#refusal();
     if (refusal !== undefined) this.#answer(refusal);
+    // It goes no further: the request is for us (RFC 9110 §7.6.2).
+    else if (this.head.maxForwards !== undefined && forwardsLeft(this.head.maxForwards) === 0) {
+      this.#answerBy(finalAnswer(this.head));
+    }
     // Nobody is overtaken: those who wait have no use for what is free.
     else this.#attempt();
   }
@@ -329,8 +333,9 @@ export class Exchange implements ConnectionUser, Waiting {
 
   /** Why this request is not to be forwarded at all, whatever its upstream. */
   #refusal(): ErrorCode | undefined {
-    const { via, contentLength } = this.head;
+    const { via, contentLength, maxForwards } = this.head;
     const { rules } = this.#services;
+    if (maxForwards !== undefined && forwardsLeft(maxForwards) < 0) return 'REQUEST_MALFORMED';
     if (contentLength > rules.maxBodyBytes) return 'REQUEST_BODY_TOO_LARGE';
     return via !== '' && rules.via !== '' && hasPassed(via, rules.via) ? 'LOOP_DETECTED' : undefined;
   }
@@ -501,13 +506,15 @@ export class Exchange implements ConnectionUser, Waiting {
 
   /** Answers the request ourselves. */
   #answer(code: ErrorCode): void {
-    const bodiless = this.head.method === 'HEAD';
     // Before a listener hears of it: what it changes may wake those who wait.
     this.#leaveQueue();
+    this.#answerBy(answerTo(code, this.#services.events, this.head.method === 'HEAD'));
+  }
+
+  #answerBy({ head, body }: Answer): void {
     this.#phase = RELAYING;
-    const { head, body } = answerTo(code, this.#services.events, bodiless);
     this.#downstream.respond(head, this.#requestDone);
-    if (!bodiless) this.#downstream.data(body, 0, body.length, '');
+    if (this.head.method !== 'HEAD') this.#downstream.data(body, 0, body.length, '');
     this.#downstream.end('');
     // What is left of the request is the front's to get rid of.
     this.#requestDone = this.#responseDone = true;

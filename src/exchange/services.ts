@@ -14,7 +14,7 @@ import type { RetryBudget } from './retry-budget.ts';
 
 /** What of the settings an exchange goes by. */
 export type ExchangeRules = Pick<Settings,
-  | 'via' | 'forwarded' | 'changeOrigin' | 'maxAttempts'
+  | 'via' | 'forwarded' | 'xForwarded' | 'changeOrigin' | 'maxAttempts'
   | 'connectTimeoutMs' | 'responseTimeoutMs' | 'idleTimeoutMs' | 'tunnelIdleTimeoutMs'
   | 'maxBodyBytes' | 'minBodyBytesPerSecond' | 'totalTimeoutMs' | 'retryOn' | 'maxReplayBytes' | 'queueTimeoutMs'>;
 

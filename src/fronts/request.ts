@@ -72,6 +72,7 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
       this.#refuse(length < 0 ? head.error : 'REQUEST_MALFORMED');
       return;
     }
+    if (this.#http2) head.version = '2.0';
     if (head.host === '' && isMadeUp(request)) head.hasHost = false;
     // Only the 'upgrade' event hands over a socket to tunnel through; and node:http has sent the 100 already.
     head.upgrade = '';

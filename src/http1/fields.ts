@@ -116,9 +116,21 @@ export class FieldScanner {
     return true;
   }
 
+  /** Whether the scanned name begins with `X-Forwarded-`, also where `_` stands for `-`. */
+  isForwarded(): boolean {
+    // Told by one octet for most names: only few begin with an x.
+    if (this.nameLength < FORWARDED.length || ((this.#bytes[this.#nameStart] ?? 0) | 0x20) !== 0x78) return false;
+    return this.posesAs(FORWARDED);
+  }
+
+  /** The scanned line, with its CRLF. */
+  whole(): string {
+    return this.#text.slice(this.#nameStart, this.next);
+  }
+
   /**
    * Whether the scanned name is `name` for who takes `_` for `-`, as CGI and its heirs do (RFC 3875 §4.1.18: both
-   * become HTTP_X_Y). `name` is as for {@link FieldScanner.is}, and not the scanned one itself.
+   * become HTTP_X_Y), or begins with it. `name` is as for {@link FieldScanner.is}, and not the scanned one itself.
    */
   posesAs(name: string): boolean {
     for (let i = 0; i < name.length; i++) {
@@ -173,7 +185,12 @@ export function withoutNominated(block: string, connection: string): string {
  * `_` stands for `-`.
  */
 export function allowedTrailers(block: string): string {
-  return block === '' ? block : filterFields(block, (name) => !NOT_IN_TRAILERS.has(name.replaceAll('_', '-')));
+  return block === '' ? block : filterFields(block, mayBeTrailer);
+}
+
+function mayBeTrailer(name: string): boolean {
+  const dashed = name.replaceAll('_', '-');
+  return !NOT_IN_TRAILERS.has(dashed) && !dashed.startsWith(FORWARDED);
 }
 
 /** The first value of a field in a block, by its lower-case name; the block may end with the empty line. */
@@ -199,6 +216,7 @@ export function fieldPairs(block: string): string[] {
   return pairs;
 }
 
+const FORWARDED = 'x-forwarded-';
 const NOTHING = new Uint8Array(0);
 const HYPHEN = 0x2d;
 const UNDERSCORE = 0x5f;
@@ -207,7 +225,6 @@ const NOT_IN_TRAILERS: ReadonlySet<string> = new Set([
   'authorization', 'cache-control', 'connection', 'content-encoding', 'content-length', 'content-range', 'content-type',
   'cookie', 'expect', 'forwarded', 'host', 'keep-alive', 'max-forwards', 'proxy-authenticate', 'proxy-authorization',
   'proxy-connection', 'range', 'set-cookie', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'via', 'www-authenticate',
-  'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto',
 ]);
 
 function filterFields(block: string, keep: (name: string) => boolean): string {

@@ -11,6 +11,8 @@ export interface ForwardingRules {
   readonly via: string;
   /** Whether `Forwarded` is sent as well. */
   readonly forwarded: boolean;
+  /** Whether `X-Forwarded-For`, `-Proto` and `-Host` are sent. */
+  readonly xForwarded: boolean;
 }
 
 /** What is known of a downstream connection. */
@@ -26,11 +28,14 @@ export interface Hop {
 export function forwardingFields(head: RequestHead, hop: Hop, rules: ForwardingRules): string {
   if (hop.trusted) return trustedFields(head, hop, rules);
   const { host } = head;
-  let lines = hop.address === '' ? '' : `X-Forwarded-For: ${hop.address}\r\n`;
-  lines += hop.proto === 'http' ? 'X-Forwarded-Proto: http\r\n' : 'X-Forwarded-Proto: https\r\n';
-  if (host !== '') lines += `X-Forwarded-Host: ${host}\r\n`;
+  let lines = '';
+  if (rules.xForwarded) {
+    if (hop.address !== '') lines = `X-Forwarded-For: ${hop.address}\r\n`;
+    lines += hop.proto === 'http' ? 'X-Forwarded-Proto: http\r\n' : 'X-Forwarded-Proto: https\r\n';
+    if (host !== '') lines += `X-Forwarded-Host: ${host}\r\n`;
+  }
   if (rules.forwarded) lines += `Forwarded: ${forwardedElement(hop, host)}\r\n`;
-  if (rules.via !== '') lines += `Via: 1.${head.minor} ${rules.via}\r\n`;
+  if (rules.via !== '') lines += `Via: ${head.version} ${rules.via}\r\n`;
   return lines;
 }
 
@@ -44,17 +49,29 @@ export function hasPassed(via: string, pseudonym: string): boolean {
 }
 
 function trustedFields(head: RequestHead, hop: Hop, rules: ForwardingRules): string {
-  const { forwardedFor, forwardedProto, forwardedHost, forwarded, via } = head;
+  const { forwarded, via } = head;
+  let lines = head.forwardedOthers + (rules.xForwarded ? extendedXForwarded(head, hop) : xForwarded(head));
+  const element = rules.forwarded ? forwardedElement(hop, head.host) : '';
+  if (forwarded !== '' || element !== '') lines += `Forwarded: ${appended(forwarded, element)}\r\n`;
+  const received = rules.via === '' ? '' : `${head.version} ${rules.via}`;
+  if (via !== '' || received !== '') lines += `Via: ${appended(via, received)}\r\n`;
+  return lines;
+}
+
+function extendedXForwarded(head: RequestHead, hop: Hop): string {
+  const { forwardedFor, forwardedProto, forwardedHost } = head;
   const host = forwardedHost === '' ? head.host : forwardedHost;
   let lines = '';
   if (hop.address !== '' || forwardedFor !== '') lines += `X-Forwarded-For: ${appended(forwardedFor, hop.address)}\r\n`;
   lines += `X-Forwarded-Proto: ${forwardedProto === '' ? hop.proto : forwardedProto}\r\n`;
-  if (host !== '') lines += `X-Forwarded-Host: ${host}\r\n`;
-  const element = rules.forwarded ? forwardedElement(hop, head.host) : '';
-  if (forwarded !== '' || element !== '') lines += `Forwarded: ${appended(forwarded, element)}\r\n`;
-  const received = rules.via === '' ? '' : `1.${head.minor} ${rules.via}`;
-  if (via !== '' || received !== '') lines += `Via: ${appended(via, received)}\r\n`;
-  return lines;
+  return host === '' ? lines : `${lines}X-Forwarded-Host: ${host}\r\n`;
+}
+
+/** What a trusted downstream says, with nothing of ours. */
+function xForwarded({ forwardedFor, forwardedProto, forwardedHost }: RequestHead): string {
+  let lines = forwardedFor === '' ? '' : `X-Forwarded-For: ${forwardedFor}\r\n`;
+  if (forwardedProto !== '') lines += `X-Forwarded-Proto: ${forwardedProto}\r\n`;
+  return forwardedHost === '' ? lines : `${lines}X-Forwarded-Host: ${forwardedHost}\r\n`;
 }
 
 /** One element of Forwarded (RFC 7239 §4). An IPv6 address stands in brackets and quotes, a host in quotes. */

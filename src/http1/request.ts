@@ -42,6 +42,12 @@ export class RequestHead implements PickRequest, FieldTaker {
   via = '';
   /** Whether its credentials authenticate its connection: see `exchange/affinity.ts`. */
   authenticatesConnection = false;
+  /** The lines of all other X-Forwarded-* fields, each with its CRLF. */
+  forwardedOthers = '';
+  /** The protocol version that the request came by, as Via tells it; its front may know better. */
+  version: '1.0' | '1.1' | '2.0' = '1.1';
+  /** The Max-Forwards field of OPTIONS and TRACE, for which alone it counts (RFC 9110 §7.6.2). */
+  maxForwards: string | undefined;
   /** Why {@link RequestHead.parse} refused. */
   error: ErrorCode = 'REQUEST_MALFORMED';
 
@@ -112,6 +118,8 @@ export class RequestHead implements PickRequest, FieldTaker {
     this.keepAlive = true;
     this.expectContinue = this.trailers = this.authenticatesConnection = false;
     this.upgrade = this.forwardedFor = this.forwardedProto = this.forwardedHost = this.forwarded = this.via = '';
+    this.forwardedOthers = '';
+    this.maxForwards = undefined;
     this.#connection = this.#coding = this.#upgrade = '';
     this.#expect = undefined;
     this.#proxyClose = false;
@@ -134,9 +142,13 @@ export class RequestHead implements PickRequest, FieldTaker {
     if (bytes[at] !== SP || at === target) return this.#refuse('REQUEST_MALFORMED');
     this.target = text.slice(target, at);
     const version = text.slice(++at, at + 10);
-    if (version === 'HTTP/1.1\r\n') this.minor = 1;
-    else if (version === 'HTTP/1.0\r\n') this.minor = 0;
-    else if (version.length < 10 && 'HTTP/0.0\r\n'.startsWith(version.replace(/\d/g, '0'))) {
+    if (version === 'HTTP/1.1\r\n') {
+      this.minor = 1;
+      this.version = '1.1';
+    } else if (version === 'HTTP/1.0\r\n') {
+      this.minor = 0;
+      this.version = '1.0';
+    } else if (version.length < 10 && 'HTTP/0.0\r\n'.startsWith(version.replace(/\d/g, '0'))) {
       return this.#more(text, limits, start);
     } else return this.#refuse(/^HTTP\/\d\.\d\r\n$/.test(version) ? 'VERSION_UNSUPPORTED' : 'REQUEST_MALFORMED');
     if (at + 10 - start > limits.maxRequestLineBytes) return this.#refuse('TARGET_TOO_LONG');
@@ -145,6 +157,10 @@ export class RequestHead implements PickRequest, FieldTaker {
 
   /** Takes the fields that the balancer acts on or writes itself. @internal */
   takes(line: FieldScanner): boolean {
+    if (line.isForwarded()) {
+      this.#takeForwarded(line);
+      return true;
+    }
     switch (line.nameLength) {
       case 2:
         if (!line.is('te')) return false;
@@ -177,6 +193,11 @@ export class RequestHead implements PickRequest, FieldTaker {
         if (!line.is('connection')) return false;
         this.#connection = joined(this.#connection, line.strictValue());
         return true;
+      case 12:
+        if (this.method !== 'OPTIONS' && this.method !== 'TRACE') return false;
+        if (!line.is('max-forwards')) return false;
+        this.maxForwards = this.maxForwards === undefined ? line.value() : joined(this.maxForwards, line.value());
+        return true;
       case 13:
         if (line.is('authorization')) this.#credentials(line);
         return false;
@@ -189,27 +210,15 @@ export class RequestHead implements PickRequest, FieldTaker {
         this.#lengths++;
         this.contentLength = contentLength(line.strictValue());
         return true;
-      case 15:
-        if (!line.is('x-forwarded-for')) return line.posesAs('x-forwarded-for');
-        this.forwardedFor = joined(this.forwardedFor, line.value());
-        return true;
       case 16:
-        if (line.is('proxy-connection')) {
-          // No field of HTTP/1.1, but who says close by it means it: Node's parser reads no further either.
-          this.#proxyClose ||= listHas(line.value(), 'close');
-          return true;
-        }
-        if (!line.is('x-forwarded-host')) return line.posesAs('x-forwarded-host');
-        this.forwardedHost = joined(this.forwardedHost, line.value());
+        if (!line.is('proxy-connection')) return false;
+        // No field of HTTP/1.1, but who says close by it means it: Node's parser reads no further either.
+        this.#proxyClose ||= listHas(line.value(), 'close');
         return true;
       case 17:
-        if (line.is('x-forwarded-proto')) {
-          this.forwardedProto = joined(this.forwardedProto, line.value());
-          return true;
-        }
         if (!line.is('transfer-encoding')) {
           this.#posing ||= line.posesAs('transfer-encoding');
-          return line.posesAs('x-forwarded-proto');
+          return false;
         }
         this.#codings++;
         // No space may stand behind the coding: RFC 9112 §5.1 allows it, Node's parser does not.
@@ -225,6 +234,27 @@ export class RequestHead implements PickRequest, FieldTaker {
 
   #credentials(line: FieldScanner): void {
     this.authenticatesConnection ||= line.startsWith('ntlm') || line.startsWith('negotiate');
+  }
+
+  /** Keeps what an X-Forwarded-* field says, for where its sender is trusted. */
+  #takeForwarded(line: FieldScanner): void {
+    const { nameLength } = line;
+    if (nameLength === 15 && line.is('x-forwarded-for')) this.forwardedFor = joined(this.forwardedFor, line.value());
+    else if (nameLength === 16 && line.is('x-forwarded-host')) {
+      this.forwardedHost = joined(this.forwardedHost, line.value());
+    } else if (nameLength === 17 && line.is('x-forwarded-proto')) {
+      this.forwardedProto = joined(this.forwardedProto, line.value());
+    } else if (!this.#posesAsOurs(line)) this.forwardedOthers += line.whole();
+  }
+
+  /** Whether a field would pass for one that we write ourselves: nobody may send that, be he trusted or not. */
+  #posesAsOurs(line: FieldScanner): boolean {
+    switch (line.nameLength) {
+      case 15: return line.posesAs('x-forwarded-for');
+      case 16: return line.posesAs('x-forwarded-host');
+      case 17: return line.posesAs('x-forwarded-proto');
+      default: return false;
+    }
   }
 
   /** Judges the head as a whole, once all its fields are known. */
@@ -292,6 +322,7 @@ export class RequestHead implements PickRequest, FieldTaker {
       this.upgrade = this.#upgrade;
     }
     this.fields = withoutNominated(this.fields, options);
+    if (this.forwardedOthers !== '') this.forwardedOthers = withoutNominated(this.forwardedOthers, options);
   }
 
   /** More must come, unless what has come is too much already. */

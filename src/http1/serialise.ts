@@ -11,11 +11,20 @@ export function requestHead(head: RequestHead, host: string, forwarding: string)
   // The framing is the one that was read (RFC 9112 §6): written anew, never edited.
   if (head.framing === LENGTH) text += `Content-Length: ${head.contentLength}\r\n`;
   else if (head.framing === CHUNKED) text += 'Transfer-Encoding: chunked\r\n';
+  if (head.maxForwards !== undefined) text += `Max-Forwards: ${forwardsLeft(head.maxForwards) - 1}\r\n`;
   if (head.expectContinue) text += 'Expect: 100-continue\r\n';
   if (head.upgrade !== '') {
     text += `Connection: ${head.trailers ? 'Upgrade, TE\r\nTE: trailers' : 'Upgrade'}\r\nUpgrade: ${head.upgrade}\r\n`;
   } else if (head.trailers) text += 'Connection: TE\r\nTE: trailers\r\n';
   return `${text + forwarding}\r\n`;
+}
+
+/**
+ * How often a request may still be forwarded, by its Max-Forwards field (RFC 9110 §7.6.2): -1 where that is malformed,
+ * and no more than we can count.
+ */
+export function forwardsLeft(maxForwards: string): number {
+  return /^\d+$/.test(maxForwards) ? Math.min(Number(maxForwards), MAX_FORWARDS) : -1;
 }
 
 /** How a response is framed for a downstream of HTTP/1.`minor`: one that knows no chunks reads until close. */
@@ -55,3 +64,6 @@ export function interimHead(head: ResponseHead): string {
 function mayHaveBody(status: number): boolean {
   return status !== 204 && status !== 304;
 }
+
+/** The greatest Max-Forwards that we support: more hops than any path has. */
+const MAX_FORWARDS = 65_535;

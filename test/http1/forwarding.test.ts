@@ -4,9 +4,9 @@ import { forwardingFields, type ForwardingRules, type Hop } from '../../src/http
 import { RequestHead } from '../../src/http1/request.ts';
 import { LIMITS } from './heads.ts';
 
-const PLAIN: ForwardingRules = { via: 'equipoise', forwarded: false };
-const WITH_FORWARDED: ForwardingRules = { via: 'equipoise', forwarded: true };
-const SILENT: ForwardingRules = { via: '', forwarded: false };
+const PLAIN: ForwardingRules = { via: 'equipoise', forwarded: false, xForwarded: true };
+const WITH_FORWARDED: ForwardingRules = { via: 'equipoise', forwarded: true, xForwarded: true };
+const SILENT: ForwardingRules = { via: '', forwarded: false, xForwarded: true };
 const V4: Hop = { address: '192.0.2.7', proto: 'http', trusted: false };
 const V6: Hop = { address: '2001:db8::7', proto: 'https', trusted: false };
 const UNIX: Hop = { address: '', proto: 'http', trusted: false };
@@ -34,10 +34,10 @@ describe('what an upstream is told of the hops before it', () => {
       ['X-Forwarded-For: 192.0.2.7', 'X-Forwarded-Proto: http', 'X-Forwarded-Host: a.example',
         'Forwarded: for=192.0.2.7;host="a.example";proto=http', 'Via: 1.1 equipoise']],
     // RFC 7239 §6: an IPv6 address in brackets, which need quotes.
-    ['with Forwarded, over IPv6', V6, { via: '', forwarded: true }, 'Host: [::1]:81\r\n',
+    ['with Forwarded, over IPv6', V6, { via: '', forwarded: true, xForwarded: true }, 'Host: [::1]:81\r\n',
       ['X-Forwarded-For: 2001:db8::7', 'X-Forwarded-Proto: https', 'X-Forwarded-Host: [::1]:81',
         'Forwarded: for="[2001:db8::7]";host="[::1]:81";proto=https']],
-    ['with Forwarded, over a Unix socket, without a host', UNIX, { via: '', forwarded: true }, 'Host:\r\n',
+    ['with Forwarded, over a Unix socket, without a host', UNIX, { ...SILENT, forwarded: true }, 'Host:\r\n',
       ['X-Forwarded-Proto: http', 'Forwarded: for=unknown;proto=http']],
     ['without Via', V4, SILENT, NOTHING,
       ['X-Forwarded-For: 192.0.2.7', 'X-Forwarded-Proto: http', 'X-Forwarded-Host: a.example']],
@@ -81,7 +81,7 @@ describe('what an upstream is told of the hops before it', () => {
   for (const trusted of [false, true]) {
     test(`the version in Via is that of the request${trusted ? ', trusted' : ''}`, () => {
       const head = parsed('GET / HTTP/1.0\r\n\r\n');
-      assert.deepEqual(forwardingFields(head, { ...UNIX, trusted }, { via: 'edge-1', forwarded: false }).split('\r\n'),
+      assert.deepEqual(forwardingFields(head, { ...UNIX, trusted }, { ...PLAIN, via: 'edge-1' }).split('\r\n'),
         ['X-Forwarded-Proto: http', 'Via: 1.0 edge-1', '']);
     });
     test(`the host is that of an absolute target${trusted ? ', trusted' : ''}`, () => {
