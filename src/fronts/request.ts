@@ -45,9 +45,7 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
     response.on('close', () => {
       this.#onClose();
     });
-    response.on('error', () => {
-      // The downstream's to make; 'close' follows and ends the exchange.
-    });
+    response.on('error', ignore);
   }
 
   /** Reads the head and starts the exchange. */
@@ -226,6 +224,11 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
     this.#response.flush(this.#uploaded);
     this.settled();
   }
+}
+
+/** Errors of a response are the downstream's to make; 'close' follows and ends the exchange. */
+function ignore(): void {
+  // Nothing to do.
 }
 
 function trailerText(raw: readonly string[]): string {
