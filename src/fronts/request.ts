@@ -50,9 +50,7 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
     response.on('close', () => {
       this.#onClose();
     });
-    response.on('error', () => {
-      // The downstream's to make; 'close' follows and ends the exchange.
-    });
+    response.on('error', ignore);
   }
 
   /** Reads the head and starts the exchange. */
@@ -265,6 +263,11 @@ function socketOf(request: IncomingMessage): DownstreamSocket | undefined {
   const { socket } = request as { readonly socket?: Socket };
   const { destroyed, once } = (socket ?? {}) as Partial<DownstreamSocket>;
   return destroyed === false && typeof once === 'function' ? socket : undefined;
+}
+
+/** Errors of a response are the downstream's to make; 'close' follows and ends the exchange. */
+function ignore(): void {
+  // Nothing to do.
 }
 
 const CONSUMED =
