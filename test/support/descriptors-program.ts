@@ -21,7 +21,6 @@ const balancer = createBalancer({
   ejectAfter: 1,
   // Each request needs a connection of its own.
   upstreamIdleTimeoutMs: 0,
-  healthCheck: { intervalMs: 50, fall: 1 },
   onReport: ({ error }) => codes.push(error.code),
 });
 
@@ -48,6 +47,12 @@ const status = (response: string): string => response.split(' ')[1] ?? '';
 // What is loaded at the first lookup, say, needs descriptors, too.
 await ask('127.0.0.1');
 await ask('localhost');
+// Its connections hold descriptors, and give them back when they like.
+await new Promise((resolve) => {
+  server.close(resolve);
+  server.closeAllConnections();
+});
+
 const taken: number[] = [];
 // Again and again: connections that have served close a few turns later.
 for (let i = 0; i < 50; i++) {
@@ -64,13 +69,18 @@ for (const [name, host] of [['an address', '127.0.0.1'], ['a name', 'localhost']
   process.stdout.write(`${name}: ${status(answer)} ${type}, ${[...new Set(codes)].join(' ')}\n`);
 }
 codes.length = 0;
+const healthCheck = { intervalMs: 50, fall: 1 };
+await balancer.update(balancer.upstreams.map(({ origin }) => ({ origin, healthCheck })));
 while (codes.length < 4) await turns(1);
+await balancer.update(balancer.upstreams.map(({ origin }) => origin));
 process.stdout.write(`probes: ${[...new Set(codes)].join(' ')}\n`);
 const states = balancer.upstreams.map(({ state }) => state);
 const failures = balancer.upstreams.map((upstream) => upstream.failures);
 process.stdout.write(`upstreams: ${states.join(' ')}, failures: ${failures.join(' ')}\n`);
 for (const fd of taken) closeSync(fd);
 
+server.listen(port, '127.0.0.1');
+await new Promise((resolve) => server.once('listening', resolve));
 process.stdout.write(`afterwards: ${status(await ask('127.0.0.1'))} ${status(await ask('localhost'))}\n`);
 await balancer.close({ timeoutMs: 0 });
 server.close();
