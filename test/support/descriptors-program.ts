@@ -1,16 +1,14 @@
 /**
- * Requests and probes in a process that has no file descriptors left; started with a low limit of them.
+ * Requests and probes in a process that has no file descriptors left; started with a low limit of them, and the port of
+ * an upstream.
  */
 import { closeSync, openSync } from 'node:fs';
-import http from 'node:http';
 import { Duplex } from 'node:stream';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { createBalancer } from '../../src/balancer.ts';
 import { turns } from './wait.ts';
 
-const server = http.createServer((_request, response) => response.end('ok')).listen(0, '127.0.0.1');
-await new Promise((resolve) => server.once('listening', resolve));
-const { port } = server.address() as AddressInfo;
+const port = Number(process.argv[2]);
 
 const codes: string[] = [];
 const balancer = createBalancer({
@@ -47,21 +45,24 @@ const status = (response: string): string => response.split(' ')[1] ?? '';
 // What is loaded at the first lookup, say, needs descriptors, too.
 await ask('127.0.0.1');
 await ask('localhost');
-// Its connections hold descriptors, and give them back when they like.
-await new Promise((resolve) => {
-  server.close(resolve);
-  server.closeAllConnections();
-});
-
 const taken: number[] = [];
-// Again and again: connections that have served close a few turns later.
-for (let i = 0; i < 50; i++) {
+/** Takes all descriptors that there are. */
+function take(): void {
   try {
     for (;;) taken.push(openSync('/dev/null', 'r'));
   } catch {
-    await turns(1);
+    // All are taken.
   }
 }
+let lacking = true;
+function keep(): void {
+  if (!lacking) return;
+  take();
+  setImmediate(keep);
+}
+keep();
+// Connections that have served close a few turns later.
+await turns(50);
 for (const [name, host] of [['an address', '127.0.0.1'], ['a name', 'localhost']] as const) {
   codes.length = 0;
   const answer = await ask(host);
@@ -77,11 +78,8 @@ process.stdout.write(`probes: ${[...new Set(codes)].join(' ')}\n`);
 const states = balancer.upstreams.map(({ state }) => state);
 const failures = balancer.upstreams.map((upstream) => upstream.failures);
 process.stdout.write(`upstreams: ${states.join(' ')}, failures: ${failures.join(' ')}\n`);
+lacking = false;
 for (const fd of taken) closeSync(fd);
 
-server.listen(port, '127.0.0.1');
-await new Promise((resolve) => server.once('listening', resolve));
 process.stdout.write(`afterwards: ${status(await ask('127.0.0.1'))} ${status(await ask('localhost'))}\n`);
 await balancer.close({ timeoutMs: 0 });
-server.close();
-server.closeAllConnections();
