@@ -38,6 +38,8 @@ const NUMBERS = {
   keepAliveTimeoutMs: [60_000, 1],
   upstreamIdleTimeoutMs: [4_000, 0],
   maxIdlePerUpstream: [256, 0],
+  maxUpstreamConnectionMs: [300_000, 1],
+  maxRequestsPerUpstreamConnection: [Infinity, 1],
   maxHeadBytes: [16_384, 1_024],
   maxRequestLineBytes: [8_192, 64],
   maxFields: [100, 1],

@@ -41,7 +41,7 @@ describe('an upstream over TLS', { skip: hasOpenssl ? false : 'there is no opens
     const { status, body } = await get(await binary.port());
     assert.equal(status, 502);
     assert.ok(!body.includes('secret'));
-    await binary.logged(/^equipoise: CONNECT_FAILED https:\/\/localhost:\d+: .*self[- ]signed certificate/m);
+    await binary.logged(/^equipoise: TLS_CERTIFICATE_INVALID https:\/\/localhost:\d+: .*self[- ]signed certificate/m);
     assert.equal(names.length, 0, 'requests');
   });
 

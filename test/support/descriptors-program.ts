@@ -1,16 +1,14 @@
 /**
- * Requests and probes in a process that has no file descriptors left; started with a low limit of them.
+ * Requests and probes in a process that has no file descriptors left; started with a low limit of them, and the port of
+ * an upstream.
  */
 import { closeSync, openSync } from 'node:fs';
-import http from 'node:http';
 import { Duplex } from 'node:stream';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { createBalancer } from '../../src/balancer.ts';
 import { turns } from './wait.ts';
 
-const server = http.createServer((_request, response) => response.end('ok')).listen(0, '127.0.0.1');
-await new Promise((resolve) => server.once('listening', resolve));
-const { port } = server.address() as AddressInfo;
+const port = Number(process.argv[2]);
 
 const codes: string[] = [];
 const balancer = createBalancer({
@@ -21,7 +19,6 @@ const balancer = createBalancer({
   ejectAfter: 1,
   // Each request needs a connection of its own.
   upstreamIdleTimeoutMs: 0,
-  healthCheck: { intervalMs: 50, fall: 1 },
   onReport: ({ error }) => codes.push(error.code),
 });
 
@@ -49,11 +46,23 @@ const status = (response: string): string => response.split(' ')[1] ?? '';
 await ask('127.0.0.1');
 await ask('localhost');
 const taken: number[] = [];
-try {
-  for (;;) taken.push(openSync('/dev/null', 'r'));
-} catch {
-  // All are taken.
+/** Takes all descriptors that there are. */
+function take(): void {
+  try {
+    for (;;) taken.push(openSync('/dev/null', 'r'));
+  } catch {
+    // All are taken.
+  }
 }
+let lacking = true;
+function keep(): void {
+  if (!lacking) return;
+  take();
+  setImmediate(keep);
+}
+keep();
+// Connections that have served close a few turns later.
+await turns(50);
 for (const [name, host] of [['an address', '127.0.0.1'], ['a name', 'localhost']] as const) {
   codes.length = 0;
   const answer = await ask(host);
@@ -61,14 +70,16 @@ for (const [name, host] of [['an address', '127.0.0.1'], ['a name', 'localhost']
   process.stdout.write(`${name}: ${status(answer)} ${type}, ${[...new Set(codes)].join(' ')}\n`);
 }
 codes.length = 0;
+const healthCheck = { intervalMs: 50, fall: 1 };
+await balancer.update(balancer.upstreams.map(({ origin }) => ({ origin, healthCheck })));
 while (codes.length < 4) await turns(1);
+await balancer.update(balancer.upstreams.map(({ origin }) => origin));
 process.stdout.write(`probes: ${[...new Set(codes)].join(' ')}\n`);
 const states = balancer.upstreams.map(({ state }) => state);
 const failures = balancer.upstreams.map((upstream) => upstream.failures);
 process.stdout.write(`upstreams: ${states.join(' ')}, failures: ${failures.join(' ')}\n`);
+lacking = false;
 for (const fd of taken) closeSync(fd);
 
 process.stdout.write(`afterwards: ${status(await ask('127.0.0.1'))} ${status(await ask('localhost'))}\n`);
 await balancer.close({ timeoutMs: 0 });
-server.close();
-server.closeAllConnections();

@@ -61,9 +61,11 @@ for (const front of FRONTS) {
 
 const POSIX = process.platform === 'win32' ? 'needs ulimit' : false;
 
-test('without descriptors, in earnest: nobody is blamed, by traffic or by probes', { skip: POSIX }, async () => {
+test('without descriptors, in earnest: nobody is blamed, by traffic or by probes', { skip: POSIX }, async (t) => {
+  const { port } = await startUpstream(t, echo);
   const program = fileURLToPath(new URL('../support/descriptors-program.ts', import.meta.url));
-  const limited = ['-c', 'ulimit -n 80 && exec "$0" "$@"', process.execPath, '--import', 'tsx', program];
+  const limited = ['-c', 'ulimit -n 80 && exec "$0" "$@"', process.execPath, '--import', 'tsx', program,
+    String(port)];
   const child = spawn('/bin/sh', limited);
   let said = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
