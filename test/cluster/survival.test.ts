@@ -43,13 +43,17 @@ describe('that a worker cannot be forked', () => {
   const BREAK = `
     if (cluster.isPrimary) {
       const { execPath } = process;
-      process.on('SIGUSR2', () => { process.execPath = process.execPath === execPath ? '/nowhere/node' : execPath; });
+      process.on('SIGUSR2', () => {
+        process.execPath = process.execPath === execPath ? '/nowhere/node' : execPath;
+        process.stdout.write('now ' + process.execPath + '\\n');
+      });
     }`;
 
   test('it is tried again, and serves when it can be', async (t) => {
     const program = new Program(t, app('', '', BREAK));
     const port = await program.port();
     program.signal('SIGUSR2');
+    await program.printed(/now \/nowhere/);
     process.kill(program.workers[0] ?? 0, 'SIGKILL');
     await program.logged(/died: its process could not be started: spawn \/nowhere\/node ENOENT/, 3);
     await program.logged(/a new worker starts in \d+ ms/);
