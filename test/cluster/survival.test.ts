@@ -95,7 +95,7 @@ describe('that functions of the program fail', () => {
       const fail = () => { throw new Error('no luck'); };
       const seat = context.channel('news').join({ heard: async () => fail(), left: fail, leads: fail });
       seat.send('news');`));
-    await program.logged(/worker 1: the member of channel 'news' threw in leads: no luck/);
+    await program.logged(/worker \d: the member of channel 'news' threw in leads: no luck/);
     await program.logged(/worker \d: the member of channel 'news' rejected in heard: no luck/);
     await program.port();
     await endsWell(program);
