@@ -19,6 +19,13 @@ export interface Exit {
   readonly signal: string | null;
 }
 
+/** Where a program is, how it is started, and with which flags of Node. */
+interface Place {
+  readonly at?: string;
+  readonly cwd?: string;
+  readonly flags?: readonly string[];
+}
+
 /** A program, its workers, and what they wrote. It ends with the test, after which no process of it may be left. */
 export class Program {
   stdout = '';
@@ -29,13 +36,13 @@ export class Program {
   #wake: (() => void)[] = [];
 
   /** `text` may use `launch`, `drainServer` and `http`. It is in `at`, and started from `cwd` as by a shell. */
-  constructor(t: TestContext, text: string, { at = directory(t), cwd }: { at?: string; cwd?: string } = {}) {
+  constructor(t: TestContext, text: string, { at = directory(t), cwd, flags = [] }: Place = {}) {
     if (!existsSync(LAUNCHER)) throw new Error(`${LAUNCHER.href} is not there: npm run build`);
     this.#file = join(at, 'app.mjs');
     this.write(text);
     const place = cwd === undefined ? {} : { cwd, env: { ...process.env, PWD: cwd } };
     const file = cwd === undefined ? this.#file : 'app.mjs';
-    this.#child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'pipe'], ...place });
+    this.#child = spawn(process.execPath, [...flags, file], { stdio: ['ignore', 'pipe', 'pipe'], ...place });
     this.#child.stdout?.setEncoding('utf8').on('data', (part: string) => {
       this.stdout += part;
       this.#raise();

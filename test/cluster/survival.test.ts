@@ -43,13 +43,17 @@ describe('that a worker cannot be forked', () => {
   const BREAK = `
     if (cluster.isPrimary) {
       const { execPath } = process;
-      process.on('SIGUSR2', () => { process.execPath = process.execPath === execPath ? '/nowhere/node' : execPath; });
+      process.on('SIGUSR2', () => {
+        process.execPath = process.execPath === execPath ? '/nowhere/node' : execPath;
+        process.stdout.write('now ' + process.execPath + '\\n');
+      });
     }`;
 
   test('it is tried again, and serves when it can be', async (t) => {
     const program = new Program(t, app('', '', BREAK));
     const port = await program.port();
     program.signal('SIGUSR2');
+    await program.printed(/now \/nowhere/);
     process.kill(program.workers[0] ?? 0, 'SIGKILL');
     await program.logged(/died: its process could not be started: spawn \/nowhere\/node ENOENT/, 3);
     await program.logged(/a new worker starts in \d+ ms/);
@@ -91,7 +95,7 @@ describe('that functions of the program fail', () => {
       const fail = () => { throw new Error('no luck'); };
       const seat = context.channel('news').join({ heard: async () => fail(), left: fail, leads: fail });
       seat.send('news');`));
-    await program.logged(/worker 1: the member of channel 'news' threw in leads: no luck/);
+    await program.logged(/worker \d: the member of channel 'news' threw in leads: no luck/);
     await program.logged(/worker \d: the member of channel 'news' rejected in heard: no luck/);
     await program.port();
     await endsWell(program);

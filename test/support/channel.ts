@@ -14,6 +14,8 @@ export class FakeWorkers {
   readonly #workers = new Map<number, Channels>();
   /** Whether messages stay where they are until they are let go. */
   #held: (() => void)[] | undefined;
+  /** Workers that read nothing, and what is on its way to them. */
+  readonly #stopped = new Map<number, (() => void)[]>();
   #soon: (() => void)[] = [];
 
   constructor() {
@@ -21,8 +23,13 @@ export class FakeWorkers {
       send: (worker, heard, sent) => {
         const message = asJson(heard);
         this.told.push([worker, message]);
-        this.#workers.get(worker)?.hear(message);
-        sent();
+        const pass = (): void => {
+          this.#workers.get(worker)?.hear(message);
+          sent();
+        };
+        const waiting = this.#stopped.get(worker);
+        if (waiting === undefined) pass();
+        else waiting.push(pass);
       },
       soon: (then) => {
         this.#soon.push(then);
@@ -51,6 +58,16 @@ export class FakeWorkers {
   /** Has all that was said be heard. */
   deliver(): void {
     while (this.#soon.length > 0) for (const then of this.#soon.splice(0)) then();
+  }
+
+  /** Has a worker read nothing until the returned function is called. */
+  stop(worker: number): () => void {
+    const waiting: (() => void)[] = [];
+    this.#stopped.set(worker, waiting);
+    return () => {
+      this.#stopped.delete(worker);
+      for (const pass of waiting) pass();
+    };
   }
 
   /** Ends a worker's process. */

@@ -409,3 +409,33 @@ describe('of balancers that share what they know, one probes', () => {
     assert.equal(fleet.states[0], 'active active');
   });
 });
+
+test('one that did not read for long catches up: on ejections, on those that ended, and on counts', async (t) => {
+  const origins = ['http://127.0.0.1:1', 'http://127.0.0.1:2'];
+  const [a = '', b = ''] = origins;
+  const fleet = await Fleet.start(t, 2, { upstreams: origins, ...EXACT });
+  const other = fleet.workers.channel(3).join({
+    heard: () => undefined, left: () => undefined, leads: () => undefined,
+  });
+  const tell = (news: object): void => {
+    other.send(news);
+    fleet.workers.deliver();
+  };
+  tell({ ejected: { [a]: null }, inFlight: { [a]: 7 } });
+  await fleet.agree();
+  assert.deepEqual(fleet.states, ['ejected active', 'ejected active']);
+  assert.deepEqual(fleet.inFlight, [[7, 0], [7, 0]]);
+
+  const resume = fleet.workers.stop(2);
+  tell({ readmitted: [a], ejected: { [b]: null } });
+  for (let i = 0; i < 300; i++) tell({ inFlight: { [b]: i } });
+  tell({ inFlight: { [b]: 3 } });
+  other.leave();
+  fleet.workers.deliver();
+  await fleet.pass();
+  assert.deepEqual(fleet.states, ['active ejected', 'ejected active']);
+  resume();
+  await fleet.agree();
+  assert.deepEqual(fleet.states, ['active ejected', 'active ejected']);
+  assert.deepEqual(fleet.inFlight, [[0, 0], [0, 0]]);
+});
