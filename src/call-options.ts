@@ -1,7 +1,7 @@
 /**
  * What the methods of a balancer are called with, checked as the options of `createBalancer` are.
  */
-import { onlyKnown, record, shown } from './checks.ts';
+import { onlyKnown, record, shown, socketPath } from './checks.ts';
 import { BalancerError } from './errors.ts';
 import { EVENT_NAMES } from './events.ts';
 import { didYouMean } from './nearest.ts';
@@ -55,6 +55,7 @@ export function parseListenOptions(input: unknown): ListenOptions {
     if (fd !== undefined) wholeNumber(fd, 'listen.fd', MAX_INTEGER, problems);
     if (backlog !== undefined) wholeNumber(backlog, 'listen.backlog', MAX_INTEGER, problems);
     if (path !== undefined) text(path, 'listen.path', problems);
+    if (typeof path === 'string') socketPath(path, 'listen.path', problems);
     if (host !== undefined) text(host, 'listen.host', problems);
     if (host !== undefined && port === undefined) problems.push('listen.host: goes with a port only; leave it out');
     if (backlog !== undefined && fd !== undefined) problems.push('listen.backlog: does not go with fd; leave it out');

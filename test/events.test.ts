@@ -197,8 +197,8 @@ describe('on and off', () => {
     const { balancer } = await startBalancer(t, { upstreams: [] });
     const listener = (): void => undefined;
     const table: [event: unknown, message: RegExp][] = [
-      ['setled', /no such event: "setled"; did you mean "settled"\?$/],
-      ['Ejected', /no such event: "Ejected"; did you mean "ejected"\?$/],
+      ['setled', /no such event: "setled"; did you mean settled\?$/],
+      ['Ejected', /no such event: "Ejected"; did you mean ejected\?$/],
       ['error', /no such event: "error"; use ejected, readmitted, retried, settled, added, draining, removed/],
       ['toString', /no such event: "toString"; use /],
       [undefined, /no such event: undefined; use /],

@@ -2,7 +2,7 @@
  * The command line, read into what was asked for. Collects every problem instead of stopping at the first.
  */
 import { parseArgs } from 'node:util';
-import type { ListenOptions } from '../balancer.ts';
+import { didYouMean } from '../nearest.ts';
 
 /** What the command line asks for. What it leaves open is for the configuration file, then the defaults. */
 export interface Arguments {
@@ -11,11 +11,15 @@ export interface Arguments {
   readonly workers: string | undefined;
   readonly config: string | undefined;
   readonly drainTimeout: string | undefined;
+  readonly stopDelay: string | undefined;
+  readonly reloadTimeout: string | undefined;
   readonly pidFile: string | undefined;
   readonly demo: boolean;
   readonly version: boolean;
   readonly help: boolean;
   readonly upstreams: readonly string[];
+  /** Whether a wrong option may have held upstreams: then it is of no use to ask for some. */
+  readonly unclear: boolean;
 }
 
 export const USAGE = `Usage: equipoise [options] <upstream>...
@@ -23,17 +27,20 @@ export const USAGE = `Usage: equipoise [options] <upstream>...
 Balances HTTP over upstreams such as http://127.0.0.1:3001.
 
 Options:
-  -l, --listen <[host:]port | unix:PATH | fd:N>   where to listen; default 8080; repeatable
-  -s, --strategy <name | ./file>                  random (default), round-robin, least-connections,
-                                                  or a module that default-exports a strategy or its factory
-  -w, --workers <n | auto>                        processes that serve; default 1; auto = one per core
-  -c, --config <file.js | file.json>              the options of createBalancer, and listen, strategy, workers,
-                                                  drainTimeout and pidFile
-      --demo                                      start three small upstreams and balance over them
-      --drain-timeout <seconds>                   how long requests may end after SIGTERM; default 10
-      --pid-file <path>                           where to write the process id, for as long as it runs
-      --version                                   print the version
-      --help                                      print this
+  -l, --listen <[host:]port | unix:PATH[,mode=660] | fd:N>
+                                     where to listen; default 8080; repeatable
+  -s, --strategy <name | ./file>     random (default), round-robin, least-connections, or a module that
+                                     default-exports a strategy or its factory
+  -w, --workers <n | auto>           processes that serve; default 1; auto = one per core
+  -c, --config <file.js | file.json> the options of createBalancer, and listen, strategy, workers, drainTimeout,
+                                     stopDelay, reloadTimeout and pidFile
+      --demo                         start three small upstreams and balance over them
+      --drain-timeout <seconds>      how long requests may take to end after SIGTERM; default 10
+      --stop-delay <seconds>         how long to go on accepting after SIGTERM, not ready any more; default 0
+      --reload-timeout <seconds>     how long old workers may take to finish after a reload; default 3600
+      --pid-file <path>              where to write the process id, for as long as it runs
+      --version                      print the version
+      --help                         print this
 
 SIGTERM and SIGINT finish what is in flight, then exit with 0; a second one exits at once. SIGHUP reads the
 configuration file again. Exit codes: 0 after a clean drain, 1 for a failure, 2 for wrong usage or configuration.
@@ -41,7 +48,7 @@ configuration file again. Exit codes: 0 after a clean drain, 1 for a failure, 2 
 
 /** Reads the arguments after the script's name. */
 export function readArguments(argv: readonly string[], problems: string[]): Arguments {
-  const { tokens, values, positionals } = parseArgs({
+  const { tokens, values } = parseArgs({
     args: [...argv],
     options: OPTIONS,
     allowPositionals: true,
@@ -49,14 +56,34 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     strict: false,
     tokens: true,
   });
-  for (const token of tokens) {
+  const upstreams: string[] = [];
+  let unclear = false;
+  for (const [i, token] of tokens.entries()) {
+    if (token.kind === 'positional') {
+      const before = tokens[i - 1];
+      // What follows an unknown option is likely its value, and no mistake of its own.
+      const itsValue = before?.kind === 'option' && !known(before.name) && before.value === undefined &&
+        !token.value.includes('://');
+      if (itsValue) unclear = true;
+      else upstreams.push(token.value);
+    }
     if (token.kind !== 'option') continue;
-    const option = (OPTIONS as Record<string, { type: string } | undefined>)[token.name];
-    if (option === undefined) problems.push(`${token.rawName}: unknown option; see equipoise --help`);
-    else if (option.type === 'string' && (token.value === undefined || token.value === '')) {
-      problems.push(`${token.rawName}: needs a value; see equipoise --help`);
-    } else if (option.type === 'boolean' && token.value !== undefined) {
-      problems.push(`${token.rawName}: takes no value`);
+    const { name, rawName, value, index, inlineValue } = token;
+    const option = known(name);
+    if (option === undefined) {
+      problems.push(`${rawName}: unknown option;${meant(name)}`);
+      unclear ||= FOR_UPSTREAMS.test(name);
+    } else if (option.type === 'string' && (value === undefined || value === '')) {
+      problems.push(`${rawName}: needs a value; see equipoise --help`);
+    } else if (option.type === 'string' && inlineValue !== true && isOption(value)) {
+      // What looks like its value is the next option.
+      problems.push(`${rawName}: needs a value before ${String(value)}; see equipoise --help`);
+      return readArguments(argv.toSpliced(index, 1), problems);
+    } else if (name !== 'listen' && inlineValue !== true && /^https?:\/\//i.test(value ?? '')) {
+      problems.push(`${rawName}: needs a value before the upstream ${String(value)}; see equipoise --help`);
+      return readArguments(argv.toSpliced(index, 1), problems);
+    } else if (option.type === 'boolean' && value !== undefined) {
+      problems.push(`${rawName}: takes no value`);
     }
   }
   const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
@@ -65,31 +92,38 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     strategy: text(values.strategy),
     config: text(values.config),
     drainTimeout: text(values['drain-timeout']),
+    stopDelay: text(values['stop-delay']),
+    reloadTimeout: text(values['reload-timeout']),
     workers: text(values.workers),
     pidFile: text(values['pid-file']),
     demo: values.demo === true,
     version: values.version === true,
     help: values.help === true,
-    upstreams: positionals,
+    upstreams,
+    unclear,
   };
 }
 
-/** Reads one `--listen` value. */
-export function readListen(value: unknown, path: string, problems: string[]): ListenOptions {
-  const text = String(value);
-  const unix = /^unix:(.+)$/.exec(text)?.[1];
-  if (unix !== undefined) return { path: unix };
-  const fd = /^fd:(\d+)$/.exec(text)?.[1];
-  if (fd !== undefined) return { fd: Number(fd) };
-  const match = /^(?:(\[[0-9A-Fa-f:.]+\]|[^:[\]]+):)?(\d{1,5})$/.exec(text);
-  const port = Number(match?.[2] ?? NaN);
-  if (!(port <= 65_535)) {
-    problems.push(`${path}: ${text} is no address; give [host:]port, unix:PATH or fd:N, e.g. 127.0.0.1:8080`);
-    return { port: 0 };
-  }
-  const host = match?.[1]?.replace(/^\[|\]$/g, '');
-  return host === undefined ? { port } : { port, host };
+function known(name: string): { readonly type: 'string' | 'boolean' } | undefined {
+  return Object.hasOwn(OPTIONS, name) ? OPTIONS[name as keyof typeof OPTIONS] : undefined;
 }
+
+/** Whether a value is an option that we know. */
+function isOption(value: string | undefined): boolean {
+  const [, long, short] = /^(?:--([^=]+)(?:=.*)?|-(.))$/s.exec(value ?? '') ?? [];
+  return (long !== undefined && known(long) !== undefined) ||
+    (short !== undefined && Object.values(OPTIONS).some((option) => 'short' in option && option.short === short));
+}
+
+/** What may be meant by an option that does not exist. */
+function meant(name: string): string {
+  if (FOR_UPSTREAMS.test(name)) return ' name upstreams without one, e.g. equipoise http://127.0.0.1:3001';
+  const near = didYouMean(name, Object.keys(OPTIONS).map((each) => `--${each}`));
+  return near === '' ? ' see equipoise --help' : near;
+}
+
+/** Options of other programs that name an upstream. */
+const FOR_UPSTREAMS = /^(?:upstreams?|backends?|targets?|servers?|origins?|nodes?|proxy|url|to)$/i;
 
 const OPTIONS = {
   listen: { type: 'string', short: 'l', multiple: true },
@@ -97,6 +131,8 @@ const OPTIONS = {
   workers: { type: 'string', short: 'w' },
   config: { type: 'string', short: 'c' },
   'drain-timeout': { type: 'string' },
+  'stop-delay': { type: 'string' },
+  'reload-timeout': { type: 'string' },
   'pid-file': { type: 'string' },
   demo: { type: 'boolean' },
   version: { type: 'boolean' },

@@ -1,137 +1,168 @@
 /**
  * Command line and configuration file together: what to listen on, and the options of the balancer.
  */
-import { readFile, stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { leastConnections } from '../../strategies/least-connections.ts';
-import { random } from '../../strategies/random.ts';
-import { roundRobin } from '../../strategies/round-robin.ts';
-import type { ListenOptions } from '../balancer.ts';
+import { dirname, resolve } from 'node:path';
+import { isRecord, onlyKnown, shown } from '../checks.ts';
 import type { BalancerOptions } from '../options.ts';
-import { readOptions } from '../settings.ts';
-import type { Strategy } from '../strategy.ts';
-import { type Arguments, readListen } from './arguments.ts';
-import { connectUpstream } from './connect.ts';
+import { OPTION_NAMES, readOptions } from '../settings.ts';
+import type { Arguments } from './arguments.ts';
+import { connectBy, connectUpstream } from './connect.ts';
+import { descriptorLimit, fit } from './descriptors.ts';
+import { type ListenAddress, readListen } from './listen.ts';
+import { load } from './load.ts';
+import { loadStrategy } from './strategies.ts';
 
 /** All that a run needs. */
 export interface Configuration {
-  readonly listen: readonly ListenOptions[];
+  readonly listen: readonly ListenAddress[];
   readonly drainTimeoutMs: number;
+  /** From the signal to stop to the end of accepting: not ready meanwhile. */
+  readonly stopDelayMs: number;
+  /** What old workers have to finish after a reload. */
+  readonly reloadTimeoutMs: number;
   /** Processes that serve: one each; `undefined` is this one. */
   readonly workers: number | 'auto' | undefined;
   readonly pidFile: string | undefined;
   readonly options: BalancerOptions;
+  /** What is no mistake, but worth a line of the log: to be told once, when it starts. */
+  readonly warnings: readonly string[];
 }
 
 /** Completes the arguments with the configuration file and the defaults; adds what is wrong to `problems`. */
 export async function configure(args: Arguments, problems: string[]): Promise<Configuration> {
-  const file = args.config === undefined || args.config === '' ? {} : await readConfig(args.config, problems);
-  const {
-    listen: fileListen = [8080], strategy: fileStrategy, drainTimeout: fileDrain = 10, workers: fileWorkers = 1,
-    pidFile: filePid, ...rest
-  } = file;
-  const listen: unknown[] = args.listen.length > 0 ? [...args.listen] : [fileListen].flat();
-  if (listen.length === 0) problems.push('listen: none given; leave it out for 8080');
-  const given = args.upstreams.length > 0 ? { upstreams: args.upstreams } : {};
-  const chosen = args.strategy ?? fileStrategy;
-  const strategy = typeof chosen === 'string' ? await loadStrategy(chosen, problems) : chosen;
-  const options: Record<string, unknown> = { upstreams: [], connect: connectUpstream, ...rest, ...given };
-  if (strategy !== undefined) options['strategy'] = strategy;
-  if (!args.demo && Array.isArray(options['upstreams']) && options['upstreams'].length === 0) {
-    problems.push('upstreams: none given; name at least one, e.g. http://127.0.0.1:3001, or try --demo');
-  }
-  if (args.demo && (args.upstreams.length > 0 || 'upstreams' in rest)) {
-    problems.push('--demo: brings its own upstreams; leave out the others');
-  }
-  readOptions(options, problems);
+  const file = await readConfig(args.config, problems);
+  const { options, warnings } = await balancerOptions(args, file, problems);
   return {
-    listen: listen.map((value) => readListen(value, 'listen', problems)),
-    drainTimeoutMs: drainTimeoutMs(args.drainTimeout ?? fileDrain, problems),
-    workers: workers(args.workers ?? fileWorkers, problems),
-    pidFile: pidFile(args.pidFile ?? filePid, problems),
+    listen: addresses(args, file, problems),
+    drainTimeoutMs: seconds(given(args, file, 'drainTimeout', 10), problems),
+    stopDelayMs: seconds(given(args, file, 'stopDelay', 0), problems),
+    reloadTimeoutMs: seconds(given(args, file, 'reloadTimeout', 3_600), problems),
+    workers: workers(given(args, file, 'workers', 1), problems),
+    pidFile: pidFile(given(args, file, 'pidFile', undefined), problems),
     options: options as unknown as BalancerOptions,
+    warnings,
   };
 }
 
-/** The strategies by name: a literal table, so that nothing is loaded that was not asked for by a path. */
-const STRATEGIES: Readonly<Record<string, () => Strategy>> = {
-  random: () => random(),
-  'round-robin': () => roundRobin(),
-  'least-connections': () => leastConnections(),
-};
-
-async function loadStrategy(name: string, problems: string[]): Promise<unknown> {
-  const known = Object.hasOwn(STRATEGIES, name) ? STRATEGIES[name] : undefined;
-  if (known !== undefined) return known();
-  if (!/^\.{0,2}[\\/]|^[A-Za-z]:|\.[cm]?[jt]s$/.test(name)) {
-    problems.push(`strategy: ${name} is unknown; choose ${Object.keys(STRATEGIES).join(', ')}, or give a ./file`);
-    return undefined;
-  }
-  const exported = await load(name, 'strategy', problems);
-  if (typeof exported !== 'function') return exported;
-  try {
-    const made: unknown = await (exported as () => unknown)();
-    if (made === undefined) problems.push(`strategy: the factory in ${name} returns nothing; return a strategy`);
-    return made;
-  } catch (error) {
-    problems.push(`strategy: the factory in ${name} threw: ${message(error)}`);
-    return undefined;
-  }
+/** A configuration file. */
+interface ConfigFile {
+  readonly values: Readonly<Record<string, unknown>>;
+  /** Whether it could not be read: what it lacks then is nobody's mistake. */
+  readonly failed: boolean;
+  /** Paths in it are relative to it. */
+  readonly resolve: (path: string) => string;
 }
 
-async function readConfig(path: string, problems: string[]): Promise<Record<string, unknown>> {
-  const value = await load(path, 'config', problems);
-  if (value === undefined) return {};
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
-  problems.push(`config: ${path} holds no object of options`);
-  return {};
+/** What was given, and where: on the command line, else in the file, else by default. */
+interface Given {
+  readonly value: unknown;
+  /** What problems are told of: `--pid-file`, `pidFile`. */
+  readonly at: string;
+  readonly resolve: (path: string) => string;
 }
 
-/** The content of a JSON file, or what a module default-exports. */
-async function load(path: string, option: string, problems: string[]): Promise<unknown> {
-  try {
-    if (path.endsWith('.json')) return JSON.parse(await readFile(path, 'utf8')) as unknown;
-    // A module is loaded once under one name; a reload wants what it says now.
-    const { mtimeMs } = await stat(path);
-    const module = (await import(`${pathToFileURL(resolve(path)).href}?${mtimeMs}`)) as { readonly default?: unknown };
-    if (module.default !== undefined) return module.default;
-    problems.push(`${option}: ${path} has no default export`);
-  } catch (error) {
-    problems.push(`${option}: cannot load ${path}: ${message(error)}`);
+async function readConfig(path: string | undefined, problems: string[]): Promise<ConfigFile> {
+  const none = { values: {}, failed: false, resolve: (part: string) => part };
+  if (path === undefined || path === '') return none;
+  const before = problems.length;
+  const value = await load(path, '--config', problems);
+  if (problems.length > before) return { ...none, failed: true };
+  const beside = { failed: false, resolve: (part: string) => resolve(dirname(path), part) };
+  if (isRecord(value)) {
+    const values = { ...value };
+    onlyKnown(values, '', KNOWN, problems, LISTED);
+    return { ...beside, values };
   }
-  return undefined;
+  const got = typeof value === 'function' ? 'a function; export what it returns' : shown(value);
+  problems.push(`--config: ${path} must hold an object, e.g. { "upstreams": ["http://127.0.0.1:3001"] } (got ${got})`);
+  return { ...none, failed: true };
 }
 
-function drainTimeoutMs(value: unknown, problems: string[]): number {
-  const seconds = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
-  if (typeof seconds === 'number' && seconds >= 0 && seconds <= MAX_DRAIN_SECONDS) return seconds * 1000;
-  problems.push(`drain-timeout: ${String(value)} is no number of seconds from 0 to ${MAX_DRAIN_SECONDS}`);
+function given(args: Arguments, file: ConfigFile, name: keyof typeof FLAGS, fallback: unknown): Given {
+  if (args[name] !== undefined) return { value: args[name], at: FLAGS[name], resolve: (path) => path };
+  return { value: file.values[name] ?? fallback, at: name, resolve: file.resolve };
+}
+
+/** The options of the balancer, checked. */
+async function balancerOptions(
+  args: Arguments, file: ConfigFile, problems: string[],
+): Promise<{ options: Record<string, unknown>; warnings: string[] }> {
+  const own = Object.fromEntries(Object.entries(file.values).filter(([name]) => OPTION_NAMES.has(name)));
+  const { connect } = own;
+  const options: Record<string, unknown> = {
+    upstreams: [],
+    ...own,
+    ...(args.upstreams.length > 0 ? { upstreams: args.upstreams } : {}),
+    connect: typeof connect === 'function'
+      ? connectBy(connect as NonNullable<BalancerOptions['connect']>)
+      : connect ?? connectUpstream,
+  };
+  const strategy = given(args, file, 'strategy', undefined);
+  const chosen = typeof strategy.value === 'string'
+    ? await loadStrategy(strategy.value, strategy.at, strategy.resolve, problems)
+    : strategy.value;
+  if (chosen === undefined) delete options['strategy'];
+  else options['strategy'] = chosen;
+  const { upstreams } = options;
+  if (args.demo && (args.upstreams.length > 0 || file.values['upstreams'] !== undefined)) {
+    problems.push('--demo: brings its own upstreams; leave out the others');
+  } else if (!args.demo && Array.isArray(upstreams) && upstreams.length === 0 && !file.failed && !args.unclear) {
+    problems.push('upstreams: none given; name at least one, e.g. http://127.0.0.1:3001, or try --demo');
+  }
+  const { maxConnections, maxInFlight, upstreams: { length } } = readOptions(options, problems);
+  const configured = options['maxConnections'] !== undefined;
+  const fitting = fit(descriptorLimit(), { maxConnections, configured, maxInFlight, upstreams: length });
+  if (fitting.maxConnections !== undefined) options['maxConnections'] = fitting.maxConnections;
+  return { options, warnings: fitting.warning === undefined ? [] : [fitting.warning] };
+}
+
+function addresses(args: Arguments, file: ConfigFile, problems: string[]): ListenAddress[] {
+  // What is only to be looked at is nobody else's to reach.
+  const listen = file.values['listen'] ?? (args.demo ? '127.0.0.1:8080' : 8080);
+  const from: readonly (readonly [value: unknown, at: string])[] = args.listen.length > 0
+    ? args.listen.map((value) => [value, '--listen'])
+    : Array.isArray(listen) ? listen.map((value: unknown, i) => [value, `listen[${i}]`]) : [[listen, 'listen']];
+  if (from.length === 0) problems.push('listen: must name at least one address; leave it out for 8080');
+  const beside = args.listen.length > 0 ? {} : { resolve: file.resolve };
+  return from.map(([value, at]) => readListen(value, { at, ...beside }, problems)).filter((one) => one !== undefined);
+}
+
+function seconds({ value, at }: Given, problems: string[]): number {
+  const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+  if (typeof number === 'number' && number >= 0 && number <= MAX_SECONDS) return number * 1000;
+  problems.push(`${at}: must be a number of seconds from 0 to ${MAX_SECONDS} (got ${shown(value)})`);
   return 0;
 }
 
 /** How many processes are to serve; undefined where this one does it alone. */
-function workers(value: unknown, problems: string[]): number | 'auto' | undefined {
+function workers({ value, at }: Given, problems: string[]): number | 'auto' | undefined {
   if (value === 'auto') return value;
   const count = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
   if (typeof count === 'number' && Number.isInteger(count) && count >= 1 && count <= MAX_WORKERS) {
     return count === 1 ? undefined : count;
   }
-  problems.push(`workers: ${String(value)} is neither a whole number from 1 to ${MAX_WORKERS} nor auto`);
+  problems.push(`${at}: must be an integer from 1 to ${MAX_WORKERS}, or auto (got ${shown(value)})`);
   return undefined;
 }
 
-function pidFile(value: unknown, problems: string[]): string | undefined {
-  if (value === undefined || (typeof value === 'string' && value !== '')) return value;
-  problems.push('pid-file: is no path');
+function pidFile({ value, at, resolve: beside }: Given, problems: string[]): string | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === 'string' && value !== '') return beside(value);
+  problems.push(`${at}: must be the path of a file, e.g. "/run/equipoise.pid" (got ${shown(value)})`);
   return undefined;
 }
 
-function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
+/** What the command line calls what the file may say, too. */
+const FLAGS = {
+  strategy: '--strategy', workers: '--workers', drainTimeout: '--drain-timeout', stopDelay: '--stop-delay',
+  reloadTimeout: '--reload-timeout', pidFile: '--pid-file',
+} as const;
+/** What a file may hold besides the options of `createBalancer`. */
+const OF_FILES = ['listen', ...Object.keys(FLAGS)];
+const KNOWN: ReadonlySet<string> = new Set([...OPTION_NAMES, ...OF_FILES]);
+const LISTED = `${[...new Set(['upstreams', ...OF_FILES])].join(', ')}, and all options of createBalancer`;
 
-/** A day: whoever waits longer does not drain. */
-const MAX_DRAIN_SECONDS = 86_400;
+/** A day. */
+const MAX_SECONDS = 86_400;
 /** As many as the launcher takes. */
 const MAX_WORKERS = 1_024;

@@ -3,10 +3,11 @@
  */
 import { availableParallelism } from 'node:os';
 import {
-  integers, isStrategy, onlyKnown, optionalFunction, type Range, record, shown, timeSource,
+  integers, onlyKnown, optionalFunction, type Range, record, shown, socketPath, timeSource,
 } from '../checks.ts';
 import { systemRng, systemTime, type TimeSource } from '../clock.ts';
 import { BalancerError } from '../errors.ts';
+import { strategyProblem } from '../strategy-check.ts';
 import type { Strategy } from '../strategy.ts';
 import type { WorkerCandidate } from './dispatcher.ts';
 import type { LaunchEvent } from './events.ts';
@@ -73,7 +74,7 @@ export function parseLaunchOptions(given: unknown): LaunchSettings {
   };
   const { distribution = 'shared' } = options;
   if (distribution !== 'primary' && distribution !== 'shared') {
-    problems.push(`distribution: ${shown(distribution)} is neither 'primary' nor 'shared'`);
+    problems.push(`distribution: must be 'shared' or 'primary' (got ${shown(distribution)})`);
   }
   const settings: LaunchSettings = {
     workers: countOf(options['workers'], problems),
@@ -91,14 +92,15 @@ export function parseLaunchOptions(given: unknown): LaunchSettings {
 
 function dispatchOf(strategy: unknown, listen: unknown, problems: string[]): LaunchSettings['dispatch'] {
   if (strategy === undefined) {
-    if (listen !== undefined) problems.push('listen: is for dispatch; without it the workers listen');
+    if (listen !== undefined) problems.push('listen: goes with dispatch only; without it, the workers listen');
     return undefined;
   }
-  if (!isStrategy(strategy)) {
-    problems.push(`dispatch: ${shown(strategy)} is no strategy: an object with a name and a method pick`);
-  }
+  const problem = strategyProblem(strategy);
+  if (problem !== undefined) problems.push(`dispatch: ${problem}`);
   if (typeof listen !== 'object' || listen === null || !['port', 'path', 'fd'].some((key) => key in listen)) {
-    problems.push(`listen: ${shown(listen)} is no address for dispatch; give { port }, { path } or { fd }`);
+    problems.push(`listen: must say where the primary listens, e.g. { port: 8000 } (got ${shown(listen)})`);
+  } else if ('path' in listen && typeof listen.path === 'string') {
+    socketPath(listen.path, 'listen.path', problems);
   }
   return { strategy: strategy as Strategy<WorkerCandidate>, listen: listen as ListenWhere };
 }
@@ -114,7 +116,7 @@ export function parseWorkers(value: unknown): number {
 function countOf(value: unknown, problems: string[]): number {
   if (value === undefined || value === 'auto') return availableParallelism();
   if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MAX_WORKERS) return value;
-  problems.push(`workers: ${shown(value)} is neither a whole number from 1 to ${MAX_WORKERS} nor 'auto'`);
+  problems.push(`workers: must be an integer from 1 to ${MAX_WORKERS} or 'auto' (got ${shown(value)})`);
   return 1;
 }
 

@@ -253,7 +253,7 @@ export class Exchange implements ConnectionUser, Waiting {
     if (member === undefined) return;
     const { clock, members } = this.#services;
     this.#status = status;
-    members.answered(member, this.#startedAt, clock.source.now(), isBroken(status));
+    members.answered(member, this.#startedAt, clock.source.now(), isBroken(status), status);
     if (status === 101) {
       this.#tunnel(head);
       return;
@@ -473,7 +473,7 @@ export class Exchange implements ConnectionUser, Waiting {
     const began = this.#startedAt;
     const now = clock.source.now();
     const well = error === undefined && this.#status !== undefined && !isBroken(this.#status);
-    members.settle(member, ending, well, began, now);
+    members.settle(member, ending, well, began, now, error);
     if (strategy.settled !== undefined || events.heard('settled')) {
       const outcome = { ok: ending.fault !== 'upstream', status: this.#status, durationMs: now - began, error };
       runHook(strategy, 'settled', () => strategy.settled?.(member.shown, outcome), report);

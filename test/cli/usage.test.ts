@@ -10,7 +10,8 @@ for (const option of ['--help', '-h']) {
     const { code, stdout, stderr } = await run([option]);
     assert.equal(code, 0);
     assert.match(stdout, /^Usage: equipoise \[options\] <upstream>\.\.\.\n/);
-    for (const name of ['--listen', '--strategy', '--config', '--demo', '--drain-timeout', '--version', '--help']) {
+    for (const name of ['--listen', '--strategy', '--workers', '--config', '--demo', '--drain-timeout', '--stop-delay',
+      '--reload-timeout', '--pid-file', '--version', '--help']) {
       assert.match(stdout, new RegExp(`^ .*${name}\\b`, 'm'));
     }
     assert.equal(stderr, '');
@@ -36,9 +37,10 @@ describe('wrong usage ends with 2, each problem with its path and the mend', { c
     [['--demo=yes', UPSTREAM], [/^--demo: takes no value/]],
     ...['nonsense', '65536', '99999', '1.5', '127.0.0.1', '127.0.0.1:', ':8080', '::1', '::1:8080', '[::1]', 'unix:',
       'fd:', 'fd:x', 'http://127.0.0.1:8080', 'a b:80:80'].map((value): [readonly string[], RegExp[]] => (
-      [['--listen', value, UPSTREAM], [/^listen: .* is no address; give \[host:\]port, unix:PATH or fd:N, e\.g\./]])),
+      [['--listen', value, UPSTREAM], [/^listen: (a port )?must be .* \(got .+\)$/]])),
     ...['soon', 'NaN', '-1', '86401', '1e9', 'Infinity', ' '].map((value): [readonly string[], RegExp[]] => (
-      [[`--drain-timeout=${value}`, UPSTREAM], [/^drain-timeout: .* is no number of seconds from 0 to 86400$/]])),
+      [[`--drain-timeout=${value}`, UPSTREAM],
+        [/^drain-timeout: must be a number of seconds from 0 to 86400 \(got ".*"\)$/]])),
     [['-s', 'rondom', UPSTREAM], [/^strategy: rondom is unknown; choose random, .*round-robin.*, or give a \.\/file$/]],
     [['-s', 'constructor', UPSTREAM], [/^strategy: constructor is unknown/]],
     [['127.0.0.1:3001'], [/^upstreams\[0\]\.origin: "127\.0\.0\.1:3001" is no origin; give scheme, host and port/]],
@@ -57,8 +59,8 @@ test('all problems are told at once', async () => {
   await refused(
     ['--nonsense', '--listen', 'x', '--listen', 'y:z', '-s', 'z', '-c', './nowhere.json', '--drain-timeout', 'never',
       '--demo', 'ftp://a.example'],
-    [/^--nonsense: /, /^listen: x /, /^listen: y:z /, /^strategy: z /, /^config: cannot load \.\/nowhere\.json/,
-      /^drain-timeout: never /, /^--demo: /, /^upstreams\[0\]\.origin: /],
+    [/^--nonsense: /, /^listen: .*"x"/, /^listen: .*"y:z"/, /^strategy: z /, /^config: cannot load \.\/nowhere\.json/,
+      /^drain-timeout: .*"never"/, /^--demo: /, /^upstreams\[0\]\.origin: /],
   );
 });
 

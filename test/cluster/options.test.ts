@@ -23,24 +23,27 @@ test("'auto' is one worker per core", () => {
 
 describe('wrong options are all told at once, each with its name', () => {
   const table: readonly [options: unknown, problems: readonly RegExp[]][] = [
-    [{ workers: 0 }, [/^workers: 0 is neither a whole number from 1 to 1024 nor 'auto'$/]],
-    [{ workers: 'many' }, [/^workers: "many" is neither/]],
+    [{ workers: 0 }, [/^workers: must be an integer from 1 to 1024 or 'auto' \(got 0\)$/]],
+    [{ workers: 'many' }, [/^workers: .* \(got "many"\)$/]],
     [{ drainTimeoutMs: -1, hungTimeoutMs: 50, startTimeoutMs: NaN }, [
-      /^drainTimeoutMs: -1 is no whole number from 0 to 86400000; the default is 10000$/,
-      /^hungTimeoutMs: 50 is no whole number from 100 to 86400000; the default is 0$/,
-      /^startTimeoutMs: NaN is no whole number/,
+      /^drainTimeoutMs: must be an integer from 0 to 86400000 \(got -1\); the default is 10000$/,
+      /^hungTimeoutMs: must be 0 or an integer from 100 to 86400000 \(got 50\); the default is 0$/,
+      /^startTimeoutMs: must be an integer .*\(got NaN\)/,
     ]],
-    [{ distribution: 'fair' }, [/^distribution: "fair" is neither 'primary' nor 'shared'$/]],
+    [{ distribution: 'fair' }, [/^distribution: must be 'shared' or 'primary' \(got "fair"\)$/]],
     [{ log: 'no', onEvent: {}, rng: 4, time: {} }, [
-      /^time: \{\} is no source of time/, /^log: "no" is no function$/, /^onEvent: \{\} is no function$/,
-      /^rng: 4 is no function$/,
+      /^time: must be an object with the methods /, /^log: must be a function \(got "no"\)$/,
+      /^onEvent: must be a function \(got \{\}\)$/, /^rng: must be a function \(got 4\)$/,
     ]],
     [{ dispatch: {}, listen: 8080 }, [
-      /^dispatch: \{\} is no strategy/, /^listen: 8080 is no address for dispatch/,
+      /^dispatch: .*; name is missing, pick is missing/, /^listen: must say where the primary listens, .* \(got 8080\)$/,
     ]],
-    [{ listen: { port: 8080 } }, [/^listen: is for dispatch; without it the workers listen$/]],
-    [{ wrokers: 2 }, [/^wrokers: unknown option; known are dispatch, /]],
-    ['two', [/^options: "two" is no object$/]],
+    [{ listen: { port: 8080 } }, [/^listen: goes with dispatch only; without it, the workers listen$/]],
+    [{ wrokers: 2 }, [/^wrokers: unknown option; did you mean workers\? \(known here: dispatch, /]],
+    [{ processes: 2 }, [/^processes: unknown option; did you mean workers\?/]],
+    [{ dispatch: { name: 'x', pick: () => undefined }, listen: { path: `/${'x'.repeat(107)}` } },
+      [/^listen\.path: the path of a Unix socket must have at most \d+ octets \(got 108: /]],
+    ['two', [/^options: must be an object \(got "two"\)$/]],
   ];
   for (const [options, problems] of table) {
     test(JSON.stringify(options), () => {
