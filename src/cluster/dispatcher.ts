@@ -122,7 +122,7 @@ export class Dispatcher {
   }
 
   #pick(remoteAddress: string): Target | undefined {
-    const context: PickContext = { attempt: 1, remoteAddress, request: undefined };
+    const context: PickContext<undefined> = { attempt: 1, remoteAddress, request: undefined };
     const candidates = this.#responsive();
     try {
       const picked = this.#strategy.pick(candidates, context);
