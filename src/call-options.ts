@@ -56,6 +56,7 @@ export function parseListenOptions(input: unknown): ListenOptions {
     if (backlog !== undefined) wholeNumber(backlog, 'listen.backlog', MAX_INTEGER, problems);
     if (typeof path === 'string') socketPath(path, 'listen.path', problems);
     if (path !== undefined) text(path, 'listen.path', problems);
+    if (typeof path === 'string') socketPath(path, 'listen.path', problems);
     if (host !== undefined) text(host, 'listen.host', problems);
     if (host !== undefined && port === undefined) problems.push('listen.host: goes with a port only; leave it out');
     if (backlog !== undefined && fd !== undefined) problems.push('listen.backlog: does not go with fd; leave it out');

@@ -6,10 +6,17 @@ import type { Outcome, Upstream } from './strategy.ts';
 
 /** The events of a balancer, each with what it tells. */
 export interface BalancerEvents {
-  /** An upstream is out of the candidates, for `forMs` (Infinity: until a probe finds it well). */
-  ejected: { readonly upstream: Upstream; readonly forMs: number };
+  /**
+   * An upstream is out of the candidates, for `forMs` (Infinity: until a probe finds it well): by its `attempts`, by
+   * `probes`, or by `peers` that have ejected it. Where it was attempts, the last of them failed with the error `code`
+   * or was answered with `status`.
+   */
+  ejected: {
+    readonly upstream: Upstream; readonly forMs: number; readonly by: Witness;
+    readonly code: string | undefined; readonly status: number | undefined;
+  };
   /** An ejected upstream is back among the candidates. */
-  readmitted: { readonly upstream: Upstream };
+  readmitted: { readonly upstream: Upstream; readonly by: Witness };
   /** An attempt on `upstream` came to nothing, for the error `code` or by its `status`, and another one follows. */
   retried: {
     readonly upstream: Upstream; readonly attempt: number;
@@ -28,6 +35,9 @@ export interface BalancerEvents {
   /** A request was answered by the balancer itself. */
   refused: { readonly status: number; readonly code: string };
 }
+
+/** Who found out how an upstream fares. */
+export type Witness = 'attempts' | 'probes' | 'peers';
 
 type Name = keyof BalancerEvents;
 

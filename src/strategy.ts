@@ -60,13 +60,13 @@ export interface PickRequest {
 }
 
 /** What is known at a pick. Valid during the call only: the balancer reuses the object. */
-export interface PickContext {
+export interface PickContext<R extends PickRequest | undefined = PickRequest> {
   /** 1 for the first attempt of an exchange, 2 for its first retry, ... */
   readonly attempt: number;
   /** The address of the downstream connection; `''` where there is none (a Unix socket). */
   readonly remoteAddress: string;
-  /** The request, where there is one: a pick for a connection has none. */
-  readonly request: PickRequest | undefined;
+  /** The request. A pick of an upstream always has one; a pick of a worker, for a connection, has none: undefined. */
+  readonly request: R;
   /**
    * Upstreams that would be candidates but for their `maxInFlight`: what a strategy with `picksFull` may return to wait
    * for. Computed when it is read. Absent in a pick for a connection.
@@ -107,7 +107,7 @@ export interface Strategy<C extends Candidate = Upstream> {
    * checks no health. The array is the balancer's: do not change or keep it. A throw, or a return that is not in the
    * array (nor, with `picksFull`, in `context.full`), is answered 500 and named in the log, never retried.
    */
-  pick(candidates: readonly C[], context: PickContext): C | undefined;
+  pick(candidates: readonly C[], context: PickContext<C extends Upstream ? PickRequest : undefined>): C | undefined;
   /** Once per pick, when its attempt settles: after the last byte, a failure, or the downstream's end. */
   settled?(candidate: C, outcome: Outcome): void;
   /** When membership, weights, tags or health change (not for in-flight limits): the place to rebuild a table. */

@@ -138,7 +138,7 @@ export class Dispatcher {
   }
 
   #pick(remoteAddress: string): Target | undefined {
-    const context: PickContext = { attempt: 1, remoteAddress, request: undefined };
+    const context: PickContext<undefined> = { attempt: 1, remoteAddress, request: undefined };
     const candidates = this.#responsive();
     const picked = guardedValue(() => this.#strategy.pick(candidates, context), this.#pickFault);
     if (picked === undefined) return undefined;

@@ -275,7 +275,7 @@ export class Exchange implements ConnectionUser, Waiting {
     this.#status = status;
     const now = clock.source.now();
     // One that is ejected is let back in by those who were sent there to try it.
-    if (this.#picked || member.listed) members.answered(member, this.#startedAt, now, isBroken(status));
+    if (this.#picked || member.listed) members.answered(member, this.#startedAt, now, isBroken(status), status);
     else member.answered(now - this.#startedAt);
     if (head.authenticatesConnection) this.#bind(member);
     if (status === 101) {
@@ -541,7 +541,7 @@ export class Exchange implements ConnectionUser, Waiting {
     const began = this.#startedAt;
     const now = clock.source.now();
     const well = error === undefined && this.#status !== undefined && !isBroken(this.#status);
-    members.settle(member, ending, well, began, now);
+    members.settle(member, ending, well, began, now, error);
     const heard = this.#picked && strategy.settled !== undefined;
     if (heard || events.heard('settled')) {
       const outcome = { ok: ending.fault !== 'upstream', status: this.#status, durationMs: now - began, error };

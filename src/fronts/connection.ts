@@ -86,7 +86,8 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
 
   drain(deadline: number): void {
     this.#keepAlive = false;
-    if (this.#phase === HEAD) this.#deadline = Math.min(this.#deadline, deadline);
+    // A head of which some has come may be finished, within its own time and that of the close.
+    if (this.#phase === HEAD && this.#pending.length === 0) this.#deadline = Math.min(this.#deadline, deadline);
   }
 
   /** Whether nothing more can be taken for now. */

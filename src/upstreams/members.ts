@@ -1,8 +1,8 @@
 /**
  * Who exists, who may be picked, and the one count of what is in flight.
  */
-import { BalancerError, type Ending } from '../errors.ts';
-import type { BalancerEvents, Events } from '../events.ts';
+import { BalancerError, type Ending, type ErrorCode } from '../errors.ts';
+import type { BalancerEvents, Events, Witness } from '../events.ts';
 import type { ParsedUpstream, Settings } from '../settings.ts';
 import { SLICE, type Work } from '../slices.ts';
 import type { Upstream } from '../strategy.ts';
@@ -195,24 +195,34 @@ export class Members {
     if (!member.hasRoom) this.#candidates = undefined;
   }
 
-  /** The answer to an attempt that began at `began` is there; by a `broken` gateway that is a failure all the same. */
-  answered(member: Member, began: number, now: number, broken: boolean): void {
+  /**
+   * The answer to an attempt that began at `began` is there; by a `broken` gateway that is a failure all the same, by
+   * its `status`.
+   */
+  answered(member: Member, began: number, now: number, broken: boolean, status?: number): void {
     member.answered(now - began);
-    if (broken) this.#failed(member, began, now, false);
-    else if (this.#has(member) && member.health.answered(began, now, member.needed)) this.#readmitted(member, now);
+    if (broken) this.#failed(member, began, now, false, undefined, status);
+    else if (this.#has(member) && member.health.answered(began, now, member.needed)) {
+      this.#readmitted(member, 'attempts', now);
+    }
   }
 
   /**
    * Uncounts a pick: once for each `begin`, when the attempt has settled. Only the upstream's own faults count against
-   * it, and of those not that it had closed an idle connection. `well`: it gave a good response, to the end.
+   * it, and of those not that it had closed an idle connection. `well`: it gave a good response, to the end. `code`:
+   * the error that ended it.
    */
-  settle(member: Member, { fault, stage }: Ending, well: boolean, began: number, now: number): void {
+  settle(
+    member: Member, { fault, stage }: Ending, well: boolean, began: number, now: number, code?: ErrorCode,
+  ): void {
     const full = !member.hasRoom;
     this.#inFlight--;
     member.settle(fault !== 'upstream', began);
     if (full) this.#candidates = undefined;
     if (well) member.health.succeeded(began);
-    else if (fault === 'upstream' && stage !== 'idle') this.#failed(member, began, now, stage === 'body');
+    else if (fault === 'upstream' && stage !== 'idle') {
+      this.#failed(member, began, now, stage === 'body', code, undefined);
+    }
     const resolve = member.state === 'gone' ? this.#draining.get(member) : undefined;
     // Not there if a listener that has just heard of its ejection removed it: then it was told of.
     if (resolve === undefined) return;
@@ -224,20 +234,20 @@ export class Members {
   /** A probe has found an upstream `up`, or down, once too often. */
   probed(member: Member, up: boolean, now: number): void {
     if (!this.#has(member) || !member.health.probed(up, now, member.needed)) return;
-    if (up) this.#readmitted(member, now);
-    else this.#ejected(member);
+    if (up) this.#readmitted(member, 'probes', now);
+    else this.#ejected(member, 'probes');
   }
 
   /** Another balancer has ejected an upstream for `ms`, Infinity where its probes have found it down. */
   ejectedByPeer(origin: string, ms: number, now: number): void {
     const member = this.#active.get(origin);
-    if (member?.health.ejectedByPeer(ms, now) === true) this.#ejected(member);
+    if (member?.health.ejectedByPeer(ms, now) === true) this.#ejected(member, 'peers');
   }
 
   /** Another balancer has let an upstream back in. */
   readmittedByPeer(origin: string, now: number): void {
     const member = this.#active.get(origin);
-    if (member?.health.readmittedByPeer(now, member.needed) === true) this.#readmitted(member, now);
+    if (member?.health.readmittedByPeer(now, member.needed) === true) this.#readmitted(member, 'peers', now);
   }
 
   /** Other balancers have this much in flight at an origin, whether it is an upstream here or not. */
@@ -292,8 +302,12 @@ export class Members {
     });
   }
 
-  #failed(member: Member, began: number, now: number, inResponse: boolean): void {
-    if (this.#has(member) && member.health.failed(began, now, inResponse)) this.#ejected(member);
+  #failed(
+    member: Member, began: number, now: number, inResponse: boolean, code: ErrorCode | undefined,
+    status: number | undefined,
+  ): void {
+    if (!this.#has(member) || !member.health.failed(began, now, inResponse)) return;
+    this.#ejected(member, 'attempts', code, status);
   }
 
   /** Whether it is one of ours, and stays: one that is being removed has no health to speak of. */
@@ -301,19 +315,19 @@ export class Members {
     return member.owner === this && !member.draining;
   }
 
-  #ejected(member: Member): void {
+  #ejected(member: Member, by: Witness, code?: ErrorCode, status?: number): void {
     member.ejected();
     this.#changed();
-    this.#tell('ejected', { upstream: member.shown, forMs: member.health.ejectedMs });
+    this.#tell('ejected', { upstream: member.shown, forMs: member.health.ejectedMs, by, code, status });
   }
 
-  #readmitted(member: Member, now: number): void {
+  #readmitted(member: Member, by: Witness, now: number): void {
     const panicked = this.#panic;
     this.#changed();
     // As in a panic all were candidates, the first few to answer end it. What failed all of them is over, so the
     // others, whose ejections grew meanwhile, are not to sit them out while these few carry everything.
     if (panicked && !this.#panic) for (const other of this.#active.values()) other.health.hasten(now);
-    this.#tell('readmitted', { upstream: member.shown });
+    this.#tell('readmitted', { upstream: member.shown, by });
   }
 
   /** Tells of what a change of membership did, now that it is complete: listeners may make the next one. */

@@ -238,18 +238,35 @@ describe('closing a balancer', () => {
     assert.deepEqual(await done(closing), { cut: 0 });
   });
 
-  test('does not wait for the rest of a head', async (t) => {
-    const under = await startBalancer(t, { upstreams: [] });
+  test('lets a head of which some has come be finished, and answers it', async (t) => {
+    const upstream = await startUpstream(t, echo);
+    const under = await startBalancer(t, { upstreams: [upstream] });
     const client = await under.connect();
     await client.exchange(get());
+    client.send('GET /half HT');
+    await (await under.connect()).exchange(get());
+    const closing = under.balancer.close({ timeoutMs: 3_000 });
+    await under.advance(GRACE_MS);
+    await under.advance(2_000);
+    assert.equal(client.inbox.ended, undefined);
+    client.send('TP/1.1\r\nHost: a.test\r\n\r\n');
+    const answer = await client.response();
+    assert.deepEqual([answer.text, answer.head.get('connection')], ['/half', 'close']);
+    client.end();
+    assert.deepEqual(await done(closing), { cut: 0 });
+  });
+
+  test('does not wait for the rest of a head beyond its own time', async (t) => {
+    const under = await startBalancer(t, { upstreams: [] });
+    const client = await under.connect();
     client.send('GET / HT');
     await (await under.connect()).exchange(get());
-    const closing = under.balancer.close();
-    await under.advance(GRACE_MS);
-    await client.over();
-    client.end();
-    await under.advance(2_000);
+    const closing = under.balancer.close({ timeoutMs: 500 });
+    await under.advance(499);
+    assert.equal(client.inbox.ended, undefined);
+    await under.advance(1);
     assert.deepEqual(await done(closing), { cut: 0 });
+    await client.over();
   });
 
   test('does not serve what is pipelined behind what it answers', async (t) => {

@@ -479,7 +479,7 @@ test('requests of which one makes the connection private, while others are under
   const holding = await Holding.start(t);
   const upstream = await startNtlm(t);
   const under = await startBalancer(t, { upstreams: [holding.origin, upstream], front: NODE_HTTP, strategy: {
-    name: 'by-target', pick: (candidates, { request }) => candidates[request?.target === '/held' ? 0 : 1],
+    name: 'by-target', pick: (candidates, { request }) => candidates[request.target === '/held' ? 0 : 1],
   } });
   const client = await under.connect();
   client.send(get('/held') + get('/b') + get('/c'));

@@ -28,7 +28,7 @@ class ByTarget implements Strategy {
 
   pick(candidates: readonly Upstream[], { attempt, full = [], request }: PickContext): Upstream | undefined {
     this.told.push(`${candidates.length} ${full.length} attempt ${attempt}`);
-    const own = this.#all[Number(request?.target[1]) % this.#all.length];
+    const own = this.#all[Number(request.target[1]) % this.#all.length];
     return [...candidates, ...full].find((upstream) => upstream === own) ?? candidates[0];
   }
 }
@@ -145,7 +145,7 @@ for (const front of FRONTS) {
           picksFull: true,
           // Whoever waits for the one wants the other as soon as that has room.
           pick: (candidates, { full = [], request }) => {
-            if (request?.target === '/held') return candidates[0];
+            if (request.target === '/held') return candidates[0];
             return full[wanted++ % full.length];
           },
         },

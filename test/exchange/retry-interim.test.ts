@@ -77,7 +77,7 @@ describe('a downstream that asked whether to send its body', () => {
     const upstream = await startUpstream(t, [[head, BUSY]]);
     const other = await startUpstream(t, [[head, CONTINUE, body, response('done'), request, response('next')]]);
     const under = await startBalancer(t, { upstreams: [upstream, other], ...RULES, strategy: {
-      name: 'by method', pick: (candidates, context) => candidates.at(context.request?.method === 'PUT' ? 0 : -1),
+      name: 'by method', pick: (candidates, context) => candidates.at(context.request.method === 'PUT' ? 0 : -1),
     } });
     const client = await under.connect();
     client.send(ASK);

@@ -135,7 +135,7 @@ for (const front of FRONTS) {
         front,
         strategy: {
           name: 'by target',
-          pick: (candidates, { request }) => candidates[request?.target === '/2' ? 0 : 1],
+          pick: (candidates, { request }) => candidates[request.target === '/2' ? 0 : 1],
         },
       });
       const client = await under.connect();

@@ -105,6 +105,18 @@ describe('the conformance suite finds', () => {
       }),
     ],
     [
+      'a new candidate that looks fast',
+      /neither floods nor starves/,
+      ({ rng }) => ({
+        name: 'x',
+        pick(all) {
+          const [a, b] = [0, 1].map(() => at(all, Math.floor(rng() * all.length)));
+          const cost = (one?: Upstream): number => one === undefined ? Infinity : one.latencyMs * (one.inFlight + 1);
+          return cost(a) <= cost(b) ? a : b;
+        },
+      }),
+    ],
+    [
       'loads in one order only',
       /every order/,
       () => ({ name: 'x', pick: (all) => all.find(({ inFlight }, i) => inFlight <= (all[i + 1]?.inFlight ?? -1)) }),

@@ -11,7 +11,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { WorkerCandidate } from '../../src/cluster/dispatcher.ts';
-import type { Candidate, Outcome, PickContext, Strategy, Upstream } from '../../src/strategy.ts';
+import type { Candidate, Outcome, PickContext, PickRequest, Strategy, Upstream } from '../../src/strategy.ts';
 import { seededRandom, testSeed } from '../support/random.ts';
 
 /** Whatever a strategy picks among: has all of an upstream, and of a worker. */
@@ -19,7 +19,7 @@ export type StandIn = Upstream & WorkerCandidate;
 
 /** A `Strategy` of upstreams, or of workers. What it picks is one of the stand-ins, as a test finds out. */
 export interface Tested extends Omit<Strategy<StandIn>, 'pick'> {
-  pick(candidates: readonly StandIn[], context: PickContext): Candidate | undefined;
+  pick(candidates: readonly StandIn[], context: PickContext<never>): Candidate | undefined;
 }
 
 /** Makes a new strategy, with the randomness of the run: numbers in [0, 1), like `Math.random`. */
@@ -252,6 +252,24 @@ export const rules: readonly Rule[] = [
     },
   },
   {
+    title: 'neither floods nor starves one that has not responded yet, beside equal ones that have',
+    spreads: true,
+    check(make, rng, options) {
+      for (const size of [2, 3, 5]) {
+        const trial = new Trial(make, rng, options);
+        const candidates = fakes(size);
+        candidates.forEach((candidate, i) => {
+          candidate.answersIn(i === size - 1 ? 0 : 5);
+        });
+        trial.changed(candidates);
+        for (let i = 0; i < PICKS; i++) trial.pick(candidates);
+        const got = candidates.at(-1)?.picks ?? 0;
+        // A fair chance of 1/5 is off by so much once in a million runs.
+        assert.ok(got >= 1 && got <= 1.4 * PICKS / size, `it got ${got} of ${PICKS} picks among ${size}`);
+      }
+    },
+  },
+  {
     title: 'survives 10,000 steps of churn',
     check(make, rng, options) {
       for (const told of [1, 0.5, 0]) churn(make, rng, options, told);
@@ -318,8 +336,10 @@ class Trial {
   }
 
   /** A checked pick that begins no attempt. */
-  choose<C extends StandIn>(candidates: readonly C[], context: PickContext = this.#context): C | undefined {
-    const picked: unknown = this.#strategy.pick(candidates, context);
+  choose<C extends StandIn>(
+    candidates: readonly C[], context: PickContext<PickRequest | undefined> = this.#context,
+  ): C | undefined {
+    const picked: unknown = this.#strategy.pick(candidates, context as PickContext<never>);
     assert.ok(!isThenable(picked), 'pick() returned a promise; it must be synchronous');
     if (picked === undefined) assert.ok(this.#declines, 'pick() returned undefined (allow it with `declines: true`)');
     const candidate = candidates.find((each) => each === picked);
@@ -371,6 +391,7 @@ class FakeUpstream implements StandIn {
   #weight: number;
   #inFlight: number;
   #picks = 0;
+  #latencyMs: number | undefined;
 
   constructor(number: number, weight = 1, inFlight = 0) {
     this.id = this.origin = `http://10.0.0.1:${String(3000 + number)}`;
@@ -393,7 +414,7 @@ class FakeUpstream implements StandIn {
   }
 
   get latencyMs(): number {
-    return this.#picks === 0 ? 0 : 5;
+    return this.#latencyMs ?? (this.#picks === 0 ? 0 : 5);
   }
 
   get load(): number {
@@ -403,6 +424,11 @@ class FakeUpstream implements StandIn {
   weigh(weight: number): this {
     this.#weight = weight;
     return this;
+  }
+
+  /** Shows this latency from now on, whatever happens; 0: no response yet. */
+  answersIn(latencyMs: number): void {
+    this.#latencyMs = latencyMs;
   }
 
   burden(load: number): void {
@@ -427,6 +453,9 @@ class FakeUpstream implements StandIn {
     return { id, origin, state, maxInFlight, weight, latencyMs, pid, load, tags: {}, ...counts };
   }
 }
+
+/** None of them answered: what has no response yet must not look fast for ever. */
+const PICKS = 600;
 
 const success: Outcome = { ok: true, status: 200, durationMs: 5, error: undefined };
 const failure: Outcome = { ok: false, status: undefined, durationMs: 0, error: 'connect_refused' };

@@ -52,7 +52,7 @@ export async function startBreakable(upstream: string): Promise<Breakable> {
     strategy: {
       name: 'by target',
       pick: (candidates, { request }) => candidates.find(({ origin }) => {
-        return (origin === hole) === (request?.target === BLACK_HOLE);
+        return (origin === hole) === (request.target === BLACK_HOLE);
       }) ?? candidates[0],
     },
     connect: ({ origin }) => {

@@ -50,7 +50,7 @@ export class Fallible {
 export const byTarget: Strategy = {
   name: 'by target',
   pick: (candidates, { request }) => {
-    return candidates.find(({ tags }) => request?.target === `/${tags['name'] ?? ''}`) ?? candidates[0];
+    return candidates.find(({ tags }) => request.target === `/${tags['name'] ?? ''}`) ?? candidates[0];
   },
 };
 

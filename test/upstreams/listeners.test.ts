@@ -5,7 +5,8 @@ import type { Balancer } from '../../src/balancer.ts';
 import { startBalancer } from '../support/balancer.ts';
 import { get } from '../support/client.ts';
 import { Holding, Waits } from '../support/holding.ts';
-import { echo, refusingOrigin, startUpstream } from '../support/upstream.ts';
+import { answering } from '../support/replies.ts';
+import { echo, refusingOrigin, request, startUpstream } from '../support/upstream.ts';
 
 function origins(balancer: Balancer): string[] {
   return balancer.upstreams.map(({ origin }) => origin);
@@ -101,5 +102,21 @@ describe('a listener', () => {
     assert.equal(under.picks.length, 2);
     holding.release();
     assert.equal((await held.response()).text, '/held');
+  });
+
+  test('hears why an upstream was ejected', async (t) => {
+    const [refusing, broken, busy] = [
+      refusingOrigin(), await startUpstream(t, [[request, 'nonsense\r\n\r\n']]), await startUpstream(t, answering(503)),
+    ];
+    const upstreams = [refusing, broken.origin, busy.origin];
+    const under = await startBalancer(t, { upstreams, ejectAfter: 1, maxAttempts: 1, maxEjectedPercent: 100 });
+    const heard: unknown[] = [];
+    under.balancer.on('ejected', ({ upstream, by, code, status }) => heard.push([upstream.origin, by, code, status]));
+    for (let i = 0; i < 3; i++) await (await under.connect()).exchange(get());
+    assert.deepEqual(heard, [
+      [refusing, 'attempts', 'CONNECT_REFUSED', undefined],
+      [broken.origin, 'attempts', 'RESPONSE_MALFORMED', undefined],
+      [busy.origin, 'attempts', undefined, 503],
+    ]);
   });
 });

@@ -133,7 +133,7 @@ describe('a lookup', () => {
     const [hanging, well] = ['hangs.test', 'a.test'].map((name) => `http://${name}:${upstream.port}`);
     const under = await startBalancer(t, {
       upstreams: [hanging ?? '', well ?? ''], maxAttempts: 1,
-      strategy: { name: 'by target', pick: (all, { request }) => all[request?.target === '/hangs' ? 0 : 1] },
+      strategy: { name: 'by target', pick: (all, { request }) => all[request.target === '/hangs' ? 0 : 1] },
     });
     const waiting = await Promise.all([1, 2, 3, 4, 5].map(() => under.connect()));
     for (const client of waiting) client.send(get('/hangs'));
@@ -172,7 +172,7 @@ describe('a lookup', () => {
     const under = await startBalancer(t, {
       upstreams: [`http://a.test:${upstream.port}`, `http://hangs.test:${upstream.port}`],
       connect: ({ host, port }, { lookup }) => net.connect({ host, port, lookup }),
-      strategy: { name: 'by target', pick: (all, { request }) => all[request?.target === '/hangs' ? 1 : 0] },
+      strategy: { name: 'by target', pick: (all, { request }) => all[request.target === '/hangs' ? 1 : 0] },
       maxAttempts: 1, front: SOCKET,
     });
     assert.equal(await text(under), '/');

@@ -194,7 +194,7 @@ test('a strategy that removes the last resort and picks it all the same has pick
     strategy: {
       name: 'rash',
       pick: (candidates, { attempt, request }) => {
-        if (request?.target === '/b') return attempt === 1 ? candidates[1] : undefined;
+        if (request.target === '/b') return attempt === 1 ? candidates[1] : undefined;
         const [candidate] = candidates;
         if (candidate?.state === 'ejected') void balancer.remove(candidate.origin);
         return candidate;

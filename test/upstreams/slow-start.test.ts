@@ -20,7 +20,7 @@ function withTargets(strategy: Strategy, told: string[][] = []): Strategy {
   return {
     ...strategy,
     pick: (candidates, context) => {
-      return (context.request?.target === '/' ? strategy : byTarget).pick(candidates, context);
+      return (context.request.target === '/' ? strategy : byTarget).pick(candidates, context);
     },
     changed: (candidates: readonly Upstream[]) => {
       told.push(candidates.map(({ tags, weight }) => `${tags['name'] ?? ''}${weight}`));
