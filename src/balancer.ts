@@ -161,6 +161,9 @@ class NodeBalancer implements Balancer {
       members: this.#members,
       events: this.#events,
       time: this.#clock.source,
+      report: (error) => {
+        this.#report(error, undefined);
+      },
       onLead: (leading) => {
         this.#probes.lead(leading);
       },

@@ -52,8 +52,9 @@ export class Slices<T> {
     } catch (cause) {
       this.#over = true;
       this.#reject(cause);
+    } finally {
+      this.#running = false;
     }
-    this.#running = false;
   }
 }
 

@@ -138,7 +138,14 @@ export class Exchange implements ConnectionUser, Waiting {
     // What has been asked for already is not to pile up while another attempt connects, or waits to.
     if (this.#phase === QUEUED || this.#phase === CONNECTING) return !this.#asked;
     if (this.#connection === undefined || !this.#connection.ready) return true;
-    this.#uploadBlocked = !this.#connection.writer.flush(this.#services.turn);
+    try {
+      this.#uploadBlocked = !this.#connection.writer.flush(this.#services.turn);
+    } catch (cause) {
+      // The upstream's stream may be one of the embedder's.
+      this.#connection.destroy();
+      this.#attemptFailed('INTERNAL_ERROR', cause);
+      return true;
+    }
     return !this.#uploadBlocked;
   }
 
@@ -322,7 +329,7 @@ export class Exchange implements ConnectionUser, Waiting {
   }
 
   failed(code: ErrorCode, cause: Error | undefined): void {
-    if (this.#responseDone) {
+    if (this.#responseDone && code !== 'INTERNAL_ERROR') {
       // The whole response is there. That the upstream takes no more of the request is its good right.
       this.#requestDone = true;
       this.#finish();
@@ -511,7 +518,15 @@ export class Exchange implements ConnectionUser, Waiting {
     this.#answerBy(answerTo(code, this.#services.events, this.head.method === 'HEAD'));
   }
 
-  #answerBy({ head, body }: Answer): void {
+  #answerBy(answer: Answer): void {
+    try {
+      this.#sendAnswer(answer);
+    } catch (cause) {
+      this.#downstreamFailed(cause);
+    }
+  }
+
+  #sendAnswer({ head, body }: Answer): void {
     this.#phase = RELAYING;
     this.#downstream.respond(head, this.#requestDone);
     if (this.head.method !== 'HEAD') this.#downstream.data(body, 0, body.length, '');
@@ -524,11 +539,29 @@ export class Exchange implements ConnectionUser, Waiting {
 
   #cut(): void {
     const downstream = this.#rest();
-    // What has begun is to be seen to have begun: an end without a byte would pass for that of an idle connection, and
-    // clients send again what they sent on one of those.
-    downstream.flush();
-    downstream.cut();
-    downstream.settled();
+    try {
+      // What has begun is to be seen to have begun: an end without a byte would pass for that of an idle connection,
+      // and clients send again what they sent on one of those.
+      downstream.flush();
+      downstream.cut();
+    } catch (cause) {
+      this.#reportFailure(cause);
+    } finally {
+      downstream.settled();
+    }
+  }
+
+  /** The downstream's stream, which may be somebody else's, threw where nobody else would hear of it. */
+  #downstreamFailed(cause: unknown): void {
+    this.#reportFailure(cause);
+    this.#connection?.destroy();
+    this.#settle(OUR_OWN, 'INTERNAL_ERROR');
+    this.#cut();
+  }
+
+  #reportFailure(cause: unknown): void {
+    const { report } = this.#services;
+    report(new BalancerError('INTERNAL_ERROR', 'a response could not be sent', { cause }), undefined);
   }
 
   /** Uncounts the attempt: the one place that does. */
@@ -601,6 +634,9 @@ const TUNNEL = 5;
 const SERVED: Ending = { fault: 'none', stage: 'body' };
 /** The downstream went away or sent what it may not, or we refused it: that says nothing of the upstream. */
 const NOT_THE_UPSTREAM: Ending = { fault: 'downstream', stage: 'head' };
+
+/** We failed, or what the embedder gave us. */
+const OUR_OWN: Ending = { fault: 'own', stage: 'body' };
 
 /** Whether a response of this status is that of a gateway whose own upstream fails: no better than no response. */
 function isBroken(status: number): boolean {

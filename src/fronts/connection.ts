@@ -189,7 +189,11 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   received(bytes: Buffer): void {
     this.#held = this.#held === undefined ? bytes : Buffer.concat([this.#held.subarray(this.#heldAt), bytes]);
     this.#heldAt = 0;
-    this.#run();
+    try {
+      this.#run();
+    } catch (cause) {
+      this.#broken(cause);
+    }
   }
 
   ended(): void {
@@ -210,6 +214,17 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     if (!over || this.#phase !== EXCHANGE) this.#leave();
   }
 
+  /** The stream, which may be somebody else's, threw: nothing more can be done on it. */
+  #broken(cause: unknown): void {
+    const error = new BalancerError('INTERNAL_ERROR', 'a downstream connection could not be served', { cause });
+    this.#front.services.report(error, undefined);
+    try {
+      this.socket.destroy();
+    } finally {
+      this.#leave();
+    }
+  }
+
   #leave(): void {
     if (this.#phase === CLOSED) return;
     this.#phase = CLOSED;
@@ -228,8 +243,11 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   #run(): void {
     if (this.#running) return;
     this.#running = true;
-    while (this.#held !== undefined && this.#step(this.#held));
-    this.#running = false;
+    try {
+      while (this.#held !== undefined && this.#step(this.#held));
+    } finally {
+      this.#running = false;
+    }
     const blocked = this.#phase === EXCHANGE && this.#exchange?.flushRequest() === false && !this.#bodyDone;
     const full = this.#held !== undefined && this.#held.length - this.#heldAt >= this.#front.rules.maxHeldBytes;
     this.#pause(blocked || full);

@@ -122,7 +122,19 @@ export class Front {
     } catch (cause) {
       const error = new BalancerError('INTERNAL_ERROR', 'a downstream could not be ended', { cause });
       this.services.report(error, undefined);
+      this.#cast(guest);
       return true;
+    }
+  }
+
+  /** Gets rid of a guest that failed: it would fail again at each sweep. */
+  #cast(guest: Guest): void {
+    try {
+      guest.destroy();
+    } catch {
+      // What it has to say was reported.
+    } finally {
+      this.left(guest);
     }
   }
 

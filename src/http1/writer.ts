@@ -119,7 +119,14 @@ export class MessageWriter implements Sender {
   send(): void {
     this.#deferred = false;
     if (this.#sink.destroyed) this.#text = '';
-    else this.flush();
+    else {
+      try {
+        this.flush();
+      } catch (cause) {
+        // A stream of somebody else's: it tells of its error like any other.
+        this.#sink.destroy(cause instanceof Error ? cause : new Error('write threw', { cause }));
+      }
+    }
   }
 
   /** Whether what has gathered is little, and nothing keeps it back already. */

@@ -109,7 +109,13 @@ export class UpstreamConnection implements Flusher, Dialling {
 
   /** For the dialler: bytes have come. */
   received(bytes: Buffer, length: number): boolean {
-    this.#onBytes(bytes, length);
+    try {
+      this.#onBytes(bytes, length);
+    } catch (cause) {
+      // Out of the downstream's stream, say, which may be somebody else's.
+      if (this.#user === undefined) throw cause;
+      this.#fail('INTERNAL_ERROR', cause instanceof Error ? cause : new Error('something was thrown', { cause }));
+    }
     return !this.#paused;
   }
 

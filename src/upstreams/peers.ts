@@ -5,6 +5,7 @@
 import type { Channel, ChannelMember, ChannelSeat } from '../channel.ts';
 import { isRecord } from '../checks.ts';
 import type { TimeSource } from '../clock.ts';
+import { BalancerError } from '../errors.ts';
 import type { Events } from '../events.ts';
 import type { Upstream } from '../strategy.ts';
 import type { Members } from './members.ts';
@@ -27,6 +28,8 @@ export interface PeersWorld {
   readonly members: Members;
   readonly events: Events;
   readonly time: TimeSource;
+  /** Hears what the channel did wrong. */
+  readonly report: (error: BalancerError) => void;
   /** Hears whether probes are for this balancer to make. */
   readonly onLead: (leading: boolean) => void;
 }
@@ -108,15 +111,18 @@ export class Peers implements ChannelMember {
       this.#met.delete(from);
     }
     this.#obeying = true;
-    if (isRecord(ejected)) this.#eject(ejected);
-    if (Array.isArray(readmitted)) this.#readmit(readmitted);
-    if (isRecord(out) && !this.#met.has(from)) {
-      this.#met.add(from);
-      if (this.#behind) this.#readmit(this.#ejectedBut(out));
-      this.#behind = false;
-      this.#eject(out);
+    try {
+      if (isRecord(ejected)) this.#eject(ejected);
+      if (Array.isArray(readmitted)) this.#readmit(readmitted);
+      if (isRecord(out) && !this.#met.has(from)) {
+        this.#met.add(from);
+        if (this.#behind) this.#readmit(this.#ejectedBut(out));
+        this.#behind = false;
+        this.#eject(out);
+      }
+    } finally {
+      this.#obeying = false;
     }
-    this.#obeying = false;
     if (!isRecord(inFlight)) return;
     for (const [origin, count] of Object.entries(inFlight)) {
       if (typeof count === 'number' && count >= 0 && count < Infinity) this.#count(from, origin, count);
@@ -192,9 +198,11 @@ export class Peers implements ChannelMember {
   #soon(): void {
     if (this.#readmitted.size + this.#ejected.size > 0) return;
     queueMicrotask(() => {
-      this.#send({ ejected: Object.fromEntries(this.#ejected), readmitted: [...this.#readmitted] });
+      const news = { ejected: Object.fromEntries(this.#ejected), readmitted: [...this.#readmitted] };
+      // First: a channel that fails is not to be the last that anybody hears.
       this.#ejected.clear();
       this.#readmitted.clear();
+      this.#send(news);
     });
   }
 
@@ -222,8 +230,14 @@ export class Peers implements ChannelMember {
     });
   }
 
+  /** `sent` is called as well where the channel, which is not ours, fails at once. */
   #send(news: PeerNews, sent?: () => void): void {
-    this.#seat.send(news, sent);
+    try {
+      this.#seat.send(news, sent);
+    } catch (cause) {
+      this.#world.report(new BalancerError('HOOK_FAILED', 'the channel in `peers` threw in send', { cause }));
+      sent?.();
+    }
   }
 }
 

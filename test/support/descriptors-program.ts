@@ -14,7 +14,7 @@ const codes: string[] = [];
 const balancer = createBalancer({
   upstreams: [`http://127.0.0.1:${port}`, `http://localhost:${port}`],
   strategy: {
-    name: 'by host', pick: (all, { request }) => all.find(({ origin }) => origin.includes(`//${request.host ?? ''}`)),
+    name: 'by host', pick: (all, { request }) => all.find(({ origin }) => origin.includes(`//${request.host}`)),
   },
   ejectAfter: 1,
   // Each request needs a connection of its own.
