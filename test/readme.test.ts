@@ -98,6 +98,8 @@ describe('README', () => {
         throw new Error(`the program ended: ${errors}`);
       })]);
       assert.match(await answer(port), /^upstream \d \/x$/);
+      // A program that asks who may upgrade does so: the README shows how.
+      if (code.includes('allowed(request)')) assert.equal(await upgradeStatus(port), 401);
       // What a launcher tells of its workers is no error.
       assert.equal(errors.replace(/^equipoise: (all )?workers?\b.*\n/gm, ''), '');
     });
@@ -154,6 +156,17 @@ describe('README', () => {
     assert.ok(rows.has('trustForwarded'), 'trustForwarded is in the table');
   });
 });
+
+/** What a WebSocket handshake without credentials is answered. */
+function upgradeStatus(port: number): Promise<number | undefined> {
+  const headers = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==' };
+  return new Promise((resolve, reject) => {
+    http.get({ port, path: '/x', headers }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    }).on('error', reject);
+  });
+}
 
 /**
  * A port to put into a program. Below those that the system hands out by itself, so that no other test can be given it

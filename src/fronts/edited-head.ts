@@ -5,7 +5,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { BalancerError } from '../errors.ts';
-import { items, nameIs } from '../http1/grammar.ts';
+import { items } from '../http1/grammar.ts';
 import { HOST } from '../http1/request.ts';
 import { aloneEdited, type Came, isMadeUp } from './raw-headers.ts';
 
@@ -31,7 +31,7 @@ function asCame(headers: IncomingMessage['headers'], raw: readonly string[]): bo
     const came = raw[2 * i] ?? '';
     // Untouched, the values are the very same strings, and equal without a look at their characters.
     if (headers[name] !== raw[2 * i + 1]) return false;
-    if (came !== name && (came.length !== name.length || !nameIs(came, 0, name))) return false;
+    if (came !== name && (came.length !== name.length || came.toLowerCase() !== name)) return false;
   }
   return true;
 }

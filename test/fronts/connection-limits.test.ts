@@ -63,7 +63,7 @@ describe('connections in all', () => {
     await refused.over();
   });
 
-  test('what a node:http server has accepted takes no place, tunnels included: it counts them', async (t) => {
+  test('what comes through node:http takes no place, tunnels and all: its server counts them', async (t) => {
     const upstream = await startUpstream(t, (peer) => peer.request().then(({ head: { line } }) => {
       peer.send(line.includes('/plain')
         ? response('plain')
