@@ -6,6 +6,7 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import net, { type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { random } from '../strategies/random.ts';
+import { type CloseOptions, parseCloseOptions } from './call-options.ts';
 import { socketPath } from './checks.ts';
 import { Clock, systemRng } from './clock.ts';
 import { BalancerError } from './errors.ts';
@@ -40,6 +41,11 @@ export interface Balancer {
   readonly strategy: string;
   /** All upstreams as they stand now, draining ones last. */
   readonly upstreams: readonly Upstream[];
+  /**
+   * Whether new requests should be sent here: true until `close` is called. For a readiness probe. It says nothing of
+   * the upstreams: where they are down for all balancers, taking the balancers out of service as well helps nobody.
+   */
+  readonly ready: boolean;
   /** Listens, by the fast path. Can be called several times. Resolves with the address when connections are taken. */
   listen(options: ListenOptions): Promise<AddressInfo | string>;
   /** Serves one connection that was accepted elsewhere, by a TLS server for example. */
@@ -50,7 +56,7 @@ export interface Balancer {
   ) => void;
   /** An 'upgrade' listener for `node:http` and `node:https`: WebSocket and other tunnels. */
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
-  /** Adds an upstream at once. Throws OPTIONS_INVALID, or CLOSING once `close` was called. */
+  /** Adds an upstream at once. Throws OPTIONS_INVALID, or CLOSING once a `close` is past its delay. */
   add(upstream: string | UpstreamOptions): Upstream;
   /**
    * Gives an upstream no new work. Resolves when what it has in flight has ended; what has not after `timeoutMs`
@@ -61,8 +67,8 @@ export interface Balancer {
    * Makes these the upstreams, as one change: adds those that are new, drains those that are not named, as `remove`
    * does, and gives the others their new options; they keep their counts and connections. A list of more than 500 is
    * worked through in slices, between which requests are served; `upstreams`, `add` and the like have the rest done at
-   * once, so nobody sees them as they were. Resolves when the drained ones are gone; rejects with OPTIONS_INVALID or
-   * CLOSING, and nothing has changed.
+   * once, so nobody sees them as they were. Resolves when the drained ones are gone; rejects with OPTIONS_INVALID, or
+   * CLOSING once a `close` is past its delay, and nothing has changed.
    */
   update(upstreams: readonly (string | UpstreamOptions)[], options?: { readonly timeoutMs?: number }): Promise<void>;
   /** Has `listener` hear of an event from now on. What it throws is reported, and goes no further. */
@@ -70,10 +76,12 @@ export interface Balancer {
   /** Has it hear no more. */
   off<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this;
   /**
-   * Stops listening, answers what is in flight, then closes all connections; what is not done after `timeoutMs`
-   * (default 10,000) is cut. Resolves when nothing is left, with the number of connections and requests that were cut.
+   * Makes `ready` false; after `delayMs` (default 0), stops listening, answers what is in flight, then closes all
+   * connections; what is not done `timeoutMs` (default 10,000) later is cut. Resolves when nothing is left, with the
+   * number of connections and requests that were cut. Called again, it can only hurry: whatever is due earlier by the
+   * new times happens then. Rejects with OPTIONS_INVALID, and nothing has changed.
    */
-  close(options?: { readonly timeoutMs?: number }): Promise<{ readonly cut: number }>;
+  close(options?: CloseOptions): Promise<{ readonly cut: number }>;
 }
 
 /** Makes a balancer. Throws OPTIONS_INVALID, with all that is wrong with the options in one message. */
@@ -95,8 +103,12 @@ class NodeBalancer implements Balancer {
   readonly #peers: Peers | undefined;
   /** What listens, or is about to, each with the way to say that it will not. */
   readonly #servers = new Map<Server, (cause: Error) => void>();
-  #closeDeadline = Infinity;
+  /** When to stop accepting, and when to cut what is left. */
+  #stopAt = Infinity;
+  #cutAt = Infinity;
   #closed: Promise<{ cut: number }> | undefined;
+  /** Hears, once, that it is time to stop accepting; it is given what waits for the servers to close. */
+  #onStopped: (servers: Promise<unknown>) => void = () => undefined;
   #onEmpty: (() => void) | undefined;
   /**
    * An update of the upstreams that is under way: a long list takes several turns. Whoever changes them, or looks at
@@ -172,7 +184,7 @@ class NodeBalancer implements Balancer {
   }
 
   listen(options: ListenOptions): Promise<AddressInfo | string> {
-    if (this.#front.closing) return Promise.reject(new BalancerError('CLOSING'));
+    if (!this.ready) return Promise.reject(new BalancerError('CLOSING'));
     const problems: string[] = [];
     const { path } = options as { readonly path?: unknown };
     if (typeof path === 'string') socketPath(path, 'path', problems);
@@ -263,34 +275,51 @@ class NodeBalancer implements Balancer {
     return this;
   }
 
-  close(options: { readonly timeoutMs?: number } = {}): Promise<{ cut: number }> {
-    this.#updating?.finish();
-    this.#closed ??= this.#close(options.timeoutMs ?? CLOSE_TIMEOUT_MS);
-    return this.#closed;
+  get ready(): boolean {
+    return this.#closed === undefined;
   }
 
-  async #close(timeoutMs: number): Promise<{ cut: number }> {
-    const { guests } = this.#front;
+  async close(options?: CloseOptions): Promise<{ cut: number }> {
+    const { timeoutMs, delayMs } = parseCloseOptions(options);
     const now = this.#clock.source.now();
-    this.#front.closing = true;
-    this.#closeDeadline = now + timeoutMs;
-    const servers = [...this.#servers].map(([server, failed]) => new Promise((resolve) => {
-      // Its host name may still be looked up: then nobody would hear of it any more.
-      if (!server.listening) failed(new BalancerError('CLOSING'));
-      server.close(resolve);
-    }));
-    for (const guest of guests.all) guest.drain(now + Math.min(IDLE_GRACE_MS, timeoutMs));
-    if (guests.all.length > 0) {
+    this.#stopAt = Math.min(this.#stopAt, now + delayMs);
+    this.#cutAt = Math.min(this.#cutAt, now + delayMs + timeoutMs);
+    this.#closed ??= this.#close();
+    if (now >= this.#stopAt) this.#stopAccepting(now);
+    return await this.#closed;
+  }
+
+  async #close(): Promise<{ cut: number }> {
+    const servers = await new Promise<{ readonly closed: Promise<unknown> }>((resolve) => {
+      this.#onStopped = (closed) => {
+        resolve({ closed });
+      };
+    });
+    if (this.#front.guests.all.length > 0) {
       await new Promise<void>((resolve) => {
         this.#onEmpty = resolve;
       });
       this.#onEmpty = undefined;
     }
-    await Promise.all([...servers, this.#members.close()]);
+    await Promise.all([servers.closed, this.#members.close()]);
     this.#clock.stop();
     this.#probes.stop();
     this.#peers?.stop();
     return { cut: this.#cut };
+  }
+
+  /** Stops listening, and has everybody leave who has nothing in flight. */
+  #stopAccepting(now: number): void {
+    if (this.#front.closing) return;
+    this.#updating?.finish();
+    this.#front.closing = true;
+    const servers = [...this.#servers].map(([server, failed]) => new Promise((resolve) => {
+      // Its host name may still be looked up: then nobody would hear of it any more.
+      if (!server.listening) failed(new BalancerError('CLOSING'));
+      server.close(resolve);
+    }));
+    for (const guest of this.#front.guests.all) guest.drain(Math.min(now + IDLE_GRACE_MS, this.#cutAt));
+    this.#onStopped(Promise.all(servers));
   }
 
   /** Throws CLOSING: nobody would look after what is added from now on. */
@@ -306,11 +335,12 @@ class NodeBalancer implements Balancer {
   }
 
   #sweep(now: number): void {
+    if (now >= this.#stopAt) this.#stopAccepting(now);
     this.#front.sweep(now);
     this.#members.sweep(now);
     this.#budget.sweep(now);
     this.#probes.sweep(now);
-    if (now < this.#closeDeadline) return;
+    if (now < this.#cutAt || !this.#front.closing) return;
     // A copy: those that go leave the list.
     for (const guest of [...this.#front.guests.all]) {
       if (guest.busy) this.#cut++;
@@ -352,6 +382,5 @@ function reason({ cause }: { readonly cause?: unknown }): string {
   return cause instanceof Error ? (cause.stack ?? cause.message) : '';
 }
 
-const CLOSE_TIMEOUT_MS = 10_000;
 /** How long an idle connection stays open while closing: a request already on its way is answered, not reset. */
 const IDLE_GRACE_MS = 200;

@@ -396,3 +396,134 @@ test('no upstream comes to a balancer that closes', async (t) => {
   await closed;
   assert.deepEqual(under.balancer.upstreams, []);
 });
+
+describe('closing a balancer after a delay', () => {
+  test('makes it not ready at once, and serves until the delay is over', async (t) => {
+    const upstream = await startUpstream(t, echo);
+    const under = await startBalancer(t, { upstreams: [upstream] });
+    assert.equal(under.balancer.ready, true);
+    const early = await under.connect();
+    await early.exchange(get());
+    const closing = under.balancer.close({ delayMs: 3_000, timeoutMs: 1_000 });
+    assert.equal(under.balancer.ready, false);
+    await assert.rejects(under.balancer.listen({ port: 0 }), { name: 'BalancerError', code: 'CLOSING' });
+    await under.advance(2_999);
+    const late = await under.connect();
+    for (const client of [early, late]) {
+      const answer = await client.exchange(get());
+      assert.equal(answer.status, 200);
+      assert.equal(answer.head.get('connection'), undefined);
+    }
+    await under.advance(1);
+    await assert.rejects(under.connect(), { code: 'ECONNREFUSED' });
+    const last = await late.exchange(get());
+    assert.equal(last.head.get('connection'), 'close');
+    await under.advance(GRACE_MS);
+    assert.equal(await early.over(), 'end');
+    early.end();
+    late.end();
+    assert.deepEqual(await done(closing), { cut: 0 });
+    assert.equal(under.balancer.ready, false);
+  });
+
+  test('cuts what is left when its time is over as well, and not before', async (t) => {
+    const upstream = await startUpstream(t, [[request]]);
+    const under = await startBalancer(t, { upstreams: [upstream] });
+    const client = await under.connect();
+    client.send(get());
+    await upstream.read(1);
+    const closing = under.balancer.close({ delayMs: 3_000, timeoutMs: 1_000 });
+    await under.advance(3_000);
+    await under.advance(999);
+    assert.equal(under.outcomes.length, 0);
+    await under.advance(1);
+    assert.deepEqual(await done(closing), { cut: 1 });
+    await client.over();
+  });
+
+  test('lets the upstreams change meanwhile', async (t) => {
+    const [a, b] = [await startUpstream(t, []), await startUpstream(t, echo)];
+    const under = await startBalancer(t, { upstreams: [a] });
+    const closing = under.balancer.close({ delayMs: 1_000 });
+    await under.balancer.update([b.origin]);
+    const client = await under.connect();
+    assert.equal((await client.exchange(get('/moved'))).text, '/moved');
+    client.end();
+    await client.over();
+    await under.advance(1_000);
+    assert.throws(() => under.balancer.add('http://c.test'), { name: 'BalancerError', code: 'CLOSING' });
+    assert.deepEqual(await done(closing), { cut: 0 });
+  });
+
+  test('is hurried by a second call with a shorter delay', async (t) => {
+    const upstream = await startUpstream(t, [[request]]);
+    const under = await startBalancer(t, { upstreams: [upstream] });
+    const client = await under.connect();
+    client.send(get());
+    await upstream.read(1);
+    const closing = under.balancer.close({ delayMs: 60_000, timeoutMs: 60_000 });
+    await under.advance(1_000);
+    const again = under.balancer.close({ timeoutMs: 5_000 });
+    await assert.rejects(under.connect(), { code: 'ECONNREFUSED' });
+    await under.advance(4_999);
+    assert.equal(under.outcomes.length, 0);
+    await under.advance(1);
+    assert.deepEqual(await done(closing), { cut: 1 });
+    assert.deepEqual(await done(again), { cut: 1 });
+    await client.over();
+  });
+
+  test('is hurried by a second call with less time for what is in flight', async (t) => {
+    const upstream = await startUpstream(t, [[request]]);
+    const under = await startBalancer(t, { upstreams: [upstream] });
+    const client = await under.connect();
+    client.send(get());
+    await upstream.read(1);
+    const closing = under.balancer.close({ timeoutMs: 60_000 });
+    await under.advance(1_000);
+    void under.balancer.close({ timeoutMs: 99_000, delayMs: 99_000 });
+    void under.balancer.close({ timeoutMs: 0 });
+    await under.advance(0);
+    assert.deepEqual(await done(closing), { cut: 1 });
+    await client.over();
+  });
+
+  test('is not put off by a second call that has more time', async (t) => {
+    const upstream = await startUpstream(t, [[request]]);
+    const under = await startBalancer(t, { upstreams: [upstream] });
+    const client = await under.connect();
+    client.send(get());
+    await upstream.read(1);
+    const closing = under.balancer.close({ delayMs: 1_000, timeoutMs: 1_000 });
+    void under.balancer.close({ delayMs: 2_000, timeoutMs: 60_000 });
+    await under.advance(1_000);
+    await assert.rejects(under.connect(), { code: 'ECONNREFUSED' });
+    await under.advance(1_000);
+    assert.deepEqual(await done(closing), { cut: 1 });
+    await client.over();
+  });
+});
+
+test('close checks its options, and nothing closes where they are wrong', async (t) => {
+  const upstream = await startUpstream(t, echo);
+  const under = await startBalancer(t, { upstreams: [upstream] });
+  const table: [given: unknown, message: RegExp][] = [
+    [{ timeoutMs: '5000' }, /close\.timeoutMs: must be a number of milliseconds from 0, or Infinity .*\(got "5000"\)/],
+    [{ timeoutMs: NaN }, /close\.timeoutMs: .*\(got NaN\)/],
+    [{ timeoutMs: -1 }, /close\.timeoutMs: .*\(got -1\)/],
+    [{ delayMs: Infinity }, /close\.delayMs: must be a number of milliseconds from 0 \(got Infinity\)/],
+    [{ delayMs: '1' }, /close\.delayMs: .*\(got "1"\)/],
+    [{ timeout: 5_000 }, /close\.timeout: unknown option/],
+    [5_000, /close: 5000/],
+    [null, /close: null/],
+  ];
+  for (const [given, message] of table) {
+    const expected = { name: 'BalancerError', code: 'OPTIONS_INVALID', message };
+    await assert.rejects(under.balancer.close(given as object), expected);
+    assert.equal(under.balancer.ready, true);
+  }
+  const client = await under.connect();
+  assert.equal((await client.exchange(get())).status, 200);
+  client.end();
+  await client.over();
+});
