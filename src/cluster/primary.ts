@@ -5,8 +5,10 @@ import cluster, { type Worker } from 'node:cluster';
 import { Dispatching } from './dispatching.ts';
 import { type LaunchEvent, lineOf } from './events.ts';
 import type { Launched } from './launch.ts';
+import { WORKER_ENV } from './mark.ts';
 import { asMessage, type Message } from './messages.ts';
 import { type LaunchSettings, parseWorkers } from './options.ts';
+import { writeLine } from './output.ts';
 import { Relay } from './relay.ts';
 import { type Fork, Supervisor } from './supervisor.ts';
 
@@ -76,7 +78,7 @@ export function supervise(settings: LaunchSettings): Launched {
 /** Makes processes, kept in `processes`, and hears of them; `hear` gets what is not about their lives. */
 function forking(processes: Map<number, Worker>, hear: (id: number, message: Message) => void): Fork {
   return ({ id }, told) => {
-    const worker = cluster.fork();
+    const worker = cluster.fork(WORKER_ENV);
     processes.set(id, worker);
     worker.on('message', (value: unknown) => {
       const message = asMessage(value);
@@ -158,5 +160,5 @@ function bindSignals(supervisor: Supervisor): () => void {
 }
 
 function toStandardError(line: string): void {
-  process.stderr.write(`equipoise: ${line}\n`);
+  writeLine(process.stderr, `equipoise: ${line}`);
 }
