@@ -14,6 +14,7 @@ import type { Strategy } from '../strategy.ts';
 import type { Arguments } from './arguments.ts';
 import { connectUpstream } from './connect.ts';
 import { type ListenAddress, readListen } from './listen.ts';
+import { inTime, Unsettled } from './patience.ts';
 
 /** All that a run needs. */
 export interface Configuration {
@@ -27,14 +28,25 @@ export interface Configuration {
   readonly workers: number | 'auto' | undefined;
   readonly pidFile: string | undefined;
   readonly options: BalancerOptions;
+  /** What the configuration file holds, if that is a file of JSON. */
+  readonly json: Json | undefined;
 }
 
-/** Completes the arguments with the configuration file and the defaults; adds what is wrong to `problems`. */
-export async function configure(args: Arguments, problems: string[]): Promise<Configuration> {
-  const file = args.config === undefined || args.config === '' ? {} : await readConfig(args.config, problems);
+/** The content of a configuration file. */
+export type Json = Readonly<Record<string, unknown>>;
+
+/**
+ * Completes the arguments with the configuration file and the defaults; adds what is wrong to `problems`. Where `json`
+ * is given, that is what the file holds, whatever is on the disk.
+ */
+export async function configure(args: Arguments, problems: string[], json?: Json): Promise<Configuration> {
+  const { config: source = '' } = args;
+  const file = json ?? (source === '' ? {} : await readConfig(source, problems));
   const {
-    listen: fileListen = [8080], strategy: fileStrategy, drainTimeout: fileDrain = 10, workers: fileWorkers = 1,
-    pidFile: filePid, stopDelay: fileStopDelay = 0, reloadTimeout: fileReload = 3_600, ...rest
+    // A demonstration is for whoever starts it, not for the network.
+    listen: fileListen = args.demo ? '127.0.0.1:8080' : 8080,
+    strategy: fileStrategy, drainTimeout: fileDrain = 10, workers: fileWorkers = 1, pidFile: filePid,
+    stopDelay: fileStopDelay = 0, reloadTimeout: fileReload = 3_600, ...rest
   } = file;
   const listen: unknown[] = args.listen.length > 0 ? [...args.listen] : [fileListen].flat();
   if (listen.length === 0) problems.push('listen: none given; leave it out for 8080');
@@ -58,6 +70,7 @@ export async function configure(args: Arguments, problems: string[]): Promise<Co
     workers: workers(args.workers ?? fileWorkers, problems),
     pidFile: pidFile(args.pidFile ?? filePid, problems),
     options: options as unknown as BalancerOptions,
+    json: source.endsWith('.json') ? file : undefined,
   };
 }
 
@@ -78,11 +91,12 @@ async function loadStrategy(name: string, problems: string[]): Promise<unknown> 
   const exported = await load(name, 'strategy', problems);
   if (typeof exported !== 'function') return exported;
   try {
-    const made: unknown = await (exported as () => unknown)();
+    const made: unknown = await inTime(Promise.resolve((exported as () => unknown)()));
     if (made === undefined) problems.push(`strategy: the factory in ${name} returns nothing; return a strategy`);
     return made;
   } catch (error) {
-    problems.push(`strategy: the factory in ${name} threw: ${message(error)}`);
+    const what = error instanceof Unsettled ? 'failed' : 'threw';
+    problems.push(`strategy: the factory in ${name} ${what}: ${message(error)}`);
     return undefined;
   }
 }
@@ -101,7 +115,8 @@ async function load(path: string, option: string, problems: string[]): Promise<u
     if (path.endsWith('.json')) return JSON.parse(await readFile(path, 'utf8')) as unknown;
     // A module is loaded once under one name; a reload wants what it says now.
     const { mtimeMs } = await stat(path);
-    const module = (await import(`${pathToFileURL(resolve(path)).href}?${mtimeMs}`)) as { readonly default?: unknown };
+    const loading: Promise<unknown> = import(`${pathToFileURL(resolve(path)).href}?${mtimeMs}`);
+    const module = await inTime(loading) as { readonly default?: unknown };
     if (module.default !== undefined) return module.default;
     problems.push(`${option}: ${path} has no default export`);
   } catch (error) {
@@ -112,7 +127,7 @@ async function load(path: string, option: string, problems: string[]): Promise<u
 
 function milliseconds(value: unknown, name: string, problems: string[]): number {
   const seconds = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
-  if (typeof seconds === 'number' && seconds >= 0 && seconds <= MAX_SECONDS) return seconds * 1000;
+  if (typeof seconds === 'number' && seconds >= 0 && seconds <= MAX_SECONDS) return Math.round(seconds * 1000);
   problems.push(`${name}: must be a number of seconds from 0 to ${MAX_SECONDS} (got ${shown(value)})`);
   return 0;
 }
