@@ -16,6 +16,8 @@ export interface BinaryOptions {
   readonly stdio?: StdioOptions;
   /** For Node itself. */
   readonly execArgv?: readonly string[];
+  /** Run instead of the binary: a program that runs it. */
+  readonly program?: string;
 }
 
 /** How a process ended. */
@@ -33,9 +35,9 @@ export class Binary {
   readonly #signal = new Signal();
   #exit: Exit | undefined;
 
-  constructor(args: readonly string[], { cwd, env, stdio, execArgv = [] }: BinaryOptions = {}) {
+  constructor(args: readonly string[], { cwd, env, stdio, execArgv = [], program = BINARY }: BinaryOptions = {}) {
     if (!existsSync(BINARY)) throw new Error(`${BINARY} is not there: npm run build`);
-    this.#child = spawn(process.execPath, [...execArgv, BINARY, ...args], {
+    this.#child = spawn(process.execPath, [...execArgv, program, ...args], {
       env: { ...process.env, ...env },
       stdio: stdio ?? ['ignore', 'pipe', 'pipe'],
       ...(cwd === undefined ? {} : { cwd }),
