@@ -75,6 +75,11 @@ export class Binary {
     return Number(port);
   }
 
+  /** Resolves when `pattern` shows on standard output. */
+  async printed(pattern: RegExp): Promise<void> {
+    await this.#until(() => pattern.test(this.stdout), `${String(pattern)} on standard output`);
+  }
+
   /** Resolves when `pattern` shows on standard error. */
   async logged(pattern: RegExp): Promise<void> {
     await this.#until(() => pattern.test(this.stderr), `${String(pattern)} on standard error`);
