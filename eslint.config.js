@@ -84,7 +84,7 @@ export default tseslint.config(
     rules: {
       '@typescript-eslint/no-restricted-imports': ['error', {
         patterns: [{
-          regex: BUILTINS.replace('cluster', 'cluster|os|fs|fs/promises'),
+          regex: BUILTINS.replace('cluster', 'cluster|os|fs|fs/promises|path'),
           allowTypeImports: true,
           message: 'The launcher is built on node:cluster, node:http, node:net and pure helpers.',
         }],

@@ -50,9 +50,19 @@ export async function removeStaleSocket(path: string): Promise<Found> {
   }
 }
 
-/** Whether this is the error of a path on which something is. */
-export function isInUse(error: unknown): error is NodeJS.ErrnoException {
+/** Whether this is the error of an address that is taken. */
+function isInUse(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
+}
+
+/** The path of the Unix socket that could not be listened on as something is there, if this is such an error. */
+export function pathInUse(error: unknown): string | undefined {
+  for (let cause = error, depth = 0; cause instanceof Error && depth < MAX_CAUSES; cause = cause.cause, depth++) {
+    const { address, port } = cause as { readonly address?: unknown; readonly port?: unknown };
+    // Node gives errors of paths the port -1.
+    if (isInUse(cause) && typeof address === 'string' && !(typeof port === 'number' && port >= 0)) return address;
+  }
+  return undefined;
 }
 
 /** Resolves with the code of the error, or with words for who has the socket. */
@@ -75,3 +85,6 @@ function inUse(path: string, why: string, cause: NodeJS.ErrnoException): Error {
   return Object.assign(new Error(`listen EADDRINUSE: ${path} is in use: ${why}`, { cause }),
     { code, errno, syscall, address });
 }
+
+/** How deep an error may be wrapped in others. */
+const MAX_CAUSES = 8;

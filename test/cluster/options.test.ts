@@ -1,15 +1,20 @@
 import assert from 'node:assert/strict';
+import http from 'node:http';
 import { availableParallelism } from 'node:os';
 import { describe, test } from 'node:test';
+import { inspect } from 'node:util';
 import { launch } from '../../src/cluster/index.ts';
 import { parseLaunchOptions, parseWorkers } from '../../src/cluster/options.ts';
+import { parseReloadOptions } from '../../src/cluster/plan.ts';
 
 test('the defaults are those of the docs', () => {
-  const { workers, drainTimeoutMs, hungTimeoutMs, startTimeoutMs, distribution } = parseLaunchOptions({});
+  const settings = parseLaunchOptions({});
+  const { workers, drainTimeoutMs, reloadTimeoutMs, hungTimeoutMs, startTimeoutMs, distribution } = settings;
   assert.deepEqual(
-    { workers, drainTimeoutMs, hungTimeoutMs, startTimeoutMs, distribution },
+    { workers, drainTimeoutMs, reloadTimeoutMs, hungTimeoutMs, startTimeoutMs, distribution },
     {
-      workers: availableParallelism(), drainTimeoutMs: 10_000, hungTimeoutMs: 0, startTimeoutMs: 60_000,
+      workers: availableParallelism(), drainTimeoutMs: 10_000, reloadTimeoutMs: 3_600_000, hungTimeoutMs: 0,
+      startTimeoutMs: 60_000,
       distribution: 'shared',
     });
 });
@@ -23,27 +28,36 @@ test("'auto' is one worker per core", () => {
 
 describe('wrong options are all told at once, each with its name', () => {
   const table: readonly [options: unknown, problems: readonly RegExp[]][] = [
-    [{ workers: 0 }, [/^workers: 0 is neither a whole number from 1 to 1024 nor 'auto'$/]],
-    [{ workers: 'many' }, [/^workers: "many" is neither/]],
+    [{ workers: 0 }, [/^workers: must be a whole number from 1 to 1024, or 'auto' \(got 0\)$/]],
+    [{ workers: 'many' }, [/^workers: .* \(got "many"\)$/]],
     [{ drainTimeoutMs: -1, hungTimeoutMs: 50, startTimeoutMs: NaN }, [
       /^drainTimeoutMs: -1 is no whole number from 0 to 86400000; the default is 10000$/,
       /^hungTimeoutMs: 50 is no whole number from 100 to 86400000; the default is 0$/,
       /^startTimeoutMs: NaN is no whole number/,
     ]],
-    [{ distribution: 'fair' }, [/^distribution: "fair" is neither 'primary' nor 'shared'$/]],
+    [{ distribution: 'fair' }, [/^distribution: must be 'primary' or 'shared' \(got "fair"\)$/]],
     [{ log: 'no', onEvent: {}, rng: 4, time: {} }, [
       /^time: \{\} is no source of time/, /^log: "no" is no function$/, /^onEvent: \{\} is no function$/,
       /^rng: 4 is no function$/,
     ]],
     [{ dispatch: {}, listen: 8080 }, [
-      /^dispatch: \{\} is no strategy/, /^listen: 8080 is no address for dispatch/,
+      /^dispatch: must be a strategy, .* \(got \{\}\)$/,
+      /^listen: must be \{ port \}, \{ path \} or \{ fd \}, where dispatch accepts \(got 8080\)$/,
     ]],
-    [{ listen: { port: 8080 } }, [/^listen: is for dispatch; without it the workers listen$/]],
+    [{ listen: { port: 8080 } }, [/^listen: must come with dispatch; without it the workers listen$/]],
+    [{ dispatch: { name: 'first', pick: () => undefined }, listen: { path: `/tmp/${'x'.repeat(103)}` } }, [
+      /^listen\.path: .* at most 10[37] octets \(got 108: /,
+    ]],
+    [{ reloadTimeoutMs: -1, onReload: 'now', setup: () => undefined }, [
+      /^reloadTimeoutMs: -1 is no whole number from 0/, /^onReload: "now" is no function$/,
+      /^setup: must be a value that JSON can carry \(got a function\)$/,
+    ]],
+    [{ setup: { n: 1n } }, [/^setup: must be a value that JSON can carry: .*BigInt/]],
     [{ wrokers: 2 }, [/^wrokers: unknown option; known are dispatch, /]],
     ['two', [/^options: "two" is no object$/]],
   ];
   for (const [options, problems] of table) {
-    test(JSON.stringify(options), () => {
+    test(inspect(options), () => {
       assert.throws(() => launch(() => () => undefined, options as object), (error: Error & { code?: string }) => {
         assert.equal(error.code, 'OPTIONS_INVALID');
         const lines = error.message.split('\n');
@@ -53,4 +67,36 @@ describe('wrong options are all told at once, each with its name', () => {
       });
     });
   }
+});
+
+describe('what is to run must be a function', () => {
+  const table: readonly [what: string, run: unknown, problem: RegExp][] = [
+    ['a server', http.createServer(), /^run: must .* e\.g\. launch\(\(\) => server.listen\(8080\)\) \(got a server\)$/],
+    ['nothing', undefined, /^run: must be a function .* \(got undefined\)$/],
+    ['options', { workers: 2 }, /^run: must be a function .* \(got \{"workers":2\}\)$/],
+  ];
+  for (const [what, run, message] of table) {
+    test(what, () => {
+      assert.throws(() => launch(run as never), { code: 'OPTIONS_INVALID', message });
+    });
+  }
+});
+
+describe('what a reload may change', () => {
+  test('is what is given, checked', () => {
+    assert.deepEqual(parseReloadOptions(undefined), {});
+    const given = { drainTimeoutMs: 5, setup: undefined };
+    assert.deepEqual(parseReloadOptions(given), given);
+    assert.deepEqual(parseReloadOptions({ workers: 'auto', reloadTimeoutMs: 0, setup: [1] }), {
+      workers: availableParallelism(), reloadTimeoutMs: 0, setup: [1],
+    });
+  });
+
+  test('is nothing else, all at once', () => {
+    assert.throws(() => parseReloadOptions({ workers: 0, drainTimeoutMs: '5', hungTimeoutMs: 1 }), {
+      code: 'OPTIONS_INVALID',
+      message: /^reload: hungTimeoutMs: unknown option.*\nreload: drainTimeoutMs: "5" is no .*\nworkers: must be .*$/,
+    });
+    assert.throws(() => parseReloadOptions(5), { code: 'OPTIONS_INVALID' });
+  });
 });
