@@ -18,6 +18,11 @@ export interface ChannelMember<M = unknown> {
   left(from: number): void;
   /** Is told whether it leads: at any time one at most does, and what is to be done once is for that one to do. */
   leads(leading: boolean): void;
+  /**
+   * Is told that some of what was sent will not come: this one did not read for so long (its process was stopped, its
+   * event loop blocked) that it was dropped. What it knows of the others may be wrong, down to who is there.
+   */
+  missed?(): void;
 }
 
 /** A member's place on a channel. */

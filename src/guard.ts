@@ -48,12 +48,28 @@ export function disowned(promise: PromiseLike<unknown>): void {
   promise.then(undefined, () => undefined);
 }
 
-/** What was thrown, as text: it may be anything, not just an Error. */
+/**
+ * What was thrown, as one text: it may be anything, not just an Error. An AggregateError, such as that of a connection
+ * to a name with several addresses, often has no message of its own: then those of its errors count.
+ */
 export function messageOf(thrown: unknown): string {
-  if (thrown instanceof Error) return thrown.message;
   try {
+    if (thrown instanceof AggregateError) return aggregateMessage(thrown);
+    if (thrown instanceof Error) return thrown.message === '' ? nameOf(thrown) : thrown.message;
     return String(thrown);
   } catch {
     return 'a value without a text';
   }
+}
+
+function aggregateMessage(error: AggregateError): string {
+  const messages = [...new Set(error.errors.filter((each) => each !== error).map(messageOf))].join('; ');
+  if (messages === '') return error.message === '' ? nameOf(error) : error.message;
+  return error.message === '' ? messages : `${error.message}: ${messages}`;
+}
+
+/** An error without a message still says what it is. */
+function nameOf(error: Error): string {
+  const { code } = error as NodeJS.ErrnoException;
+  return typeof code === 'string' && code !== '' ? code : error.name;
 }

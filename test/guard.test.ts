@@ -57,3 +57,12 @@ test('what was thrown has a text, whatever it is', () => {
   assert.equal(messageOf(undefined), 'undefined');
   assert.equal(messageOf(Object.create(null)), 'a value without a text');
 });
+
+test('an error without a message of its own is told by its errors, its code or its name', () => {
+  const refused = [new Error('connect ECONNREFUSED ::1:1'), new Error('connect ECONNREFUSED 127.0.0.1:1')];
+  assert.equal(messageOf(new AggregateError(refused)), 'connect ECONNREFUSED ::1:1; connect ECONNREFUSED 127.0.0.1:1');
+  assert.equal(messageOf(new AggregateError([mine, mine], 'all failed')), 'all failed: mine');
+  assert.equal(messageOf(new AggregateError([])), 'AggregateError');
+  assert.equal(messageOf(Object.assign(new Error(''), { code: 'ECONNRESET' })), 'ECONNRESET');
+  assert.equal(messageOf(new TypeError()), 'TypeError');
+});

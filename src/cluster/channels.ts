@@ -3,6 +3,7 @@
  */
 import type { Channel, ChannelMember } from '../channel.ts';
 import { BalancerError } from '../errors.ts';
+import { guarded } from '../guard.ts';
 
 /** What a worker says of a channel. */
 export type Said =
@@ -13,21 +14,26 @@ export type Said =
 export type Heard =
   | { readonly type: 'heard'; readonly channel: string; readonly from: number; readonly value: unknown }
   | { readonly type: 'left'; readonly channel: string; readonly from: number }
-  | { readonly type: 'leads'; readonly channel: string; readonly leading: boolean };
+  | { readonly type: 'leads'; readonly channel: string; readonly leading: boolean }
+  | { readonly type: 'missed'; readonly channel: string };
 
 export class Channels {
   readonly #say: (said: Said, sent?: () => void) => void;
+  readonly #onFault: (what: string, cause: unknown) => void;
   readonly #members = new Map<string, ChannelMember>();
 
-  constructor(say: (said: Said, sent?: () => void) => void) {
+  /** `onFault` hears of members that throw or reject. */
+  constructor(say: (said: Said, sent?: () => void) => void, onFault: (what: string, cause: unknown) => void) {
     this.#say = say;
+    this.#onFault = onFault;
   }
 
   /** The channel of this name. */
   readonly channel = (name: string): Channel => ({
     join: (member) => {
       if (this.#members.has(name)) {
-        throw new BalancerError('OPTIONS_INVALID', `channel '${name}' was joined by this worker already: take another`);
+        throw new BalancerError('OPTIONS_INVALID',
+          `channel '${name}': this worker has joined it before; choose another name`);
       }
       this.#members.set(name, member);
       this.#say({ type: 'join', channel: name });
@@ -48,17 +54,27 @@ export class Channels {
   hear(all: readonly Heard[]): void {
     for (const heard of all) {
       const member = this.#members.get(heard.channel);
-      switch (heard.type) {
-        case 'heard':
-          member?.heard(heard.value, heard.from);
-          break;
-        case 'left':
-          member?.left(heard.from);
-          break;
-        case 'leads':
-          member?.leads(heard.leading);
-          break;
-      }
+      if (member === undefined) continue;
+      guarded(() => tell(member, heard), (what, cause) => {
+        this.#onFault(`the member of channel '${heard.channel}' ${what} in ${heard.type}`, cause);
+      });
     }
+  }
+}
+
+/** A member as foreign code: what its methods return may be a promise. */
+interface ForeignMember {
+  heard(message: unknown, from: number): unknown;
+  left(from: number): unknown;
+  leads(leading: boolean): unknown;
+  missed?(): unknown;
+}
+
+function tell(member: ForeignMember, heard: Heard): unknown {
+  switch (heard.type) {
+    case 'heard': return member.heard(heard.value, heard.from);
+    case 'left': return member.left(heard.from);
+    case 'leads': return member.leads(heard.leading);
+    case 'missed': return member.missed?.();
   }
 }

@@ -3,26 +3,31 @@
  */
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import { guarded } from '../guard.ts';
 import type { ConnectionNews } from './dispatcher.ts';
 
 export class Connections {
   readonly #tell: (news: ConnectionNews) => void;
-  readonly #sockets = new Set<Socket>();
+  readonly #onFault: (what: string, cause: unknown) => void;
+  /** How many are open. They are not kept: a Set that churns with connections would keep each other's garbage alive. */
+  open = 0;
   /** Those that came before anybody wanted them. */
   #early: Socket[] = [];
-  #listener: ((socket: Socket) => void) | undefined;
+  #listener: ((socket: Socket) => unknown) | undefined;
   /** Those that have closed, and were not told of yet. */
   #closed: number[] = [];
   #onEmpty: () => void = () => undefined;
 
-  constructor(tell: (news: ConnectionNews) => void) {
+  /** `onFault` hears of what the program's listener throws; the connection is closed then. */
+  constructor(tell: (news: ConnectionNews) => void, onFault: (what: string, cause: unknown) => void) {
     this.#tell = tell;
+    this.#onFault = onFault;
   }
 
   /** Has `listener` serve the connections. */
   readonly onConnection = (listener: (socket: Socket) => void): void => {
     this.#listener = listener;
-    for (const socket of this.#early.splice(0)) listener(socket);
+    for (const socket of this.#early.splice(0)) this.#serve(socket);
   };
 
   /** Has a server of node:http that does not listen serve them. */
@@ -45,21 +50,27 @@ export class Connections {
     // What a listening server of node:http has its connections be.
     socket.setNoDelay(true);
     socket.allowHalfOpen = true;
-    this.#sockets.add(socket);
+    this.open++;
     socket.once('close', () => {
-      this.#sockets.delete(socket);
       this.#over(connection);
-      if (this.#sockets.size === 0) this.#onEmpty();
+      if (--this.open === 0) this.#onEmpty();
     });
     if (this.#listener === undefined) this.#early.push(socket);
-    else this.#listener(socket);
+    else this.#serve(socket);
   }
 
   /** Resolves when all connections have closed. */
   closed(): Promise<void> {
-    if (this.#sockets.size === 0) return Promise.resolve();
+    if (this.open === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#onEmpty = resolve;
+    });
+  }
+
+  #serve(socket: Socket): void {
+    guarded(() => this.#listener?.(socket), (what, cause) => {
+      socket.destroy();
+      this.#onFault(what, cause);
     });
   }
 

@@ -3,6 +3,7 @@
  * and time come in.
  */
 import type { Socket } from 'node:net';
+import { guarded, guardedValue, messageOf, type OnFault } from '../guard.ts';
 import type { Candidate, PickContext, Strategy } from '../strategy.ts';
 
 /** A ready worker, as a strategy sees it. */
@@ -38,12 +39,23 @@ export class Dispatcher {
   #candidates: Target[] = [];
   /** Connections that came while no worker was ready. */
   #waiting: Socket[] = [];
-  #lastConnection = 0;
+  /**
+   * Those that were handed over and have not ended, each at the place of its number. Places are used again: the tables
+   * of a Map that churns with connections would keep each other's garbage alive.
+   */
+  readonly #handed: (Handed | undefined)[] = [undefined];
+  readonly #free: number[] = [];
+  readonly #pickFault: OnFault;
+  readonly #settledFault: OnFault;
+  readonly #changedFault: OnFault;
   #closing = false;
 
   constructor(strategy: Strategy<WorkerCandidate>, world: DispatchWorld) {
     this.#strategy = strategy;
     this.#world = world;
+    this.#pickFault = this.#faultIn('pick');
+    this.#settledFault = this.#faultIn('settled');
+    this.#changedFault = this.#faultIn('changed');
   }
 
   /** A worker takes connections from now on. */
@@ -68,8 +80,9 @@ export class Dispatcher {
     if (target === undefined) return;
     this.#workers.delete(id);
     this.#changed();
-    const untaken = [...target.connections.values()].flatMap(({ socket }) => socket ?? []);
-    for (const connection of target.connections.keys()) this.#settle(target, connection, 'WORKER_GONE');
+    const lost = this.#handed.filter((handed) => handed?.target === target);
+    const untaken = lost.flatMap((handed) => handed?.socket ?? []);
+    for (const handed of lost) if (handed !== undefined) this.#settle(handed, 'WORKER_GONE');
     for (const socket of untaken) this.dispatch(socket);
   }
 
@@ -77,14 +90,11 @@ export class Dispatcher {
   news(id: number, { taken, closed }: ConnectionNews): void {
     const target = this.#workers.get(id);
     if (target === undefined) return;
-    for (const connection of taken) {
-      const entry = target.connections.get(connection);
-      // The worker has it: this end goes, and the connection stays.
-      entry?.socket?.destroy();
-      if (entry !== undefined) entry.socket = undefined;
-      target.untaken.delete(connection);
+    for (const connection of taken) this.#of(target, connection)?.taken();
+    for (const connection of closed) {
+      const handed = this.#of(target, connection);
+      if (handed !== undefined) this.#settle(handed, undefined);
     }
-    for (const connection of closed) this.#settle(target, connection, undefined);
   }
 
   /** A worker tells how busy it is. */
@@ -101,15 +111,15 @@ export class Dispatcher {
       return;
     }
     const target = this.#pick(socket.remoteAddress ?? '');
-    if (target === undefined) {
+    if (target === undefined || target.waiting >= MAX_WAITING) {
       socket.destroy();
       return;
     }
     // No await between the pick and its count.
-    const connection = ++this.#lastConnection;
-    const at = this.#world.now();
-    target.connections.set(connection, { socket, at });
-    target.untaken.set(connection, at);
+    const connection = this.#free.pop() ?? this.#handed.length;
+    const handed = new Handed(target, connection, socket, this.#world.now());
+    this.#handed[connection] = handed;
+    target.handedOver(handed);
     this.#world.send(target.worker, connection, socket);
   }
 
@@ -121,19 +131,22 @@ export class Dispatcher {
     for (const socket of this.#waiting.splice(0)) socket.destroy();
   }
 
+  /** The connection of this number, if this worker has it. */
+  #of(target: Target, connection: number): Handed | undefined {
+    const handed = this.#handed[connection];
+    return handed?.target === target ? handed : undefined;
+  }
+
   #pick(remoteAddress: string): Target | undefined {
     const context: PickContext = { attempt: 1, remoteAddress, request: undefined };
     const candidates = this.#responsive();
-    try {
-      const picked = this.#strategy.pick(candidates, context);
-      if (picked === undefined) return undefined;
-      const target = candidates.find((candidate) => candidate === picked);
-      if (target === undefined) this.#world.onFault(`strategy ${this.#strategy.name} picked what is no candidate`);
-      return target;
-    } catch (error) {
-      this.#fault('pick', error);
-      return undefined;
+    const picked = guardedValue(() => this.#strategy.pick(candidates, context), this.#pickFault);
+    if (picked === undefined) return undefined;
+    const target = candidates.find((candidate) => candidate === picked);
+    if (target === undefined) {
+      this.#world.onFault(`strategy ${this.#strategy.name} picked something that is not one of the candidates`);
     }
+    return target;
   }
 
   /** The workers that take what they are sent; all, if none does. */
@@ -145,31 +158,61 @@ export class Dispatcher {
     return others.length > 0 ? others : this.#candidates;
   }
 
-  #settle(target: Target, connection: number, error: string | undefined): void {
-    const entry = target.connections.get(connection);
-    if (entry === undefined) return;
-    target.connections.delete(connection);
-    target.untaken.delete(connection);
-    const durationMs = this.#world.now() - entry.at;
-    try {
-      this.#strategy.settled?.(target, { ok: error === undefined, status: undefined, durationMs, error });
-    } catch (cause) {
-      this.#fault('settled', cause);
-    }
+  #settle(handed: Handed, error: string | undefined): void {
+    const { target, connection, at } = handed;
+    this.#handed[connection] = undefined;
+    this.#free.push(connection);
+    handed.settled();
+    const durationMs = this.#world.now() - at;
+    const outcome = { ok: error === undefined, status: undefined, durationMs, error };
+    guarded(() => this.#strategy.settled?.(target, outcome), this.#settledFault);
   }
 
   #changed(): void {
     this.#candidates = [...this.#workers.values()].filter(({ ready }) => ready);
-    try {
-      this.#strategy.changed?.(this.#candidates);
-    } catch (error) {
-      this.#fault('changed', error);
-    }
+    guarded(() => this.#strategy.changed?.(this.#candidates), this.#changedFault);
   }
 
-  #fault(method: string, error: unknown): void {
-    const text = error instanceof Error ? error.message : String(error);
-    this.#world.onFault(`strategy ${this.#strategy.name} threw in ${method}: ${text}`);
+  #faultIn(method: string): OnFault {
+    return (what, cause) => {
+      const told = cause === undefined ? '' : `: ${messageOf(cause)}`;
+      this.#world.onFault(`strategy ${this.#strategy.name} ${what} in ${method}${told}`);
+    };
+  }
+}
+
+/** A connection that was handed to a worker. */
+class Handed {
+  readonly target: Target;
+  readonly connection: number;
+  readonly at: number;
+  /** As long as the worker has not got it. */
+  socket: Socket | undefined;
+  /** The next one that was handed to the same worker. */
+  next: Handed | undefined;
+
+  constructor(target: Target, connection: number, socket: Socket, at: number) {
+    this.target = target;
+    this.connection = connection;
+    this.socket = socket;
+    this.at = at;
+  }
+
+  /** The worker has it: this end goes, and the connection stays. */
+  taken(): void {
+    if (this.socket === undefined) return;
+    this.socket.destroy();
+    this.socket = undefined;
+    this.target.tookOne();
+  }
+
+  /** It is over. If the worker never got it, its socket is for somebody else. */
+  settled(): void {
+    if (this.socket !== undefined) {
+      this.socket = undefined;
+      this.target.tookOne();
+    }
+    this.target.inFlight--;
   }
 }
 
@@ -180,11 +223,13 @@ class Target implements WorkerCandidate {
   readonly pid: number | undefined;
   readonly weight = 1;
   ready = true;
-  /** Those that were handed over and have not ended; with the socket as long as the worker has not got it. */
-  readonly connections = new Map<number, { socket: Socket | undefined; readonly at: number }>();
-  /** Of those, the ones that the worker has not got, and since when; the oldest first. */
-  readonly untaken = new Map<number, number>();
+  inFlight = 0;
+  /** How many of them the worker has not got. */
+  waiting = 0;
   readonly #now: () => number;
+  /** Those that the worker has not got, oldest first, with some that it has got in between. */
+  #oldest: Handed | undefined;
+  #latest: Handed | undefined;
   #load = 0;
   #reportedAt: number;
 
@@ -196,14 +241,28 @@ class Target implements WorkerCandidate {
     this.#reportedAt = now();
   }
 
-  get inFlight(): number {
-    return this.connections.size;
+  handedOver(handed: Handed): void {
+    this.inFlight++;
+    this.waiting++;
+    if (this.#latest === undefined) this.#oldest = handed;
+    else this.#latest.next = handed;
+    this.#latest = handed;
+  }
+
+  /** One that waited does not any more. Those that are let go keep no pointer to those that follow them. */
+  tookOne(): void {
+    this.waiting--;
+    while (this.#oldest !== undefined && this.#oldest.socket === undefined) {
+      const { next }: Handed = this.#oldest;
+      this.#oldest.next = undefined;
+      this.#oldest = next;
+    }
+    if (this.#oldest === undefined) this.#latest = undefined;
   }
 
   /** Since when a connection has been on its way to it. */
   get waitsSince(): number {
-    for (const at of this.untaken.values()) return at;
-    return Infinity;
+    return this.#oldest?.at ?? Infinity;
   }
 
   get load(): number {
@@ -216,7 +275,7 @@ class Target implements WorkerCandidate {
   }
 }
 
-/** How many connections may wait for the first worker. */
+/** How many connections may wait: for the first worker, and for one that does not take what it was sent. */
 const MAX_WAITING = 10_000;
 /**
  * A worker that has not taken a connection for so long is blocked: to take one is a millisecond or two. It gets no more

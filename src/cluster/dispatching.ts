@@ -1,13 +1,14 @@
 /**
  * Binds the dispatcher to the world: a listening socket of the primary, and the channels of its workers.
  */
-import type { Worker } from 'node:cluster';
 import net, { type Server, type Socket } from 'node:net';
 import type { TimeSource } from '../clock.ts';
 import { Dispatcher } from './dispatcher.ts';
 import type { LaunchEvent } from './events.ts';
 import type { Message } from './messages.ts';
 import type { LaunchSettings } from './options.ts';
+import type { Processes } from './processes.ts';
+import { listenOnPath } from './stale-socket.ts';
 
 export class Dispatching {
   readonly #dispatcher: Dispatcher;
@@ -16,8 +17,8 @@ export class Dispatching {
   readonly #tell: (event: LaunchEvent) => void;
 
   constructor(
-    { strategy, listen }: NonNullable<LaunchSettings['dispatch']>, processes: ReadonlyMap<number, Worker>,
-    time: TimeSource, tell: (event: LaunchEvent) => void,
+    { strategy, listen }: NonNullable<LaunchSettings['dispatch']>, processes: Processes, time: TimeSource,
+    tell: (event: LaunchEvent) => void,
   ) {
     this.#where = listen;
     this.#tell = tell;
@@ -40,14 +41,21 @@ export class Dispatching {
     });
   }
 
-  listen(then: () => void, failed: (error: Error) => void): void {
-    this.#server.once('error', failed);
-    this.#server.listen(this.#where, () => {
-      this.#server.off('error', failed).on('error', (error) => {
-        this.#tell({ type: 'dispatch-failed', why: error.message });
+  /** Resolves when it listens; rejects where it can't. */
+  async listen(): Promise<void> {
+    await ('path' in this.#where ? listenOnPath(this.#where.path, () => this.#listen()) : this.#listen());
+    this.#server.on('error', (error) => {
+      this.#tell({ type: 'dispatch-failed', why: error.message });
+    });
+    this.#tell({ type: 'listening', address: this.#server.address() ?? '' });
+  }
+
+  #listen(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject).listen(this.#where, () => {
+        this.#server.off('error', reject);
+        resolve();
       });
-      this.#tell({ type: 'listening', address: this.#server.address() ?? '' });
-      then();
     });
   }
 

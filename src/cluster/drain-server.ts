@@ -6,8 +6,10 @@ import net, { type Socket } from 'node:net';
 import { systemTime, type TimeSource } from '../clock.ts';
 
 export interface DrainOptions {
-  /** After this, the connections that are left are cut. Default: no limit (under `launch`, `drainTimeoutMs` is one). */
+  /** After this, the connections that are left are cut. Default: no limit. A drain under `launch` is given one. */
   readonly timeoutMs?: number;
+  /** Has the connections that are left cut when it aborts. A drain under `launch` is given one. */
+  readonly signal?: AbortSignal;
   /** How long an idle connection stays open for a request that is on its way. Default 500 ms. */
   readonly graceMs?: number;
   /** Where time comes from, for tests. */
@@ -27,7 +29,7 @@ export function drainServer(server: Server, options: DrainOptions = {}): Promise
 /** As `drainServer`, for one whose connections come from elsewhere: `over` resolves when none is left. */
 export async function drainConnections(
   server: Server, over: () => Promise<void>,
-  { timeoutMs = Infinity, graceMs = 500, time = systemTime }: DrainOptions = {},
+  { timeoutMs = Infinity, signal, graceMs = 500, time = systemTime }: DrainOptions = {},
 ): Promise<{ readonly cut: number }> {
   const start = time.now();
   // The last time that a response ended on a connection that stays open.
@@ -53,7 +55,7 @@ export async function drainConnections(
   const stop = time.every(TICK_MS, () => {
     const now = time.now();
     if (now - keptAt >= graceMs) closeIdle(server);
-    if (now - start < timeoutMs) return;
+    if (now - start < timeoutMs && signal?.aborted !== true) return;
     stop();
     server.getConnections((_error, count) => {
       cut = count;
@@ -74,7 +76,7 @@ export async function drainConnections(
  * Resolves when the server has stopped to listen, and all its connections are closed. The close of `node:http` itself
  * would cut idle connections at once, with the requests that are on their way.
  */
-function closed(server: Server): Promise<void> {
+export function closed(server: Server): Promise<void> {
   return new Promise((resolve, reject) => {
     net.Server.prototype.close.call(server, (error?: NodeJS.ErrnoException) => {
       if (error === undefined || error.code === 'ERR_SERVER_NOT_RUNNING') resolve();

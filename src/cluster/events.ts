@@ -14,13 +14,24 @@ export type LaunchEvent =
   | { readonly type: 'launched'; readonly workers: number }
   /** A worker gets nothing new, and ends when nothing is in flight. */
   | { readonly type: 'draining'; readonly worker: WorkerInfo; readonly why: string }
+  /** A worker that drains has cut what was left in flight when its time was over. */
+  | { readonly type: 'cut'; readonly worker: WorkerInfo; readonly connections: number }
+  /** A worker that drains has less time than it had been given. */
+  | { readonly type: 'hurried'; readonly worker: WorkerInfo; readonly why: string }
   /** A worker is ended by force. */
   | { readonly type: 'killed'; readonly worker: WorkerInfo; readonly why: string }
-  /** A worker's process has ended; `expected` where it was draining. `failure` is what it said itself. */
+  /**
+   * A worker's process has ended; `expected` where it was draining, `killed` where that was our doing. `failure` is
+   * what it said itself.
+   */
   | {
-    readonly type: 'gone'; readonly worker: WorkerInfo; readonly expected: boolean;
+    readonly type: 'gone'; readonly worker: WorkerInfo; readonly expected: boolean; readonly killed: boolean;
     readonly code: number | null; readonly signal: string | null; readonly failure: string;
   }
+  /** A Unix socket that a crash had left behind was removed: a worker that could not listen there is started again. */
+  | { readonly type: 'socket-removed'; readonly path: string }
+  /** Code of the program's own failed, and nothing ended for it: `log`, `onEvent`, a member of a channel. */
+  | { readonly type: 'fault'; readonly why: string }
   /** A new worker will make up for one that died. */
   | { readonly type: 'respawning'; readonly inMs: number }
   /** A reload began, is complete, or came to nothing: then the workers that were there go on. */
@@ -48,12 +59,17 @@ export function lineOf(event: LaunchEvent): string | undefined {
     case 'ready': return `${named(event.worker)} is ready`;
     case 'launched': return `all workers are ready: ${event.workers}`;
     case 'draining': return `${named(event.worker)} drains: ${event.why}`;
+    case 'cut': return `${named(event.worker)} cut what its time limit left in flight: ${counted(event.connections)}`;
+    case 'hurried': return `${named(event.worker)} must end at once: ${event.why}`;
     case 'killed': return `${named(event.worker)} is killed: ${event.why}`;
     case 'gone': {
       const said = event.failure === '' ? '' : `: ${event.failure}`;
-      if (event.expected) return `${named(event.worker)} ended: ${whyItEnded(event)}${said}`;
-      return `${named(event.worker)} died: ${whyItDied(event)}${said}`;
+      const why = event.killed && event.signal === 'SIGKILL' ? 'killed, as said before' : whyItDied(event);
+      return `${named(event.worker)} ${event.expected ? 'ended' : 'died'}: ${why}${said}`;
     }
+    case 'socket-removed':
+      return `${event.path}: removed; a process that crashed had left this socket behind, and nobody listens on it`;
+    case 'fault': return event.why;
     case 'respawning': return event.inMs === 0 ? undefined : `a new worker starts in ${Math.round(event.inMs)} ms`;
     case 'reloading': return 'reload: new workers take over, one at a time';
     case 'reloaded': return 'reload: complete';
@@ -78,7 +94,6 @@ function named({ id, pid }: WorkerInfo): string {
   return `worker ${id}${pid === undefined ? '' : ` (process ${pid})`}`;
 }
 
-/** Of a worker that was to end, SIGKILL came from us. */
-function whyItEnded(event: { readonly code: number | null; readonly signal: string | null }): string {
-  return event.signal === 'SIGKILL' ? 'killed' : whyItDied(event);
+function counted(connections: number): string {
+  return `${connections} connection${connections === 1 ? '' : 's'}`;
 }

@@ -5,13 +5,22 @@ import cluster from 'node:cluster';
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Channel } from '../channel.ts';
-import { type LaunchOptions, parseLaunchOptions } from './options.ts';
+import { workAlone } from './alone.ts';
+import type { DrainLimit } from './deadline.ts';
+import { isLaunchedWorker } from './mark.ts';
+import { checkRun, type LaunchOptions, parseLaunchOptions } from './options.ts';
+import type { ReloadOptions } from './plan.ts';
 import { supervise } from './primary.ts';
 import type { WorkerInfo } from './worker-state.ts';
 import { work } from './worker.ts';
 
-/** Ends what a worker has in flight: stops accepting, answers the rest, resolves when nothing is left. */
-export type Drain = () => unknown;
+/**
+ * Ends what a worker has in flight: stops accepting, answers the rest, resolves when nothing is left, at the latest
+ * when `limit.signal` aborts, which is the time to cut. What it resolves with may say how many connections it cut,
+ * `{ cut }`, as that of `drainServer` and of a balancer's `close` does; then the log tells of it. Where it does not
+ * resolve, the worker is killed a second later.
+ */
+export type Drain = (limit: DrainLimit) => unknown;
 
 /**
  * What a worker runs: starts to serve, and returns how to end it, either a server of `node:http` (Express's `listen`
@@ -22,6 +31,11 @@ export type Run = (context: RunContext) => Server | Drain | Promise<Server | Dra
 
 /** What a worker is given. */
 export interface RunContext {
+  /**
+   * The `setup` of the launch, or of the reload that started this worker; one that makes up for a dead worker has that
+   * of the launch or the last reload that succeeded.
+   */
+  readonly setup: unknown;
   /** With `dispatch`, has `listener` serve the connections that this worker is handed. */
   readonly onConnection: (listener: (socket: Socket) => void) => void;
   /**
@@ -36,11 +50,12 @@ export interface Launched extends Promise<number> {
   /** The workers as they stand now; in a worker none. */
   readonly workers: readonly WorkerInfo[];
   /**
-   * Has new workers take over from all there are, one at a time: the code and configuration are those that are on the
-   * disk now. Resolves with whether all were replaced: false if a new one failed before it was ready (then those that
-   * are there go on). Asked for during a reload, it follows that.
+   * Has new workers take over from all there are, one at a time: their code is that on the disk now. `options` holds
+   * from then on; without it, what `onReload` returns does. Resolves with whether all were replaced: false if a new one
+   * failed before it was ready (then those that are there go on, by what held before). Asked for during a reload, it
+   * follows that. Throws OPTIONS_INVALID.
    */
-  reload(): Promise<boolean>;
+  reload(options?: ReloadOptions): Promise<boolean>;
   /** Wants another number of workers. Throws OPTIONS_INVALID. */
   resize(workers: number | 'auto'): void;
   /** Drains all workers; in a worker that one. Resolves as the launch does. */
@@ -54,13 +69,20 @@ export interface Launched extends Promise<number> {
  *
  * In the primary, SIGTERM and SIGINT drain all workers, a second one ends them at once; SIGHUP reloads; SIGTTIN and
  * SIGTTOU add and remove a worker. Resolves when all workers are gone, with the exit code, which it also sets as
- * `process.exitCode`: 0 after a clean drain; 1 if a worker had to be killed; and if a worker fails before the launch is
- * complete, its exit code (or 1). In a worker it resolves with 0 when the worker has drained, and rejects with what
- * `run` or its drain failed with.
+ * `process.exitCode`: 0 after a drain, even if workers had to cut what took too long; 1 if a worker had to be killed;
+ * and if a worker fails before the launch is complete, its exit code (or 1). In a worker it resolves with 0 when the
+ * worker has drained, and rejects with what `run` or its drain failed with.
+ *
+ * Under another cluster (PM2's cluster mode, a program's own `node:cluster`) this process is a worker already, of a
+ * primary that is not ours: `run` runs in it. SIGTERM, SIGINT and the loss of that primary drain it; channels have no
+ * other members, so that it leads; with `dispatch` it accepts on `listen` itself, and hands all to its own server;
+ * `reload` and `resize` throw, since these are the other primary's to do.
  *
  * Throws OPTIONS_INVALID. Call it once in a program.
  */
 export function launch(run: Run, options: LaunchOptions = {}): Launched {
+  checkRun(run);
   const settings = parseLaunchOptions(options);
-  return cluster.isPrimary ? supervise(settings) : work(run, settings);
+  if (isLaunchedWorker) return work(run, settings);
+  return cluster.isPrimary ? supervise(settings) : workAlone(run, settings);
 }

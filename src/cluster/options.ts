@@ -3,21 +3,42 @@
  */
 import { availableParallelism } from 'node:os';
 import {
-  integers, onlyKnown, optionalFunction, type Range, record, shown, socketPath, timeSource,
+  integers, isRecord, onlyKnown, optionalFunction, type Range, record, shown, socketPath, timeSource,
 } from '../checks.ts';
 import { systemRng, systemTime, type TimeSource } from '../clock.ts';
 import { BalancerError } from '../errors.ts';
+import { messageOf } from '../guard.ts';
 import { strategyProblem } from '../strategy-check.ts';
 import type { Strategy } from '../strategy.ts';
 import type { WorkerCandidate } from './dispatcher.ts';
 import type { LaunchEvent } from './events.ts';
+import type { ReloadOptions } from './plan.ts';
 
 /** The options of `launch`. */
 export interface LaunchOptions {
   /** How many workers: a whole number from 1, or `'auto'`, one per core that this process may use. Default `'auto'`. */
   readonly workers?: number | 'auto';
-  /** How long what is in flight may take to end when a worker drains; then the worker is killed. Default 10,000 ms. */
+  /**
+   * How long what is in flight may take to end when workers drain at the end of the launch. Then they cut what is left;
+   * one that does not end within another second is killed. Default 10,000 ms.
+   */
   readonly drainTimeoutMs?: number;
+  /**
+   * How long workers that a reload has replaced may take for what they have in flight, such as WebSockets or downloads;
+   * at the end of the launch they have `drainTimeoutMs`, too. At most 32 old workers are kept, or four times as many as
+   * serve: beyond that the oldest must end at once. Default 3,600,000 ms, an hour.
+   */
+  readonly reloadTimeoutMs?: number;
+  /**
+   * What workers read as `context.setup`: a value that JSON can carry. A reload can change it, and workers that make up
+   * for dead ones get the value of the launch or the last reload that succeeded. Default: undefined.
+   */
+  readonly setup?: unknown;
+  /**
+   * Called in the primary before each reload: what it returns, or resolves with, holds from then on. Where it fails, so
+   * does the reload, and nothing changes. Not called for `reload(options)`, which says itself what is to change.
+   */
+  readonly onReload?: () => ReloadOptions | undefined | Promise<ReloadOptions | undefined>;
   /**
    * A worker whose event loop is blocked for longer than this is killed and replaced; from 100 ms. Default 0: never,
    * since a plain app may have long computations.
@@ -41,7 +62,7 @@ export interface LaunchOptions {
   readonly dispatch?: Strategy<WorkerCandidate>;
   /** Where the primary listens for `dispatch`; not without it. */
   readonly listen?: ListenWhere;
-  /** Takes the lines of the log, in the primary. Default: standard error. */
+  /** Takes the lines of the log, in the primary. Default: standard error, where it outlives its reader. */
   readonly log?: (line: string) => void;
   /** Hears of all that happens, in the primary. */
   readonly onEvent?: (event: LaunchEvent) => void;
@@ -58,10 +79,13 @@ export type ListenWhere =
   | { readonly fd: number };
 
 /** All options, complete. */
-export interface LaunchSettings extends Required<Omit<LaunchOptions, 'workers' | 'log' | 'dispatch' | 'listen'>> {
+export interface LaunchSettings extends
+  Required<Omit<LaunchOptions, 'workers' | 'log' | 'onEvent' | 'dispatch' | 'listen' | 'onReload'>> {
   readonly workers: number;
+  readonly onReload: LaunchOptions['onReload'];
+  readonly onEvent: (event: LaunchEvent) => unknown;
   readonly dispatch: { readonly strategy: Strategy<WorkerCandidate>; readonly listen: ListenWhere } | undefined;
-  readonly log: ((line: string) => void) | undefined;
+  readonly log: ((line: string) => unknown) | undefined;
 }
 
 /** Checks and completes the options. Throws OPTIONS_INVALID with all that is wrong with them. */
@@ -74,11 +98,13 @@ export function parseLaunchOptions(given: unknown): LaunchSettings {
   };
   const { distribution = 'shared' } = options;
   if (distribution !== 'primary' && distribution !== 'shared') {
-    problems.push(`distribution: must be 'shared' or 'primary' (got ${shown(distribution)})`);
+    problems.push(`distribution: must be 'primary' or 'shared' (got ${shown(distribution)})`);
   }
   const settings: LaunchSettings = {
     workers: countOf(options['workers'], problems),
     ...integers(options, '', NUMBERS, problems),
+    setup: options['setup'],
+    onReload: hook<LaunchOptions['onReload']>('onReload', undefined),
     distribution: distribution as 'primary' | 'shared',
     dispatch: dispatchOf(options['dispatch'], options['listen'], problems),
     log: hook<LaunchOptions['log']>('log', undefined),
@@ -86,22 +112,42 @@ export function parseLaunchOptions(given: unknown): LaunchSettings {
     time: timeSource(options['time'], problems) ?? systemTime,
     rng: hook('rng', systemRng),
   };
+  checkSetup(options['setup'], problems);
   if (problems.length > 0) throw new BalancerError('OPTIONS_INVALID', problems.join('\n'));
   return settings;
 }
 
+/** Checks that workers can be told this. */
+export function checkSetup(setup: unknown, problems: string[]): void {
+  try {
+    const json: unknown = JSON.stringify(setup);
+    if (setup === undefined || typeof json === 'string') return;
+    problems.push(`setup: must be a value that JSON can carry (got ${shown(setup)})`);
+  } catch (cause) {
+    problems.push(`setup: must be a value that JSON can carry: ${messageOf(cause)}`);
+  }
+}
+
+/** Checks that this is something to run. Throws OPTIONS_INVALID. */
+export function checkRun(run: unknown): void {
+  if (typeof run === 'function') return;
+  const isServer = isRecord(run) && typeof run['listen'] === 'function';
+  const how = isServer ? 'launch(() => server.listen(8080))' : 'launch(() => app.listen(8080))';
+  const got = isServer ? 'a server' : shown(run);
+  throw new BalancerError('OPTIONS_INVALID',
+    `run: must be a function that starts to serve, called in each worker, e.g. ${how} (got ${got})`);
+}
+
 function dispatchOf(strategy: unknown, listen: unknown, problems: string[]): LaunchSettings['dispatch'] {
   if (strategy === undefined) {
-    if (listen !== undefined) problems.push('listen: goes with dispatch only; without it, the workers listen');
+    if (listen !== undefined) problems.push('listen: must come with dispatch; without it the workers listen');
     return undefined;
   }
   const problem = strategyProblem(strategy);
   if (problem !== undefined) problems.push(`dispatch: ${problem}`);
-  if (typeof listen !== 'object' || listen === null || !['port', 'path', 'fd'].some((key) => key in listen)) {
-    problems.push(`listen: must say where the primary listens, e.g. { port: 8000 } (got ${shown(listen)})`);
-  } else if ('path' in listen && typeof listen.path === 'string') {
-    socketPath(listen.path, 'listen.path', problems);
-  }
+  if (!isRecord(listen) || !['port', 'path', 'fd'].some((key) => key in listen)) {
+    problems.push(`listen: must be { port }, { path } or { fd }, where dispatch accepts (got ${shown(listen)})`);
+  } else if (typeof listen['path'] === 'string') socketPath(listen['path'], 'listen.path', problems);
   return { strategy: strategy as Strategy<WorkerCandidate>, listen: listen as ListenWhere };
 }
 
@@ -113,22 +159,30 @@ export function parseWorkers(value: unknown): number {
   return workers;
 }
 
-function countOf(value: unknown, problems: string[]): number {
+/** How many workers a value wants. */
+export function countOf(value: unknown, problems: string[]): number {
   if (value === undefined || value === 'auto') return availableParallelism();
   if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MAX_WORKERS) return value;
-  problems.push(`workers: must be an integer from 1 to ${MAX_WORKERS} or 'auto' (got ${shown(value)})`);
+  problems.push(`workers: must be a whole number from 1 to ${MAX_WORKERS}, or 'auto' (got ${shown(value)})`);
   return 1;
 }
 
 /** A day: whoever waits longer does not wait. */
 const MAX_MS = 86_400_000;
-const NUMBERS = {
+/** A month: WebSockets may live long. */
+const MAX_RELOAD_MS = 30 * MAX_MS;
+export const DRAIN_LIMITS = {
   drainTimeoutMs: { fallback: 10_000, min: 0, max: MAX_MS },
+  reloadTimeoutMs: { fallback: 3_600_000, min: 0, max: MAX_RELOAD_MS },
+} as const satisfies Readonly<Record<string, Range>>;
+const NUMBERS = {
+  ...DRAIN_LIMITS,
   hungTimeoutMs: { fallback: 0, min: 100, max: MAX_MS },
   startTimeoutMs: { fallback: 60_000, min: 0, max: MAX_MS },
 } as const satisfies Readonly<Record<string, Range>>;
 
 const KNOWN: ReadonlySet<string> = new Set([
-  'workers', ...Object.keys(NUMBERS), 'distribution', 'dispatch', 'listen', 'log', 'onEvent', 'time', 'rng',
+  'workers', ...Object.keys(NUMBERS), 'distribution', 'dispatch', 'listen', 'setup', 'onReload', 'log',
+  'onEvent', 'time', 'rng',
 ]);
 const MAX_WORKERS = 1024;

@@ -1,24 +1,27 @@
 /**
- * Binds the supervisor to the world: node:cluster, signals, standard error.
+ * Binds the supervisor to the world: node:cluster, signals, standard error, and functions that the program gave.
  */
-import cluster, { type Worker } from 'node:cluster';
+import cluster from 'node:cluster';
+import { guarded, messageOf } from '../guard.ts';
 import { Dispatching } from './dispatching.ts';
 import { type LaunchEvent, lineOf } from './events.ts';
 import type { Launched } from './launch.ts';
-import { asMessage, type Message } from './messages.ts';
 import { type LaunchSettings, parseWorkers } from './options.ts';
+import { writeLine } from './output.ts';
+import { parseReloadOptions, type ReloadOptions } from './plan.ts';
+import { Processes } from './processes.ts';
 import { Relay } from './relay.ts';
-import { type Fork, Supervisor } from './supervisor.ts';
+import { type Release, releaseOf } from './release.ts';
+import { Supervisor } from './supervisor.ts';
 
 /** Supervises workers until they are told to end, or fail to start. */
 export function supervise(settings: LaunchSettings): Launched {
   cluster.schedulingPolicy = settings.distribution === 'primary' ? cluster.SCHED_RR : cluster.SCHED_NONE;
-  const { time, rng, onEvent } = settings;
-  const log = settings.log ?? toStandardError;
-  const processes = new Map<number, Worker>();
+  const { time, rng, onReload } = settings;
+  const journal = journalOf(settings);
   const relay = new Relay({
-    send: (id, heard) => {
-      send(processes.get(id), { equipoise: 'heard', heard });
+    send: (id, heard, sent) => {
+      processes.send(id, { equipoise: 'heard', heard }, sent);
     },
     soon: setImmediate,
   });
@@ -26,19 +29,27 @@ export function supervise(settings: LaunchSettings): Launched {
     dispatching?.follow(event);
     if (event.type === 'draining' || event.type === 'killed') relay.drain(event.worker.id);
     if (event.type === 'gone') {
-      processes.delete(event.worker.id);
+      processes.forget(event.worker.id);
       relay.gone(event.worker.id);
     }
-    const line = lineOf(event);
-    if (line !== undefined) log(line);
-    onEvent(event);
+    journal(event);
   };
-  const dispatching = settings.dispatch && new Dispatching(settings.dispatch, processes, time, tell);
-  const fork = forking(processes, (id, message) => {
-    dispatching?.hear(id, message);
-    if (message.said !== undefined) relay.hear(id, message.said);
+  const processes = new Processes({
+    release: ownRelease(),
+    hear: (id, message) => {
+      dispatching?.hear(id, message);
+      if (message.said !== undefined) relay.hear(id, message.said);
+    },
+    tell,
   });
-  const supervisor = new Supervisor(settings, { fork, tell, time, rng });
+  const dispatching = settings.dispatch && new Dispatching(settings.dispatch, processes, time, tell);
+  const supervisor = new Supervisor(settings, {
+    fork: processes.fork,
+    onReload: onReload && (async () => parseReloadOptions(await onReload())),
+    tell,
+    time,
+    rng,
+  });
   const unbind = bindSignals(supervisor);
   // Without a worker, nothing else keeps the process alive until the next one starts.
   const alive = setInterval(() => undefined, 1 << 30);
@@ -50,15 +61,19 @@ export function supervise(settings: LaunchSettings): Launched {
   });
   if (dispatching === undefined) supervisor.start();
   else {
-    dispatching.listen(() => {
+    dispatching.listen().then(() => {
       supervisor.start();
-    }, (error) => {
-      supervisor.fail(error.message);
+    }, (cause: unknown) => {
+      supervisor.fail(messageOf(cause));
     });
   }
   return Object.defineProperties(ended as Launched, {
     workers: { get: () => supervisor.workers },
-    reload: { value: () => supervisor.reload() },
+    reload: {
+      value: (options?: ReloadOptions) => {
+        return supervisor.reload(options === undefined ? undefined : parseReloadOptions(options));
+      },
+    },
     resize: {
       value: (workers: number | 'auto') => {
         supervisor.resize(parseWorkers(workers));
@@ -73,60 +88,28 @@ export function supervise(settings: LaunchSettings): Launched {
   });
 }
 
-/** Makes processes, kept in `processes`, and hears of them; `hear` gets what is not about their lives. */
-function forking(processes: Map<number, Worker>, hear: (id: number, message: Message) => void): Fork {
-  return ({ id }, told) => {
-    const worker = cluster.fork();
-    processes.set(id, worker);
-    worker.on('message', (value: unknown) => {
-      const message = asMessage(value);
-      switch (message?.equipoise) {
-        case 'started':
-          // What the worker asked of us before, such as to listen, is answered before this.
-          setImmediate(() => {
-            send(worker, { equipoise: 'check' });
-          });
-          break;
-        case 'ready': case 'alive': case 'draining': case 'drained':
-          told({ type: message.equipoise });
-          break;
-        case 'failed':
-          told({ type: 'failed', text: message.text ?? '' });
-          break;
-        case 'connections': case 'load': case 'said':
-          hear(id, message);
-          break;
-        default:
-      }
-    });
-    worker.on('exit', (code: number | null, signal: string | null) => {
-      const gone = (): void => {
-        told({ type: 'gone', code, signal });
-      };
-      // What it said last is read first.
-      if (worker.isConnected()) worker.once('disconnect', gone);
-      else gone();
-    });
-    worker.process.on('error', () => {
-      if (worker.process.pid === undefined) told({ type: 'gone', code: null, signal: null });
-    });
-    return {
-      pid: worker.process.pid,
-      drain: (started) => {
-        // One that has not begun has nothing to end, and might not listen to us yet.
-        if (started) send(worker, { equipoise: 'drain' });
-        else worker.process.kill('SIGTERM');
-      },
-      kill: () => {
-        worker.process.kill('SIGKILL');
-      },
-    };
+/** Writes the log and tells `onEvent`. Neither ends the launch, whatever they do; what they do is logged. */
+function journalOf({ log, onEvent }: LaunchSettings): (event: LaunchEvent) => void {
+  const fault = (name: string) => (what: string, cause: unknown): void => {
+    toStandardError(`${name} ${what}${cause === undefined ? '' : `: ${messageOf(cause)}`}`);
+  };
+  const [logFault, eventFault] = [fault('log'), fault('onEvent')];
+  return (event) => {
+    const line = lineOf(event);
+    if (line !== undefined) guarded(() => (log ?? toStandardError)(line), logFault);
+    guarded(() => onEvent(event), eventFault);
   };
 }
 
-/** Tells a worker. One that has just ended hears nothing; that it has ended is heard otherwise. */
-function send(worker: Worker | undefined, message: Message): void {
-  if (worker?.isConnected() === true) worker.send(message, () => undefined);
+/** How this program was started, so that workers can be in the same way. A program may have set that up itself. */
+function ownRelease(): Release {
+  if (cluster.settings.exec !== undefined) return {};
+  try {
+    return releaseOf({ cwd: process.cwd(), pwd: process.env['PWD'], program: process.argv[1] });
+  } catch {
+    // The directory of this process is not there any more.
+    return {};
+  }
 }
 
 /** Listens to the signals of the primary. Returns the way to stop that. */
@@ -158,5 +141,5 @@ function bindSignals(supervisor: Supervisor): () => void {
 }
 
 function toStandardError(line: string): void {
-  process.stderr.write(`equipoise: ${line}\n`);
+  writeLine(process.stderr, `equipoise: ${line}`);
 }

@@ -3,7 +3,9 @@
  * come in; what happens goes out as events.
  */
 import type { TimeSource } from '../clock.ts';
+import { messageOf } from '../guard.ts';
 import type { LaunchEvent } from './events.ts';
+import type { Plan, PlanChange } from './plan.ts';
 import { nextStep, type Step } from './reconcile.ts';
 import { Respawn } from './respawn.ts';
 import { type Death, SupervisedWorker, type WorkerInfo, type WorkerProcess, whyItDied } from './worker-state.ts';
@@ -14,16 +16,17 @@ export type Told =
   | { readonly type: 'alive' }
   /** It began to drain by itself, on a signal of its own. */
   | { readonly type: 'draining' }
-  | { readonly type: 'drained' }
+  /** It has drained, and cut so many connections for that. */
+  | { readonly type: 'drained'; readonly cut?: number }
   | { readonly type: 'failed'; readonly text: string }
-  | { readonly type: 'gone' } & Death;
+  /** Its process has ended. `again`: what it failed for has been mended, so that another one may start in its place. */
+  | { readonly type: 'gone'; readonly again?: boolean } & Death;
 
-/** Starts a worker's process, of which `told` is told from then on. */
-export type Fork = (worker: WorkerInfo, told: (what: Told) => void) => WorkerProcess;
+/** Starts a worker's process, of which `told` is told from the next turn of the event loop on. */
+export type Fork = (worker: WorkerInfo, plan: Plan, told: (what: Told) => void) => WorkerProcess;
 
-export interface SupervisorSettings {
+export interface SupervisorSettings extends Plan {
   readonly workers: number;
-  readonly drainTimeoutMs: number;
   readonly startTimeoutMs: number;
   readonly hungTimeoutMs: number;
 }
@@ -31,9 +34,27 @@ export interface SupervisorSettings {
 /** What it needs of the world. */
 export interface World {
   readonly fork: Fork;
+  /** Says what a reload changes that was asked for without a change of its own. */
+  readonly onReload?: (() => Promise<PlanChange>) | undefined;
   readonly tell: (event: LaunchEvent) => void;
   readonly time: TimeSource;
   readonly rng: () => number;
+}
+
+/** A reload that is under way. */
+interface Reload {
+  readonly settle: (complete: boolean) => void;
+  /** What there was before; undefined until it is known what the reload changes. */
+  before: { readonly generation: number; readonly plan: Plan; readonly workers: number } | undefined;
+  /** How many workers are wanted as of the first new one that is ready. */
+  workers: number | undefined;
+}
+
+/** A reload that follows the one that is under way: workers that start now may have read what was there before. */
+interface FollowingReload {
+  readonly complete: Promise<boolean>;
+  readonly settle: (complete: boolean) => void;
+  change: PlanChange | undefined;
 }
 
 export class Supervisor {
@@ -44,6 +65,7 @@ export class Supervisor {
   readonly #respawn: Respawn;
   #phase: 'launching' | 'serving' | 'closing' | 'done' = 'launching';
   #desired: number;
+  #plan: Plan;
   /** Workers of an earlier one are to be replaced. */
   #generation = 0;
   #lastGeneration = 0;
@@ -51,9 +73,8 @@ export class Supervisor {
   #workers: SupervisedWorker[] = [];
   /** Until when replacements of dead workers are held back, one entry for each. */
   #holds: number[] = [];
-  #reload: { readonly before: number; readonly settle: (complete: boolean) => void } | undefined;
-  /** The reload that follows the one that is under way: workers that start now may have read what was there before. */
-  #following: { readonly complete: Promise<boolean>; readonly settle: (complete: boolean) => void } | undefined;
+  #reload: Reload | undefined;
+  #following: FollowingReload | undefined;
   #code = 0;
   #sweptAt: number;
   #resolve: (code: number) => void = () => undefined;
@@ -64,6 +85,8 @@ export class Supervisor {
     this.#world = world;
     this.#respawn = new Respawn(world.rng);
     this.#desired = settings.workers;
+    const { drainTimeoutMs, reloadTimeoutMs, setup } = settings;
+    this.#plan = { drainTimeoutMs, reloadTimeoutMs, setup };
     this.#sweptAt = world.time.now();
     this.done = new Promise((resolve) => {
       this.#resolve = resolve;
@@ -87,18 +110,21 @@ export class Supervisor {
   }
 
   /**
-   * Replaces all workers, one at a time. Resolves with whether all could be. Asked for during a reload, it follows
-   * that, once however often it is asked for.
+   * Replaces all workers, one at a time, by those of the changed plan. Resolves with whether all could be: if not, the
+   * plan is what it was. Asked for during a reload, it follows that, once however often it is asked for.
    */
-  reload(): Promise<boolean> {
+  reload(change?: PlanChange): Promise<boolean> {
     if (this.#ending) return Promise.resolve(false);
-    if (this.#following !== undefined) return this.#following.complete;
+    if (this.#following !== undefined) {
+      this.#following.change = change ?? this.#following.change;
+      return this.#following.complete;
+    }
     let settle: (complete: boolean) => void = () => undefined;
     const complete = new Promise<boolean>((resolve) => {
       settle = resolve;
     });
-    if (this.#reload === undefined) this.#beginReload(settle);
-    else this.#following = { complete, settle };
+    if (this.#reload === undefined) this.#beginReload(settle, change);
+    else this.#following = { complete, settle, change };
     return complete;
   }
 
@@ -114,7 +140,7 @@ export class Supervisor {
   close(why: string): void {
     if (this.#ending) return;
     this.#world.tell({ type: 'closing', why });
-    this.#end(this.#settings.drainTimeoutMs);
+    this.#end(this.#plan.drainTimeoutMs);
   }
 
   /** Ends all workers at once. */
@@ -130,7 +156,7 @@ export class Supervisor {
     if (this.#phase === 'done') return;
     this.#world.tell({ type: 'failed', why });
     this.#code = 1;
-    this.#end(Math.min(this.#settings.drainTimeoutMs, HALT_DRAIN_MS));
+    this.#end(Math.min(this.#plan.drainTimeoutMs, HALT_DRAIN_MS));
   }
 
   get #ending(): boolean {
@@ -152,7 +178,7 @@ export class Supervisor {
       this.#world.tell({ type: 'launched', workers: this.#ready() });
     }
     const replaced = !this.#workers.some(({ wanted, generation }) => wanted && generation < this.#generation);
-    if (this.#reload !== undefined && replaced && this.#ready() >= this.#desired) {
+    if (this.#reload?.before !== undefined && replaced && this.#ready() >= this.#desired) {
       this.#world.tell({ type: 'reloaded' });
       this.#endReload(true);
     }
@@ -167,7 +193,7 @@ export class Supervisor {
     const { fork, time, tell } = this.#world;
     const worker = new SupervisedWorker(++this.#lastId, this.#generation, time.now(), this.#settings.startTimeoutMs);
     this.#workers.push(worker);
-    worker.attach(fork(worker, (what) => {
+    worker.attach(fork(worker, this.#plan, (what) => {
       this.#told(worker, what);
     }));
     tell({ type: 'starting', worker: worker.info });
@@ -179,13 +205,18 @@ export class Supervisor {
     switch (what.type) {
       case 'alive': return;
       case 'ready':
-        if (worker.ready(now)) this.#world.tell({ type: 'ready', worker: worker.info });
+        if (!worker.ready(now)) break;
+        this.#world.tell({ type: 'ready', worker: worker.info });
+        if (worker.generation === this.#generation) this.#resizeByReload();
         break;
       case 'draining':
         if (worker.wanted) this.#drain(worker, now, 'it was asked to', false);
         break;
       case 'drained':
         worker.finished(now);
+        if (what.cut !== undefined && what.cut > 0) {
+          this.#world.tell({ type: 'cut', worker: worker.info, connections: what.cut });
+        }
         break;
       case 'failed':
         worker.failed(now, what.text);
@@ -197,13 +228,14 @@ export class Supervisor {
     this.#reconcile();
   }
 
-  #gone(worker: SupervisedWorker, { code, signal }: Death, now: number): void {
+  #gone(worker: SupervisedWorker, { code, signal, again = false }: Death & { again?: boolean }, now: number): void {
     const was = worker.gone();
     if (was === 'gone') return;
     this.#workers = this.#workers.filter((other) => other !== worker);
     const { info, failure, killedFor, drained } = worker;
-    const expected = was === 'draining';
-    this.#world.tell({ type: 'gone', worker: info, expected, code, signal, failure });
+    const expected = was === 'draining' || (again && was === 'starting');
+    const killed = killedFor !== undefined;
+    this.#world.tell({ type: 'gone', worker: info, expected, killed, code, signal, failure });
     if (this.#ending) {
       // Killed after it had drained, or before it served anything, it has lost nothing.
       const clean = drained || worker.readyAt === undefined;
@@ -215,7 +247,7 @@ export class Supervisor {
     if (was === 'starting' && this.#phase === 'launching') {
       this.#halt(info, code);
     } else {
-      if (was === 'starting' && worker.generation === this.#generation) this.#reloadFailed(why);
+      if (was === 'starting' && worker.generation === this.#generation) this.#failReload(why);
       this.#makeUpFor(worker, now);
     }
   }
@@ -224,21 +256,57 @@ export class Supervisor {
   #halt(worker: WorkerInfo, code: number | null): void {
     this.#code = code === null || code === 0 ? 1 : code;
     this.#world.tell({ type: 'halted', worker, code: this.#code });
-    this.#end(Math.min(this.#settings.drainTimeoutMs, HALT_DRAIN_MS));
+    this.#end(Math.min(this.#plan.drainTimeoutMs, HALT_DRAIN_MS));
   }
 
-  #reloadFailed(why: string): void {
-    if (this.#reload === undefined) return;
-    this.#generation = this.#reload.before;
+  #beginReload(settle: (complete: boolean) => void, change: PlanChange | undefined): void {
+    const reload: Reload = { settle, before: undefined, workers: undefined };
+    this.#reload = reload;
+    this.#world.tell({ type: 'reloading' });
+    const { onReload } = this.#world;
+    if (change !== undefined || onReload === undefined) {
+      this.#carryOut(reload, change ?? {});
+      return;
+    }
+    onReload().then((given) => {
+      if (this.#reload === reload) this.#carryOut(reload, given);
+    }, (cause: unknown) => {
+      if (this.#reload === reload) this.#giveUpReload(messageOf(cause));
+    });
+  }
+
+  #carryOut(reload: Reload, { workers, ...change }: PlanChange): void {
+    reload.before = { generation: this.#generation, plan: this.#plan, workers: this.#desired };
+    reload.workers = workers;
+    this.#plan = { ...this.#plan, ...change };
+    this.#generation = ++this.#lastGeneration;
+    this.#reconcile();
+  }
+
+  /** Has as many workers as the reload wants. A new one is ready: those that are too many may go. */
+  #resizeByReload(): void {
+    const workers = this.#reload?.workers;
+    if (workers === undefined || workers === this.#desired) return;
+    this.#desired = workers;
+    this.#world.tell({ type: 'resized', workers });
+  }
+
+  /** A new worker failed: all is as it was before the reload. */
+  #failReload(why: string): void {
+    if (this.#reload?.before === undefined) return;
+    const { before, workers } = this.#reload;
+    this.#generation = before.generation;
+    this.#plan = before.plan;
+    if (workers === this.#desired && workers !== before.workers) {
+      this.#desired = before.workers;
+      this.#world.tell({ type: 'resized', workers: before.workers });
+    }
+    this.#giveUpReload(why);
+  }
+
+  #giveUpReload(why: string): void {
     this.#world.tell({ type: 'reload-failed', why });
     this.#endReload(false);
-  }
-
-  #beginReload(settle: (complete: boolean) => void): void {
-    this.#reload = { before: this.#generation, settle };
-    this.#generation = ++this.#lastGeneration;
-    this.#world.tell({ type: 'reloading' });
-    this.#reconcile();
   }
 
   #endReload(complete: boolean): void {
@@ -247,7 +315,7 @@ export class Supervisor {
     reload?.settle(complete);
     if (following === undefined) return;
     if (this.#ending) following.settle(false);
-    else this.#beginReload(following.settle);
+    else this.#beginReload(following.settle, following.change);
   }
 
   #makeUpFor(worker: SupervisedWorker, now: number): void {
@@ -258,14 +326,14 @@ export class Supervisor {
     if (inMs > 0) this.#holds.push(now + inMs);
   }
 
-  /** No new workers; those that are there drain within `limitMs`. */
+  /** No new workers; those that are there drain within `limitMs`; with 0, they are about to be killed. */
   #end(limitMs: number): void {
     this.#phase = 'closing';
     this.#endReload(false);
     const now = this.#world.time.now();
     for (const worker of this.#workers) {
       if (worker.wanted) worker.drain(now, limitMs);
-      else worker.hurry(now, limitMs);
+      else if (limitMs > 0) worker.hurry(now, limitMs);
     }
     this.#reconcile();
   }
@@ -278,8 +346,21 @@ export class Supervisor {
   }
 
   #drain(worker: SupervisedWorker, now: number, why: string, ask = true): void {
-    worker.drain(now, this.#settings.drainTimeoutMs, ask);
+    worker.replaced = ask && worker.generation < this.#generation;
+    worker.drain(now, worker.replaced ? this.#plan.reloadTimeoutMs : this.#plan.drainTimeoutMs, ask);
     this.#world.tell({ type: 'draining', worker: worker.info, why });
+    if (worker.replaced) this.#boundOld(now);
+  }
+
+  /** Old workers may take long; each reload leaves some. Beyond a number, the oldest must end. */
+  #boundOld(now: number): void {
+    const most = Math.max(MIN_OLD_WORKERS, OLD_PER_WORKER * this.#desired);
+    const old = this.#workers.filter(({ replaced, state, hurried }) => replaced && state === 'draining' && !hurried);
+    for (const worker of old.slice(0, Math.max(0, old.length - most))) {
+      worker.hurried = true;
+      if (!worker.hurry(now, 0)) continue;
+      this.#world.tell({ type: 'hurried', worker: worker.info, why: `reloads left more than ${most} old workers` });
+    }
   }
 
   #kill(worker: SupervisedWorker, why: string): void {
@@ -308,5 +389,8 @@ export class Supervisor {
 
 const TICK_MS = 100;
 const LATE_MS = 10 * TICK_MS;
+/** How many workers that were replaced may be there at the same time: so many, or so many for each that is wanted. */
+const MIN_OLD_WORKERS = 32;
+const OLD_PER_WORKER = 4;
 /** A launch that failed is over within 5 s, whatever the workers that were ready have in flight. */
 const HALT_DRAIN_MS = 3_000;

@@ -19,8 +19,8 @@ export interface WorkerInfo {
 /** A worker's process, and what can be done to it. */
 export interface WorkerProcess {
   readonly pid: number | undefined;
-  /** Asks it to drain; `started` says whether it serves already. */
-  drain(started: boolean): void;
+  /** Asks it to drain within `limitMs`, or to hurry; `started` says whether it serves already. */
+  drain(started: boolean, limitMs: number): void;
   /** Ends it at once. */
   kill(): void;
 }
@@ -43,7 +43,12 @@ export class SupervisedWorker implements WorkerInfo {
   killedFor: string | undefined;
   /** Whether it has said that nothing is in flight any more: its process may be ended without harm. */
   drained = false;
+  /** Whether it drains because workers of a reload have taken over. */
+  replaced = false;
+  /** Whether it was told to end at once, since too many do. */
+  hurried = false;
   #process: WorkerProcess | undefined;
+  #started = false;
   #heardAt: number;
   #killAt: number;
   #killFor: string;
@@ -90,19 +95,24 @@ export class SupervisedWorker implements WorkerInfo {
     this.#heardAt = now;
   }
 
-  /** It is to drain, and has `limitMs` for it. With `ask: false` it began by itself. */
+  /**
+   * It is to drain, and has `limitMs` to finish. It cuts what is left by itself then, and is killed if it does not.
+   * With `ask: false` it began by itself.
+   */
   drain(now: number, limitMs: number, ask = true): void {
     if (!this.wanted) return;
-    const started = this.state === 'ready';
+    this.#started = this.state === 'ready';
     this.state = 'draining';
-    this.#killAt = now + limitMs;
-    this.#killFor = `it had not drained within ${limitMs} ms`;
-    if (ask) this.#process?.drain(started);
+    this.#limitAt(now, limitMs);
+    if (ask) this.#process?.drain(this.#started, limitMs);
   }
 
-  /** It has at most `limitMs` from now, whatever it had before. */
-  hurry(now: number, limitMs: number): void {
-    this.#killAt = Math.min(this.#killAt, now + limitMs);
+  /** It has at most `limitMs` from now, whatever it had before. Returns whether that is news to it. */
+  hurry(now: number, limitMs: number): boolean {
+    if (this.drained || now + limitMs + CUT_GRACE_MS >= this.#killAt) return false;
+    this.#limitAt(now, limitMs);
+    if (this.#started) this.#process?.drain(true, limitMs);
+    return true;
   }
 
   /** It says that it has nothing in flight any more, and should end by itself soon. */
@@ -138,12 +148,19 @@ export class SupervisedWorker implements WorkerInfo {
     return true;
   }
 
+  #limitAt(now: number, limitMs: number): void {
+    this.#killAt = now + limitMs + CUT_GRACE_MS;
+    this.#killFor = `it had not drained within ${limitMs} ms`;
+  }
+
   kill(why: string): void {
     this.killedFor ??= why;
     this.#process?.kill();
   }
 }
 
+/** What a worker has beyond its time limit to cut what is left, and to say so. */
+export const CUT_GRACE_MS = 1_000;
 /** From the end of the work to the end of the process. */
 const LINGER_MS = 1_000;
 
@@ -151,5 +168,5 @@ const LINGER_MS = 1_000;
 export function whyItDied({ code, signal }: Death): string {
   if (signal === 'SIGKILL') return 'killed by SIGKILL, perhaps out of memory';
   if (signal !== null) return `killed by ${signal}`;
-  return code === null ? 'no process could be made' : `exit code ${code}`;
+  return code === null ? 'its process could not be started' : `exit code ${code}`;
 }

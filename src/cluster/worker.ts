@@ -2,20 +2,29 @@
  * The worker's side: runs what it is to run, says how it fares, drains when it is told to or left alone.
  */
 import cluster from 'node:cluster';
-import type { Server } from 'node:http';
 import { Socket } from 'node:net';
 import { BalancerError } from '../errors.ts';
+import { messageOf } from '../guard.ts';
 import { Channels } from './channels.ts';
 import { Connections } from './connections.ts';
-import { drainConnections, drainServer } from './drain-server.ts';
-import type { Drain, Launched, Run } from './launch.ts';
+import { Deadline } from './deadline.ts';
+import type { Launched, Run } from './launch.ts';
 import { asMessage, type Message, type Word } from './messages.ts';
 import type { LaunchSettings } from './options.ts';
+import { type DrainEnd, served } from './served.ts';
+import { pathInUse } from './stale-socket.ts';
+import { CUT_GRACE_MS } from './worker-state.ts';
 
 /** Runs `run` in this worker, until it has drained. */
 export function work(run: Run, settings: LaunchSettings): Launched {
   const worker = new LaunchedWorker(run, settings);
-  const ended = worker.live();
+  return asLaunched(worker.live(), () => {
+    worker.drain();
+  });
+}
+
+/** What `launch` returns where this process is not a primary. */
+export function asLaunched(ended: Promise<number>, drain: () => void): Launched {
   const notHere = (): never => {
     throw new BalancerError('OPTIONS_INVALID', 'only the primary can reload or resize; send its process the signal');
   };
@@ -25,7 +34,7 @@ export function work(run: Run, settings: LaunchSettings): Launched {
     resize: { value: notHere },
     close: {
       value: () => {
-        worker.drain();
+        drain();
         return ended;
       },
     },
@@ -37,18 +46,25 @@ class LaunchedWorker {
   readonly #settings: LaunchSettings;
   readonly #asked: Promise<void>;
   #ask: () => void = () => undefined;
-  #draining = false;
+  /** The time for the drain, once there is one. */
+  #deadline: Deadline | undefined;
+  /** As long as the primary wants it, from its launch or its last reload. */
+  #drainTimeoutMs: number;
   readonly #connections = new Connections((news) => {
     post({ equipoise: 'connections', news });
+  }, (what, cause) => {
+    fault(`the listener of onConnection ${what}`, cause);
   });
   readonly #channels = new Channels((said, sent) => {
     post({ equipoise: 'said', said }, sent);
-  });
-  #checked: () => void = () => undefined;
+  }, fault);
+  /** Continues what waits for an answer of the primary; without an argument, that has gone. */
+  #answered: (message?: Message) => void = () => undefined;
 
   constructor(run: Run, settings: LaunchSettings) {
     this.#run = run;
     this.#settings = settings;
+    this.#drainTimeoutMs = settings.drainTimeoutMs;
     this.#asked = new Promise((resolve) => {
       this.#ask = resolve;
     });
@@ -57,35 +73,51 @@ class LaunchedWorker {
   async live(): Promise<number> {
     const quiet = this.#listen();
     try {
-      const drain = await this.#started(await this.#run({
-        onConnection: this.#connections.onConnection,
-        channel: this.#channels.channel,
-      }));
-      await this.#confirmed();
-      const stops = [this.#beat(), this.#showLoad()];
-      say('ready');
-      await this.#asked;
-      for (const stop of stops) stop();
-      await drain();
-      say('drained');
-      cluster.worker?.disconnect();
+      const answer = await this.#answerTo('hello');
+      this.#drainTimeoutMs = answer?.drainTimeoutMs ?? this.#drainTimeoutMs;
+      // One that is to end before it has begun has nothing to end.
+      const { cut, left } = this.#deadline === undefined ? await this.#serve(answer?.setup) : { cut: 0, left: false };
+      post({ equipoise: 'drained', cut });
+      // What is left ends with the process: in a worker, `kill` disconnects, and exits with 0.
+      if (left) cluster.worker?.kill();
+      else cluster.worker?.disconnect();
       return 0;
     } catch (error) {
       // The process ends with this error as its own, unless somebody catches it.
-      await new Promise<void>((resolve) => {
-        say('failed', error instanceof Error ? error.message : String(error), resolve);
-      });
+      await this.#fail(error);
       throw error;
     } finally {
+      this.#deadline?.stop();
       quiet();
     }
   }
 
-  drain(): void {
-    if (this.#draining) return;
-    this.#draining = true;
-    say('draining');
-    this.#ask();
+  /** Drains, within `limitMs`; asked for again, within the shorter time. */
+  drain(limitMs = this.#drainTimeoutMs): void {
+    if (this.#deadline === undefined) {
+      this.#deadline = new Deadline(this.#settings.time, limitMs);
+      say('draining');
+      this.#ask();
+    }
+    this.#deadline.hurry(limitMs);
+  }
+
+  /** Serves until it is asked to drain, and has. */
+  async #serve(setup: unknown): Promise<DrainEnd> {
+    const { time, dispatch } = this.#settings;
+    const returned: unknown = await this.#run({
+      setup,
+      onConnection: this.#connections.onConnection,
+      channel: this.#channels.channel,
+    });
+    const end = await served(returned, time, dispatch === undefined ? undefined : this.#connections);
+    await this.#answerTo('started');
+    await turn();
+    const stops = [this.#beat(), this.#showLoad()];
+    say('ready');
+    await this.#asked;
+    for (const stop of stops) stop();
+    return await end(this.#deadline ?? new Deadline(time, this.#drainTimeoutMs));
   }
 
   /** Listens to the primary, and to signals. Returns the way to stop that. */
@@ -96,11 +128,11 @@ class LaunchedWorker {
         case 'connection':
           this.#connections.take(message.connection ?? 0, handle instanceof Socket ? handle : undefined);
           break;
-        case 'check':
-          this.#checked();
+        case 'setup': case 'check':
+          this.#answered(message);
           break;
         case 'drain':
-          this.drain();
+          this.drain(message.limitMs);
           break;
         case 'heard':
           this.#channels.hear(message.heard ?? []);
@@ -113,12 +145,18 @@ class LaunchedWorker {
     };
     // A terminal sends these to the whole group: what becomes of them is the primary's to say.
     const ignored = (): void => undefined;
-    process.on('message', onMessage).on('SIGTERM', onSigterm).on('SIGINT', ignored).on('SIGHUP', ignored);
+    // The process ends with it; the primary may know what to do about it.
+    const onUncaught = (error: unknown): void => {
+      if (pathInUse(error) !== undefined) void this.#fail(error);
+    };
+    process.on('message', onMessage).on('SIGTERM', onSigterm).on('SIGINT', ignored).on('SIGHUP', ignored)
+      .on('uncaughtExceptionMonitor', onUncaught);
     cluster.worker?.on('disconnect', () => {
       this.#orphaned();
     });
     return () => {
-      process.off('message', onMessage).off('SIGTERM', onSigterm).off('SIGINT', ignored).off('SIGHUP', ignored);
+      process.off('message', onMessage).off('SIGTERM', onSigterm).off('SIGINT', ignored).off('SIGHUP', ignored)
+        .off('uncaughtExceptionMonitor', onUncaught);
     };
   }
 
@@ -127,42 +165,32 @@ class LaunchedWorker {
     const { worker } = cluster;
     if (worker === undefined || worker.exitedAfterDisconnect) return;
     worker.exitedAfterDisconnect = true;
-    this.#checked();
-    this.drain();
-    const { time, drainTimeoutMs } = this.#settings;
+    this.#answered();
+    this.drain(this.#drainTimeoutMs);
+    const { time } = this.#settings;
     const start = time.now();
     time.every(TICK_MS, () => {
-      if (time.now() - start >= drainTimeoutMs) process.kill(process.pid, 'SIGKILL');
+      if (time.now() - start >= this.#drainTimeoutMs + CUT_GRACE_MS) process.kill(process.pid, 'SIGKILL');
     });
   }
 
   /**
-   * Resolves when the primary has answered: what `run` asked of it before is settled by then, such as that a port is
-   * taken, of which a server tells by an event that would come too late.
+   * Resolves with the answer of the primary, or without one where that has gone. What this worker asked of it before is
+   * settled by then, such as that a port is taken, of which a server tells by an event.
    */
-  async #confirmed(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#checked = resolve;
-      if (!say('started')) resolve();
-    });
-    await new Promise((resolve) => {
-      setImmediate(resolve);
+  #answerTo(word: 'hello' | 'started'): Promise<Message | undefined> {
+    return new Promise((resolve) => {
+      this.#answered = resolve;
+      if (!say(word)) resolve(undefined);
     });
   }
 
-  /** Resolves with the drain when what `run` returned serves. */
-  async #started(returned: unknown): Promise<Drain> {
-    if (typeof returned === 'function') return returned as Drain;
-    if (!isServer(returned)) {
-      throw new BalancerError('OPTIONS_INVALID',
-        'run: returned neither a server nor a function; return how to drain, e.g. () => drainServer(server)');
-    }
-    if (this.#settings.dispatch === undefined) {
-      await listening(returned);
-      return () => drainServer(returned);
-    }
-    this.#connections.feed(returned);
-    return () => drainConnections(returned, () => this.#connections.closed());
+  /** Tells the primary why it fails, and resolves when that is told. */
+  #fail(error: unknown): Promise<void> {
+    const path = pathInUse(error);
+    return new Promise((resolve) => {
+      post({ equipoise: 'failed', text: messageOf(error), ...(path === undefined ? {} : { path }) }, resolve);
+    });
   }
 
   /** With `dispatch`, tells how busy this event loop is. */
@@ -185,26 +213,24 @@ class LaunchedWorker {
   }
 }
 
-/** Resolves when a server listens. */
-async function listening(server: Server): Promise<void> {
-  if (server.listening) return;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).once('listening', () => {
-      server.off('error', reject);
-      resolve();
-    });
+/** Resolves when events that are ready have been heard. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
   });
 }
 
-function isServer(value: unknown): value is Server {
-  return typeof value === 'object' && value !== null && 'closeIdleConnections' in value && 'listening' in value;
+/** Tells the primary of code of the program that failed, and ended nothing. */
+function fault(what: string, cause: unknown): void {
+  post({ equipoise: 'fault', text: cause === undefined ? what : `${what}: ${messageOf(cause)}` });
 }
 
-/** Tells the primary. Returns whether there is one; `then` is called when it was told, or could not be. */
-function say(word: Word, text?: string, then?: () => void): boolean {
-  return post(text === undefined ? { equipoise: word } : { equipoise: word, text }, then);
+/** Tells the primary. Returns whether there is one. */
+function say(word: Word): boolean {
+  return post({ equipoise: word });
 }
 
+/** As `say`; `then` is called when it was told, or could not be. */
 function post(message: Message, then: () => void = () => undefined): boolean {
   if (!process.connected || process.send === undefined) {
     then();

@@ -176,7 +176,9 @@ export class Members {
   answered(member: Member, began: number, now: number, broken: boolean): void {
     member.answered(now - began);
     if (broken) this.#failed(member, began, now, false);
-    else if (this.#has(member) && member.health.answered(began, now, member.needed)) this.#readmitted(member, 'attempts');
+    else if (this.#has(member) && member.health.answered(began, now, member.needed)) {
+      this.#readmitted(member, 'attempts');
+    }
   }
 
   /**

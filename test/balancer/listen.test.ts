@@ -129,7 +129,7 @@ describe('listening', () => {
       }),
       [{}, /listen: must have one of port, path and fd, e\.g\. \{ port: 8080 \} \(got \{\}\)$/],
       [{ port: 1, path: '/x' }, /listen: must have one of port, path and fd/],
-      [8080, /listen: 8080/],
+      [8080, /listen: must have one of port, path and fd, .* \(got 8080\)/],
       [undefined, /listen: /],
       [{ path: '' }, /listen\.path: must be a string \(got ""\)$/],
       [{ path: 7 }, /listen\.path: must be a string \(got 7\)$/],

@@ -83,7 +83,9 @@ describe('--config', () => {
     const cut = assert.rejects(get(await binary.port()));
     await upstream.asked();
     binary.signal('SIGTERM');
-    assert.equal((await binary.exit()).code, 1);
+    const { code, stderr } = await binary.exit();
+    assert.equal(code, 0);
+    assert.match(stderr, /1 connection was cut/);
     await cut;
   });
 });

@@ -126,7 +126,7 @@ describe('the strategy', () => {
     ['declines', { name: 'bad', pick: () => undefined }, undefined],
     ['throws', { name: 'bad', pick: () => { throw new Error('no luck'); } }, 'strategy bad threw in pick: no luck'],
     ['picks what is no candidate', { name: 'bad', pick: ([one]) => one && { ...one } },
-      'strategy bad picked what is no candidate'],
+      'strategy bad picked something that is not one of the candidates'],
   ];
   for (const [what, strategy, fault] of faults) {
     test(`that ${what} has the connection closed`, () => {

@@ -3,7 +3,9 @@
  */
 import assert from 'node:assert/strict';
 import { type LaunchEvent, lineOf } from '../../src/cluster/events.ts';
+import type { Plan, PlanChange } from '../../src/cluster/plan.ts';
 import { Supervisor, type SupervisorSettings, type Told } from '../../src/cluster/supervisor.ts';
+import type { WorkerInfo } from '../../src/cluster/worker-state.ts';
 import { VirtualTime } from '../support/time.ts';
 import { turns } from '../support/wait.ts';
 
@@ -12,19 +14,24 @@ export class FakeWorker {
   readonly pid: number;
   readonly id: number;
   readonly generation: number;
+  readonly plan: Plan;
   /** What was done to it: `drain`, `drain before it was ready`, `kill`. */
   readonly done: string[] = [];
+  /** How long it was given to drain, each time. */
+  readonly limits: number[] = [];
   alive = true;
   readonly #told: (what: Told) => void;
 
-  constructor(id: number, generation: number, told: (what: Told) => void) {
+  constructor({ id, generation }: WorkerInfo, plan: Plan, told: (what: Told) => void) {
     this.id = id;
     this.pid = 1000 + id;
     this.generation = generation;
+    this.plan = plan;
     this.#told = told;
   }
 
-  drain(started: boolean): void {
+  drain(started: boolean, limitMs: number): void {
+    this.limits.push(limitMs);
     this.done.push(started ? 'drain' : 'drain before it was ready');
   }
 
@@ -37,16 +44,22 @@ export class FakeWorker {
     return this;
   }
 
+  /** It has drained, and cut so many connections. */
+  cuts(cut: number): this {
+    this.#told({ type: 'drained', cut });
+    return this;
+  }
+
   fails(text: string): this {
     this.#told({ type: 'failed', text });
     return this;
   }
 
   /** Its process ends. */
-  ends(code: number | null = 0, signal: string | null = null): void {
+  ends(code: number | null = 0, signal: string | null = null, again = false): void {
     assert.ok(this.alive, `worker ${this.id} has ended already`);
     this.alive = false;
-    this.#told({ type: 'gone', code, signal });
+    this.#told({ type: 'gone', code, signal, again });
   }
 
   dies(signal = 'SIGKILL'): void {
@@ -62,12 +75,18 @@ export class FakeLaunch {
   readonly supervisor: Supervisor;
   code: number | undefined;
 
-  constructor(settings: Partial<SupervisorSettings> = {}, rng = (): number => 0.5) {
+  constructor(
+    settings: Partial<SupervisorSettings> = {}, rng = (): number => 0.5, onReload?: () => Promise<PlanChange>,
+  ) {
     this.supervisor = new Supervisor(
-      { workers: 2, drainTimeoutMs: 10_000, startTimeoutMs: 60_000, hungTimeoutMs: 0, ...settings },
       {
-        fork: ({ id, generation }, told) => {
-          const worker = new FakeWorker(id, generation, told);
+        workers: 2, drainTimeoutMs: 10_000, reloadTimeoutMs: 3_600_000, setup: undefined, startTimeoutMs: 60_000,
+        hungTimeoutMs: 0, ...settings,
+      },
+      {
+        onReload,
+        fork: (info, plan, told) => {
+          const worker = new FakeWorker(info, plan, told);
           this.all.push(worker);
           return worker;
         },
@@ -87,8 +106,10 @@ export class FakeLaunch {
   }
 
   /** A launch whose workers are all ready. */
-  static ready(settings: Partial<SupervisorSettings> = {}, rng?: () => number): FakeLaunch {
-    const launch = new FakeLaunch(settings, rng);
+  static ready(
+    settings: Partial<SupervisorSettings> = {}, rng?: () => number, onReload?: () => Promise<PlanChange>,
+  ): FakeLaunch {
+    const launch = new FakeLaunch(settings, rng, onReload);
     for (const worker of launch.all) worker.says('ready');
     return launch;
   }

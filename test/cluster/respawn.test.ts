@@ -116,7 +116,7 @@ describe('the log says why a worker died', () => {
     [0, null, 'worker 1 (process 1001) died: exit code 0'],
     [null, 'SIGSEGV', 'worker 1 (process 1001) died: killed by SIGSEGV'],
     [null, 'SIGKILL', 'worker 1 (process 1001) died: killed by SIGKILL, perhaps out of memory'],
-    [null, null, 'worker 1 (process 1001) died: no process could be made'],
+    [null, null, 'worker 1 (process 1001) died: its process could not be started'],
   ];
   for (const [code, signal, line] of table) {
     test(line, () => {

@@ -35,7 +35,8 @@ describe('the start', () => {
     launch.worker(1).says('ready');
     launch.worker(2).fails('no luck').ends(1);
     assert.deepEqual(launch.worker(1).done, ['drain']);
-    launch.advance(2_900);
+    assert.deepEqual(launch.worker(1).limits, [3_000]);
+    launch.advance(3_900);
     assert.deepEqual(launch.worker(1).done, ['drain']);
     launch.advance(200);
     assert.deepEqual(launch.worker(1).done, ['drain', 'kill']);
@@ -93,11 +94,25 @@ describe('the end', () => {
     assert.deepEqual(launch.states, ['1 draining', '2 draining']);
   });
 
-  test('what has not drained in its time is killed, and the exit code says so', async () => {
+  test('what was cut by the workers themselves is no failure, and the log tells of it', async () => {
+    const launch = FakeLaunch.ready({ drainTimeoutMs: 5_000 });
+    launch.supervisor.close('SIGTERM');
+    assert.deepEqual(launch.all.map(({ limits }) => limits), [[5_000], [5_000]]);
+    launch.advance(5_000);
+    launch.worker(1).cuts(1).ends();
+    launch.worker(2).cuts(3).ends();
+    assert.equal(await launch.ended(), 0);
+    assert.deepEqual(launch.lines.filter((line) => line.includes(' cut ')), [
+      'worker 1 (process 1001) cut what its time limit left in flight: 1 connection',
+      'worker 2 (process 1002) cut what its time limit left in flight: 3 connections',
+    ]);
+  });
+
+  test('what neither drains nor cuts in its time is killed, and the exit code says so', async () => {
     const launch = FakeLaunch.ready({ drainTimeoutMs: 5_000 });
     launch.supervisor.close('SIGTERM');
     launch.worker(1).says('drained').ends();
-    launch.advance(4_900);
+    launch.advance(5_900);
     assert.deepEqual(launch.worker(2).done, ['drain']);
     launch.advance(100);
     assert.deepEqual(launch.worker(2).done, ['drain', 'kill']);

@@ -18,10 +18,11 @@ export class FakeWorkers {
 
   constructor() {
     this.relay = new Relay({
-      send: (worker, heard) => {
+      send: (worker, heard, sent) => {
         const message = asJson(heard);
         this.told.push([worker, message]);
         this.#workers.get(worker)?.hear(message);
+        sent();
       },
       soon: (then) => {
         this.#soon.push(then);
@@ -39,6 +40,8 @@ export class FakeWorkers {
         this.relay.hear(worker, message);
         if (this.#held === undefined) sent?.();
         else if (sent !== undefined) this.#held.push(sent);
+      }, (what, cause) => {
+        throw new Error(`a member ${what}`, { cause });
       });
       this.#workers.set(worker, channels);
     }
