@@ -1,7 +1,9 @@
 /**
- * Checks of single values. Each adds what is wrong to `problems`, with its path and the mend, and goes on without it.
+ * Checks of single values. Each adds what is wrong to `problems`, with its path and what to write instead, and goes on
+ * without it.
  */
 import type { TimeSource } from './clock.ts';
+import { didYouMean } from './nearest.ts';
 
 /** A numeric option: its default and its smallest value, and the largest where that is not {@link MAX_INTEGER}. */
 export interface Range {
@@ -12,6 +14,8 @@ export interface Range {
 
 /** The largest value of a 32-bit timer, for times and counts alike. */
 const MAX_INTEGER = 2 ** 31 - 1;
+/** A longer list of names helps nobody. */
+const MAX_LISTED = 240;
 /** `sun_path` has 108 octets on Linux, 104 on macOS and the BSDs, with a NUL at the end. */
 const MAX_SOCKET_PATH = process.platform === 'linux' ? 107 : 103;
 
@@ -25,36 +29,58 @@ export function integers<N extends string>(
   return Object.fromEntries(pairs) as Record<N, number>;
 }
 
-export function onlyKnown(given: object, prefix: string, known: ReadonlySet<string>, problems: string[]): void {
+/**
+ * Refuses names that are not `known`. `listed` is what a message says is known; left out, that is all of it, unless it
+ * is too long for a message.
+ */
+export function onlyKnown(
+  given: object, prefix: string, known: ReadonlySet<string>, problems: string[], listed = listOf(known),
+): void {
   for (const name of Object.keys(given)) {
-    if (!known.has(name)) problems.push(`${prefix}${name}: unknown option; known are ${[...known].sort().join(', ')}`);
+    if (known.has(name)) continue;
+    const meant = didYouMean(name, known);
+    const all = listed === undefined ? ' the README lists all options' : ` known here: ${listed}`;
+    // Several that it may be are enough to choose from.
+    const several = meant.includes(' or ') || listed === undefined;
+    problems.push(`${prefix}${name}: unknown option;${meant === '' ? all : several ? meant : `${meant} (${all.trim()})`}`);
   }
 }
 
-export function integer(value: unknown, path: string, range: Range, problems: string[]): number {
-  const { fallback, min, max = MAX_INTEGER } = range;
+function listOf(names: ReadonlySet<string>): string | undefined {
+  const text = [...names].sort().join(', ');
+  return text.length > MAX_LISTED ? undefined : text;
+}
+
+export function integer(value: unknown, path: string, limits: Range, problems: string[]): number {
+  const { fallback, min, max = MAX_INTEGER } = limits;
   if (value === undefined || value === fallback) return fallback;
   if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value;
   const otherwise = fallback === Infinity ? 'leave it out for no limit' : `the default is ${fallback}`;
-  const upTo = max === MAX_INTEGER || max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`;
-  problems.push(`${path}: ${shown(value)} is no whole number from ${min}${upTo}; ${otherwise}`);
+  // A limit that is merely what a timer takes concerns those alone who are beyond it.
+  const ownLimit = max !== MAX_INTEGER && max !== Number.MAX_SAFE_INTEGER;
+  const limited = ownLimit || (Number.isInteger(value) && (value as number) > max);
+  const range = limited ? `from ${min} to ${max}` : `≥ ${min}`;
+  const off = fallback < min ? `${fallback} or ` : '';
+  problems.push(`${path}: must be ${off}an integer ${range} (got ${shown(value)}); ${otherwise}`);
   return fallback;
 }
 
 export function flag(value: unknown, path: string, problems: string[]): boolean {
-  if (value !== undefined && typeof value !== 'boolean') problems.push(`${path}: ${shown(value)} is no boolean`);
+  if (value !== undefined && typeof value !== 'boolean') {
+    problems.push(`${path}: must be true or false (got ${shown(value)})`);
+  }
   return value === true;
 }
 
 export function optionalFunction(value: unknown, path: string, problems: string[]): unknown {
   if (value === undefined || typeof value === 'function') return value;
-  problems.push(`${path}: ${shown(value)} is no function`);
+  problems.push(`${path}: must be a function (got ${shown(value)})`);
   return undefined;
 }
 
 export function record(value: unknown, path: string, problems: string[]): Record<string, unknown> {
   if (isRecord(value)) return value;
-  problems.push(`${path}: ${shown(value)} is no object`);
+  problems.push(`${path}: must be an object (got ${shown(value)})`);
   return {};
 }
 
@@ -66,12 +92,6 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 export function alike(one: Readonly<Record<string, unknown>>, other: Readonly<Record<string, unknown>>): boolean {
   const names = Object.keys(one);
   return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name]);
-}
-
-/** Whether this is a strategy, as far as can be seen: of upstreams, workers or whatever. */
-export function isStrategy(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'pick' in value && typeof value.pick === 'function' &&
-    'name' in value && typeof value.name === 'string';
 }
 
 /**
@@ -93,7 +113,7 @@ export function socketPath(path: string, at: string, problems: string[]): void {
 /** A source of time, or undefined where none is given. */
 export function timeSource(value: unknown, problems: string[]): TimeSource | undefined {
   if (value === undefined || isTimeSource(value)) return value;
-  problems.push(`time: ${shown(value)} is no source of time: an object with the methods now, epoch and every`);
+  problems.push(`time: must be an object with the methods now, epoch and every (got ${shown(value)})`);
   return undefined;
 }
 

@@ -11,7 +11,7 @@ import type { Strategy } from './strategy.ts';
 export interface UpstreamOptions {
   /** `http://host[:port]`; with the `connect` option `https://` as well. No path, no query, no user. */
   readonly origin: string;
-  /** Share relative to the others: a finite number above 0. Default 1. */
+  /** Share relative to the others, from 0.001 to 1,000,000. Default 1. */
   readonly weight?: number;
   /** The most attempts in flight at once. Default: no limit. */
   readonly maxInFlight?: number;

@@ -2,14 +2,15 @@
  * The options checked and completed: the one place that does. All problems are told in one error.
  */
 import {
-  alike, flag, integers, isRecord, isStrategy, onlyKnown, optionalFunction, type Range, record, shown, timeSource,
+  alike, flag, integers, isRecord, onlyKnown, optionalFunction, type Range, shown, timeSource,
 } from './checks.ts';
 import type { Channel } from './channel.ts';
 import type { TimeSource } from './clock.ts';
 import { BalancerError } from './errors.ts';
 import type { BalancerOptions, UpstreamOptions } from './options.ts';
-import { parseOrigin } from './origin.ts';
+import { originProblem, parseOrigin } from './origin.ts';
 import { atOnce, SLICE, type Work } from './slices.ts';
+import { strategyProblem } from './strategy-check.ts';
 import type { Strategy } from './strategy.ts';
 
 /** The options with all defaults filled in; what each means stands at {@link BalancerOptions}. */
@@ -51,19 +52,24 @@ export interface HealthCheck extends Readonly<Record<keyof typeof HEALTH_CHECK_N
   readonly maxStatus: number;
 }
 
-/** The options checked and completed. Throws OPTIONS_INVALID, which lists every problem with its path and the mend. */
+/**
+ * The options checked and completed. Throws OPTIONS_INVALID, which lists every problem with its path and what to write
+ * instead.
+ */
 export function parseOptions(input: unknown): Settings {
   return checked((problems) => readOptions(input, problems));
 }
 
 /** Checks options and adds what is wrong to `problems`: for callers that have problems of their own to tell. */
 export function readOptions(input: unknown, problems: string[]): Settings {
-  const options = record(input, 'options', problems);
-  onlyKnown(options, '', KNOWN, problems);
+  if (!isRecord(input)) problems.push(`options: must be an object with a list of upstreams (got ${shown(input)})`);
+  // What is missing from no options at all is not worth a line of its own.
+  const options = isRecord(input) ? input : { upstreams: [] };
+  onlyKnown(options, '', OPTION_NAMES, problems);
   const connect = optionalFunction(options['connect'], 'connect', problems) as Settings['connect'];
   const { trustForwarded } = options;
   if (trustForwarded !== undefined && typeof trustForwarded !== 'boolean' && typeof trustForwarded !== 'function') {
-    problems.push(`trustForwarded: ${shown(trustForwarded)} is neither a boolean nor a function of an address`);
+    problems.push(`trustForwarded: must be true, false or a function of an address (got ${shown(trustForwarded)})`);
   }
   const check = healthCheck(options['healthCheck'], 'healthCheck', problems);
   return {
@@ -164,7 +170,11 @@ const HEALTH_CHECK_NUMBERS = {
   fall: { fallback: 3, min: 1 },
 } as const satisfies Readonly<Record<string, Range>>;
 
-const KNOWN: ReadonlySet<string> = new Set([
+const MIN_WEIGHT = 1e-3;
+const MAX_WEIGHT = 1e6;
+
+/** The names of all options. */
+export const OPTION_NAMES: ReadonlySet<string> = new Set([
   ...Object.keys(NUMBERS), 'upstreams', 'strategy', 'peers', 'via', 'forwarded', 'trustForwarded', 'changeOrigin',
   'retryOn', 'healthCheck', 'connect', 'onReport', 'time', 'rng',
 ]);
@@ -189,7 +199,7 @@ function refuse(problems: readonly string[]): void {
 
 function* upstreams(value: unknown, all: ForAll, problems: string[]): Work<ParsedUpstream[]> {
   if (!Array.isArray(value)) {
-    problems.push(`upstreams: ${shown(value)} is no list; give origins, e.g. ['http://127.0.0.1:3001']`);
+    problems.push(`upstreams: must be a list of origins, e.g. ['http://127.0.0.1:3001'] (got ${shown(value)})`);
     return [];
   }
   const parsed: ParsedUpstream[] = [];
@@ -202,7 +212,7 @@ function* upstreams(value: unknown, all: ForAll, problems: string[]): Work<Parse
       if (one === undefined) continue;
       const first = places.get(one.origin);
       if (first === undefined) places.set(one.origin, i);
-      else problems.push(`upstreams[${i}]: ${one.origin} is upstreams[${first}] already; give it a weight instead`);
+      else problems.push(`upstreams[${i}]: ${one.origin} is upstreams[${first}] already; give it a weight`);
       parsed.push(one);
     }
   }
@@ -229,26 +239,36 @@ function asBefore(value: unknown, { known, check }: ForAll): ParsedUpstream | un
 }
 
 function upstream(value: unknown, path: string, all: ForAll, problems: string[]): ParsedUpstream | undefined {
-  const entry = typeof value === 'string' ? { origin: value } : record(value, path, problems);
+  if (typeof value !== 'string' && !isRecord(value)) {
+    problems.push(`${path}: must be an origin such as 'http://127.0.0.1:3001', or an object (got ${shown(value)})`);
+    return undefined;
+  }
+  const entry: Record<string, unknown> = typeof value === 'string' ? { origin: value } : value;
   const { origin, weight = 1, maxInFlight = Infinity, tags = NO_TAGS, healthCheck: own } = entry;
   onlyKnown(entry, `${path}.`, KNOWN_OF_UPSTREAM, problems);
-  if (typeof weight !== 'number' || !(weight > 0) || weight === Infinity) {
-    problems.push(`${path}.weight: ${shown(weight)} is no number above 0; leave it out for 1`);
+  // Sums and ratios of weights in these bounds lose no upstream to rounding.
+  if (typeof weight !== 'number' || !(weight >= MIN_WEIGHT && weight <= MAX_WEIGHT)) {
+    const got = shown(weight);
+    problems.push(
+      `${path}.weight: must be a number from ${MIN_WEIGHT} to ${MAX_WEIGHT} (got ${got}); leave it out for 1`);
   }
   if (maxInFlight !== Infinity && !(Number.isInteger(maxInFlight) && (maxInFlight as number) >= 1)) {
-    problems.push(`${path}.maxInFlight: ${shown(maxInFlight)} is no whole number from 1; leave it out for no limit`);
+    problems.push(
+      `${path}.maxInFlight: must be an integer ≥ 1 (got ${shown(maxInFlight)}); leave it out for no limit`);
   }
   if (!isRecord(tags) || Object.values(tags).some((tag) => typeof tag !== 'string')) {
-    problems.push(`${path}.tags: ${shown(tags)} is no object of strings`);
+    problems.push(`${path}.tags: must be an object of strings, e.g. { zone: 'a' } (got ${shown(tags)})`);
   }
   const parsed = typeof origin === 'string' ? parseOrigin(origin) : undefined;
   if (parsed === undefined) {
-    problems.push(
-      `${path}.origin: ${shown(origin)} is no origin; give scheme, host and port, e.g. http://127.0.0.1:3001`);
+    const problem = typeof origin === 'string'
+      ? originProblem(origin)
+      : `must be an origin such as 'http://127.0.0.1:3001' (got ${shown(origin)})`;
+    problems.push(`${path}.origin: ${problem}`);
     return undefined;
   }
   if (parsed.protocol === 'https:' && !all.canTls) {
-    problems.push(`${path}.origin: ${parsed.origin} needs TLS, which the core leaves to you: give the option connect`);
+    problems.push(`${path}.origin: ${parsed.origin} needs TLS, which the core leaves to you; give the option connect`);
   }
   return {
     origin: parsed.origin,
@@ -264,20 +284,26 @@ function upstream(value: unknown, path: string, all: ForAll, problems: string[])
 
 function healthCheck(value: unknown, path: string, problems: string[]): HealthCheck | undefined {
   if (value === undefined || value === false) return undefined;
-  const check = record(value, path, problems);
+  if (!isRecord(value)) {
+    const meant = typeof value === 'string' && value.startsWith('/') ? value : '/health';
+    problems.push(`${path}: must be an object (got ${shown(value)}); write { path: '${meant}' }`);
+    return undefined;
+  }
+  const check = value;
   onlyKnown(check, `${path}.`, KNOWN_OF_HEALTH_CHECK, problems);
   const { path: target, host, status = '200-399' } = check;
   if (target !== undefined && !(typeof target === 'string' && /^\/[\x21\x22\x24-\x7e]*$/.test(target))) {
-    problems.push(`${path}.path: ${shown(target)} is no path such as '/health'; leave it out for a connect alone`);
+    problems.push(
+      `${path}.path: must be a path such as '/health' (got ${shown(target)}); leave it out to connect and no more`);
   }
   if (host !== undefined && !(typeof host === 'string' && /^[\w.:[\]-]+$/.test(host))) {
-    problems.push(`${path}.host: ${shown(host)} is no host such as 'app.example'`);
+    problems.push(`${path}.host: must be a host such as 'app.example' (got ${shown(host)})`);
   }
   const text = typeof status === 'number' ? String(status) : status;
   const range = typeof text === 'string' ? /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(text) : undefined;
   const [minStatus, maxStatus] = [Number(range?.[1]), Number(range?.[2] ?? range?.[1])];
   if (!(minStatus <= maxStatus)) {
-    problems.push(`${path}.status: ${shown(status)} is no status or range of them, e.g. 200 or '200-399'`);
+    problems.push(`${path}.status: must be a status or a range, e.g. 200 or '200-399' (got ${shown(status)})`);
   }
   return {
     ...integers(check, `${path}.`, HEALTH_CHECK_NUMBERS, problems),
@@ -294,22 +320,24 @@ function retryOn(value: unknown, problems: string[]): ReadonlySet<number> {
     return status === 429 || (Number.isInteger(status) && (status as number) >= 500 && (status as number) <= 599);
   };
   if ((value !== undefined && !Array.isArray(value)) || !statuses.every(known)) {
-    problems.push(`retryOn: ${shown(value)} is no list of statuses among 429 and 500 to 599, e.g. [502, 503, 504]`);
+    problems.push(
+      `retryOn: must be a list of statuses, 429 or from 500 to 599, e.g. [502, 503, 504] (got ${shown(value)})`);
   }
   return new Set(statuses as number[]);
 }
 
 function strategy(value: unknown, problems: string[]): Strategy | undefined {
-  if (value === undefined || isStrategy(value)) return value as Strategy | undefined;
-  const called = typeof value === 'function' ? '; call the factory, e.g. roundRobin()' : '';
-  problems.push(`strategy: ${shown(value)} is no strategy: an object with a name and a method pick${called}`);
+  const problem = value === undefined ? undefined : strategyProblem(value);
+  if (problem === undefined) return value as Strategy | undefined;
+  problems.push(`strategy: ${problem}`);
   return undefined;
 }
 
 function peers(value: unknown, problems: string[]): Channel | undefined {
   if (value === undefined) return undefined;
   if (isRecord(value) && typeof value['join'] === 'function') return value as unknown as Channel;
-  problems.push(`peers: ${shown(value)} is no channel: an object with the method join, such as launch gives its run`);
+  problems.push(
+    `peers: must be an object with the method join, such as channel('upstreams') of launch (got ${shown(value)})`);
   return undefined;
 }
 
@@ -318,6 +346,6 @@ function via(value: unknown, problems: string[]): string {
   if (value === false) return '';
   // RFC 9110 §7.6.3: received-by is a pseudonym (a token) or a host with its port.
   if (typeof value === 'string' && /^[\w!#$%&'*+.^`|~:-]+$/.test(value)) return value;
-  problems.push(`via: ${shown(value)} is neither false nor a token such as 'edge-1'`);
+  problems.push(`via: must be false or a token such as 'edge-1' (got ${shown(value)})`);
   return '';
 }

@@ -64,24 +64,28 @@ describe('a health check', () => {
   });
 
   const problems: readonly [check: unknown, at: string, mend: RegExp][] = [
-    ...[null, true, 5, '/health', []].map((check): [unknown, string, RegExp] => [check, '', /is no object$/]),
-    [{ url: '/health' }, '.url', /unknown option; known are fall, host, .*, timeoutMs$/],
+    ...[null, true, 5, []].map((check): [unknown, string, RegExp] => (
+      [check, '', /: must be an object \(got .*\); write \{ path: '\/health' \}$/])),
+    ['/ping', '', /: must be an object \(got "\/ping"\); write \{ path: '\/ping' \}$/],
+    [{ url: '/health' }, '.url', /unknown option; did you mean path\? \(known here: fall, host, .*, timeoutMs\)$/],
+    [{ interval: 5 }, '.interval', /unknown option; did you mean intervalMs\?/],
     ...['', 'health', 'http://a.example/health', '/a b', '/a#b', '/a\r\nX: y', '/caf\xe9', 5, null]
-      .map((path): [unknown, string, RegExp] => [{ path }, '.path', /no path such as '\/health'; leave it out for a/]),
+      .map((path): [unknown, string, RegExp] => (
+        [{ path }, '.path', /must be a path such as '\/health' \(got .*\); leave it out to connect and no more$/])),
     ...[0, 99, 600, 20, '', '2xx', '200-', '-200', '300-200', '200-299-399', ' 200', null, [200], ['200-299'], true,
       { toString: null }].map((status): [unknown, string, RegExp] => (
-      [{ status }, '.status', /no status or range of them, e\.g\. 200 or '200-399'$/])),
+      [{ status }, '.status', /must be a status or a range, e\.g\. 200 or '200-399' \(got .*\)$/])),
     ...['', 'a b', 'a/b', 'a\r\nX: y', 5, null].map((host): [unknown, string, RegExp] => (
-      [{ host }, '.host', /no host such as 'app\.example'$/])),
+      [{ host }, '.host', /must be a host such as 'app\.example' \(got .*\)$/])),
     ...[9, 1.5, -1, NaN, Infinity, '5', null].map((intervalMs): [unknown, string, RegExp] => (
-      [{ intervalMs }, '.intervalMs', /no whole number from 10; the default is 5000$/])),
+      [{ intervalMs }, '.intervalMs', /must be an integer ≥ 10 \(got .*\); the default is 5000$/])),
     ...[0, null].map((timeoutMs): [unknown, string, RegExp] => (
-      [{ timeoutMs }, '.timeoutMs', /no whole number from 1; the default is 2000$/])),
-    ...[0, null].map((rise): [unknown, string, RegExp] => [{ rise }, '.rise', /from 1; the default is 2$/]),
-    ...[0, null].map((fall): [unknown, string, RegExp] => [{ fall }, '.fall', /from 1; the default is 3$/]),
+      [{ timeoutMs }, '.timeoutMs', /must be an integer ≥ 1 \(got .*\); the default is 2000$/])),
+    ...[0, null].map((rise): [unknown, string, RegExp] => [{ rise }, '.rise', /≥ 1 \(got .*\); the default is 2$/]),
+    ...[0, null].map((fall): [unknown, string, RegExp] => [{ fall }, '.fall', /≥ 1 \(got .*\); the default is 3$/]),
   ];
   for (const [check, at, mend] of problems) {
-    test(`that is wrong is told with its path and the mend: ${inspected(check)}`, () => {
+    test(`that is wrong is told with its path, and what to write instead: ${inspected(check)}`, () => {
       const places: readonly [path: string, options: unknown][] = [
         ['healthCheck', { upstreams: [], healthCheck: check }],
         ['upstreams[1].healthCheck', { upstreams: [...ONE, { origin: 'http://a.example', healthCheck: check }] }],

@@ -140,7 +140,8 @@ describe('a number', () => {
       for (const value of [min - 1, -1, 1.5 + min, NaN, infinite, max + 1, String(fallback), '', null, true, [5], 5n]) {
         const problems = problemsWith({ upstreams: ONE, [name]: value });
         assert.equal(problems.length, 1, String(value));
-        const told = new RegExp(`^${name}: .* is no whole number from ${min}(?: to ${max})?; ${mend}$`);
+        const range = `(?:≥ ${min}|from ${min} to ${max})`;
+        const told = new RegExp(`^${name}: must be an integer ${range} \\(got .*\\); ${mend}$`);
         assert.match(problems[0] ?? '', told);
       }
     });
@@ -188,61 +189,92 @@ describe('an upstream', () => {
   });
 });
 
-describe('what is wrong is told with its path and the mend', () => {
+describe('what is wrong is told with its path, and what to write instead', () => {
   const at = ONE[0];
   const table: readonly [options: unknown, path: string, mend: RegExp][] = [
-    [{ upstreams: ONE, strategi: strategy }, 'strategi', /known are .*strategy/],
-    [{ upstreams: ONE, timeout: 5 }, 'timeout', /known are .*connectTimeoutMs/],
-    [{}, 'upstreams', /give origins, e\.g\./],
-    [{ upstreams: 'http://127.0.0.1:3001' }, 'upstreams', /give origins, e\.g\./],
-    [{ upstreams: { 0: at } }, 'upstreams', /give origins, e\.g\./],
-    [{ upstreams: null }, 'upstreams', /give origins, e\.g\./],
-    [{ upstreams: ['127.0.0.1:3001'] }, 'upstreams[0].origin', /give scheme, host and port/],
-    [{ upstreams: ['localhost'] }, 'upstreams[0].origin', /give scheme, host and port/],
-    [{ upstreams: ['localhost:3001'] }, 'upstreams[0].origin', /give scheme, host and port/],
-    [{ upstreams: [''] }, 'upstreams[0].origin', /give scheme, host and port/],
-    [{ upstreams: ['ftp://a.example'] }, 'upstreams[0].origin', /give scheme, host and port/],
-    [{ upstreams: ['ws://a.example'] }, 'upstreams[0].origin', /give scheme, host and port/],
-    [{ upstreams: ['http://a.example/path'] }, 'upstreams[0].origin', /give scheme, host and port/],
-    [{ upstreams: ['http://a.example?q'] }, 'upstreams[0].origin', /give scheme, host and port/],
-    [{ upstreams: ['http://a.example/?'] }, 'upstreams[0].origin', /give scheme, host and port/],
-    [{ upstreams: ['http://a.example#f'] }, 'upstreams[0].origin', /give scheme, host and port/],
-    [{ upstreams: ['http://u@a.example'] }, 'upstreams[0].origin', /give scheme, host and port/],
-    [{ upstreams: ['http://u:p@a.example'] }, 'upstreams[0].origin', /give scheme, host and port/],
-    [{ upstreams: ['http://:p@a.example'] }, 'upstreams[0].origin', /give scheme, host and port/],
-    [{ upstreams: ['http://a.example:99999'] }, 'upstreams[0].origin', /give scheme, host and port/],
-    [{ upstreams: ['http://'] }, 'upstreams[0].origin', /give scheme, host and port/],
-    [{ upstreams: ['http://a b'] }, 'upstreams[0].origin', /give scheme, host and port/],
-    [{ upstreams: [at, {}] }, 'upstreams[1].origin', /give scheme, host and port/],
-    [{ upstreams: [{ origin: 5 }] }, 'upstreams[0].origin', /give scheme, host and port/],
+    [{ upstreams: ONE, strategi: strategy }, 'strategi', /^strategi: unknown option; did you mean strategy\?$/],
+    [{ upstreams: ONE, timeout: 5 }, 'timeout', /did you mean connectTimeoutMs, .* or upstreamIdleTimeoutMs\?$/],
+    [{ upstreams: ONE, maxRetries: 5 }, 'maxRetries', /did you mean maxAttempts\?$/],
+    [{ upstreams: ONE, frobnicate: 5 }, 'frobnicate', /unknown option; the README lists all options$/],
+    [{}, 'upstreams', /must be a list of origins, e\.g\. \['http:.*'\] \(got .*\)$/],
+    [{ upstreams: 'http://127.0.0.1:3001' }, 'upstreams', /must be a list of origins, e\.g\. \['http:.*'\] \(got .*\)$/],
+    [{ upstreams: { 0: at } }, 'upstreams', /must be a list of origins, e\.g\. \['http:.*'\] \(got .*\)$/],
+    [{ upstreams: null }, 'upstreams', /must be a list of origins, e\.g\. \['http:.*'\] \(got .*\)$/],
+    ...([
+      ['127.0.0.1:3001',
+        /must start with http:\/\/ \(got "127\.0\.0\.1:3001"\); did you mean http:\/\/127\.0\.0\.1:3001\?$/],
+      ['localhost', /did you mean http:\/\/localhost\?$/],
+      ['localhost:3001', /did you mean http:\/\/localhost:3001\?$/],
+      ['a.example/path', /did you mean http:\/\/a\.example\?$/],
+      ['3001', /did you mean http:\/\/127\.0\.0\.1:3001\?$/],
+      [':3001', /did you mean http:\/\/127\.0\.0\.1:3001\?$/],
+      ['ws://a.example', /must start with http:\/\/ or https:\/\/ \(got .*\); did you mean http:\/\/a\.example\?$/],
+      ['wss://a.example', /did you mean https:\/\/a\.example\?$/],
+      ['ftp://a.example', /must start with http:\/\/ or https:\/\/ /],
+      ['http://a.example/path', /must have no path, but has "\/path" \(got .*\); write http:\/\/a\.example$/],
+      ['http://a.example?q', /must have no query, but has "\?q" \(got .*\); write http:\/\/a\.example$/],
+      ['http://a.example/?', /must have no path, but has "\/\?" /],
+      ['http://a.example#f', /must have no fragment, but has "#f" /],
+      ['http://u@a.example', /must hold no user and no password \(got .*\); write http:\/\/a\.example$/],
+      ['http://u:p@a.example', /\(got "http:\/\/\*\*\*@a\.example"\)/],
+      ['http://:p@a.example', /must hold no user and no password /],
+      ['http://a.example:99999', /must have a port of at most 65535 \(got .*\)$/],
+      ['::1', /must have brackets around an IPv6 address, e\.g\. http:\/\/\[::1\]:3001 \(got "::1"\)$/],
+      ...['', ' ', 'http://', 'http://a b', 'unix:/run/x.sock'].map((text): [unknown, RegExp] => (
+        [text, /must be http:\/\/host\[:port\].*\(got .*\)$/])),
+      ...[{}, { origin: 5 }].map((entry): [unknown, RegExp] => (
+        [entry, /must be an origin such as 'http:.*' \(got .*\)$/])),
+    ] as [unknown, RegExp][]).map(([entry, problem]): [unknown, string, RegExp] => (
+      [{ upstreams: [at, entry] }, 'upstreams[1].origin', problem])),
     [{ upstreams: ['https://a.example'] }, 'upstreams[0].origin', /give the option connect/],
-    [{ upstreams: [at, at] }, 'upstreams[1]', /give it a weight instead/],
-    [{ upstreams: ['http://a.example', 'HTTP://A.EXAMPLE:80/'] }, 'upstreams[1]', /give it a weight instead/],
-    [{ upstreams: [{ origin: at, wait: 1 }] }, 'upstreams[0].wait', /known are .*weight/],
-    ...[0, -1, NaN, Infinity, '2', null].map((weight): [unknown, string, RegExp] => (
-      [{ upstreams: [{ origin: at, weight }] }, 'upstreams[0].weight', /above 0; leave it out for 1/])),
+    [{ upstreams: [at, at] }, 'upstreams[1]', /give it a weight$/],
+    [{ upstreams: ['http://a.example', 'HTTP://A.EXAMPLE:80/'] }, 'upstreams[1]', /give it a weight$/],
+    [{ upstreams: [{ origin: at, wait: 1 }] }, 'upstreams[0].wait', /known here: healthCheck, .*weight$/],
+    [{ upstreams: [{ origin: at, wieght: 1 }] }, 'upstreams[0].wieght', /did you mean weight\? \(known here: .*\)$/],
+    [{ upstreams: [{ origin: at, url: at }] }, 'upstreams[0].url', /did you mean origin\?/],
+    ...[0, -1, NaN, Infinity, '2', null, 0.000_9, 1e-320, 1_000_001, 1e308].map((weight): [unknown, string, RegExp] => (
+      [{ upstreams: [{ origin: at, weight }] }, 'upstreams[0].weight',
+        /must be a number from 0\.001 to 1000000 \(got .*\); leave it out for 1$/])),
     ...[0, -1, 1.5, NaN, -Infinity, '2', null].map((maxInFlight): [unknown, string, RegExp] => (
-      [{ upstreams: [{ origin: at, maxInFlight }] }, 'upstreams[0].maxInFlight', /whole number from 1; leave it out/])),
+      [{ upstreams: [{ origin: at, maxInFlight }] }, 'upstreams[0].maxInFlight',
+        /must be an integer ≥ 1 \(got .*\); leave it out for no limit$/])),
     ...[null, 'a', 5, ['a'], { a: 1 }, { a: null }].map((tags): [unknown, string, RegExp] => (
-      [{ upstreams: [{ origin: at, tags }] }, 'upstreams[0].tags', /object of strings/])),
-    ...[null, 'random', 5, {}, { name: 'x' }, { pick }, { name: 5, pick },
-      { name: 'x', pick: 'y' }].map((value): [unknown, string, RegExp] => (
-      [{ upstreams: ONE, strategy: value }, 'strategy', /an object with a name and a method pick$/])),
+      [{ upstreams: [{ origin: at, tags }] }, 'upstreams[0].tags',
+        /must be an object of strings, e\.g\. \{ zone: 'a' \} \(got .*\)$/])),
+    ...[null, 5, true].map((value): [unknown, string, RegExp] => (
+      [{ upstreams: ONE, strategy: value }, 'strategy',
+        /: must be an object with a name and a method pick \(got .*\)$/])),
+    [{ upstreams: ONE, strategy: {} }, 'strategy', /; name is missing, pick is missing \(got \{\}\)$/],
+    [{ upstreams: ONE, strategy: { pick } }, 'strategy', /; name is missing \(got \{\}\)$/],
+    [{ upstreams: ONE, strategy: { name: 'x' } }, 'strategy', /; pick is missing \(got \{"name":"x"\}\)$/],
+    [{ upstreams: ONE, strategy: { name: 5, pick } }, 'strategy', /; name must be a string \(got 5\)$/],
+    [{ upstreams: ONE, strategy: { name: 'x', pick: 'y' } }, 'strategy', /; pick must be a function \(got "y"\)$/],
+    ...['round-robin', 'roundRobin', 'round_robin', 'round-robbin'].map((value): [unknown, string, RegExp] => (
+      [{ upstreams: ONE, strategy: value }, 'strategy',
+        /; write import \{ roundRobin \} from 'equipoise\/strategies\/round-robin', and here roundRobin\(\)$/])),
+    [{ upstreams: ONE, strategy: 'x' }, 'strategy',
+      /must be a strategy, not its name \(got "x"\); write e\.g\. import /],
+    [{ upstreams: ONE, strategy: class Last { readonly name = 'last'; } }, 'strategy',
+      /must be a strategy, not a class; write new Last\(\)$/],
+    [{ upstreams: ONE, strategy: Promise.resolve(strategy) }, 'strategy',
+      /not a promise of one; write await before it$/],
     ...[5, {}, { join: true }, () => ({ join: () => undefined })].map((value): [unknown, string, RegExp] => (
-      [{ upstreams: ONE, peers: value }, 'peers', /is no channel: an object with the method join/])),
-    [{ upstreams: ONE, strategy: () => strategy }, 'strategy', /call the factory, e\.g\. roundRobin\(\)$/],
+      [{ upstreams: ONE, peers: value }, 'peers', /must be an object with the method join.* \(got .*\)$/])),
+    [{ upstreams: ONE, strategy: () => strategy }, 'strategy', /not its factory; call it, e\.g\. roundRobin\(\)$/],
     ...['', 'a b', 'a,b', 'a(b)', 'caf\xe9', 'a\r\nX: y', true, 5, null].map((via): [unknown, string, RegExp] => (
-      [{ upstreams: ONE, via }, 'via', /neither false nor a token such as 'edge-1'/])),
+      [{ upstreams: ONE, via }, 'via', /must be false or a token such as 'edge-1' \(got .*\)$/])),
     ...['forwarded', 'changeOrigin'].flatMap((name) => ['true', 1, null, {}].map((value): [unknown, string, RegExp] => (
-      [{ upstreams: ONE, [name]: value }, name, /no boolean/]))),
+      [{ upstreams: ONE, [name]: value }, name, /must be true or false \(got .*\)$/]))),
     ...['true', 1, null, ['10.0.0.1']].map((value): [unknown, string, RegExp] => (
-      [{ upstreams: ONE, trustForwarded: value }, 'trustForwarded', /neither a boolean nor a function of an address/])),
+      [{ upstreams: ONE, trustForwarded: value }, 'trustForwarded',
+        /must be true, false or a function of an address \(got .*\)$/])),
     ...['503', 503, null, {}, [200], [404], [503, '504'], [600], [502.5], [NaN], [null], [[503]]]
       .map((statuses): [unknown, string, RegExp] => (
-        [{ upstreams: ONE, retryOn: statuses }, 'retryOn', /429 and 500 to 599, e\.g\. \[502, 503, 504\]$/])),
+        [{ upstreams: ONE, retryOn: statuses }, 'retryOn',
+          /429 or from 500 to 599, e\.g\. \[502, 503, 504\] \(got .*\)$/])),
     ...['connect', 'onReport', 'rng'].flatMap((name) => (
       ['x', true, null, {}].map((value): [unknown, string, RegExp] => (
-        [{ upstreams: ONE, [name]: value }, name, /no function/])))),
+        [{ upstreams: ONE, [name]: value }, name, /must be a function \(got .*\)$/])))),
     ...[null, 'now', 5, {}, Date, { now: () => 0 }].map((time): [unknown, string, RegExp] => (
       [{ upstreams: ONE, time }, 'time', /\bnow\b/])),
   ];
@@ -257,12 +289,16 @@ describe('what is wrong is told with its path and the mend', () => {
   }
   for (const options of [undefined, null, 5, 'http://127.0.0.1:3001', ONE, pick]) {
     test(`options that are none: ${inspected(options)}`, () => {
-      assert.match(problemsWith(options)[0] ?? '', /^options: .* is no object$/);
+      const problems = problemsWith(options);
+      assert.equal(problems.length, 1);
+      assert.match(problems[0] ?? '', /^options: must be an object with a list of upstreams \(got .*\)$/);
     });
   }
   test('an upstream that is none', () => {
     for (const value of [5, null, undefined, [], true]) {
-      assert.match(problemsWith({ upstreams: [value] })[0] ?? '', /^upstreams\[0\]: .* is no object$/);
+      const problems = problemsWith({ upstreams: [value] });
+      assert.equal(problems.length, 1);
+      assert.match(problems[0] ?? '', /^upstreams\[0\]: must be an origin such as 'http:.*', or an object \(got .*\)$/);
     }
   });
 });
@@ -326,16 +362,16 @@ test('readOptions adds its problems to those that are there', () => {
   readOptions({ upstreams: ONE, via: 5 }, problems);
   assert.equal(problems.length, 2);
   assert.equal(problems[0], '--listen: wrong');
-  assert.match(problems[1] ?? '', /^via: 5 /);
+  assert.match(problems[1] ?? '', /^via: .*\(got 5\)$/);
 });
 
 describe('one upstream, to be added later', () => {
   const table: readonly [value: unknown, settings: Settings, problem: RegExp][] = [
-    ['nonsense', PLAIN, /^ {2}upstream\.origin: "nonsense" is no origin/m],
+    ['nonsense', PLAIN, /^ {2}upstream\.origin: must start with http:.* did you mean http:\/\/nonsense\?$/m],
     ['https://a.example', PLAIN, /^ {2}upstream\.origin: https:\/\/a\.example needs TLS/m],
-    [{ origin: 'http://a.example', weight: 0 }, PLAIN, /^ {2}upstream\.weight: 0 /m],
-    [5, PLAIN, /^ {2}upstream: 5 is no object/m],
-    [undefined, PLAIN, /^ {2}upstream: undefined is no object/m],
+    [{ origin: 'http://a.example', weight: 0 }, PLAIN, /^ {2}upstream\.weight: must be .* \(got 0\)/m],
+    [5, PLAIN, /^ {2}upstream: must be .* \(got 5\)$/m],
+    [undefined, PLAIN, /^ {2}upstream: must be .* \(got undefined\)$/m],
   ];
   for (const [value, settings, problem] of table) {
     test(inspected(value), () => {
@@ -407,7 +443,7 @@ describe('a list of upstreams, to take the place of those that are there', () =>
   });
   for (const value of [undefined, null, 'http://a.test', {}]) {
     test(`is a list: ${inspected(value)}`, () => {
-      const expected = { code: 'OPTIONS_INVALID', message: /upstreams: .* is no list/ };
+      const expected = { code: 'OPTIONS_INVALID', message: /upstreams: must be a list/ };
       assert.throws(() => parsedAll(value, PLAIN), expected);
     });
   }

@@ -2,6 +2,7 @@
  * The command line, read into what was asked for. Collects every problem instead of stopping at the first.
  */
 import { parseArgs } from 'node:util';
+import { didYouMean } from '../nearest.ts';
 
 /** What the command line asks for. What it leaves open is for the configuration file, then the defaults. */
 export interface Arguments {
@@ -17,6 +18,8 @@ export interface Arguments {
   readonly version: boolean;
   readonly help: boolean;
   readonly upstreams: readonly string[];
+  /** Whether a wrong option may have held upstreams: then it is of no use to ask for some. */
+  readonly unclear: boolean;
 }
 
 export const USAGE = `Usage: equipoise [options] <upstream>...
@@ -45,7 +48,7 @@ configuration file again. Exit codes: 0 after a clean drain, 1 for a failure, 2 
 
 /** Reads the arguments after the script's name. */
 export function readArguments(argv: readonly string[], problems: string[]): Arguments {
-  const { tokens, values, positionals } = parseArgs({
+  const { tokens, values } = parseArgs({
     args: [...argv],
     options: OPTIONS,
     allowPositionals: true,
@@ -53,14 +56,34 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     strict: false,
     tokens: true,
   });
-  for (const token of tokens) {
+  const upstreams: string[] = [];
+  let unclear = false;
+  for (const [i, token] of tokens.entries()) {
+    if (token.kind === 'positional') {
+      const before = tokens[i - 1];
+      // What follows an unknown option is likely its value, and no mistake of its own.
+      const itsValue = before?.kind === 'option' && !known(before.name) && before.value === undefined &&
+        !token.value.includes('://');
+      if (itsValue) unclear = true;
+      else upstreams.push(token.value);
+    }
     if (token.kind !== 'option') continue;
-    const option = (OPTIONS as Record<string, { type: string } | undefined>)[token.name];
-    if (option === undefined) problems.push(`${token.rawName}: unknown option; see equipoise --help`);
-    else if (option.type === 'string' && (token.value === undefined || token.value === '')) {
-      problems.push(`${token.rawName}: needs a value; see equipoise --help`);
-    } else if (option.type === 'boolean' && token.value !== undefined) {
-      problems.push(`${token.rawName}: takes no value`);
+    const { name, rawName, value, index, inlineValue } = token;
+    const option = known(name);
+    if (option === undefined) {
+      problems.push(`${rawName}: unknown option;${meant(name)}`);
+      unclear ||= FOR_UPSTREAMS.test(name);
+    } else if (option.type === 'string' && (value === undefined || value === '')) {
+      problems.push(`${rawName}: needs a value; see equipoise --help`);
+    } else if (option.type === 'string' && inlineValue !== true && isOption(value)) {
+      // What looks like its value is the next option.
+      problems.push(`${rawName}: needs a value before ${String(value)}; see equipoise --help`);
+      return readArguments(argv.toSpliced(index, 1), problems);
+    } else if (name !== 'listen' && inlineValue !== true && /^https?:\/\//i.test(value ?? '')) {
+      problems.push(`${rawName}: needs a value before the upstream ${String(value)}; see equipoise --help`);
+      return readArguments(argv.toSpliced(index, 1), problems);
+    } else if (option.type === 'boolean' && value !== undefined) {
+      problems.push(`${rawName}: takes no value`);
     }
   }
   const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
@@ -76,9 +99,31 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     demo: values.demo === true,
     version: values.version === true,
     help: values.help === true,
-    upstreams: positionals,
+    upstreams,
+    unclear,
   };
 }
+
+function known(name: string): { readonly type: 'string' | 'boolean' } | undefined {
+  return Object.hasOwn(OPTIONS, name) ? OPTIONS[name as keyof typeof OPTIONS] : undefined;
+}
+
+/** Whether a value is an option that we know. */
+function isOption(value: string | undefined): boolean {
+  const [, long, short] = /^(?:--([^=]+)(?:=.*)?|-(.))$/s.exec(value ?? '') ?? [];
+  return (long !== undefined && known(long) !== undefined) ||
+    (short !== undefined && Object.values(OPTIONS).some((option) => 'short' in option && option.short === short));
+}
+
+/** What may be meant by an option that does not exist. */
+function meant(name: string): string {
+  if (FOR_UPSTREAMS.test(name)) return ' name upstreams without one, e.g. equipoise http://127.0.0.1:3001';
+  const near = didYouMean(name, Object.keys(OPTIONS).map((each) => `--${each}`));
+  return near === '' ? ' see equipoise --help' : near;
+}
+
+/** Options of other programs that name an upstream. */
+const FOR_UPSTREAMS = /^(?:upstreams?|backends?|targets?|servers?|origins?|nodes?|proxy|url|to)$/i;
 
 const OPTIONS = {
   listen: { type: 'string', short: 'l', multiple: true },

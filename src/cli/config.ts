@@ -1,20 +1,16 @@
 /**
  * Command line and configuration file together: what to listen on, and the options of the balancer.
  */
-import { readFile, stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { leastConnections } from '../../strategies/least-connections.ts';
-import { random } from '../../strategies/random.ts';
-import { roundRobin } from '../../strategies/round-robin.ts';
-import { shown } from '../checks.ts';
+import { dirname, resolve } from 'node:path';
+import { isRecord, onlyKnown, shown } from '../checks.ts';
 import type { BalancerOptions } from '../options.ts';
-import { readOptions } from '../settings.ts';
-import type { Strategy } from '../strategy.ts';
+import { OPTION_NAMES, readOptions } from '../settings.ts';
 import type { Arguments } from './arguments.ts';
-import { connectUpstream } from './connect.ts';
+import { connectBy, connectUpstream } from './connect.ts';
+import { descriptorLimit, fit } from './descriptors.ts';
 import { type ListenAddress, readListen } from './listen.ts';
-import { inTime, Unsettled } from './patience.ts';
+import { load } from './load.ts';
+import { loadStrategy } from './strategies.ts';
 
 /** All that a run needs. */
 export interface Configuration {
@@ -28,6 +24,8 @@ export interface Configuration {
   readonly workers: number | 'auto' | undefined;
   readonly pidFile: string | undefined;
   readonly options: BalancerOptions;
+  /** What is no mistake, but worth a line of the log: to be told once, when it starts. */
+  readonly warnings: readonly string[];
   /** What the configuration file holds, if that is a file of JSON. */
   readonly json: Json | undefined;
 }
@@ -40,118 +38,138 @@ export type Json = Readonly<Record<string, unknown>>;
  * is given, that is what the file holds, whatever is on the disk.
  */
 export async function configure(args: Arguments, problems: string[], json?: Json): Promise<Configuration> {
-  const { config: source = '' } = args;
-  const file = json ?? (source === '' ? {} : await readConfig(source, problems));
-  const {
-    // A demonstration is for whoever starts it, not for the network.
-    listen: fileListen = args.demo ? '127.0.0.1:8080' : 8080,
-    strategy: fileStrategy, drainTimeout: fileDrain = 10, workers: fileWorkers = 1, pidFile: filePid,
-    stopDelay: fileStopDelay = 0, reloadTimeout: fileReload = 3_600, ...rest
-  } = file;
-  const listen: unknown[] = args.listen.length > 0 ? [...args.listen] : [fileListen].flat();
-  if (listen.length === 0) problems.push('listen: none given; leave it out for 8080');
-  const given = args.upstreams.length > 0 ? { upstreams: args.upstreams } : {};
-  const chosen = args.strategy ?? fileStrategy;
-  const strategy = typeof chosen === 'string' ? await loadStrategy(chosen, problems) : chosen;
-  const options: Record<string, unknown> = { upstreams: [], connect: connectUpstream, ...rest, ...given };
-  if (strategy !== undefined) options['strategy'] = strategy;
-  if (!args.demo && Array.isArray(options['upstreams']) && options['upstreams'].length === 0) {
-    problems.push('upstreams: none given; name at least one, e.g. http://127.0.0.1:3001, or try --demo');
-  }
-  if (args.demo && (args.upstreams.length > 0 || 'upstreams' in rest)) {
-    problems.push('--demo: brings its own upstreams; leave out the others');
-  }
-  readOptions(options, problems);
+  const file = await readConfig(args.config, json, problems);
+  const { options, warnings } = await balancerOptions(args, file, problems);
   return {
-    listen: listen.map((value) => readListen(value, { at: 'listen' }, problems)).filter((one) => one !== undefined),
-    drainTimeoutMs: milliseconds(args.drainTimeout ?? fileDrain, 'drain-timeout', problems),
-    stopDelayMs: milliseconds(args.stopDelay ?? fileStopDelay, 'stop-delay', problems),
-    reloadTimeoutMs: milliseconds(args.reloadTimeout ?? fileReload, 'reload-timeout', problems),
-    workers: workers(args.workers ?? fileWorkers, problems),
-    pidFile: pidFile(args.pidFile ?? filePid, problems),
+    listen: addresses(args, file, problems),
+    drainTimeoutMs: seconds(given(args, file, 'drainTimeout', 10), problems),
+    stopDelayMs: seconds(given(args, file, 'stopDelay', 0), problems),
+    reloadTimeoutMs: seconds(given(args, file, 'reloadTimeout', 3_600), problems),
+    workers: workers(given(args, file, 'workers', 1), problems),
+    pidFile: pidFile(given(args, file, 'pidFile', undefined), problems),
     options: options as unknown as BalancerOptions,
-    json: source.endsWith('.json') ? file : undefined,
+    warnings,
+    json: args.config?.toLowerCase().endsWith('.json') === true ? file.values : undefined,
   };
 }
 
-/** The strategies by name: a literal table, so that nothing is loaded that was not asked for by a path. */
-const STRATEGIES: Readonly<Record<string, () => Strategy>> = {
-  random: () => random(),
-  'round-robin': () => roundRobin(),
-  'least-connections': () => leastConnections(),
-};
-
-async function loadStrategy(name: string, problems: string[]): Promise<unknown> {
-  const known = Object.hasOwn(STRATEGIES, name) ? STRATEGIES[name] : undefined;
-  if (known !== undefined) return known();
-  if (!/^\.{0,2}[\\/]|^[A-Za-z]:|\.[cm]?[jt]s$/.test(name)) {
-    problems.push(`strategy: ${name} is unknown; choose ${Object.keys(STRATEGIES).join(', ')}, or give a ./file`);
-    return undefined;
-  }
-  const exported = await load(name, 'strategy', problems);
-  if (typeof exported !== 'function') return exported;
-  try {
-    const made: unknown = await inTime(Promise.resolve((exported as () => unknown)()));
-    if (made === undefined) problems.push(`strategy: the factory in ${name} returns nothing; return a strategy`);
-    return made;
-  } catch (error) {
-    const what = error instanceof Unsettled ? 'failed' : 'threw';
-    problems.push(`strategy: the factory in ${name} ${what}: ${message(error)}`);
-    return undefined;
-  }
+/** A configuration file. */
+interface ConfigFile {
+  readonly values: Json;
+  /** Whether it could not be read: what it lacks then is nobody's mistake. */
+  readonly failed: boolean;
+  /** Paths in it are relative to it. */
+  readonly resolve: (path: string) => string;
 }
 
-async function readConfig(path: string, problems: string[]): Promise<Record<string, unknown>> {
-  const value = await load(path, 'config', problems);
-  if (value === undefined) return {};
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
-  problems.push(`config: ${path} holds no object of options`);
-  return {};
+/** What was given, and where: on the command line, else in the file, else by default. */
+interface Given {
+  readonly value: unknown;
+  /** What problems are told of: `--pid-file`, `pidFile`. */
+  readonly at: string;
+  readonly resolve: (path: string) => string;
 }
 
-/** The content of a JSON file, or what a module default-exports. */
-async function load(path: string, option: string, problems: string[]): Promise<unknown> {
-  try {
-    if (path.endsWith('.json')) return JSON.parse(await readFile(path, 'utf8')) as unknown;
-    // A module is loaded once under one name; a reload wants what it says now.
-    const { mtimeMs } = await stat(path);
-    const loading: Promise<unknown> = import(`${pathToFileURL(resolve(path)).href}?${mtimeMs}`);
-    const module = await inTime(loading) as { readonly default?: unknown };
-    if (module.default !== undefined) return module.default;
-    problems.push(`${option}: ${path} has no default export`);
-  } catch (error) {
-    problems.push(`${option}: cannot load ${path}: ${message(error)}`);
+async function readConfig(path: string | undefined, json: Json | undefined, problems: string[]): Promise<ConfigFile> {
+  const none = { values: {}, failed: false, resolve: (part: string) => part };
+  if (path === undefined || path === '') return none;
+  const before = problems.length;
+  const value = json ?? await load(path, '--config', problems);
+  if (problems.length > before) return { ...none, failed: true };
+  const beside = { failed: false, resolve: (part: string) => resolve(dirname(path), part) };
+  if (isRecord(value)) {
+    const values = { ...value };
+    onlyKnown(values, '', KNOWN, problems, LISTED);
+    return { ...beside, values };
   }
-  return undefined;
+  const got = typeof value === 'function' ? 'a function; export what it returns' : shown(value);
+  problems.push(`--config: ${path} must hold an object, e.g. { "upstreams": ["http://127.0.0.1:3001"] } (got ${got})`);
+  return { ...none, failed: true };
 }
 
-function milliseconds(value: unknown, name: string, problems: string[]): number {
-  const seconds = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
-  if (typeof seconds === 'number' && seconds >= 0 && seconds <= MAX_SECONDS) return Math.round(seconds * 1000);
-  problems.push(`${name}: must be a number of seconds from 0 to ${MAX_SECONDS} (got ${shown(value)})`);
+function given(args: Arguments, file: ConfigFile, name: keyof typeof FLAGS, fallback: unknown): Given {
+  if (args[name] !== undefined) return { value: args[name], at: FLAGS[name], resolve: (path) => path };
+  return { value: file.values[name] ?? fallback, at: name, resolve: file.resolve };
+}
+
+/** The options of the balancer, checked. */
+async function balancerOptions(
+  args: Arguments, file: ConfigFile, problems: string[],
+): Promise<{ options: Record<string, unknown>; warnings: string[] }> {
+  const own = Object.fromEntries(Object.entries(file.values).filter(([name]) => OPTION_NAMES.has(name)));
+  const { connect } = own;
+  const options: Record<string, unknown> = {
+    upstreams: [],
+    ...own,
+    ...(args.upstreams.length > 0 ? { upstreams: args.upstreams } : {}),
+    connect: typeof connect === 'function'
+      ? connectBy(connect as NonNullable<BalancerOptions['connect']>)
+      : connect ?? connectUpstream,
+  };
+  const strategy = given(args, file, 'strategy', undefined);
+  const chosen = typeof strategy.value === 'string'
+    ? await loadStrategy(strategy.value, strategy.at, strategy.resolve, problems)
+    : strategy.value;
+  if (chosen === undefined) delete options['strategy'];
+  else options['strategy'] = chosen;
+  const { upstreams } = options;
+  if (args.demo && (args.upstreams.length > 0 || file.values['upstreams'] !== undefined)) {
+    problems.push('--demo: brings its own upstreams; leave out the others');
+  } else if (!args.demo && Array.isArray(upstreams) && upstreams.length === 0 && !file.failed && !args.unclear) {
+    problems.push('upstreams: none given; name at least one, e.g. http://127.0.0.1:3001, or try --demo');
+  }
+  const { maxConnections, maxInFlight, upstreams: { length } } = readOptions(options, problems);
+  const configured = options['maxConnections'] !== undefined;
+  const fitting = fit(descriptorLimit(), { maxConnections, configured, maxInFlight, upstreams: length });
+  if (fitting.maxConnections !== undefined) options['maxConnections'] = fitting.maxConnections;
+  return { options, warnings: fitting.warning === undefined ? [] : [fitting.warning] };
+}
+
+function addresses(args: Arguments, file: ConfigFile, problems: string[]): ListenAddress[] {
+  // What is only to be looked at is nobody else's to reach.
+  const listen = file.values['listen'] ?? (args.demo ? '127.0.0.1:8080' : 8080);
+  const from: readonly (readonly [value: unknown, at: string])[] = args.listen.length > 0
+    ? args.listen.map((value) => [value, '--listen'])
+    : Array.isArray(listen) ? listen.map((value: unknown, i) => [value, `listen[${i}]`]) : [[listen, 'listen']];
+  if (from.length === 0) problems.push('listen: must name at least one address; leave it out for 8080');
+  const beside = args.listen.length > 0 ? {} : { resolve: file.resolve };
+  return from.map(([value, at]) => readListen(value, { at, ...beside }, problems)).filter((one) => one !== undefined);
+}
+
+function seconds({ value, at }: Given, problems: string[]): number {
+  const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+  if (typeof number === 'number' && number >= 0 && number <= MAX_SECONDS) return Math.round(number * 1000);
+  problems.push(`${at}: must be a number of seconds from 0 to ${MAX_SECONDS} (got ${shown(value)})`);
   return 0;
 }
 
 /** How many processes are to serve; undefined where this one does it alone. */
-function workers(value: unknown, problems: string[]): number | 'auto' | undefined {
+function workers({ value, at }: Given, problems: string[]): number | 'auto' | undefined {
   if (value === 'auto') return value;
   const count = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
   if (typeof count === 'number' && Number.isInteger(count) && count >= 1 && count <= MAX_WORKERS) {
     return count === 1 ? undefined : count;
   }
-  problems.push(`workers: ${String(value)} is neither a whole number from 1 to ${MAX_WORKERS} nor auto`);
+  problems.push(`${at}: must be an integer from 1 to ${MAX_WORKERS}, or auto (got ${shown(value)})`);
   return undefined;
 }
 
-function pidFile(value: unknown, problems: string[]): string | undefined {
-  if (value === undefined || (typeof value === 'string' && value !== '')) return value;
-  problems.push('pid-file: is no path');
+function pidFile({ value, at, resolve: beside }: Given, problems: string[]): string | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === 'string' && value !== '') return beside(value);
+  problems.push(`${at}: must be the path of a file, e.g. "/run/equipoise.pid" (got ${shown(value)})`);
   return undefined;
 }
 
-function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
+/** What the command line calls what the file may say, too. */
+const FLAGS = {
+  strategy: '--strategy', workers: '--workers', drainTimeout: '--drain-timeout', stopDelay: '--stop-delay',
+  reloadTimeout: '--reload-timeout', pidFile: '--pid-file',
+} as const;
+/** What a file may hold besides the options of `createBalancer`. */
+const OF_FILES = ['listen', ...Object.keys(FLAGS)];
+const KNOWN: ReadonlySet<string> = new Set([...OPTION_NAMES, ...OF_FILES]);
+const LISTED = `${[...new Set(['upstreams', ...OF_FILES])].join(', ')}, and all options of createBalancer`;
 
 /** A day. */
 const MAX_SECONDS = 86_400;

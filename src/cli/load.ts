@@ -1,0 +1,125 @@
+/**
+ * Loads what users write: JSON files and modules. Where that fails, says why in words, and at which line.
+ */
+import { execFile } from 'node:child_process';
+import { readFile, stat } from 'node:fs/promises';
+import { extname, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { messageOf } from '../guard.ts';
+import { jsonFault } from './json.ts';
+import { inTime, Unsettled } from './patience.ts';
+
+/**
+ * The content of a JSON file, or what a module default-exports. Undefined if there is none: then `problems` say why.
+ */
+export async function load(path: string, at: string, problems: string[]): Promise<unknown> {
+  let isJson = false;
+  try {
+    // A module is loaded once under one name; a reload wants what it says now.
+    const { mtimeMs } = await stat(path);
+    isJson = extname(path).toLowerCase() === '.json';
+    if (isJson) return parseJson(await readFile(path));
+    const loading: Promise<unknown> = import(`${pathToFileURL(resolve(path)).href}?${mtimeMs}`);
+    const module = await inTime(loading) as { readonly default?: unknown };
+    if (module.default !== undefined) return module.default;
+    problems.push(`${at}: ${path} has no default export; write export default { ... }`);
+  } catch (error) {
+    const reason = isJson ? whyNoFile(error) ?? messageOf(error) : await why(error, path);
+    problems.push(`${at}: cannot load ${path}: ${reason}`);
+  }
+  return undefined;
+}
+
+/** Where a function or module of the user's threw, as ` (file:line:column)`; `''` if that is not known. */
+export function placeOf(error: unknown): string {
+  const stack = error instanceof Error ? error.stack ?? '' : '';
+  for (const line of stack.split('\n')) {
+    const place = /^ +at (?:.*\()?((?:file:\/\/)?\/[^()]*?|[A-Za-z]:\\[^()]*?):(\d+):(\d+)\)?$/.exec(line);
+    if (place === null) continue;
+    const [, file = '', row = '', column = ''] = place;
+    return ` (${plainPath(file)}:${row}:${column})`;
+  }
+  return '';
+}
+
+function parseJson(content: Buffer): unknown {
+  const mark = content.toString('latin1', 0, 2);
+  if (mark === '\xff\xfe' || mark === '\xfe\xff') throw new Error('it is UTF-16; save it as UTF-8');
+  // Some editors put a byte order mark in front.
+  const text = content.toString('utf8').replace(/^\uFEFF/, '');
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    const fault = jsonFault(text);
+    if (fault === undefined) throw error;
+    throw new Error(`line ${fault.line}, column ${fault.column}: ${fault.what}`, { cause: error });
+  }
+}
+
+/** Why a module cannot be loaded. */
+async function why(error: unknown, path: string): Promise<string> {
+  if (error instanceof Unsettled) return error.message;
+  const { code } = error as NodeJS.ErrnoException;
+  const message = messageOf(error).split('\n')[0] ?? '';
+  const extension = extname(path);
+  if (code === 'ERR_UNKNOWN_FILE_EXTENSION') {
+    if (/Unknown file extension "\.[cm]?ts"/.test(message)) {
+      return `TypeScript takes Node 22.18 or newer (this is Node ${process.versions.node}); compile it to JavaScript`;
+    }
+    return `it must be a .json, .js, .mjs, .cjs or .ts file (got ${extension === '' ? 'none of these' : extension})`;
+  }
+  if (error instanceof SyntaxError) {
+    if (extension !== '.mjs' && extension !== '.mts' && ESM_IN_COMMONJS.test(message)) {
+      const own = extension === '.cjs' || extension === '.cts';
+      const rename = extension.endsWith('ts') ? '.mts' : '.mjs';
+      return own
+        ? `it is an ES module, and ${extension} is for CommonJS: rename to ${rename}`
+        : `it is an ES module in a CommonJS package: rename to ${rename}, or set "type": "module" in its package.json`;
+    }
+    return `${await syntaxPlace(error, path)}${message}`;
+  }
+  if (message.includes('is not defined in ES module scope')) {
+    return `it is CommonJS in an ES module package: rename to .cjs, or write export default${placeOf(error)}`;
+  }
+  return whyNoFile(error) ?? (code === 'ERR_MODULE_NOT_FOUND' ? message : `${message}${placeOf(error)}`);
+}
+
+/** Why a file cannot be read; undefined if something else is wrong. */
+function whyNoFile(error: unknown): string | undefined {
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'ENOENT': case 'ENOTDIR': return 'there is no such file';
+    case 'EACCES': case 'EPERM': return 'no permission to read it';
+    case 'EISDIR': case 'ERR_UNSUPPORTED_DIR_IMPORT': return 'it is a directory';
+    default: return undefined;
+  }
+}
+
+/**
+ * `line 3, column 6: ` of a syntax error. Node puts them into the stack of CommonJS and TypeScript; of an ES module it
+ * tells them on standard error alone, when it checks one.
+ */
+async function syntaxPlace(error: SyntaxError, path: string): Promise<string> {
+  const own = placeInReport(error.stack ?? '');
+  if (own !== '') return own;
+  return new Promise((done) => {
+    execFile(process.execPath, ['--check', path], { timeout: CHECK_TIMEOUT_MS }, (failure, _, report) => {
+      // A module that passes is not at fault: one that it imports is.
+      done(failure === null ? 'in a module that it imports: ' : placeInReport(report));
+    });
+  });
+}
+
+/** Read from what Node shows: `path:line`, then the line, then a mark below the column. */
+function placeInReport(report: string): string {
+  const [, line, mark] = /^(?:file:\/\/)?\/?[^\n]*:(\d+)\n[^\n]*\n( *)\^/.exec(report.trimStart()) ?? [];
+  return line === undefined || mark === undefined ? '' : `line ${line}, column ${mark.length + 1}: `;
+}
+
+function plainPath(file: string): string {
+  return file.startsWith('file:') ? fileURLToPath(file) : file;
+}
+
+const ESM_IN_COMMONJS =
+  /Unexpected token 'export'|Cannot use import statement|Cannot use 'import\.meta'|await is only valid/;
+/** Checking a file takes a fraction of a second. */
+const CHECK_TIMEOUT_MS = 10_000;

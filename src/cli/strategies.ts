@@ -1,0 +1,57 @@
+/**
+ * The strategy that was asked for by a name or by a file.
+ */
+import { leastConnections } from '../../strategies/least-connections.ts';
+import { random } from '../../strategies/random.ts';
+import { roundRobin } from '../../strategies/round-robin.ts';
+import { shown } from '../checks.ts';
+import { messageOf } from '../guard.ts';
+import { didYouMean } from '../nearest.ts';
+import { isClass } from '../strategy-check.ts';
+import type { Strategy } from '../strategy.ts';
+import { load, placeOf } from './load.ts';
+import { inTime, Unsettled } from './patience.ts';
+
+/** The strategies by name: a literal table, so that nothing is loaded that was not asked for by a path. */
+const STRATEGIES: Readonly<Record<string, () => Strategy>> = {
+  random: () => random(),
+  'round-robin': () => roundRobin(),
+  'least-connections': () => leastConnections(),
+};
+
+/**
+ * What a name or a path stands for: a strategy as far as nothing else is known. `at` is what problems are told of,
+ * `resolve` what a path is relative to. Undefined if it can't be had; then `problems` say why.
+ */
+export async function loadStrategy(
+  name: string, at: string, resolve: (path: string) => string, problems: string[],
+): Promise<unknown> {
+  const known = Object.hasOwn(STRATEGIES, name) ? STRATEGIES[name] : undefined;
+  if (known !== undefined) return known();
+  if (!/^\.{0,2}[\\/]|^[A-Za-z]:|\.[cm]?[jt]s$/.test(name)) {
+    const names = Object.keys(STRATEGIES);
+    const meant = didYouMean(name, names);
+    problems.push(
+      `${at}: must be ${names.join(', ')} or a ./file (got ${shown(name)})${meant === '' ? '' : `;${meant}`}`);
+    return undefined;
+  }
+  const path = resolve(name);
+  const exported = await load(path, at, problems);
+  if (typeof exported !== 'function') return exported;
+  if (isClass(exported)) {
+    const called = `new ${/^\w+$/.exec(exported.name)?.[0].replace(/^default$/, 'Strategy') ?? 'Strategy'}()`;
+    problems.push(`${at}: ${path} exports a class: export an instance or a factory, e.g. export default ${called}`);
+    return undefined;
+  }
+  try {
+    const made: unknown = await inTime(Promise.resolve((exported as () => unknown)()));
+    if (made === undefined) problems.push(`${at}: the factory in ${path} returns nothing; return a strategy`);
+    return made;
+  } catch (error) {
+    const what = error instanceof Unsettled
+      ? `does not settle: ${error.message}`
+      : `threw: ${messageOf(error)}${placeOf(error)}`;
+    problems.push(`${at}: the factory in ${path} ${what}`);
+    return undefined;
+  }
+}
