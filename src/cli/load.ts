@@ -7,7 +7,7 @@ import { extname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { messageOf } from '../guard.ts';
 import { jsonFault } from './json.ts';
-import { inTime } from './patience.ts';
+import { inTime, Unsettled } from './patience.ts';
 
 /**
  * The content of a JSON file, or what a module default-exports. Undefined if there is none: then `problems` say why.
@@ -62,6 +62,7 @@ function parseJson(content: Buffer): unknown {
 
 /** Why a module cannot be loaded. */
 async function why(error: unknown, path: string): Promise<string> {
+  if (error instanceof Unsettled) return error.message;
   const { code } = error as NodeJS.ErrnoException;
   const message = messageOf(error).split('\n')[0] ?? '';
   const extension = extname(path);

@@ -44,6 +44,7 @@ async function run(args: Arguments, problems: string[], beginning: Beginning): P
     log(`${problems.join('\n')}\nSee equipoise --help.`);
     return WRONG_USAGE;
   }
+  for (const warning of configuration.warnings) log(warning);
   const pidFile = new PidFile();
   process.once('exit', () => {
     try {

@@ -8,7 +8,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { BINARY, type Binary, start } from '../support/process-binary.ts';
 import { get, startHolding, startUpstream } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
-import { Signal, within } from '../support/wait.ts';
+import { Signal, turns, within } from '../support/wait.ts';
 
 /** A primary of node:cluster that knows nothing of us: runs the binary in two workers, and tells how they end. */
 const PRIMARY = `
@@ -77,8 +77,9 @@ test('under PM2, in its cluster mode', async (t) => {
   const port = await freePort();
   await pm2('start', BINARY, '-i', '2', '--name', 'edge', '--kill-timeout', '10000',
     '--', '-l', `127.0.0.1:${port}`, upstream.origin);
+  const serves = (): Promise<boolean> => get(port).then(({ body }) => body === 'A', () => false);
   const answered = async (): Promise<void> => {
-    while (await get(port).then(({ body }) => body !== 'A', () => true)) await new Promise((resolve) => setImmediate(resolve));
+    while (!await serves()) await turns(1);
   };
   await within(answered(), () => 'an answer');
   const workers = JSON.parse(await pm2('jlist')) as { readonly pm2_env: { readonly status: string } }[];
