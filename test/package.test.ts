@@ -80,7 +80,8 @@ describe('the package', () => {
       const strategies = how === 'import'
         ? 'c = await import("equipoise/strategies/round-robin");'
         : 'c = require("equipoise/strategies/round-robin");';
-      const program = `${code}${strategies} console.log(typeof a.createBalancer, typeof b.launch, c.roundRobin().name);`;
+      const program = `${code}${strategies}
+        console.log(typeof a.createBalancer, typeof b.launch, c.roundRobin().name);`;
       const out = execFileSync(process.execPath, [...flags, '-e', program], { cwd: folder, encoding: 'utf8' });
       assert.equal(out, 'function function round-robin\n');
     });
