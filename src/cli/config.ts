@@ -9,7 +9,7 @@ import type { Arguments } from './arguments.ts';
 import { connectBy, connectUpstream } from './connect.ts';
 import { descriptorLimit, fit } from './descriptors.ts';
 import { type ListenAddress, readListen } from './listen.ts';
-import { load } from './load.ts';
+import { isJson, load } from './load.ts';
 import { loadStrategy } from './strategies.ts';
 
 /** All that a run needs. */
@@ -24,22 +24,31 @@ export interface Configuration {
   readonly workers: number | 'auto' | undefined;
   readonly pidFile: string | undefined;
   readonly options: BalancerOptions;
+  /** What the configuration file holds, if that is a file of JSON. */
+  readonly json: Json | undefined;
   /** What is no mistake, but worth a line of the log: to be told once, when it starts. */
   readonly warnings: readonly string[];
 }
 
-/** Completes the arguments with the configuration file and the defaults; adds what is wrong to `problems`. */
-export async function configure(args: Arguments, problems: string[]): Promise<Configuration> {
-  const file = await readConfig(args.config, problems);
+/** The content of a configuration file. */
+export type Json = Readonly<Record<string, unknown>>;
+
+/**
+ * Completes the arguments with the configuration file and the defaults; adds what is wrong to `problems`. Where `json`
+ * is given, that is what the file holds, whatever is on the disk.
+ */
+export async function configure(args: Arguments, problems: string[], json?: Json): Promise<Configuration> {
+  const file = await readConfig(args.config, json, problems);
   const { options, warnings } = await balancerOptions(args, file, problems);
   return {
     listen: addresses(args, file, problems),
     drainTimeoutMs: seconds(given(args, file, 'drainTimeout', 10), problems),
     stopDelayMs: seconds(given(args, file, 'stopDelay', 0), problems),
-    reloadTimeoutMs: seconds(given(args, file, 'reloadTimeout', 3_600), problems),
+    reloadTimeoutMs: seconds(given(args, file, 'reloadTimeout', 3_600), problems, MAX_RELOAD_SECONDS),
     workers: workers(given(args, file, 'workers', 1), problems),
     pidFile: pidFile(given(args, file, 'pidFile', undefined), problems),
     options: options as unknown as BalancerOptions,
+    json: args.config !== undefined && isJson(args.config) && !file.failed ? file.values : undefined,
     warnings,
   };
 }
@@ -56,16 +65,16 @@ interface ConfigFile {
 /** What was given, and where: on the command line, else in the file, else by default. */
 interface Given {
   readonly value: unknown;
-  /** What problems are told of: `--pid-file`, `pidFile`. */
+  /** What problems are told of: `pid-file`, `pidFile`. */
   readonly at: string;
   readonly resolve: (path: string) => string;
 }
 
-async function readConfig(path: string | undefined, problems: string[]): Promise<ConfigFile> {
+async function readConfig(path: string | undefined, json: Json | undefined, problems: string[]): Promise<ConfigFile> {
   const none = { values: {}, failed: false, resolve: (part: string) => part };
   if (path === undefined || path === '') return none;
   const before = problems.length;
-  const value = await load(path, '--config', problems);
+  const value = json ?? await load(path, 'config', problems);
   if (problems.length > before) return { ...none, failed: true };
   const beside = { failed: false, resolve: (part: string) => resolve(dirname(path), part) };
   if (isRecord(value)) {
@@ -74,7 +83,7 @@ async function readConfig(path: string | undefined, problems: string[]): Promise
     return { ...beside, values };
   }
   const got = typeof value === 'function' ? 'a function; export what it returns' : shown(value);
-  problems.push(`--config: ${path} must hold an object, e.g. { "upstreams": ["http://127.0.0.1:3001"] } (got ${got})`);
+  problems.push(`config: ${path} must hold an object, e.g. { "upstreams": ["http://127.0.0.1:3001"] } (got ${got})`);
   return { ...none, failed: true };
 }
 
@@ -117,20 +126,20 @@ async function balancerOptions(
 }
 
 function addresses(args: Arguments, file: ConfigFile, problems: string[]): ListenAddress[] {
-  // What is only to be looked at is nobody else's to reach.
+  // A demonstration is for whoever starts it, not for the network.
   const listen = file.values['listen'] ?? (args.demo ? '127.0.0.1:8080' : 8080);
   const from: readonly (readonly [value: unknown, at: string])[] = args.listen.length > 0
-    ? args.listen.map((value) => [value, '--listen'])
+    ? args.listen.map((value) => [value, 'listen'])
     : Array.isArray(listen) ? listen.map((value: unknown, i) => [value, `listen[${i}]`]) : [[listen, 'listen']];
   if (from.length === 0) problems.push('listen: must name at least one address; leave it out for 8080');
   const beside = args.listen.length > 0 ? {} : { resolve: file.resolve };
   return from.map(([value, at]) => readListen(value, { at, ...beside }, problems)).filter((one) => one !== undefined);
 }
 
-function seconds({ value, at }: Given, problems: string[]): number {
+function seconds({ value, at }: Given, problems: string[], max = MAX_SECONDS): number {
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
-  if (typeof number === 'number' && number >= 0 && number <= MAX_SECONDS) return number * 1000;
-  problems.push(`${at}: must be a number of seconds from 0 to ${MAX_SECONDS} (got ${shown(value)})`);
+  if (typeof number === 'number' && number >= 0 && number <= max) return Math.round(number * 1000);
+  problems.push(`${at}: must be a number of seconds from 0 to ${max} (got ${shown(value)})`);
   return 0;
 }
 
@@ -154,8 +163,8 @@ function pidFile({ value, at, resolve: beside }: Given, problems: string[]): str
 
 /** What the command line calls what the file may say, too. */
 const FLAGS = {
-  strategy: '--strategy', workers: '--workers', drainTimeout: '--drain-timeout', stopDelay: '--stop-delay',
-  reloadTimeout: '--reload-timeout', pidFile: '--pid-file',
+  strategy: 'strategy', workers: 'workers', drainTimeout: 'drain-timeout', stopDelay: 'stop-delay',
+  reloadTimeout: 'reload-timeout', pidFile: 'pid-file',
 } as const;
 /** What a file may hold besides the options of `createBalancer`. */
 const OF_FILES = ['listen', ...Object.keys(FLAGS)];
@@ -164,5 +173,7 @@ const LISTED = `${[...new Set(['upstreams', ...OF_FILES])].join(', ')}, and all 
 
 /** A day. */
 const MAX_SECONDS = 86_400;
+/** A month: WebSockets may live long. */
+const MAX_RELOAD_SECONDS = 30 * MAX_SECONDS;
 /** As many as the launcher takes. */
 const MAX_WORKERS = 1_024;

@@ -7,25 +7,31 @@ import { extname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { messageOf } from '../guard.ts';
 import { jsonFault } from './json.ts';
+import { inTime, Unsettled } from './patience.ts';
 
 /**
  * The content of a JSON file, or what a module default-exports. Undefined if there is none: then `problems` say why.
  */
 export async function load(path: string, at: string, problems: string[]): Promise<unknown> {
-  let isJson = false;
+  const json = isJson(path);
   try {
     // A module is loaded once under one name; a reload wants what it says now.
     const { mtimeMs } = await stat(path);
-    isJson = extname(path).toLowerCase() === '.json';
-    if (isJson) return parseJson(await readFile(path));
-    const module = (await import(`${pathToFileURL(resolve(path)).href}?${mtimeMs}`)) as { readonly default?: unknown };
+    if (json) return parseJson(await readFile(path));
+    const loading: Promise<unknown> = import(`${pathToFileURL(resolve(path)).href}?${mtimeMs}`);
+    const module = await inTime(loading) as { readonly default?: unknown };
     if (module.default !== undefined) return module.default;
     problems.push(`${at}: ${path} has no default export; write export default { ... }`);
   } catch (error) {
-    const reason = isJson ? whyNoFile(error) ?? messageOf(error) : await why(error, path);
+    const reason = json ? whyNoFile(error) ?? messageOf(error) : await why(error, path);
     problems.push(`${at}: cannot load ${path}: ${reason}`);
   }
   return undefined;
+}
+
+/** Whether a file is read as JSON, not loaded as a module. */
+export function isJson(path: string): boolean {
+  return extname(path).toLowerCase() === '.json';
 }
 
 /** Where a function or module of the user's threw, as ` (file:line:column)`; `''` if that is not known. */
@@ -56,6 +62,7 @@ function parseJson(content: Buffer): unknown {
 
 /** Why a module cannot be loaded. */
 async function why(error: unknown, path: string): Promise<string> {
+  if (error instanceof Unsettled) return error.message;
   const { code } = error as NodeJS.ErrnoException;
   const message = messageOf(error).split('\n')[0] ?? '';
   const extension = extname(path);

@@ -10,6 +10,7 @@ import { didYouMean } from '../nearest.ts';
 import { isClass } from '../strategy-check.ts';
 import type { Strategy } from '../strategy.ts';
 import { load, placeOf } from './load.ts';
+import { inTime, Unsettled } from './patience.ts';
 
 /** The strategies by name: a literal table, so that nothing is loaded that was not asked for by a path. */
 const STRATEGIES: Readonly<Record<string, () => Strategy>> = {
@@ -43,11 +44,14 @@ export async function loadStrategy(
     return undefined;
   }
   try {
-    const made: unknown = await (exported as () => unknown)();
+    const made: unknown = await inTime(Promise.resolve((exported as () => unknown)()));
     if (made === undefined) problems.push(`${at}: the factory in ${path} returns nothing; return a strategy`);
     return made;
   } catch (error) {
-    problems.push(`${at}: the factory in ${path} threw: ${messageOf(error)}${placeOf(error)}`);
+    const what = error instanceof Unsettled
+      ? `failed: ${error.message}`
+      : `threw: ${messageOf(error)}${placeOf(error)}`;
+    problems.push(`${at}: the factory in ${path} ${what}`);
     return undefined;
   }
 }

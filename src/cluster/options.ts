@@ -146,7 +146,7 @@ function dispatchOf(strategy: unknown, listen: unknown, problems: string[]): Lau
   const problem = strategyProblem(strategy);
   if (problem !== undefined) problems.push(`dispatch: ${problem}`);
   if (!isRecord(listen) || !['port', 'path', 'fd'].some((key) => key in listen)) {
-    problems.push(`listen: must be { port }, { path } or { fd }, where dispatch accepts (got ${shown(listen)})`);
+    problems.push(`listen: must say where the primary listens, e.g. { port: 8000 } (got ${shown(listen)})`);
   } else if (typeof listen['path'] === 'string') socketPath(listen['path'], 'listen.path', problems);
   return { strategy: strategy as Strategy<WorkerCandidate>, listen: listen as ListenWhere };
 }

@@ -12,10 +12,10 @@ const PREFIX = 'Load balancer with random strategy listening on ';
 const hasIpv6 = Object.values(networkInterfaces()).flat().some((one) => one?.address === '::1');
 
 describe('--listen', () => {
-  test('with a port: all addresses, shown as the loopback address', async (t) => {
+  test('with a port: every interface, with the address that a browser here takes', async (t) => {
     const binary = start(t, ['--listen', '0', await startNamed(t, 'A')]);
     const port = await binary.port();
-    assert.equal(await binary.ready(), `${PREFIX}http://127.0.0.1:${port}`);
+    assert.equal(await binary.ready(), `${PREFIX}every interface, http://127.0.0.1:${port}`);
     assert.equal((await get(port)).body, 'A');
   });
 
@@ -69,35 +69,45 @@ describe('--listen', () => {
   });
 });
 
-describe('where it cannot listen it ends with 1 and says why', () => {
-  test('a port in use', async (t) => {
-    const server = await listener(t);
-    const { port } = server.address() as AddressInfo;
-    const { code, stdout, stderr } = await run(['-l', `127.0.0.1:${port}`, 'http://127.0.0.1:3001']);
-    assert.equal(code, 1);
-    assert.equal(stdout, '');
-    assert.match(stderr, new RegExp(`^equipoise: .*EADDRINUSE.*127\\.0\\.0\\.1:${port}\\n$`));
-  });
+describe('where it cannot listen it ends with 1 and says which address, once, and why', () => {
+  for (const workers of ['1', '2']) {
+    test(`a port in use, with ${workers} to serve`, async (t) => {
+      const server = await listener(t);
+      const { port } = server.address() as AddressInfo;
+      const { code, stdout, stderr } = await run(['-l', `127.0.0.1:${port}`, '-w', workers, 'http://127.0.0.1:3001']);
+      assert.deepEqual([code, stdout], [1, '']);
+      const told = stderr.split('\n').filter((line) => line.includes('EADDRINUSE'));
+      assert.equal(told.length, 1, stderr);
+      assert.match(told[0] ?? '', new RegExp(`listen: 127\\.0\\.0\\.1:${port} is in use \\(EADDRINUSE\\): end what `
+        + 'listens there, or choose another address$'));
+    });
+  }
 
   test('the second of two', async (t) => {
     const server = await listener(t);
     const { port } = server.address() as AddressInfo;
     const { code, stdout, stderr } = await run(['-l', '127.0.0.1:0', '-l', `127.0.0.1:${port}`, '--demo']);
     assert.deepEqual([code, stdout], [1, '']);
-    assert.match(stderr, /EADDRINUSE/);
+    assert.match(stderr, new RegExp(`^equipoise: listen: 127\\.0\\.0\\.1:${port} is in use .*\n$`));
+  });
+
+  test('an address of another machine', async () => {
+    const { code, stdout, stderr } = await run(['-l', '192.0.2.1:8080', 'http://127.0.0.1:3001']);
+    assert.deepEqual([code, stdout], [1, '']);
+    assert.equal(stderr, 'equipoise: listen: 192.0.2.1:8080 is not an address of this machine (EADDRNOTAVAIL)\n');
   });
 
   test('a Unix socket in a directory that is not there', async (t) => {
-    const path = join(directory(t), 'nowhere', 'balancer.sock');
-    const { code, stdout, stderr } = await run(['-l', `unix:${path}`, 'http://127.0.0.1:3001']);
+    const folder = join(directory(t), 'nowhere');
+    const { code, stdout, stderr } = await run(['-l', `unix:${folder}/balancer.sock`, 'http://127.0.0.1:3001']);
     assert.deepEqual([code, stdout], [1, '']);
-    assert.match(stderr, /^equipoise: .*balancer\.sock\n$/);
+    assert.equal(stderr, `equipoise: listen: unix:${folder}/balancer.sock: there is no directory ${folder}\n`);
   });
 
   test('a descriptor that is none', async () => {
     const { code, stdout, stderr } = await run(['-l', 'fd:77', 'http://127.0.0.1:3001']);
     assert.deepEqual([code, stdout], [1, '']);
-    assert.match(stderr, /^equipoise: .+\n$/);
+    assert.match(stderr, /^equipoise: listen: fd:77 is not a listening socket that this process was given: .+\n$/);
   });
 });
 

@@ -118,9 +118,10 @@ describe('what does not end', () => {
       await upstream.asked();
       binary.signal('SIGTERM');
       const { code, signal, stderr } = await binary.exit();
-      assert.deepEqual([code, signal], [1, null]);
+      // Else each deploy with an open WebSocket would be marked as failed.
+      assert.deepEqual([code, signal], [0, null]);
       assert.match(stderr, new RegExp(`for ${timeout.replace('.', '\\.')} s at most\\n`));
-      assert.match(stderr, /^equipoise: 1 connections? (was|were) cut: .*drain timeout$/m);
+      assert.match(stderr, /^equipoise: 1 connection was cut: it took longer than the drain timeout$/m);
       await cut;
     });
   }

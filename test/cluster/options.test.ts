@@ -42,14 +42,15 @@ describe('wrong options are all told at once, each with its name', () => {
     ]],
     [{ dispatch: {}, listen: 8080 }, [
       /^dispatch: .*; name is missing, pick is missing/,
-      /^listen: must be \{ port \}, \{ path \} or \{ fd \}, where dispatch accepts \(got 8080\)$/,
+      /^listen: must /,
     ]],
-    [{ listen: { port: 8080 } }, [/^listen: goes with dispatch only; without it, the workers listen$/]],
     [{ dispatch: { name: 'first', pick: () => undefined }, listen: { path: `/tmp/${'x'.repeat(103)}` } }, [
       /^listen\.path: .* at most 10[37] octets \(got 108: /,
     ]],
+    [{ listen: { port: 8080 } }, [/^listen: goes with dispatch only; without it, the workers listen$/]],
     [{ reloadTimeoutMs: -1, onReload: 'now', setup: () => undefined }, [
-      /^reloadTimeoutMs: must be an integer from 0/, /^onReload: must be a function \(got "now"\)$/,
+      /^reloadTimeoutMs: must be an integer from 0 .*\(got -1\)/,
+      /^onReload: must be a function \(got "now"\)$/,
       /^setup: must be a value that JSON can carry \(got a function\)$/,
     ]],
     [{ setup: { n: 1n } }, [/^setup: must be a value that JSON can carry: .*BigInt/]],
@@ -96,7 +97,7 @@ describe('what a reload may change', () => {
   test('is nothing else, all at once', () => {
     assert.throws(() => parseReloadOptions({ workers: 0, drainTimeoutMs: '5', hungTimeoutMs: 1 }), {
       code: 'OPTIONS_INVALID',
-      message: /^reload: hungTimeoutMs: unknown .*\nreload: drainTimeoutMs: must be .*"5".*\nworkers: must be .*$/,
+      message: /^reload: hungTimeoutMs: unknown option.*\nreload: drainTimeoutMs: must be .*\nworkers: must be .*$/,
     });
     assert.throws(() => parseReloadOptions(5), { code: 'OPTIONS_INVALID' });
   });

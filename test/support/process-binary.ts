@@ -7,13 +7,17 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Signal } from './wait.ts';
 
-const BINARY = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
+export const BINARY = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
 
 export interface BinaryOptions {
   readonly cwd?: string;
   /** Set beside what this process has: coverage follows processes by it. */
   readonly env?: Readonly<Record<string, string>>;
   readonly stdio?: StdioOptions;
+  /** For Node itself. */
+  readonly execArgv?: readonly string[];
+  /** Run instead of the binary: a program that runs it. */
+  readonly program?: string;
 }
 
 /** How a process ended. */
@@ -31,9 +35,9 @@ export class Binary {
   readonly #signal = new Signal();
   #exit: Exit | undefined;
 
-  constructor(args: readonly string[], { cwd, env, stdio }: BinaryOptions = {}) {
+  constructor(args: readonly string[], { cwd, env, stdio, execArgv = [], program = BINARY }: BinaryOptions = {}) {
     if (!existsSync(BINARY)) throw new Error(`${BINARY} is not there: npm run build`);
-    this.#child = spawn(process.execPath, [BINARY, ...args], {
+    this.#child = spawn(process.execPath, [...execArgv, program, ...args], {
       env: { ...process.env, ...env },
       stdio: stdio ?? ['ignore', 'pipe', 'pipe'],
       ...(cwd === undefined ? {} : { cwd }),
@@ -71,6 +75,11 @@ export class Binary {
     return Number(port);
   }
 
+  /** Resolves when `pattern` shows on standard output. */
+  async printed(pattern: RegExp): Promise<void> {
+    await this.#until(() => pattern.test(this.stdout), `${String(pattern)} on standard output`);
+  }
+
   /** Resolves when `pattern` shows on standard error. */
   async logged(pattern: RegExp): Promise<void> {
     await this.#until(() => pattern.test(this.stderr), `${String(pattern)} on standard error`);
@@ -83,8 +92,22 @@ export class Binary {
     return this.#exit;
   }
 
+  get pid(): number {
+    if (this.#child.pid === undefined) throw new Error('it has no process');
+    return this.#child.pid;
+  }
+
   signal(name: NodeJS.Signals): void {
     this.#child.kill(name);
+  }
+
+  /** Reads its output no more: what it writes from now on fails with EPIPE. */
+  async hangUp(): Promise<void> {
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      if (stream === null || stream.closed) continue;
+      stream.destroy();
+      await new Promise((resolve) => stream.once('close', resolve));
+    }
   }
 
   /** Ends it if it still runs, in order if that works. */

@@ -1,0 +1,97 @@
+/**
+ * Serves in this one process.
+ */
+import type { Balancer } from '../balancer.ts';
+import { messageOf } from '../guard.ts';
+import type { Arguments } from './arguments.ts';
+import { type Configuration, configure } from './config.ts';
+import { log, say } from './output.ts';
+import type { PidFile } from './pid-file.ts';
+import type { Beginning } from './run.ts';
+import { serve } from './serve.ts';
+
+/** Serves until it is told to stop and has drained. Rejects if it cannot serve. */
+export async function serveAlone(
+  args: Arguments, configuration: Configuration, pidFile: PidFile, { signals, started }: Beginning,
+): Promise<void> {
+  let current = configuration;
+  const stop = new Promise<string>((resolve) => {
+    let asked = false;
+    signals.onStop((signal) => {
+      if (asked) process.exit(1);
+      asked = true;
+      resolve(signal);
+    });
+  });
+  const serving = await serve(current, { demo: args.demo, log });
+  try {
+    pidFile.write(current.pidFile);
+  } catch (error) {
+    await serving.close({ timeoutMs: 0, delayMs: 0 });
+    throw error;
+  }
+  started();
+  say(serving.line);
+  signals.onReload(oneAtATime(async () => {
+    try {
+      current = await reload(args, current, serving.balancer, pidFile);
+    } catch (error) {
+      log(`not reloaded, everything goes on as before:\n${messageOf(error)}`);
+    }
+  }));
+  const signal = await stop;
+  signals.onReload(() => {
+    log('SIGHUP: ignored, since it is about to end');
+  });
+  const { drainTimeoutMs: timeoutMs, stopDelayMs: delayMs } = current;
+  const delayed = delayMs === 0 ? '' : `still accepting for ${delayMs / 1000} s, then `;
+  log(`${signal}: ${delayed}finishing what is in flight, for ${timeoutMs / 1000} s at most`);
+  const cut = await serving.close({ timeoutMs, delayMs });
+  if (cut === 1) log('1 connection was cut: it took longer than the drain timeout');
+  if (cut > 1) log(`${cut} connections were cut: they took longer than the drain timeout`);
+}
+
+/**
+ * Takes from the configuration file what can change while this process serves. Resolves with what holds from now on;
+ * rejects where the file is wrong, and then nothing has changed.
+ */
+async function reload(
+  args: Arguments, current: Configuration, balancer: Balancer, pidFile: PidFile,
+): Promise<Configuration> {
+  if (args.demo || args.config === undefined) {
+    const why = args.demo ? 'the upstreams of --demo are built in' : 'there is no configuration file (--config)';
+    log(`SIGHUP: nothing is reloaded: ${why}`);
+    return current;
+  }
+  const problems: string[] = [];
+  const next = await configure(args, problems);
+  if (problems.length > 0) throw new Error(problems.join('\n'));
+  pidFile.write(next.pidFile);
+  balancer.update(next.options.upstreams, { timeoutMs: next.reloadTimeoutMs }).catch((error: unknown) => {
+    log(`the upstreams are not reloaded: ${messageOf(error)}`);
+  });
+  log('reloaded: upstreams, drainTimeout, stopDelay, reloadTimeout and pidFile are those of the configuration now; ' +
+    'other options take a restart, or --workers');
+  return next;
+}
+
+/** A function that runs `task` once at a time. Called meanwhile, it runs once more after that. */
+function oneAtATime(task: () => Promise<void>): () => void {
+  let wanted = false;
+  let running = false;
+  const run = async (): Promise<void> => {
+    running = true;
+    try {
+      while (wanted) {
+        wanted = false;
+        await task();
+      }
+    } finally {
+      running = false;
+    }
+  };
+  return () => {
+    wanted = true;
+    if (!running) void run();
+  };
+}

@@ -1,0 +1,72 @@
+/**
+ * Has a balancer listen where it is configured to, and says where that is, or why it cannot be.
+ */
+import { chmodSync, existsSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { dirname } from 'node:path';
+import type { Balancer } from '../balancer.ts';
+import { listenOnPath } from '../cluster/stale-socket.ts';
+import { messageOf } from '../guard.ts';
+import type { ListenAddress } from './listen.ts';
+
+/** Listens everywhere. Resolves with the addresses as people read them; rejects with a line that says what is wrong. */
+export async function listenEverywhere(balancer: Balancer, listen: readonly ListenAddress[]): Promise<string[]> {
+  const addresses: string[] = [];
+  for (const where of listen) {
+    try {
+      addresses.push(shownAddress(await listenAt(balancer, where)));
+    } catch (error) {
+      throw new Error(`listen: ${whyNot(where, error)}`, { cause: error });
+    }
+  }
+  return addresses;
+}
+
+async function listenAt(balancer: Balancer, where: ListenAddress): Promise<AddressInfo | string> {
+  if (!('path' in where)) return balancer.listen(where);
+  const { mode, ...options } = where;
+  const address = await listenOnPath(where.path, () => balancer.listen(options));
+  if (mode !== undefined) chmodSync(where.path, mode);
+  return address;
+}
+
+/** What is typed into a browser. A wildcard answers at the loopback address, too. */
+function shownAddress(address: AddressInfo | string): string {
+  if (typeof address === 'string') return `unix:${address}`;
+  const { address: host, family, port } = address;
+  if (host === '::' || host === '0.0.0.0') return `every interface, http://127.0.0.1:${port}`;
+  return `http://${family === 'IPv6' ? `[${host}]` : host}:${port}`;
+}
+
+/** As it is written in the configuration. */
+function configured(where: ListenAddress): string {
+  if ('path' in where) return `unix:${where.path}`;
+  if ('fd' in where) return `fd:${where.fd}`;
+  const { host, port } = where;
+  if (host === undefined) return String(port);
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+function whyNot(where: ListenAddress, error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException;
+  const at = configured(where);
+  if (code === 'EADDRINUSE') {
+    // Of a path, it is known what is there.
+    const what = /is in use: (.*)$/.exec(messageOf(error))?.[1] ?? 'end what listens there, or choose another address';
+    return `${at} is in use (EADDRINUSE): ${what}`;
+  }
+  if ('path' in where) {
+    // Node says EACCES of either.
+    if (existsSync(dirname(where.path))) return `${at}: ${code === 'EACCES' ? NO_PERMISSION : messageOf(error)}`;
+    return `${at}: there is no directory ${dirname(where.path)}`;
+  }
+  if ('fd' in where) return `${at} is not a listening socket that this process was given: ${messageOf(error)}`;
+  switch (code) {
+    case 'EACCES': return `${at}: ${NO_PERMISSION}; ports below 1024 take root, or the capability CAP_NET_BIND_SERVICE`;
+    case 'EADDRNOTAVAIL': return `${at} is not an address of this machine (EADDRNOTAVAIL)`;
+    case 'ENOTFOUND': return `${at}: no address is known for this name (ENOTFOUND)`;
+    default: return `${at}: ${messageOf(error)}`;
+  }
+}
+
+const NO_PERMISSION = 'no permission (EACCES)';

@@ -1,0 +1,81 @@
+/**
+ * One run of the binary, from its arguments to its exit code.
+ */
+import cluster from 'node:cluster';
+import { createRequire } from 'node:module';
+import { isForeignWorker, isLaunchedWorker } from '../cluster/mark.ts';
+import { messageOf } from '../guard.ts';
+import { serveAlone } from './alone.ts';
+import { type Arguments, readArguments, USAGE } from './arguments.ts';
+import { configure } from './config.ts';
+import { log, say } from './output.ts';
+import { PidFile } from './pid-file.ts';
+import type { Signals } from './signals.ts';
+import { supervise, work } from './workers.ts';
+
+const FAILED = 1;
+const WRONG_USAGE = 2;
+
+/** What was set up before anything else was loaded. */
+export interface Beginning {
+  readonly signals: Signals;
+  /** To be called when this process is ready. */
+  readonly started: () => void;
+}
+
+/** Runs until it is told to stop. Resolves with the exit code. */
+export async function main(argv: readonly string[], beginning: Beginning): Promise<number> {
+  const problems: string[] = [];
+  const args = readArguments(argv, problems);
+  if (args.help || args.version) {
+    say(args.help ? USAGE.trimEnd() : version());
+    return 0;
+  }
+  const code = isLaunchedWorker ? await work(args, beginning) : await run(args, problems, beginning);
+  leaveCluster(code);
+  return code;
+}
+
+/** Serves alone or by workers, as is configured. */
+async function run(args: Arguments, problems: string[], beginning: Beginning): Promise<number> {
+  beginning.signals.endUntilReady(() => process.exit(0));
+  const configuration = await configure(args, problems);
+  if (problems.length > 0) {
+    log(`${problems.join('\n')}\nSee equipoise --help.`);
+    return WRONG_USAGE;
+  }
+  for (const warning of configuration.warnings) log(warning);
+  const pidFile = new PidFile();
+  process.once('exit', () => {
+    try {
+      pidFile.remove();
+    } catch (error) {
+      log(messageOf(error));
+    }
+  });
+  try {
+    if (configuration.workers !== undefined && !isForeignWorker) {
+      return await supervise(args, configuration, pidFile, beginning);
+    }
+    if (configuration.workers !== undefined) {
+      log('workers: ignored, since this process is a worker already, of a cluster that is not ours');
+    }
+    await serveAlone(args, configuration, pidFile, beginning);
+    return 0;
+  } catch (error) {
+    log(messageOf(error));
+    return FAILED;
+  }
+}
+
+/** The channel to a primary would keep this process, whoever's worker it is. */
+function leaveCluster(code: number): void {
+  if (!cluster.isWorker) return;
+  if (code !== 0) process.exit(code);
+  if (process.connected) cluster.worker?.disconnect();
+}
+
+function version(): string {
+  const { version: text } = createRequire(import.meta.url)('equipoise/package.json') as { readonly version: string };
+  return text;
+}

@@ -1,0 +1,152 @@
+/**
+ * Serves in workers: what the primary does, and what a worker does.
+ *
+ * The primary reads the configuration, at the start and on SIGHUP, and hands it to the workers: one that is respawned
+ * later serves by the last good configuration, whatever is on the disk by then. That holds for a file of JSON. What a
+ * module exports may be functions, which cannot be handed over, so each worker loads modules from the disk itself.
+ */
+import cluster from 'node:cluster';
+import { launch } from '../cluster/index.ts';
+import { removeStaleSocket } from '../cluster/stale-socket.ts';
+import { messageOf } from '../guard.ts';
+import type { Arguments } from './arguments.ts';
+import { type Configuration, configure, type Json } from './config.ts';
+import type { ListenAddress } from './listen.ts';
+import { log, say } from './output.ts';
+import type { PidFile } from './pid-file.ts';
+import type { Beginning } from './run.ts';
+import { serve } from './serve.ts';
+
+const FAILED = 1;
+/** A worker that answers nobody for so long will not come back by itself. */
+const HUNG_TIMEOUT_MS = 10_000;
+/** The launcher takes no more: a day. */
+const MAX_DRAIN_MS = 86_400_000;
+
+/** What the primary hands to a worker. */
+interface Setup {
+  readonly json?: Json;
+}
+
+/** What a worker tells the primary: the line that says it is ready. */
+interface FromWorker {
+  readonly line?: string;
+}
+
+/** What the primary tells a worker, when the end has come: how long to go on accepting. */
+interface ToWorker {
+  readonly stopDelayMs?: number;
+}
+
+/** In the primary: has workers serve until it is told to stop. Resolves with the exit code; rejects if it cannot. */
+export async function supervise(
+  args: Arguments, configuration: Configuration, pidFile: PidFile, { signals, started }: Beginning,
+): Promise<number> {
+  await clearSockets(configuration.listen);
+  let current = configuration;
+  let line: string | undefined;
+  const outcome = { failed: false };
+  cluster.on('message', (_worker, told: FromWorker | undefined) => {
+    line ??= told?.line;
+  });
+  const writePidFile = (): boolean => {
+    try {
+      pidFile.write(current.pidFile);
+      return true;
+    } catch (error) {
+      log(messageOf(error));
+      return false;
+    }
+  };
+  signals.leave();
+  const launched = launch(() => {
+    throw new Error('the primary serves nothing');
+  }, {
+    ...settingsOf(configuration),
+    hungTimeoutMs: HUNG_TIMEOUT_MS,
+    log,
+    onReload: async () => {
+      const next = await read(args);
+      await clearSockets(next.listen.filter((where) => !current.listen.some((one) => samePath(one, where))));
+      current = next;
+      return settingsOf(next);
+    },
+    onEvent: ({ type }) => {
+      // Before they are told to drain, workers learn that this is the end, and not a reload.
+      if (type === 'closing') tellWorkers({ stopDelayMs: current.stopDelayMs });
+      if (type === 'reloaded') writePidFile();
+      if (type !== 'launched') return;
+      started();
+      if (writePidFile()) say(line ?? '');
+      else {
+        outcome.failed = true;
+        void launched.close();
+      }
+    },
+  });
+  if (signals.hungUp) void launched.reload();
+  const code = await launched;
+  return outcome.failed ? FAILED : code;
+}
+
+/** In a worker: serves until it is told to stop. Resolves with the exit code. */
+export async function work(args: Arguments, { started }: Beginning): Promise<number> {
+  let delayMs = 0;
+  process.on('message', (told: ToWorker | undefined) => {
+    delayMs = told?.stopDelayMs ?? delayMs;
+  });
+  try {
+    return await launch(async ({ channel, setup }) => {
+      const configuration = await read(args, (setup as Setup).json);
+      const serving = await serve(configuration, { demo: args.demo, log, peers: channel('upstreams') });
+      process.send?.({ line: serving.line } satisfies FromWorker);
+      started();
+      return async ({ timeoutMs, signal }) => {
+        signal.addEventListener('abort', () => void serving.close({ timeoutMs: 0, delayMs: 0 }));
+        return { cut: await serving.close({ timeoutMs: Math.max(0, timeoutMs - delayMs), delayMs }) };
+      };
+    }, { hungTimeoutMs: HUNG_TIMEOUT_MS });
+  } catch {
+    // The primary was told why, and says so.
+    return FAILED;
+  }
+}
+
+/** What a configuration means for the launcher. The delay is within what a worker has to drain at the end. */
+function settingsOf({ workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, json }: Configuration): {
+  readonly workers: number | 'auto';
+  readonly drainTimeoutMs: number;
+  readonly reloadTimeoutMs: number;
+  readonly setup: Setup;
+} {
+  const setup = json === undefined ? {} : { json };
+  return { workers, drainTimeoutMs: Math.min(drainTimeoutMs + stopDelayMs, MAX_DRAIN_MS), reloadTimeoutMs, setup };
+}
+
+function tellWorkers(told: ToWorker): void {
+  for (const worker of Object.values(cluster.workers ?? {})) {
+    // One that has just ended hears nothing, and need not.
+    if (worker?.isConnected() === true) worker.send(told, () => undefined);
+  }
+}
+
+/** The configuration; rejects with all that is wrong with it. */
+async function read(args: Arguments, json?: Json): Promise<Configuration> {
+  const problems: string[] = [];
+  const configuration = await configure(args, problems, json);
+  if (problems.length > 0) throw new Error(problems.join('\n'));
+  return configuration;
+}
+
+/** Removes Unix sockets that a crash left behind, before any worker listens; rejects where one is in use. */
+async function clearSockets(listen: readonly ListenAddress[]): Promise<void> {
+  for (const where of listen) {
+    if (!('path' in where)) continue;
+    const found = await removeStaleSocket(where.path);
+    if (found.kind === 'taken') throw new Error(`listen: unix:${where.path} is in use (EADDRINUSE): ${found.why}`);
+  }
+}
+
+function samePath(one: ListenAddress, other: ListenAddress): boolean {
+  return 'path' in one && 'path' in other && one.path === other.path;
+}

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { closeSync, existsSync, openSync } from 'node:fs';
+import net, { type AddressInfo } from 'node:net';
+import { describe, test, type TestContext } from 'node:test';
+import { start } from '../support/process-binary.ts';
+import { get } from '../support/process-client.ts';
+
+// journald restarts, a log pipe ends, a disk is full: what is logged then is lost, and nothing else.
+for (const workers of ['1', '2']) {
+  describe(`when nobody reads its output any more, with ${workers} to serve`, () => {
+    test('the binary goes on, and ends in order', async (t) => {
+      const binary = start(t, ['-l', '127.0.0.1:0', '-w', workers, await nobody(t)]);
+      const port = await binary.port();
+      await binary.hangUp();
+      // Each is a failure to be logged; and the primary logs the signals.
+      for (let i = 0; i < 10; i++) {
+        binary.signal('SIGUSR2');
+        assert.equal((await get(port)).status, 502);
+      }
+      binary.signal('SIGTERM');
+      const { code, signal } = await binary.exit();
+      assert.deepEqual([code, signal], [0, null]);
+    });
+
+    const full = existsSync('/dev/full') ? false : 'this system has no /dev/full';
+    test('a disk that is full changes nothing either', { skip: full }, async (t) => {
+      const fd = openSync('/dev/full', 'w');
+      t.after(() => {
+        closeSync(fd);
+      });
+      const binary = start(t, ['-l', '127.0.0.1:0', '-w', workers, await nobody(t)], { stdio: ['ignore', 'pipe', fd] });
+      const port = await binary.port();
+      for (let i = 0; i < 10; i++) {
+        binary.signal('SIGUSR2');
+        assert.equal((await get(port)).status, 502);
+      }
+      binary.signal('SIGTERM');
+      assert.equal((await binary.exit()).code, 0);
+    });
+  });
+}
+
+/** An origin where connections are refused: its port is taken by a socket that does not listen. */
+async function nobody(t: TestContext): Promise<string> {
+  const server = net.createServer();
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+  const socket = net.connect(port, '127.0.0.1');
+  await new Promise((resolve) => socket.once('connect', resolve));
+  const { localPort } = socket;
+  t.after(() => {
+    socket.destroy();
+    server.close();
+  });
+  return `http://127.0.0.1:${localPort}`;
+}

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { PidFile } from '../../src/cli/pid-file.ts';
+import { run, start } from '../support/process-binary.ts';
+import { startHolding, startNamed, get } from '../support/process-client.ts';
+import { directory } from '../support/process-files.ts';
+
+const LISTEN = ['-l', '127.0.0.1:0'];
+const OWN = `${process.pid}\n`;
+
+describe('a pid file', () => {
+  test('holds our id until it is removed, and nothing else is left', (t) => {
+    const folder = directory(t);
+    const path = join(folder, 'pid');
+    const file = new PidFile();
+    file.write(path);
+    assert.equal(readFileSync(path, 'utf8'), OWN);
+    assert.deepEqual(readdirSync(folder), ['pid']);
+    file.remove();
+    assert.deepEqual(readdirSync(folder), []);
+    file.remove();
+  });
+
+  test('takes the place of what a crash left', (t) => {
+    const path = join(directory(t, { pid: '99999999\n' }), 'pid');
+    new PidFile().write(path);
+    assert.equal(readFileSync(path, 'utf8'), OWN);
+  });
+
+  test('stays where another process has written its own', (t) => {
+    const path = join(directory(t), 'pid');
+    const file = new PidFile();
+    file.write(path);
+    writeFileSync(path, '1\n');
+    file.remove();
+    assert.equal(readFileSync(path, 'utf8'), '1\n');
+  });
+
+  test('may be gone by the time it is removed', (t) => {
+    const folder = directory(t);
+    const path = join(folder, 'pid');
+    const [file, other] = [new PidFile(), new PidFile()];
+    file.write(path);
+    other.write(path);
+    other.remove();
+    file.remove();
+    assert.deepEqual(readdirSync(folder), []);
+  });
+
+  test('replaces a symbolic link, and leaves alone what that names', (t) => {
+    const folder = directory(t, { precious: 'precious' });
+    const path = join(folder, 'pid');
+    symlinkSync('precious', path);
+    const file = new PidFile();
+    file.write(path);
+    assert.equal(readFileSync(path, 'utf8'), OWN);
+    assert.equal(readFileSync(join(folder, 'precious'), 'utf8'), 'precious');
+    file.remove();
+    assert.deepEqual(readdirSync(folder), ['precious']);
+  });
+
+  test('moves', (t) => {
+    const folder = directory(t);
+    const file = new PidFile();
+    file.write(join(folder, 'a'));
+    file.write(join(folder, 'b'));
+    assert.deepEqual(readdirSync(folder), ['b']);
+    file.write(undefined);
+    assert.deepEqual(readdirSync(folder), []);
+  });
+
+  test('stays where it was if it cannot move', (t) => {
+    const folder = directory(t);
+    const file = new PidFile();
+    file.write(join(folder, 'a'));
+    assert.throws(() => {
+      file.write(join(folder, 'none', 'b'));
+    }, /^Error: pid-file: cannot write .*none\/b: ENOENT: no such file or directory$/);
+    assert.deepEqual(readdirSync(folder), ['a']);
+  });
+
+  test('cannot take the place of what is no plain file', (t) => {
+    const folder = directory(t);
+    mkdirSync(join(folder, 'pid'));
+    const cannot = (path: string, why: string): void => {
+      assert.throws(() => {
+        new PidFile().write(path);
+      }, { message: `pid-file: cannot write ${path}: ${why}` });
+    };
+    cannot(join(folder, 'pid'), 'it is a directory');
+    cannot('/dev/null', 'it is not a plain file');
+    assert.deepEqual(readdirSync(folder), ['pid']);
+  });
+
+  const root = process.getuid?.() === 0;
+  test('needs a directory where it may be written', { skip: root ? 'root may write anywhere' : false }, (t) => {
+    const folder = directory(t);
+    chmodSync(folder, 0o500);
+    assert.throws(() => {
+      new PidFile().write(join(folder, 'pid'));
+    }, /^Error: pid-file: cannot write .*: EACCES: permission denied$/);
+  });
+});
+
+for (const workers of ['1', '2']) {
+  describe(`--pid-file, with ${workers} to serve`, () => {
+    test('is there when the binary is ready, and gone when it has ended', async (t) => {
+      const folder = directory(t);
+      const path = join(folder, 'pid');
+      const binary = start(t, [...LISTEN, '-w', workers, '--pid-file', path, await startNamed(t, 'A')]);
+      await binary.ready();
+      assert.equal(readFileSync(path, 'utf8'), `${binary.pid}\n`);
+      binary.signal('SIGTERM');
+      assert.equal((await binary.exit()).code, 0);
+      assert.deepEqual(readdirSync(folder), []);
+    });
+
+    test('goes when a second signal ends the binary at once', async (t) => {
+      const path = join(directory(t), 'pid');
+      const upstream = await startHolding(t, '', 'never');
+      const binary = start(t, [...LISTEN, '-w', workers, '--pid-file', path, upstream.origin]);
+      const answer = get(await binary.port()).catch(() => 'cut');
+      await upstream.asked();
+      binary.signal('SIGTERM');
+      await binary.logged(/SIGTERM/);
+      binary.signal('SIGTERM');
+      assert.equal((await binary.exit()).code, 1);
+      assert.equal(await answer, 'cut');
+      assert.equal(existsSync(path), false);
+      upstream.release();
+    });
+
+    test('is that of the first, where a second one cannot start', async (t) => {
+      const path = join(directory(t), 'pid');
+      const binary = start(t, [...LISTEN, '-w', workers, '--pid-file', path, await startNamed(t, 'A')]);
+      const port = await binary.port();
+      const second = await run(['-l', `127.0.0.1:${port}`, '-w', workers, '--pid-file', path, 'http://127.0.0.1:9']);
+      assert.equal(second.code, 1);
+      assert.equal(readFileSync(path, 'utf8'), `${binary.pid}\n`);
+    });
+
+    test('that cannot be written ends the binary with 1, before it says that it is ready', async (t) => {
+      const folder = directory(t);
+      const { code, stdout, stderr } = await run([...LISTEN, '-w', workers, '--pid-file', folder, 'http://127.0.0.1:9']);
+      assert.deepEqual([code, stdout], [1, '']);
+      assert.match(stderr, /^equipoise: pid-file: cannot write .*: it is a directory$/m);
+      assert.doesNotMatch(stderr, /^ +at /m);
+    });
+  });
+}

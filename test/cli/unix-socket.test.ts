@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { run, start } from '../support/process-binary.ts';
+import { get, startNamed } from '../support/process-client.ts';
+import { directory } from '../support/process-files.ts';
+
+for (const workers of ['1', '2']) {
+  describe(`a Unix socket, with ${workers} to serve`, () => {
+    test('that a crash left behind is replaced', async (t) => {
+      const socketPath = join(directory(t), 'sock');
+      const args = ['-l', `unix:${socketPath}`, '-w', workers];
+      const first = start(t, [...args, await startNamed(t, 'A')]);
+      await first.ready();
+      first.signal('SIGKILL');
+      await first.exit();
+      // Workers that lost their primary drain, and let go of the socket.
+      const gone = async (): Promise<boolean> => get({ socketPath }).then(() => false, () => true);
+      while (!await gone());
+      assert.ok(existsSync(socketPath), 'the crash left the file');
+      const second = start(t, [...args, await startNamed(t, 'B')]);
+      await second.ready();
+      assert.equal((await get({ socketPath })).body, 'B');
+      second.signal('SIGTERM');
+      assert.equal((await second.exit()).code, 0);
+      assert.equal(existsSync(socketPath), false);
+    });
+
+    test('where another process listens is left to it', async (t) => {
+      const socketPath = join(directory(t), 'sock');
+      const first = start(t, ['-l', `unix:${socketPath}`, await startNamed(t, 'A')]);
+      await first.ready();
+      const { code, stderr } = await run(['-l', `unix:${socketPath}`, '-w', workers, 'http://127.0.0.1:9']);
+      assert.equal(code, 1);
+      assert.equal(stderr,
+        `equipoise: listen: unix:${socketPath} is in use (EADDRINUSE): another process listens on it\n`);
+      assert.equal((await get({ socketPath })).body, 'A');
+    });
+
+    test('does not take the place of a file', async (t) => {
+      const path = join(directory(t, { precious: 'precious' }), 'precious');
+      const { code, stderr } = await run(['-l', `unix:${path}`, '-w', workers, 'http://127.0.0.1:9']);
+      assert.equal(code, 1);
+      assert.match(stderr, /^equipoise: listen: unix:.*precious is in use \(EADDRINUSE\): it is not a socket.*\n$/);
+      assert.equal(readFileSync(path, 'utf8'), 'precious');
+    });
+
+    test('has the mode that is asked for, from the command line or a file', async (t) => {
+      const cwd = directory(t);
+      const [a, b] = [join(cwd, 'a'), join(cwd, 'b')];
+      const listen = [`unix:${a},mode=660`, { path: b, mode: '600' }];
+      writeFileSync(join(cwd, 'c.json'), JSON.stringify({ listen, upstreams: [await startNamed(t, 'A')] }));
+      const fromFile = start(t, ['-c', 'c.json', '-w', workers], { cwd });
+      await fromFile.ready();
+      assert.deepEqual([a, b].map((path) => statSync(path).mode & 0o777), [0o660, 0o600]);
+      assert.equal((await get({ socketPath: a })).body, 'A');
+      fromFile.signal('SIGTERM');
+      assert.equal((await fromFile.exit()).code, 0);
+      const fromArguments = start(t, ['-l', `unix:${a},mode=606`, '-w', workers, 'http://127.0.0.1:9']);
+      await fromArguments.ready();
+      assert.equal(statSync(a).mode & 0o777, 0o606);
+    });
+  });
+}
