@@ -6,8 +6,10 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import net, { type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { random } from '../strategies/random.ts';
-import { type CloseOptions, parseCloseOptions } from './call-options.ts';
-import { socketPath } from './checks.ts';
+import {
+  checkListener, type CloseOptions, type DrainOptions, type ListenOptions, parseCloseOptions, parseDrainOptions,
+  parseListenOptions,
+} from './call-options.ts';
 import { Clock, systemRng } from './clock.ts';
 import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
@@ -29,11 +31,7 @@ import { Members } from './upstreams/members.ts';
 import { Peers } from './upstreams/peers.ts';
 import { Probes } from './upstreams/probes.ts';
 
-/** Where to listen: a port, a Unix socket, or a socket that was opened before us (systemd's socket activation). */
-export type ListenOptions =
-  | { readonly port: number; readonly host?: string; readonly backlog?: number }
-  | { readonly path: string; readonly backlog?: number }
-  | { readonly fd: number };
+export type { ListenOptions };
 
 /** A load balancer: see {@link createBalancer}. */
 export interface Balancer {
@@ -46,7 +44,10 @@ export interface Balancer {
    * the upstreams: where they are down for all balancers, taking the balancers out of service as well helps nobody.
    */
   readonly ready: boolean;
-  /** Listens, by the fast path. Can be called several times. Resolves with the address when connections are taken. */
+  /**
+   * Listens, by the fast path. Can be called several times. Resolves with the address when connections are taken;
+   * rejects with the system's error, OPTIONS_INVALID, or CLOSING once `close` was called.
+   */
   listen(options: ListenOptions): Promise<AddressInfo | string>;
   /** Serves one connection that was accepted elsewhere, by a TLS server for example. */
   readonly accept: (socket: Socket) => void;
@@ -62,7 +63,7 @@ export interface Balancer {
    * Gives an upstream no new work. Resolves when what it has in flight has ended; what has not after `timeoutMs`
    * (default: no limit) is cut. Rejects with OPTIONS_INVALID.
    */
-  remove(origin: string, options?: { readonly timeoutMs?: number }): Promise<void>;
+  remove(origin: string, options?: DrainOptions): Promise<void>;
   /**
    * Makes these the upstreams, as one change: adds those that are new, drains those that are not named, as `remove`
    * does, and gives the others their new options; they keep their counts and connections. A list of more than 500 is
@@ -70,10 +71,13 @@ export interface Balancer {
    * once, so nobody sees them as they were. Resolves when the drained ones are gone; rejects with OPTIONS_INVALID, or
    * CLOSING once a `close` is past its delay, and nothing has changed.
    */
-  update(upstreams: readonly (string | UpstreamOptions)[], options?: { readonly timeoutMs?: number }): Promise<void>;
-  /** Has `listener` hear of an event from now on. What it throws is reported, and goes no further. */
+  update(upstreams: readonly (string | UpstreamOptions)[], options?: DrainOptions): Promise<void>;
+  /**
+   * Has `listener` hear of an event from now on. What it throws is reported, and goes no further. Throws
+   * OPTIONS_INVALID for an unknown event and for what is not a function.
+   */
   on<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this;
-  /** Has it hear no more. */
+  /** Has it hear no more. Throws as `on` does. */
   off<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this;
   /**
    * Makes `ready` false; after `delayMs` (default 0), stops listening, answers what is in flight, then closes all
@@ -180,27 +184,24 @@ class NodeBalancer implements Balancer {
 
   get upstreams(): readonly Upstream[] {
     this.#updating?.finish();
-    return this.#members.all;
+    return this.#members.all.map(({ shown }) => shown);
   }
 
-  listen(options: ListenOptions): Promise<AddressInfo | string> {
-    if (!this.ready) return Promise.reject(new BalancerError('CLOSING'));
-    const problems: string[] = [];
-    const { path } = options as { readonly path?: unknown };
-    if (typeof path === 'string') socketPath(path, 'path', problems);
-    if (problems[0] !== undefined) return Promise.reject(new BalancerError('OPTIONS_INVALID', problems[0]));
+  async listen(options: ListenOptions): Promise<AddressInfo | string> {
+    const where = parseListenOptions(options);
+    if (!this.ready) throw new BalancerError('CLOSING');
     // Half-open, so that a tunnel can end one direction before the other.
     const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       if (this.#welcomes(socket)) this.#sockets.serveOwn(socket);
     });
-    return new Promise((resolve, reject) => {
+    return await new Promise((resolve, reject) => {
       const failed = (cause: Error): void => {
         this.#servers.delete(server);
         reject(cause);
       };
       this.#servers.set(server, failed);
       server.once('error', failed);
-      server.listen(options, () => {
+      server.listen(where, () => {
         server.off('error', failed);
         server.on('error', (cause) => {
           this.#report(new BalancerError('ACCEPT_FAILED', undefined, { cause }), undefined);
@@ -238,16 +239,16 @@ class NodeBalancer implements Balancer {
     return this.#members.add(parseUpstream(upstream, this.#settings));
   }
 
-  async remove(origin: string, { timeoutMs = Infinity }: { readonly timeoutMs?: number } = {}): Promise<void> {
+  async remove(origin: string, options?: DrainOptions): Promise<void> {
+    const { timeoutMs } = parseDrainOptions(options, 'remove');
     this.#updating?.finish();
     // By any spelling that `add` takes for the same origin.
     const spelt = URL.canParse(origin) ? new URL(origin).origin : origin;
     await this.#members.remove(spelt, this.#clock.source.now() + timeoutMs);
   }
 
-  async update(
-    upstreams: readonly (string | UpstreamOptions)[], { timeoutMs = Infinity }: { readonly timeoutMs?: number } = {},
-  ): Promise<void> {
+  async update(upstreams: readonly (string | UpstreamOptions)[], options?: DrainOptions): Promise<void> {
+    const { timeoutMs } = parseDrainOptions(options, 'update');
     this.#stillOpen();
     this.#updating?.finish();
     const update = new Slices(this.#update(upstreams, this.#clock.source.now() + timeoutMs));
@@ -266,11 +267,13 @@ class NodeBalancer implements Balancer {
   }
 
   on<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this {
+    checkListener(event, listener, 'on');
     this.#events.on(event, listener);
     return this;
   }
 
   off<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this {
+    checkListener(event, listener, 'off');
     this.#events.off(event, listener);
     return this;
   }

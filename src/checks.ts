@@ -41,8 +41,9 @@ export function onlyKnown(
     const meant = didYouMean(name, known);
     const all = listed === undefined ? ' the README lists all options' : ` known here: ${listed}`;
     // Several that it may be are enough to choose from.
-    const several = meant.includes(' or ') || listed === undefined;
-    problems.push(`${prefix}${name}: unknown option;${meant === '' ? all : several ? meant : `${meant} (${all.trim()})`}`);
+    const enough = meant.includes(' or ') || listed === undefined;
+    const hint = meant === '' ? all : enough ? meant : `${meant} (${all.trim()})`;
+    problems.push(`${prefix}${name}: unknown option;${hint}`);
   }
 }
 

@@ -6,10 +6,13 @@ import type { Outcome, Upstream } from './strategy.ts';
 
 /** The events of a balancer, each with what it tells. */
 export interface BalancerEvents {
-  /** An upstream is out of the candidates, for `forMs` (Infinity: until a probe finds it well). */
-  ejected: { readonly upstream: Upstream; readonly forMs: number };
+  /**
+   * An upstream is out of the candidates, for `forMs` (Infinity: until a probe finds it well): by its `attempts`, by
+   * `probes`, or by `peers` that have ejected it.
+   */
+  ejected: { readonly upstream: Upstream; readonly forMs: number; readonly by: Witness };
   /** An ejected upstream is back among the candidates. */
-  readmitted: { readonly upstream: Upstream };
+  readmitted: { readonly upstream: Upstream; readonly by: Witness };
   /** An attempt on `upstream` came to nothing, for the error `code` or by its `status`, and another one follows. */
   retried: {
     readonly upstream: Upstream; readonly attempt: number;
@@ -29,7 +32,16 @@ export interface BalancerEvents {
   refused: { readonly status: number; readonly code: string };
 }
 
+/** Who found out how an upstream fares. */
+export type Witness = 'attempts' | 'probes' | 'peers';
+
 type Name = keyof BalancerEvents;
+
+/** The names of all events. */
+export const EVENT_NAMES = Object.keys({
+  ejected: 0, readmitted: 0, retried: 0, settled: 0, added: 0, draining: 0, removed: 0, queued: 0, refused: 0,
+} satisfies Record<Name, 0>) as readonly Name[];
+
 /** Hears of one kind of event. What it returns is of no matter; a promise is not waited for. */
 export type Listener<N extends Name> = (event: BalancerEvents[N]) => unknown;
 

@@ -1,8 +1,8 @@
 /**
  * The public names of equipoise.
  */
-export { type Balancer, createBalancer, type ListenOptions } from './balancer.ts';
-export type { CloseOptions } from './call-options.ts';
+export { type Balancer, createBalancer } from './balancer.ts';
+export type { CloseOptions, DrainOptions, ListenOptions } from './call-options.ts';
 export type { Channel, ChannelMember, ChannelSeat } from './channel.ts';
 export type { TimeSource } from './clock.ts';
 export type { BalancerEvents, Listener } from './events.ts';

@@ -191,3 +191,31 @@ for (const front of FRONTS) {
     });
   });
 }
+
+describe('on and off', () => {
+  test('refuse events that do not exist, and name the one that was meant', async (t) => {
+    const { balancer } = await startBalancer(t, { upstreams: [] });
+    const listener = (): void => undefined;
+    const table: [event: unknown, message: RegExp][] = [
+      ['setled', /no such event: "setled"; did you mean settled\?$/],
+      ['Ejected', /no such event: "Ejected"; did you mean ejected\?$/],
+      ['error', /no such event: "error"; use ejected, readmitted, retried, settled, added, draining, removed/],
+      ['toString', /no such event: "toString"; use /],
+      [undefined, /no such event: undefined; use /],
+    ];
+    for (const [event, message] of table) {
+      const expected = { name: 'BalancerError', code: 'OPTIONS_INVALID', message };
+      assert.throws(() => balancer.on(event as 'settled', listener), expected);
+      assert.throws(() => balancer.off(event as 'settled', listener), expected);
+    }
+  });
+
+  test('refuse a listener that is not a function', async (t) => {
+    const { balancer } = await startBalancer(t, { upstreams: [] });
+    for (const listener of [undefined, null, 'settled', {}]) {
+      const expected = { code: 'OPTIONS_INVALID', message: /the listener must be a function \(got / };
+      assert.throws(() => balancer.on('settled', listener as () => void), expected);
+      assert.throws(() => balancer.off('settled', listener as () => void), expected);
+    }
+  });
+});

@@ -10,6 +10,9 @@ describe('what may be meant', () => {
   const table: readonly [name: string, known: readonly string[], meant: string][] = [
     ['stratgy', OPTIONS, ' did you mean strategy?'],
     ['stratgey', OPTIONS, ' did you mean strategy?'],
+    ['upstream', OPTIONS, ' did you mean upstreams?'],
+    ['setled', ['ejected', 'settled'], ' did you mean settled?'],
+    ['maxejectMS', ['ejectMs', 'maxEjectMs'], ' did you mean maxEjectMs?'],
     ['wrokers', OPTIONS, ' did you mean workers?'],
     ['Listen', OPTIONS, ' did you mean listen?'],
     ['pidFile', OPTIONS, ' did you mean pid-file?'],

@@ -9,7 +9,7 @@ import type { Arguments } from './arguments.ts';
 import { connectBy, connectUpstream } from './connect.ts';
 import { descriptorLimit, fit } from './descriptors.ts';
 import { type ListenAddress, readListen } from './listen.ts';
-import { load } from './load.ts';
+import { isJson, load } from './load.ts';
 import { loadStrategy } from './strategies.ts';
 
 /** All that a run needs. */
@@ -24,10 +24,10 @@ export interface Configuration {
   readonly workers: number | 'auto' | undefined;
   readonly pidFile: string | undefined;
   readonly options: BalancerOptions;
-  /** What is no mistake, but worth a line of the log: to be told once, when it starts. */
-  readonly warnings: readonly string[];
   /** What the configuration file holds, if that is a file of JSON. */
   readonly json: Json | undefined;
+  /** What is no mistake, but worth a line of the log: to be told once, when it starts. */
+  readonly warnings: readonly string[];
 }
 
 /** The content of a configuration file. */
@@ -44,18 +44,18 @@ export async function configure(args: Arguments, problems: string[], json?: Json
     listen: addresses(args, file, problems),
     drainTimeoutMs: seconds(given(args, file, 'drainTimeout', 10), problems),
     stopDelayMs: seconds(given(args, file, 'stopDelay', 0), problems),
-    reloadTimeoutMs: seconds(given(args, file, 'reloadTimeout', 3_600), problems),
+    reloadTimeoutMs: seconds(given(args, file, 'reloadTimeout', 3_600), problems, MAX_RELOAD_SECONDS),
     workers: workers(given(args, file, 'workers', 1), problems),
     pidFile: pidFile(given(args, file, 'pidFile', undefined), problems),
     options: options as unknown as BalancerOptions,
+    json: args.config !== undefined && isJson(args.config) && !file.failed ? file.values : undefined,
     warnings,
-    json: args.config?.toLowerCase().endsWith('.json') === true ? file.values : undefined,
   };
 }
 
 /** A configuration file. */
 interface ConfigFile {
-  readonly values: Json;
+  readonly values: Readonly<Record<string, unknown>>;
   /** Whether it could not be read: what it lacks then is nobody's mistake. */
   readonly failed: boolean;
   /** Paths in it are relative to it. */
@@ -126,7 +126,7 @@ async function balancerOptions(
 }
 
 function addresses(args: Arguments, file: ConfigFile, problems: string[]): ListenAddress[] {
-  // What is only to be looked at is nobody else's to reach.
+  // A demonstration is for whoever starts it, not for the network.
   const listen = file.values['listen'] ?? (args.demo ? '127.0.0.1:8080' : 8080);
   const from: readonly (readonly [value: unknown, at: string])[] = args.listen.length > 0
     ? args.listen.map((value) => [value, '--listen'])
@@ -136,10 +136,10 @@ function addresses(args: Arguments, file: ConfigFile, problems: string[]): Liste
   return from.map(([value, at]) => readListen(value, { at, ...beside }, problems)).filter((one) => one !== undefined);
 }
 
-function seconds({ value, at }: Given, problems: string[]): number {
+function seconds({ value, at }: Given, problems: string[], max = MAX_SECONDS): number {
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
-  if (typeof number === 'number' && number >= 0 && number <= MAX_SECONDS) return Math.round(number * 1000);
-  problems.push(`${at}: must be a number of seconds from 0 to ${MAX_SECONDS} (got ${shown(value)})`);
+  if (typeof number === 'number' && number >= 0 && number <= max) return Math.round(number * 1000);
+  problems.push(`${at}: must be a number of seconds from 0 to ${max} (got ${shown(value)})`);
   return 0;
 }
 
@@ -173,5 +173,7 @@ const LISTED = `${[...new Set(['upstreams', ...OF_FILES])].join(', ')}, and all 
 
 /** A day. */
 const MAX_SECONDS = 86_400;
+/** A month: WebSockets may live long. */
+const MAX_RELOAD_SECONDS = 30 * MAX_SECONDS;
 /** As many as the launcher takes. */
 const MAX_WORKERS = 1_024;

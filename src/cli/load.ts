@@ -13,21 +13,25 @@ import { inTime, Unsettled } from './patience.ts';
  * The content of a JSON file, or what a module default-exports. Undefined if there is none: then `problems` say why.
  */
 export async function load(path: string, at: string, problems: string[]): Promise<unknown> {
-  let isJson = false;
+  const json = isJson(path);
   try {
     // A module is loaded once under one name; a reload wants what it says now.
     const { mtimeMs } = await stat(path);
-    isJson = extname(path).toLowerCase() === '.json';
-    if (isJson) return parseJson(await readFile(path));
+    if (json) return parseJson(await readFile(path));
     const loading: Promise<unknown> = import(`${pathToFileURL(resolve(path)).href}?${mtimeMs}`);
     const module = await inTime(loading) as { readonly default?: unknown };
     if (module.default !== undefined) return module.default;
     problems.push(`${at}: ${path} has no default export; write export default { ... }`);
   } catch (error) {
-    const reason = isJson ? whyNoFile(error) ?? messageOf(error) : await why(error, path);
+    const reason = json ? whyNoFile(error) ?? messageOf(error) : await why(error, path);
     problems.push(`${at}: cannot load ${path}: ${reason}`);
   }
   return undefined;
+}
+
+/** Whether a file is read as JSON, not loaded as a module. */
+export function isJson(path: string): boolean {
+  return extname(path).toLowerCase() === '.json';
 }
 
 /** Where a function or module of the user's threw, as ` (file:line:column)`; `''` if that is not known. */

@@ -49,7 +49,7 @@ export async function loadStrategy(
     return made;
   } catch (error) {
     const what = error instanceof Unsettled
-      ? `does not settle: ${error.message}`
+      ? `failed: ${error.message}`
       : `threw: ${messageOf(error)}${placeOf(error)}`;
     problems.push(`${at}: the factory in ${path} ${what}`);
     return undefined;

@@ -418,7 +418,7 @@ export class Exchange implements ConnectionUser, Waiting {
     const { events } = this.#services;
     member.retried();
     if (events.heard('retried')) {
-      events.tell('retried', { upstream: member, attempt: this.#picks.attempt, code, status });
+      events.tell('retried', { upstream: member.shown, attempt: this.#picks.attempt, code, status });
     }
     this.#attempt();
     this.flushRequest();
@@ -442,9 +442,10 @@ export class Exchange implements ConnectionUser, Waiting {
   /** Answers the request ourselves. */
   #answer(code: ErrorCode): void {
     const bodiless = this.head.method === 'HEAD';
-    const { head, body } = answerTo(code, this.#services.events, bodiless);
+    // Before a listener hears of it: what it changes may wake those who wait.
     this.#leaveQueue();
     this.#phase = RELAYING;
+    const { head, body } = answerTo(code, this.#services.events, bodiless);
     this.#downstream.respond(head, this.#requestDone);
     if (!bodiless) this.#downstream.data(body, 0, body.length, '');
     this.#downstream.end('');
@@ -475,8 +476,8 @@ export class Exchange implements ConnectionUser, Waiting {
     members.settle(member, ending, well, began, now);
     if (strategy.settled !== undefined || events.heard('settled')) {
       const outcome = { ok: ending.fault !== 'upstream', status: this.#status, durationMs: now - began, error };
-      runHook(strategy, 'settled', () => strategy.settled?.(member, outcome), report);
-      events.tell('settled', { upstream: member, outcome });
+      runHook(strategy, 'settled', () => strategy.settled?.(member.shown, outcome), report);
+      events.tell('settled', { upstream: member.shown, outcome });
     }
     queue.wake();
   }

@@ -2,8 +2,9 @@
  * Whom to try next: the strategy's choice among the candidates that this exchange has not tried.
  */
 import { disowned, isThenable } from '../guard.ts';
-import type { PickContext, PickRequest } from '../strategy.ts';
+import type { PickContext, PickRequest, Upstream } from '../strategy.ts';
 import type { Member } from '../upstreams/member.ts';
+import { PublicUpstream } from '../upstreams/public-upstream.ts';
 import { reportFault } from './plugin.ts';
 import type { Services } from './services.ts';
 
@@ -12,8 +13,8 @@ export class Picks {
   readonly #services: Services;
   readonly #context: { attempt: number; remoteAddress: string; readonly request: PickRequest };
   /** Upstreams that failed this exchange, and those that had merely closed an idle connection. */
-  #failed: readonly Member[] = NOBODY;
-  #stale: readonly Member[] = NOBODY;
+  #failed: readonly Upstream[] = NOBODY;
+  #stale: readonly Upstream[] = NOBODY;
 
   /** `request` is the head of each exchange in turn, as strategies see it. */
   constructor(services: Services, request: PickRequest) {
@@ -58,9 +59,10 @@ export class Picks {
       return 'STRATEGY_FAILED';
     }
     if (picked === undefined) return 'NO_CANDIDATE';
-    if (members.isCandidate(picked) && !this.#failed.includes(picked)) return picked;
-    const lastResort = candidates.find((member) => member === picked && member.state === 'ejected');
-    if (lastResort !== undefined) return lastResort;
+    const member = members.candidate(picked);
+    if (member !== undefined && !this.#failed.includes(member.shown)) return member;
+    const lastResort = candidates.find((upstream) => upstream === picked && upstream.state === 'ejected');
+    if (lastResort !== undefined) return PublicUpstream.memberOf(lastResort) ?? 'STRATEGY_FAILED';
     if (isThenable(picked)) {
       disowned(picked);
       reportFault(strategy, 'is asynchronous: pick has to return at once', undefined, report);
@@ -75,8 +77,8 @@ export class Picks {
    */
   failed(member: Member, stale: boolean, wait: boolean): boolean {
     const { members, queue, rules } = this.#services;
-    if (stale) this.#stale = [...this.#stale, member];
-    else this.#failed = [...this.#failed, member];
+    if (stale) this.#stale = [...this.#stale, member.shown];
+    else this.#failed = [...this.#failed, member.shown];
     if (this.#context.attempt >= rules.maxAttempts) return false;
     return this.#untried().length > 0 || (wait && queue.hasRoom && members.crowded(this.#failed));
   }
@@ -85,18 +87,18 @@ export class Picks {
    * The candidates not tried yet; failing those, the ones that only closed an idle connection; failing those, where
    * others have failed this very request, the ejected ones: better a try than none.
    */
-  #untried(): readonly Member[] {
+  #untried(): readonly Upstream[] {
     const { members } = this.#services;
     if (this.#failed.length + this.#stale.length === 0) return members.candidates;
     const left = this.#notFailed(members.candidates);
-    const untried = left.filter((member) => !this.#stale.includes(member));
+    const untried = left.filter((upstream) => !this.#stale.includes(upstream));
     if (untried.length > 0) return untried;
     return left.length > 0 ? left : this.#notFailed(members.lastResorts);
   }
 
-  #notFailed(members: readonly Member[]): readonly Member[] {
-    return members.filter((member) => !this.#failed.includes(member));
+  #notFailed(upstreams: readonly Upstream[]): readonly Upstream[] {
+    return upstreams.filter((upstream) => !this.#failed.includes(upstream));
   }
 }
 
-const NOBODY: readonly Member[] = [];
+const NOBODY: readonly Upstream[] = [];

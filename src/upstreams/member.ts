@@ -6,19 +6,26 @@ import type { ParsedUpstream } from '../settings.ts';
 import type { Upstream } from '../strategy.ts';
 import { Health, type HealthRules } from './health.ts';
 import { Pool, type PoolRules } from './pool.ts';
+import { PublicUpstream } from './public-upstream.ts';
 
 /** What of the settings a member goes by. */
 export type MemberRules = PoolRules & HealthRules;
 
-/** An upstream as the balancer keeps it. To strategies and users it shows as the read-only {@link Upstream}. */
-export class Member implements Upstream {
-  readonly id: string;
+/** An upstream as the balancer keeps it. Strategies and users get its {@link Member.shown public side}. */
+export class Member {
   readonly origin: string;
+  /** What everybody outside the core gets. */
+  readonly shown: PublicUpstream;
+  /** Whose member it is, from its beginning to its end. */
+  readonly owner: object;
   readonly #pool: Pool;
   readonly #health: Health;
   #settings: ParsedUpstream;
-  /** Kept at hand, for strategies that look at those of thousands; it changes with what strategies hear of. */
+  /** What is shown as its weight; it changes with what strategies hear of. */
   #weight: number;
+  /** From the settings, and what health says: at hand, so that a pick among thousands reads fewer objects. */
+  #maxInFlight: number;
+  #onTrial = false;
   #leaving: 'draining' | 'gone' | undefined;
   #inFlight = 0;
   #inFlightElsewhere = 0;
@@ -35,24 +42,19 @@ export class Member implements Upstream {
   #tried = false;
 
   /** `rng` is for the jitter of ejections. */
-  constructor(settings: ParsedUpstream, rules: MemberRules, rng: () => number) {
-    this.id = this.origin = settings.origin;
+  constructor(settings: ParsedUpstream, rules: MemberRules, rng: () => number, owner: object) {
+    this.owner = owner;
+    this.origin = settings.origin;
     this.#settings = settings;
     this.#weight = settings.weight;
+    this.#maxInFlight = settings.maxInFlight;
+    this.shown = new PublicUpstream(this, settings.weight);
     this.#pool = new Pool(settings, rules);
     this.#health = new Health(rules, rng);
   }
 
-  get weight(): number {
-    return this.#weight;
-  }
-
   get maxInFlight(): number {
-    return this.#settings.maxInFlight;
-  }
-
-  get tags(): Readonly<Record<string, string>> {
-    return this.#settings.tags;
+    return this.#maxInFlight;
   }
 
   get state(): Upstream['state'] {
@@ -61,22 +63,19 @@ export class Member implements Upstream {
     return standing === 'well' ? 'active' : standing;
   }
 
-  get inFlight(): number {
-    return this.#inFlight + this.#inFlightElsewhere;
-  }
-
   get inFlightElsewhere(): number {
     return this.#inFlightElsewhere;
   }
 
-  /** Those of this balancer: limits and draining go by them. @internal */
+  /** Those of this balancer: limits and draining go by them. */
   get inFlightHere(): number {
     return this.#inFlight;
   }
 
-  /** Other balancers have this many in flight. @internal */
+  /** Other balancers have this many in flight. */
   countElsewhere(inFlight: number): void {
     this.#inFlightElsewhere = inFlight;
+    this.#show();
   }
 
   get latencyMs(): number {
@@ -103,92 +102,91 @@ export class Member implements Upstream {
     return this.#ejections;
   }
 
-  /** What it was made from, or changed to. @internal */
+  /** What it was made from, or changed to. */
   get settings(): ParsedUpstream {
     return this.#settings;
   }
 
-  /** @internal */
   get pool(): Pool {
     return this.#pool;
   }
 
-  /** @internal */
   get health(): Health {
     return this.#health;
   }
 
-  /** Whether it gets nothing new for good. @internal */
+  /** Whether it gets nothing new for good. */
   get draining(): boolean {
     return this.#leaving !== undefined;
   }
 
-  /** When what it still has in flight is to be cut, in the clock's time. @internal */
+  /** When what it still has in flight is to be cut, in the clock's time. */
   get cutAt(): number {
     return this.#cutAt;
   }
 
   /**
    * Whether it has room for one more. On trial for one in all, unless it is needed all the same; what it has in flight
-   * from before, such as tunnels, is no trial. @internal
+   * from before, such as tunnels, is no trial.
    */
   get hasRoom(): boolean {
-    if (this.#inFlight >= this.maxInFlight) return false;
-    return !this.#tried || this.#panic || this.#health.standing !== 'trial';
+    if (this.#inFlight >= this.#maxInFlight) return false;
+    return !this.#tried || this.#panic || !this.#onTrial;
   }
 
-  /** Whether it is well; `active` is its state unless it leaves. @internal */
+  /** Whether it is well; `active` is its state unless it leaves. */
   get proven(): boolean {
     return this.#health.standing === 'well';
   }
 
-  /** Whether it may be picked, but for its limit. @internal */
+  /** Whether it may be picked, but for its limit. */
   get listed(): boolean {
     return this.#listed;
   }
 
   /**
    * Finds its place and its weight among the others: in a `panic` all are needed. Returns whether it is listed.
-   * @internal
    */
   list(panic: boolean): boolean {
     this.#panic = panic;
+    this.#onTrial = this.#health.standing === 'trial';
     this.#weight = this.#settings.weight * (panic ? 1 : this.#health.ramp);
+    this.#show();
     return this.#listed = this.#leaving === undefined && (panic || this.#health.standing !== 'ejected');
   }
 
-  /** @internal */
   begin(): void {
     this.#inFlight++;
     this.#picks++;
-    if (this.#health.standing === 'trial') this.#tried = true;
+    this.#show();
+    if (this.#onTrial) this.#tried = true;
   }
 
-  /** `began` is when the attempt did. @internal */
+  /** `began` is when the attempt did. */
   settle(ok: boolean, began: number): void {
     this.#inFlight--;
-    if (this.#health.concerns(began)) this.#tried = false;
+    this.#show();
+    if (this.#tried && this.#health.concerns(began)) this.#tried = false;
     if (!ok) this.#failures++;
     if (this.#leaving === 'draining' && this.#inFlight === 0) this.#leaving = 'gone';
   }
 
-  /** Whether it is needed whole: too many others are ejected. @internal */
+  /** Whether it is needed whole: too many others are ejected. */
   get needed(): boolean {
     return this.#panic;
   }
 
-  /** Notes the time to a response head, as a moving average over some ten responses. @internal */
+  /** Notes the time to a response head, as a moving average over some ten responses. */
   answered(latencyMs: number): void {
     this.#responses++;
     this.#latencyMs += this.#latencyMs === 0 ? latencyMs : (latencyMs - this.#latencyMs) / LATENCY_WINDOW;
   }
 
-  /** Another attempt makes up for one on this. @internal */
+  /** Another attempt makes up for one on this. */
   retried(): void {
     this.#retries++;
   }
 
-  /** @internal */
   ejected(): void {
     this.#ejections++;
     this.#tried = false;
@@ -196,21 +194,27 @@ export class Member implements Upstream {
     this.#pool.clear();
   }
 
-  /** Takes other options for the same origin. Returns whether strategies are to hear of it. @internal */
+  /** Takes other options for the same origin. Returns whether strategies are to hear of it. */
   change(settings: ParsedUpstream): boolean {
     const { weight, tags } = this.#settings;
     this.#settings = settings;
+    this.#maxInFlight = settings.maxInFlight;
     this.#weight = settings.weight * (this.#panic ? 1 : this.#health.ramp);
+    this.#show();
     return weight !== settings.weight || !alike(tags, settings.tags);
   }
 
-  /** Gets no new work, and is gone when what it has in flight has ended, or was cut at `cutAt`. @internal */
+  /** Gets no new work, and is gone when what it has in flight has ended, or was cut at `cutAt`. */
   drain(cutAt: number): void {
     this.#cutAt = Math.min(this.#cutAt, cutAt);
     if (this.#leaving !== undefined) return;
     this.#pool.close();
     this.#listed = false;
     this.#leaving = this.#inFlight === 0 ? 'gone' : 'draining';
+  }
+
+  #show(): void {
+    PublicUpstream.show(this.shown, this.#weight, this.#inFlight + this.#inFlightElsewhere);
   }
 }
 

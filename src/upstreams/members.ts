@@ -2,11 +2,12 @@
  * Who exists, who may be picked, and the one count of what is in flight.
  */
 import { BalancerError, type Ending } from '../errors.ts';
-import type { Events } from '../events.ts';
+import type { BalancerEvents, Events, Witness } from '../events.ts';
 import type { ParsedUpstream, Settings } from '../settings.ts';
 import { SLICE, type Work } from '../slices.ts';
 import type { Upstream } from '../strategy.ts';
 import { Member, type MemberRules } from './member.ts';
+import { PublicUpstream } from './public-upstream.ts';
 
 /** What of the settings membership goes by. */
 export type MembersRules = MemberRules & Pick<Settings, 'maxEjectedPercent' | 'maxInFlight'>;
@@ -31,12 +32,14 @@ export class Members {
   /** What other balancers have in flight on average, by origin; 0 is left out. */
   readonly #elsewhere = new Map<string, number>();
   /** Those that are well, or on trial: the candidates while none is at its limit. Strategies heard of this array. */
-  #whole: readonly Member[] = [];
-  #candidates: readonly Member[] | undefined;
+  #whole: readonly Upstream[] = [];
+  #candidates: readonly Upstream[] | undefined;
   /** How many were ejected or on trial when all were looked at last, and whether that was too many to go by. */
   #unproven = 0;
   #panic = false;
   #inFlight = 0;
+  /** Who came and went by the change under way: told of when it is complete. */
+  readonly #toTell: ['added' | 'draining' | 'removed', { readonly upstream: Upstream }][] = [];
 
   constructor(rules: MembersRules, world: MembersWorld) {
     this.#rules = rules;
@@ -54,9 +57,9 @@ export class Members {
   }
 
   /** Those that may be picked now. Computed when something changed, not for each request. */
-  get candidates(): readonly Member[] {
+  get candidates(): readonly Upstream[] {
     if (this.#candidates === undefined) {
-      const withRoom = this.#whole.filter((member) => member.hasRoom);
+      const withRoom = this.#whole.filter(hasRoom);
       this.#candidates = withRoom.length === this.#whole.length ? this.#whole : Object.freeze(withRoom);
     }
     return this.#candidates;
@@ -68,13 +71,13 @@ export class Members {
   }
 
   /** Those that are ejected and have room: to be tried by a request for which nobody else is left. */
-  get lastResorts(): readonly Member[] {
-    return [...this.#active.values()].filter((member) => member.hasRoom && !member.listed);
+  get lastResorts(): readonly Upstream[] {
+    return [...this.#active.values()].filter((member) => member.hasRoom && !member.listed).map(({ shown }) => shown);
   }
 
   /** Whether there is one, besides `others`, that lacks but room. */
   crowded(others: readonly Upstream[]): boolean {
-    return this.#whole.some((member) => !member.hasRoom && !others.includes(member));
+    return this.#whole.some((upstream) => !hasRoom(upstream) && !others.includes(upstream));
   }
 
   /** Whether as much is in flight as may be in all. */
@@ -82,17 +85,17 @@ export class Members {
     return this.#inFlight >= this.#rules.maxInFlight;
   }
 
-  /** Whether this is one of the candidates, in constant time. */
-  isCandidate(upstream: unknown): upstream is Member {
-    // In this order: what merely looks like a member has none of its private state.
-    return upstream instanceof Member && this.#active.get(upstream.origin) === upstream && upstream.listed
-      && upstream.hasRoom;
+  /** The member that this is the public side of, if it is one of the candidates. In constant time. */
+  candidate(upstream: unknown): Member | undefined {
+    const member = PublicUpstream.memberOf(upstream);
+    return member?.owner === this && member.listed && member.hasRoom ? member : undefined;
   }
 
   /** Adds the upstreams to begin with, as one change. Their origins differ. */
   start(upstreams: readonly ParsedUpstream[]): void {
     for (const settings of upstreams) this.#create(settings);
     this.#changed();
+    this.#tellAll();
   }
 
   /** Adds an upstream at once. Throws OPTIONS_INVALID for an origin that is there already. */
@@ -100,9 +103,10 @@ export class Members {
     if (this.#active.has(settings.origin)) {
       throw new BalancerError('OPTIONS_INVALID', `upstream ${settings.origin} is there already: remove it first`);
     }
-    const member = this.#create(settings);
-    this.#moved([...this.#whole, member]);
-    return member;
+    const { shown } = this.#create(settings);
+    this.#moved([...this.#whole, shown]);
+    this.#tellAll();
+    return shown;
   }
 
   /**
@@ -115,10 +119,11 @@ export class Members {
       throw new BalancerError('OPTIONS_INVALID', `upstream ${origin} is not there: see balancer.upstreams`);
     }
     const drained = this.#drain(member, cutAt);
-    const left: Member[] = [];
+    const left: Upstream[] = [];
     // What V8 has for this is slow on frozen lists.
-    for (const other of this.#whole) if (other !== member) left.push(other);
+    for (const other of this.#whole) if (other !== member.shown) left.push(other);
     this.#moved(left);
+    this.#tellAll();
     return drained;
   }
 
@@ -156,6 +161,7 @@ export class Members {
     this.#candidates = undefined;
     if (changed) this.#changed();
     else this.#world.onRoom();
+    this.#tellAll();
     return Promise.all(drained);
   }
 
@@ -170,7 +176,9 @@ export class Members {
   answered(member: Member, began: number, now: number, broken: boolean): void {
     member.answered(now - began);
     if (broken) this.#failed(member, began, now, false);
-    else if (this.#has(member) && member.health.answered(began, now, member.needed)) this.#readmitted(member);
+    else if (this.#has(member) && member.health.answered(began, now, member.needed)) {
+      this.#readmitted(member, 'attempts');
+    }
   }
 
   /**
@@ -184,31 +192,31 @@ export class Members {
     if (full) this.#candidates = undefined;
     if (well) member.health.succeeded(began);
     else if (fault === 'upstream' && stage !== 'idle') this.#failed(member, began, now, stage === 'body');
-    if (member.state === 'gone') {
-      const resolve = this.#draining.get(member);
-      this.#draining.delete(member);
-      this.#tellOf('removed', member);
-      resolve?.();
-    }
+    const resolve = member.state === 'gone' ? this.#draining.get(member) : undefined;
+    // Not there if a listener that has just heard of its ejection removed it: then it was told of.
+    if (resolve === undefined) return;
+    this.#draining.delete(member);
+    this.#tell('removed', { upstream: member.shown });
+    resolve();
   }
 
   /** A probe has found an upstream `up`, or down, once too often. */
   probed(member: Member, up: boolean, now: number): void {
     if (!this.#has(member) || !member.health.probed(up, now)) return;
-    if (up) this.#readmitted(member);
-    else this.#ejected(member);
+    if (up) this.#readmitted(member, 'probes');
+    else this.#ejected(member, 'probes');
   }
 
   /** Another balancer has ejected an upstream for `ms`, Infinity where its probes have found it down. */
   ejectedByPeer(origin: string, ms: number, now: number): void {
     const member = this.#active.get(origin);
-    if (member?.health.ejectedByPeer(ms, now) === true) this.#ejected(member);
+    if (member?.health.ejectedByPeer(ms, now) === true) this.#ejected(member, 'peers');
   }
 
   /** Another balancer has let an upstream back in. */
   readmittedByPeer(origin: string, now: number): void {
     const member = this.#active.get(origin);
-    if (member?.health.readmittedByPeer(now, member.needed) === true) this.#readmitted(member);
+    if (member?.health.readmittedByPeer(now, member.needed) === true) this.#readmitted(member, 'peers');
   }
 
   /** Other balancers have this much in flight at an origin, whether it is an upstream here or not. */
@@ -236,21 +244,22 @@ export class Members {
   async close(): Promise<void> {
     const drained = [...this.#active.values()].map((member) => this.#drain(member, Infinity));
     this.#changed();
+    this.#tellAll();
     await Promise.all(drained);
   }
 
   #create(settings: ParsedUpstream): Member {
-    const member = new Member(settings, this.#rules, this.#world.rng);
+    const member = new Member(settings, this.#rules, this.#world.rng, this);
     member.countElsewhere(this.countedElsewhere(settings.origin));
     this.#active.set(settings.origin, member);
-    this.#tellOf('added', member);
+    this.#toTell.push(['added', { upstream: member.shown }]);
     return member;
   }
 
   async #drain(member: Member, cutAt: number): Promise<void> {
     this.#active.delete(member.origin);
     member.drain(cutAt);
-    this.#tellOf(member.inFlightHere === 0 ? 'removed' : 'draining', member);
+    this.#toTell.push([member.inFlightHere === 0 ? 'removed' : 'draining', { upstream: member.shown }]);
     if (member.inFlightHere === 0) return;
     await new Promise<void>((resolve) => {
       this.#draining.set(member, resolve);
@@ -258,36 +267,40 @@ export class Members {
   }
 
   #failed(member: Member, began: number, now: number, inResponse: boolean): void {
-    if (this.#has(member) && member.health.failed(began, now, inResponse)) this.#ejected(member);
+    if (this.#has(member) && member.health.failed(began, now, inResponse)) this.#ejected(member, 'attempts');
   }
 
-  /** Whether it is one of ours: one that is being removed has no health to speak of. */
+  /** Whether it is one of ours, and stays: one that is being removed has no health to speak of. */
   #has(member: Member): boolean {
-    return this.#active.get(member.origin) === member;
+    return member.owner === this && !member.draining;
   }
 
-  #ejected(member: Member): void {
+  #ejected(member: Member, by: Witness): void {
     member.ejected();
     this.#changed();
-    const { events } = this.#world;
-    if (events.heard('ejected')) events.tell('ejected', { upstream: member, forMs: member.health.ejectedMs });
+    this.#tell('ejected', { upstream: member.shown, forMs: member.health.ejectedMs, by });
   }
 
-  #readmitted(member: Member): void {
+  #readmitted(member: Member, by: Witness): void {
     this.#changed();
-    this.#tellOf('readmitted', member);
+    this.#tell('readmitted', { upstream: member.shown, by });
   }
 
-  #tellOf(event: 'added' | 'draining' | 'removed' | 'readmitted', upstream: Upstream): void {
+  /** Tells of what a change of membership did, now that it is complete: listeners may make the next one. */
+  #tellAll(): void {
+    for (const [name, event] of this.#toTell.splice(0)) this.#tell(name, event);
+  }
+
+  #tell<N extends keyof BalancerEvents>(name: N, event: BalancerEvents[N]): void {
     const { events } = this.#world;
-    if (events.heard(event)) events.tell(event, { upstream });
+    if (events.heard(name)) events.tell(name, event);
   }
 
   /**
    * One came or went, and those that may be picked are `whole` now. None of the others, which may be thousands, is
    * looked at, unless that may change how they stand.
    */
-  #moved(whole: readonly Member[]): void {
+  #moved(whole: readonly Upstream[]): void {
     if (this.#panic || this.#tooManyUnproven) this.#changed();
     else this.#announce(whole);
   }
@@ -297,8 +310,8 @@ export class Members {
     for (const member of this.#active.values()) if (!member.proven) this.#unproven++;
     // Where too many have failed, all are candidates: better a try than none.
     this.#panic = this.#tooManyUnproven;
-    const whole: Member[] = [];
-    for (const member of this.#active.values()) if (member.list(this.#panic)) whole.push(member);
+    const whole: Upstream[] = [];
+    for (const member of this.#active.values()) if (member.list(this.#panic)) whole.push(member.shown);
     this.#announce(whole);
   }
 
@@ -306,10 +319,14 @@ export class Members {
     return this.#unproven * 100 > this.#rules.maxEjectedPercent * this.#active.size;
   }
 
-  #announce(whole: readonly Member[]): void {
+  #announce(whole: readonly Upstream[]): void {
     this.#whole = Object.freeze(whole);
     this.#candidates = undefined;
     this.#world.onChange(this.#whole);
     this.#world.onRoom();
   }
+}
+
+function hasRoom(upstream: Upstream): boolean {
+  return PublicUpstream.memberOf(upstream)?.hasRoom === true;
 }

@@ -514,7 +514,7 @@ test('close checks its options, and nothing closes where they are wrong', async 
     [{ delayMs: Infinity }, /close\.delayMs: must be a number of milliseconds from 0 \(got Infinity\)/],
     [{ delayMs: '1' }, /close\.delayMs: .*\(got "1"\)/],
     [{ timeout: 5_000 }, /close\.timeout: unknown option/],
-    [5_000, /close: 5000/],
+    [5_000, /close: must be an object \(got 5000\)/],
     [null, /close: null/],
   ];
   for (const [given, message] of table) {

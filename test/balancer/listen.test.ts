@@ -123,10 +123,27 @@ describe('listening', () => {
 
   test('on what is no place is rejected, not thrown', async (t) => {
     const under = await startBalancer(t, { upstreams: [] });
-    for (const port of [-1, 65_536, 1.5, NaN]) {
-      await assert.rejects(under.balancer.listen({ port }), { code: 'ERR_SOCKET_BAD_PORT' }, String(port));
+    const table: [given: unknown, message: RegExp][] = [
+      ...[-1, 65_536, 1.5, NaN, '8080'].map((port): [unknown, RegExp] => {
+        return [{ port }, /listen\.port: must be a whole number from 0 to 65535 \(got (-1|65536|1\.5|NaN|"8080")\)$/];
+      }),
+      [{}, /listen: must have one of port, path and fd, e\.g\. \{ port: 8080 \} \(got \{\}\)$/],
+      [{ port: 1, path: '/x' }, /listen: must have one of port, path and fd/],
+      [8080, /listen: must have one of port, path and fd, .* \(got 8080\)/],
+      [undefined, /listen: /],
+      [{ path: '' }, /listen\.path: must be a string \(got ""\)$/],
+      [{ path: 7 }, /listen\.path: must be a string \(got 7\)$/],
+      [{ fd: -1 }, /listen\.fd: must be a whole number from 0 to \d+ \(got -1\)$/],
+      [{ fd: 3, backlog: 5 }, /listen\.backlog: does not go with fd; leave it out$/],
+      [{ port: 0, backlog: '5' }, /listen\.backlog: must be a whole number/],
+      [{ port: 0, host: 1 }, /listen\.host: must be a string \(got 1\)$/],
+      [{ path: '/x', host: 'a' }, /listen\.host: goes with a port only; leave it out$/],
+      [{ port: 0, hostname: '127.0.0.1' }, /listen\.hostname: unknown option/],
+    ];
+    for (const [given, message] of table) {
+      const listening = under.balancer.listen(given as { port: number });
+      await assert.rejects(listening, { name: 'BalancerError', code: 'OPTIONS_INVALID', message });
     }
-    await assert.rejects(under.balancer.listen({} as { port: number }), { code: 'ERR_INVALID_ARG_VALUE' });
   });
 
   test('that is overtaken by a close leaves nothing behind', async (t) => {

@@ -4,6 +4,7 @@ import { parseOptions } from '../../dist/src/settings.js';
 import { Members } from '../../dist/src/upstreams/members.js';
 
 const inFlight = 256; // attempts that have not settled, so that counts differ
+const SERVED = { fault: 'none', stage: 'body' };
 const settled = { ok: true, status: 200, durationMs: 1, error: undefined };
 
 /** `weights` are 'equal' or 'mixed'. Gives one operation that picks, and one that tells the strategy of a change. */
@@ -21,13 +22,14 @@ export function picking(strategy, size, weights) {
     const slot = i % inFlight;
     const before = running[slot];
     if (before !== undefined) {
-      members.settle(before, true, 'nothing', 0, 0);
-      strategy.settled?.(before, settled);
+      members.settle(before, SERVED, true, 0, 0);
+      strategy.settled?.(before.shown, settled);
     }
-    const member = strategy.pick(members.candidates, contexts[i % contexts.length]);
+    const picked = strategy.pick(members.candidates, contexts[i % contexts.length]);
+    const member = members.candidate(picked);
     members.begin(member);
     running[slot] = member;
-    return member.inFlight;
+    return picked.inFlight;
   };
   return { pick, changed };
 }

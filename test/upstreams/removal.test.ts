@@ -123,3 +123,33 @@ test('an upstream named localhost is reached at whichever of its addresses it li
   assert.equal(upstream.peers.length, 1);
   assert.deepEqual(under.reports, []);
 });
+
+describe('remove and update', () => {
+  test('check their options, and change nothing where they are wrong', async (t) => {
+    const { balancer } = await startBalancer(t, { upstreams: ['http://a.test'] });
+    const table: [given: unknown, problem: string][] = [
+      ...[['"5000"', '5000'], ['NaN', NaN], ['-1', -1]].map(([shown, timeoutMs]): [unknown, string] => [
+        { timeoutMs },
+        `timeoutMs: must be a number of milliseconds from 0, or Infinity for no limit (got ${shown})`,
+      ]),
+      [{ timeout: 5_000 }, 'timeout: unknown option'],
+      [{ timeoutMs: 0, delayMs: 1 }, 'delayMs: unknown option'],
+    ];
+    for (const [given, problem] of table) {
+      for (const [method, call] of [
+        ['remove', () => balancer.remove('http://a.test', given as object)],
+        ['update', () => balancer.update(['http://b.test'], given as object)],
+      ] as const) {
+        await assert.rejects(call(), (error: Error & { code?: string }) => {
+          assert.equal(error.code, 'OPTIONS_INVALID');
+          assert.ok(error.message.includes(`${method}.${problem}`), error.message);
+          return true;
+        });
+      }
+      for (const call of [balancer.remove('http://a.test', 1 as never), balancer.update([], 'x' as never)]) {
+        await assert.rejects(call, { code: 'OPTIONS_INVALID' });
+      }
+      assert.deepEqual(balancer.upstreams.map(({ origin }) => origin), ['http://a.test']);
+    }
+  });
+});
