@@ -45,6 +45,8 @@ export class Peers implements ChannelMember {
   /** What the others know that this one has in flight. */
   #told = new Map<string, number>();
   #newcomers = false;
+  /** Whether it missed something, and nobody has told yet what is ejected. */
+  #behind = false;
   /** Whether the message before has not gone out yet. */
   #sending = false;
   readonly #ejected = new Map<string, number | null>();
@@ -84,6 +86,19 @@ export class Peers implements ChannelMember {
     this.#met.delete(from);
   }
 
+  /**
+   * Some of what the others sent will not come: it begins anew, as one that has just joined does, and tells all that it
+   * knows to those that may have joined meanwhile. What they hold ejected they tell; the rest is let back in then.
+   */
+  missed(): void {
+    for (const [from, counts] of this.#counts) for (const origin of counts.keys()) this.#count(from, origin, 0);
+    this.#counts.clear();
+    this.#met.clear();
+    this.#newcomers = true;
+    this.#behind = true;
+    this.#send({ hello: true });
+  }
+
   /** Takes a message. It may be of another version of this program: what is not understood is left alone. */
   heard(message: unknown, from: number): void {
     if (!isRecord(message)) return;
@@ -97,6 +112,8 @@ export class Peers implements ChannelMember {
     if (Array.isArray(readmitted)) this.#readmit(readmitted);
     if (isRecord(out) && !this.#met.has(from)) {
       this.#met.add(from);
+      if (this.#behind) this.#readmit(this.#ejectedBut(out));
+      this.#behind = false;
       this.#eject(out);
     }
     this.#obeying = false;
@@ -112,6 +129,13 @@ export class Peers implements ChannelMember {
       if (forMs === null) members.ejectedByPeer(origin, Infinity, time.now());
       else if (typeof forMs === 'number' && forMs > 0) members.ejectedByPeer(origin, forMs, time.now());
     }
+  }
+
+  /** What is ejected here, and not among these. */
+  #ejectedBut(out: Record<string, unknown>): string[] {
+    return [...this.#world.members.active]
+      .filter(({ origin, health }) => health.standing === 'ejected' && !Object.hasOwn(out, origin))
+      .map(({ origin }) => origin);
   }
 
   #readmit(origins: readonly unknown[]): void {

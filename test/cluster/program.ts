@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { directory } from '../support/process-files.ts';
 
-const LAUNCHER = new URL('../../dist/src/cluster/index.js', import.meta.url);
+export const LAUNCHER = new URL('../../dist/src/cluster/index.js', import.meta.url);
 /** Where Express is, to be imported by a program that is somewhere else. */
 export const EXPRESS = import.meta.resolve('express');
 
@@ -17,6 +17,13 @@ export const EXPRESS = import.meta.resolve('express');
 export interface Exit {
   readonly code: number | null;
   readonly signal: string | null;
+}
+
+/** Where a program is, how it is started, and with which flags of Node. */
+interface Place {
+  readonly at?: string;
+  readonly cwd?: string;
+  readonly flags?: readonly string[];
 }
 
 /** A program, its workers, and what they wrote. It ends with the test, after which no process of it may be left. */
@@ -28,12 +35,14 @@ export class Program {
   #exit: Exit | undefined;
   #wake: (() => void)[] = [];
 
-  /** `text` may use `launch`, `drainServer` and `http`. */
-  constructor(t: TestContext, text: string) {
+  /** `text` may use `launch`, `drainServer` and `http`. It is in `at`, and started from `cwd` as by a shell. */
+  constructor(t: TestContext, text: string, { at = directory(t), cwd, flags = [] }: Place = {}) {
     if (!existsSync(LAUNCHER)) throw new Error(`${LAUNCHER.href} is not there: npm run build`);
-    this.#file = join(directory(t), 'app.mjs');
+    this.#file = join(at, 'app.mjs');
     this.write(text);
-    this.#child = spawn(process.execPath, [this.#file], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const place = cwd === undefined ? {} : { cwd, env: { ...process.env, PWD: cwd } };
+    const file = cwd === undefined ? this.#file : 'app.mjs';
+    this.#child = spawn(process.execPath, [...flags, file], { stdio: ['ignore', 'pipe', 'pipe'], ...place });
     this.#child.stdout?.setEncoding('utf8').on('data', (part: string) => {
       this.stdout += part;
       this.#raise();
@@ -66,6 +75,11 @@ export class Program {
       import http from 'node:http';
       import { drainServer, launch } from ${JSON.stringify(LAUNCHER.href)};
       ${text}`);
+  }
+
+  /** Has nobody read its standard error any more. */
+  closeStderr(): void {
+    this.#child.stderr?.destroy();
   }
 
   signal(name: NodeJS.Signals): void {

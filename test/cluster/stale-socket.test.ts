@@ -1,19 +1,11 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { listenOnPath, removeStaleSocket } from '../../src/cluster/stale-socket.ts';
 import { directory } from '../support/process-files.ts';
-
-/** A process that has listened on `path`, and crashed. */
-export function crashOn(path: string): void {
-  const program = `const die = () => process.kill(process.pid, 'SIGKILL');
-    require('net').createServer().listen(${JSON.stringify(path)}, die);`;
-  spawnSync(process.execPath, ['-e', program]);
-  assert.ok(lstatSync(path).isSocket(), 'it left its socket');
-}
+import { crashOn } from './crash.ts';
 
 function listen(t: TestContext, path: string): Promise<net.Server> {
   return new Promise((resolve, reject) => {

@@ -1,0 +1,14 @@
+/**
+ * What a process leaves behind that ends without a chance to clean up.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { lstatSync } from 'node:fs';
+
+/** Has a process listen on the Unix socket at `path`, and crash. */
+export function crashOn(path: string): void {
+  const program = `const die = () => process.kill(process.pid, 'SIGKILL');
+    require('net').createServer().listen(${JSON.stringify(path)}, die);`;
+  spawnSync(process.execPath, ['-e', program]);
+  assert.ok(lstatSync(path).isSocket(), 'it left its socket');
+}

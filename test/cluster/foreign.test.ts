@@ -1,0 +1,210 @@
+/**
+ * `launch` under clusters that are not its own.
+ */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { existsSync, readFileSync } from 'node:fs';
+import http from 'node:http';
+import { dirname, join } from 'node:path';
+import { describe, test, type TestContext } from 'node:test';
+import { begin, get, listening } from '../support/process-client.ts';
+import { directory } from '../support/process-files.ts';
+import { Signal } from '../support/wait.ts';
+import { LAUNCHER, lives } from './program.ts';
+
+const IMPORTS = `
+  import cluster from 'node:cluster';
+  import http from 'node:http';
+  import { launch } from ${JSON.stringify(LAUNCHER.href)};`;
+
+/** A program of which `launch` is the last thing; `/held` begins an answer, and ends it on SIGUSR2. */
+const app = (listen: string, options = ''): string => `
+  const held = [];
+  process.on('SIGUSR2', () => { for (const response of held) response.end('released'); });
+  const app = http.createServer((request, response) => {
+    if (request.url === '/held') { response.write('begun '); held.push(response); }
+    else response.end(process.pid + ' leads: ' + leads);
+  });
+  let leads;
+  const code = await launch(({ channel, setup }) => {
+    channel('news').join({ heard() {}, left() {}, leads(leading) { leads = leading; } });
+    console.log('run by ' + process.pid + ' with ' + JSON.stringify(setup));
+    return ${listen};
+  }, { workers: 2, setup: { n: 1 }, drainTimeoutMs: 15_000, ${options} });
+  console.log('launch resolved with ' + code);`;
+
+/** A parent with a cluster of its own: two workers, which it does not restart, and whose end it tells. */
+const parent = (worker: string): string => `${IMPORTS}
+  if (cluster.isPrimary) {
+    for (let i = 0; i < 2; i++) cluster.fork();
+    let left = 2;
+    cluster.on('listening', (worker, { port }) => {
+      console.log('worker ' + worker.process.pid + ' port ' + port);
+    });
+    cluster.on('exit', (worker, code, signal) => {
+      console.log('worker ' + worker.process.pid + ' ended: ' + code + ' ' + signal);
+    });
+  } else {${worker}
+  }`;
+
+describe('under a cluster of the program itself', () => {
+  test('each worker runs it, leads its own channels, and is drained by SIGTERM', async (t) => {
+    const tree = new Tree(t, parent(app("app.listen(0, '127.0.0.1')")));
+    await tree.told(/(worker \d+ port \d+\n[^]*){2}/);
+    const [one, other] = tree.all(/worker (\d+) port/g);
+    const port = Number(tree.all(/port (\d+)/g)[0]);
+    assert.ok(one !== undefined && other !== undefined);
+    assert.equal(tree.all(/run by \d+ with (.*)/g).join(), '{"n":1},{"n":1}');
+    const answer = await get(port);
+    assert.match(answer.body, new RegExp(`^(${one}|${other}) leads: true$`));
+
+    const response = await begin(port, '/held');
+    process.kill(Number(one), 'SIGHUP');
+    await tree.told(/SIGHUP: ignored; this process is run by another cluster/);
+    for (const pid of [one, other]) process.kill(Number(pid), 'SIGTERM');
+    await tree.told(/worker \d+ ended: 0 null/);
+    assert.equal(tree.all(/(ended)/g).length, 1, 'the other one has something in flight');
+    for (const pid of [one, other]) if (lives(Number(pid))) process.kill(Number(pid), 'SIGUSR2');
+    let body = '';
+    for await (const part of response) body += String(part);
+    assert.equal(body, 'begun released');
+    await tree.ended();
+    assert.equal(tree.all(/ended: (0 null)/g).length, 2);
+    assert.equal(tree.all(/launch resolved with (0)/g).length, 2);
+  });
+
+  test('with dispatch it accepts by itself', async (t) => {
+    const options = "dispatch: { name: 'first', pick: ([first]) => first }, listen: { port: 0, host: '127.0.0.1' },";
+    const tree = new Tree(t, parent(app('app', options)));
+    await tree.told(/(worker \d+ port \d+\n[^]*){2}/);
+    assert.match((await get(Number(tree.all(/port (\d+)/g)[0]))).body, /leads: true/);
+    for (const pid of tree.all(/run by (\d+)/g)) process.kill(Number(pid), 'SIGTERM');
+    await tree.ended();
+    assert.equal(tree.all(/ended: (0 null)/g).length, 2);
+  });
+
+  test('workers drain and end when their primary is gone', async (t) => {
+    const tree = new Tree(t, parent(app("app.listen(0, '127.0.0.1')")));
+    await tree.told(/(worker \d+ port \d+\n[^]*){2}/);
+    const response = await begin(Number(tree.all(/port (\d+)/g)[0]), '/held');
+    tree.kill('SIGKILL');
+    await tree.told(/launch resolved with 0/);
+    for (const pid of tree.all(/run by (\d+)/g)) if (lives(Number(pid))) process.kill(Number(pid), 'SIGUSR2');
+    let body = '';
+    for await (const part of response) body += String(part);
+    assert.equal(body, 'begun released');
+    await tree.ended();
+  });
+});
+
+test('a program that a worker of a launch starts is a launch of its own', async (t) => {
+  const inner = join(directory(t, { 'inner.mjs': parent(app("app.listen(0, '127.0.0.1')")) }), 'inner.mjs');
+  const primary = join(directory(t, { 'launch.mjs': `${IMPORTS}
+    ${app("app.listen(0, '127.0.0.1')").replace('workers: 2', 'workers: 1')}` }), 'launch.mjs');
+  const tree = new Tree(t, `${IMPORTS}
+    import { spawn } from 'node:child_process';
+    await launch(() => {
+      const children = [${JSON.stringify(inner)}, ${JSON.stringify(primary)}].map((file) => {
+        return spawn(process.execPath, [file], { stdio: 'inherit' });
+      });
+      return () => Promise.all(children.map((child) => new Promise((resolve) => {
+        child.once('exit', resolve);
+        child.kill();
+      })));
+    }, { workers: 1 });`);
+  await tree.told(/(worker \d+ port \d+\n[^]*){2}/);
+  await tree.told(/(all workers are ready: 1\n[^]*){2}/);
+  tree.kill('SIGTERM');
+  await tree.ended();
+});
+
+describe('under PM2', () => {
+  const pm2 = join(dirname(createRequire(import.meta.url).resolve('pm2/package.json')), 'bin', 'pm2');
+
+  test('in cluster mode each process serves, and is drained at a reload and at the end', async (t) => {
+    const port = await freePort(t);
+    const home = directory(t);
+    const file = join(directory(t, { 'app.mjs': `${IMPORTS}
+      ${app(`app.listen(${port}, '127.0.0.1')`)}` }), 'app.mjs');
+    const run = (...args: string[]): string => {
+      const { status, stdout, stderr } = spawnSync(process.execPath, [pm2, ...args], {
+        env: { ...process.env, PM2_HOME: home }, encoding: 'utf8', timeout: 60_000,
+      });
+      assert.equal(status, 0, `pm2 ${args.join(' ')}: ${stdout}${stderr}`);
+      return stdout;
+    };
+    t.after(() => {
+      run('kill');
+      assert.ok(!existsSync(join(home, 'pm2.pid')), 'the daemon is gone');
+    });
+    run('start', file, '-i', '2', '--kill-timeout', '10000');
+    const processes = (): number[] => (JSON.parse(run('jlist')) as { pid: number }[]).map(({ pid }) => pid);
+    const seen = new Set<number>();
+    const [one, other] = processes();
+    for (let i = 0; i < 200 && seen.size < 2; i++) seen.add(Number.parseInt((await get(port)).body));
+    assert.deepEqual([...seen].sort(), [one, other].sort());
+    run('reload', 'all');
+    const replaced = processes();
+    assert.ok(!replaced.includes(one ?? 0) && !replaced.includes(other ?? 0));
+    assert.match((await get(port)).body, /leads: true/);
+    run('stop', 'all');
+    const log = readFileSync(join(home, 'logs', 'app-out-0.log'), 'utf8');
+    assert.match(log, /launch resolved with 0/);
+    assert.deepEqual(replaced.map(lives), [false, false]);
+  });
+});
+
+/** A program and all the processes that it starts; these end with the test. */
+class Tree {
+  #text = '';
+  readonly #child: ChildProcess;
+  readonly #signal = new Signal();
+  #ended = false;
+
+  constructor(t: TestContext, text: string) {
+    const file = join(directory(t, { 'app.mjs': text }), 'app.mjs');
+    this.#child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (part: string) => {
+        this.#text += part;
+        this.#signal.raise();
+      });
+    }
+    // All processes have the same output: this is the end of the last one.
+    this.#child.on('close', () => {
+      this.#ended = true;
+      this.#signal.raise();
+    });
+    t.after(async () => {
+      for (const pid of this.all(/run by (\d+)/g)) if (lives(Number(pid))) process.kill(Number(pid), 'SIGKILL');
+      this.kill('SIGKILL');
+      await this.ended();
+    });
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  /** The first group of each match in what was written. */
+  all(pattern: RegExp): string[] {
+    return [...this.#text.matchAll(pattern)].map(([, group = '']) => group);
+  }
+
+  async told(pattern: RegExp): Promise<void> {
+    await this.#signal.until(() => pattern.test(this.#text), () => `${String(pattern)} in ${this.#text}`);
+  }
+
+  async ended(): Promise<void> {
+    await this.#signal.until(() => this.#ended, () => `the end of all; ${this.#text}`);
+  }
+}
+
+/** A port that nobody listens on. */
+async function freePort(t: TestContext): Promise<number> {
+  const server = http.createServer();
+  const port = await listening(t, server);
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
