@@ -65,7 +65,7 @@ interface ConfigFile {
 /** What was given, and where: on the command line, else in the file, else by default. */
 interface Given {
   readonly value: unknown;
-  /** What problems are told of: `--pid-file`, `pidFile`. */
+  /** What problems are told of: `pid-file`, `pidFile`. */
   readonly at: string;
   readonly resolve: (path: string) => string;
 }
@@ -74,7 +74,7 @@ async function readConfig(path: string | undefined, json: Json | undefined, prob
   const none = { values: {}, failed: false, resolve: (part: string) => part };
   if (path === undefined || path === '') return none;
   const before = problems.length;
-  const value = json ?? await load(path, '--config', problems);
+  const value = json ?? await load(path, 'config', problems);
   if (problems.length > before) return { ...none, failed: true };
   const beside = { failed: false, resolve: (part: string) => resolve(dirname(path), part) };
   if (isRecord(value)) {
@@ -83,7 +83,7 @@ async function readConfig(path: string | undefined, json: Json | undefined, prob
     return { ...beside, values };
   }
   const got = typeof value === 'function' ? 'a function; export what it returns' : shown(value);
-  problems.push(`--config: ${path} must hold an object, e.g. { "upstreams": ["http://127.0.0.1:3001"] } (got ${got})`);
+  problems.push(`config: ${path} must hold an object, e.g. { "upstreams": ["http://127.0.0.1:3001"] } (got ${got})`);
   return { ...none, failed: true };
 }
 
@@ -129,7 +129,7 @@ function addresses(args: Arguments, file: ConfigFile, problems: string[]): Liste
   // A demonstration is for whoever starts it, not for the network.
   const listen = file.values['listen'] ?? (args.demo ? '127.0.0.1:8080' : 8080);
   const from: readonly (readonly [value: unknown, at: string])[] = args.listen.length > 0
-    ? args.listen.map((value) => [value, '--listen'])
+    ? args.listen.map((value) => [value, 'listen'])
     : Array.isArray(listen) ? listen.map((value: unknown, i) => [value, `listen[${i}]`]) : [[listen, 'listen']];
   if (from.length === 0) problems.push('listen: must name at least one address; leave it out for 8080');
   const beside = args.listen.length > 0 ? {} : { resolve: file.resolve };
@@ -163,8 +163,8 @@ function pidFile({ value, at, resolve: beside }: Given, problems: string[]): str
 
 /** What the command line calls what the file may say, too. */
 const FLAGS = {
-  strategy: '--strategy', workers: '--workers', drainTimeout: '--drain-timeout', stopDelay: '--stop-delay',
-  reloadTimeout: '--reload-timeout', pidFile: '--pid-file',
+  strategy: 'strategy', workers: 'workers', drainTimeout: 'drain-timeout', stopDelay: 'stop-delay',
+  reloadTimeout: 'reload-timeout', pidFile: 'pid-file',
 } as const;
 /** What a file may hold besides the options of `createBalancer`. */
 const OF_FILES = ['listen', ...Object.keys(FLAGS)];

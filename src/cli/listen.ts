@@ -11,7 +11,7 @@ export type ListenAddress =
 
 /** How an address is read. */
 export interface ListenContext {
-  /** What problems are told of: `--listen`, `listen[1]`. */
+  /** What problems are told of: `listen`, `listen[1]`. */
   readonly at: string;
   /** What a relative path of a Unix socket is relative to, if not the working directory. */
   readonly resolve?: (path: string) => string;

@@ -2,13 +2,63 @@
  * The log on standard error. The same failure of the same upstream is told once a second, with a count: an upstream
  * that is down under load must not fill a disk.
  */
+import type { Balancer } from '../balancer.ts';
+import { messageOf } from '../guard.ts';
 import type { Report } from '../options.ts';
+import { placeOf } from './load.ts';
 
 /** Takes reports and writes lines. */
 export function reportLog(write: (line: string) => void, now: () => number): (report: Report) => void {
-  const told = new Map<string, { at: number; unheard: number }>();
+  const tell = throttled(write, now);
   return ({ error, upstream }) => {
-    const key = `${error.code} ${upstream ?? ''}`;
+    const { cause, code, message } = error;
+    const what = cause instanceof Error ? `${message.replace(/\.$/, '')}: ${described(cause)}` : message;
+    // Of the user's own code, the place is what helps.
+    const place = code === 'STRATEGY_FAILED' || code === 'HOOK_FAILED' ? placeOf(cause) : '';
+    tell(`${code} ${upstream ?? ''}`, () => `${code}${upstream === undefined ? '' : ` ${upstream}`}: ${what}${place}`);
+  };
+}
+
+/** Writes what operators want to know of a balancer, besides its reports: who serves, and who is turned away. */
+export function logEvents(
+  balancer: Pick<Balancer, 'on' | 'strategy' | 'upstreams'>, write: (line: string) => void, now: () => number,
+): void {
+  const tell = throttled(write, now);
+  balancer
+    .on('ejected', ({ upstream: { origin }, forMs, by }) => {
+      // Peers are workers of ours: the one that found out tells of it.
+      if (by === 'peers') return;
+      const why = by === 'probes' ? 'its probes failed' : 'too many of its attempts failed in a row';
+      const howLong = forMs === Infinity ? 'until its probes succeed' : `for ${seconds(forMs)}`;
+      write(`${origin} is ejected ${howLong}: ${why}`);
+    })
+    .on('readmitted', ({ upstream: { origin }, by }) => {
+      const why = by === 'probes' ? 'its probes succeed' : 'it answers again';
+      if (by !== 'peers') write(`${origin} is readmitted: ${why}`);
+    })
+    .on('refused', ({ status, code }) => {
+      if (code === 'OVERLOADED') tell(code, () => `${code}: answered ${status}: everything is at its limits`);
+      if (code !== 'NO_CANDIDATE') return;
+      tell(code, () => {
+        const any = balancer.upstreams.some(({ state }) => state === 'active' || state === 'trial');
+        const declined = `strategy ${balancer.strategy} declined, or what may be tried was tried`;
+        const why = any ? declined : 'no upstream serves';
+        return `${code}: answered ${status}: ${why}`;
+      });
+    });
+}
+
+/** An error as a line tells it: one of several errors says nothing of its own. */
+export function described(error: unknown): string {
+  if (!(error instanceof AggregateError)) return messageOf(error);
+  const all = [...new Set(error.errors.map(described))].join('; ');
+  return error.message === '' ? all : `${error.message}: ${all}`;
+}
+
+/** Writes a line for each key once in a while, then with the count of those that it did not write. */
+function throttled(write: (line: string) => void, now: () => number): (key: string, line: () => string) => void {
+  const told = new Map<string, { at: number; unheard: number }>();
+  return (key, line) => {
     const last = told.get(key);
     const at = now();
     if (last !== undefined && at - last.at < QUIET_MS) {
@@ -19,10 +69,12 @@ export function reportLog(write: (line: string) => void, now: () => number): (re
     // Keys are codes and upstreams: few, unless upstreams come and go for ever.
     if (told.size >= MAX_KEYS) told.clear();
     told.set(key, { at, unheard: 0 });
-    const { cause, message } = error;
-    const what = cause instanceof Error ? `${message.replace(/\.$/, '')}: ${cause.message}` : message;
-    write(`${error.code}${upstream === undefined ? '' : ` ${upstream}`}: ${what}${more}`);
+    write(`${line()}${more}`);
   };
+}
+
+function seconds(ms: number): string {
+  return `${ms < 10_000 ? (ms / 1000).toFixed(1) : Math.round(ms / 1000)} s`;
 }
 
 const QUIET_MS = 1_000;

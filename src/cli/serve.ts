@@ -6,7 +6,7 @@ import type { Channel } from '../channel.ts';
 import type { Configuration } from './config.ts';
 import { startDemo } from './demo.ts';
 import { listenEverywhere } from './listening.ts';
-import { reportLog } from './log.ts';
+import { logEvents, reportLog } from './log.ts';
 
 /** A balancer that listens. */
 export interface Serving {
@@ -37,6 +37,7 @@ export async function serve({ listen, options }: Configuration, { demo, log, ...
       ...seams,
       ...(upstreams === undefined ? {} : { upstreams: upstreams.origins }),
     });
+    logEvents(balancer, log, () => performance.now());
     const addresses = await listenEverywhere(balancer, listen);
     const serving = balancer;
     return {

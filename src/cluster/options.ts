@@ -98,7 +98,7 @@ export function parseLaunchOptions(given: unknown): LaunchSettings {
   };
   const { distribution = 'shared' } = options;
   if (distribution !== 'primary' && distribution !== 'shared') {
-    problems.push(`distribution: must be 'primary' or 'shared' (got ${shown(distribution)})`);
+    problems.push(`distribution: must be 'shared' or 'primary' (got ${shown(distribution)})`);
   }
   const settings: LaunchSettings = {
     workers: countOf(options['workers'], problems),
@@ -140,13 +140,13 @@ export function checkRun(run: unknown): void {
 
 function dispatchOf(strategy: unknown, listen: unknown, problems: string[]): LaunchSettings['dispatch'] {
   if (strategy === undefined) {
-    if (listen !== undefined) problems.push('listen: must come with dispatch; without it the workers listen');
+    if (listen !== undefined) problems.push('listen: goes with dispatch only; without it, the workers listen');
     return undefined;
   }
   const problem = strategyProblem(strategy);
   if (problem !== undefined) problems.push(`dispatch: ${problem}`);
   if (!isRecord(listen) || !['port', 'path', 'fd'].some((key) => key in listen)) {
-    problems.push(`listen: must be { port }, { path } or { fd }, where dispatch accepts (got ${shown(listen)})`);
+    problems.push(`listen: must say where the primary listens, e.g. { port: 8000 } (got ${shown(listen)})`);
   } else if (typeof listen['path'] === 'string') socketPath(listen['path'], 'listen.path', problems);
   return { strategy: strategy as Strategy<WorkerCandidate>, listen: listen as ListenWhere };
 }
@@ -163,7 +163,7 @@ export function parseWorkers(value: unknown): number {
 export function countOf(value: unknown, problems: string[]): number {
   if (value === undefined || value === 'auto') return availableParallelism();
   if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MAX_WORKERS) return value;
-  problems.push(`workers: must be a whole number from 1 to ${MAX_WORKERS}, or 'auto' (got ${shown(value)})`);
+  problems.push(`workers: must be an integer from 1 to ${MAX_WORKERS} or 'auto' (got ${shown(value)})`);
   return 1;
 }
 

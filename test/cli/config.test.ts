@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { run, start } from '../support/process-binary.ts';
@@ -48,6 +49,17 @@ describe('--config', () => {
     assert.equal((await get(await binary.port())).body, 'A');
   });
 
+  test('with paths relative to it', async (t) => {
+    const config = { upstreams: [await startNamed(t, 'A')], listen: { path: 'x.sock' }, strategy: './first.mjs' };
+    const cwd = directory(t, {
+      'balancer.json': `\uFEFF${JSON.stringify({ ...config, pidFile: 'x.pid' })}`,
+      'first.mjs': "export default { name: 'mine', pick: ([first]) => first };",
+    });
+    const binary = start(t, ['-c', join(cwd, 'balancer.json')]);
+    assert.equal(await binary.ready(), `Load balancer with mine strategy listening on unix:${join(cwd, 'x.sock')}`);
+    assert.match(readFileSync(join(cwd, 'x.pid'), 'utf8'), /^\d+\n$/);
+  });
+
   test('with listen as a number', async (t) => {
     const config = { upstreams: [await startNamed(t, 'A')], listen: 0 };
     const cwd = directory(t, { 'balancer.json': JSON.stringify(config) });
@@ -93,39 +105,76 @@ describe('--config', () => {
 describe('a wrong configuration ends with 2', () => {
   const at = 'http://127.0.0.1:3001';
   const table: readonly [what: string, file: string, text: string, problems: readonly RegExp[]][] = [
-    ['no JSON', 'c.json', '{ "upstreams": [', [/^config: cannot load c\.json: /]],
-    ['no JavaScript', 'c.mjs', 'export default {', [/^config: cannot load c\.mjs: /]],
-    ['a module that throws', 'c.mjs', 'throw new Error("no luck")', [/^config: cannot load c\.mjs: no luck/]],
-    ['no default export', 'c.mjs', 'export const upstreams = [];', [/^config: c\.mjs has no default export/]],
-    ['a list', 'c.json', '[]', [/^config: c\.json holds no object of options/]],
-    ['a number', 'c.json', '5', [/^config: c\.json holds no object of options/]],
-    ['null', 'c.json', 'null', [/^config: c\.json holds no object of options/]],
+    ['JSON that ends early', 'c.json', '{\n "upstreams": [',
+      [/^config: cannot load c\.json: line 2, column 16: the text ends where a value should be$/]],
+    ['a comma too many', 'c.json', `{ "upstreams": ["${at}"],\n}`,
+      [/^config: cannot load c\.json: line 1, column 41: a comma may not stand before \}$/]],
+    ['a comment', 'c.json', '{\n  // mine\n}',
+      [/^config: cannot load c\.json: line 2, column 3: JSON has no comments$/]],
+    ['no JavaScript', 'c.mjs', 'export default {\n  a: = 1,\n};',
+      [/^config: cannot load c\.mjs: line 2, column 6: Unexpected token '='$/]],
+    ['no JavaScript in CommonJS', 'c.cjs', 'module.exports = {\n  a: = 1,\n};',
+      [/^config: cannot load c\.cjs: line 2, column 6: Unexpected token '='$/]],
+    ['a module that throws', 'c.mjs', 'throw new Error("no luck")',
+      [/^config: cannot load c\.mjs: no luck \(\/.*\/c\.mjs:1:7\)$/]],
+    ['CommonJS in an ES module', 'c.mjs', 'module.exports = {};',
+      [/^config: cannot load c\.mjs: it is CommonJS in an ES module package: rename to \.cjs, or write e/]],
+    ['no file of ours', 'c.yaml', 'upstreams: []',
+      [/^config: cannot load c\.yaml: it must be a \.json, \.js, \.mjs, \.cjs or \.ts file \(got \.yaml\)$/]],
+    ['no default export', 'c.mjs', 'export const upstreams = [];', [/^config: c\.mjs has no default export; write /]],
+    ...['[]', '5', 'null'].map((text): [string, string, string, RegExp[]] => (
+      [text, 'c.json', text, [/^config: c\.json must hold an object, e\.g\. \{ "upstreams": .* \(got .*\)$/]])),
     ['no upstreams', 'c.json', '{}', [/^upstreams: none given/]],
     ['an empty list of upstreams', 'c.json', '{ "upstreams": [] }', [/^upstreams: none given/]],
-    ['upstreams that are no list', 'c.json', `{ "upstreams": "${at}" }`, [/^upstreams: .* is no list/]],
-    ['an unknown option', 'c.json', `{ "upstreams": ["${at}"], "timeout": 5 }`, [/^timeout: unknown option; known /]],
+    ['upstreams that are no list', 'c.json', `{ "upstreams": "${at}" }`, [/^upstreams: must be a list of origins/]],
+    ['an unknown option', 'c.json', `{ "upstreams": ["${at}"], "frobnicate": 5 }`,
+      [/^frobnicate: unknown option; known here: upstreams, listen, strategy, workers, .*, and all options of c/]],
+    ['a misspelled option', 'c.json', `{ "upstreams": ["${at}"], "stratgy": "random", "drainTimeoutMs": 5 }`,
+      [/^stratgy: unknown option; did you mean strategy\? \(/,
+        /^drainTimeoutMs: unknown option; did you mean drainTimeout\?/]],
+    ['an option of other programs', 'c.json', `{ "backends": ["${at}"], "upstreams": ["${at}"], "port": 80 }`,
+      [/^backends: unknown option; did you mean upstreams\?/, /^port: unknown option; did you mean listen\?/]],
     ['all at once', 'c.json',
       `{ "upstreams": ["${at}", "x"], "listen": ["y", 70000], "strategy": "z", "drainTimeout": "w", "via": 5 }`,
-      [/^upstreams\[1\]\.origin: "x" /, /^listen: .*"y"/, /^listen: .*70000/,
-        /^strategy: z is unknown/, /^drain-timeout: .*"w"/, /^via: 5 /]],
+      [/^upstreams\[1\]\.origin: .*"x"/, /^listen\[0\]: .*"y"/, /^listen\[1\]: .*70000/,
+        /^strategy: must be random, .* \(got "z"\)$/, /^drainTimeout: .*"w"/, /^via: .* \(got 5\)$/]],
     ['a strategy that is none', 'c.mjs', `export default { upstreams: ['${at}'], strategy: {} };`,
-      [/^strategy: \{\} is no strategy/]],
-    ['nowhere to listen', 'c.json', `{ "upstreams": ["${at}"], "listen": [] }`, [/^listen: /]],
+      [/^strategy: .*; name is missing, pick is missing \(got \{\}\)$/]],
+    ['nowhere to listen', 'c.json', `{ "upstreams": ["${at}"], "listen": [] }`, [/^listen: must name at least one/]],
+    ['an address that is none', 'c.json', `{ "upstreams": ["${at}"], "listen": { "prot": 1 } }`,
+      [/^listen: must have one of port, path and fd/]],
   ];
   for (const [what, file, text, problems] of table) {
     test(what, async (t) => {
       const { code, stdout, stderr } = await run(['-c', file], { cwd: directory(t, { [file]: text }) });
       assert.equal(code, 2, stderr);
       assert.equal(stdout, '');
-      const lines = stderr.split('\n').map((line) => line.replace(/^equipoise: /, ''));
+      const lines = stderr.trimEnd().split('\n').map((line) => line.replace(/^equipoise: /, ''));
       const missing = problems.filter((problem) => !lines.some((line) => problem.test(line)));
       assert.deepEqual(missing, [], stderr);
+      // Nothing that merely follows from it is told.
+      assert.equal(lines.length, problems.length + 1, stderr);
     });
   }
-  test('a file that is not there', async (t) => {
-    const { code, stderr } = await run(['-c', 'c.json', at], { cwd: directory(t) });
+  test('an ES module in a CommonJS package', async (t) => {
+    const cwd = directory(t, { 'c.js': 'export default {};', 'package.json': '{ "type": "commonjs" }' });
+    const { code, stderr } = await run(['-c', 'c.js'], { cwd });
     assert.equal(code, 2);
-    assert.match(stderr, /^equipoise: config: cannot load c\.json: /);
+    assert.match(stderr, /^equipoise: config: .*: rename to \.mjs, or set "type": "module" in its package\.json$/m);
+  });
+  const strips = 'typescript' in process.features && process.features.typescript !== false;
+  test('TypeScript, where Node does not take it', { skip: strips ? 'this Node strips types' : false }, async (t) => {
+    const { code, stderr } = await run(['-c', 'c.ts'], { cwd: directory(t, { 'c.ts': 'export default {};' }) });
+    assert.equal(code, 2);
+    assert.match(stderr,
+      /^equipoise: config: .*: TypeScript takes Node 22\.18 or newer \(this is Node [\d.]+\); compile /);
+  });
+  test('a file that is not there', async (t) => {
+    const { code, stderr } = await run(['-c', 'c.json'], { cwd: directory(t) });
+    assert.equal(code, 2);
+
+         assert.equal(stderr,
+      'equipoise: config: cannot load c.json: there is no such file\nequipoise: See equipoise --help.\n');
   });
   test('--demo beside its upstreams', async (t) => {
     const cwd = directory(t, { 'c.json': `{ "upstreams": ["${at}"] }` });

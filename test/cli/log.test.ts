@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { reportLog } from '../../src/cli/log.ts';
+import { logEvents, reportLog } from '../../src/cli/log.ts';
+import { Events } from '../../src/events.ts';
+import type { Upstream } from '../../src/strategy.ts';
 import { BalancerError, type ErrorCode } from '../../src/errors.ts';
 
 const A = 'http://10.0.0.1:3000';
@@ -35,6 +37,9 @@ describe('a line says the code, the upstream, what happened and why', () => {
       `CONNECT_REFUSED ${A}: The upstream refused the connection: connect ECONNREFUSED 10.0.0.1:3000`],
     ['no cause', new BalancerError('RESPONSE_TIMEOUT'), A,
       `RESPONSE_TIMEOUT ${A}: The upstream took too long to respond.`],
+    ['several causes',
+      new BalancerError('CONNECT_FAILED', undefined, { cause: new AggregateError([refused, refused]) }), A,
+      `CONNECT_FAILED ${A}: The upstream could not be reached: connect ECONNREFUSED 10.0.0.1:3000`],
     ['a cause that is no error', new BalancerError('RESPONSE_TIMEOUT', undefined, { cause: 'x' }), A,
       `RESPONSE_TIMEOUT ${A}: The upstream took too long to respond.`],
     ['no upstream', new BalancerError('STRATEGY_FAILED', 'strategy x threw'), undefined,
@@ -96,4 +101,31 @@ describe('the same failure of the same upstream is told once a second', () => {
     }
     assert.equal(lines.length, 25_000);
   });
+});
+
+test('ejections, readmissions and requests turned away have a line', () => {
+  const lines: string[] = [];
+  const events = new Events(() => assert.fail('a listener failed'));
+  const upstream = { origin: A, state: 'active' } as Upstream;
+  const balancer = {
+    strategy: 'mine',
+    upstreams: [upstream],
+    on(...given: Parameters<Events['on']>): unknown {
+      events.on(...given);
+      return balancer;
+    },
+  };
+  logEvents(balancer as unknown as Parameters<typeof logEvents>[0], (line) => lines.push(line), () => 0);
+  events.tell('ejected', { upstream, forMs: 1_000, by: 'attempts' });
+  events.tell('ejected', { upstream, forMs: Infinity, by: 'probes' });
+  events.tell('ejected', { upstream, forMs: 1_000, by: 'peers' });
+  events.tell('readmitted', { upstream, by: 'attempts' });
+  for (let i = 0; i < 3; i++) events.tell('refused', { status: 503, code: 'NO_CANDIDATE' });
+  events.tell('refused', { status: 400, code: 'REQUEST_MALFORMED' });
+  assert.deepEqual(lines, [
+    `${A} is ejected for 1.0 s: too many of its attempts failed in a row`,
+    `${A} is ejected until its probes succeed: its probes failed`,
+    `${A} is readmitted: it answers again`,
+    'NO_CANDIDATE: answered 503: strategy mine declined, or what may be tried was tried',
+  ]);
 });

@@ -50,17 +50,22 @@ describe('--strategy with a file', () => {
   }
 
   const broken: readonly [what: string, text: string, problem: RegExp][] = [
-    ['that is no JavaScript', 'export default {', /^equipoise: strategy: cannot load \.\/it\.mjs: /],
-    ['that throws', 'throw new Error("no luck")', /^equipoise: strategy: cannot load \.\/it\.mjs: no luck$/m],
+    ['that is no JavaScript', 'export default {\n  a: = 1 };',
+      /^equipoise: strategy: cannot load \.\/it\.mjs: line 2, column 6: Unexpected token '='$/m],
+    ['that throws', 'throw new Error("no luck")',
+      /^equipoise: strategy: cannot load \.\/it\.mjs: no luck \(\/.*\/it\.mjs:1:7\)$/m],
     ['that imports what is not there', 'import "./no.mjs"', /^equipoise: strategy: cannot load \.\/it\.mjs: .*no\.mjs/],
-    ['without a default export', 'export const a = 1;', /^equipoise: strategy: \.\/it\.mjs has no default export$/m],
+    ['without a default export', 'export const a = 1;',
+      /^equipoise: strategy: \.\/it\.mjs has no default export; write/m],
     ['whose factory throws', 'export default () => { throw new Error("no luck"); }',
-      /^equipoise: strategy: the factory in \.\/it\.mjs threw: no luck$/m],
-    ['that exports no strategy', 'export default { name: "x" };', /^equipoise: strategy: .* is no strategy: /],
-    ['whose factory makes none', 'export default () => 5;', /^equipoise: strategy: 5 is no strategy: /],
+      /^equipoise: strategy: the factory in \.\/it\.mjs threw: no luck \(\/.*\/it\.mjs:1:\d+\)$/m],
+    ['that exports no strategy', 'export default { name: "x" };', /^equipoise: strategy: .*; pick is missing /],
+    ['that exports a class', 'export default class Last {}',
+      /: \.\/it\.mjs exports a class: export an instance or a factory, e\.g\. export default new Last\(\)$/m],
+    ['whose factory makes none', 'export default () => 5;', /^equipoise: strategy: must be .* \(got 5\)$/m],
     ['whose factory makes nothing', 'export default () => undefined;', /^equipoise: strategy: /],
     ['whose factory rejects', 'export default async () => { throw new Error("no luck"); }',
-      /^equipoise: strategy: the factory in \.\/it\.mjs threw: no luck$/m],
+      /^equipoise: strategy: the factory in \.\/it\.mjs threw: no luck \(\/.*\/it\.mjs:1:\d+\)$/m],
   ];
   for (const [what, text, problem] of broken) {
     test(`${what}: wrong configuration`, async (t) => {
@@ -75,7 +80,7 @@ describe('--strategy with a file', () => {
   test('that is not there: wrong configuration', async (t) => {
     const { code, stderr } = await run(['-s', './nowhere.mjs', '-l', '127.0.0.1:0', UPSTREAM], { cwd: directory(t) });
     assert.equal(code, 2);
-    assert.match(stderr, /^equipoise: strategy: cannot load \.\/nowhere\.mjs: /);
+    assert.match(stderr, /^equipoise: strategy: cannot load \.\/nowhere\.mjs: there is no such file$/m);
   });
 });
 

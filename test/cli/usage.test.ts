@@ -25,13 +25,22 @@ test('--version is that of the package', async () => {
   assert.deepEqual(await run(['--version']), { code: 0, signal: null, stdout: `${version}\n`, stderr: '' });
 });
 
-describe('wrong usage ends with 2, each problem with its path and the mend', { concurrency: 4 }, () => {
+describe('wrong usage ends with 2, each problem with its path and what to write instead', { concurrency: 4 }, () => {
   const table: readonly [args: readonly string[], problems: readonly RegExp[]][] = [
     [[], [/^upstreams: none given; name at least one, e\.g\. http:\/\/127\.0\.0\.1:3001, or try --demo$/]],
     [['--nonsense', UPSTREAM], [/^--nonsense: unknown option; see equipoise --help$/]],
     [['--no-demo', UPSTREAM], [/^--no-demo: unknown option/]],
     [['-x', UPSTREAM], [/^-x: unknown option/]],
-    [['--listn=1', '--stratgy', UPSTREAM], [/^--listn: unknown option/, /^--stratgy: unknown option/]],
+    [['--listn=1', '--stratgy', UPSTREAM], [/^--listn: unknown option; did you mean --listen\?$/,
+      /^--stratgy: unknown option; did you mean --strategy\?$/]],
+    [['--port', '8080', UPSTREAM], [/^--port: unknown option; did you mean --listen\?$/]],
+    [['-p', '8080', UPSTREAM], [/^-p: unknown option; did you mean --listen\?$/]],
+    [['--threads=4', UPSTREAM], [/^--threads: unknown option; did you mean --workers\?$/]],
+    [['--pidfile', 'x', UPSTREAM], [/^--pidfile: unknown option; did you mean --pid-file\?$/]],
+    [['--upstream', '127.0.0.1:3001'],
+      [/^--upstream: unknown option; name upstreams without one, e\.g\. equipoise http/]],
+    [['--listen', '--demo'], [/^--listen: needs a value before --demo/]],
+    [['-s', UPSTREAM], [/^-s: needs a value before the upstream http:\/\/127\.0\.0\.1:3001/]],
     [[UPSTREAM, '--listen'], [/^--listen: needs a value/]],
     [[UPSTREAM, '-s'], [/^-s: needs a value/]],
     [['--demo=yes', UPSTREAM], [/^--demo: takes no value/]],
@@ -41,10 +50,12 @@ describe('wrong usage ends with 2, each problem with its path and the mend', { c
     ...['soon', 'NaN', '-1', '86401', '1e9', 'Infinity', ' '].map((value): [readonly string[], RegExp[]] => (
       [[`--drain-timeout=${value}`, UPSTREAM],
         [/^drain-timeout: must be a number of seconds from 0 to 86400 \(got ".*"\)$/]])),
-    [['-s', 'rondom', UPSTREAM], [/^strategy: rondom is unknown; choose random, .*round-robin.*, or give a \.\/file$/]],
-    [['-s', 'constructor', UPSTREAM], [/^strategy: constructor is unknown/]],
-    [['127.0.0.1:3001'], [/^upstreams\[0\]\.origin: "127\.0\.0\.1:3001" is no origin; give scheme, host and port/]],
-    [[UPSTREAM, 'localhost'], [/^upstreams\[1\]\.origin: "localhost" is no origin/]],
+    [['-s', 'rondom', UPSTREAM],
+      [/^strategy: must be random, .* or a \.\/file \(got "rondom"\); did you mean random\?$/]],
+    [['-s', 'constructor', UPSTREAM], [/^strategy: must be .* \(got "constructor"\)$/]],
+    [['127.0.0.1:3001'],
+      [/^upstreams\[0\]\.origin: must start with http:.*; did you mean http:\/\/127\.0\.0\.1:3001\?$/]],
+    [[UPSTREAM, 'localhost'], [/^upstreams\[1\]\.origin: .*; did you mean http:\/\/localhost\?$/]],
     [[UPSTREAM, UPSTREAM], [/^upstreams\[1\]: http:\/\/127\.0\.0\.1:3001 is upstreams\[0\] already/]],
     [['--demo', UPSTREAM], [/^--demo: brings its own upstreams; leave out the others$/]],
   ];
@@ -59,7 +70,8 @@ test('all problems are told at once', async () => {
   await refused(
     ['--nonsense', '--listen', 'x', '--listen', 'y:z', '-s', 'z', '-c', './nowhere.json', '--drain-timeout', 'never',
       '--demo', 'ftp://a.example'],
-    [/^--nonsense: /, /^listen: .*"x"/, /^listen: .*"y:z"/, /^strategy: z /, /^config: cannot load \.\/nowhere\.json/,
+    [/^--nonsense: /, /^listen: .*"x"/, /^listen: .*"y:z"/, /^strategy: .*"z"/,
+      /^config: cannot load \.\/nowhere\.json/,
       /^drain-timeout: .*"never"/, /^--demo: /, /^upstreams\[0\]\.origin: /],
   );
 });

@@ -1,0 +1,89 @@
+/**
+ * What is published: complete, small, and loadable by import and require. Needs `npm run build`.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const MAX_UNPACKED_BYTES = 600_000;
+
+interface Manifest {
+  readonly version: string;
+  readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
+}
+
+describe('the package', () => {
+  let folder = '';
+  let files: readonly string[] = [];
+  let unpackedSize = 0;
+  const installed = (...path: readonly string[]): string => join(folder, 'node_modules/equipoise', ...path);
+
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'equipoise-package-'));
+    const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', folder];
+    const [packed] = JSON.parse(execFileSync('npm', args, { cwd: root, encoding: 'utf8' })) as {
+      readonly filename: string; readonly unpackedSize: number; readonly files: readonly { readonly path: string }[];
+    }[];
+    assert.ok(packed !== undefined);
+    files = packed.files.map(({ path }) => path);
+    ({ unpackedSize } = packed);
+    mkdirSync(installed(), { recursive: true });
+    const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? '';
+    execFileSync('tar', ['-xzf', join(folder, tarball), '--strip-components=1', '-C', installed()]);
+  });
+  after(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test('is small', () => {
+    const maps = files.filter((path) => path.endsWith('.map'));
+    // The tests are run on a build with source maps, for their coverage; they are not in what is published.
+    if (maps.length === 0) assert.ok(unpackedSize <= MAX_UNPACKED_BYTES, `${unpackedSize} octets`);
+    assert.ok(files.every((path) => !path.startsWith('src/')), 'it holds no sources');
+  });
+
+  test('refers to nothing that is not in it', () => {
+    const there = new Set(files.map((path) => installed(path)));
+    for (const path of files) {
+      if (!/\.(?:js|d\.ts|json|md)$/.test(path)) continue;
+      const text = readFileSync(installed(path), 'utf8');
+      const base = join(installed(path), '..');
+      const references = path.endsWith('.md')
+        ? [...text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)]
+        : [...text.matchAll(/(?:\/\/# sourceMappingURL=|"extends": "|from ['"](?=\.))(.+?)(?=['"]|$)/gm)];
+      for (const [, reference = ''] of references) {
+        const target = resolve(base, reference);
+        assert.ok(there.has(target) || there.has(target.replace(/\.ts$/, '.d.ts')), `${path} refers to ${reference}`);
+      }
+    }
+  });
+
+  test('has all that it exports', () => {
+    const manifest = JSON.parse(readFileSync(installed('package.json'), 'utf8')) as Manifest;
+    for (const target of Object.values(manifest.exports).flatMap((each) => (
+      typeof each === 'string' ? [each] : Object.values(each)))) {
+      const pattern = new RegExp(`^${target.slice(2).replace(/[.]/g, '\\.').replace('*', '[^/]+')}$`);
+      assert.ok(files.some((path) => pattern.test(path)), target);
+    }
+  });
+
+  for (const [how, flags, code] of [
+    ['import', ['--input-type=module'], 'const a = await import("equipoise"), b = await import("equipoise/cluster"), '],
+    ['require', ['--input-type=commonjs'], 'const a = require("equipoise"), b = require("equipoise/cluster"), '],
+  ] as const) {
+    test(`is loaded by ${how}`, () => {
+      const strategies = how === 'import'
+        ? 'c = await import("equipoise/strategies/round-robin");'
+        : 'c = require("equipoise/strategies/round-robin");';
+      const program = `${code}${strategies}
+        console.log(typeof a.createBalancer, typeof b.launch, c.roundRobin().name);`;
+      const out = execFileSync(process.execPath, [...flags, '-e', program], { cwd: folder, encoding: 'utf8' });
+      assert.equal(out, 'function function round-robin\n');
+    });
+  }
+});
