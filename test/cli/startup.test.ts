@@ -9,11 +9,11 @@ const ARGS = ['-l', '127.0.0.1:0', 'http://127.0.0.1:9'];
 describe('what never resolves is wrong configuration, and said at once', () => {
   const table: readonly [what: string, args: readonly string[], text: string, problem: string][] = [
     ['the factory of a strategy', ['-s', './it.mjs'], 'export default () => new Promise(() => {});',
-      '--strategy: the factory in ./it.mjs failed: it never resolves: nothing is left to wait for'],
+      'strategy: the factory in ./it.mjs failed: it never resolves: nothing is left to wait for'],
     ['a module with a strategy', ['-s', './it.mjs'], 'await new Promise(() => {});\nexport default {};',
-      '--strategy: cannot load ./it.mjs: it never resolves: nothing is left to wait for'],
+      'strategy: cannot load ./it.mjs: it never resolves: nothing is left to wait for'],
     ['a configuration', ['-c', './it.mjs'], 'await new Promise(() => {});\nexport default {};',
-      '--config: cannot load ./it.mjs: it never resolves: nothing is left to wait for'],
+      'config: cannot load ./it.mjs: it never resolves: nothing is left to wait for'],
   ];
   for (const [what, args, text, problem] of table) {
     for (const workers of ['1', '2']) {

@@ -90,7 +90,7 @@ describe('with --workers', () => {
     test(`${value} is no number of workers`, async () => {
       const { code, stderr } = await run([`--workers=${value}`, 'http://127.0.0.1:9']);
       assert.equal(code, 2);
-      assert.match(stderr, new RegExp(`--workers: must be an integer from 1 to 1024, or auto \\(got "${value}"\\)`));
+      assert.match(stderr, new RegExp(`workers: must be an integer from 1 to 1024, or auto \\(got "${value}"\\)`));
     });
   }
 });
