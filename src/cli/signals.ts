@@ -34,9 +34,11 @@ export class Signals {
 
   /** Has SIGTERM and SIGINT heard by `listener` alone. */
   onStop(listener: (signal: string) => void): void {
-    this.leave();
-    this.#onStop = listener;
+    const before = this.#onStop;
+    // Node drops a signal that has come but was not told yet when its last listener goes: so the next one comes first.
     process.on('SIGTERM', listener).on('SIGINT', listener);
+    this.#onStop = listener;
+    if (before !== undefined) process.off('SIGTERM', before).off('SIGINT', before);
   }
 
   /** Whether a SIGHUP has come before anybody could reload. */
@@ -51,7 +53,7 @@ export class Signals {
     this.#hungUp = false;
   }
 
-  /** Leaves SIGTERM and SIGINT to others. */
+  /** Leaves SIGTERM and SIGINT to others, which listen already. */
   leave(): void {
     if (this.#onStop !== undefined) process.off('SIGTERM', this.#onStop).off('SIGINT', this.#onStop);
     this.#onStop = undefined;

@@ -58,7 +58,6 @@ export async function supervise(
       return false;
     }
   };
-  signals.leave();
   const launched = launch(() => {
     throw new Error('the primary serves nothing');
   }, {
@@ -84,6 +83,8 @@ export async function supervise(
       }
     },
   });
+  // The launcher listens to them now.
+  signals.leave();
   if (signals.hungUp) void launched.reload();
   const code = await launched;
   return outcome.failed ? FAILED : code;

@@ -76,6 +76,8 @@ export class Supervisor {
   #reload: Reload | undefined;
   #following: FollowingReload | undefined;
   #code = 0;
+  /** What the worker said with which the launch failed. */
+  #haltedFor: string | undefined;
   #sweptAt: number;
   #resolve: (code: number) => void = () => undefined;
   #stopTicks: () => void = () => undefined;
@@ -235,7 +237,9 @@ export class Supervisor {
     const { info, failure, killedFor, drained } = worker;
     const expected = was === 'draining' || (again && was === 'starting');
     const killed = killedFor !== undefined;
-    this.#world.tell({ type: 'gone', worker: info, expected, killed, code, signal, failure });
+    // Workers often fail alike, such as where a port is in use: that is told once.
+    const news = failure === this.#haltedFor ? '' : failure;
+    this.#world.tell({ type: 'gone', worker: info, expected, killed, code, signal, failure: news });
     if (this.#ending) {
       // Killed after it had drained, or before it served anything, it has lost nothing.
       const clean = drained || worker.readyAt === undefined;
@@ -245,6 +249,7 @@ export class Supervisor {
     if (expected) return;
     const why = killedFor ?? `${whyItDied({ code, signal })}${failure === '' ? '' : `: ${failure}`}`;
     if (was === 'starting' && this.#phase === 'launching') {
+      this.#haltedFor = failure;
       this.#halt(info, code);
     } else {
       if (was === 'starting' && worker.generation === this.#generation) this.#failReload(why);

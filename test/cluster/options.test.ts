@@ -56,6 +56,8 @@ describe('wrong options are all told at once, each with its name', () => {
     [{ setup: { n: 1n } }, [/^setup: must be a value that JSON can carry: .*BigInt/]],
     [{ wrokers: 2 }, [/^wrokers: unknown option; did you mean workers\? \(known here: dispatch, /]],
     [{ processes: 2 }, [/^processes: unknown option; did you mean workers\?/]],
+    [{ dispatch: 'leastBusy', listen: { port: 0 } },
+      [/^dispatch: must be a strategy, not its name .* import \{ leastBusy \} from 'equipoise\/strateg/]],
     ['two', [/^options: must be an object \(got "two"\)$/]],
   ];
   for (const [options, problems] of table) {

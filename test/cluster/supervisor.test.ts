@@ -44,6 +44,15 @@ describe('the start', () => {
     assert.equal(await launch.ended(), 1);
   });
 
+  test('what several workers fail with alike is told once', () => {
+    const launch = new FakeLaunch({ workers: 3 });
+    launch.worker(1).fails('the port is in use').ends(1);
+    launch.worker(2).fails('the port is in use').ends(1);
+    launch.worker(3).fails('no luck').ends(1);
+    assert.equal(launch.lines.filter((line) => line.includes('the port is in use')).length, 1, launch.lines.join('\n'));
+    assert.equal(launch.lines.filter((line) => line.includes('no luck')).length, 1, launch.lines.join('\n'));
+  });
+
   test('a worker that never becomes ready is a failure, too', async () => {
     const launch = new FakeLaunch({ workers: 1, startTimeoutMs: 5_000 });
     launch.advance(4_900);
