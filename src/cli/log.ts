@@ -25,10 +25,12 @@ export function logEvents(
 ): void {
   const tell = throttled(write, now);
   balancer
-    .on('ejected', ({ upstream: { origin }, forMs, by }) => {
+    .on('ejected', ({ upstream: { origin }, forMs, by, code, status }) => {
       // Peers are workers of ours: the one that found out tells of it.
       if (by === 'peers') return;
-      const why = by === 'probes' ? 'its probes failed' : 'too many of its attempts failed in a row';
+      const last = code ?? (status === undefined ? '' : `status ${status}`);
+      const attempts = `too many of its attempts failed in a row${last === '' ? '' : `, the last with ${last}`}`;
+      const why = by === 'probes' ? 'its probes failed' : attempts;
       const howLong = forMs === Infinity ? 'until its probes succeed' : `for ${seconds(forMs)}`;
       write(`${origin} is ejected ${howLong}: ${why}`);
     })

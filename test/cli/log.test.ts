@@ -116,14 +116,17 @@ test('ejections, readmissions and requests turned away have a line', () => {
     },
   };
   logEvents(balancer as unknown as Parameters<typeof logEvents>[0], (line) => lines.push(line), () => 0);
-  events.tell('ejected', { upstream, forMs: 1_000, by: 'attempts' });
-  events.tell('ejected', { upstream, forMs: Infinity, by: 'probes' });
-  events.tell('ejected', { upstream, forMs: 1_000, by: 'peers' });
+  const unknown = { code: undefined, status: undefined };
+  events.tell('ejected', { upstream, forMs: 1_000, by: 'attempts', code: 'CONNECT_REFUSED', status: undefined });
+  events.tell('ejected', { upstream, forMs: 1_000, by: 'attempts', code: undefined, status: 503 });
+  events.tell('ejected', { upstream, forMs: Infinity, by: 'probes', ...unknown });
+  events.tell('ejected', { upstream, forMs: 1_000, by: 'peers', ...unknown });
   events.tell('readmitted', { upstream, by: 'attempts' });
   for (let i = 0; i < 3; i++) events.tell('refused', { status: 503, code: 'NO_CANDIDATE' });
   events.tell('refused', { status: 400, code: 'REQUEST_MALFORMED' });
   assert.deepEqual(lines, [
-    `${A} is ejected for 1.0 s: too many of its attempts failed in a row`,
+    `${A} is ejected for 1.0 s: too many of its attempts failed in a row, the last with CONNECT_REFUSED`,
+    `${A} is ejected for 1.0 s: too many of its attempts failed in a row, the last with status 503`,
     `${A} is ejected until its probes succeed: its probes failed`,
     `${A} is readmitted: it answers again`,
     'NO_CANDIDATE: answered 503: strategy mine declined, or what may be tried was tried',

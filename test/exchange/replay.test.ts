@@ -132,7 +132,7 @@ for (const front of FRONTS) {
         upstreams: [upstream, refusingOrigin(), { origin: other.origin, maxInFlight: 1 }],
         strategy: {
           ...first,
-          pick: (candidates, { request: asked }) => candidates.at(asked?.method === 'PUT' ? 0 : -1),
+          pick: (candidates, { request: asked }) => candidates.at(asked.method === 'PUT' ? 0 : -1),
         },
         front,
         maxQueued: 2,

@@ -160,7 +160,7 @@ for (const front of FRONTS) {
         upstreams: [upstream, refusingOrigin()], front, retryOn: [502, 503], retryBudgetPercent: 0,
         minRetriesPerSecond: 0, ejectAfter: 0,
         strategy: { name: 'by target', pick: (candidates, { request: asked }) => {
-          return candidates.at(asked?.target === '/refused' ? -1 : 0);
+          return candidates.at(asked.target === '/refused' ? -1 : 0);
         } },
       });
       const client = await under.connect();

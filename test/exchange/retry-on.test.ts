@@ -100,7 +100,7 @@ for (const front of FRONTS) {
       const under = await startBalancer(t, {
         upstreams: [upstream, { origin: other.origin, maxInFlight: 1 }], front, retryOn: [503], maxQueued: 9,
         strategy: {
-          name: 'by target', pick: (candidates, { request: asked }) => candidates.at(asked?.target === '/0' ? -1 : 0),
+          name: 'by target', pick: (candidates, { request: asked }) => candidates.at(asked.target === '/0' ? -1 : 0),
         },
       });
       const holding = await under.connect();

@@ -96,7 +96,7 @@ for (const front of FRONTS) {
       const under = await startBalancer(t, {
         upstreams: [upstream, other], front,
         strategy: { name: 'by target', pick: (candidates, { request: asked }) => (
-          candidates.at(asked?.target === '/other' ? -1 : 0)) },
+          candidates.at(asked.target === '/other' ? -1 : 0)) },
       });
       const [one, two] = [await under.connect(), await under.connect()];
       one.send(get());
