@@ -1,24 +1,43 @@
 import tseslint from 'typescript-eslint';
 
+const BUILTINS = '^node:(?!(http|net|cluster)$)';
+
+/**
+ * The rooms of src: which others each may import, and why no more. See "The house" in src/README.md. What is importable
+ * by all (`options`, `loop`, and the files at the top but for the balancer) imports nothing above it.
+ */
+const FOR_ALL = ['options', 'loop'];
+const ROOMS = {
+  options: [['loop'], 'options are importable by all, so they import nothing above them'],
+  loop: [[], 'the event loop is importable by all, so it imports no room but its own'],
+  http1: [FOR_ALL, 'http1 is pure: bytes in, heads and body slices out'],
+  upstreams: [[...FOR_ALL, 'http1'], 'upstreams may import http1'],
+  pools: [[...FOR_ALL, 'http1', 'upstreams'], 'pools may import upstreams'],
+  exchange: [[...FOR_ALL, 'http1', 'upstreams', 'pools'], 'an exchange may import pools'],
+  fronts: [[...FOR_ALL, 'http1', 'upstreams', 'pools', 'exchange'], 'fronts may import exchanges'],
+  cluster: [FOR_ALL, 'the launcher knows nothing of balancing'],
+  testing: [FOR_ALL, 'what plugin authors test with needs none of the engine'],
+};
+/** Files at the top of src: those that all may import, and those that compose the rooms. */
+const TOP = '{channel,errors,events,guard,strategy}';
+const COMPOSERS = '{balancer,index}';
+
 /** Forbids imports; `why` is shown to whoever writes one. */
 const forbid = (patterns, why) => ({
   'no-restricted-imports': ['error', { patterns: patterns.map((regex) => ({ regex, message: why })) }],
 });
-
-/** The rooms of src, and what each must not reach: see "The house" in the README. */
-const BUILTINS = '^node:(?!(http|net|cluster)$)';
-const ROOMS = [
-  ['src/{channel,errors,events,guard,strategy,strategy-check,options,settings,checks,nearest,clock,steady-time,origin}.ts',
-    ['/http1/', '/upstreams/', '/exchange/', '/fronts/', '/cluster/', '/cli/'],
-    'importable by all, so it imports nothing above it'],
-  ['src/http1/**', ['^node:(?!stream$)', '/upstreams/', '/exchange/', '/fronts/', '/cluster/', '/cli/', 'balancer', '/clock'],
-    'http1 is pure: bytes in, heads and body slices out'],
-  ['src/upstreams/**', ['/exchange/', '/fronts/', '/cluster/', '/cli/', 'balancer'], 'upstreams may import http1 alone'],
-  ['src/exchange/**', ['/fronts/', '/cluster/', '/cli/', 'balancer'], 'exchange may import upstreams and http1 alone'],
-  ['src/fronts/**', ['/cluster/', '/cli/', 'balancer'], 'fronts may import exchange, upstreams and http1 alone'],
-  ['src/{balancer,index}.ts', ['/cluster/', '/cli/'], 'the balancer knows neither the launcher nor the command line'],
-  ['src/cluster/**', ['balancer', '/http1/', '/upstreams/', '/exchange/', '/fronts/', '/cli/'],
-    'the launcher knows nothing of balancing'],
+const isOneOf = (rooms) => `/(?:${rooms.join('|')})/`;
+const every = [...Object.keys(ROOMS), 'cli'];
+const roomRules = [
+  ...Object.entries(ROOMS).map(([room, [may, why]]) => {
+    const others = every.filter((other) => other !== room && !may.includes(other));
+    return { files: [`src/${room}/**`], rules: forbid([isOneOf(others), '/balancer\\.ts$'], why) };
+  }),
+  { files: ['src/http1/**'], rules: forbid(['^node:(?!stream$)', isOneOf(['upstreams', 'pools', 'exchange', 'fronts', 'cluster',
+    'cli', 'testing', 'clock']), '/balancer\\.ts$'], ROOMS.http1[1]) },
+  { files: [`src/${TOP}.ts`], rules: forbid([isOneOf(every)], 'what all may import imports no room') },
+  { files: [`src/${COMPOSERS}.ts`], rules: forbid([isOneOf(['cluster', 'cli', 'testing'])],
+    'the balancer knows neither the launcher nor the command line') },
 ];
 
 const TIME_AND_CHANCE = [
@@ -61,10 +80,10 @@ export default tseslint.config(
   },
   {
     // A factory's parameter default is where the machine's chance and time come in.
-    files: ['strategies/**/*.ts', 'src/clock.ts'],
+    files: ['strategies/**/*.ts', 'src/loop/clock.ts'],
     rules: { 'no-restricted-properties': 'off' },
   },
-  ...ROOMS.map(([files, patterns, why]) => ({ files: [files], rules: forbid(patterns, why) })),
+  ...roomRules,
   {
     // Besides the three built-ins, the core imports pure helpers and types.
     files: ['src/**/*.ts'],
@@ -102,6 +121,16 @@ export default tseslint.config(
           allowTypeImports: true,
           message: 'The launcher is built on node:cluster, node:http, node:net and pure helpers.',
         }],
+      }],
+    },
+  },
+  {
+    // The conformance suite is a set of tests for node:test.
+    files: ['src/testing/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-floating-promises': 'off',
+      '@typescript-eslint/no-restricted-imports': ['error', {
+        patterns: [{ regex: '^node:(?!(assert/strict|test)$)', message: 'Tests stand on node:test and node:assert.' }],
       }],
     },
   },

@@ -9,25 +9,25 @@ import { random } from '../strategies/random.ts';
 import {
   checkListener, type CloseOptions, type DrainOptions, type ListenOptions, parseCloseOptions, parseDrainOptions,
   parseListenOptions,
-} from './call-options.ts';
-import { Clock, systemRng } from './clock.ts';
+} from './options/calls.ts';
+import { Clock, systemRng } from './loop/clock.ts';
 import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
 import { Affinities } from './exchange/affinity.ts';
 import { runHook } from './exchange/plugin.ts';
-import { Queue } from './exchange/queue.ts';
-import { RetryBudget } from './exchange/retry-budget.ts';
+import { Queue } from './pools/queue.ts';
+import { RetryBudget } from './pools/retry-budget.ts';
 import type { Services } from './exchange/services.ts';
 import { Front } from './fronts/front.ts';
 import { RequestFront } from './fronts/request.ts';
 import { Sockets } from './fronts/sockets.ts';
 import { Upgrades } from './fronts/upgrades.ts';
 import { guarded, guardedValue } from './guard.ts';
-import type { BalancerOptions, UpstreamOptions } from './options.ts';
-import { parseOptions, parseUpstream, parseUpstreams, type Settings } from './settings.ts';
-import { Slices, type Work } from './slices.ts';
+import type { BalancerOptions, UpstreamOptions } from './options/options.ts';
+import { parseOptions, parseUpstream, parseUpstreams, type Settings } from './options/parse.ts';
+import { Slices, type Work } from './loop/slices.ts';
 import type { Strategy, Upstream } from './strategy.ts';
-import { Turn } from './turn.ts';
+import { Turn } from './loop/turn.ts';
 import { Dialler } from './upstreams/dial.ts';
 import { Members } from './upstreams/members.ts';
 import { Names, systemFind } from './upstreams/names.ts';

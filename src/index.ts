@@ -2,10 +2,10 @@
  * The public names of equipoise.
  */
 export { type Balancer, createBalancer } from './balancer.ts';
-export type { CloseOptions, DrainOptions, ListenOptions } from './call-options.ts';
+export type { CloseOptions, DrainOptions, ListenOptions } from './options/calls.ts';
 export type { Channel, ChannelMember, ChannelSeat } from './channel.ts';
-export type { TimeSource } from './clock.ts';
+export type { TimeSource } from './loop/clock.ts';
 export type { BalancerEvents, Listener } from './events.ts';
 export { BalancerError, type ErrorCode, type ErrorSource } from './errors.ts';
-export type { BalancerOptions, HealthCheckOptions, Report, UpstreamOptions } from './options.ts';
+export type { BalancerOptions, HealthCheckOptions, Report, UpstreamOptions } from './options/options.ts';
 export type { Candidate, Outcome, PickContext, PickRequest, Strategy, Upstream } from './strategy.ts';

@@ -48,6 +48,16 @@ export interface Upstream extends Candidate {
   readonly tags: Readonly<Record<string, string>>;
 }
 
+/** A ready worker, as a strategy sees it. */
+export interface WorkerCandidate extends Candidate {
+  /** Its connections: those that are on their way to it, and those that are open. */
+  readonly inFlight: number;
+  /** Its process. */
+  readonly pid: number | undefined;
+  /** How busy its event loop was of late: 0 is idle, 1 is blocked or silent. A fraction of a second old. */
+  readonly load: number;
+}
+
 /** The request behind a pick. Valid during the call only: the balancer reuses the object. */
 export interface PickRequest {
   readonly method: string;

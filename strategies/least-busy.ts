@@ -1,5 +1,4 @@
-import type { WorkerCandidate } from '../src/cluster/dispatcher.ts';
-import type { Candidate, Strategy } from '../src/strategy.ts';
+import type { Candidate, Strategy, WorkerCandidate } from '../src/strategy.ts';
 
 export interface LeastBusyOptions {
   /** Source of randomness for ties: numbers in [0, 1), like `Math.random`, the default. */

@@ -2,7 +2,7 @@
  * The command line, read into what was asked for. Collects every problem instead of stopping at the first.
  */
 import { parseArgs } from 'node:util';
-import { didYouMean } from '../nearest.ts';
+import { didYouMean } from '../options/nearest.ts';
 
 /** What the command line asks for. What it leaves open is for the configuration file, then the defaults. */
 export interface Arguments {

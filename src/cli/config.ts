@@ -2,9 +2,9 @@
  * Command line and configuration file together: what to listen on, and the options of the balancer.
  */
 import { dirname, resolve } from 'node:path';
-import { isRecord, onlyKnown, shown } from '../checks.ts';
-import type { BalancerOptions } from '../options.ts';
-import { OPTION_NAMES, readOptions } from '../settings.ts';
+import { isRecord, onlyKnown, shown } from '../options/checks.ts';
+import type { BalancerOptions } from '../options/options.ts';
+import { OPTION_NAMES, readOptions } from '../options/parse.ts';
 import type { Arguments } from './arguments.ts';
 import { connectBy, connectUpstream } from './connect.ts';
 import { descriptorLimit, fit } from './descriptors.ts';

@@ -3,7 +3,7 @@
  */
 import net from 'node:net';
 import tls from 'node:tls';
-import type { BalancerOptions } from '../options.ts';
+import type { BalancerOptions } from '../options/options.ts';
 
 type Connect = NonNullable<BalancerOptions['connect']>;
 

@@ -2,7 +2,7 @@
  * Where to listen, as the command line and the configuration file say it.
  */
 import type { ListenOptions } from '../balancer.ts';
-import { integer, isRecord, onlyKnown, shown, socketPath } from '../checks.ts';
+import { integer, isRecord, onlyKnown, shown, socketPath } from '../options/checks.ts';
 
 /** Where to listen. The permissions of a Unix socket are for whoever opens it: the core has no file system. */
 export type ListenAddress =

@@ -4,7 +4,7 @@
  */
 import type { Balancer } from '../balancer.ts';
 import { messageOf } from '../guard.ts';
-import type { Report } from '../options.ts';
+import type { Report } from '../options/options.ts';
 import { placeOf } from './load.ts';
 
 /** Takes reports and writes lines. */

@@ -4,10 +4,10 @@
 import { leastConnections } from '../../strategies/least-connections.ts';
 import { random } from '../../strategies/random.ts';
 import { roundRobin } from '../../strategies/round-robin.ts';
-import { shown } from '../checks.ts';
+import { shown } from '../options/checks.ts';
 import { messageOf } from '../guard.ts';
-import { didYouMean } from '../nearest.ts';
-import { isClass } from '../strategy-check.ts';
+import { didYouMean } from '../options/nearest.ts';
+import { isClass } from '../options/strategy-check.ts';
 import type { Strategy } from '../strategy.ts';
 import { load, placeOf } from './load.ts';
 import { inTime, Unsettled } from './patience.ts';

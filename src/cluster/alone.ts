@@ -5,13 +5,13 @@
 import cluster from 'node:cluster';
 import net, { type Server, type Socket } from 'node:net';
 import { guarded, messageOf } from '../guard.ts';
-import { Channels } from './channels.ts';
-import { Connections } from './connections.ts';
+import { Channels } from './channels/channels.ts';
+import { Connections } from './dispatch/connections.ts';
 import { Deadline } from './deadline.ts';
 import type { Launched, Run } from './launch.ts';
 import type { LaunchSettings, ListenWhere } from './options.ts';
 import { writeLine } from './output.ts';
-import { Relay } from './relay.ts';
+import { Relay } from './channels/relay.ts';
 import { type End, served } from './served.ts';
 import { listenOnPath } from './stale-socket.ts';
 import { asLaunched } from './worker.ts';

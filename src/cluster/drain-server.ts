@@ -3,7 +3,7 @@
  */
 import type { Server, ServerResponse } from 'node:http';
 import net, { type Socket } from 'node:net';
-import { systemTime, type TimeSource } from '../clock.ts';
+import { systemTime, type TimeSource } from '../loop/clock.ts';
 
 export interface DrainOptions {
   /** After this, the connections that are left are cut. Default: no limit. A drain under `launch` is given one. */

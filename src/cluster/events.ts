@@ -2,7 +2,7 @@
  * What a launch tells, and how it reads in a log.
  */
 import type { AddressInfo } from 'node:net';
-import { type WorkerInfo, whyItDied } from './worker-state.ts';
+import { type WorkerInfo, whyItDied } from './supervise/worker-state.ts';
 
 /** What happens in a launch, seen from the primary. */
 export type LaunchEvent =

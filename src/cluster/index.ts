@@ -4,9 +4,9 @@
 export type { Channel, ChannelMember, ChannelSeat } from '../channel.ts';
 export type { DrainLimit } from './deadline.ts';
 export { type DrainOptions, drainServer } from './drain-server.ts';
-export type { WorkerCandidate } from './dispatcher.ts';
+export type { WorkerCandidate } from '../strategy.ts';
 export type { LaunchEvent } from './events.ts';
 export { type Drain, launch, type Launched, type Run, type RunContext } from './launch.ts';
 export type { LaunchOptions, ListenWhere } from './options.ts';
-export type { ReloadOptions } from './plan.ts';
-export type { WorkerInfo, WorkerState } from './worker-state.ts';
+export type { ReloadOptions } from './supervise/plan.ts';
+export type { WorkerInfo, WorkerState } from './supervise/worker-state.ts';

@@ -9,9 +9,9 @@ import { workAlone } from './alone.ts';
 import type { DrainLimit } from './deadline.ts';
 import { isLaunchedWorker } from './mark.ts';
 import { checkRun, type LaunchOptions, parseLaunchOptions } from './options.ts';
-import type { ReloadOptions } from './plan.ts';
+import type { ReloadOptions } from './supervise/plan.ts';
 import { supervise } from './primary.ts';
-import type { WorkerInfo } from './worker-state.ts';
+import type { WorkerInfo } from './supervise/worker-state.ts';
 import { work } from './worker.ts';
 
 /**

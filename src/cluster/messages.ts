@@ -3,9 +3,9 @@
  * channel are left alone.
  */
 
-import { isRecord } from '../checks.ts';
-import type { Heard, Said } from './channels.ts';
-import type { ConnectionNews } from './dispatcher.ts';
+import { isRecord } from '../options/checks.ts';
+import type { Heard, Said } from './channels/channels.ts';
+import type { ConnectionNews } from './dispatch/dispatcher.ts';
 
 /**
  * A worker: `hello` when it begins, `started` when `run` is done, `ready` when it has heard back; `alive`, `draining`,

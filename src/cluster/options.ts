@@ -4,15 +4,14 @@
 import { availableParallelism } from 'node:os';
 import {
   integers, isRecord, onlyKnown, optionalFunction, type Range, record, shown, socketPath, timeSource,
-} from '../checks.ts';
-import { systemRng, systemTime, type TimeSource } from '../clock.ts';
+} from '../options/checks.ts';
+import { systemRng, systemTime, type TimeSource } from '../loop/clock.ts';
 import { BalancerError } from '../errors.ts';
 import { messageOf } from '../guard.ts';
-import { strategyProblem } from '../strategy-check.ts';
-import type { Strategy } from '../strategy.ts';
-import type { WorkerCandidate } from './dispatcher.ts';
+import { strategyProblem } from '../options/strategy-check.ts';
+import type { Strategy, WorkerCandidate } from '../strategy.ts';
 import type { LaunchEvent } from './events.ts';
-import type { ReloadOptions } from './plan.ts';
+import type { ReloadOptions } from './supervise/plan.ts';
 
 /** The options of `launch`. */
 export interface LaunchOptions {

@@ -3,16 +3,16 @@
  */
 import cluster from 'node:cluster';
 import { guarded, messageOf } from '../guard.ts';
-import { Dispatching } from './dispatching.ts';
+import { Dispatching } from './dispatch/dispatching.ts';
 import { type LaunchEvent, lineOf } from './events.ts';
 import type { Launched } from './launch.ts';
 import { type LaunchSettings, parseWorkers } from './options.ts';
 import { writeLine } from './output.ts';
-import { parseReloadOptions, type ReloadOptions } from './plan.ts';
-import { Processes } from './processes.ts';
-import { Relay } from './relay.ts';
-import { type Release, releaseOf } from './release.ts';
-import { Supervisor } from './supervisor.ts';
+import { parseReloadOptions, type ReloadOptions } from './supervise/plan.ts';
+import { Processes } from './supervise/processes.ts';
+import { Relay } from './channels/relay.ts';
+import { type Release, releaseOf } from './supervise/release.ts';
+import { Supervisor } from './supervise/supervisor.ts';
 
 /** Supervises workers until they are told to end, or fail to start. */
 export function supervise(settings: LaunchSettings): Launched {

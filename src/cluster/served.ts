@@ -2,10 +2,10 @@
  * What `run` started, and how it ends: in a worker, or alone in a process that somebody else's cluster runs.
  */
 import type { Server } from 'node:http';
-import { isRecord } from '../checks.ts';
-import type { TimeSource } from '../clock.ts';
+import { isRecord } from '../options/checks.ts';
+import type { TimeSource } from '../loop/clock.ts';
 import { BalancerError } from '../errors.ts';
-import type { Connections } from './connections.ts';
+import type { Connections } from './dispatch/connections.ts';
 import type { DrainLimit } from './deadline.ts';
 import { closed, drainConnections } from './drain-server.ts';
 import type { Drain } from './launch.ts';

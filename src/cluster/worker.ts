@@ -5,15 +5,15 @@ import cluster from 'node:cluster';
 import { Socket } from 'node:net';
 import { BalancerError } from '../errors.ts';
 import { messageOf } from '../guard.ts';
-import { Channels } from './channels.ts';
-import { Connections } from './connections.ts';
+import { Channels } from './channels/channels.ts';
+import { Connections } from './dispatch/connections.ts';
 import { Deadline } from './deadline.ts';
 import type { Launched, Run } from './launch.ts';
 import { asMessage, type Message, type Word } from './messages.ts';
 import type { LaunchSettings } from './options.ts';
 import { type DrainEnd, served } from './served.ts';
 import { pathInUse } from './stale-socket.ts';
-import { CUT_GRACE_MS } from './worker-state.ts';
+import { CUT_GRACE_MS } from './supervise/worker-state.ts';
 
 /** Runs `run` in this worker, until it has drained. */
 export function work(run: Run, settings: LaunchSettings): Launched {

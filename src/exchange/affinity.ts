@@ -32,7 +32,7 @@ export class Affinity {
   constructor(member: Member, connection: UpstreamConnection) {
     this.member = member;
     this.connection = connection;
-    member.pool.bind(connection);
+    member.connections.bind(connection);
   }
 
   get busy(): boolean {
@@ -52,14 +52,14 @@ export class Affinity {
   /** Takes the connection for an exchange. */
   take(): UpstreamConnection {
     this.#busy = true;
-    this.member.pool.takeBound(this.connection);
+    this.member.connections.takeBound(this.connection);
     return this.connection;
   }
 
   /** Gives the connection back after an exchange that has come to its end. */
   give(now: number): void {
     if (this.#over) this.connection.destroy();
-    else this.member.pool.giveBound(this.connection, now);
+    else this.member.connections.giveBound(this.connection, now);
   }
 
   /** The exchange is over, however it ended: the next one may go. */

@@ -15,7 +15,7 @@ import { type Answer, answerTo, finalAnswer } from './answers.ts';
 import type { Downstream } from './downstream.ts';
 import { Picks } from './picks.ts';
 import { runHook } from './plugin.ts';
-import type { Waiting } from './queue.ts';
+import type { Waiting } from '../pools/queue.ts';
 import { RateFloor } from './rate-floor.ts';
 import { Replay } from './replay.ts';
 import { Retries } from './retries.ts';
@@ -128,7 +128,7 @@ export class Exchange implements ConnectionUser, Waiting {
     }
     this.#moved();
     if (!this.#responseDone) return;
-    // The connection goes back to the pool: nobody would flush it before its next request.
+    // The connection goes back to the idle ones: nobody would flush it before its next request.
     connection.writer.flush();
     this.#finish();
   }
@@ -365,7 +365,7 @@ export class Exchange implements ConnectionUser, Waiting {
     this.#deadline = clock.now + rules.connectTimeoutMs;
     let connection: UpstreamConnection;
     try {
-      connection = bound === undefined ? member.pool.take(this.#picks.fresh, clock.now) : bound.take();
+      connection = bound === undefined ? member.connections.take(this.#picks.fresh, clock.now) : bound.take();
     } catch (cause) {
       this.#attemptFailed(cause instanceof BalancerError ? cause.code : 'INTERNAL_ERROR', cause);
       return;
@@ -505,7 +505,7 @@ export class Exchange implements ConnectionUser, Waiting {
       if (this.#phase === TUNNEL || this.#bodyless || connection.writer.owes) connection.destroy();
       else if (this.#affinity !== undefined) this.#affinity.give(this.#services.clock.now);
       else if (this.#private) connection.destroy();
-      else member.pool.give(connection, this.#services.clock.now);
+      else member.connections.give(connection, this.#services.clock.now);
     }
     this.#settle(SERVED, undefined);
     this.#rest().settled();

@@ -1,16 +1,16 @@
 /**
  * What all exchanges of a balancer share.
  */
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../loop/clock.ts';
 import type { BalancerError } from '../errors.ts';
 import type { Events } from '../events.ts';
-import type { Settings } from '../settings.ts';
+import type { Settings } from '../options/parse.ts';
 import type { Strategy } from '../strategy.ts';
-import type { Turn } from '../turn.ts';
+import type { Turn } from '../loop/turn.ts';
 import type { Members } from '../upstreams/members.ts';
 import type { Affinities } from './affinity.ts';
-import type { Queue } from './queue.ts';
-import type { RetryBudget } from './retry-budget.ts';
+import type { Queue } from '../pools/queue.ts';
+import type { RetryBudget } from '../pools/retry-budget.ts';
 
 /** What of the settings an exchange goes by. */
 export type ExchangeRules = Pick<Settings,

@@ -5,7 +5,7 @@ import { BalancerError } from '../errors.ts';
 import { Exchange } from '../exchange/exchange.ts';
 import type { Services } from '../exchange/services.ts';
 import type { BodyLimits, HeadLimits } from '../http1/grammar.ts';
-import type { Settings } from '../settings.ts';
+import type { Settings } from '../options/parse.ts';
 
 /** What of the settings a front goes by. */
 export type FrontRules = HeadLimits & BodyLimits & Pick<Settings,

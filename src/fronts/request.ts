@@ -14,7 +14,7 @@ import { allowedTrailers } from '../http1/fields.ts';
 import type { Hop } from '../http1/forwarding.ts';
 import { NONE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
-import type { Sender } from '../turn.ts';
+import type { Sender } from '../loop/turn.ts';
 import type { Front, Guest } from './front.ts';
 import { headBytes, isHttp2, trailerText } from './head-text.ts';
 import { hopOf } from './hop.ts';

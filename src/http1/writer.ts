@@ -3,7 +3,7 @@
  * uncopied beside it, corked.
  */
 import type { Writable } from 'node:stream';
-import type { Sender, Turn } from '../turn.ts';
+import type { Sender, Turn } from '../loop/turn.ts';
 import { CHUNKED, type Framing, LENGTH, NONE } from './framing.ts';
 
 /** Who waits for a flush that returned false. */

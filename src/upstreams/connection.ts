@@ -9,7 +9,7 @@ import { CHUNKED, type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { type BodyLimits, type HeadLimits, items, LF, listHas, NO_BYTES } from '../http1/grammar.ts';
 import { ResponseHead } from '../http1/response.ts';
 import { type Flusher, MessageWriter } from '../http1/writer.ts';
-import type { ParsedUpstream } from '../settings.ts';
+import type { ParsedUpstream } from '../options/parse.ts';
 import { connectFailure, isAlert, lacksResources } from './connect-failure.ts';
 import { type Dialler, type Dialling, isUntrusted, whenOpen } from './dial.ts';
 
@@ -39,7 +39,7 @@ export interface ConnectionUser {
 /** What of the settings a connection goes by. */
 export type ConnectionRules = HeadLimits & BodyLimits;
 
-/** A connection that the pool gives to one user at a time. */
+/** A connection, given to one user at a time. */
 export class UpstreamConnection implements Flusher, Dialling {
   /** Sends requests. */
   readonly writer: MessageWriter;
@@ -51,7 +51,7 @@ export class UpstreamConnection implements Flusher, Dialling {
   readonly born: number;
   /** When it is too old for another exchange, in the clock's time; undefined before it was first given back. */
   retireAt: number | undefined;
-  /** Until when it may idle in the pool, in the clock's time. */
+  /** Until when it may idle, in the clock's time. */
   idleUntil = 0;
   /** Whether the name of the upstream is being looked up. */
   resolving = false;

@@ -3,10 +3,10 @@
  */
 import net, { type OnReadOpts, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { shown } from '../checks.ts';
+import { shown } from '../options/checks.ts';
 import { BalancerError } from '../errors.ts';
 import { guarded, guardedValue, isThenable, messageOf } from '../guard.ts';
-import type { ParsedUpstream, Settings } from '../settings.ts';
+import type { ParsedUpstream, Settings } from '../options/parse.ts';
 import type { Names } from './names.ts';
 
 /** The connection that is made. */

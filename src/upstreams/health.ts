@@ -2,7 +2,7 @@
  * How one upstream fares, judged by the traffic that it gets: ejected after failures in a row, tried again by one
  * request, then let back in by and by. Pure: time and chance come in.
  */
-import type { Settings } from '../settings.ts';
+import type { Settings } from '../options/parse.ts';
 
 /** What of the settings health goes by. */
 export type HealthRules = Pick<Settings, 'ejectAfter' | 'ejectMs' | 'maxEjectMs' | 'slowStartMs'>;

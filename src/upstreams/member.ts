@@ -1,16 +1,16 @@
 /**
  * One upstream: what is known of it, and its connections.
  */
-import { alike } from '../checks.ts';
-import type { ParsedUpstream } from '../settings.ts';
+import { alike } from '../options/checks.ts';
+import type { ParsedUpstream } from '../options/parse.ts';
 import type { Upstream } from '../strategy.ts';
 import type { Dialler } from './dial.ts';
 import { Health, type HealthRules } from './health.ts';
-import { Pool, type PoolRules } from './pool.ts';
+import { IdleConnections, type IdleConnectionRules } from './idle-connections.ts';
 import { PublicUpstream } from './public-upstream.ts';
 
 /** What of the settings a member goes by. */
-export type MemberRules = PoolRules & HealthRules;
+export type MemberRules = IdleConnectionRules & HealthRules;
 
 /** An upstream as the balancer keeps it. Strategies and users get its {@link Member.shown public side}. */
 export class Member {
@@ -19,7 +19,7 @@ export class Member {
   readonly shown: PublicUpstream;
   /** Whose member it is, from its beginning to its end. */
   readonly owner: object;
-  readonly #pool: Pool;
+  readonly #connections: IdleConnections;
   readonly #health: Health;
   #settings: ParsedUpstream;
   /** What is shown as its weight; it changes with what strategies hear of. */
@@ -50,7 +50,7 @@ export class Member {
     this.#weight = settings.weight;
     this.#maxInFlight = settings.maxInFlight;
     this.shown = new PublicUpstream(this, settings.weight);
-    this.#pool = new Pool(settings, rules, dialler, rng);
+    this.#connections = new IdleConnections(settings, rules, dialler, rng);
     this.#health = new Health(rules, rng);
   }
 
@@ -108,8 +108,8 @@ export class Member {
     return this.#settings;
   }
 
-  get pool(): Pool {
-    return this.#pool;
+  get connections(): IdleConnections {
+    return this.#connections;
   }
 
   get health(): Health {
@@ -197,7 +197,7 @@ export class Member {
     this.#ejections++;
     this.#tried = false;
     // What idles there is of no use when it returns: whoever restarted knows nothing of it.
-    this.#pool.clear();
+    this.#connections.clear();
   }
 
   /** Takes other options for the same origin. Returns whether strategies are to hear of it. */
@@ -214,7 +214,7 @@ export class Member {
   drain(cutAt: number): void {
     this.#cutAt = Math.min(this.#cutAt, cutAt);
     if (this.#leaving !== undefined) return;
-    this.#pool.close();
+    this.#connections.close();
     this.#listed = false;
     this.#leaving = this.#inFlight === 0 ? 'gone' : 'draining';
   }

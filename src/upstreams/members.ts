@@ -3,8 +3,8 @@
  */
 import { BalancerError, type Ending, type ErrorCode } from '../errors.ts';
 import type { BalancerEvents, Events, Witness } from '../events.ts';
-import type { ParsedUpstream, Settings } from '../settings.ts';
-import { SLICE, type Work } from '../slices.ts';
+import type { ParsedUpstream, Settings } from '../options/parse.ts';
+import { SLICE, type Work } from '../loop/slices.ts';
 import type { Upstream } from '../strategy.ts';
 import type { Dialler } from './dial.ts';
 import { Member, type MemberRules } from './member.ts';
@@ -263,14 +263,14 @@ export class Members {
 
   /** This process was paused for `ms`, which the clock has left out. Idle connections have aged all the same. */
   paused(ms: number): void {
-    for (const member of this.#active.values()) member.pool.age(ms);
+    for (const member of this.#active.values()) member.connections.age(ms);
   }
 
   /** Closes connections that have idled long enough, and lets ejections end. */
   sweep(now: number): void {
     let changed = false;
     for (const member of this.#active.values()) {
-      member.pool.sweep(now);
+      member.connections.sweep(now);
       if (member.health.sweep(now)) changed = true;
     }
     if (changed) this.#changed();

@@ -3,8 +3,8 @@
  * flight. Each goes by all of it as if it had seen it itself.
  */
 import type { Channel, ChannelMember, ChannelSeat } from '../channel.ts';
-import { isRecord } from '../checks.ts';
-import type { TimeSource } from '../clock.ts';
+import { isRecord } from '../options/checks.ts';
+import type { TimeSource } from '../loop/clock.ts';
 import { BalancerError } from '../errors.ts';
 import type { Events } from '../events.ts';
 import type { Upstream } from '../strategy.ts';

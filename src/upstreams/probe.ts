@@ -5,7 +5,7 @@
 import { BalancerError, endingOf, type ErrorCode } from '../errors.ts';
 import { NONE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
-import type { HealthCheck } from '../settings.ts';
+import type { HealthCheck } from '../options/parse.ts';
 import type { ConnectionUser, UpstreamConnection } from './connection.ts';
 import type { Member } from './member.ts';
 
@@ -116,7 +116,7 @@ export class Probe implements ConnectionUser {
     this.#next = now + intervalMs * (1 - JITTER / 2 + JITTER * this.#rng());
     this.#deadline = now + timeoutMs;
     try {
-      this.#connection = this.#member.pool.dial(now);
+      this.#connection = this.#member.connections.dial(now);
     } catch (cause) {
       this.#giveUp(cause instanceof BalancerError ? cause : new BalancerError('INTERNAL_ERROR', undefined, { cause }));
       return;

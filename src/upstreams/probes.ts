@@ -1,7 +1,7 @@
 /**
  * Has each upstream probed as its options say.
  */
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../loop/clock.ts';
 import type { BalancerError } from '../errors.ts';
 import type { Member } from './member.ts';
 import type { Members } from './members.ts';

@@ -1,7 +1,7 @@
 /** What the clock's tick does: looks at the deadlines of everybody. */
 import { DownstreamConnection } from '../../dist/src/fronts/connection.js';
 import { Front } from '../../dist/src/fronts/front.js';
-import { parseOptions } from '../../dist/src/settings.js';
+import { parseOptions } from '../../dist/src/options/parse.js';
 import { membersOf } from './pick-cost.mjs';
 
 const count = 10_000;

@@ -1,6 +1,6 @@
 /** What a pick costs as an exchange has it: among the candidates as they stand, counted and uncounted. */
 import { RequestHead } from '../../dist/src/http1/request.js';
-import { parseOptions } from '../../dist/src/settings.js';
+import { parseOptions } from '../../dist/src/options/parse.js';
 import { Members } from '../../dist/src/upstreams/members.js';
 
 const inFlight = 256; // attempts that have not settled, so that counts differ

@@ -7,7 +7,7 @@ import { drainServer } from '../../src/cluster/drain-server.ts';
 import { type Client, connectTo, get } from '../support/client.ts';
 import { UNTIMED } from '../support/fronts.ts';
 import { atEnd } from '../support/scope.ts';
-import { VirtualTime } from '../support/time.ts';
+import { VirtualTime } from '../../src/testing/time.ts';
 import { Signal, turns } from '../support/wait.ts';
 
 for (const kind of ['node:http', 'Express'] as const) {

@@ -3,10 +3,10 @@
  */
 import assert from 'node:assert/strict';
 import { type LaunchEvent, lineOf } from '../../src/cluster/events.ts';
-import type { Plan, PlanChange } from '../../src/cluster/plan.ts';
-import { Supervisor, type SupervisorSettings, type Told } from '../../src/cluster/supervisor.ts';
-import type { WorkerInfo } from '../../src/cluster/worker-state.ts';
-import { VirtualTime } from '../support/time.ts';
+import type { Plan, PlanChange } from '../../src/cluster/supervise/plan.ts';
+import { Supervisor, type SupervisorSettings, type Told } from '../../src/cluster/supervise/supervisor.ts';
+import type { WorkerInfo } from '../../src/cluster/supervise/worker-state.ts';
+import { VirtualTime } from '../../src/testing/time.ts';
 import { turns } from '../support/wait.ts';
 
 /** A process that does what the test says. */

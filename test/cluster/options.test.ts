@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { inspect } from 'node:util';
 import { launch } from '../../src/cluster/index.ts';
 import { parseLaunchOptions, parseWorkers } from '../../src/cluster/options.ts';
-import { parseReloadOptions } from '../../src/cluster/plan.ts';
+import { parseReloadOptions } from '../../src/cluster/supervise/plan.ts';
 
 test('the defaults are those of the docs', () => {
   const settings = parseLaunchOptions({});

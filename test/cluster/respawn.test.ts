@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Respawn } from '../../src/cluster/respawn.ts';
-import { seededRandom } from '../support/random.ts';
+import { Respawn } from '../../src/cluster/supervise/respawn.ts';
+import { seededRandom } from '../../src/testing/random.ts';
 import { FakeLaunch } from './fake-workers.ts';
 
 describe('a worker that dies', () => {

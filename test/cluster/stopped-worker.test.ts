@@ -3,8 +3,8 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Heard } from '../../src/cluster/channels.ts';
-import { Relay } from '../../src/cluster/relay.ts';
+import type { Heard } from '../../src/cluster/channels/channels.ts';
+import { Relay } from '../../src/cluster/channels/relay.ts';
 import { lives, Program } from './program.ts';
 
 /** A relay to workers of which some read nothing. */

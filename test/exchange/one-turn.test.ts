@@ -6,12 +6,12 @@ import http from 'node:http';
 import type { Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { type Balancer, createBalancer } from '../../src/balancer.ts';
-import type { BalancerOptions } from '../../src/options.ts';
+import type { BalancerOptions } from '../../src/options/options.ts';
 import { get, post } from '../support/client.ts';
 import { UNTIMED } from '../support/fronts.ts';
 import { connecting, Pipe } from '../support/pipes.ts';
 import { atEnd } from '../support/scope.ts';
-import { VirtualTime } from '../support/time.ts';
+import { VirtualTime } from '../../src/testing/time.ts';
 import { turns } from '../support/wait.ts';
 
 /** Enough for a turn that has much to send. */

@@ -5,7 +5,7 @@ import { type BalancerUnderTest, startBalancer } from '../support/balancer.ts';
 import { type Client, get } from '../support/client.ts';
 import { FRONTS } from '../support/fronts.ts';
 import { Broken, chunked, pattern } from '../support/message.ts';
-import { seededRandom, testSeed } from '../support/random.ts';
+import { seededRandom, testSeed } from '../../src/testing/random.ts';
 import { type Peer, response, type ScriptedUpstream, startUpstream } from '../support/upstream.ts';
 import { turns } from '../support/wait.ts';
 

@@ -13,7 +13,7 @@ import { goodFor, type Kind, UPGRADE } from '../support/fault-row.ts';
 import { type Fault, faulty, FAULTS, well } from '../support/faults.ts';
 import { FRONTS } from '../support/fronts.ts';
 import { atEnd } from '../support/scope.ts';
-import { VirtualTime } from '../support/time.ts';
+import { VirtualTime } from '../../src/testing/time.ts';
 import { play, startUpstream } from '../support/upstream.ts';
 import { Signal, turns } from '../support/wait.ts';
 

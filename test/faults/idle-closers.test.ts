@@ -11,7 +11,7 @@ import { startBalancer } from '../support/balancer.ts';
 import { type Client, get } from '../support/client.ts';
 import { FRONTS } from '../support/fronts.ts';
 import { quiet } from '../support/quiet.ts';
-import { seededRandom, testSeed } from '../support/random.ts';
+import { seededRandom, testSeed } from '../../src/testing/random.ts';
 import { atEnd } from '../support/scope.ts';
 import { close, type Peer, request, reset, response, startUpstream } from '../support/upstream.ts';
 import { Signal } from '../support/wait.ts';

@@ -10,7 +10,7 @@ import { FAULTS, type Fault, PLAIN, well } from '../support/faults.ts';
 import { type FrontKind, FRONTS } from '../support/fronts.ts';
 import { Broken } from '../support/message.ts';
 import { quiet } from '../support/quiet.ts';
-import { seededRandom, testSeed } from '../support/random.ts';
+import { seededRandom, testSeed } from '../../src/testing/random.ts';
 import { failsWith } from '../support/streams.ts';
 import { type Peer, play, request, startUpstream } from '../support/upstream.ts';
 import { turns } from '../support/wait.ts';

@@ -1,7 +1,7 @@
 /**
  * Chance for one case: the same seed and index draw the same.
  */
-import { seededRandom } from '../support/random.ts';
+import { seededRandom } from '../../src/testing/random.ts';
 
 export class Draw {
   readonly #next: () => number;

@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import { type Balancer, createBalancer } from '../../src/balancer.ts';
-import { VirtualTime } from '../support/time.ts';
+import { VirtualTime } from '../../src/testing/time.ts';
 import { type DecodedMessage, decodeResponse, RequestDecoder } from '../support/wire-decoder.ts';
 import { Line, turned } from './line.ts';
 

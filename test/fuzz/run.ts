@@ -6,7 +6,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import os from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { testSeed } from '../support/random.ts';
+import { testSeed } from '../../src/testing/random.ts';
 import { type Find, KINDS, Session } from './session.ts';
 
 /** What a worker tells of the cases since it last told. */

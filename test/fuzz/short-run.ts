@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { testSeed } from '../support/random.ts';
+import { testSeed } from '../../src/testing/random.ts';
 import { KINDS, NOTES, Session } from './session.ts';
 
 const DRAWS = 20_000;

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { BodyReader } from '../../src/http1/body.ts';
 import { CHUNKED, type Framing, LENGTH, NONE, UNTIL_CLOSE } from '../../src/http1/framing.ts';
 import type { BodyLimits } from '../../src/http1/grammar.ts';
-import { seededRandom, testSeed } from '../support/random.ts';
+import { seededRandom, testSeed } from '../../src/testing/random.ts';
 import { LIMITS, oneOf } from './heads.ts';
 
 describe('a body of a known length', () => {

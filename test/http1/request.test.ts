@@ -4,7 +4,7 @@ import type { ErrorCode } from '../../src/errors.ts';
 import { CHUNKED, type Framing, LENGTH, NONE } from '../../src/http1/framing.ts';
 import type { HeadLimits } from '../../src/http1/grammar.ts';
 import { RequestHead } from '../../src/http1/request.ts';
-import { seededRandom, testSeed } from '../support/random.ts';
+import { seededRandom, testSeed } from '../../src/testing/random.ts';
 import { LIMITS, oneOf, readAtEverySplit, type Reading, readingOf } from './heads.ts';
 
 describe('a request line is read', () => {

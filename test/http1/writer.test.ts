@@ -4,8 +4,8 @@ import net, { type AddressInfo, type Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { CHUNKED, type Framing, LENGTH, NONE, UNTIL_CLOSE } from '../../src/http1/framing.ts';
 import { type Flusher, MessageWriter } from '../../src/http1/writer.ts';
-import { Turn } from '../../src/turn.ts';
-import { seededRandom, testSeed } from '../support/random.ts';
+import { Turn } from '../../src/loop/turn.ts';
+import { seededRandom, testSeed } from '../../src/testing/random.ts';
 import { turns } from '../support/wait.ts';
 import { oneOf } from './heads.ts';
 

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Strategy, Upstream } from '../../src/strategy.ts';
-import { seededRandom, testSeed } from '../support/random.ts';
-import { type ConformanceOptions, type Make, type StandIn, conformance, rules } from './conformance.ts';
+import { seededRandom, testSeed } from '../../src/testing/random.ts';
+import { type ConformanceOptions, type Make, type StandIn, conformance, rules } from '../../src/testing/conformance.ts';
 
 conformance('two choices', ({ rng }) => twoChoices(rng));
 conformance('by address', byAddress, { spreads: false });

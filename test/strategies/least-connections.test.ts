@@ -3,8 +3,8 @@ import { describe, test } from 'node:test';
 import type { Candidate, Strategy } from '../../src/strategy.ts';
 import { leastConnections } from '../../strategies/least-connections.ts';
 import { random } from '../../strategies/random.ts';
-import { seededRandom, testSeed } from '../support/random.ts';
-import { conformance } from './conformance.ts';
+import { seededRandom, testSeed } from '../../src/testing/random.ts';
+import { conformance } from '../../src/testing/conformance.ts';
 
 conformance('least-connections', ({ rng }) => leastConnections({ rng }));
 

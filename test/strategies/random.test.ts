@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Candidate, Strategy } from '../../src/strategy.ts';
 import { random } from '../../strategies/random.ts';
-import { seededRandom } from '../support/random.ts';
-import { conformance } from './conformance.ts';
+import { seededRandom } from '../../src/testing/random.ts';
+import { conformance } from '../../src/testing/conformance.ts';
 
 conformance('random', ({ rng }) => random({ rng }));
 

@@ -5,8 +5,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Candidate, Strategy } from '../../src/strategy.ts';
 import { roundRobin } from '../../strategies/round-robin.ts';
-import { seededRandom } from '../support/random.ts';
-import { conformance } from './conformance.ts';
+import { seededRandom } from '../../src/testing/random.ts';
+import { conformance } from '../../src/testing/conformance.ts';
 
 conformance('round-robin', ({ rng }) => roundRobin({ rng }));
 

@@ -1,8 +1,7 @@
 /** What the types of a strategy promise: `npm run types` checks them, and this runs what they describe. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { WorkerCandidate } from '../../src/cluster/dispatcher.ts';
-import type { Candidate, PickContext, Strategy, Upstream } from '../../src/strategy.ts';
+import type { Candidate, PickContext, Strategy, Upstream, WorkerCandidate } from '../../src/strategy.ts';
 
 const byPath: Strategy = {
   name: 'by-path',

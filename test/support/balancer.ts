@@ -5,12 +5,12 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { type Balancer, createBalancer } from '../../src/balancer.ts';
-import type { BalancerOptions, UpstreamOptions } from '../../src/options.ts';
+import type { BalancerOptions, UpstreamOptions } from '../../src/options/options.ts';
 import type { Outcome, PickContext, Strategy, Upstream } from '../../src/strategy.ts';
 import { type Client, connectTo } from './client.ts';
 import { type FrontDoor, type FrontKind, SOCKET } from './fronts.ts';
 import { atEnd } from './scope.ts';
-import { VirtualTime } from './time.ts';
+import { VirtualTime } from '../../src/testing/time.ts';
 import type { ScriptedUpstream } from './upstream.ts';
 import { Signal, turns, within } from './wait.ts';
 

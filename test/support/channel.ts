@@ -2,8 +2,8 @@
  * A channel among workers that are no processes: the launcher's own parts, without the processes between them.
  */
 import type { Channel } from '../../src/channel.ts';
-import { Channels, type Heard, type Said } from '../../src/cluster/channels.ts';
-import { Relay } from '../../src/cluster/relay.ts';
+import { Channels, type Heard, type Said } from '../../src/cluster/channels/channels.ts';
+import { Relay } from '../../src/cluster/channels/relay.ts';
 
 export class FakeWorkers {
   /** What workers have said, in its order. */

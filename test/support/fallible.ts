@@ -2,7 +2,7 @@
  * Upstreams that are well or not as the test says.
  */
 import type { TestContext } from 'node:test';
-import type { BalancerOptions, UpstreamOptions } from '../../src/options.ts';
+import type { BalancerOptions, UpstreamOptions } from '../../src/options/options.ts';
 import type { Strategy } from '../../src/strategy.ts';
 import type { BalancerUnderTest } from './balancer.ts';
 import { get } from './client.ts';

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { BalancerError } from '../../src/errors.ts';
-import { parseOptions } from '../../src/settings.ts';
+import { parseOptions } from '../../src/options/parse.ts';
 
 /** The problems that the one error of a parse tells. */
 export function problemsWith(options: unknown): string[] {

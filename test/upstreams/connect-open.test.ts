@@ -8,7 +8,7 @@ import net, { type AddressInfo, type Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { Duplex } from 'node:stream';
 import tls from 'node:tls';
-import type { BalancerOptions } from '../../src/options.ts';
+import type { BalancerOptions } from '../../src/options/options.ts';
 import { startBalancer } from '../support/balancer.ts';
 import { makeCertificate, NO_OPENSSL } from '../support/certificate.ts';
 import { get } from '../support/client.ts';

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { describe, test } from 'node:test';
 import { Duplex, PassThrough, Writable } from 'node:stream';
-import type { BalancerOptions } from '../../src/options.ts';
+import type { BalancerOptions } from '../../src/options/options.ts';
 import { startBalancer } from '../support/balancer.ts';
 import { get, post } from '../support/client.ts';
 import { FRONTS } from '../support/fronts.ts';

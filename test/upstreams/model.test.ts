@@ -4,13 +4,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Events } from '../../src/events.ts';
-import { parseOptions, parseUpstream, parseUpstreams } from '../../src/settings.ts';
-import { atOnce } from '../../src/slices.ts';
+import { parseOptions, parseUpstream, parseUpstreams } from '../../src/options/parse.ts';
+import { atOnce } from '../../src/loop/slices.ts';
 import type { Upstream } from '../../src/strategy.ts';
 import { Dialler } from '../../src/upstreams/dial.ts';
 import { Members } from '../../src/upstreams/members.ts';
 import { Names, systemFind } from '../../src/upstreams/names.ts';
-import { seededRandom, testSeed } from '../support/random.ts';
+import { seededRandom, testSeed } from '../../src/testing/random.ts';
 
 const seed = testSeed();
 

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import type { LookupAddress, LookupOptions } from 'node:dns';
 import { describe, test } from 'node:test';
 import { Names } from '../../src/upstreams/names.ts';
-import { VirtualTime } from '../support/time.ts';
+import { VirtualTime } from '../../src/testing/time.ts';
 import { turns } from '../support/wait.ts';
 
 interface Lookup {

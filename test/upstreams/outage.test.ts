@@ -5,14 +5,14 @@ import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { describe, test } from 'node:test';
 import { type Balancer, createBalancer } from '../../src/balancer.ts';
-import type { BalancerOptions } from '../../src/options.ts';
+import type { BalancerOptions } from '../../src/options/options.ts';
 import { random } from '../../strategies/random.ts';
 import { roundRobin } from '../../strategies/round-robin.ts';
 import { FakeWorkers } from '../support/channel.ts';
 import { connecting, Pipe } from '../support/pipes.ts';
-import { seededRandom, testSeed } from '../support/random.ts';
+import { seededRandom, testSeed } from '../../src/testing/random.ts';
 import { failsWith } from '../support/streams.ts';
-import { VirtualTime } from '../support/time.ts';
+import { VirtualTime } from '../../src/testing/time.ts';
 import { turns } from '../support/wait.ts';
 
 const UPSTREAMS = Array.from({ length: 10 }, (_, at) => `http://u${at}.test`);

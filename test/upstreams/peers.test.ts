@@ -9,7 +9,7 @@ import { FakeWorkers } from '../support/channel.ts';
 import { get } from '../support/client.ts';
 import { ask, byTarget, Fallible } from '../support/fallible.ts';
 import { Holding } from '../support/holding.ts';
-import { seededRandom } from '../support/random.ts';
+import { seededRandom } from '../../src/testing/random.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
 
 /** Ejections last exactly as long as they are to. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
-import type { HealthCheckOptions } from '../../src/options.ts';
+import type { HealthCheckOptions } from '../../src/options/options.ts';
 import { type BalancerUnderTest, startBalancer, type TestOptions } from '../support/balancer.ts';
 import { get } from '../support/client.ts';
 import { failsWith, neverConnects } from '../support/streams.ts';

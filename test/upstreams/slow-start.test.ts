@@ -9,7 +9,7 @@ import { get } from '../support/client.ts';
 import { ask, byTarget, Fallible } from '../support/fallible.ts';
 import { FRONTS } from '../support/fronts.ts';
 import { Holding } from '../support/holding.ts';
-import { seededRandom, testSeed } from '../support/random.ts';
+import { seededRandom, testSeed } from '../../src/testing/random.ts';
 import { failsWith } from '../support/streams.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
 

@@ -9,7 +9,7 @@ import { startBalancer } from '../support/balancer.ts';
 import { get, post } from '../support/client.ts';
 import { FRONTS } from '../support/fronts.ts';
 import { chunked } from '../support/message.ts';
-import { seededRandom, testSeed } from '../support/random.ts';
+import { seededRandom, testSeed } from '../../src/testing/random.ts';
 import { echo, head, request, response, type Step, serve, startUpstream, when } from '../support/upstream.ts';
 import { gate } from '../support/wait.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Binary } from '../support/process-binary.ts';
-import { seededRandom, testSeed } from '../support/random.ts';
+import { seededRandom, testSeed } from '../../src/testing/random.ts';
 import { exchange } from '../support/wire-client.ts';
 import { corpus, faultOf, groups } from '../support/wire-corpus.ts';
 import { type RecordingUpstream, startRecordingUpstream } from '../support/wire-upstream.ts';

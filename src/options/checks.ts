@@ -1,0 +1,141 @@
+/**
+ * Checks of single values. Each adds what is wrong to `problems`, with its path and what to write instead, and goes on
+ * without it.
+ */
+import type { TimeSource } from '../loop/clock.ts';
+import { didYouMean } from './nearest.ts';
+
+/** A numeric option: its default and its smallest value, and the largest where that is not {@link MAX_INTEGER}. */
+export interface Range {
+  readonly fallback: number;
+  readonly min: number;
+  readonly max?: number;
+}
+
+/** The largest value of a 32-bit timer, for times and counts alike. */
+const MAX_INTEGER = 2 ** 31 - 1;
+/** A longer list of names helps nobody. */
+const MAX_LISTED = 240;
+/** `sun_path` has 108 octets on Linux, 104 on macOS and the BSDs, with a NUL at the end. */
+const MAX_SOCKET_PATH = process.platform === 'linux' ? 107 : 103;
+
+/** All numbers of a table, each with its default where it is not given. */
+export function integers<N extends string>(
+  given: Readonly<Record<string, unknown>>, prefix: string, table: Readonly<Record<N, Range>>, problems: string[],
+): Record<N, number> {
+  const pairs = Object.entries<Range>(table).map(([name, range]) => {
+    return [name, integer(given[name], prefix + name, range, problems)];
+  });
+  return Object.fromEntries(pairs) as Record<N, number>;
+}
+
+/**
+ * Refuses names that are not `known`. `listed` is what a message says is known; left out, that is all of it, unless it
+ * is too long for a message.
+ */
+export function onlyKnown(
+  given: object, prefix: string, known: ReadonlySet<string>, problems: string[], listed = listOf(known),
+): void {
+  for (const name of Object.keys(given)) {
+    if (known.has(name)) continue;
+    const meant = didYouMean(name, known);
+    const all = listed === undefined ? ' the README lists all options' : ` known here: ${listed}`;
+    // Several that it may be are enough to choose from.
+    const several = meant.includes(' or ') || listed === undefined;
+    const instead = meant === '' ? all : several ? meant : `${meant} (${all.trim()})`;
+    problems.push(`${prefix}${name}: unknown option;${instead}`);
+  }
+}
+
+function listOf(names: ReadonlySet<string>): string | undefined {
+  const text = [...names].sort().join(', ');
+  return text.length > MAX_LISTED ? undefined : text;
+}
+
+export function integer(value: unknown, path: string, limits: Range, problems: string[]): number {
+  const { fallback, min, max = MAX_INTEGER } = limits;
+  if (value === undefined || value === fallback) return fallback;
+  if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value;
+  const otherwise = fallback === Infinity ? 'leave it out for no limit' : `the default is ${fallback}`;
+  // A limit that is merely what a timer takes concerns those alone who are beyond it.
+  const ownLimit = max !== MAX_INTEGER && max !== Number.MAX_SAFE_INTEGER;
+  const limited = ownLimit || (Number.isInteger(value) && (value as number) > max);
+  const range = limited ? `from ${min} to ${max}` : `≥ ${min}`;
+  const off = fallback < min ? `${fallback} or ` : '';
+  problems.push(`${path}: must be ${off}an integer ${range} (got ${shown(value)}); ${otherwise}`);
+  return fallback;
+}
+
+export function flag(value: unknown, path: string, problems: string[]): boolean {
+  if (value !== undefined && typeof value !== 'boolean') {
+    problems.push(`${path}: must be true or false (got ${shown(value)})`);
+  }
+  return value === true;
+}
+
+export function optionalFunction(value: unknown, path: string, problems: string[]): unknown {
+  if (value === undefined || typeof value === 'function') return value;
+  problems.push(`${path}: must be a function (got ${shown(value)})`);
+  return undefined;
+}
+
+export function record(value: unknown, path: string, problems: string[]): Record<string, unknown> {
+  if (isRecord(value)) return value;
+  problems.push(`${path}: must be an object (got ${shown(value)})`);
+  return {};
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Whether they hold the same values by the same names. */
+export function alike(one: Readonly<Record<string, unknown>>, other: Readonly<Record<string, unknown>>): boolean {
+  const names = Object.keys(one);
+  return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name]);
+}
+
+/**
+ * Whether the system can take this as the path of a Unix socket: a longer one would be cut without a word, and the
+ * socket stand elsewhere. Abstract names of Linux (with a NUL in front) are not supported.
+ */
+export function socketPath(path: string, at: string, problems: string[]): void {
+  // Named pipes have no such limit.
+  if (process.platform === 'win32') return;
+  const octets = Buffer.byteLength(path);
+  if (path.includes('\0')) {
+    problems.push(`${at}: the path of a Unix socket must not contain a NUL (got ${shown(path)})`);
+  } else if (octets > MAX_SOCKET_PATH) {
+    problems.push(
+      `${at}: the path of a Unix socket must have at most ${MAX_SOCKET_PATH} octets (got ${octets}: ${shown(path)})`);
+  }
+}
+
+/** A source of time, or undefined where none is given. */
+export function timeSource(value: unknown, problems: string[]): TimeSource | undefined {
+  if (value === undefined || isTimeSource(value)) return value;
+  problems.push(`time: must be an object with the methods now, epoch and every (got ${shown(value)})`);
+  return undefined;
+}
+
+function isTimeSource(value: unknown): value is TimeSource {
+  return isRecord(value) && [value['now'], value['epoch'], value['every']].every((each) => typeof each === 'function');
+}
+
+/** A value as messages show it: short, whatever it is. */
+export function shown(value: unknown): string {
+  if (typeof value === 'function') return 'a function';
+  if (typeof value === 'number' || typeof value === 'bigint' || value === undefined) return String(value);
+  const text = typeof value === 'symbol' ? String(value) : json(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** As JSON, where it can be: a value may hold itself, or refuse. */
+function json(value: unknown): string {
+  try {
+    const text: unknown = JSON.stringify(value);
+    return typeof text === 'string' ? text : 'an object';
+  } catch {
+    return 'an object';
+  }
+}

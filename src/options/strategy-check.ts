@@ -1,0 +1,49 @@
+/**
+ * Whether a value is a strategy, and what is wrong where it is none.
+ */
+import { shown } from './checks.ts';
+import { isThenable } from '../guard.ts';
+import { didYouMean } from './nearest.ts';
+
+/** What keeps this from being a strategy, and what to write instead; undefined if it is one, as far as can be seen. */
+export function strategyProblem(value: unknown): string | undefined {
+  if (typeof value === 'string') {
+    return `must be a strategy, not its name (got ${shown(value)}); write ${written(value)}`;
+  }
+  if (typeof value === 'function') {
+    const name = /^[\w$]+$/.test(value.name) && !GIVEN_NAMES.has(value.name) ? value.name : undefined;
+    return isClass(value)
+      ? `must be a strategy, not a class; write new ${name ?? 'Strategy'}()`
+      : `must be a strategy, not its factory; call it, e.g. ${name ?? 'roundRobin'}()`;
+  }
+  if (isThenable(value)) return 'must be a strategy, not a promise of one; write await before it';
+  if (typeof value !== 'object' || value === null) return `${EXPECTED} (got ${shown(value)})`;
+  const { name, pick } = value as { readonly name?: unknown; readonly pick?: unknown };
+  const missing = Object.entries({ name, pick }).flatMap(([key, part]) => part === undefined ? [key] : []);
+  if (missing.length > 0) {
+    return `${EXPECTED}; ${missing.map((key) => `${key} is missing`).join(', ')} (got ${shown(value)})`;
+  }
+  if (typeof name !== 'string') return `${EXPECTED}; name must be a string (got ${shown(name)})`;
+  if (typeof pick !== 'function') return `${EXPECTED}; pick must be a function (got ${shown(pick)})`;
+  return undefined;
+}
+
+/** Whether this is a class: it can't be called. */
+export function isClass(value: unknown): boolean {
+  return typeof value === 'function' && /^class\b/.test(Function.prototype.toString.call(value));
+}
+
+/** The import of the shipped strategy of this name, or of what it is likely meant to be. */
+function written(name: string): string {
+  const meant = / did you mean (.*)\?/.exec(didYouMean(name, SHIPPED))?.[1];
+  const file = SHIPPED.find((each) => each === meant) ?? 'round-robin';
+  const factory = file.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+  const example = file === meant ? '' : 'e.g. ';
+  return `${example}import { ${factory} } from 'equipoise/strategies/${file}', and here ${factory}()`;
+}
+
+const EXPECTED = 'must be an object with a name and a method pick';
+/** What an arrow function is called after the property or export that it stands in. */
+const GIVEN_NAMES: ReadonlySet<string> = new Set(['strategy', 'dispatch', 'default']);
+/** Those that come along, for messages alone. */
+const SHIPPED: readonly string[] = ['random', 'round-robin', 'least-connections', 'least-busy'];

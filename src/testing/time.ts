@@ -1,0 +1,41 @@
+/**
+ * Time that stands still until a test moves it.
+ */
+import type { TimeSource } from '../loop/clock.ts';
+
+export class VirtualTime implements TimeSource {
+  #now = 1_000_000;
+  readonly #ticks = new Set<() => void>();
+
+  now(): number {
+    return this.#now;
+  }
+
+  epoch(): number {
+    return EPOCH + this.#now;
+  }
+
+  every(_ms: number, tick: () => void): () => void {
+    const own = (): void => {
+      tick();
+    };
+    this.#ticks.add(own);
+    return () => {
+      this.#ticks.delete(own);
+    };
+  }
+
+  /** How many still want ticks. */
+  get timers(): number {
+    return this.#ticks.size;
+  }
+
+  /** Moves time on and ticks once, at its new value: what is due by then is noticed, and nothing else. */
+  advance(ms: number): void {
+    this.#now += ms;
+    for (const tick of this.#ticks) tick();
+  }
+}
+
+/** Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110 §5.6.7. */
+const EPOCH = 784_111_777_000;

@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict';
+import { Socket } from 'node:net';
+import { describe, test } from 'node:test';
+import { leastConnections } from '../../../strategies/least-connections.ts';
+import { Dispatcher } from '../../../src/cluster/dispatch/dispatcher.ts';
+import type { Outcome, Strategy, WorkerCandidate } from '../../../src/strategy.ts';
+import { VirtualTime } from '../../../src/testing/time.ts';
+
+const first: Strategy<WorkerCandidate> = { name: 'first', pick: (candidates) => candidates[0] };
+
+describe('a connection', () => {
+  test('goes to the worker that the strategy picks, and is counted until it has closed', () => {
+    const under = new Under(leastConnections({ rng: () => 0.9 }), 2);
+    for (let i = 0; i < 4; i++) under.connect();
+    assert.deepEqual(under.counts(), [2, 2]);
+    under.dispatcher.news(1, { taken: [1, 2, 3, 4], closed: under.of(1) });
+    assert.deepEqual(under.counts(), [0, 2]);
+    under.connect();
+    under.connect();
+    assert.deepEqual(under.counts(), [2, 2]);
+  });
+
+  test('is let go here when the worker has it, not before', () => {
+    const under = new Under(first, 1);
+    const socket = under.connect();
+    assert.equal(socket.destroyed, false);
+    under.dispatcher.news(1, { taken: [1], closed: [] });
+    assert.equal(socket.destroyed, true);
+  });
+
+  test('that a worker had not got when it died goes to another one', () => {
+    const under = new Under(first, 2);
+    const [taken, untaken] = [under.connect(), under.connect()];
+    under.dispatcher.news(1, { taken: [1], closed: [] });
+    under.dispatcher.gone(1);
+    assert.deepEqual(under.sent, [[1, taken], [1, untaken], [2, untaken]]);
+    assert.equal(untaken.destroyed, false);
+  });
+
+  test('waits where no worker is ready', () => {
+    const under = new Under(first, 0);
+    const socket = under.connect();
+    assert.deepEqual(under.sent, []);
+    under.dispatcher.add(1, 1001);
+    assert.deepEqual(under.sent, [[1, socket]]);
+  });
+
+  test('goes to no worker that drains', () => {
+    const under = new Under(first, 2);
+    under.dispatcher.drain(1);
+    const socket = under.connect();
+    assert.deepEqual(under.sent, [[2, socket]]);
+  });
+
+  test('goes to no worker that does not take what it was sent, while there is another', () => {
+    const under = new Under(first, 2);
+    const sentTo = (): number | undefined => {
+      under.connect();
+      return under.sent.at(-1)?.[0];
+    };
+    assert.equal(sentTo(), 1);
+    under.time.advance(10);
+    assert.equal(sentTo(), 1, 'that is no time');
+    under.time.advance(1);
+    assert.equal(sentTo(), 2);
+    under.time.advance(11);
+    assert.equal(sentTo(), 1, 'neither takes them');
+    under.dispatcher.news(1, { taken: [1, 2, 4], closed: [] });
+    under.dispatcher.news(2, { taken: [3], closed: [] });
+    assert.equal(sentTo(), 1);
+  });
+
+  test('is closed after the end', () => {
+    const under = new Under(first, 0);
+    const waiting = under.connect();
+    under.dispatcher.close();
+    under.dispatcher.add(1, 1001);
+    const late = under.connect();
+    assert.deepEqual([waiting.destroyed, late.destroyed, under.sent.length], [true, true, 0]);
+  });
+});
+
+describe('the strategy', () => {
+  test('sees the ready workers, and hears of changes and ends', () => {
+    const seen: string[] = [];
+    const outcomes: Outcome[] = [];
+    const under = new Under({
+      name: 'watching',
+      changed: (candidates) => void seen.push(candidates.map(({ id }) => id).join()),
+      pick: (candidates, { attempt, request }) => {
+        seen.push(candidates.map(({ id, weight, pid, inFlight }) => [id, weight, pid, inFlight].join(':')).join());
+        assert.deepEqual([attempt, request], [1, undefined]);
+        return candidates[0];
+      },
+      settled: (_candidate, outcome) => void outcomes.push(outcome),
+    }, 2);
+    under.connect();
+    under.connect();
+    under.time.advance(50);
+    under.dispatcher.news(1, { taken: [1, 2], closed: [1] });
+    under.dispatcher.gone(1);
+    assert.deepEqual(seen, ['1', '1,2', '1:1:1001:0,2:1:1002:0', '1:1:1001:1,2:1:1002:0', '2']);
+    assert.deepEqual(outcomes, [
+      { ok: true, status: undefined, durationMs: 50, error: undefined },
+      { ok: false, status: undefined, durationMs: 50, error: 'WORKER_GONE' },
+    ]);
+  });
+
+  test('sees how busy a worker is; one that says nothing is busy', () => {
+    let loads: readonly number[] = [];
+    const under = new Under({
+      name: 'loads',
+      pick: (candidates) => {
+        loads = candidates.map(({ load }) => load);
+        return candidates[0];
+      },
+    }, 2);
+    under.time.advance(600);
+    under.dispatcher.busy(1, 0.25);
+    under.time.advance(600);
+    under.connect();
+    assert.deepEqual(loads, [0.25, 1]);
+  });
+
+  const faults: readonly [what: string, strategy: Strategy<WorkerCandidate>, fault: string | undefined][] = [
+    ['declines', { name: 'bad', pick: () => undefined }, undefined],
+    ['throws', { name: 'bad', pick: () => { throw new Error('no luck'); } }, 'strategy bad threw in pick: no luck'],
+    ['picks what is no candidate', { name: 'bad', pick: ([one]) => one && { ...one } },
+      'strategy bad picked something that is not one of the candidates'],
+  ];
+  for (const [what, strategy, fault] of faults) {
+    test(`that ${what} has the connection closed`, () => {
+      const under = new Under(strategy, 2);
+      assert.equal(under.connect().destroyed, true);
+      assert.deepEqual([under.sent, under.faults], [[], fault === undefined ? [] : [fault]]);
+    });
+  }
+});
+
+class Under {
+  readonly time = new VirtualTime();
+  readonly sent: [worker: number, socket: Socket][] = [];
+  readonly faults: string[] = [];
+  readonly dispatcher: Dispatcher;
+  readonly #workers: number;
+  readonly #numbers: [worker: number, connection: number][] = [];
+  #candidates: readonly WorkerCandidate[] = [];
+
+  constructor(strategy: Strategy<WorkerCandidate>, workers: number) {
+    this.#workers = workers;
+    const watched: Strategy<WorkerCandidate> = {
+      name: strategy.name,
+      pick: (candidates, context) => strategy.pick(candidates, context),
+      settled: (candidate, outcome) => strategy.settled?.(candidate, outcome),
+      changed: (candidates) => {
+        this.#candidates = candidates;
+        strategy.changed?.(candidates);
+      },
+    };
+    this.dispatcher = new Dispatcher(watched, {
+      send: (worker, connection, socket) => {
+        this.sent.push([worker, socket]);
+        this.#numbers.push([worker, connection]);
+      },
+      onFault: (why) => this.faults.push(why),
+      now: () => this.time.now(),
+    });
+    for (let id = 1; id <= workers; id++) this.dispatcher.add(id, 1000 + id);
+  }
+
+  connect(): Socket {
+    const socket = new Socket();
+    this.dispatcher.dispatch(socket);
+    return socket;
+  }
+
+  /** The numbers of the connections that a worker was sent. */
+  of(worker: number): number[] {
+    return this.#numbers.filter(([other]) => other === worker).map(([, connection]) => connection);
+  }
+
+  /** What each worker has in flight. */
+  counts(): number[] {
+    assert.equal(this.#candidates.length, this.#workers);
+    return this.#candidates.map(({ inFlight }) => inFlight);
+  }
+}

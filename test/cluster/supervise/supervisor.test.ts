@@ -1,0 +1,235 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { FakeLaunch } from '../fake-workers.ts';
+
+describe('the start', () => {
+  test('starts as many as are wanted, and says when all are ready', () => {
+    const launch = new FakeLaunch({ workers: 3 });
+    assert.deepEqual(launch.states, ['1 starting', '2 starting', '3 starting']);
+    for (const id of [3, 1, 2]) launch.worker(id).says('ready');
+    assert.deepEqual(launch.states, ['1 ready', '2 ready', '3 ready']);
+    assert.equal(launch.lines.at(-1), 'all workers are ready: 3');
+  });
+
+  const failures: readonly [what: string, code: number | null, signal: string | null, exit: number][] = [
+    ['with its exit code', 3, null, 3],
+    ['with 1, where its own says that all was well', 0, null, 1],
+    ['with 1, where it was killed', null, 'SIGKILL', 1],
+    ['with 1, where no process could be made', null, null, 1],
+  ];
+  for (const [what, code, signal, exit] of failures) {
+    test(`a worker that fails before it is ready ends the launch ${what}`, async () => {
+      const launch = new FakeLaunch();
+      launch.worker(2).ends(code, signal);
+      assert.deepEqual(launch.worker(1).done, ['drain before it was ready']);
+      assert.equal(await launch.ended(), undefined);
+      launch.worker(1).dies('SIGTERM');
+      assert.equal(await launch.ended(), exit);
+      assert.equal(launch.all.length, 2, 'nothing is started again');
+      assert.equal(launch.time.timers, 0, 'the ticks stop');
+    });
+  }
+
+  test('what is ready by then drains, but not for longer than the launch may take', async () => {
+    const launch = new FakeLaunch({ drainTimeoutMs: 60_000 });
+    launch.worker(1).says('ready');
+    launch.worker(2).fails('no luck').ends(1);
+    assert.deepEqual(launch.worker(1).done, ['drain']);
+    assert.deepEqual(launch.worker(1).limits, [3_000]);
+    launch.advance(3_900);
+    assert.deepEqual(launch.worker(1).done, ['drain']);
+    launch.advance(200);
+    assert.deepEqual(launch.worker(1).done, ['drain', 'kill']);
+    launch.worker(1).dies();
+    assert.equal(await launch.ended(), 1);
+  });
+
+  test('what several workers fail with alike is told once', () => {
+    const launch = new FakeLaunch({ workers: 3 });
+    launch.worker(1).fails('the port is in use').ends(1);
+    launch.worker(2).fails('the port is in use').ends(1);
+    launch.worker(3).fails('no luck').ends(1);
+    assert.equal(launch.lines.filter((line) => line.includes('the port is in use')).length, 1, launch.lines.join('\n'));
+    assert.equal(launch.lines.filter((line) => line.includes('no luck')).length, 1, launch.lines.join('\n'));
+  });
+
+  test('a worker that never becomes ready is a failure, too', async () => {
+    const launch = new FakeLaunch({ workers: 1, startTimeoutMs: 5_000 });
+    launch.advance(4_900);
+    assert.deepEqual(launch.worker(1).done, []);
+    launch.advance(100);
+    assert.deepEqual(launch.worker(1).done, ['kill']);
+    launch.worker(1).dies();
+    assert.equal(await launch.ended(), 1);
+    assert.ok(launch.lines.includes('worker 1 (process 1001) is killed: it was not ready within 5000 ms'));
+  });
+
+  test('a worker that failed, and does not end by itself, is ended', () => {
+    const launch = new FakeLaunch({ workers: 1 });
+    launch.worker(1).fails('no luck');
+    launch.advance(1_000);
+    assert.deepEqual(launch.worker(1).done, ['kill']);
+  });
+});
+
+describe('the end', () => {
+  test('drains all workers, starts none, and resolves with 0 when the last is gone', async () => {
+    const launch = FakeLaunch.ready();
+    launch.supervisor.close('SIGTERM');
+    assert.deepEqual(launch.states, ['1 draining', '2 draining']);
+    launch.worker(1).says('drained').ends();
+    launch.advance(1_000);
+    assert.equal(await launch.ended(), undefined);
+    launch.worker(2).says('drained').ends();
+    assert.equal(await launch.ended(), 0);
+    assert.equal(launch.all.length, 2);
+    assert.equal(launch.time.timers, 0, 'the ticks stop');
+  });
+
+  test('during the start: those that were not ready have nothing to lose', async () => {
+    const launch = new FakeLaunch();
+    launch.worker(1).says('ready');
+    launch.supervisor.close('SIGTERM');
+    assert.deepEqual(launch.worker(2).done, ['drain before it was ready']);
+    launch.worker(2).dies('SIGTERM');
+    launch.worker(1).ends();
+    assert.equal(await launch.ended(), 0);
+  });
+
+  test('a worker that becomes ready meanwhile goes on draining', () => {
+    const launch = new FakeLaunch();
+    launch.supervisor.close('SIGTERM');
+    launch.worker(1).says('ready');
+    assert.deepEqual(launch.states, ['1 draining', '2 draining']);
+  });
+
+  test('what was cut by the workers themselves is no failure, and the log tells of it', async () => {
+    const launch = FakeLaunch.ready({ drainTimeoutMs: 5_000 });
+    launch.supervisor.close('SIGTERM');
+    assert.deepEqual(launch.all.map(({ limits }) => limits), [[5_000], [5_000]]);
+    launch.advance(5_000);
+    launch.worker(1).cuts(1).ends();
+    launch.worker(2).cuts(3).ends();
+    assert.equal(await launch.ended(), 0);
+    assert.deepEqual(launch.lines.filter((line) => line.includes(' cut ')), [
+      'worker 1 (process 1001) cut what its time limit left in flight: 1 connection',
+      'worker 2 (process 1002) cut what its time limit left in flight: 3 connections',
+    ]);
+  });
+
+  test('what neither drains nor cuts in its time is killed, and the exit code says so', async () => {
+    const launch = FakeLaunch.ready({ drainTimeoutMs: 5_000 });
+    launch.supervisor.close('SIGTERM');
+    launch.worker(1).says('drained').ends();
+    launch.advance(5_900);
+    assert.deepEqual(launch.worker(2).done, ['drain']);
+    launch.advance(100);
+    assert.deepEqual(launch.worker(2).done, ['drain', 'kill']);
+    launch.worker(2).dies();
+    assert.equal(await launch.ended(), 1);
+    assert.ok(launch.lines.includes('worker 2 (process 1002) is killed: it had not drained within 5000 ms'));
+  });
+
+  test('what has drained, and does not end by itself, is ended without a complaint', async () => {
+    const launch = FakeLaunch.ready({ workers: 1 });
+    launch.supervisor.close('SIGTERM');
+    launch.worker(1).says('drained');
+    launch.advance(1_000);
+    assert.deepEqual(launch.worker(1).done, ['drain', 'kill']);
+    launch.worker(1).dies();
+    assert.equal(await launch.ended(), 0);
+  });
+
+  test('a drain that fails is told by the exit code', async () => {
+    const launch = FakeLaunch.ready({ workers: 1 });
+    launch.supervisor.close('SIGTERM');
+    launch.worker(1).fails('no luck').ends(7);
+    assert.equal(await launch.ended(), 7);
+  });
+
+  test('a worker that crashes while it drains is told by the exit code', async () => {
+    const launch = FakeLaunch.ready({ workers: 1 });
+    launch.supervisor.close('SIGTERM');
+    launch.worker(1).dies('SIGSEGV');
+    assert.equal(await launch.ended(), 1);
+  });
+
+  test('at once: all are killed', async () => {
+    const launch = FakeLaunch.ready();
+    launch.supervisor.close('SIGTERM');
+    launch.supervisor.stop('a second signal');
+    for (const worker of launch.all) {
+      assert.deepEqual(worker.done, ['drain', 'kill']);
+      worker.dies();
+    }
+    assert.equal(await launch.ended(), 1);
+  });
+
+  test('a worker waiting to be made up for is not waited for', async () => {
+    const launch = FakeLaunch.ready({ workers: 1 });
+    launch.worker(1).dies();
+    launch.worker(2).dies();
+    assert.deepEqual(launch.states, []);
+    launch.supervisor.close('SIGTERM');
+    assert.equal(await launch.ended(), 0);
+  });
+
+  test('nothing more can be asked for', async () => {
+    const launch = FakeLaunch.ready();
+    launch.supervisor.close('SIGTERM');
+    launch.supervisor.resize(5);
+    launch.supervisor.close('SIGTERM');
+    assert.equal(await launch.supervisor.reload(), false);
+    assert.equal(launch.all.length, 2);
+  });
+});
+
+test('a worker that drains by itself is replaced at once', () => {
+  const launch = FakeLaunch.ready();
+  launch.worker(1).says('draining');
+  assert.deepEqual(launch.states, ['1 draining', '2 ready', '3 starting']);
+  launch.worker(1).says('drained').ends();
+  assert.deepEqual(launch.states, ['2 ready', '3 starting']);
+  assert.ok(!launch.lines.some((line) => line.includes('died')));
+});
+
+describe('a hung worker', () => {
+  test('is killed and replaced', () => {
+    const launch = FakeLaunch.ready({ hungTimeoutMs: 2_000 });
+    for (let i = 0; i < 20; i++) {
+      launch.advance(500);
+      launch.worker(1).says('alive');
+      if (i < 10) launch.worker(2).says('alive');
+    }
+    assert.deepEqual(launch.worker(2).done, ['kill']);
+    assert.deepEqual(launch.worker(1).done, []);
+    launch.worker(2).dies();
+    assert.deepEqual(launch.states, ['1 ready', '3 starting']);
+    const line = 'worker 2 (process 1002) is killed: its event loop was blocked for more than 2000 ms';
+    assert.equal(launch.lines.filter((other) => other === line).length, 1);
+  });
+
+  test('is let be where there is no limit', () => {
+    const launch = FakeLaunch.ready({ hungTimeoutMs: 0 });
+    launch.advance(100_000);
+    assert.deepEqual(launch.worker(1).done, []);
+  });
+
+  test('is not one that is starting or draining: these have limits of their own', () => {
+    const launch = new FakeLaunch({ hungTimeoutMs: 1_000 });
+    launch.advance(5_000);
+    launch.worker(1).says('ready');
+    launch.worker(2).says('ready');
+    launch.supervisor.close('SIGTERM');
+    launch.advance(5_000);
+    assert.deepEqual(launch.all.map(({ done }) => done), [['drain'], ['drain']]);
+  });
+
+  test('is not one that was silent while the primary itself stood still', () => {
+    const launch = FakeLaunch.ready({ hungTimeoutMs: 2_000 });
+    launch.time.advance(3_600_000);
+    assert.deepEqual(launch.worker(1).done, []);
+    launch.advance(2_100);
+    assert.deepEqual(launch.worker(1).done, ['kill']);
+  });
+});

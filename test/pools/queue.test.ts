@@ -1,0 +1,246 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Queue, type Waiting } from '../../src/pools/queue.ts';
+
+/** One that waits for room in general, or for a room of its own. */
+class Guest implements Waiting {
+  ahead: Waiting | undefined;
+  behind: Waiting | undefined;
+  readonly name: string;
+  readonly #world: World;
+  readonly particular: boolean;
+  /** What it does when it goes on. */
+  then: (() => void) | undefined;
+
+  constructor(world: World, name: string, particular = false) {
+    this.#world = world;
+    this.name = name;
+    this.particular = particular;
+  }
+
+  get ready(): boolean {
+    return this.particular ? this.#world.own.has(this.name) : this.#world.room > 0;
+  }
+
+  proceed(): void {
+    this.#world.room--;
+    this.#world.went.push(this.name);
+    this.then?.();
+  }
+}
+
+class World {
+  readonly queue: Queue;
+  room = 0;
+  /** Those who have a room of their own. */
+  readonly own = new Set<string>();
+  readonly went: string[] = [];
+  readonly faults: unknown[] = [];
+
+  constructor(max = Infinity) {
+    this.queue = new Queue(max, (cause) => {
+      this.faults.push(cause);
+    });
+  }
+
+  guest(name: string, particular = false): Guest {
+    const guest = new Guest(this, name, particular);
+    assert.equal(this.queue.enter(guest), true);
+    return guest;
+  }
+
+  guests(names: string): Guest[] {
+    return Array.from(names, (name) => this.guest(name));
+  }
+
+  wake(room: number): string {
+    this.room = room;
+    this.queue.wake();
+    return this.went.splice(0).join('');
+  }
+}
+
+describe('a queue', () => {
+  test('lets go on as many as find room, in the order of their coming', () => {
+    const world = new World();
+    world.guests('abcde');
+    assert.equal(world.wake(2), 'ab');
+    assert.equal(world.queue.length, 3);
+    assert.equal(world.wake(0), '');
+    assert.equal(world.wake(1), 'c');
+    assert.equal(world.wake(9), 'de');
+    assert.equal(world.queue.length, 0);
+    assert.equal(world.wake(9), '');
+  });
+
+  test('has no more room than it has', () => {
+    const world = new World(2);
+    world.guests('ab');
+    assert.equal(world.queue.enter(new Guest(world, 'c')), false);
+    world.wake(1);
+    world.guest('d');
+    assert.equal(world.wake(9), 'bd');
+  });
+
+  test('of 0 lets nobody wait', () => {
+    const world = new World(0);
+    assert.equal(world.queue.enter(new Guest(world, 'a')), false);
+    assert.equal(world.wake(9), '');
+  });
+
+  test('forgets those who leave', () => {
+    const world = new World(3);
+    const [a, b] = world.guests('abc');
+    assert.ok(a !== undefined && b !== undefined);
+    world.queue.leave(b);
+    world.queue.leave(b);
+    assert.equal(world.queue.length, 2);
+    world.guest('d');
+    assert.equal(world.wake(9), 'acd');
+    world.queue.leave(a);
+    assert.equal(world.queue.length, 0);
+  });
+
+  test('lets who leaves while others go on not go on', () => {
+    const world = new World();
+    const [a, b] = world.guests('abc');
+    assert.ok(a !== undefined && b !== undefined);
+    a.then = () => {
+      world.queue.leave(b);
+    };
+    assert.equal(world.wake(9), 'ac');
+  });
+
+  test('is not held up by who waits for one in particular', () => {
+    const world = new World();
+    world.guest('a', true);
+    world.guests('b');
+    world.guest('c', true);
+    world.guests('de');
+    assert.equal(world.wake(2), 'bd');
+    world.own.add('c');
+    assert.equal(world.wake(0), 'c');
+    world.own.add('a');
+    assert.equal(world.wake(2), 'ae');
+  });
+
+  test('goes on with those who find room by one that went on and was done at once', () => {
+    const world = new World();
+    const guests = world.guests('abcd');
+    for (const guest of guests) {
+      guest.then = () => {
+        world.room++;
+        world.queue.wake();
+      };
+    }
+    assert.equal(world.wake(1), 'abcd');
+  });
+
+  test('looks again at who had no room of his own, when one was done at once', () => {
+    const world = new World();
+    world.guest('a', true);
+    const b = world.guest('b');
+    b.then = () => {
+      world.own.add('a');
+      world.queue.wake();
+    };
+    assert.equal(world.wake(1), 'ba');
+  });
+
+  test('keeps the place of one that goes on only to wait again', () => {
+    const world = new World(3);
+    const [a, b, c] = world.guests('abc');
+    assert.ok(a !== undefined && b !== undefined && c !== undefined);
+    for (const guest of [a, c]) {
+      guest.then = () => {
+        guest.then = undefined;
+        assert.equal(world.queue.hasRoom, true);
+        assert.equal(world.queue.enter(guest), true);
+      };
+    }
+    assert.equal(world.wake(3), 'abc');
+    assert.equal(world.queue.length, 2);
+    world.guest('d');
+    assert.equal(world.wake(9), 'acd');
+    assert.equal(world.queue.length, 0);
+  });
+
+  test('lets one that waits again leave meanwhile', () => {
+    const world = new World();
+    const [a] = world.guests('ab');
+    assert.ok(a !== undefined);
+    a.then = () => {
+      world.queue.enter(a);
+      world.queue.leave(a);
+    };
+    assert.equal(world.wake(1), 'a');
+    assert.equal(world.wake(9), 'b');
+    assert.equal(world.queue.length, 0);
+  });
+
+  test('goes on with those who come while the last one goes on', () => {
+    const world = new World();
+    const [, b] = world.guests('ab');
+    assert.ok(b !== undefined);
+    b.then = () => {
+      world.guest('c');
+    };
+    assert.equal(world.wake(9), 'abc');
+  });
+
+  test('goes on with the others, now and later, when one throws', () => {
+    const world = new World();
+    const broken = new Error('broken');
+    const [, b, c] = world.guests('abcde');
+    assert.ok(b !== undefined && c !== undefined);
+    b.then = () => {
+      throw broken;
+    };
+    // One that had entered again before it threw does not wait either: nobody would end it.
+    c.then = () => {
+      world.queue.enter(c);
+      throw broken;
+    };
+    assert.equal(world.wake(4), 'abcd');
+    assert.deepEqual(world.faults, [broken, broken]);
+    assert.equal(world.queue.length, 1);
+    assert.equal(world.wake(9), 'e');
+    world.guest('f');
+    assert.equal(world.wake(9), 'f');
+  });
+
+  test('leaves no link behind in those who leave', () => {
+    const world = new World();
+    const guests = world.guests('abcdef');
+    const [a, , c, , , f] = guests;
+    for (const guest of [a, c, f]) if (guest !== undefined) world.queue.leave(guest);
+    assert.equal(world.wake(9), 'bde');
+    assert.ok(guests.every(({ ahead, behind }) => ahead === undefined && behind === undefined));
+  });
+
+  test('of ten thousand who are done at once needs no deep stack', () => {
+    const world = new World();
+    let deepest = 0;
+    for (let i = 0; i < 10_000; i++) {
+      world.guest(String(i)).then = () => {
+        deepest = Math.max(deepest, depth());
+        world.room++;
+        world.queue.wake();
+      };
+    }
+    const here = depth();
+    world.room = 1;
+    world.queue.wake();
+    assert.deepEqual(world.went, Array.from({ length: 10_000 }, (_, i) => String(i)));
+    assert.ok(deepest - here < 10, `${deepest} frames, ${here} at the start`);
+  });
+});
+
+/** The frames of the stack, up to a hundred. */
+function depth(): number {
+  const before = Error.stackTraceLimit;
+  Error.stackTraceLimit = 100;
+  const { stack = '' } = new Error('here');
+  Error.stackTraceLimit = before;
+  return stack.split('\n').length;
+}
