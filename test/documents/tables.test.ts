@@ -22,7 +22,8 @@ function section(text: string, heading: string): string {
 
 /** All codes, as they stand in the source: there is no list of them at run time. */
 const source = readFileSync(join(root, 'src/errors.ts'), 'utf8');
-const codes = [...source.matchAll(/^ {2}([A-Z_]+): (?:meaning|retryable)\(/gm)].map(([, code = '']) => code as ErrorCode);
+const codes = [...source.matchAll(/^ {2}([A-Z_]+): (?:meaning|retryable)\(/gm)]
+  .map(([, code = '']) => code as ErrorCode);
 
 const nameIn = (cell = ''): string => spansOf(cell)[0] ?? '';
 
