@@ -9,6 +9,7 @@ import { answerTo } from '../exchange/answers.ts';
 import type { Downstream } from '../exchange/downstream.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { BodyReader } from '../http1/body.ts';
+import { requestTrailers } from '../http1/fields.ts';
 import type { Hop } from '../http1/forwarding.ts';
 import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { LF, NO_BYTES } from '../http1/grammar.ts';
@@ -333,7 +334,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   }
 
   #bodyReader(): BodyReader {
-    this.#body ??= new BodyReader(this.#front.rules);
+    this.#body ??= new BodyReader(this.#front.rules, requestTrailers);
     return this.#body;
   }
 

@@ -5,6 +5,7 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ErrorCode } from '../errors.ts';
 import { BodyReader } from '../http1/body.ts';
+import { responseTrailers } from '../http1/fields.ts';
 import { CHUNKED, type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { type BodyLimits, type HeadLimits, items, LF, listHas, NO_BYTES } from '../http1/grammar.ts';
 import { ResponseHead } from '../http1/response.ts';
@@ -86,7 +87,7 @@ export class UpstreamConnection implements Flusher, Dialling {
     this.#rules = rules;
     this.#onGone = onGone;
     this.born = born;
-    this.#body = new BodyReader(rules);
+    this.#body = new BodyReader(rules, responseTrailers);
     const socket = dialler.dial(upstream, this);
     this.#socket = socket;
     socket.on('end', () => {

@@ -4,6 +4,7 @@
 import type { DecodedMessage, FieldLine } from '../support/wire-decoder.ts';
 import {
   differenceOfLines, endToEnd, HOP_BY_HOP, itemsOf, pairs, trimmed, valuesOf, withoutForbiddenTrailers,
+  withoutForwarded,
 } from './fields.ts';
 import type { Read, Reading } from './requests-oracle.ts';
 import { type Forwarded, UPSTREAM } from './requests-ours.ts';
@@ -81,9 +82,10 @@ string | undefined {
     return `the body is ${JSON.stringify(ours.body)}, to Node ${JSON.stringify(read.body)}`;
   }
   const connection = itemsOf(valuesOf(lines, 'connection'));
-  return differenceOfLines(endToEnd(ours.lines, [], OWNED), endToEnd(lines, connection, OWNED))
+  const trailers = withoutForwarded(withoutForbiddenTrailers(pairs(read.rawTrailers)));
+  return differenceOfLines(endToEnd(ours.lines, [], OWNED), withoutForwarded(endToEnd(lines, connection, OWNED)))
     ?? differenceOfOwned(ours, read, lines, connection, routed)
-    ?? (whole ? differenceOfLines(ours.trailers, withoutForbiddenTrailers(pairs(read.rawTrailers))) : undefined);
+    ?? (whole ? differenceOfLines(ours.trailers, trailers) : undefined);
 }
 
 /** Fields that the balancer writes itself, whatever came under their names; checked one by one below. */
