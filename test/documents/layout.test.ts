@@ -1,0 +1,54 @@
+/**
+ * What documents refer to is there: links, headings, files. And they stay readable.
+ */
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { describe, test } from 'node:test';
+import { type Document, documentAt, documents, root, spansOf } from '../support/documents.ts';
+
+const MAX_LINE = 120;
+const MAX_ROOT_LINES = 250;
+
+test('each room that a newcomer is sent to has a document', () => {
+  const paths = new Set(documents.map(({ path }) => path));
+  for (const path of [
+    'README.md', 'CHANGELOG.md', '.github/CONTRIBUTING.md', '.github/SECURITY.md', 'src/README.md', 'src/errors.md',
+    'src/options/README.md', 'src/fronts/README.md', 'src/upstreams/README.md', 'src/cluster/README.md',
+    'strategies/README.md', 'test/README.md', 'test/bench/README.md',
+  ]) assert.ok(paths.has(path), path);
+});
+
+test(`the root README has less than ${MAX_ROOT_LINES} lines`, () => {
+  assert.ok(documentAt('README.md').text.split('\n').length <= MAX_ROOT_LINES);
+});
+
+for (const document of documents) {
+  describe(document.path, () => {
+    test(`has lines of ${MAX_LINE} characters at most, tables aside`, () => {
+      const long = document.text.split('\n').filter((line) => !line.startsWith('|') && line.length > MAX_LINE);
+      assert.deepEqual(long, []);
+    });
+
+    test('links to what is there', () => {
+      for (const [, link = ''] of document.prose.matchAll(/\]\(([^)\s]+)\)/g)) {
+        if (/^https?:/.test(link)) continue;
+        const [file = '', heading] = link.split('#');
+        const target = file === '' ? document.path : normalize(join(dirname(document.path), file));
+        assert.ok(existsSync(join(root, target)), link);
+        if (heading !== undefined) assert.ok(headingsOf(documentAt(target)).has(heading), `${link}: no such heading`);
+      }
+    });
+
+    test('names files that are there', () => {
+      const paths = spansOf(document.prose).filter((span) => /^(?:src|strategies|test)\/[\w./-]+$/.test(span));
+      assert.deepEqual(paths.filter((path) => !existsSync(join(root, path))), []);
+    });
+  });
+}
+
+/** The headings as GitHub and npm name them in links. */
+function headingsOf({ prose }: Document): ReadonlySet<string> {
+  return new Set([...prose.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => (
+    heading.toLowerCase().replace(/[^\w\- ]/g, '').replaceAll(' ', '-'))));
+}

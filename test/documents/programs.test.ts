@@ -1,0 +1,300 @@
+/**
+ * The programs of all documents run: every block of JavaScript, every configuration, and the command line. Needs
+ * `npm run build`.
+ */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import http, { type IncomingMessage, type Server } from 'node:http';
+import https from 'node:https';
+import net, { type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { makeCertificate, NO_OPENSSL } from '../support/certificate.ts';
+import { documentAt, documents, root } from '../support/documents.ts';
+
+const BINARY = join(root, 'dist/src/cli/main.js');
+const MAX_LAUNCHER_LINES = 15;
+const MAX_ROOT_STRATEGY_LINES = 15;
+
+/** What is done with a block of JavaScript. */
+type Kind = 'serves' | 'launches' | 'strategy' | 'test' | 'ends';
+
+function kindOf(code: string): Kind {
+  if (code.includes('equipoise/testing')) return 'test';
+  if (/^\/\/ \S+\.js/.test(code) && /\bpick\(/.test(code)) return 'strategy';
+  if (/\b8080\b/.test(code)) return 'serves';
+  if (/\b8000\b/.test(code) && code.includes('launch(')) return 'launches';
+  return 'ends';
+}
+
+const certificate = makeCertificate();
+
+describe('programs of the documents', () => {
+  const upstreams: Server[] = [];
+  const children: ChildProcess[] = [];
+  let folder = '';
+
+  before(async () => {
+    for (let i = 0; i < 3; i++) {
+      const server = http.createServer((request, response) => response.end(`upstream ${i} ${request.url ?? ''}`));
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      upstreams.push(server);
+    }
+    folder = mkdtempSync(join(tmpdir(), 'equipoise-documents-'));
+    mkdirSync(join(folder, 'node_modules'));
+    symlinkSync(root, join(folder, 'node_modules/equipoise'), 'dir');
+    symlinkSync(join(root, 'node_modules/express'), join(folder, 'node_modules/express'), 'dir');
+    writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+    if (certificate === undefined) return;
+    writeFileSync(join(folder, 'key.pem'), certificate.key);
+    writeFileSync(join(folder, 'cert.pem'), certificate.cert);
+  });
+
+  after(async () => {
+    for (const child of children) {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill('SIGKILL');
+        await once(child, 'exit');
+      }
+    }
+    for (const server of upstreams) {
+      server.close();
+      server.closeAllConnections();
+    }
+    rmSync(folder, { recursive: true });
+  });
+
+  const start = (args: readonly string[]): ChildProcess => {
+    const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+    children.push(child);
+    return child;
+  };
+
+  /** The code with its ports replaced: 8080 by `port`, 3001 to 3003 by those of our upstreams. */
+  const placed = (code: string, port: number): string =>
+    code.replace(/\b300([123])\b/g, (_, n) => String((upstreams[Number(n) - 1]?.address() as AddressInfo).port))
+      .replace(/\b8080\b/g, String(port));
+
+  /** Resolves when the program accepts connections; rejects if it ends. */
+  const ready = (child: ChildProcess, port: number, errors: () => string): Promise<void> => (
+    Promise.race([accepting(port), once(child, 'exit').then(() => {
+      throw new Error(`the program ended: ${errors()}`);
+    })]));
+
+  test('the command line runs, and prints what the README promises', async () => {
+    const { text, blocks } = documentAt('README.md');
+    const line = blocks.find(({ code }) => code.startsWith('equipoise '))?.code ?? '';
+    const port = await freePort();
+    const child = start([BINARY, '-l', String(port), ...placed(line, port).trim().split(' ').slice(1)]);
+    const [printed] = (await once(child.stdout ?? child, 'data')) as [Buffer];
+    const promised = /prints\s+`(.*)`/.exec(text)?.[1] ?? '';
+    assert.equal(printed.toString(), `${promised.replace('8080', String(port))}\n`);
+    assert.match(await answer(port), /^upstream \d \/x$/);
+    child.kill('SIGTERM');
+    assert.deepEqual(await once(child, 'exit'), [0, null]);
+  });
+
+  for (const { path, blocks } of documents) {
+    const programs = blocks.filter(({ language }) => language === 'js')
+      .map(({ code }) => ({ code, kind: kindOf(code) }));
+    const of = (kind: Kind): readonly (readonly [number, string])[] => (
+      [...programs.entries()].flatMap(([i, each]) => (each.kind === kind ? [[i, each.code] as const] : [])));
+    const file = (i: number): string => `${path.replaceAll(/\W/g, '-')}-${i}.js`;
+
+    for (const [i, code] of of('serves')) {
+      const line = /^(.*createServer.*|.*app = .*|.*listen.*)$/m.exec(code)?.[1] ?? '';
+      const secure = code.includes('tls.createServer');
+      const skip = secure && certificate === undefined ? NO_OPENSSL : false;
+      test(`${path}, program ${i + 1} serves: ${line}`, { skip }, async () => {
+        const port = await freePort();
+        writeFileSync(join(folder, file(i)), placed(code, port));
+        const child = start([file(i)]);
+        child.stdout?.resume();
+        let errors = '';
+        child.stderr?.on('data', (text: Buffer) => {
+          errors += text.toString();
+        });
+        await ready(child, port, () => errors);
+        assert.match(await (secure ? secureAnswer(port) : answer(port)), /^upstream \d \/x$/);
+        // A program that asks who may upgrade does so: the README shows how.
+        if (code.includes('allowed(request)')) assert.equal(await upgradeStatus(port), 401);
+        // What a launcher tells of its workers is no error.
+        assert.equal(errors.replace(/^equipoise: (all )?workers?\b.*\n/gm, ''), '');
+      });
+    }
+
+    for (const [i, code] of of('launches')) {
+      const line = /^.*launch\(.*$/m.exec(code)?.[0] ?? '';
+      test(`${path}: the launcher serves in workers, and drains: ${line}`, async () => {
+        const port = await freePort();
+        assert.ok(code.trim().split('\n').length < MAX_LAUNCHER_LINES, 'it is short');
+        writeFileSync(join(folder, file(i)), code.replace(/\b8000\b/, String(port)));
+        const child = start([file(i)]);
+        let errors = '';
+        child.stderr?.on('data', (text: Buffer) => {
+          errors += text.toString();
+        });
+        await ready(child, port, () => errors);
+        const text = await (await fetch(`http://127.0.0.1:${port}/`)).text();
+        assert.match(text, /^hello from \d+$/);
+        assert.notEqual(text, `hello from ${child.pid ?? 0}`, 'the primary does no such work');
+        child.kill('SIGTERM');
+        assert.deepEqual(await once(child, 'exit'), [0, null]);
+      });
+    }
+
+    for (const [i, code] of of('ends')) {
+      test(`${path}, program ${i + 1} runs to its end`, async () => {
+        const port = await freePort();
+        writeFileSync(join(folder, file(i)), placed(code, port));
+        const child = start([file(i)]);
+        child.stdout?.resume();
+        let errors = '';
+        child.stderr?.on('data', (text: Buffer) => {
+          errors += text.toString();
+        });
+        assert.deepEqual(await once(child, 'close'), [0, null], errors);
+        assert.equal(errors, '');
+      });
+    }
+
+    const strategies = of('strategy');
+    if (strategies.length > 0) {
+      test(`${path}: strategies conform, by the tests of the document`, async () => {
+        const names = strategies.map(([, code]) => /^\/\/ (\S+\.js)/.exec(code)?.[1] ?? '');
+        for (const [at, [, code]] of strategies.entries()) writeFileSync(join(folder, names[at] ?? ''), code);
+        const tests = of('test');
+        for (const name of names) {
+          assert.ok(tests.some(([, code]) => code.includes(`'./${name}'`)), `${name} is tested`);
+        }
+        for (const [i, code] of tests) {
+          writeFileSync(join(folder, file(i)), code);
+          await conforms(file(i));
+        }
+      });
+      test(`${path}: strategies are served by`, async () => {
+        for (const [, code] of strategies) {
+          const name = /^\/\/ (\S+\.js)/.exec(code)?.[1] ?? '';
+          writeFileSync(join(folder, name), code);
+          const port = await freePort();
+          const child = start([BINARY, '-l', `127.0.0.1:${port}`, '-s', `./${name}`,
+            ...placed('http://127.0.0.1:3001 http://127.0.0.1:3002', port).split(' ')]);
+          let errors = '';
+          child.stderr?.on('data', (text: Buffer) => {
+            errors += text.toString();
+          });
+          await ready(child, port, () => errors);
+          assert.match(await answer(port), /^upstream \d \/x$/);
+        }
+      });
+    } else assert.deepEqual(of('test'), [], `${path}: a test has a strategy to test`);
+
+    const configurations = blocks.filter(({ language }) => language === 'json');
+    for (const [i, { code }] of configurations.entries()) {
+      test(`${path}: the binary serves by configuration ${i + 1}`, async () => {
+        const port = await freePort();
+        const name = file(i).replace(/js$/, 'json');
+        const text = placed(code, port);
+        assert.equal(typeof JSON.parse(text), 'object');
+        writeFileSync(join(folder, name), text);
+        const child = start([BINARY, '-c', name]);
+        child.stdout?.resume();
+        let errors = '';
+        child.stderr?.on('data', (more: Buffer) => {
+          errors += more.toString();
+        });
+        await ready(child, port, () => errors);
+        assert.match(await answer(port), /^upstream \d \/x$/);
+        assert.equal(errors, '');
+      });
+    }
+  }
+
+  test('the strategy of the root README is short', () => {
+    const strategy = documentAt('README.md').blocks.find(({ language, code }) => (
+      language === 'js' && kindOf(code) === 'strategy'))?.code ?? '';
+    assert.notEqual(strategy, '', 'it is there');
+    assert.ok(strategy.trim().split('\n').length <= MAX_ROOT_STRATEGY_LINES);
+  });
+
+  /** Runs a file of tests. */
+  async function conforms(name: string): Promise<void> {
+    // NODE_TEST_CONTEXT would make the inner run report to the outer one.
+    const env = { ...process.env };
+    delete env['NODE_TEST_CONTEXT'];
+    const child = spawn(process.execPath, ['--test', '--test-reporter=tap', name],
+      { cwd: folder, env, stdio: ['ignore', 'pipe', 'inherit'] });
+    children.push(child);
+    let output = '';
+    child.stdout.on('data', (text: Buffer) => {
+      output += text.toString();
+    });
+    const [exitCode] = (await once(child, 'close')) as [number];
+    assert.equal(exitCode, 0, output);
+    assert.match(output, /^# fail 0$/m);
+    assert.doesNotMatch(output, /^# tests 0$/m);
+  }
+});
+
+/** What a WebSocket handshake without credentials is answered. */
+function upgradeStatus(port: number): Promise<number | undefined> {
+  const headers = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==' };
+  return new Promise((resolve, reject) => {
+    http.get({ port, path: '/x', headers }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    }).on('error', reject);
+  });
+}
+
+/**
+ * A port to put into a program. Below those that the system hands out by itself, so that no other test can be given it
+ * before the program listens.
+ */
+async function freePort(): Promise<number> {
+  for (let port = 20_000 + process.pid % 10_000; ; port++) {
+    const server = net.createServer();
+    const free = await new Promise((resolve) => {
+      server.once('error', () => { resolve(false); });
+      server.listen(port, () => { resolve(true); });
+    });
+    if (free !== true) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
+}
+
+/** Resolves when connections to the port are accepted. */
+async function accepting(port: number): Promise<void> {
+  for (;;) {
+    const socket = net.connect(port, '127.0.0.1');
+    const connected = await new Promise((resolve) => {
+      socket.once('connect', () => { resolve(true); });
+      socket.once('error', () => { resolve(false); });
+    });
+    socket.destroy();
+    if (connected === true) return;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+async function answer(port: number): Promise<string> {
+  const response = await fetch(`http://127.0.0.1:${port}/x`);
+  assert.equal(response.status, 200);
+  return response.text();
+}
+
+/** The same over TLS. */
+async function secureAnswer(port: number): Promise<string> {
+  const request = https.get({ host: '127.0.0.1', port, path: '/x', ca: certificate?.cert, agent: false });
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  assert.equal(response.statusCode, 200);
+  let text = '';
+  for await (const piece of response) text += String(piece);
+  return text;
+}
