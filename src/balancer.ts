@@ -15,6 +15,7 @@ import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
 import { Affinities } from './exchange/affinity.ts';
 import { runHook } from './exchange/plugin.ts';
+import { Reports } from './exchange/reports.ts';
 import { Queue } from './pools/queue.ts';
 import { RetryBudget } from './pools/retry-budget.ts';
 import type { Services } from './exchange/services.ts';
@@ -22,7 +23,7 @@ import { Front } from './fronts/front.ts';
 import { RequestFront } from './fronts/request.ts';
 import { Sockets } from './fronts/sockets.ts';
 import { Upgrades } from './fronts/upgrades.ts';
-import { guarded, guardedValue } from './guard.ts';
+import { guardedValue } from './guard.ts';
 import type { BalancerOptions, UpstreamOptions } from './options/options.ts';
 import { parseOptions, parseUpstream, parseUpstreams, type Settings } from './options/parse.ts';
 import { Slices, type Work } from './loop/slices.ts';
@@ -110,6 +111,7 @@ class NodeBalancer implements Balancer {
   readonly #sockets: Sockets;
   readonly #upgrades: Upgrades;
   readonly #events: Events;
+  readonly #reports: Reports;
   readonly #queue: Queue;
   readonly #budget: RetryBudget;
   readonly #probes: Probes;
@@ -134,6 +136,7 @@ class NodeBalancer implements Balancer {
     this.#settings = settings;
     this.#strategy = settings.strategy ?? random();
     this.#clock = new Clock(settings.time);
+    this.#reports = new Reports(settings.onReport, () => this.#clock.source.now());
     this.#events = new Events((event, what, cause) => {
       this.#report(new BalancerError('HOOK_FAILED', `a listener for '${event}' ${what}`, { cause }), undefined);
     });
@@ -387,15 +390,7 @@ class NodeBalancer implements Balancer {
   }
 
   #report(error: BalancerError, upstream: string | undefined): void {
-    const { onReport } = this.#settings;
-    if (onReport !== undefined) {
-      guarded(() => onReport({ error, upstream }), (what, cause) => {
-        // Who should hear of faults is what failed.
-        process.emitWarning(`onReport ${what}`, { code: 'HOOK_FAILED', detail: reason({ cause }) });
-      });
-    } else if (error.source === 'internal') {
-      process.emitWarning(error.message, { code: error.code, detail: reason(error) });
-    }
+    this.#reports.tell(error, upstream);
   }
 }
 
@@ -407,10 +402,6 @@ function tickMs(settings: Settings): number {
     settings.upstreamIdleTimeoutMs, settings.ejectMs,
   );
   return Math.min(250, Math.max(10, Math.floor(shortest / 8)));
-}
-
-function reason({ cause }: { readonly cause?: unknown }): string {
-  return cause instanceof Error ? (cause.stack ?? cause.message) : '';
 }
 
 /** How long an idle connection stays open while closing: a request already on its way is answered, not reset. */

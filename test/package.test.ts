@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -70,6 +70,27 @@ describe('the package', () => {
       const pattern = new RegExp(`^${target.slice(2).replace(/[.]/g, '\\.').replace('*', '[^/]+')}$`);
       assert.ok(files.some((path) => pattern.test(path)), target);
     }
+  });
+
+  test('has types that compile in full, for importers and for require()', () => {
+    symlinkSync(join(root, 'node_modules/@types'), join(folder, 'node_modules/@types'));
+    const manifest = JSON.parse(readFileSync(installed('package.json'), 'utf8')) as Manifest;
+    const paths = Object.keys(manifest.exports).filter((path) => path !== './package.json').flatMap((path) => (
+      path.includes('*')
+        ? files.map((file) => /^dist\/strategies\/([^/]+)\.js$/.exec(file)?.[1])
+          .flatMap((name) => (name === undefined ? [] : [path.replace('*', name)]))
+        : [path]));
+    assert.ok(paths.length > 5, paths.join(', '));
+    const all = paths.map((path, at) => `export * as m${at} from 'equipoise${path.slice(1)}';`).join('\n');
+    for (const name of ['all.mts', 'all.cts']) writeFileSync(join(folder, name), all);
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({
+      compilerOptions: {
+        // The least that works: no option of ours may be needed to read our types.
+        module: 'nodenext', target: 'es2022', strict: true, noEmit: true, skipLibCheck: false, types: ['node'],
+      },
+      files: ['all.mts', 'all.cts'],
+    }));
+    execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder], { encoding: 'utf8' });
   });
 
   for (const [how, flags, code] of [

@@ -5,15 +5,15 @@ import type { Balancer } from '../balancer.ts';
 import { messageOf } from '../guard.ts';
 import type { Arguments } from './arguments.ts';
 import { type Configuration, configure } from './config.ts';
-import { log, say } from './output.ts';
 import type { PidFile } from './pid-file.ts';
 import type { Beginning } from './run.ts';
 import { serve } from './serve.ts';
 
 /** Serves until it is told to stop and has drained. Rejects if it cannot serve. */
 export async function serveAlone(
-  args: Arguments, configuration: Configuration, pidFile: PidFile, { signals, started }: Beginning,
+  args: Arguments, configuration: Configuration, pidFile: PidFile, { output, signals, started }: Beginning,
 ): Promise<void> {
+  const { log, say } = output;
   let current = configuration;
   const stop = new Promise<string>((resolve) => {
     let asked = false;
@@ -34,7 +34,7 @@ export async function serveAlone(
   say(serving.line);
   signals.onReload(oneAtATime(async () => {
     try {
-      current = await reload(args, current, serving.balancer, pidFile);
+      current = await reload(args, current, serving.balancer, pidFile, log);
     } catch (error) {
       log(`not reloaded, everything goes on as before:\n${messageOf(error)}`);
     }
@@ -57,6 +57,7 @@ export async function serveAlone(
  */
 async function reload(
   args: Arguments, current: Configuration, balancer: Balancer, pidFile: PidFile,
+  log: (line: string) => void,
 ): Promise<Configuration> {
   if (args.demo || args.config === undefined) {
     const why = args.demo ? 'the upstreams of --demo are built in' : 'there is no configuration file (--config)';

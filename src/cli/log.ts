@@ -4,6 +4,7 @@
  */
 import type { Balancer } from '../balancer.ts';
 import { messageOf } from '../guard.ts';
+import { andMore, Throttle } from '../loop/throttle.ts';
 import type { Report } from '../options/options.ts';
 import { placeOf } from './load.ts';
 
@@ -59,25 +60,13 @@ export function described(error: unknown): string {
 
 /** Writes a line for each key once in a while, then with the count of those that it did not write. */
 function throttled(write: (line: string) => void, now: () => number): (key: string, line: () => string) => void {
-  const told = new Map<string, { at: number; unheard: number }>();
+  const throttle = new Throttle(now);
   return (key, line) => {
-    const last = told.get(key);
-    const at = now();
-    if (last !== undefined && at - last.at < QUIET_MS) {
-      last.unheard++;
-      return;
-    }
-    const more = last === undefined || last.unheard === 0 ? '' : ` (and ${last.unheard} more like it)`;
-    // Keys are codes and upstreams: few, unless upstreams come and go for ever.
-    if (told.size >= MAX_KEYS) told.clear();
-    told.set(key, { at, unheard: 0 });
-    write(`${line()}${more}`);
+    const untold = throttle.pass(key);
+    if (untold !== undefined) write(`${line()}${andMore(untold)}`);
   };
 }
 
 function seconds(ms: number): string {
   return `${ms < 10_000 ? (ms / 1000).toFixed(1) : Math.round(ms / 1000)} s`;
 }
-
-const QUIET_MS = 1_000;
-const MAX_KEYS = 10_000;

@@ -8,7 +8,7 @@ import { messageOf } from '../guard.ts';
 import { serveAlone } from './alone.ts';
 import { type Arguments, readArguments, USAGE } from './arguments.ts';
 import { configure } from './config.ts';
-import { log, say } from './output.ts';
+import type { Output } from './output.ts';
 import { PidFile } from './pid-file.ts';
 import type { Signals } from './signals.ts';
 import { supervise, work } from './workers.ts';
@@ -18,6 +18,7 @@ const WRONG_USAGE = 2;
 
 /** What was set up before anything else was loaded. */
 export interface Beginning {
+  readonly output: Output;
   readonly signals: Signals;
   /** To be called when this process is ready. */
   readonly started: () => void;
@@ -28,7 +29,7 @@ export async function main(argv: readonly string[], beginning: Beginning): Promi
   const problems: string[] = [];
   const args = readArguments(argv, problems);
   if (args.help || args.version) {
-    say(args.help ? USAGE.trimEnd() : version());
+    beginning.output.say(args.help ? USAGE.trimEnd() : version());
     return 0;
   }
   const code = isLaunchedWorker ? await work(args, beginning) : await run(args, problems, beginning);
@@ -38,6 +39,7 @@ export async function main(argv: readonly string[], beginning: Beginning): Promi
 
 /** Serves alone or by workers, as is configured. */
 async function run(args: Arguments, problems: string[], beginning: Beginning): Promise<number> {
+  const { log } = beginning.output;
   beginning.signals.endUntilReady(() => process.exit(0));
   const configuration = await configure(args, problems);
   if (problems.length > 0) {

@@ -12,7 +12,6 @@ import { messageOf } from '../guard.ts';
 import type { Arguments } from './arguments.ts';
 import { type Configuration, configure, type Json } from './config.ts';
 import type { ListenAddress } from './listen.ts';
-import { log, say } from './output.ts';
 import type { PidFile } from './pid-file.ts';
 import type { Beginning } from './run.ts';
 import { serve } from './serve.ts';
@@ -40,8 +39,9 @@ interface ToWorker {
 
 /** In the primary: has workers serve until it is told to stop. Resolves with the exit code; rejects if it cannot. */
 export async function supervise(
-  args: Arguments, configuration: Configuration, pidFile: PidFile, { signals, started }: Beginning,
+  args: Arguments, configuration: Configuration, pidFile: PidFile, { output, signals, started }: Beginning,
 ): Promise<number> {
+  const { log, say } = output;
   await clearSockets(configuration.listen);
   let current = configuration;
   let line: string | undefined;
@@ -91,7 +91,7 @@ export async function supervise(
 }
 
 /** In a worker: serves until it is told to stop. Resolves with the exit code. */
-export async function work(args: Arguments, { started }: Beginning): Promise<number> {
+export async function work(args: Arguments, { output, started }: Beginning): Promise<number> {
   let delayMs = 0;
   process.on('message', (told: ToWorker | undefined) => {
     delayMs = told?.stopDelayMs ?? delayMs;
@@ -99,7 +99,7 @@ export async function work(args: Arguments, { started }: Beginning): Promise<num
   try {
     return await launch(async ({ channel, setup }) => {
       const configuration = await read(args, (setup as Setup).json);
-      const serving = await serve(configuration, { demo: args.demo, log, peers: channel('upstreams') });
+      const serving = await serve(configuration, { demo: args.demo, log: output.log, peers: channel('upstreams') });
       process.send?.({ line: serving.line } satisfies FromWorker);
       started();
       return async ({ timeoutMs, signal }) => {

@@ -10,7 +10,7 @@ import { Connections } from './dispatch/connections.ts';
 import { Deadline } from './deadline.ts';
 import type { Launched, Run } from './launch.ts';
 import type { LaunchSettings, ListenWhere } from './options.ts';
-import { writeLine } from './output.ts';
+import { LogStream } from './output.ts';
 import { Relay } from './channels/relay.ts';
 import { type End, served } from './served.ts';
 import { listenOnPath } from './stale-socket.ts';
@@ -27,6 +27,7 @@ export function workAlone(run: Run, settings: LaunchSettings): Launched {
 class Alone {
   readonly #run: Run;
   readonly #settings: LaunchSettings;
+  readonly #standardError = new LogStream(process.stderr);
   readonly #asked: Promise<void>;
   #ask: () => void = () => undefined;
   #deadline: Deadline | undefined;
@@ -123,7 +124,7 @@ class Alone {
 
   #log(line: string): void {
     const toStandardError = (text: string): void => {
-      writeLine(process.stderr, `equipoise: ${text}`);
+      this.#standardError.write(`equipoise: ${text}`);
     };
     guarded(() => (this.#settings.log ?? toStandardError)(line), (what, cause) => {
       toStandardError(`log ${what}${cause === undefined ? '' : `: ${messageOf(cause)}`}`);

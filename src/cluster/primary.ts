@@ -7,7 +7,7 @@ import { Dispatching } from './dispatch/dispatching.ts';
 import { type LaunchEvent, lineOf } from './events.ts';
 import type { Launched } from './launch.ts';
 import { type LaunchSettings, parseWorkers } from './options.ts';
-import { writeLine } from './output.ts';
+import { LogStream } from './output.ts';
 import { parseReloadOptions, type ReloadOptions } from './supervise/plan.ts';
 import { Processes } from './supervise/processes.ts';
 import { Relay } from './channels/relay.ts';
@@ -90,6 +90,10 @@ export function supervise(settings: LaunchSettings): Launched {
 
 /** Writes the log and tells `onEvent`. Neither ends the launch, whatever they do; what they do is logged. */
 function journalOf({ log, onEvent }: LaunchSettings): (event: LaunchEvent) => void {
+  const standardError = new LogStream(process.stderr);
+  const toStandardError = (line: string): void => {
+    standardError.write(`equipoise: ${line}`);
+  };
   const fault = (name: string) => (what: string, cause: unknown): void => {
     toStandardError(`${name} ${what}${cause === undefined ? '' : `: ${messageOf(cause)}`}`);
   };
@@ -138,8 +142,4 @@ function bindSignals(supervisor: Supervisor): () => void {
   return () => {
     for (const [signal, listener] of pairs) process.off(signal, listener);
   };
-}
-
-function toStandardError(line: string): void {
-  writeLine(process.stderr, `equipoise: ${line}`);
 }

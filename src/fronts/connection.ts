@@ -4,11 +4,13 @@
  */
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { endOrReset } from '../end-or-reset.ts';
 import { BalancerError, type ErrorCode } from '../errors.ts';
 import { answerTo } from '../exchange/answers.ts';
 import type { Downstream } from '../exchange/downstream.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { BodyReader } from '../http1/body.ts';
+import { requestTrailers } from '../http1/fields.ts';
 import type { Hop } from '../http1/forwarding.ts';
 import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { LF, NO_BYTES } from '../http1/grammar.ts';
@@ -61,6 +63,8 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   #lastRequest = false;
   #untilClose = false;
   #tunnelled = false;
+  /** Whether the downstream's end of a tunnel has come, and is yet to be told from a reset. */
+  #ending = false;
   #paused = false;
   #running = false;
 
@@ -198,8 +202,11 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
 
   ended(): void {
     if (this.#phase === EXCHANGE && this.#tunnelled && !this.#bodyDone) {
-      this.#bodyDone = true;
-      this.#exchange?.requestEnd('');
+      this.#ending = true;
+      endOrReset(this.socket, (error) => {
+        // Of a reset the socket tells itself.
+        if (error?.code !== 'ECONNRESET') this.#tunnelEnded();
+      });
       return;
     }
     // A downstream that says no more while it waits is taken to be gone, as nginx and Node do: it is how a killed
@@ -209,9 +216,20 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   }
 
   closed(): void {
+    // An end that was not found to be a reset is one.
+    if ((this.socket.errored as NodeJS.ErrnoException | null | undefined)?.code !== 'ECONNRESET') this.#tunnelEnded();
     // A tunnel whose two ends came in order is closed here; what the upstream has yet to read is still on its way.
     const over = this.#tunnelled && this.#bodyDone && this.socket.writableFinished;
     if (!over || this.#phase !== EXCHANGE) this.#leave();
+  }
+
+  /** The downstream has no more to send into the tunnel. */
+  #tunnelEnded(): void {
+    if (!this.#ending) return;
+    this.#ending = false;
+    if (this.#phase !== EXCHANGE) return;
+    this.#bodyDone = true;
+    this.#exchange?.requestEnd('');
   }
 
   /** The stream, which may be somebody else's, threw: nothing more can be done on it. */
@@ -333,7 +351,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   }
 
   #bodyReader(): BodyReader {
-    this.#body ??= new BodyReader(this.#front.rules);
+    this.#body ??= new BodyReader(this.#front.rules, requestTrailers);
     return this.#body;
   }
 

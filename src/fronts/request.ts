@@ -10,7 +10,7 @@ import type { DownstreamSocket } from '../exchange/affinity.ts';
 import type { Downstream } from '../exchange/downstream.ts';
 import { Exchange } from '../exchange/exchange.ts';
 import { messageOf } from '../guard.ts';
-import { allowedTrailers } from '../http1/fields.ts';
+import { requestTrailers } from '../http1/fields.ts';
 import type { Hop } from '../http1/forwarding.ts';
 import { NONE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
@@ -151,7 +151,7 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
         this.#exchange.refuse('REQUEST_BODY_MALFORMED');
         return;
       }
-      this.#exchange.requestEnd(allowedTrailers(text));
+      this.#exchange.requestEnd(requestTrailers(text));
       this.#exchange.flushRequest();
     });
     request.on('error', () => {

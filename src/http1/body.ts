@@ -1,7 +1,7 @@
 /**
  * Message bodies (RFC 9112 §§6, 7): finds where a body ends and takes chunking off, validating every byte.
  */
-import { allowedTrailers, END, FieldScanner, type FieldTaker, INCOMPLETE } from './fields.ts';
+import { END, FieldScanner, type FieldTaker, INCOMPLETE, type TrailerFilter } from './fields.ts';
 import { CHUNKED, type Framing, LENGTH, NONE } from './framing.ts';
 import { type BodyLimits, CLASS, CR, FIELD_VALUE, HTAB, LF, NO_BYTES, SP, TOKEN } from './grammar.ts';
 
@@ -31,9 +31,12 @@ export class BodyReader {
   #extensions = 0;
   #section = NO_BYTES;
   readonly #limits: BodyLimits;
+  readonly #passing: TrailerFilter;
 
-  constructor(limits: BodyLimits) {
+  /** `passing` keeps the trailer fields that may pass on. */
+  constructor(limits: BodyLimits, passing: TrailerFilter) {
     this.#limits = limits;
+    this.#passing = passing;
   }
 
   /** Starts with a new body; `length` counts for {@link LENGTH} alone. */
@@ -155,7 +158,7 @@ export class BodyReader {
     const line = new FieldScanner();
     const found = line.section(section, section.toString('latin1'), 0, maxFields, NOBODY);
     if (found === END && !FRAMING_FIELD.test(line.passed)) {
-      this.trailers = allowedTrailers(line.passed);
+      this.trailers = this.#passing(line.passed);
       this.#section = NO_BYTES;
       this.done = true;
       return at + line.next - before;

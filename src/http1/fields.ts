@@ -179,18 +179,31 @@ export function withoutNominated(block: string, connection: string): string {
   return filterFields(block, (name) => !nominated.has(name));
 }
 
+/** Returns the field lines of a trailer section that may pass on. */
+export type TrailerFilter = (block: string) => string;
+
 /**
- * A trailer section without the fields that a trailer may not carry (RFC 9110 §6.5.1): those that frame, route,
- * authenticate, or that a receiver which merges trailers into the head would take for the balancer's own; also where
- * `_` stands for `-`.
+ * A response's trailer section without the fields that a trailer may not carry (RFC 9110 §6.5.1): those that frame,
+ * route or authenticate; also where `_` stands for `-`.
  */
-export function allowedTrailers(block: string): string {
-  return block === '' ? block : filterFields(block, mayBeTrailer);
+export function responseTrailers(block: string): string {
+  return block === '' ? block : filterFields(block, mayEndResponse);
 }
 
-function mayBeTrailer(name: string): boolean {
-  const dashed = name.replaceAll('_', '-');
-  return !NOT_IN_TRAILERS.has(dashed) && !dashed.startsWith(FORWARDED);
+/**
+ * A request's, and also without X-Forwarded-*: an upstream that merges trailers into the head would take those for the
+ * balancer's own. In a response they are the upstream's to send.
+ */
+export function requestTrailers(block: string): string {
+  return block === '' ? block : filterFields(block, mayEndRequest);
+}
+
+function mayEndResponse(name: string): boolean {
+  return !NOT_IN_TRAILERS.has(name.replaceAll('_', '-'));
+}
+
+function mayEndRequest(name: string): boolean {
+  return mayEndResponse(name) && !name.replaceAll('_', '-').startsWith(FORWARDED);
 }
 
 /** The first value of a field in a block, by its lower-case name; the block may end with the empty line. */

@@ -201,8 +201,9 @@ export interface BalancerOptions {
     means: { readonly lookup: LookupFunction },
   ) => Duplex | undefined;
   /**
-   * Hears of each failed attempt and each fault of a strategy. Default: faults of the strategy and of the embedding
-   * become process warnings, failed attempts go unheard.
+   * Hears of each failed attempt, and of each fault: of the strategy, of the functions and objects given as options, of
+   * the balancer itself. Default: they become process warnings (`process.on('warning')`) with the error's code, of each
+   * code and upstream at most one a second, which counts those left out since the last one.
    */
   readonly onReport?: (report: Report) => unknown;
   /** Where time comes from, for tests. Default: the machine's. */

@@ -1,10 +1,11 @@
 /**
  * One connection to an upstream, and the responses that come over it.
  */
-import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { endOrReset, isResettable } from '../end-or-reset.ts';
 import type { ErrorCode } from '../errors.ts';
 import { BodyReader } from '../http1/body.ts';
+import { responseTrailers } from '../http1/fields.ts';
 import { CHUNKED, type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { type BodyLimits, type HeadLimits, items, LF, listHas, NO_BYTES } from '../http1/grammar.ts';
 import { ResponseHead } from '../http1/response.ts';
@@ -86,7 +87,7 @@ export class UpstreamConnection implements Flusher, Dialling {
     this.#rules = rules;
     this.#onGone = onGone;
     this.born = born;
-    this.#body = new BodyReader(rules);
+    this.#body = new BodyReader(rules, responseTrailers);
     const socket = dialler.dial(upstream, this);
     this.#socket = socket;
     socket.on('end', () => {
@@ -196,11 +197,17 @@ export class UpstreamConnection implements Flusher, Dialling {
     this.#socket.resume();
   }
 
-  /** Closes the connection at once, telling the user nothing. */
+  /**
+   * Closes the connection at once, telling the user nothing. In a tunnel whose other end did not say that it has no
+   * more to send, the upstream would take a close for that: it is reset.
+   */
   destroy(): void {
+    const socket = this.#socket;
+    const unended = this.#phase !== IDLE && this.#head.status === 101 && !socket.writableEnded;
     this.#user = undefined;
     this.#gone();
-    this.#socket.destroy();
+    if (unended && !socket.destroyed && isResettable(socket)) socket.resetAndDestroy();
+    else socket.destroy();
   }
 
   #onBytes(bytes: Buffer, end: number): void {
@@ -320,18 +327,10 @@ export class UpstreamConnection implements Flusher, Dialling {
       return;
     }
     this.#ending = true;
-    const socket = this.#socket;
-    const judge = (error?: NodeJS.ErrnoException | null): void => {
-      // EPIPE: the end had come in order, and only then, having been sent something, the upstream reset.
+    endOrReset(this.#socket, (error) => {
       if (error?.code === 'ECONNRESET') this.#onError(error);
       else if (this.#ending) this.#endedInOrder();
-    };
-    // libuv reads no further once it has data and a hang-up in one turn, and calls that an end, be it a reset. Only a
-    // write brings to light which it is; one of no octets sends nothing. What waits to be written does as well, but
-    // may wait for ever where the upstream has stopped reading: the turn is long enough for its error to come.
-    if (!(socket instanceof Socket) || !socket.writable) judge();
-    else if (socket.writableLength > 0) setImmediate(judge);
-    else socket.write('', judge);
+    });
   }
 
   /** The end of the stream is the end of the response. */

@@ -1,5 +1,6 @@
 /** The pieces of the wire format, each called as the fronts, the exchange and the upstream connections call it. */
 import { BodyReader } from '../../dist/src/http1/body.js';
+import { requestTrailers } from '../../dist/src/http1/fields.js';
 import { forwardingFields } from '../../dist/src/http1/forwarding.js';
 import { CHUNKED, LENGTH } from '../../dist/src/http1/framing.js';
 import { RequestHead } from '../../dist/src/http1/request.js';
@@ -98,7 +99,7 @@ function sound(bytes, operation) {
 }
 
 function readLength() {
-  const body = new BodyReader(rules);
+  const body = new BodyReader(rules, requestTrailers);
   const bytes = Buffer.from(chunk);
   return () => {
     body.start(LENGTH, bytes.length);
@@ -107,7 +108,7 @@ function readLength() {
 }
 
 function readChunk() {
-  const body = new BodyReader(rules);
+  const body = new BodyReader(rules, requestTrailers);
   const bytes = Buffer.from(`400\r\n${chunk}\r\n`);
   body.start(CHUNKED, 0);
   return () => body.read(bytes, 0, bytes.length);
@@ -115,7 +116,7 @@ function readChunk() {
 
 /** Data is moved together in place, so each read needs the bytes anew, as it would get them from the kernel. */
 function readChunks() {
-  const body = new BodyReader(rules);
+  const body = new BodyReader(rules, requestTrailers);
   const fresh = Buffer.from(`400\r\n${chunk}\r\n`.repeat(chunks));
   const bytes = Buffer.alloc(fresh.length);
   body.start(CHUNKED, 0);

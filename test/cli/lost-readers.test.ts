@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync, writeFileSync } from 'node:fs';
 import net, { type AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { start } from '../support/process-binary.ts';
-import { get } from '../support/process-client.ts';
+import { get, startNamed } from '../support/process-client.ts';
+import { directory } from '../support/process-files.ts';
 
 // journald restarts, a log pipe ends, a disk is full: what is logged then is lost, and nothing else.
 for (const workers of ['1', '2']) {
@@ -33,6 +36,26 @@ for (const workers of ['1', '2']) {
       for (let i = 0; i < 10; i++) {
         binary.signal('SIGUSR2');
         assert.equal((await get(port)).status, 502);
+      }
+      binary.signal('SIGTERM');
+      assert.equal((await binary.exit()).code, 0);
+    });
+
+    test('a reader that has stopped reading holds up neither the service nor the end', async (t) => {
+      // It is there, and never reads its standard input.
+      const idle = ['-e', 'setInterval(() => undefined, 1e9)'];
+      const reader = spawn(process.execPath, idle, { stdio: ['pipe', 'ignore'] });
+      t.after(() => reader.kill('SIGKILL'));
+      const cwd = directory(t);
+      // More than the system takes for the reader.
+      writeFileSync(join(cwd, 'strategy.mjs'), `process.stderr.write('x'.repeat(8e6));
+        export default { name: 'first', pick: ([first]) => first };`);
+      const args = ['-l', '127.0.0.1:0', '-w', workers, '-s', './strategy.mjs', await startNamed(t, 'A')];
+      const binary = start(t, args, { cwd, stdio: ['ignore', 'pipe', reader.stdin] });
+      const port = await binary.port();
+      for (let i = 0; i < 10; i++) {
+        binary.signal('SIGUSR2');
+        assert.equal((await get(port)).body, 'A');
       }
       binary.signal('SIGTERM');
       assert.equal((await binary.exit()).code, 0);

@@ -92,7 +92,8 @@ test('a strategy that fails is answered 500 and named in the log', async (t) => 
   assert.equal(status, 500);
   assert.equal(headers['proxy-status'], 'equipoise; error=proxy_internal_error');
   await binary.logged(/\n/);
-  assert.match(binary.stderr, /^equipoise: STRATEGY_FAILED: strategy bad threw.*: no luck\n$/);
+  const where = /^equipoise: STRATEGY_FAILED: strategy bad threw in pick: no luck \(\/.*\/bad\.mjs:1:\d+\)\n$/;
+  assert.match(binary.stderr, where);
 });
 
 /** The binary before two upstreams that are called A and B. */

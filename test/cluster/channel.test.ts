@@ -105,7 +105,7 @@ describe('workers with a channel', () => {
     const silent = await startSilent(t);
     const gone = await refusing();
     // By its weight, the one that is gone is tried first.
-    const upstreams = [{ origin: silent.origin }, { origin: gone, weight: 1e9 }];
+    const upstreams = [{ origin: silent.origin }, { origin: gone, weight: 1e6 }];
     const program = new Program(t, balancing(upstreams, `peers: channel('upstreams')`));
     const [one, other] = await portsOf(program);
     const request = http.get({ port: one, path: '/', host: '127.0.0.1', agent: false }).on('error', () => undefined);

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Writable } from 'node:stream';
-import { test } from 'node:test';
-import { writeLine } from '../../src/cluster/output.ts';
+import { describe, test } from 'node:test';
+import { LogStream } from '../../src/cluster/output.ts';
 import { turns, within } from '../support/wait.ts';
 
 /** A stream that fails its writes, and lives on, as those of the process do. */
@@ -18,7 +18,8 @@ function failing(): Writable {
 
 test('a line that nobody reads is lost, and nothing else', async () => {
   const stream = failing();
-  for (let i = 0; i < 3; i++) writeLine(stream, 'line');
+  const lines = new LogStream(stream);
+  for (let i = 0; i < 3; i++) lines.write('line');
   await turns(10);
   assert.equal(stream.listenerCount('error'), 0);
 });
@@ -28,15 +29,67 @@ test('a stream that throws is no matter either', () => {
   stream.write = () => {
     throw new Error('ENOSPC');
   };
-  writeLine(stream, 'line');
+  new LogStream(stream).write('line');
+});
+
+describe('a reader that is there, but does not read', () => {
+  const LINE = 'x'.repeat(99);
+
+  /** A stream whose writes are done when it is told so, and what it has been given. */
+  function stalled(): { readonly stream: Writable; readonly taken: string[]; go: () => void } {
+    const taken: string[] = [];
+    const state = { go: (): void => undefined };
+    const stream = new Writable({
+      decodeStrings: false,
+      write: (chunk: string, _encoding, done) => {
+        taken.push(chunk);
+        state.go = done;
+      },
+    });
+    return { stream, taken, go: () => { state.go(); } };
+  }
+
+  test('has a bounded number of lines wait, and is told how many were lost, where they are missing', async () => {
+    const { stream, taken, go } = stalled();
+    const lines = new LogStream(stream);
+    const tried = 10_000;
+    for (let i = 0; i < tried; i++) lines.write(LINE);
+    assert.ok(stream.writableLength < 270_000, `${stream.writableLength} octets wait`);
+    const kept = Math.round(stream.writableLength / 100);
+    while (stream.writableLength > 0) {
+      go();
+      await turns(1);
+    }
+    const lost = `equipoise: ${tried - kept} lines were lost here: the reader of this log did not keep up\n`;
+    assert.deepEqual([taken.length, taken.at(-1)], [kept + 1, lost]);
+    lines.write('after');
+    assert.equal(taken.at(-1), 'after\n');
+    assert.equal(stream.listenerCount('drain'), 0);
+  });
+
+  test('that reads again hears of what was lost before what comes next', async () => {
+    const { stream, taken, go } = stalled();
+    const lines = new LogStream(stream);
+    while (stream.writableLength <= 262_144) lines.write(LINE);
+    lines.write('lost');
+    go();
+    await turns(1);
+    lines.write('next');
+    while (stream.writableLength > 0) {
+      go();
+      await turns(1);
+    }
+    assert.match(taken.slice(-2).join(''), /^equipoise: 1 line was lost here: .*\nnext\n$/);
+  });
 });
 
 test('a process outlives the reader of its log; errors of what it writes itself are its own', async (t) => {
   const program = `
-    import { writeLine } from ${JSON.stringify(new URL('../../src/cluster/output.ts', import.meta.url).href)};
+    import { LogStream } from ${JSON.stringify(new URL('../../src/cluster/output.ts', import.meta.url).href)};
+    const lines = new LogStream(process.stderr);
     process.stdin.once('data', async () => {
       for (let i = 0; i < 3; i++) {
-        writeLine(process.stderr, 'a line');
+        lines.write('a line');
         await new Promise(setImmediate);
       }
       process.stderr.once('error', ({ code }) => {

@@ -11,8 +11,12 @@ const CHUNKED = 'HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked
 // RFC 9110 §6.5.1: what frames, routes or authenticates has no place in a trailer section.
 const FORBIDDEN = [
   'Host: evil.test', 'Keep-Alive: timeout=5', 'Set-Cookie: a=b',
-  'Authorization: Basic x', 'X-Forwarded-For: 1.2.3.4', 'Content-Type: text/html', 'Via: 1.1 x', 'TE: trailers',
+  'Authorization: Basic x', 'Content-Type: text/html', 'Via: 1.1 x', 'TE: trailers',
 ].map((line) => `${line}\r\n`).join('');
+
+// The balancer's to say in a request; the upstream's in a response.
+const FORWARDED = 'X-Forwarded-For: 1.2.3.4\r\nx-forwarded-client-cert: a\r\n'
+  + 'X_Forwarded_Proto: b\r\nX-Forwarded-: c\r\n';
 
 for (const front of FRONTS) {
   describe(`trailers through ${front.name}`, () => {
@@ -47,6 +51,26 @@ for (const front of FRONTS) {
         assert.equal((await client.exchange(get('/next'))).text, '/next');
       });
     }
+
+    test('of a request: X-Forwarded-* is dropped', async (t) => {
+      const upstream = await startUpstream(t, echo);
+      const under = await startBalancer(t, { upstreams: [upstream], front });
+      const client = await under.connect();
+      client.send(get('/', 'Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n', 'POST'));
+      client.send(chunked('hello', 2, `${FORWARDED}X-Sum: 5\r\n`));
+      assert.equal((await client.response()).status, 200);
+      assert.equal(upstream.requests[0]?.body.trailers, 'X-Sum: 5\r\n');
+    });
+
+    test('of a response: X-Forwarded-* passes on, in the head as well', async (t) => {
+      const head = CHUNKED.replace('\r\n\r\n', `\r\n${FORWARDED}\r\n`);
+      const upstream = await startUpstream(t, [[request, head, chunked('hello', 2, FORWARDED)]]);
+      const under = await startBalancer(t, { upstreams: [upstream], front });
+      const answer = await (await under.connect()).exchange(get('/', 'TE: trailers\r\n'));
+      assert.equal(answer.head.get('x-forwarded-for'), '1.2.3.4');
+      assert.equal(answer.head.get('x-forwarded-client-cert'), 'a');
+      assert.equal(answer.trailers, FORWARDED);
+    });
 
     // Node's parser refuses these outright, so we do.
     for (const line of ['Content-Length: 3', 'Transfer-Encoding: chunked']) {

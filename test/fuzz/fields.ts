@@ -13,7 +13,6 @@ const NOT_IN_TRAILERS: ReadonlySet<string> = new Set([
   'authorization', 'cache-control', 'connection', 'content-encoding', 'content-length', 'content-range', 'content-type',
   'cookie', 'expect', 'forwarded', 'host', 'keep-alive', 'max-forwards', 'proxy-authenticate', 'proxy-authorization',
   'proxy-connection', 'range', 'set-cookie', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'via', 'www-authenticate',
-  'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto',
 ]);
 
 /** Node's flat list of names and values. */
@@ -44,7 +43,6 @@ export function endToEnd(
   return lines.filter(([name]) => {
     const lower = name.toLowerCase();
     if (owned.has(lower) || NO_FIELDS.includes(lower)) return false;
-    if (owned.has(unposed(name)) && unposed(name).startsWith('x-forwarded-')) return false;
     return lower === 'content-length' || !nominated.includes(lower);
   });
 }
@@ -52,6 +50,11 @@ export function endToEnd(
 /** The name that CGI and its heirs take a field for: they make no difference between `_` and `-`. */
 function unposed(name: string): string {
   return name.toLowerCase().replaceAll('_', '-');
+}
+
+/** The lines without what a downstream that is not trusted says of hops before it: the balancer's alone to say. */
+export function withoutForwarded(lines: readonly FieldLine[]): FieldLine[] {
+  return lines.filter(([name]) => !unposed(name).startsWith('x-forwarded-'));
 }
 
 export function withoutForbiddenTrailers(lines: readonly FieldLine[]): FieldLine[] {

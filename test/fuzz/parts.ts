@@ -40,6 +40,7 @@ const NAMES = [
   'Accept', 'Accept-Encoding', 'User-Agent', 'Cookie', 'Set-Cookie', 'X-A', 'x-a', 'X-B', 'Content-Type', 'ETag',
   'Cache-Control', 'Authorization', 'a', "!#$%&'*+-.^_`|~09", 'X_Under', 'Close', 'Content-Lengt', 'Content-Length2',
   'Transfer-Encodin', 'Transfer_Encoding', 'Content_Length', 'Hos', 'Trailer', 'Max-Forwards', 'X-Forwarded-Port',
+  'X_Forwarded_For', 'X-Forwarded-', 'x-forwarded-client-cert', 'X-Forwarde',
 ];
 const VALUES = [
   '', 'v', 'a, b,c', '*/*', '"quoted \\" string"', 'caf\xe9 \x80\xff', 'a\tb', 'a  b', ':', 'x: y', 'chunked', 'close',

@@ -4,6 +4,7 @@
 import type { DecodedMessage, FieldLine } from '../support/wire-decoder.ts';
 import {
   differenceOfLines, endToEnd, HOP_BY_HOP, itemsOf, pairs, trimmed, valuesOf, withoutForbiddenTrailers,
+  withoutForwarded,
 } from './fields.ts';
 import type { Read, Reading } from './requests-oracle.ts';
 import { type Forwarded, UPSTREAM } from './requests-ours.ts';
@@ -23,12 +24,32 @@ export const VERDICTS = [
   'stricter',
 ] as const;
 
+/**
+ * The reading without requests that the balancer answers as the last hop, or because their Max-Forwards is malformed
+ * (RFC 9110 §7.6.2): nobody else gets to see them.
+ */
+export function toForward(reading: Reading): Reading & { readonly endHere: number } {
+  const requests = reading.requests.filter((read) => !read.accepted || !endsHere(read));
+  return { ...reading, requests, endHere: reading.requests.length - requests.length };
+}
+
+function endsHere({ method, rawHeaders }: Read): boolean {
+  const came = valuesOf(pairs(rawHeaders), 'max-forwards').map(trimmed);
+  return FINITE.has(method) && came.length > 0 && !(came.length === 1 && /^\d*[1-9]\d*$/.test(came[0] ?? ''));
+}
+
+/** The methods whose hops Max-Forwards counts. */
+const FINITE: ReadonlySet<string> = new Set(['OPTIONS', 'TRACE']);
+
 /** The methods that Node does not know, by the place of their request: see {@link Stand}. */
 export type Unknown = ReadonlyMap<number, string>;
 
 /** What is wrong with a case, or how it ended. */
-export function judge(ours: Forwarded, oracle: Reading, unknown: Unknown): { fault: string } | { verdict: Verdict } {
-  const fault = ours.faults[0] ?? faultOfMessages(ours, oracle, unknown) ?? faultOfEnd(ours, oracle);
+export function judge(
+  ours: Forwarded, oracle: ReturnType<typeof toForward>, unknown: Unknown,
+): { fault: string } | { verdict: Verdict } {
+  const surplus = ours.answered > oracle.endHere ? `${ours.answered} answered here, not ${oracle.endHere}` : undefined;
+  const fault = ours.faults[0] ?? surplus ?? faultOfMessages(ours, oracle, unknown) ?? faultOfEnd(ours, oracle);
   return fault === undefined ? { verdict: verdictOf(ours, oracle) } : { fault };
 }
 
@@ -81,9 +102,11 @@ string | undefined {
     return `the body is ${JSON.stringify(ours.body)}, to Node ${JSON.stringify(read.body)}`;
   }
   const connection = itemsOf(valuesOf(lines, 'connection'));
-  return differenceOfLines(endToEnd(ours.lines, [], OWNED), endToEnd(lines, connection, OWNED))
+  const trailers = withoutForwarded(withoutForbiddenTrailers(pairs(read.rawTrailers)));
+  const owned = FINITE.has(method) ? OWNED_OF_FINITE : OWNED;
+  return differenceOfLines(endToEnd(ours.lines, [], owned), withoutForwarded(endToEnd(lines, connection, owned)))
     ?? differenceOfOwned(ours, read, lines, connection, routed)
-    ?? (whole ? differenceOfLines(ours.trailers, withoutForbiddenTrailers(pairs(read.rawTrailers))) : undefined);
+    ?? (whole ? differenceOfLines(ours.trailers, trailers) : undefined);
 }
 
 /** Fields that the balancer writes itself, whatever came under their names; checked one by one below. */
@@ -92,8 +115,11 @@ const OWNED: ReadonlySet<string> = new Set([
   'upgrade', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto',
 ]);
 
+/** The same for methods whose hops are counted. */
+const OWNED_OF_FINITE: ReadonlySet<string> = new Set([...OWNED, 'max-forwards']);
+
 function differenceOfOwned(
-  { fields }: DecodedMessage, { minor }: Read, lines: readonly FieldLine[], connection: readonly string[],
+  { method, fields }: DecodedMessage, { minor }: Read, lines: readonly FieldLine[], connection: readonly string[],
   { host, named }: Route,
 ): string | undefined {
   const came = (name: string): readonly string[] => valuesOf(lines, name);
@@ -105,6 +131,7 @@ function differenceOfOwned(
   const chunked = came('transfer-encoding').length > 0;
   const length = came('content-length')[0];
   const expects = minor === 1 && came('expect').length > 0 && (chunked || length !== undefined);
+  const [forwards] = came('max-forwards');
   const wanted: Readonly<Record<string, string | undefined>> = {
     host,
     'transfer-encoding': chunked ? 'chunked' : undefined,
@@ -117,8 +144,9 @@ function differenceOfOwned(
     'x-forwarded-proto': 'http',
     'x-forwarded-host': named === '' ? undefined : named,
     via: `1.${minor} equipoise`,
+    'max-forwards': forwards === undefined ? undefined : String(Math.min(Number(forwards), 65_535) - 1),
   };
-  for (const name of OWNED) {
+  for (const name of FINITE.has(method) ? OWNED_OF_FINITE : OWNED) {
     const sent = fields.get(name)?.join(' and ');
     if (sent !== wanted[name]) return `${name} was sent as ${String(sent)}, not as ${String(wanted[name])}`;
   }

@@ -94,6 +94,7 @@ const SPECIAL: readonly (readonly [name: string, values: readonly string[]])[] =
   ['X-Forwarded-For', ['6.6.6.6', '']],
   ['X-Forwarded-Proto', ['https']],
   ['X-Forwarded-Host', ['evil.example']],
+  ['Max-Forwards', ['0', '1', '010', '99999999', '-1', 'a']],
   ['Forwarded', ['for=6.6.6.6']],
   ['Via', ['1.1 x', '']],
   ['HTTP2-Settings', ['AAMAAABkAARAAAAAAAIAAAAA']],

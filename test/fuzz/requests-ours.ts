@@ -5,7 +5,7 @@
 import type { Socket } from 'node:net';
 import { type Balancer, createBalancer } from '../../src/balancer.ts';
 import { VirtualTime } from '../../src/testing/time.ts';
-import { type DecodedMessage, decodeResponse, RequestDecoder } from '../support/wire-decoder.ts';
+import { type DecodedMessage, type DecodedResponse, decodeResponse, RequestDecoder } from '../support/wire-decoder.ts';
 import { Line, turned } from './line.ts';
 
 /** What became of the bytes of one downstream. */
@@ -18,6 +18,8 @@ export interface Forwarded {
   readonly refused: number | undefined;
   /** Whether the balancer closed the connection, by a refusal or because it was not to be kept. */
   readonly closed: boolean;
+  /** Requests that the balancer answered itself, as the last hop, without closing: see `endsHere`. */
+  readonly answered: number;
   /** What must never be, whatever came. */
   readonly faults: readonly string[];
 }
@@ -42,6 +44,7 @@ export class RequestsOurs {
   #peers: Peer[] = [];
   #messages: DecodedMessage[] = [];
   #faults: string[] = [];
+  #answeredHere = 0;
 
   constructor() {
     this.#balancer = createBalancer({
@@ -57,6 +60,7 @@ export class RequestsOurs {
   async run({ pieces, eager }: Delivery): Promise<Forwarded> {
     this.#messages = [];
     this.#faults = [];
+    this.#answeredHere = 0;
     const downstream = new Line();
     this.#balancer.accept(downstream as unknown as Socket);
     await turned();
@@ -78,7 +82,8 @@ export class RequestsOurs {
     downstream.destroy();
     await turned();
     this.#clean();
-    return { messages, partial, refused, closed: ended !== 'open', faults: this.#faults };
+    const answered = this.#answeredHere;
+    return { messages, partial, refused, closed: ended !== 'open', answered, faults: this.#faults };
   }
 
   close(): Promise<unknown> {
@@ -144,11 +149,15 @@ export class RequestsOurs {
         if (response?.whole === false && response.fields.has('proxy-status')) {
           response = decodeResponse(downstream.written, at, 'HEAD', true);
         }
+        const here = response !== undefined && endsHere(response);
+        // What the balancer answers as the last hop is never a HEAD.
+        if (here) response = decodeResponse(downstream.written, at, 'OPTIONS', true);
         if (response?.whole !== true) throw new Error('a response that is not whole');
         at = response.next;
         if (response.status < 200) continue;
         if (own !== undefined) throw new Error('a response behind a refusal');
-        if (response.fields.has('proxy-status')) own = response.status;
+        if (here) this.#answeredHere++;
+        else if (response.fields.has('proxy-status')) own = response.status;
         else statuses.push(response.status);
       }
     } catch (fault) {
@@ -172,6 +181,15 @@ export class RequestsOurs {
     }
     if (this.#peers.length > 1) this.#faults.push(`${this.#peers.length} upstream connections kept`);
   }
+}
+
+/**
+ * Whether it is what the balancer answers OPTIONS and TRACE with that are to go no further, or whose Max-Forwards is
+ * malformed (RFC 9110 §7.6.2): the one refusal of ours that keeps the connection.
+ */
+function endsHere({ status, fields }: DecodedResponse): boolean {
+  if (status === 200) return fields.get('content-length')?.[0] !== '2';
+  return status === 400 && fields.get('connection')?.[0] !== 'close';
 }
 
 /** What the balancer sends to. HTTP/1.0 requests without a Host get its authority. */

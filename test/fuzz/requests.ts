@@ -6,7 +6,7 @@ import type { DecodedMessage } from '../support/wire-decoder.ts';
 import type { Draw } from './draw.ts';
 import { mutated } from './mutate.ts';
 import { cutAt, cuts } from './pieces.ts';
-import { judge } from './requests-compare.ts';
+import { judge, toForward } from './requests-compare.ts';
 import { drawRequests } from './requests-grammar.ts';
 import { type Reading, RequestsOracle } from './requests-oracle.ts';
 import { type Delivery, type Forwarded, RequestsOurs } from './requests-ours.ts';
@@ -28,7 +28,7 @@ export class RequestsFuzz implements Fuzz<Delivery> {
   ): Promise<Judgement & { readonly saw: { readonly ours: Forwarded; readonly node: Reading } }> {
     const ours = await this.#ours.run(delivery);
     const unknown = new Map<number, string>();
-    let reading = await this.#oracle.run(oracles);
+    let reading = toForward(await this.#oracle.run(oracles));
     for (let pieces: readonly string[] | undefined = oracles; ;) {
       const at = reading.requests.length;
       const message = forwarded(ours, at);
@@ -37,7 +37,7 @@ export class RequestsFuzz implements Fuzz<Delivery> {
       pieces = withKnown(pieces, message.method, reading.errorAt);
       if (pieces === undefined) break;
       unknown.set(at, message.method);
-      reading = await this.#oracle.run(pieces);
+      reading = toForward(await this.#oracle.run(pieces));
     }
     const judgement = judge(ours, reading, unknown);
     const notes = unknown.size > 0 ? ['unknown method' as const] : [];

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BodyReader } from '../../src/http1/body.ts';
+import { requestTrailers } from '../../src/http1/fields.ts';
 import { CHUNKED, type Framing, LENGTH, NONE, UNTIL_CLOSE } from '../../src/http1/framing.ts';
 import type { BodyLimits } from '../../src/http1/grammar.ts';
 import { seededRandom, testSeed } from '../../src/testing/random.ts';
@@ -172,7 +173,7 @@ describe('large sizes are exact', () => {
 });
 
 test('a malformed body is read no further', () => {
-  const reader = new BodyReader(LIMITS);
+  const reader = new BodyReader(LIMITS, requestTrailers);
   reader.start(CHUNKED, 0);
   reader.read(latin1('5\r\nhello!'), 0, 9);
   assert.equal(reader.malformed, true);
@@ -227,7 +228,7 @@ describe('limits hold, at whatever octet a read ends', () => {
   }
 
   test('extensions count anew for each body', () => {
-    const reader = new BodyReader(limits);
+    const reader = new BodyReader(limits, requestTrailers);
     for (let i = 0; i < 5; i++) {
       reader.start(CHUNKED, 0);
       const bytes = latin1(`${lineOf(40).repeat(2)}0\r\n\r\n`);
@@ -243,7 +244,7 @@ describe('the data of a read is one part of its buffer', () => {
     const next = 'GET /next HTTP/1.1\r\nHost: a.example\r\n\r\n';
     const bytes = latin1(`POST / HTTP/1.1\r\n\r\n${body}${next}`);
     const at = bytes.indexOf('5\r\n');
-    const reader = new BodyReader(LIMITS);
+    const reader = new BodyReader(LIMITS, requestTrailers);
     reader.start(CHUNKED, 0);
     const stop = reader.read(bytes, at, bytes.length);
     assert.equal(bytes.toString('latin1', reader.from, reader.to), 'alphabgammadelta-delta');
@@ -254,7 +255,7 @@ describe('the data of a read is one part of its buffer', () => {
   test('of 1,000 chunks too', () => {
     const chunks = Array.from({ length: 1_000 }, (_, i) => `<${i}>`.padEnd(1 + (i % 30), '.'));
     const bytes = latin1(`${chunks.map(chunk).join('')}0\r\n\r\n`);
-    const reader = new BodyReader(LIMITS);
+    const reader = new BodyReader(LIMITS, requestTrailers);
     reader.start(CHUNKED, 0);
     assert.equal(reader.read(bytes, 0, bytes.length), bytes.length);
     assert.equal(bytes.toString('latin1', reader.from, reader.to), chunks.join(''));
@@ -262,7 +263,7 @@ describe('the data of a read is one part of its buffer', () => {
   test('nothing is moved where one chunk, or a part of one, is all the data', () => {
     for (const text of ['5\r\nhello', '5\r\nhello\r\n', '5;a=b\r\nhello\r\n0\r\n\r\n']) {
       const bytes = latin1(text);
-      const reader = new BodyReader(LIMITS);
+      const reader = new BodyReader(LIMITS, requestTrailers);
       reader.start(CHUNKED, 0);
       reader.read(bytes, 0, bytes.length);
       assert.equal(bytes.toString('latin1'), text);
@@ -270,7 +271,7 @@ describe('the data of a read is one part of its buffer', () => {
     }
   });
   test('a read that finds no data says so', () => {
-    const reader = new BodyReader(LIMITS);
+    const reader = new BodyReader(LIMITS, requestTrailers);
     reader.start(CHUNKED, 0);
     for (const [text, data] of [['5\r\nhel', 3], ['lo', 2], ['\r\n', 0], ['0\r\n', 0], ['X: y\r\n\r\n', 0]] as const) {
       const bytes = latin1(text);
@@ -309,7 +310,7 @@ test(`with one octet changed at random, every split comes to the same (EQUIPOISE
 
 test(`a reader that is used again reads as a new one does (EQUIPOISE_SEED=${seed})`, () => {
   const rng = seededRandom(seed);
-  const used = new BodyReader(LIMITS);
+  const used = new BodyReader(LIMITS, requestTrailers);
   const trail: string[] = [];
   for (let i = 0; i < 3_000; i++) {
     const framing = oneOf<Framing>([NONE, LENGTH, CHUNKED, CHUNKED, CHUNKED, UNTIL_CLOSE], rng);
@@ -337,7 +338,7 @@ describe('a body that was broken off leaves nothing behind', () => {
   ];
   for (const [where, before] of table) {
     test(where, () => {
-      const reader = new BodyReader(LIMITS);
+      const reader = new BodyReader(LIMITS, requestTrailers);
       for (const text of [`${'0'.repeat(15)}5;${'b'.repeat(1_000)}\r\nworld\r\n0\r\n\r\n`, '\r\n0\r\n\r\n']) {
         readIn([before], CHUNKED, 0, LIMITS, reader);
         assert.deepEqual(readIn([text], CHUNKED, 0, LIMITS, reader), readIn([text], CHUNKED, 0));
@@ -360,7 +361,7 @@ interface Read {
 /** Reads a body that comes in `pieces`, each in the middle of a larger buffer that must stay as it is. */
 function readIn(
   pieces: readonly string[], framing: Framing, length: number, limits: BodyLimits = LIMITS,
-  reader = new BodyReader(limits),
+  reader = new BodyReader(limits, requestTrailers),
 ): Read {
   reader.start(framing, length);
   let data = '';

@@ -62,6 +62,7 @@ export async function startBreakable(upstream: string): Promise<Breakable> {
       return connecting;
     },
     ejectAfter: 0,
+    upgradeProtocols: ['raw'],
     onReport: () => undefined,
   }).on('settled', () => {
     signal.raise();

@@ -1,0 +1,52 @@
+/**
+ * Where failed attempts and faults are told of: to `onReport`, or where there is none, as process warnings.
+ */
+import type { BalancerError } from '../errors.ts';
+import { guarded, messageOf } from '../guard.ts';
+import { andMore, Throttle } from '../loop/throttle.ts';
+import type { Settings } from '../options/parse.ts';
+
+export class Reports {
+  readonly #onReport: Settings['onReport'];
+  readonly #throttle: Throttle;
+
+  /** `now` gives monotonic milliseconds. */
+  constructor(onReport: Settings['onReport'], now: () => number) {
+    this.#onReport = onReport;
+    this.#throttle = new Throttle(now);
+  }
+
+  /** Tells of an error; `upstream` is the origin where one was involved. Never throws. */
+  tell(error: BalancerError, upstream: string | undefined): void {
+    const onReport = this.#onReport;
+    if (onReport !== undefined) {
+      guarded(() => onReport({ error, upstream }), (what, cause) => {
+        // What should hear of faults is what failed.
+        this.#warn(`onReport ${what}`, 'HOOK_FAILED', cause, undefined);
+      });
+      return;
+    }
+    const { code, source, cause, message } = error;
+    // Of the embedder's own code, the stack is what helps. Of an upstream, the reason alone.
+    if (source === 'internal') this.#warn(message, code, cause, upstream);
+    else {
+      const why = cause instanceof Error ? `: ${messageOf(cause)}` : '';
+      this.#warn(`${message.replace(/\.$/, '')}${why}`, code, undefined, upstream);
+    }
+  }
+
+  #warn(what: string, code: string, cause: unknown, upstream: string | undefined): void {
+    const untold = this.#throttle.pass(`${code} ${upstream ?? ''}`);
+    if (untold === undefined) return;
+    const where = upstream === undefined ? '' : `${upstream}: `;
+    process.emitWarning(`${where}${what}${andMore(untold)}`, { code, detail: stackOf(cause) });
+  }
+}
+
+function stackOf(cause: unknown): string {
+  try {
+    return cause instanceof Error ? (cause.stack ?? cause.message) : '';
+  } catch {
+    return '';
+  }
+}
