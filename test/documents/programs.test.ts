@@ -84,7 +84,7 @@ describe('programs of the documents', () => {
 
   /** Resolves when the program accepts connections; rejects if it ends. */
   const ready = (child: ChildProcess, port: number, errors: () => string): Promise<void> => (
-    Promise.race([accepting(port), once(child, 'exit').then(() => {
+    Promise.race([accepting(port, child), once(child, 'exit').then(() => {
       throw new Error(`the program ended: ${errors()}`);
     })]));
 
@@ -275,9 +275,9 @@ async function freePort(): Promise<number> {
   }
 }
 
-/** Resolves when connections to the port are accepted. */
-async function accepting(port: number): Promise<void> {
-  for (;;) {
+/** Resolves when connections to the port are accepted; never once the program has ended. */
+async function accepting(port: number, child: ChildProcess): Promise<void> {
+  while (child.exitCode === null && child.signalCode === null) {
     const socket = net.connect(port, '127.0.0.1');
     const connected = await new Promise((resolve) => {
       socket.once('connect', () => { resolve(true); });
@@ -287,6 +287,7 @@ async function accepting(port: number): Promise<void> {
     if (connected === true) return;
     await new Promise((resolve) => setImmediate(resolve));
   }
+  await new Promise(() => undefined);
 }
 
 async function answer(port: number): Promise<string> {
