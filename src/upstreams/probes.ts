@@ -22,7 +22,7 @@ export class Probes {
   #leading: boolean;
 
   /**
-   * `rng` is for when probes come: numbers in [0, 1). `tickMs` is how often {@link Probes.sweep} is called. `leading` is
+   * `rng` is for when probes come: numbers in [0, 1). `tickMs` is how often `sweep` is called. `leading` is
    * whether to begin with probes at once. `report` hears of those that could not be made.
    */
   constructor(
