@@ -70,11 +70,11 @@ export class Picks {
    * exchange may wait instead.
    */
   next(): Member | 'NO_CANDIDATE' | 'OVERLOADED' | 'STRATEGY_FAILED' {
-    const { members, strategy, report } = this.#services;
+    const { members, strategy, picksFull, report } = this.#services;
     this.#wanted = undefined;
     if (members.full) return 'OVERLOADED';
     const candidates = this.#untried();
-    if (candidates.length === 0 && (strategy.picksFull !== true || this.full.length === 0)) {
+    if (candidates.length === 0 && (!picksFull || this.full.length === 0)) {
       return members.crowded(this.#failed) ? 'OVERLOADED' : 'NO_CANDIDATE';
     }
     this.#context.attempt++;
@@ -88,7 +88,7 @@ export class Picks {
     if (picked === undefined) return 'NO_CANDIDATE';
     const member = members.candidate(picked);
     if (member !== undefined && !this.#failed.includes(member.shown)) return member;
-    const full = strategy.picksFull === true ? members.fullOne(picked) : undefined;
+    const full = picksFull ? members.fullOne(picked) : undefined;
     if (full !== undefined && !this.#failed.includes(full.shown)) {
       // Nothing is attempted yet.
       this.#context.attempt--;
