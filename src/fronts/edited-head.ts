@@ -75,6 +75,21 @@ function edited(request: IncomingMessage, headers: object, raw: readonly string[
   return edits.size === 0 && lines.length === raw.length ? raw : lines;
 }
 
+/** The names of the headers that middleware has edited, with `-` for `_`: a trailer may not bring them back. */
+export function editedNames(request: IncomingMessage): ReadonlySet<string> {
+  const { headers, rawHeaders = [] } = request as Partial<Pick<IncomingMessage, 'headers' | 'rawHeaders'>>;
+  const names = new Set<string>();
+  if (headers === undefined) return names;
+  const wanted = wantedOf(headers);
+  const came = cameFrom(rawHeaders);
+  const joins = joinsDuplicates(request);
+  for (const [name, values] of came) {
+    if (!same(wanted.get(name)?.value, name, values, joins)) names.add(dashed(name));
+  }
+  for (const name of wanted.keys()) if (!came.has(name)) names.add(dashed(name));
+  return names;
+}
+
 /** As in a header set that is read from its start to its end, the last spelling of a name wins. */
 function wantedOf(headers: object): Wanted {
   const wanted = new Map<string, { name: string; value: unknown }>();
@@ -186,7 +201,8 @@ function poses(name: string, edits: ReadonlyMap<string, readonly string[]>, deci
   return false;
 }
 
-function dashed(name: string): string {
+/** A name as who takes `_` for `-` reads it. */
+export function dashed(name: string): string {
   return name.includes('_') ? name.replaceAll('_', '-') : name;
 }
 

@@ -4,7 +4,7 @@
 import type { IncomingMessage } from 'node:http';
 import { BalancerError } from '../errors.ts';
 import { HOST } from '../http1/request.ts';
-import { headerLines, isSendable } from './edited-head.ts';
+import { dashed, editedNames, headerLines, isSendable } from './edited-head.ts';
 import { isMadeUp } from './raw-headers.ts';
 
 /**
@@ -108,17 +108,20 @@ function endsWithHead(request: IncomingMessage): boolean {
 }
 
 /**
- * The trailer section of a request, each line with its CRLF; undefined where somebody has written into it what HTTP
- * forbids.
+ * The trailer section of a request, each line with its CRLF, without the headers that middleware has edited; undefined
+ * where somebody has written into it what HTTP forbids.
  */
 export function trailerText(request: IncomingMessage): string | undefined {
   // Requests that a library made up may lack either.
   const { rawTrailers = [], trailers = {} } = request as Partial<Pick<IncomingMessage, 'rawTrailers' | 'trailers'>>;
   const lines = rawTrailers.length > 0 || !isMadeUp(request) ? entries(rawTrailers) : Object.entries(trailers);
+  if (lines.length === 0) return '';
+  const edited = editedNames(request);
   let text = '';
   for (const [name, value] of lines) {
     if (value === undefined) continue;
     if (!isSendable(name, value)) return undefined;
+    if (edited.has(dashed(name.toLowerCase()))) continue;
     text += `${name}: ${value}\r\n`;
   }
   return text;

@@ -165,6 +165,18 @@ describe('what middleware does to request.headers', () => {
     assert.deepEqual(lines, [['X-User', 'alice']]);
   });
 
+  test('what was edited does not come back in a trailer', async (t) => {
+    const upstream = await startUpstream(t, echo);
+    const under = await startBalancer(t, { upstreams: [upstream], front: edits((headers) => {
+      delete headers['x-internal'];
+      headers['x-user'] = 'alice';
+    }) });
+    const trailers = 'X-Internal: 1\r\nX_Internal: 2\r\nX-User: admin\r\nX_USER: admin\r\nX-Sum: 3\r\nX-One: 4\r\n';
+    const head = get('/', 'Transfer-Encoding: chunked\r\nX-Internal: 0\r\nX-One: 1\r\n', 'POST');
+    await (await under.connect()).exchange(`${head}1\r\na\r\n0\r\n${trailers}\r\n`);
+    assert.equal(upstream.requests[0]?.body.trailers, 'X-Sum: 3\r\nX-One: 4\r\n');
+  });
+
   test('an edited host counts', async (t) => {
     const { head } = await through(t, get(), edits((headers) => {
       headers['host'] = 'other.test:81';
