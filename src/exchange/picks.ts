@@ -1,7 +1,7 @@
 /**
  * Whom to try next: the strategy's choice among the candidates that this exchange has not tried.
  */
-import { disowned, isThenable } from '../guard.ts';
+import { guardedValue } from '../guard.ts';
 import type { PickContext, PickRequest, Upstream } from '../strategy.ts';
 import type { Member } from '../upstreams/member.ts';
 import { PublicUpstream } from '../upstreams/public-upstream.ts';
@@ -97,10 +97,12 @@ export class Picks {
     }
     const lastResort = candidates.find((upstream) => upstream === picked && upstream.state === 'ejected');
     if (lastResort !== undefined) return PublicUpstream.memberOf(lastResort) ?? 'STRATEGY_FAILED';
-    if (isThenable(picked)) {
-      disowned(picked);
-      reportFault(strategy, 'is asynchronous: pick has to return at once', undefined, report);
-    } else reportFault(strategy, 'picked no candidate', undefined, report);
+    let fault = 'picked no candidate';
+    // It may throw when it is looked at.
+    guardedValue(() => picked, (what) => {
+      if (what === 'returned a promise') fault = 'is asynchronous: pick has to return at once';
+    });
+    reportFault(strategy, fault, undefined, report);
     return 'STRATEGY_FAILED';
   }
 
