@@ -75,6 +75,8 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
       unclear ||= FOR_UPSTREAMS.test(name);
     } else if (option.type === 'string' && (value === undefined || value === '')) {
       problems.push(`${rawName}: needs a value; see equipoise --help`);
+      // The file might have named upstreams.
+      unclear ||= name === 'config';
     } else if (option.type === 'string' && inlineValue !== true && isOption(value)) {
       // What looks like its value is the next option.
       problems.push(`${rawName}: needs a value before ${String(value)}; see equipoise --help`);
@@ -84,11 +86,13 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
       return readArguments(argv.toSpliced(index, 1), problems);
     } else if (option.type === 'boolean' && value !== undefined) {
       problems.push(`${rawName}: takes no value`);
+      unclear = true;
     }
   }
-  const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
+  // What lacks its value is told above, and not again as a wrong one.
+  const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
   return {
-    listen: (values.listen ?? []).filter((value) => typeof value === 'string'),
+    listen: (values.listen ?? []).map(text).filter((value) => value !== undefined),
     strategy: text(values.strategy),
     config: text(values.config),
     drainTimeout: text(values['drain-timeout']),

@@ -6,6 +6,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { messageOf } from '../guard.ts';
+import { isRecord, shown } from '../options/checks.ts';
 import { jsonFault } from './json.ts';
 import { inTime, Unsettled } from './patience.ts';
 
@@ -63,7 +64,9 @@ function parseJson(content: Buffer): unknown {
 /** Why a module cannot be loaded. */
 async function why(error: unknown, path: string): Promise<string> {
   if (error instanceof Unsettled) return error.message;
-  const { code } = error as NodeJS.ErrnoException;
+  // A module may throw anything, `undefined` too.
+  if (!isRecord(error)) return `it threw ${shown(error)}`;
+  const { code } = error;
   const message = messageOf(error).split('\n')[0] ?? '';
   const extension = extname(path);
   if (code === 'ERR_UNKNOWN_FILE_EXTENSION') {
@@ -113,10 +116,14 @@ async function syntaxPlace(error: SyntaxError, path: string): Promise<string> {
   });
 }
 
-/** Read from what Node shows: `path:line`, then the line, then a mark below the column. */
+/**
+ * Read from what Node shows: `path:line`, then the line, then a mark below the column; at the end of a file, where
+ * something is missing, there is nothing to mark.
+ */
 function placeInReport(report: string): string {
-  const [, line, mark] = /^(?:file:\/\/)?\/?[^\n]*:(\d+)\n[^\n]*\n( *)\^/.exec(report.trimStart()) ?? [];
-  return line === undefined || mark === undefined ? '' : `line ${line}, column ${mark.length + 1}: `;
+  const [, line, mark] = /^(?:file:\/\/)?\/?[^\n]*:(\d+)\n[^\n]*\n(?:( *)\^|\s*\n)/.exec(report.trimStart()) ?? [];
+  if (line === undefined) return '';
+  return mark === undefined ? `line ${line}: ` : `line ${line}, column ${mark.length + 1}: `;
 }
 
 function plainPath(file: string): string {

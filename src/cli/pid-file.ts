@@ -3,6 +3,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { messageOf } from '../guard.ts';
 
 /**
@@ -36,7 +37,7 @@ export class PidFile {
     } catch (error) {
       // Somebody else has removed it already.
       if (codeOf(error) === 'ENOENT') return;
-      throw new Error(`pid-file: cannot remove ${path}: ${reason(error)}`, { cause: error });
+      throw new Error(`pid-file: cannot remove ${path}: ${reason(error, path)}`, { cause: error });
     }
   }
 }
@@ -55,12 +56,13 @@ function writeOwn(path: string): void {
     renameSync(temporary, path);
   } catch (error) {
     if (written) rmSync(temporary, { force: true });
-    throw new Error(`pid-file: cannot write ${path}: ${reason(error)}`, { cause: error });
+    throw new Error(`pid-file: cannot write ${path}: ${reason(error, path)}`, { cause: error });
   }
 }
 
 /** Without the system call and its arguments, which name the temporary file. */
-function reason(error: unknown): string {
+function reason(error: unknown, path: string): string {
+  if (codeOf(error) === 'ENOENT') return `there is no directory ${dirname(path)}`;
   const text = messageOf(error);
   return codeOf(error) === undefined ? text : text.replace(/, \w+ '.*$/s, '');
 }

@@ -19,8 +19,6 @@ import { serve } from './serve.ts';
 const FAILED = 1;
 /** A worker that answers nobody for so long will not come back by itself. */
 const HUNG_TIMEOUT_MS = 10_000;
-/** The launcher takes no more: a day. */
-const MAX_DRAIN_MS = 86_400_000;
 
 /** What the primary hands to a worker. */
 interface Setup {
@@ -30,11 +28,6 @@ interface Setup {
 /** What a worker tells the primary: the line that says it is ready. */
 interface FromWorker {
   readonly line?: string;
-}
-
-/** What the primary tells a worker, when the end has come: how long to go on accepting. */
-interface ToWorker {
-  readonly stopDelayMs?: number;
 }
 
 /** In the primary: has workers serve until it is told to stop. Resolves with the exit code; rejects if it cannot. */
@@ -71,8 +64,6 @@ export async function supervise(
       return settingsOf(next);
     },
     onEvent: ({ type }) => {
-      // Before they are told to drain, workers learn that this is the end, and not a reload.
-      if (type === 'closing') tellWorkers({ stopDelayMs: current.stopDelayMs });
       if (type === 'reloaded') writePidFile();
       if (type !== 'launched') return;
       started();
@@ -92,10 +83,6 @@ export async function supervise(
 
 /** In a worker: serves until it is told to stop. Resolves with the exit code. */
 export async function work(args: Arguments, { output, started }: Beginning): Promise<number> {
-  let delayMs = 0;
-  process.on('message', (told: ToWorker | undefined) => {
-    delayMs = told?.stopDelayMs ?? delayMs;
-  });
   try {
     return await launch(async ({ channel, setup }) => {
       const configuration = await read(args, (setup as Setup).json);
@@ -104,7 +91,7 @@ export async function work(args: Arguments, { output, started }: Beginning): Pro
       started();
       return async ({ timeoutMs, signal }) => {
         signal.addEventListener('abort', () => void serving.close({ timeoutMs: 0, delayMs: 0 }));
-        return { cut: await serving.close({ timeoutMs: Math.max(0, timeoutMs - delayMs), delayMs }) };
+        return { cut: await serving.close({ timeoutMs, delayMs: 0 }) };
       };
     }, { hungTimeoutMs: HUNG_TIMEOUT_MS });
   } catch {
@@ -113,22 +100,16 @@ export async function work(args: Arguments, { output, started }: Beginning): Pro
   }
 }
 
-/** What a configuration means for the launcher. The delay is within what a worker has to drain at the end. */
+/** What a configuration means for the launcher. */
 function settingsOf({ workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, json }: Configuration): {
   readonly workers: number | 'auto';
   readonly drainTimeoutMs: number;
+  readonly stopDelayMs: number;
   readonly reloadTimeoutMs: number;
   readonly setup: Setup;
 } {
   const setup = json === undefined ? {} : { json };
-  return { workers, drainTimeoutMs: Math.min(drainTimeoutMs + stopDelayMs, MAX_DRAIN_MS), reloadTimeoutMs, setup };
-}
-
-function tellWorkers(told: ToWorker): void {
-  for (const worker of Object.values(cluster.workers ?? {})) {
-    // One that has just ended hears nothing, and need not.
-    if (worker?.isConnected() === true) worker.send(told, () => undefined);
-  }
+  return { workers, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, setup };
 }
 
 /** The configuration; rejects with all that is wrong with it. */

@@ -30,6 +30,7 @@ class Alone {
   readonly #standardError = new LogStream(process.stderr);
   readonly #asked: Promise<void>;
   #ask: () => void = () => undefined;
+  readonly #stopping = new AbortController();
   #deadline: Deadline | undefined;
 
   constructor(run: Run, settings: LaunchSettings) {
@@ -59,9 +60,21 @@ class Alone {
   }
 
   drain(): void {
-    if (this.#deadline !== undefined) return;
-    this.#deadline = new Deadline(this.#settings.time, this.#settings.drainTimeoutMs);
-    this.#ask();
+    if (this.#stopping.signal.aborted) return;
+    this.#stopping.abort();
+    const { time, drainTimeoutMs, stopDelayMs } = this.#settings;
+    const begin = (): void => {
+      this.#deadline = new Deadline(time, drainTimeoutMs);
+      this.#ask();
+    };
+    if (stopDelayMs === 0) {
+      begin();
+      return;
+    }
+    const stop = time.every(stopDelayMs, () => {
+      stop();
+      begin();
+    });
   }
 
   /** Runs `run`, and resolves with how to end what serves then. */
@@ -81,7 +94,12 @@ class Alone {
       if (sent !== undefined) setImmediate(sent);
     }, this.#fault);
     const { onConnection } = connections;
-    const returned: unknown = await this.#run({ setup, onConnection, channel: channels.channel });
+    const returned: unknown = await this.#run({
+      setup,
+      stopping: this.#stopping.signal,
+      onConnection,
+      channel: channels.channel,
+    });
     if (dispatch === undefined) return await served(returned, time);
     const end = await served(returned, time, connections);
     const server = await accepting(dispatch.listen, (socket) => {

@@ -47,8 +47,8 @@ export type LaunchEvent =
   | { readonly type: 'dispatch-failed'; readonly why: string }
   /** The primary could not do what it must: the launch ends with 1. */
   | { readonly type: 'failed'; readonly why: string }
-  /** All workers drain. */
-  | { readonly type: 'closing'; readonly why: string }
+  /** All workers drain; with `delayMs`, after that. */
+  | { readonly type: 'closing'; readonly why: string; readonly delayMs?: number }
   /** All workers are gone. */
   | { readonly type: 'closed'; readonly code: number };
 
@@ -80,7 +80,10 @@ export function lineOf(event: LaunchEvent): string | undefined {
     case 'listening': return `listening on ${shown(event.address)}`;
     case 'dispatch-failed': return `a connection was closed: ${event.why}`;
     case 'failed': return `the launch fails: ${event.why}`;
-    case 'closing': return `${event.why}: all workers drain`;
+    case 'closing': {
+      const { why, delayMs = 0 } = event;
+      return `${why}: ${delayMs === 0 ? '' : `still accepting for ${delayMs / 1000} s, then `}all workers drain`;
+    }
     case 'closed': return `all workers have ended: exit code ${event.code}`;
   }
 }

@@ -36,6 +36,11 @@ export interface RunContext {
    * of the launch or the last reload that succeeded.
    */
   readonly setup: unknown;
+  /**
+   * Aborts when the launch is told to stop, `stopDelayMs` before this worker drains, or when this worker begins to
+   * drain for another reason: for a readiness probe, which should fail from then on.
+   */
+  readonly stopping: AbortSignal;
   /** With `dispatch`, has `listener` serve the connections that this worker is handed. */
   readonly onConnection: (listener: (socket: Socket) => void) => void;
   /**

@@ -10,7 +10,8 @@ import type { ConnectionNews } from './dispatch/dispatcher.ts';
 /**
  * A worker: `hello` when it begins, `started` when `run` is done, `ready` when it has heard back; `alive`, `draining`,
  * `drained`, `failed`, and `fault` for code of the program that failed without ending anything.
- * The primary: `setup` in return to `hello`, `check` in return to `started`, `drain` (again for less time). With
+ * The primary: `setup` in return to `hello`, `check` in return to `started`, `drain` (again for less time), and
+ * `stopping` some time before that. With
  * `dispatch`: `connection` with a number and the connection itself; the worker tells `connections` and `load`. For
  * channels: a worker has `said` something, and is told what it has `heard`.
  */
@@ -42,6 +43,6 @@ export function asMessage(value: unknown): Message | undefined {
 }
 
 const WORDS = [
-  'hello', 'setup', 'started', 'check', 'ready', 'alive', 'drain', 'draining', 'drained', 'failed', 'fault',
+  'hello', 'setup', 'started', 'check', 'ready', 'alive', 'stopping', 'drain', 'draining', 'drained', 'failed', 'fault',
   'connection', 'connections', 'load', 'said', 'heard',
 ] as const;

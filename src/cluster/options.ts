@@ -23,6 +23,12 @@ export interface LaunchOptions {
    */
   readonly drainTimeoutMs?: number;
   /**
+   * From the signal to stop (or `close()`) to the drain: workers go on accepting meanwhile, and those that die are
+   * replaced; `context.stopping` aborts at once. For whoever sends requests here and needs a while to hear that this
+   * one is about to go. Default 0 ms.
+   */
+  readonly stopDelayMs?: number;
+  /**
    * How long workers that a reload has replaced may take for what they have in flight, such as WebSockets or downloads;
    * at the end of the launch they have `drainTimeoutMs`, too. At most 32 old workers are kept, or four times as many as
    * serve: beyond that the oldest must end at once. Default 3,600,000 ms, an hour.
@@ -172,6 +178,7 @@ const MAX_MS = 86_400_000;
 const MAX_RELOAD_MS = 30 * MAX_MS;
 export const DRAIN_LIMITS = {
   drainTimeoutMs: { fallback: 10_000, min: 0, max: MAX_MS },
+  stopDelayMs: { fallback: 0, min: 0, max: MAX_MS },
   reloadTimeoutMs: { fallback: 3_600_000, min: 0, max: MAX_RELOAD_MS },
 } as const satisfies Readonly<Record<string, Range>>;
 const NUMBERS = {

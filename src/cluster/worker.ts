@@ -58,6 +58,7 @@ class LaunchedWorker {
   readonly #channels = new Channels((said, sent) => {
     post({ equipoise: 'said', said }, sent);
   }, fault);
+  readonly #stopping = new AbortController();
   /** Continues what waits for an answer of the primary; without an argument, that has gone. */
   #answered: (message?: Message) => void = () => undefined;
 
@@ -97,6 +98,7 @@ class LaunchedWorker {
     if (this.#deadline === undefined) {
       this.#deadline = new Deadline(this.#settings.time, limitMs);
       say('draining');
+      this.#stopping.abort();
       this.#ask();
     }
     this.#deadline.hurry(limitMs);
@@ -107,6 +109,7 @@ class LaunchedWorker {
     const { time, dispatch } = this.#settings;
     const returned: unknown = await this.#run({
       setup,
+      stopping: this.#stopping.signal,
       onConnection: this.#connections.onConnection,
       channel: this.#channels.channel,
     });
@@ -130,6 +133,9 @@ class LaunchedWorker {
           break;
         case 'setup': case 'check':
           this.#answered(message);
+          break;
+        case 'stopping':
+          this.#stopping.abort();
           break;
         case 'drain':
           this.drain(message.limitMs);

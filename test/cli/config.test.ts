@@ -115,6 +115,13 @@ describe('a wrong configuration ends with 2', () => {
       [/^config: cannot load c\.mjs: line 2, column 6: Unexpected token '='$/]],
     ['no JavaScript in CommonJS', 'c.cjs', 'module.exports = {\n  a: = 1,\n};',
       [/^config: cannot load c\.cjs: line 2, column 6: Unexpected token '='$/]],
+    ...['c.mjs', 'c.cjs'].map((name): [string, string, string, RegExp[]] => (
+      [`JavaScript that ends early, in ${name}`, name,
+        `${name === 'c.mjs' ? 'export default' : 'module.exports ='} {\n  a: 1,\n`,
+        [/^config: cannot load c\.[mc]js: line [34](, column \d+)?: Unexpected end of input$/]])),
+    ['a module that throws undefined', 'c.mjs', 'throw undefined',
+      [/^config: cannot load c\.mjs: it threw undefined$/]],
+    ['a module that throws null', 'c.cjs', 'throw null', [/^config: cannot load c\.cjs: it threw null$/]],
     ['a module that throws', 'c.mjs', 'throw new Error("no luck")',
       [/^config: cannot load c\.mjs: no luck \(\/.*\/c\.mjs:1:7\)$/]],
     ['CommonJS in an ES module', 'c.mjs', 'module.exports = {};',

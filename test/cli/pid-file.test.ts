@@ -77,7 +77,7 @@ describe('a pid file', () => {
     file.write(join(folder, 'a'));
     assert.throws(() => {
       file.write(join(folder, 'none', 'b'));
-    }, /^Error: pid-file: cannot write .*none\/b: ENOENT: no such file or directory$/);
+    }, /^Error: pid-file: cannot write .*none\/b: there is no directory .*none$/);
     assert.deepEqual(readdirSync(folder), ['a']);
   });
 

@@ -56,6 +56,20 @@ for (const workers of ['1', '2']) {
   });
 }
 
+test('with workers, one that dies meanwhile is replaced', async (t) => {
+  const args = [...LISTEN, '-w', '2', '--stop-delay', LONG, '--drain-timeout', LONG];
+  const binary = start(t, [...args, await startNamed(t, 'A')]);
+  const port = await binary.port();
+  const { pid } = /worker 1 \(process (?<pid>\d+)\) is ready/.exec(binary.stderr)?.groups ?? {};
+  binary.signal('SIGTERM');
+  await binary.logged(/SIGTERM: still accepting for 86400 s, then all workers drain/);
+  process.kill(Number(pid), 'SIGKILL');
+  await binary.logged(/worker 3 .* is ready/);
+  for (let i = 0; i < 10; i++) assert.equal((await get(port)).body, 'A');
+  binary.signal('SIGTERM');
+  assert.equal((await binary.exit()).code, 1);
+});
+
 test('with workers a reload does not wait for it', async (t) => {
   const cwd = directory(t);
   const write = (origin: string): void => {

@@ -43,6 +43,10 @@ describe('wrong usage ends with 2, each problem with its path and what to write 
     [['-s', UPSTREAM], [/^-s: needs a value before the upstream http:\/\/127\.0\.0\.1:3001/]],
     [[UPSTREAM, '--listen'], [/^--listen: needs a value/]],
     [[UPSTREAM, '-s'], [/^-s: needs a value/]],
+    [['-c', ''], [/^-c: needs a value/]],
+    [['-l', '', UPSTREAM], [/^-l: needs a value/]],
+    [['--stop-delay', '', '--pid-file=', UPSTREAM], [/^--stop-delay: needs a value/, /^--pid-file: needs a value/]],
+    [['--demo=yes'], [/^--demo: takes no value/]],
     [['--demo=yes', UPSTREAM], [/^--demo: takes no value/]],
     ...['nonsense', '65536', '99999', '1.5', '127.0.0.1', '127.0.0.1:', ':8080', '::1', '::1:8080', '[::1]', 'unix:',
       'fd:', 'fd:x', 'http://127.0.0.1:8080', 'a b:80:80'].map((value): [readonly string[], RegExp[]] => (

@@ -15,7 +15,7 @@ export class FakeWorker {
   readonly id: number;
   readonly generation: number;
   readonly plan: Plan;
-  /** What was done to it: `drain`, `drain before it was ready`, `kill`. */
+  /** What was done to it: `drain`, `drain before it was ready`, `stop soon`, `kill`. */
   readonly done: string[] = [];
   /** How long it was given to drain, each time. */
   readonly limits: number[] = [];
@@ -33,6 +33,10 @@ export class FakeWorker {
   drain(started: boolean, limitMs: number): void {
     this.limits.push(limitMs);
     this.done.push(started ? 'drain' : 'drain before it was ready');
+  }
+
+  stopSoon(): void {
+    this.done.push('stop soon');
   }
 
   kill(): void {
@@ -80,8 +84,8 @@ export class FakeLaunch {
   ) {
     this.supervisor = new Supervisor(
       {
-        workers: 2, drainTimeoutMs: 10_000, reloadTimeoutMs: 3_600_000, setup: undefined, startTimeoutMs: 60_000,
-        hungTimeoutMs: 0, ...settings,
+        workers: 2, drainTimeoutMs: 10_000, stopDelayMs: 0, reloadTimeoutMs: 3_600_000, setup: undefined,
+        startTimeoutMs: 60_000, hungTimeoutMs: 0, ...settings,
       },
       {
         onReload,

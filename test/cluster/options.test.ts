@@ -48,6 +48,7 @@ describe('wrong options are all told at once, each with its name', () => {
       /^listen\.path: .* at most 10[37] octets \(got 108: /,
     ]],
     [{ listen: { port: 8080 } }, [/^listen: goes with dispatch only; without it, the workers listen$/]],
+    [{ stopDelayMs: 'soon' }, [/^stopDelayMs: must be an integer from 0 .*\(got "soon"\)/]],
     [{ reloadTimeoutMs: -1, onReload: 'now', setup: () => undefined }, [
       /^reloadTimeoutMs: must be an integer from 0 .*\(got -1\)/,
       /^onReload: must be a function \(got "now"\)$/,

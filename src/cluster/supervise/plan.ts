@@ -11,6 +11,8 @@ export interface ReloadOptions {
   readonly workers?: number | 'auto';
   /** As the option of the launch. */
   readonly drainTimeoutMs?: number;
+  /** As the option of the launch. */
+  readonly stopDelayMs?: number;
   /** As the option of the launch, from this reload on. */
   readonly reloadTimeoutMs?: number;
   /** What workers that start from now on read as `context.setup`; those that make up for dead ones, too. */
@@ -20,6 +22,7 @@ export interface ReloadOptions {
 /** What workers are started and ended by. */
 export interface Plan {
   readonly drainTimeoutMs: number;
+  readonly stopDelayMs: number;
   readonly reloadTimeoutMs: number;
   readonly setup: unknown;
 }

@@ -40,7 +40,7 @@ export class Processes {
       worker = cluster.fork(WORKER_ENV);
     } catch (cause) {
       setImmediate(notStarted, cause, told);
-      return { pid: undefined, drain: () => undefined, kill: () => undefined };
+      return { pid: undefined, drain: () => undefined, stopSoon: () => undefined, kill: () => undefined };
     }
     this.#workers.set(id, worker);
     this.#follow(id, worker, plan, told);
@@ -50,6 +50,9 @@ export class Processes {
         // One that has not begun has nothing to end, and might not listen to us yet.
         if (started) this.send(id, { equipoise: 'drain', limitMs });
         else worker.process.kill('SIGTERM');
+      },
+      stopSoon: () => {
+        this.send(id, { equipoise: 'stopping' });
       },
       kill: () => {
         worker.process.kill('SIGKILL');

@@ -63,7 +63,9 @@ export class Supervisor {
   readonly #settings: SupervisorSettings;
   readonly #world: World;
   readonly #respawn: Respawn;
-  #phase: 'launching' | 'serving' | 'closing' | 'done' = 'launching';
+  #phase: 'launching' | 'serving' | 'stopping' | 'closing' | 'done' = 'launching';
+  /** While stopping: when workers are to drain. */
+  #drainAt = Infinity;
   #desired: number;
   #plan: Plan;
   /** Workers of an earlier one are to be replaced. */
@@ -87,8 +89,8 @@ export class Supervisor {
     this.#world = world;
     this.#respawn = new Respawn(world.rng);
     this.#desired = settings.workers;
-    const { drainTimeoutMs, reloadTimeoutMs, setup } = settings;
-    this.#plan = { drainTimeoutMs, reloadTimeoutMs, setup };
+    const { drainTimeoutMs, stopDelayMs, reloadTimeoutMs, setup } = settings;
+    this.#plan = { drainTimeoutMs, stopDelayMs, reloadTimeoutMs, setup };
     this.#sweptAt = world.time.now();
     this.done = new Promise((resolve) => {
       this.#resolve = resolve;
@@ -138,11 +140,22 @@ export class Supervisor {
     this.#reconcile();
   }
 
-  /** Drains all workers. */
+  /** Drains all workers, after the stop delay: until then they serve, and those that die are replaced. */
   close(why: string): void {
     if (this.#ending) return;
-    this.#world.tell({ type: 'closing', why });
-    this.#end(this.#plan.drainTimeoutMs);
+    // Before the launch is complete, nobody counts on it.
+    const delayMs = this.#phase === 'serving' ? this.#plan.stopDelayMs : 0;
+    this.#world.tell({ type: 'closing', why, ...(delayMs === 0 ? {} : { delayMs }) });
+    if (delayMs === 0) {
+      this.#end(this.#plan.drainTimeoutMs);
+      return;
+    }
+    this.#phase = 'stopping';
+    this.#drainAt = this.#world.time.now() + delayMs;
+    // Workers that a reload was to replace may stay.
+    this.#generation = this.#reload?.before?.generation ?? this.#generation;
+    this.#endReload(false);
+    for (const worker of this.#workers) worker.stopSoon();
   }
 
   /** Ends all workers at once. */
@@ -161,14 +174,20 @@ export class Supervisor {
     this.#end(Math.min(this.#plan.drainTimeoutMs, HALT_DRAIN_MS));
   }
 
+  /** Whether it was told to end. */
   get #ending(): boolean {
+    return this.#phase === 'stopping' || this.#draining;
+  }
+
+  /** Whether no worker is wanted any more. */
+  get #draining(): boolean {
     return this.#phase === 'closing' || this.#phase === 'done';
   }
 
   /** Does what brings the workers that are there nearer to those that are wanted. */
   #reconcile(): void {
     if (this.#phase === 'closing' && this.#workers.length === 0) this.#finish();
-    if (this.#ending) return;
+    if (this.#draining) return;
     const now = this.#world.time.now();
     this.#holds = this.#holds.filter((until) => until > now);
     for (let step = this.#next(); step !== undefined; step = this.#next()) {
@@ -209,6 +228,7 @@ export class Supervisor {
       case 'ready':
         if (!worker.ready(now)) break;
         this.#world.tell({ type: 'ready', worker: worker.info });
+        if (this.#phase === 'stopping') worker.stopSoon();
         if (worker.generation === this.#generation) this.#resizeByReload();
         break;
       case 'draining':
@@ -240,7 +260,7 @@ export class Supervisor {
     // Workers often fail alike, such as where a port is in use: that is told once.
     const news = failure === this.#haltedFor ? '' : failure;
     this.#world.tell({ type: 'gone', worker: info, expected, killed, code, signal, failure: news });
-    if (this.#ending) {
+    if (this.#draining) {
       // Killed after it had drained, or before it served anything, it has lost nothing.
       const clean = drained || worker.readyAt === undefined;
       if (code !== 0 && !(signal !== null && clean)) this.#code ||= code ?? 1;
@@ -384,7 +404,8 @@ export class Supervisor {
         this.#world.tell({ type: 'killed', worker: worker.info, why: worker.killedFor ?? '' });
       }
     }
-    this.#reconcile();
+    if (this.#phase === 'stopping' && now >= this.#drainAt) this.#end(this.#plan.drainTimeoutMs);
+    else this.#reconcile();
   }
 
   #ready(): number {

@@ -21,6 +21,8 @@ export interface WorkerProcess {
   readonly pid: number | undefined;
   /** Asks it to drain within `limitMs`, or to hurry; `started` says whether it serves already. */
   drain(started: boolean, limitMs: number): void;
+  /** Tells it that the launch is about to drain, so that it may say that it is not ready any more. */
+  stopSoon(): void;
   /** Ends it at once. */
   kill(): void;
 }
@@ -105,6 +107,11 @@ export class SupervisedWorker implements WorkerInfo {
     this.state = 'draining';
     this.#limitAt(now, limitMs);
     if (ask) this.#process?.drain(this.#started, limitMs);
+  }
+
+  /** The launch is about to drain: it serves on, and may say that it is not ready any more. */
+  stopSoon(): void {
+    if (this.state === 'ready') this.#process?.stopSoon();
   }
 
   /** It has at most `limitMs` from now, whatever it had before. Returns whether that is news to it. */
