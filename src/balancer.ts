@@ -20,6 +20,7 @@ import { Reports } from './exchange/reports.ts';
 import { Queue } from './pools/queue.ts';
 import { RetryBudget } from './pools/retry-budget.ts';
 import type { Services } from './exchange/services.ts';
+import { DroppedConnections } from './fronts/dropped-connections.ts';
 import { Front } from './fronts/front.ts';
 import { RequestFront } from './fronts/request.ts';
 import { Sockets } from './fronts/sockets.ts';
@@ -32,7 +33,7 @@ import type { Strategy, Upstream } from './strategy.ts';
 import { Turn } from './loop/turn.ts';
 import { Dialler } from './upstreams/dial.ts';
 import { Members } from './upstreams/members.ts';
-import { Names, systemFind } from './upstreams/names.ts';
+import { lack, Names, systemFind } from './upstreams/names.ts';
 import { Peers } from './upstreams/peers.ts';
 import { Probes } from './upstreams/probes.ts';
 
@@ -107,6 +108,7 @@ class NodeBalancer implements Balancer {
   readonly #strategy: Strategy;
   readonly #members: Members;
   readonly #names: Names;
+  readonly #dropped: DroppedConnections;
   readonly #clock: Clock;
   readonly #front: Front;
   readonly #sockets: Sockets;
@@ -146,6 +148,9 @@ class NodeBalancer implements Balancer {
       this.#failedInside('a request that waited could not go on', cause);
     });
     this.#budget = new RetryBudget(settings.retryBudgetPercent, settings.minRetriesPerSecond, this.#clock.now);
+    this.#dropped = new DroppedConnections(lack, (error) => {
+      this.#report(error, undefined);
+    });
     const rng = settings.rng === undefined ? systemRng : guardedRng(settings.rng, this.#onHookFault);
     this.#names = new Names(systemFind, () => this.#clock.source.now());
     this.#members = new Members(settings, {
@@ -373,6 +378,7 @@ class NodeBalancer implements Balancer {
         this.#failedInside('a part of the balancer failed in its sweep', cause);
       }
     }
+    this.#dropped.sweep(now, this.#front.guests.all.length);
     if (now < this.#cutAt || !this.#front.closing) return;
     // A copy: those that go leave the list.
     for (const guest of [...this.#front.guests.all]) {
@@ -403,6 +409,7 @@ class NodeBalancer implements Balancer {
   }
 
   #report(error: BalancerError, upstream: string | undefined): void {
+    if (error.code === 'RESOURCES_EXHAUSTED') this.#dropped.suspect();
     this.#reports.tell(error, upstream);
   }
 }
