@@ -1,5 +1,6 @@
 /**
- * What a balancer is made from: types only. What is made of it, and checked, stands in settings.ts.
+ * What a balancer is made from: types only. They are checked and completed in parse.ts, and listed in
+ * README.md beside this file.
  */
 import type { IncomingMessage } from 'node:http';
 import type { LookupFunction } from 'node:net';

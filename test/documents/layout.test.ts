@@ -23,6 +23,15 @@ test(`the root README has less than ${MAX_ROOT_LINES} lines`, () => {
   assert.ok(documentAt('README.md').text.split('\n').length <= MAX_ROOT_LINES);
 });
 
+test('the changelog has one section of each kind for a version', () => {
+  const versions = documentAt('CHANGELOG.md').text.split('\n## ').slice(1);
+  assert.ok(versions.length > 0);
+  for (const version of versions) {
+    const kinds = [...version.matchAll(/^### (.*)$/gm)].map(([, kind]) => kind);
+    assert.deepEqual(kinds, [...new Set(kinds)]);
+  }
+});
+
 for (const document of documents) {
   describe(document.path, () => {
     test(`has lines of ${MAX_LINE} characters at most, tables aside`, () => {

@@ -18,6 +18,8 @@ import { documentAt, documents, root } from '../support/documents.ts';
 const BINARY = join(root, 'dist/src/cli/main.js');
 const MAX_LAUNCHER_LINES = 15;
 const MAX_ROOT_STRATEGY_LINES = 15;
+/** What programs that ask for a token are to accept. */
+const TOKEN = 'sesame';
 
 /** What is done with a block of JavaScript. */
 type Kind = 'serves' | 'launches' | 'strategy' | 'test' | 'ends';
@@ -69,7 +71,8 @@ describe('programs of the documents', () => {
   });
 
   const start = (args: readonly string[]): ChildProcess => {
-    const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+    const env = { ...process.env, TOKEN };
+    const child = spawn(process.execPath, args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
     children.push(child);
     return child;
   };
@@ -120,8 +123,11 @@ describe('programs of the documents', () => {
         });
         await ready(child, port, () => errors);
         assert.match(await (secure ? secureAnswer(port) : answer(port)), /^upstream \d \/x$/);
-        // A program that asks who may upgrade does so: the README shows how.
-        if (code.includes('allowed(request)')) assert.equal(await upgradeStatus(port), 401);
+        // A program that asks who may come does so, for upgrades as well: the README shows how.
+        if (code.includes('allowed(request)')) {
+          assert.equal((await fetch(`http://127.0.0.1:${port}/x`)).status, 401);
+          assert.equal(await upgradeStatus(port), 401);
+        }
         // What a launcher tells of its workers is no error.
         assert.equal(errors.replace(/^equipoise: (all )?workers?\b.*\n/gm, ''), '');
       });
@@ -284,7 +290,7 @@ async function accepting(port: number): Promise<void> {
 }
 
 async function answer(port: number): Promise<string> {
-  const response = await fetch(`http://127.0.0.1:${port}/x`);
+  const response = await fetch(`http://127.0.0.1:${port}/x`, { headers: { Authorization: `Bearer ${TOKEN}` } });
   assert.equal(response.status, 200);
   return response.text();
 }

@@ -20,10 +20,17 @@ function section(text: string, heading: string): string {
   return below.split('\n## ')[0] ?? '';
 }
 
+/** All codes, as they stand in the source: there is no list of them at run time. */
+const source = readFileSync(join(root, 'src/errors.ts'), 'utf8');
+const codes = [...source.matchAll(/^ {2}([A-Z_]+): (?:meaning|retryable)\(/gm)]
+  .map(([, code = '']) => code as ErrorCode);
+
 const nameIn = (cell = ''): string => spansOf(cell)[0] ?? '';
 
 test('the tables of options name each with its default', () => {
-  const { text } = documentAt('src/options/README.md');
+  const [text = '', ofFiles = ''] = documentAt('src/options/README.md').text.split('\n## In a configuration file\n');
+  assert.deepEqual(rowsOf(ofFiles).flatMap(([cell = '']) => spansOf(cell)).sort(),
+    ['drainTimeout', 'listen', 'pidFile', 'reloadTimeout', 'stopDelay', 'strategy', 'workers']);
   const entries = /\n\| key \|[^]*?\n\n/.exec(text)?.[0] ?? '';
   assert.deepEqual(rowsOf(entries).map(([cell]) => nameIn(cell)).sort(),
     ['healthCheck', 'maxInFlight', 'origin', 'tags', 'weight']);
@@ -58,18 +65,16 @@ describe('the tables of error codes', () => {
   } as const;
 
   test('name every code once', () => {
-    const source = readFileSync(join(root, 'src/errors.ts'), 'utf8');
-    const codes = [...source.matchAll(/^ {2}([A-Z_]+): (?:meaning|retryable)\(/gm)].map(([, code]) => code);
     assert.ok(codes.length > 40, 'the codes are found in the source');
-    assert.deepEqual(rowsOf(text).map(([cell]) => nameIn(cell)).sort(), codes.sort());
+    assert.deepEqual(rowsOf(text).map(([cell]) => nameIn(cell)).sort(), [...codes].sort());
   });
 
-  for (const [source, heading] of Object.entries(sections)) {
-    test(`have status, source and retries as the code has them: ${source}`, () => {
+  for (const [fault, heading] of Object.entries(sections)) {
+    test(`have status, source and retries as the code has them: ${fault}`, () => {
       for (const [cell, status, cause = '', cure = ''] of rowsOf(section(text, heading))) {
         const code = nameIn(cell);
         const meaning = meaningOf(code as ErrorCode);
-        assert.equal(meaning.source, source, code);
+        assert.equal(meaning.source, fault, code);
         assert.equal(status, String(meaning.status), code);
         assert.equal(cause.endsWith('Retried'), meaning.retryable, code);
         assert.notEqual(cure, '', code);
@@ -81,6 +86,25 @@ describe('the tables of error codes', () => {
     const named = spansOf(text).filter((span) => /^(?:max|min)[A-Z]\w+$|TimeoutMs$/.test(span));
     assert.deepEqual(named.filter((name) => !OPTION_NAMES.has(name)), []);
   });
+});
+
+test('the life of a request has the statuses of the code', () => {
+  const drawing = documentAt('src/README.md').blocks.find(({ code }) => code.startsWith(' client\n'))?.code ?? '';
+  let checked = 0;
+  // A status is that of all codes since the one before it.
+  for (const [, names = '', status] of drawing.matchAll(/([^(\d]*)\b(\d{3})\b/g)) {
+    for (const [name] of names.matchAll(/\b[A-Z]+_[A-Z_]*\*?/g)) {
+      const meant = name.endsWith('*')
+        ? codes.filter((code) => code.startsWith(name.slice(0, -1)) && !drawing.includes(code))
+        : codes.filter((code) => code === name);
+      assert.ok(meant.length > 0, `${name} is a code`);
+      for (const code of meant) {
+        assert.equal(String(meaningOf(code).status), status, code);
+        checked++;
+      }
+    }
+  }
+  assert.ok(checked > 25, `${checked} statuses were found`);
 });
 
 test('the table of events names each of them', () => {
