@@ -10,28 +10,30 @@ import {
   checkListener, type CloseOptions, type DrainOptions, type ListenOptions, parseCloseOptions, parseDrainOptions,
   parseListenOptions,
 } from './options/calls.ts';
-import { Clock, systemRng } from './loop/clock.ts';
+import { Clock, systemRng, systemTime } from './loop/clock.ts';
+import { GuardedTime, guardedRng } from './loop/guarded-time.ts';
 import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
 import { Affinities } from './exchange/affinity.ts';
-import { runHook } from './exchange/plugin.ts';
+import { nameOf, runHook, traitsOf } from './exchange/plugin.ts';
 import { Reports } from './exchange/reports.ts';
 import { Queue } from './pools/queue.ts';
 import { RetryBudget } from './pools/retry-budget.ts';
 import type { Services } from './exchange/services.ts';
+import { DroppedConnections } from './fronts/dropped-connections.ts';
 import { Front } from './fronts/front.ts';
 import { RequestFront } from './fronts/request.ts';
 import { Sockets } from './fronts/sockets.ts';
 import { Upgrades } from './fronts/upgrades.ts';
-import { guardedValue } from './guard.ts';
+import { guardedValue, type OnFault } from './guard.ts';
 import type { BalancerOptions, UpstreamOptions } from './options/options.ts';
-import { parseOptions, parseUpstream, parseUpstreams, type Settings } from './options/parse.ts';
+import { parseOptions, parsedOrigin, parseUpstream, parseUpstreams, type Settings } from './options/parse.ts';
 import { Slices, type Work } from './loop/slices.ts';
 import type { Strategy, Upstream } from './strategy.ts';
 import { Turn } from './loop/turn.ts';
 import { Dialler } from './upstreams/dial.ts';
 import { Members } from './upstreams/members.ts';
-import { Names, systemFind } from './upstreams/names.ts';
+import { lack, Names, systemFind } from './upstreams/names.ts';
 import { Peers } from './upstreams/peers.ts';
 import { Probes } from './upstreams/probes.ts';
 
@@ -106,6 +108,7 @@ class NodeBalancer implements Balancer {
   readonly #strategy: Strategy;
   readonly #members: Members;
   readonly #names: Names;
+  readonly #dropped: DroppedConnections;
   readonly #clock: Clock;
   readonly #front: Front;
   readonly #sockets: Sockets;
@@ -135,16 +138,20 @@ class NodeBalancer implements Balancer {
   constructor(settings: Settings) {
     this.#settings = settings;
     this.#strategy = settings.strategy ?? random();
-    this.#clock = new Clock(settings.time);
-    this.#reports = new Reports(settings.onReport, () => this.#clock.source.now());
+    const time = settings.time === undefined ? systemTime : new GuardedTime(settings.time, this.#onHookFault);
+    this.#reports = new Reports(settings.onReport, () => time.now());
+    this.#clock = new Clock(time);
     this.#events = new Events((event, what, cause) => {
-      this.#report(new BalancerError('HOOK_FAILED', `a listener for '${event}' ${what}`, { cause }), undefined);
+      this.#onHookFault(`a listener for '${event}' ${what}`, cause);
     });
     this.#queue = new Queue(settings.maxQueued, (cause) => {
       this.#failedInside('a request that waited could not go on', cause);
     });
     this.#budget = new RetryBudget(settings.retryBudgetPercent, settings.minRetriesPerSecond, this.#clock.now);
-    const rng = settings.rng ?? systemRng;
+    this.#dropped = new DroppedConnections(lack, (error) => {
+      this.#report(error, undefined);
+    });
+    const rng = settings.rng === undefined ? systemRng : guardedRng(settings.rng, this.#onHookFault);
     this.#names = new Names(systemFind, () => this.#clock.source.now());
     this.#members = new Members(settings, {
       events: this.#events,
@@ -157,9 +164,10 @@ class NodeBalancer implements Balancer {
         this.#queue.wake();
       },
     });
-    this.#probes = new Probes(this.#members, rng, this.#clock, settings.peers === undefined, (error, origin) => {
-      this.#report(error, origin);
-    });
+    this.#probes = new Probes(
+      this.#members, rng, this.#clock, tickMs(settings), settings.peers === undefined, (error, origin) => {
+        this.#report(error, origin);
+      });
     this.#peers = settings.peers && new Peers(settings.peers, {
       members: this.#members,
       events: this.#events,
@@ -174,6 +182,7 @@ class NodeBalancer implements Balancer {
     const services: Services = {
       members: this.#members,
       strategy: this.#strategy,
+      ...traitsOf(this.#strategy),
       rules: settings,
       clock: this.#clock,
       turn: new Turn(),
@@ -187,7 +196,7 @@ class NodeBalancer implements Balancer {
     };
     // Anything but true distrusts: a value that merely is truthy may be a mistake.
     const trusts = (address: string): boolean => guardedValue(() => settings.trusts(address), (what, cause) => {
-      this.#report(new BalancerError('HOOK_FAILED', `trustForwarded ${what}`, { cause }), undefined);
+      this.#onHookFault(`trustForwarded ${what}`, cause);
     }) === true;
     this.#front = new Front(services, { ...settings, trusts }, () => {
       this.#onEmpty?.();
@@ -196,13 +205,20 @@ class NodeBalancer implements Balancer {
     this.#upgrades = new Upgrades(this.#front, this.#sockets, settings);
     this.#members.start(settings.upstreams);
     this.#probes.sweep(this.#clock.now);
-    this.#clock.start(tickMs(settings), (now, pausedMs) => {
-      this.#sweep(now, pausedMs);
-    });
+    try {
+      this.#clock.start(tickMs(settings), (now, pausedMs) => {
+        this.#sweep(now, pausedMs);
+      });
+    } catch (cause) {
+      // Nothing may be left of a balancer that there is not.
+      this.#probes.stop();
+      this.#peers?.stop();
+      throw cause;
+    }
   }
 
   get strategy(): string {
-    return this.#strategy.name;
+    return nameOf(this.#strategy);
   }
 
   get upstreams(): readonly Upstream[] {
@@ -243,7 +259,7 @@ class NodeBalancer implements Balancer {
     request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse,
   ): void => {
     // The compat API is that of node:http, as far as a front needs it.
-    new RequestFront(this.#front, request as IncomingMessage, response as ServerResponse).start();
+    RequestFront.serve(this.#front, request as IncomingMessage, response as ServerResponse);
   };
 
   readonly upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
@@ -259,9 +275,8 @@ class NodeBalancer implements Balancer {
   async remove(origin: string, options?: DrainOptions): Promise<void> {
     const { timeoutMs } = parseDrainOptions(options, 'remove');
     this.#updating?.finish();
-    // By any spelling that `add` takes for the same origin.
-    const spelt = URL.canParse(origin) ? new URL(origin).origin : origin;
-    await this.#members.remove(spelt, this.#clock.source.now() + timeoutMs);
+    // By any spelling that `add` takes for the same origin, and no other: with a path it is a mistake.
+    await this.#members.remove(parsedOrigin(origin), this.#clock.source.now() + timeoutMs);
   }
 
   async update(upstreams: readonly (string | UpstreamOptions)[], options?: DrainOptions): Promise<void> {
@@ -277,9 +292,7 @@ class NodeBalancer implements Balancer {
   }
 
   *#update(list: unknown, cutAt: number): Work<{ drained: Promise<unknown> }> {
-    // A copy, since the list is the caller's to change meanwhile; and whoever gives no list is to be told so.
-    const given = Array.isArray(list) ? list.slice() : list;
-    const wanted = yield* parseUpstreams(given, this.#settings, (origin) => this.#members.settingsOf(origin));
+    const wanted = yield* parseUpstreams(list, this.#settings, (origin) => this.#members.settingsOf(origin));
     return { drained: yield* this.#members.update(wanted, cutAt) };
   }
 
@@ -365,6 +378,7 @@ class NodeBalancer implements Balancer {
         this.#failedInside('a part of the balancer failed in its sweep', cause);
       }
     }
+    this.#dropped.sweep(now, this.#front.guests.all.length);
     if (now < this.#cutAt || !this.#front.closing) return;
     // A copy: those that go leave the list.
     for (const guest of [...this.#front.guests.all]) {
@@ -385,11 +399,17 @@ class NodeBalancer implements Balancer {
     runHook(this.#strategy, 'changed', () => this.#strategy.changed?.(candidates), report);
   }
 
+  /** Something that was given as an option, or to `on`, failed. */
+  readonly #onHookFault: OnFault = (what, cause) => {
+    this.#report(new BalancerError('HOOK_FAILED', what, { cause }), undefined);
+  };
+
   #failedInside(what: string, cause: unknown): void {
     this.#report(new BalancerError('INTERNAL_ERROR', what, { cause }), undefined);
   }
 
   #report(error: BalancerError, upstream: string | undefined): void {
+    if (error.code === 'RESOURCES_EXHAUSTED') this.#dropped.suspect();
     this.#reports.tell(error, upstream);
   }
 }

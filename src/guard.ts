@@ -20,7 +20,7 @@ export function guarded(call: () => unknown, onFault: OnFault): void {
 export function guardedValue<T>(call: () => T, onFault: OnFault): T | undefined {
   try {
     const value = call();
-    if (!isThenable(value)) return value;
+    if (!hasThen(value)) return value;
     disowned(value);
     onFault('returned a promise', undefined);
   } catch (cause) {
@@ -31,21 +31,34 @@ export function guardedValue<T>(call: () => T, onFault: OnFault): T | undefined 
 
 /** What foreign code returned where nothing is awaited: the rejection of a promise is a fault. */
 export function watched(result: unknown, onFault: OnFault): void {
-  if (!isThenable(result)) return;
-  result.then(undefined, (cause: unknown) => {
-    onFault('rejected', cause);
-  });
+  try {
+    if (!hasThen(result)) return;
+    result.then(undefined, (cause: unknown) => {
+      onFault('rejected', cause);
+    });
+  } catch (cause) {
+    onFault('threw', cause);
+  }
 }
 
-/** Whether this is a promise, of this realm or another, or behaves like one. */
+/** Whether this is a promise, of this realm or another, or behaves like one. Never throws. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  try {
+    return hasThen(value);
+  } catch {
+    // A getter, or a Proxy: nothing that would reject later.
+    return false;
+  }
+}
+
+function hasThen(value: unknown): value is PromiseLike<unknown> {
   return ((typeof value === 'object' && value !== null) || typeof value === 'function') &&
     typeof (value as { readonly then?: unknown }).then === 'function';
 }
 
 /** Drops a promise whose very existence was reported: unhandled, its rejection would end the process. */
 export function disowned(promise: PromiseLike<unknown>): void {
-  promise.then(undefined, () => undefined);
+  watched(promise, () => undefined);
 }
 
 /**

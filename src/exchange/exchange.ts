@@ -566,7 +566,7 @@ export class Exchange implements ConnectionUser, Waiting {
 
   /** Uncounts the attempt: the one place that does. */
   #settle(ending: Ending, error: ErrorCode | undefined): void {
-    const { members, strategy, clock, events, queue, report } = this.#services;
+    const { members, strategy, hearsSettled, clock, events, queue, report } = this.#services;
     const member = this.#member;
     if (member === undefined) return;
     const affinity = this.#affinity;
@@ -575,7 +575,7 @@ export class Exchange implements ConnectionUser, Waiting {
     const now = clock.source.now();
     const well = error === undefined && this.#status !== undefined && !isBroken(this.#status);
     members.settle(member, ending, well, began, now, error);
-    const heard = this.#picked && strategy.settled !== undefined;
+    const heard = this.#picked && hearsSettled;
     if (heard || events.heard('settled')) {
       const outcome = { ok: ending.fault !== 'upstream', status: this.#status, durationMs: now - began, error };
       if (heard) runHook(strategy, 'settled', () => strategy.settled?.(member.shown, outcome), report);

@@ -1,7 +1,7 @@
 /**
  * Whom to try next: the strategy's choice among the candidates that this exchange has not tried.
  */
-import { disowned, isThenable } from '../guard.ts';
+import { guardedValue } from '../guard.ts';
 import type { PickContext, PickRequest, Upstream } from '../strategy.ts';
 import type { Member } from '../upstreams/member.ts';
 import { PublicUpstream } from '../upstreams/public-upstream.ts';
@@ -70,11 +70,11 @@ export class Picks {
    * exchange may wait instead.
    */
   next(): Member | 'NO_CANDIDATE' | 'OVERLOADED' | 'STRATEGY_FAILED' {
-    const { members, strategy, report } = this.#services;
+    const { members, strategy, picksFull, report } = this.#services;
     this.#wanted = undefined;
     if (members.full) return 'OVERLOADED';
     const candidates = this.#untried();
-    if (candidates.length === 0 && (strategy.picksFull !== true || this.full.length === 0)) {
+    if (candidates.length === 0 && (!picksFull || this.full.length === 0)) {
       return members.crowded(this.#failed) ? 'OVERLOADED' : 'NO_CANDIDATE';
     }
     this.#context.attempt++;
@@ -88,7 +88,7 @@ export class Picks {
     if (picked === undefined) return 'NO_CANDIDATE';
     const member = members.candidate(picked);
     if (member !== undefined && !this.#failed.includes(member.shown)) return member;
-    const full = strategy.picksFull === true ? members.fullOne(picked) : undefined;
+    const full = picksFull ? members.fullOne(picked) : undefined;
     if (full !== undefined && !this.#failed.includes(full.shown)) {
       // Nothing is attempted yet.
       this.#context.attempt--;
@@ -97,10 +97,12 @@ export class Picks {
     }
     const lastResort = candidates.find((upstream) => upstream === picked && upstream.state === 'ejected');
     if (lastResort !== undefined) return PublicUpstream.memberOf(lastResort) ?? 'STRATEGY_FAILED';
-    if (isThenable(picked)) {
-      disowned(picked);
-      reportFault(strategy, 'is asynchronous: pick has to return at once', undefined, report);
-    } else reportFault(strategy, 'picked no candidate', undefined, report);
+    let fault = 'picked no candidate';
+    // It may throw when it is looked at.
+    guardedValue(() => picked, (what) => {
+      if (what === 'returned a promise') fault = 'is asynchronous: pick has to return at once';
+    });
+    reportFault(strategy, fault, undefined, report);
     return 'STRATEGY_FAILED';
   }
 

@@ -22,6 +22,9 @@ export type ExchangeRules = Pick<Settings,
 export interface Services {
   readonly members: Members;
   readonly strategy: Strategy;
+  /** Whether the strategy may name an upstream at its limit, and whether it hears how attempts end. */
+  readonly picksFull: boolean;
+  readonly hearsSettled: boolean;
   readonly rules: ExchangeRules;
   readonly clock: Clock;
   readonly turn: Turn;

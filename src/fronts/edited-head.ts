@@ -7,7 +7,7 @@ import type { IncomingMessage } from 'node:http';
 import { BalancerError } from '../errors.ts';
 import { items } from '../http1/grammar.ts';
 import { HOST } from '../http1/request.ts';
-import { aloneEdited, type Came, isMadeUp } from './raw-headers.ts';
+import { aloneEdited, type Came, isAsRead, isMadeUp } from './raw-headers.ts';
 
 /** The headers of a request by their names in lower case: as they are now, each as it was last set. */
 type Wanted = ReadonlyMap<string, { readonly name: string; readonly value: unknown }>;
@@ -32,6 +32,8 @@ function asCame(headers: IncomingMessage['headers'], raw: readonly string[]): bo
     // Untouched, the values are the very same strings, and equal without a look at their characters.
     if (headers[name] !== raw[2 * i + 1]) return false;
     if (came !== name && (came.length !== name.length || came.toLowerCase() !== name)) return false;
+    // It may pose as another.
+    if (name.includes('_')) return false;
   }
   return true;
 }
@@ -40,7 +42,10 @@ function edited(request: IncomingMessage, headers: object, raw: readonly string[
   const wanted = wantedOf(headers);
   const came = cameFrom(raw);
   const edits = editsOf(wanted, came, request);
-  if (edits.size === 0 || aloneEdited(request, raw, came, edits)) return raw;
+  if (aloneEdited(request, raw, came, edits)) edits.clear();
+  if (!isAsRead(request, raw)) assertSendable(raw, edits);
+  const decided = decidedBy(edits, came);
+  const judged = joinsDuplicates(request) ? undefined : new Set<string>();
   const lines: string[] = [];
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = raw[i] ?? '';
@@ -54,14 +59,35 @@ function edited(request: IncomingMessage, headers: object, raw: readonly string[
     } else if (lower === ':authority' && edits.has('host')) {
       // The edited host follows in its place.
     } else if (lower === 'connection') lines.push(name, withoutEdited(value, edits));
-    else if (!posesAsEdited(lower, edits)) lines.push(name, value);
+    else if (CREDENTIALS.has(lower) && judged?.has(lower) === true) {
+      // Middleware has seen the first line alone, and let it pass: another one would be another user.
+    } else if (!poses(lower, edits, decided)) {
+      lines.push(name, value);
+      judged?.add(lower);
+    }
   }
   for (const [lower, values] of edits) {
     if (came.has(lower)) continue;
     const { name } = wanted.get(lower) ?? { name: lower };
     for (const value of values) lines.push(name, value);
   }
-  return lines;
+  // Who has the very same lines need not look at them again.
+  return edits.size === 0 && lines.length === raw.length ? raw : lines;
+}
+
+/** The names of the headers that middleware has edited, with `-` for `_`: a trailer may not bring them back. */
+export function editedNames(request: IncomingMessage): ReadonlySet<string> {
+  const { headers, rawHeaders = [] } = request as Partial<Pick<IncomingMessage, 'headers' | 'rawHeaders'>>;
+  const names = new Set<string>();
+  if (headers === undefined) return names;
+  const wanted = wantedOf(headers);
+  const came = cameFrom(rawHeaders);
+  const joins = joinsDuplicates(request);
+  for (const [name, values] of came) {
+    if (!same(wanted.get(name)?.value, name, values, joins)) names.add(dashed(name));
+  }
+  for (const name of wanted.keys()) if (!came.has(name)) names.add(dashed(name));
+  return names;
 }
 
 /** As in a header set that is read from its start to its end, the last spelling of a name wins. */
@@ -89,7 +115,7 @@ function cameFrom(raw: readonly string[]): Came {
 /** The values of each header that differs from what Node made of its lines; none for one that was deleted. */
 function editsOf(wanted: Wanted, came: Came, request: IncomingMessage): Map<string, readonly string[]> {
   const edits = new Map<string, readonly string[]>();
-  const joins = (request as { readonly joinDuplicateHeaders?: boolean }).joinDuplicateHeaders === true;
+  const joins = joinsDuplicates(request);
   for (const [name, values] of came) {
     const value = wanted.get(name)?.value;
     if (isFixed(name) || same(value, name, values, joins)) continue;
@@ -99,7 +125,7 @@ function editsOf(wanted: Wanted, came: Came, request: IncomingMessage): Map<stri
   // The framing of a request that a library has made up stands nowhere else.
   const madeUp = came.size === 0 && isMadeUp(request);
   for (const [name, { value }] of wanted) {
-    if (!came.has(name) && (madeUp || !isFixed(name))) edits.set(name, sendable(name, value));
+    if (!came.has(name) && (madeUp || !isFixed(dashed(name)))) edits.set(name, sendable(name, value));
   }
   // The host of HTTP/2 (RFC 9113 §8.3.1).
   const authority = wanted.get(':authority')?.value;
@@ -152,9 +178,49 @@ function withoutEdited(connection: string, edits: ReadonlyMap<string, unknown>):
   return connection.split(',').filter((item) => !edits.has(items(item)[0] ?? '')).join(',');
 }
 
-/** Whether an edited header would be seen in this one by who takes `_` for `-` (RFC 3875 §4.1.18). */
-function posesAsEdited(name: string, edits: ReadonlyMap<string, unknown>): boolean {
-  return name.includes('_') && edits.has(name.replaceAll('_', '-'));
+/**
+ * The headers of which middleware has decided what the upstream gets, each by its name with `-` for `_`: those that it
+ * edited, and those that it saw and left. Only a deleted name with `_` leaves the one with `-` alone.
+ */
+function decidedBy(edits: ReadonlyMap<string, readonly string[]>, came: Came): ReadonlySet<string> {
+  const decided = new Set<string>();
+  for (const [name, values] of edits) if (values.length > 0 || !name.includes('_')) decided.add(dashed(name));
+  for (const name of came.keys()) if (!name.includes('_')) decided.add(name);
+  return decided;
+}
+
+/**
+ * Whether this header, untouched, would be taken for one that middleware has decided on, by who takes `_` for `-`
+ * (RFC 3875 §4.1.18). Names that pose as framing stay, to be refused.
+ */
+function poses(name: string, edits: ReadonlyMap<string, readonly string[]>, decided: ReadonlySet<string>): boolean {
+  if (name.includes('_')) return decided.has(dashed(name)) && !isFixed(dashed(name));
+  for (const [edited, values] of edits) {
+    if (values.length > 0 && edited.includes('_') && dashed(edited) === name && !isFixed(name)) return true;
+  }
+  return false;
+}
+
+/** A name as who takes `_` for `-` reads it. */
+export function dashed(name: string): string {
+  return name.includes('_') ? name.replaceAll('_', '-') : name;
+}
+
+/** Whether the server has its parser join the lines of all headers, so that middleware sees each. */
+function joinsDuplicates(request: IncomingMessage): boolean {
+  return (request as { readonly joinDuplicateHeaders?: boolean }).joinDuplicateHeaders === true;
+}
+
+/** Lines that were written into `rawHeaders` are checked like those in `headers`: no parser has read them. */
+function assertSendable(raw: readonly unknown[], edits: ReadonlyMap<string, unknown>): void {
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = String(raw[i]);
+    // A library may have listed a header without a value; those of HTTP/2 that are no headers have names of their own.
+    if (raw[i + 1] === undefined || name.startsWith(':') || edits.has(name.toLowerCase())) continue;
+    if (!isSendable(name, String(raw[i + 1]))) {
+      throw new BalancerError('REQUEST_UNSENDABLE', `request.rawHeaders, at ${JSON.stringify(name)}: HTTP forbids it`);
+    }
+  }
 }
 
 /** Whether edits of this header change nothing: it frames the message, belongs to the connection, or is none. */
@@ -170,6 +236,9 @@ const FIXED: ReadonlySet<string> = new Set([
   'connection', 'content-length', 'expect', 'http2-settings', 'keep-alive', 'proxy-connection', 'te', 'trailer',
   'transfer-encoding', 'upgrade',
 ]);
+
+/** Who asks: of these, no upstream gets a line that middleware has not seen. */
+const CREDENTIALS: ReadonlySet<string> = new Set(['authorization', 'proxy-authorization']);
 
 /** Of these Node keeps the first line alone, unless the server's `joinDuplicateHeaders` says otherwise. */
 const SINGLE: ReadonlySet<string> = new Set([

@@ -2,33 +2,47 @@
  * Requests that a node:http server has read, written out again as they would have come over HTTP/1.1.
  */
 import type { IncomingMessage } from 'node:http';
+import { BalancerError } from '../errors.ts';
 import { HOST } from '../http1/request.ts';
-import { headerLines, isSendable } from './edited-head.ts';
+import { dashed, editedNames, headerLines, isSendable } from './edited-head.ts';
 import { isMadeUp } from './raw-headers.ts';
 
 /**
  * The request head as it would have come over HTTP/1.1, with what middleware has edited in it, and `target` in place of
  * the request's own. Whoever has the request before us may have written into it what no octet stands for: cut to eight
- * bits, `\u010a` would be a line feed. It becomes a NUL, which is refused anywhere. Throws REQUEST_UNSENDABLE.
+ * bits, `\u010a` would be a line feed. It becomes a NUL, which is refused anywhere. So does a line feed in the target:
+ * middleware may have decoded it. Throws REQUEST_UNSENDABLE.
  */
 export function headBytes(request: IncomingMessage, target = request.url ?? ''): Buffer {
   return Buffer.from(headText(request, target).replace(BEYOND_LATIN1, '\0'), 'latin1');
 }
 
 function headText(request: IncomingMessage, target: string): string {
-  const { method = 'GET' } = request;
+  const method = inOneLine(request.method ?? 'GET');
   const lines = headerLines(request);
-  if (isHttp2(request)) return http2HeadText(request, target, lines);
-  let text = `${method} ${routed(target, lines, request)} HTTP/${request.httpVersion}\r\n`;
+  if (isHttp2(request)) return http2HeadText(method, inOneLine(target), lines, !endsWithHead(request));
+  let text = `${method} ${inOneLine(routed(target, lines, request))} HTTP/${request.httpVersion}\r\n`;
   for (let i = 0; i + 1 < lines.length; i += 2) {
     const value: string | undefined = lines[i + 1];
     // A library may have listed a header without a value.
-    if (value !== undefined) text += `${lines[i] ?? ''}: ${value}\r\n`;
+    if (value !== undefined) text += line(lines[i] ?? '', value);
   }
   // HTTP/1.1 has a Host field, though it may be empty.
   if (lines !== request.rawHeaders && valueOf(lines, 'host') === undefined && isMadeUp(request)) text += 'Host:\r\n';
   if (method !== 'GET' && method !== 'HEAD') text += missingFraming(request, method, lines);
   return `${text}\r\n`;
+}
+
+/** One header with its CRLF. A line feed in it would be another header, or another request. */
+function line(name: string, value: unknown): string {
+  // Middleware may have listed a number.
+  if (!String(value).includes('\n') && !name.includes('\n')) return `${name}: ${String(value)}\r\n`;
+  throw new BalancerError('REQUEST_UNSENDABLE', `${JSON.stringify(name)}, as middleware left it, has a line end`);
+}
+
+/** What stands in the request line, where a line feed is refused. */
+function inOneLine(text: string): string {
+  return text.includes('\n') ? text.replaceAll('\n', '\0') : text;
 }
 
 /** The target; one in absolute form, which would decide on the host, without its authority if the host was edited. */
@@ -58,7 +72,7 @@ export function isHttp2(request: IncomingMessage): boolean {
   return request.httpVersionMajor === 2 && 'stream' in request;
 }
 
-function http2HeadText(request: IncomingMessage, target: string, lines: readonly string[]): string {
+function http2HeadText(method: string, target: string, lines: readonly string[], hasBody: boolean): string {
   let authority: string | undefined;
   let fields = '';
   let cookie = '';
@@ -70,14 +84,14 @@ function http2HeadText(request: IncomingMessage, target: string, lines: readonly
     else if (name === 'cookie') cookie += cookie === '' ? value : `; ${value}`;
     else if (!name.startsWith(':')) {
       framed ||= name.toLowerCase() === 'content-length';
-      fields += `${name}: ${value}\r\n`;
+      fields += line(name, value);
     }
   }
-  if (cookie !== '') fields += `cookie: ${cookie}\r\n`;
+  if (cookie !== '') fields += line('cookie', cookie);
   // HTTP/2 frames bodies itself: one without a length goes on in chunks (RFC 9113 §8.1).
-  if (!framed && !endsWithHead(request)) fields += 'Transfer-Encoding: chunked\r\n';
-  const host = authority === undefined ? '' : `Host: ${authority}\r\n`;
-  return `${request.method ?? ''} ${target} HTTP/1.1\r\n${host}${fields}\r\n`;
+  if (!framed && hasBody) fields += 'Transfer-Encoding: chunked\r\n';
+  const host = authority === undefined ? '' : line('Host', authority);
+  return `${method} ${target} HTTP/1.1\r\n${host}${fields}\r\n`;
 }
 
 /** A flat list of names and values in pairs. */
@@ -94,17 +108,20 @@ function endsWithHead(request: IncomingMessage): boolean {
 }
 
 /**
- * The trailer section of a request, each line with its CRLF; undefined where somebody has written into it what HTTP
- * forbids.
+ * The trailer section of a request, each line with its CRLF, without the headers that middleware has edited; undefined
+ * where somebody has written into it what HTTP forbids.
  */
 export function trailerText(request: IncomingMessage): string | undefined {
   // Requests that a library made up may lack either.
   const { rawTrailers = [], trailers = {} } = request as Partial<Pick<IncomingMessage, 'rawTrailers' | 'trailers'>>;
   const lines = rawTrailers.length > 0 || !isMadeUp(request) ? entries(rawTrailers) : Object.entries(trailers);
+  if (lines.length === 0) return '';
+  const edited = editedNames(request);
   let text = '';
   for (const [name, value] of lines) {
     if (value === undefined) continue;
     if (!isSendable(name, value)) return undefined;
+    if (edited.has(dashed(name.toLowerCase()))) continue;
     text += `${name}: ${value}\r\n`;
   }
   return text;

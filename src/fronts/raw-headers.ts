@@ -29,6 +29,11 @@ export function aloneEdited(
   return difference > 0 ? added === difference && removed === 0 : added === 0 && removed <= -difference;
 }
 
+/** Whether `rawHeaders` has as many entries as a parser has read: others were made up, or edited. */
+export function isAsRead(request: IncomingMessage, raw: readonly string[]): boolean {
+  return entriesMade(request) === raw.length;
+}
+
 /** Whether no parser of Node's has read this request: a library made it up (serverless-http, light-my-request). */
 export function isMadeUp(request: IncomingMessage): boolean {
   return entriesMade(request) === 0 && request.httpVersion === '1.1';

@@ -9,7 +9,7 @@ import { answerTo } from '../exchange/answers.ts';
 import type { DownstreamSocket } from '../exchange/affinity.ts';
 import type { Downstream } from '../exchange/downstream.ts';
 import { Exchange } from '../exchange/exchange.ts';
-import { messageOf } from '../guard.ts';
+import { guarded, messageOf } from '../guard.ts';
 import { requestTrailers } from '../http1/fields.ts';
 import type { Hop } from '../http1/forwarding.ts';
 import { NONE } from '../http1/framing.ts';
@@ -47,17 +47,51 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
     this.socket = this.#http2 ? undefined : socketOf(request);
     // Not a borrowed one: node:http may call back long after the exchange has ended.
     this.#exchange = new Exchange(front.services);
-    response.on('close', () => {
-      this.#onClose();
-    });
-    response.on('error', ignore);
+  }
+
+  /** Serves a request. What it or its response throws, which may be somebody else's, is reported and ends it. */
+  static serve(front: Front, request: IncomingMessage, response: ServerResponse): void {
+    let made: RequestFront;
+    try {
+      made = new RequestFront(front, request, response);
+    } catch (cause) {
+      const message = `balancer.handle: ${UNUSABLE}: ${messageOf(cause)}`;
+      front.services.report(new BalancerError('HOOK_FAILED', message, { cause }), undefined);
+      guarded((): unknown => response.destroy(), ignore);
+      return;
+    }
+    made.#start(response);
+  }
+
+  #start(response: ServerResponse): void {
+    this.#front.guests.add(this);
+    try {
+      response.on('close', () => {
+        this.#onClose();
+      });
+      response.on('error', ignore);
+      this.#begin();
+    } catch (cause) {
+      this.#unusable(cause);
+    }
+  }
+
+  /** The request, or its response, fails where it must not: nothing of it may stay in flight. */
+  #unusable(cause: unknown): void {
+    try {
+      this.broken('HOOK_FAILED', UNUSABLE, cause);
+    } catch {
+      // It cannot be answered either; the first fault was reported.
+      this.#exchange.abort('HOOK_FAILED');
+    } finally {
+      this.#front.left(this);
+    }
   }
 
   /** Reads the head and starts the exchange. */
-  start(): void {
+  #begin(): void {
     const request = this.#request;
     const { head } = this.#exchange;
-    this.#front.guests.add(this);
     // node:http has its requests served that came behind one before it hears that its connection is to be closed.
     const { refused, rules } = this.#front;
     const bytes = this.#bytes();
@@ -120,13 +154,25 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
   // --- what the exchange asks for
 
   readBody(): void {
+    try {
+      this.#readBody();
+    } catch (cause) {
+      this.#unusable(cause);
+    }
+  }
+
+  #readBody(): void {
     const request = this.#request;
     request.on('data', (bytes: Buffer) => {
       if (!this.#exchange.active) return;
       this.#exchange.requestData(bytes, 0, bytes.length);
       if (this.#exchange.flushRequest()) return;
       this.#paused = true;
-      request.pause();
+      try {
+        request.pause();
+      } catch (cause) {
+        this.#unusable(cause);
+      }
     });
     request.on('end', () => {
       // node:http2 ends a body that its downstream has broken off as if it were whole. The stream knows better.
@@ -164,7 +210,11 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
   resumeBody(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    this.#request.resume();
+    try {
+      this.#request.resume();
+    } catch (cause) {
+      this.#unusable(cause);
+    }
   }
 
   interim(head: ResponseHead): void {
@@ -270,5 +320,6 @@ function ignore(): void {
   // Nothing to do.
 }
 
+const UNUSABLE = 'the request or its response threw';
 const CONSUMED =
   'balancer.handle: the request body was read before it came here; put the balancer before body parsers';

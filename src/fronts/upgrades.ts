@@ -102,7 +102,8 @@ export class Upgrades {
     const socket = request.socket as HttpSocket & { readonly server?: Server };
     const { server } = socket;
     const head = plainHead(request);
-    if (server === undefined || head === undefined) {
+    // Without a 'request' listener nobody would ever answer.
+    if (server === undefined || head === undefined || server.listenerCount('request') === 0) {
       this.#refuse(request, stream, 'REQUEST_MALFORMED');
     } else if (stream === socket) {
       socket.unshift(Buffer.concat([Buffer.from(head, 'latin1'), bodyOf(request, behind), behind]));

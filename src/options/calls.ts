@@ -4,6 +4,7 @@
 import { onlyKnown, record, shown, socketPath } from './checks.ts';
 import { BalancerError } from '../errors.ts';
 import { EVENT_NAMES } from '../events.ts';
+import { messageOf } from '../guard.ts';
 import { didYouMean } from './nearest.ts';
 
 /** Where to listen: a port, a Unix socket, or a socket that was opened before us (systemd's socket activation). */
@@ -54,13 +55,14 @@ export function parseListenOptions(input: unknown): ListenOptions {
     if (port !== undefined) wholeNumber(port, 'listen.port', MAX_PORT, problems);
     if (fd !== undefined) wholeNumber(fd, 'listen.fd', MAX_INTEGER, problems);
     if (backlog !== undefined) wholeNumber(backlog, 'listen.backlog', MAX_INTEGER, problems);
-    if (typeof path === 'string') socketPath(path, 'listen.path', problems);
     if (path !== undefined) text(path, 'listen.path', problems);
     if (typeof path === 'string') socketPath(path, 'listen.path', problems);
     if (host !== undefined) text(host, 'listen.host', problems);
     if (host !== undefined && port === undefined) problems.push('listen.host: goes with a port only; leave it out');
     if (backlog !== undefined && fd !== undefined) problems.push('listen.backlog: does not go with fd; leave it out');
-    return options as unknown as ListenOptions;
+    // A copy of what was checked: the server reads it again.
+    const given = Object.entries({ port, host, path, fd, backlog }).filter(([, value]) => value !== undefined);
+    return Object.fromEntries(given) as unknown as ListenOptions;
   });
 }
 
@@ -86,10 +88,14 @@ function parsed<T>(
   const problems: string[] = [];
   const options = input === undefined ? {} : record(input, method, problems);
   refuse(problems);
-  onlyKnown(options, `${method}.`, known, problems);
-  const made = read(options, problems);
-  refuse(problems);
-  return made;
+  try {
+    onlyKnown(options, `${method}.`, known, problems);
+    const made = read(options, problems);
+    if (problems.length === 0) return made;
+  } catch (cause) {
+    problems.push(`${method}: reading its options threw: ${messageOf(cause)}`);
+  }
+  throw invalid(problems);
 }
 
 /** A time from 0 to `max`; fractions will do, since such times are often what is left of another. */
@@ -110,7 +116,11 @@ function text(value: unknown, path: string, problems: string[]): void {
 }
 
 function refuse(problems: readonly string[]): void {
-  if (problems.length > 0) throw new BalancerError('OPTIONS_INVALID', `invalid options: ${problems.join('; ')}`);
+  if (problems.length > 0) throw invalid(problems);
+}
+
+function invalid(problems: readonly string[]): BalancerError {
+  return new BalancerError('OPTIONS_INVALID', `invalid options: ${problems.join('; ')}`);
 }
 
 const CLOSE_TIMEOUT_MS = 10_000;

@@ -3,6 +3,8 @@
  * without it.
  */
 import type { TimeSource } from '../loop/clock.ts';
+import { guardedValue, messageOf } from '../guard.ts';
+import { isMoment } from '../loop/guarded-time.ts';
 import { didYouMean } from './nearest.ts';
 
 /** A numeric option: its default and its smallest value, and the largest where that is not {@link MAX_INTEGER}. */
@@ -113,9 +115,28 @@ export function socketPath(path: string, at: string, problems: string[]): void {
 
 /** A source of time, or undefined where none is given. */
 export function timeSource(value: unknown, problems: string[]): TimeSource | undefined {
-  if (value === undefined || isTimeSource(value)) return value;
+  if (value === undefined) return undefined;
+  if (isTimeSource(value)) {
+    moment(() => value.now(), 'time.now', problems);
+    moment(() => value.epoch(), 'time.epoch', problems);
+    const { pauseMs } = value;
+    if (pauseMs !== undefined && !(typeof pauseMs === 'number' && pauseMs >= 0)) {
+      problems.push(`time.pauseMs: must be a number of milliseconds (got ${shown(pauseMs)}); leave it out for none`);
+    }
+    return value;
+  }
   problems.push(`time: must be an object with the methods now, epoch and every (got ${shown(value)})`);
   return undefined;
+}
+
+/** Calls what must return a time, to see whether it does. */
+function moment(read: () => unknown, path: string, problems: string[]): void {
+  const before = problems.length;
+  const value = guardedValue(read, (what, cause) => {
+    problems.push(`${path}: ${what}${cause === undefined ? '' : `: ${messageOf(cause)}`}`);
+  });
+  if (problems.length > before || isMoment(value)) return;
+  problems.push(`${path}: must return a finite number of milliseconds (got ${shown(value)})`);
 }
 
 function isTimeSource(value: unknown): value is TimeSource {

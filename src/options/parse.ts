@@ -7,6 +7,7 @@ import {
 import type { Channel } from '../channel.ts';
 import type { TimeSource } from '../loop/clock.ts';
 import { BalancerError } from '../errors.ts';
+import { messageOf } from '../guard.ts';
 import type { BalancerOptions, UpstreamOptions } from './options.ts';
 import { originProblem, parseOrigin } from './origin.ts';
 import { atOnce, SLICE, type Work } from '../loop/slices.ts';
@@ -99,9 +100,17 @@ export function readOptions(input: unknown, problems: string[]): Settings {
   };
 }
 
+/** The usual spelling of an origin, for `remove`. Throws OPTIONS_INVALID. */
+export function parsedOrigin(input: unknown): string {
+  const problem = typeof input === 'string' ? undefined : `must be an origin (got ${shown(input)})`;
+  const parsed = typeof input === 'string' ? parseOrigin(input) : undefined;
+  if (parsed !== undefined) return parsed.origin;
+  throw invalid([`remove: ${problem ?? originProblem(String(input))}`]);
+}
+
 /** One upstream checked, for `add`. Throws OPTIONS_INVALID. */
 export function parseUpstream(input: unknown, settings: Settings): ParsedUpstream {
-  const parsed = checked((problems) => upstream(input, 'upstream', forAll(settings), problems));
+  const parsed = checked((problems) => guardedUpstream(input, 'upstream', forAll(settings), problems));
   if (parsed === undefined) throw new BalancerError('OPTIONS_INVALID');
   return parsed;
 }
@@ -114,7 +123,14 @@ export function* parseUpstreams(
   input: unknown, settings: Settings, known?: ForAll['known'],
 ): Work<readonly ParsedUpstream[]> {
   const problems: string[] = [];
-  const parsed = yield* upstreams(input, { ...forAll(settings), known }, problems);
+  let parsed: readonly ParsedUpstream[] = [];
+  try {
+    // A copy, since the list is the caller's to change meanwhile; and whoever gives no list is to be told so.
+    const list: unknown = Array.isArray(input) ? input.slice() : input;
+    parsed = yield* upstreams(list, { ...forAll(settings), known }, problems);
+  } catch (cause) {
+    problems.push(unreadable('upstreams', cause));
+  }
   refuse(problems);
   return parsed;
 }
@@ -196,14 +212,26 @@ const KNOWN_OF_HEALTH_CHECK: ReadonlySet<string> = new Set([
 /** What `read` makes of its input. Throws OPTIONS_INVALID with all the problems that it found. */
 function checked<T>(read: (problems: string[]) => T): T {
   const problems: string[] = [];
-  const made = read(problems);
-  refuse(problems);
-  return made;
+  try {
+    const made = read(problems);
+    if (problems.length === 0) return made;
+  } catch (cause) {
+    problems.push(unreadable('options', cause));
+  }
+  throw invalid(problems);
+}
+
+/** Of an object with a getter that throws, or a Proxy. */
+function unreadable(path: string, cause: unknown): string {
+  return `${path}: reading this threw: ${messageOf(cause)}`;
 }
 
 function refuse(problems: readonly string[]): void {
-  if (problems.length === 0) return;
-  throw new BalancerError('OPTIONS_INVALID', `invalid options:\n${problems.map((line) => `  ${line}`).join('\n')}`);
+  if (problems.length > 0) throw invalid(problems);
+}
+
+function invalid(problems: readonly string[]): BalancerError {
+  return new BalancerError('OPTIONS_INVALID', `invalid options:\n${problems.map((line) => `  ${line}`).join('\n')}`);
 }
 
 function* upstreams(value: unknown, all: ForAll, problems: string[]): Work<ParsedUpstream[]> {
@@ -217,7 +245,7 @@ function* upstreams(value: unknown, all: ForAll, problems: string[]): Work<Parse
     if (at > 0) yield;
     for (let i = at; i < Math.min(at + SLICE, value.length); i++) {
       const entry: unknown = value[i];
-      const one = asBefore(entry, all) ?? upstream(entry, `upstreams[${i}]`, all, problems);
+      const one = asBefore(entry, all) ?? guardedUpstream(entry, `upstreams[${i}]`, all, problems);
       if (one === undefined) continue;
       const first = places.get(one.origin);
       if (first === undefined) places.set(one.origin, i);
@@ -229,8 +257,18 @@ function* upstreams(value: unknown, all: ForAll, problems: string[]): Work<Parse
 }
 
 /** What an entry was parsed to before, if nothing in it is new: of a long list, most are as they were. */
-function asBefore(value: unknown, { known, check }: ForAll): ParsedUpstream | undefined {
-  if (known === undefined) return undefined;
+function asBefore(value: unknown, all: ForAll): ParsedUpstream | undefined {
+  try {
+    return all.known === undefined ? undefined : sameAsBefore(value, all.known, all.check);
+  } catch {
+    // It cannot be read, which is told where it is parsed.
+    return undefined;
+  }
+}
+
+function sameAsBefore(
+  value: unknown, known: NonNullable<ForAll['known']>, check: HealthCheck | undefined,
+): ParsedUpstream | undefined {
   if (typeof value === 'string') {
     const before = known(value);
     const same = before?.weight === 1 && before.maxInFlight === Infinity && before.tags === NO_TAGS &&
@@ -247,13 +285,24 @@ function asBefore(value: unknown, { known, check }: ForAll): ParsedUpstream | un
   return same ? before : undefined;
 }
 
+function guardedUpstream(value: unknown, path: string, all: ForAll, problems: string[]): ParsedUpstream | undefined {
+  try {
+    return upstream(value, path, all, problems);
+  } catch (cause) {
+    problems.push(unreadable(path, cause));
+    return undefined;
+  }
+}
+
 function upstream(value: unknown, path: string, all: ForAll, problems: string[]): ParsedUpstream | undefined {
   if (typeof value !== 'string' && !isRecord(value)) {
     problems.push(`${path}: must be an origin such as 'http://127.0.0.1:3001', or an object (got ${shown(value)})`);
     return undefined;
   }
   const entry: Record<string, unknown> = typeof value === 'string' ? { origin: value } : value;
-  const { origin, weight = 1, maxInFlight = Infinity, tags = NO_TAGS, healthCheck: own } = entry;
+  const { origin, weight = 1, maxInFlight = Infinity, tags: given = NO_TAGS, healthCheck: own } = entry;
+  // A copy: what strategies read is not the caller's to change.
+  const tags = given === NO_TAGS || !isRecord(given) ? given : Object.freeze({ ...given });
   onlyKnown(entry, `${path}.`, KNOWN_OF_UPSTREAM, problems);
   // Sums and ratios of weights in these bounds lose no upstream to rounding.
   if (typeof weight !== 'number' || !(weight >= MIN_WEIGHT && weight <= MAX_WEIGHT)) {

@@ -2,11 +2,19 @@
  * Whether a value is a strategy, and what is wrong where it is none.
  */
 import { shown } from './checks.ts';
-import { isThenable } from '../guard.ts';
+import { isThenable, messageOf } from '../guard.ts';
 import { didYouMean } from './nearest.ts';
 
 /** What keeps this from being a strategy, and what to write instead; undefined if it is one, as far as can be seen. */
 export function strategyProblem(value: unknown): string | undefined {
+  try {
+    return problemOf(value);
+  } catch (cause) {
+    return `${EXPECTED}; reading it threw: ${messageOf(cause)}`;
+  }
+}
+
+function problemOf(value: unknown): string | undefined {
   if (typeof value === 'string') {
     return `must be a strategy, not its name (got ${shown(value)}); write ${written(value)}`;
   }
@@ -18,13 +26,20 @@ export function strategyProblem(value: unknown): string | undefined {
   }
   if (isThenable(value)) return 'must be a strategy, not a promise of one; write await before it';
   if (typeof value !== 'object' || value === null) return `${EXPECTED} (got ${shown(value)})`;
-  const { name, pick } = value as { readonly name?: unknown; readonly pick?: unknown };
+  const { name, pick, picksFull, settled, changed } = value as Readonly<Record<string, unknown>>;
   const missing = Object.entries({ name, pick }).flatMap(([key, part]) => part === undefined ? [key] : []);
   if (missing.length > 0) {
     return `${EXPECTED}; ${missing.map((key) => `${key} is missing`).join(', ')} (got ${shown(value)})`;
   }
   if (typeof name !== 'string') return `${EXPECTED}; name must be a string (got ${shown(name)})`;
   if (typeof pick !== 'function') return `${EXPECTED}; pick must be a function (got ${shown(pick)})`;
+  if (picksFull !== undefined && typeof picksFull !== 'boolean') {
+    return `${EXPECTED}; picksFull must be true or false, if it is there (got ${shown(picksFull)})`;
+  }
+  for (const [key, hook] of Object.entries({ settled, changed })) {
+    if (hook === undefined || typeof hook === 'function') continue;
+    return `${EXPECTED}; ${key} must be a function, if it is there (got ${shown(hook)})`;
+  }
   return undefined;
 }
 

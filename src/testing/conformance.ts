@@ -172,6 +172,28 @@ export const rules: readonly Rule[] = [
     },
   },
   {
+    title: 'neither declines nor starves equal ones at the ends of the range of weights, slow starts included',
+    spreads: true,
+    check(make, rng, options) {
+      // From a thousandth, of which a slow start may show a ten-thousandth, to a million.
+      for (const weight of [1e-7, 1e-3, 1, 1e6]) {
+        for (const told of [true, false]) {
+          const trial = new Trial(make, rng, options);
+          const candidates = list([0, 1, 2].map((i) => new FakeUpstream(i, weight)));
+          if (told) trial.changed(candidates);
+          // A fair chance of 1/3 misses 200 times in a row once in 10^35 runs.
+          for (let i = 0; i < 200; i++) trial.settle(trial.pick(candidates));
+          const starved = candidates.filter(({ picks }) => picks === 0).map(({ id }) => id);
+          assert.deepEqual(starved, [], `never picked in 200 picks, with weights of ${weight}`);
+          // Beside the heaviest, too, there is always a pick.
+          const mixed = list([...candidates, new FakeUpstream(3, 1e6)]);
+          if (told) trial.changed(mixed);
+          for (let i = 0; i < 200; i++) trial.settle(trial.pick(mixed));
+        }
+      }
+    },
+  },
+  {
     title: 'copes with in-flight counts in every order',
     check(make, rng, options) {
       for (const equal of [true, false]) {

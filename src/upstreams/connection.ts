@@ -1,6 +1,7 @@
 /**
  * One connection to an upstream, and the responses that come over it.
  */
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { endOrReset, isResettable } from '../end-or-reset.ts';
 import type { ErrorCode } from '../errors.ts';
@@ -90,9 +91,12 @@ export class UpstreamConnection implements Flusher, Dialling {
     this.#body = new BodyReader(rules, responseTrailers);
     const socket = dialler.dial(upstream, this);
     this.#socket = socket;
-    socket.on('end', () => {
+    const onEnd = (): void => {
       this.#onEnd();
-    });
+    };
+    // Before the socket's own listener ends its other half: what that sends may be answered with a reset.
+    if (socket instanceof Socket) socket.prependListener('end', onEnd);
+    else socket.on('end', onEnd);
     socket.on('error', (error: NodeJS.ErrnoException) => {
       this.#onError(error);
     });

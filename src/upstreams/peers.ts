@@ -6,6 +6,7 @@ import type { Channel, ChannelMember, ChannelSeat } from '../channel.ts';
 import { isRecord } from '../options/checks.ts';
 import type { TimeSource } from '../loop/clock.ts';
 import { BalancerError } from '../errors.ts';
+import { guarded, guardedValue, messageOf, type OnFault } from '../guard.ts';
 import type { Events } from '../events.ts';
 import type { Upstream } from '../strategy.ts';
 import type { Members } from './members.ts';
@@ -34,9 +35,15 @@ export interface PeersWorld {
   readonly onLead: (leading: boolean) => void;
 }
 
+/** A place on a channel as it is called: what it returns, against the contract, may be a promise. */
+interface ForeignSeat {
+  send(message: unknown, sent?: () => void): unknown;
+  leave(): unknown;
+}
+
 export class Peers implements ChannelMember {
   readonly #world: PeersWorld;
-  readonly #seat: ChannelSeat;
+  readonly #seat: ForeignSeat;
   readonly #stop: () => void;
   /** What each of the others has in flight, and all of them together. */
   readonly #counts = new Map<number, Map<string, number>>();
@@ -57,16 +64,22 @@ export class Peers implements ChannelMember {
   /** What is done by word of another is not told again. */
   #obeying = false;
 
+  /** Throws OPTIONS_INVALID where the channel cannot be joined. */
   constructor(channel: Channel, world: PeersWorld) {
     this.#world = world;
     const { events, time } = world;
-    this.#seat = channel.join(this);
-    events.on('ejected', this.#onEjected);
-    events.on('readmitted', this.#onReadmitted);
     this.#stop = time.every(PERIOD_MS, () => {
       this.#approach();
       this.#tellCounts();
     });
+    try {
+      this.#seat = seatOf(channel, this);
+    } catch (cause) {
+      this.#stop();
+      throw cause;
+    }
+    events.on('ejected', this.#onEjected);
+    events.on('readmitted', this.#onReadmitted);
     this.#send({ hello: true });
   }
 
@@ -76,7 +89,7 @@ export class Peers implements ChannelMember {
     this.#stop();
     events.off('ejected', this.#onEjected);
     events.off('readmitted', this.#onReadmitted);
-    this.#seat.leave();
+    guarded(() => this.#seat.leave(), this.#faultIn('leave'));
   }
 
   leads(leading: boolean): void {
@@ -230,15 +243,32 @@ export class Peers implements ChannelMember {
     });
   }
 
-  /** `sent` is called as well where the channel, which is not ours, fails at once. */
+  /** `sent` is called as well where the channel, which is not ours, fails. */
   #send(news: PeerNews, sent?: () => void): void {
-    try {
-      this.#seat.send(news, sent);
-    } catch (cause) {
-      this.#world.report(new BalancerError('HOOK_FAILED', 'the channel in `peers` threw in send', { cause }));
+    guarded(() => this.#seat.send(news, sent), (what, cause) => {
+      this.#faultIn('send')(what, cause);
       sent?.();
-    }
+    });
   }
+
+  #faultIn(method: string): OnFault {
+    return (what, cause) => {
+      this.#world.report(new BalancerError('HOOK_FAILED', `the channel in \`peers\` ${what} in ${method}`, { cause }));
+    };
+  }
+}
+
+/** Joins a channel, which is not ours. Throws OPTIONS_INVALID. */
+function seatOf(channel: Channel, member: ChannelMember): ChannelSeat {
+  let problem = 'must return an object with the methods send and leave';
+  const seat: unknown = guardedValue(() => channel.join(member), (what, cause) => {
+    problem = `${what}${cause === undefined ? '' : `: ${messageOf(cause)}`}`;
+  });
+  const usable = guardedValue(() => {
+    return isRecord(seat) && typeof seat['send'] === 'function' && typeof seat['leave'] === 'function';
+  }, () => undefined);
+  if (usable === true) return seat as ChannelSeat;
+  throw new BalancerError('OPTIONS_INVALID', `invalid options: peers.join: ${problem}`);
 }
 
 /** Ten messages about counts a second. */

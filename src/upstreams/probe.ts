@@ -53,6 +53,11 @@ export class Probe implements ConnectionUser {
     return this.#up;
   }
 
+  /** How often it is to be swept, in milliseconds: as often as it takes for its interval and its time limit to hold. */
+  get tickMs(): number {
+    return Math.max(MIN_TICK_MS, Math.floor(Math.min(this.#check.intervalMs, this.#check.timeoutMs) / TICKS));
+  }
+
   /** Begins a probe that is due, ends one that takes too long. */
   sweep(now: number): void {
     if (this.#connection !== undefined) {
@@ -113,7 +118,9 @@ export class Probe implements ConnectionUser {
 
   #start(now: number): void {
     const { intervalMs, timeoutMs } = this.#check;
-    this.#next = now + intervalMs * (1 - JITTER / 2 + JITTER * this.#rng());
+    // From when this one was due, which may be a tick ago: else each tick that is late would make the interval longer.
+    const due = Math.max(this.#next, now - intervalMs);
+    this.#next = due + intervalMs * (1 - JITTER / 2 + JITTER * this.#rng());
     this.#deadline = now + timeoutMs;
     try {
       this.#connection = this.#member.connections.dial(now);
@@ -149,5 +156,8 @@ export class Probe implements ConnectionUser {
   }
 }
 
+/** Sweeps in an interval or a time limit, so that neither is much longer than it is to be; and the shortest apart. */
+const TICKS = 8;
+const MIN_TICK_MS = 10;
 /** The spread of intervals, as a part of them. */
 const JITTER = 0.2;

@@ -21,6 +21,22 @@ describe('an upstream over TLS', { skip: hasOpenssl ? false : 'there is no opens
     assert.equal(binary.stderr, '');
   });
 
+  test("is asked for by a config module's own connect first, and reached by the binary's TLS where that declines",
+    async (t) => {
+      const { port, authority, names } = await startUpstream(t, 'DNS:localhost');
+      const cwd = directory(t, {
+        'balanced.mjs': `export default {
+          listen: '127.0.0.1:0',
+          upstreams: ['https://localhost:${port}'],
+          connect: ({ origin }) => void process.stdout.write('asked for ' + origin + '\\n'),
+        };`,
+      });
+      const binary = start(t, ['-c', 'balanced.mjs'], { env: trusting(authority), cwd });
+      assert.equal((await get(await binary.port(), '/x')).body, 'secret GET /x');
+      assert.ok(binary.stdout.includes(`asked for https://localhost:${port}\n`));
+      assert.deepEqual(names, ['localhost']);
+    });
+
   test('that has no name but an address is told none', async (t) => {
     const { port, authority, names } = await startUpstream(t, 'IP:127.0.0.1');
     const binary = start(t, ['-l', '127.0.0.1:0', `https://127.0.0.1:${port}`], { env: trusting(authority) });

@@ -120,7 +120,7 @@ test('SIGHUP takes what onReload says; respawned workers have that of the last r
     await program.logged(/reload failed/, 'setup' in wrong ? 1 : 2);
   }
   assert.match(program.stderr, /reload failed, .*: it is broken|reload failed, .*exit code 1: it is broken/);
-  assert.match(program.stderr, /reload failed, .*workers: must be an integer from 1 to 1024 or 'auto' \(got "many"\)/);
+  assert.match(program.stderr, /reload failed, .*workers: must be an integer/);
   const before = program.workers.length;
   process.kill(program.workers.at(-1) ?? 0, 'SIGKILL');
   await program.logged(/is ready$/, before + 1);

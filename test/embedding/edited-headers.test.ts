@@ -134,12 +134,47 @@ describe('what middleware does to request.headers', () => {
     assert.deepEqual(lines, [['X_Internal', '1'], ['X_Other', '2'], ['x-user', 'alice']]);
   });
 
+  test('nor for one that was seen and left, nor one with - for one that was set', async (t) => {
+    const posing = 'X-User: alice\r\nX_User: admin\r\nX_Other: 2\r\nX-Role: admin\r\n';
+    const { lines: left } = await through(t, get('/', posing), edits((headers) => {
+      headers['x-user'] = 'alice';
+    }));
+    assert.deepEqual(left, [['X-User', 'alice'], ['X_Other', '2'], ['X-Role', 'admin']]);
+    const { lines: set } = await through(t, get('/', posing), edits((headers) => {
+      headers['x_role'] = 'guest';
+      // A spelling that is cleared away takes nothing else with it.
+      delete headers['x_user'];
+    }));
+    assert.deepEqual(set, [['X-User', 'alice'], ['X_Other', '2'], ['x_role', 'guest']]);
+  });
+
+  test('names that would frame a message change nothing, with _ for - either', async (t) => {
+    const { answer, lines } = await through(t, get('/', 'X-One: 1\r\n'), edits((headers) => {
+      headers['content_length'] = '5';
+      headers['transfer_encoding'] = 'chunked';
+    }));
+    assert.equal(answer.status, 200);
+    assert.deepEqual(lines, [['X-One', '1']]);
+  });
+
   test('what was added cannot be nominated away by the downstream', async (t) => {
     const fields = 'Connection: keep-alive, X-User, x-gone\r\nX-Gone: 1\r\nX-User: admin\r\n';
     const { lines } = await through(t, get('/', fields), edits((headers) => {
       headers['x-user'] = 'alice';
     }));
     assert.deepEqual(lines, [['X-User', 'alice']]);
+  });
+
+  test('what was edited does not come back in a trailer', async (t) => {
+    const upstream = await startUpstream(t, echo);
+    const under = await startBalancer(t, { upstreams: [upstream], front: edits((headers) => {
+      delete headers['x-internal'];
+      headers['x-user'] = 'alice';
+    }) });
+    const trailers = 'X-Internal: 1\r\nX_Internal: 2\r\nX-User: admin\r\nX_USER: admin\r\nX-Sum: 3\r\nX-One: 4\r\n';
+    const head = get('/', 'Transfer-Encoding: chunked\r\nX-Internal: 0\r\nX-One: 1\r\n', 'POST');
+    await (await under.connect()).exchange(`${head}1\r\na\r\n0\r\n${trailers}\r\n`);
+    assert.equal(upstream.requests[0]?.body.trailers, 'X-Sum: 3\r\nX-One: 4\r\n');
   });
 
   test('an edited host counts', async (t) => {
@@ -261,20 +296,23 @@ const WEBSOCKET = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Ke
 
 describe('what a server makes of repeated headers', () => {
   const fields = 'Authorization: Basic a\r\nAuthorization: Basic b\r\nAccept: c\r\nAccept: d\r\nSet-Cookie: e\r\n';
-  const came: Lines = [
-    ['Authorization', 'Basic a'], ['Authorization', 'Basic b'], ['Accept', 'c'], ['Accept', 'd'], ['Set-Cookie', 'e'],
+  // Of credentials middleware has judged the first line alone, where the server does not join them.
+  const came = (joined: boolean): Lines => [
+    ['Authorization', 'Basic a'], ...(joined ? [['Authorization', 'Basic b']] as Lines : []), ['Accept', 'c'],
+    ['Accept', 'd'], ['Set-Cookie', 'e'],
   ];
   for (const [name, options] of [
     ['by default', {}], ['with joinDuplicateHeaders', { joinDuplicateHeaders: true }],
     ['with insecureHTTPParser', { insecureHTTPParser: true }], ['with uniqueHeaders', { uniqueHeaders: ['accept'] }],
   ] as const) {
+    const expected = came('joinDuplicateHeaders' in options);
     test(`${name}: untouched, each line as it came, beside edits of others too`, async (t) => {
       const first = await through(t, get('/', fields), edits(() => undefined, options as http.ServerOptions));
-      assert.deepEqual(first.lines, came);
+      assert.deepEqual(first.lines, expected);
       const second = await through(t, get('/', fields), edits((headers) => {
         headers['x-user'] = 'alice';
       }, options as http.ServerOptions));
-      assert.deepEqual(second.lines, [...came, ['x-user', 'alice']]);
+      assert.deepEqual(second.lines, [...expected, ['x-user', 'alice']]);
     });
   }
 
@@ -306,6 +344,29 @@ describe('what middleware does to request.rawHeaders alone', () => {
       for (let i = all.length - 2; i >= 0; i -= 2) if (/^x-internal$/i.test(all[i] ?? '')) all.splice(i, 2);
     }));
     assert.deepEqual(lines, UNTOUCHED.filter(([name]) => name.toLowerCase() !== 'x-internal'));
+  });
+
+  for (const [what, name, value] of [
+    ['a value with a line end', 'X-User', 'a\r\nX-Forged: 1'], ['a name with a colon', 'X-User: a, X', '1'],
+    ['a value beyond latin1', 'X-User', 'č'],
+  ] as const) {
+    test(`forbidden: ${what} is 500, reported and never sent`, async (t) => {
+      const { answer, lines, reports } = await through(t, get('/', FIELDS), raw((all) => all.push(name, value)));
+      assert.equal(answer.status, 500);
+      assert.equal(lines, undefined);
+      assert.deepEqual(reports, ['REQUEST_UNSENDABLE']);
+    });
+  }
+
+  test('forbidden in both, in the place of what came: 500, reported and never sent', async (t) => {
+    const { answer, lines, reports } = await through(t, get('/', 'X-A: 1\r\n'), behind((asked) => {
+      const value = '1\r\nX-Forged: 1';
+      asked.rawHeaders[asked.rawHeaders.indexOf('X-A') + 1] = value;
+      asked.headers['x-a'] = value;
+    }));
+    assert.equal(answer.status, 500);
+    assert.equal(lines, undefined);
+    assert.deepEqual(reports, ['REQUEST_UNSENDABLE']);
   });
 
   test('beside edits of request.headers, those count', async (t) => {

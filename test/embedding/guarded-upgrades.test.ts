@@ -133,6 +133,15 @@ describe('what asks for an upgrade that is not tunnelled meets the middleware', 
     assert.equal(upstream.requests[0]?.body.bytes.toString(), 'hello');
   });
 
+  test('where there is nothing else to serve it: refused, as nobody would answer', async (t) => {
+    const { under, client } = await start(t, {
+      name: 'upgrades alone', open: (balancer) => serve(http.createServer(UNTIMED).on('upgrade', balancer.upgrade)),
+    });
+    assert.equal((await client.exchange(get('/', H2C))).status, 400);
+    assert.equal(await client.over(), 'end');
+    assert.equal(under.picks.length, 0);
+  });
+
   test('over TLS', { skip: certificate === undefined && NO_OPENSSL }, async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream], front: guarded({ secure: true }) });

@@ -47,6 +47,55 @@ const rejects: Replace = (own) => (...given) => {
 /** Two pieces, so that the first of them leaves by `write`. */
 const STREAMED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n';
 
+describe('a request or a response whose methods throw', () => {
+  const broken = (): never => {
+    throw new Error('middleware is broken');
+  };
+  /** Breaks a method once: node:http calls it, too, and lets what it throws end the process. */
+  const once = (target: object, method: 'on' | 'resume'): void => {
+    Object.assign(target, { [method]: () => {
+      Reflect.deleteProperty(target, method);
+      broken();
+    } });
+  };
+  const body = 'POST /bad HTTP/1.1\r\nHost: example.test\r\nContent-Length: 5\r\n\r\nhello';
+  const table: readonly (readonly [string, string, (request: IncomingMessage, response: ServerResponse) => void])[] = [
+    ['response.on', get('/bad'), (_, response) => { once(response, 'on'); }],
+    ['request.on', body, (request) => { once(request, 'on'); }],
+    ['request.resume', body, (request) => { once(request, 'resume'); }],
+  ];
+  for (const [what, bytes, interfere] of table) {
+    test(`${what}: 500, reported, and nothing is left`, async (t) => {
+      const upstream = await startUpstream(t, echo);
+      const under = await startBalancer(t, { upstreams: [upstream], front: behind((request, response) => {
+        if (request.url === '/bad') interfere(request, response);
+      }) });
+      const answer = await (await under.connect()).exchange(bytes);
+      assert.equal(answer.status, 500);
+      assert.deepEqual(under.reports, ['HOOK_FAILED']);
+      assert.match(under.errors[0]?.message ?? '', /^balancer\.handle: .*middleware is broken$/);
+      assert.equal((await (await under.connect()).exchange(get('/good'))).text, '/good');
+      // A guest that was left behind would be counted.
+      assert.deepEqual(await under.balancer.close(), { cut: 0 });
+    });
+  }
+
+  test('a socket that cannot be read: cut, reported, and nothing is left', async (t) => {
+    const upstream = await startUpstream(t, echo);
+    const under = await startBalancer(t, { upstreams: [upstream], front: behind((request) => {
+      if (request.url !== '/bad') return;
+      const { socket } = request;
+      Object.defineProperty(request, 'socket', { configurable: true, get: () => {
+        Object.defineProperty(request, 'socket', { value: socket });
+        broken();
+      } });
+    }) });
+    await (await under.connect()).send(get('/bad')).over();
+    assert.deepEqual(under.reports, ['HOOK_FAILED']);
+    assert.equal((await (await under.connect()).exchange(get('/good'))).text, '/good');
+  });
+});
+
 describe('middleware that throws', () => {
   test('from writeHead: 500, without it', async (t) => {
     const upstream = await startUpstream(t, echo);

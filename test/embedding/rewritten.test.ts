@@ -17,12 +17,12 @@ describe('a request that somebody else has rewritten', () => {
     assert.equal((await (await under.connect()).exchange(get('/api/a'))).text, '/a');
   });
 
-  // A path that a router has decoded can hold any character; cut to an octet these would be CR and LF.
-  for (const fields of ['', UPGRADE]) {
-    test(`is refused where it holds what no octet stands for${fields === '' ? '' : ', in an upgrade'}`, async (t) => {
+  // A path that a router has decoded can hold any character; cut to an octet the second kind would be CR and LF.
+  for (const fields of ['', UPGRADE]) for (const [what, end] of [['line ends', '\r\n'], ['no octet', '\u010d\u010a']]) {
+    test(`is refused where it holds ${what}${fields === '' ? '' : ', in an upgrade'}`, async (t) => {
       const upstream = await startUpstream(t, []);
       const front = behind((request) => {
-        request.url = '/a HTTP/1.1\u010d\u010aX-Forged: yes\u010d\u010a';
+        request.url = `/a HTTP/1.1${end}X-Forged: yes${end}X-Rest:`;
       });
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -30,4 +30,14 @@ describe('a request that somebody else has rewritten', () => {
       assert.equal(under.picks.length, 0);
     });
   }
+
+  test('is refused where its method holds line ends', async (t) => {
+    const upstream = await startUpstream(t, []);
+    const front = behind((request) => {
+      request.method = 'GET /a HTTP/1.1\r\nX-Forged: yes\r\nX-Rest: PUT';
+    });
+    const under = await startBalancer(t, { upstreams: [upstream], front });
+    assert.equal((await (await under.connect()).exchange(get())).status, 400);
+    assert.equal(under.picks.length, 0);
+  });
 });

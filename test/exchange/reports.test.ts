@@ -81,7 +81,7 @@ describe('without onReport', () => {
 
   test('each upstream has its own', async (t) => {
     const said = warnings(t);
-    const refusing = [refusingOrigin(), refusingOrigin()];
+    const refusing = [refusingOrigin(), 'http://127.0.0.1:2'];
     const { client } = await start(t, { upstreams: refusing, ejectAfter: 0 });
     await ask(client, 5, 502);
     assert.deepEqual(said.map((each) => each.split(': ')[0]).sort(),

@@ -3,9 +3,10 @@
  * the connection ends, and for a tunnel, the two are told apart all the same.
  */
 import assert from 'node:assert/strict';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import tls from 'node:tls';
+import { endOrReset } from '../../src/end-or-reset.ts';
 import { type BalancerUnderTest, startBalancer } from '../support/balancer.ts';
 import { makeCertificate, NO_OPENSSL } from '../support/certificate.ts';
 import { type Client, get } from '../support/client.ts';
@@ -123,6 +124,51 @@ for (const front of FRONTS) {
         }
       });
     }
+
+    for (const [way, error, heard] of [
+      ['resets', 'DOWNSTREAM_GONE', 'reset'], ['half-closes, and reads on', undefined, 'end'],
+    ] as const) {
+      test(`where the downstream ${way}: the upstream hears of ${heard}`, async (t) => {
+        const ends: Promise<string>[] = [];
+        const upstream = await startUpstream(t, async (peer) => {
+          await peer.head();
+          ends.push(endOf(peer.socket));
+          peer.send(SWITCHED);
+        });
+        const under = await startBalancer(t, { upstreams: [upstream], front, ejectAfter: 0 });
+        for (let i = 0; i < ROUNDS; i++) {
+          const client = await under.connect();
+          client.send(get('/', UPGRADE));
+          await client.head();
+          breaks(client, way);
+          assert.equal(await ends[i], heard, `round ${i}`);
+          upstream.peers.at(-1)?.socket.end();
+          await under.settled(i + 1);
+          client.destroy();
+          assert.equal(under.outcomes[i]?.error, error, `round ${i}`);
+        }
+      });
+    }
+  });
+}
+
+function breaks({ socket }: Client, way: string): void {
+  assert.ok(socket instanceof Socket);
+  WAYS[way]?.(socket, 'hello');
+}
+
+/** How a socket's other side is over. */
+function endOf(socket: Socket): Promise<string> {
+  return new Promise((resolve) => {
+    socket.on('error', () => {
+      resolve('reset');
+    });
+    socket.on('end', () => {
+      // It may be noticed together with data here as well.
+      endOrReset(socket, (error) => {
+        resolve(error?.code === 'ECONNRESET' ? 'reset' : 'end');
+      });
+    });
   });
 }
 
@@ -130,9 +176,7 @@ const certificate = makeCertificate();
 
 describe('the end of a body until close, over TLS', { skip: certificate === undefined && NO_OPENSSL }, () => {
   for (const way of ['resets', 'ends'] as const) {
-    // The TLS sockets of Node 20 hear of the reset, too, but keep it to themselves.
-    const lost = way === 'resets' && Number(process.versions.node.split('.')[0]) < 24 && 'needs Node 24';
-    test(`where the upstream ${way}`, { skip: lost }, async (t) => {
+    test(`where the upstream ${way}`, async (t) => {
       const under = await tlsUpstream(t, way);
       for (let i = 0; i < 20; i++) {
         const got = await asks(under, way);

@@ -26,6 +26,11 @@ const FAULTS: readonly (readonly [name: string, pick: Strategy['pick']])[] = [
   ['returns what looks like a candidate', returning(([candidate]) => Object.create(candidate ?? null))],
   ['returns the list', returning((candidates) => candidates)],
   ['is asynchronous', returning((candidates) => Promise.resolve(candidates[0]))],
+  ['what throws when it is looked at', returning(() => new Proxy({}, {
+    get() {
+      throw new Error('no');
+    },
+  }))],
   ['is asynchronous, and fails', returning(() => Promise.reject(new Error('too late')))],
 ];
 

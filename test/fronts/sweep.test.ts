@@ -53,6 +53,29 @@ describe('a sweep', () => {
     assert.ok(guests.every(({ swept }) => swept.length === 1));
   });
 
+  test('goes on past a guest that throws, reports it, and is rid of it', () => {
+    const reports: string[] = [];
+    const report = ({ code }: { readonly code: string }): void => {
+      reports.push(code);
+    };
+    const made = new Front({ report } as unknown as Services, {} as FrontRules, () => undefined);
+    const first = new LateGuest(made, 5);
+    const broken = new LateGuest(made, 5);
+    const last = new LateGuest(made, 5);
+    const throws = (): never => {
+      throw new Error('oh no');
+    };
+    Object.assign(broken, { sweep: throws, destroy: throws });
+    made.sweep(5);
+    assert.deepEqual([first.swept, last.swept], [[5], [5]]);
+    assert.deepEqual(reports, ['INTERNAL_ERROR']);
+    assert.equal(made.guests.all.length, 0);
+    // And the next sweep is one again.
+    const late = new LateGuest(made, 6);
+    made.sweep(6);
+    assert.deepEqual(late.swept, [6]);
+  });
+
   test('looks at any number of those that are not late at once', () => {
     const made = front();
     const guests = Array.from({ length: 5_000 }, () => new LateGuest(made, 6));

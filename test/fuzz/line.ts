@@ -32,6 +32,11 @@ export class Line extends Duplex {
     if (!this.destroyed) this.push(null);
   }
 
+  /** The network's side is gone. */
+  reset(): void {
+    if (!this.destroyed) this.destroy(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }));
+  }
+
   /** How the holder ended its sending half. */
   get ended(): 'open' | 'end' | 'cut' {
     return this.writableEnded ? 'end' : this.destroyed ? 'cut' : 'open';

@@ -31,7 +31,7 @@ export interface ResponseReading {
 }
 
 export class ResponsesOracle {
-  async run({ pieces, method, upgrade }: Answered): Promise<ResponseReading> {
+  async run({ pieces, method, upgrade, reset = false }: Answered): Promise<ResponseReading> {
     const line = new Line();
     const reader = new Reader();
     const request = http.request({
@@ -46,10 +46,14 @@ export class ResponsesOracle {
     for (const piece of pieces) line.bring(piece);
     await settle();
     const before = reader.read();
-    line.finish();
+    const errorBefore = reader.error;
+    if (reset) line.reset();
+    else line.finish();
     await settle();
     const after = reader.read();
-    const { interims, error } = reader;
+    // The reset of our own making is no news.
+    const error = reset ? errorBefore : reader.error;
+    const { interims } = reader;
     const reading = { interims, before, after, keepAlive: request.shouldKeepAlive, error };
     line.destroy();
     await ticked();
@@ -86,6 +90,8 @@ class Reader {
       socket.on('data', (data: Buffer) => {
         this.#body += data.toString('latin1');
       });
+      // Of a tunnel nobody else hears that it was reset.
+      socket.on('error', () => undefined);
       socket.on('end', () => {
         this.#whole = true;
       });

@@ -17,6 +17,8 @@ export interface Answered {
   /** Whether the request asks to switch protocols, and whether it asks for a 100. */
   readonly upgrade: boolean;
   readonly expect: boolean;
+  /** Whether the upstream ends its connection by a reset. */
+  readonly reset?: boolean;
 }
 
 /** What the downstream had got, at some time. */
@@ -74,7 +76,8 @@ export class ResponsesOurs {
     await turned();
     const before = this.#passed(downstream, answered);
     const kept = !upstream.destroyed && before.response?.whole === true && before.response.status !== 101;
-    upstream.finish();
+    if (answered.reset === true) upstream.reset();
+    else upstream.finish();
     await turned();
     const after = this.#passed(downstream, answered);
     if (downstream.ended === 'open' && !after.refused && after.response?.whole !== true) {

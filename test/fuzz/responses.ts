@@ -20,7 +20,8 @@ export class ResponsesFuzz implements Fuzz<Answered> {
     const upgrade = minor === 1 && method === 'GET' && draw.chance(0.15);
     const expect = minor === 1 && method === 'POST' && draw.chance(0.5);
     const text = mutated(draw, drawResponses(draw, method, upgrade));
-    return cuts(draw, text).map((pieces) => ({ pieces, method, minor, upgrade, expect }));
+    const reset = draw.chance(0.3);
+    return cuts(draw, text).map((pieces) => ({ pieces, method, minor, upgrade, expect, reset }));
   }
 
   /** Both sides of a case with it: tests look at what was passed on. */

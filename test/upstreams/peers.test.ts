@@ -3,6 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
+import type { Channel, ChannelMember } from '../../src/channel.ts';
 import { leastConnections } from '../../strategies/least-connections.ts';
 import { type BalancerUnderTest, startBalancer, type TestOptions } from '../support/balancer.ts';
 import { FakeWorkers } from '../support/channel.ts';
@@ -11,6 +12,7 @@ import { ask, byTarget, Fallible } from '../support/fallible.ts';
 import { Holding } from '../support/holding.ts';
 import { seededRandom } from '../../src/testing/random.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
+import { turns } from '../support/wait.ts';
 
 /** Ejections last exactly as long as they are to. */
 const EXACT = { rng: () => 0.5 } as const;
@@ -438,4 +440,56 @@ test('one that did not read for long catches up: on ejections, on those that end
   await fleet.agree();
   assert.deepEqual(fleet.states, ['active ejected', 'active ejected']);
   assert.deepEqual(fleet.inFlight, [[0, 0], [0, 0]]);
+});
+
+test('a member that throws while it obeys another is told of its own ejections all the same', async (t) => {
+  const fallible = await Fallible.start(t, 2);
+  const sent: unknown[] = [];
+  let joined: ChannelMember | undefined;
+  const peers: Channel = { join: (member) => {
+    joined = member;
+    return { send: (news) => sent.push(news), leave: () => undefined };
+  } };
+  const under = await startBalancer(t, {
+    upstreams: fallible.options, strategy: byTarget, connect: fallible.connect, peers, ...EXACT,
+  });
+  assert.ok(joined !== undefined);
+  // A message whose parts cannot be read: the fault is the channel's, which hears of it.
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  const { proxy: list, revoke: revokeList } = Proxy.revocable([], {});
+  revokeList();
+  const hostile = new Proxy({}, { ownKeys: () => {
+    throw new Error('oh no');
+  } });
+  for (const message of [{ ejected: hostile }, { readmitted: list }, { out: proxy }]) {
+    assert.throws(() => joined?.heard(message, 7));
+  }
+  fallible.down.add(fallible.at(0));
+  await ask(under, 5, '/a');
+  await turns(1);
+  const told = sent.filter((news) => Object.keys((news as { ejected?: object }).ejected ?? {}).length > 0);
+  assert.equal(told.length, 1, 'what it finds out by itself it tells');
+});
+
+test('a send that throws does not keep later news from being told', async (t) => {
+  const fallible = await Fallible.start(t, 2);
+  const sent: string[] = [];
+  let fails = false;
+  const peers: Channel = { join: () => ({ leave: () => undefined, send: (news, done) => {
+    sent.push(Object.keys((news as { ejected?: object }).ejected ?? {}).join());
+    if (fails) throw new Error('oh no');
+    done?.();
+  } }) };
+  const under = await startBalancer(t, {
+    upstreams: fallible.options, strategy: byTarget, connect: fallible.connect, peers, ...EXACT, maxAttempts: 1,
+  });
+  fails = true;
+  fallible.down.add(fallible.at(0));
+  await ask(under, 5, '/a');
+  await turns(1);
+  fallible.down.add(fallible.at(1));
+  await ask(under, 5, '/b');
+  await turns(1);
+  assert.deepEqual(sent.filter((origins) => origins !== ''), [0, 1].map((at) => fallible.at(at).origin));
 });

@@ -68,13 +68,13 @@ describe('a probe', () => {
     const under = await startBalancer(t, {
       upstreams: [upstream], healthCheck: CHECK, rng: () => chances.shift() ?? 0.5,
     });
-    // At once; then after 1.1 intervals; then after 0.9.
+    // At once; then after 1.1 intervals; then 0.9 after that was due.
     await upstream.gone(1);
     await under.advance(1_050);
     assert.equal(upstream.requests.length, 1);
     await under.advance(125);
     await upstream.gone(2);
-    await under.advance(850);
+    await under.advance(800);
     assert.equal(upstream.requests.length, 2);
     await under.advance(125);
     await upstream.read(3);
