@@ -41,7 +41,7 @@ export function onlyKnown(
   for (const name of Object.keys(given)) {
     if (known.has(name)) continue;
     const meant = didYouMean(name, known);
-    const all = listed === undefined ? ' the README lists all options' : ` known here: ${listed}`;
+    const all = listed === undefined ? ' see src/options/README.md' : ` known here: ${listed}`;
     // Several that it may be are enough to choose from.
     const several = meant.includes(' or ') || listed === undefined;
     const instead = meant === '' ? all : several ? meant : `${meant} (${all.trim()})`;

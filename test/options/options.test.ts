@@ -201,7 +201,7 @@ describe('what is wrong is told with its path, and what to write instead', () =>
     [{ upstreams: ONE, strategi: strategy }, 'strategi', /^strategi: unknown option; did you mean strategy\?$/],
     [{ upstreams: ONE, timeout: 5 }, 'timeout', /did you mean connectTimeoutMs, .* or upstreamIdleTimeoutMs\?$/],
     [{ upstreams: ONE, maxRetries: 5 }, 'maxRetries', /did you mean maxAttempts\?$/],
-    [{ upstreams: ONE, frobnicate: 5 }, 'frobnicate', /unknown option; the README lists all options$/],
+    [{ upstreams: ONE, frobnicate: 5 }, 'frobnicate', /unknown option; see src\/options\/README\.md$/],
     [{}, 'upstreams', /must be a list of origins, e\.g\. \['http:.*'\] \(got .*\)$/],
     [{ upstreams: 'http://127.0.0.1:3001' }, 'upstreams', /must be a list of origins, e\.g\. \['http:.*'\] \(got .*\)$/],
     [{ upstreams: { 0: at } }, 'upstreams', /must be a list of origins, e\.g\. \['http:.*'\] \(got .*\)$/],
