@@ -22,13 +22,10 @@ export function traitsOf(strategy: Strategy): Pick<Services, 'picksFull' | 'hear
   };
 }
 
-/** The name of a strategy, for messages: it may be a getter that throws when it is read again. */
+/** The name of a strategy, for messages: it may be a getter that throws, or gives something else when read again. */
 export function nameOf(strategy: Strategy): string {
-  try {
-    return strategy.name;
-  } catch {
-    return 'without a name';
-  }
+  const name: unknown = guardedValue(() => strategy.name, () => undefined);
+  return typeof name === 'string' ? name : 'without a name';
 }
 
 /** Runs one of the optional methods of a strategy. A promise is not awaited, but its rejection is heard of. */

@@ -164,47 +164,64 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
   #readBody(): void {
     const request = this.#request;
     request.on('data', (bytes: Buffer) => {
-      if (!this.#exchange.active) return;
-      this.#exchange.requestData(bytes, 0, bytes.length);
-      if (this.#exchange.flushRequest()) return;
-      this.#paused = true;
       try {
-        request.pause();
+        this.#onData(bytes);
       } catch (cause) {
         this.#unusable(cause);
       }
     });
     request.on('end', () => {
-      // node:http2 ends a body that its downstream has broken off as if it were whole. The stream knows better.
-      const { stream } = request as { readonly stream?: { readonly aborted: boolean; readonly closed: boolean } };
-      if (stream?.aborted === true || stream?.closed === true) {
-        this.#onClose();
-        return;
+      try {
+        this.#onEnd();
+      } catch (cause) {
+        this.#unusable(cause);
       }
-      // A request that a library made up may end twice.
-      if (this.#uploaded) return;
-      this.#uploaded = true;
-      if (!this.#exchange.active) return;
-      const text = trailerText(request);
-      if (text === undefined) {
-        const where = 'request.rawTrailers has a name or a value that HTTP forbids';
-        this.#front.services.report(new BalancerError('REQUEST_UNSENDABLE', where), undefined);
-        this.#exchange.refuse('REQUEST_UNSENDABLE');
-        return;
-      }
-      const { maxFields, maxTrailerBytes } = this.#front.rules;
-      if (text.split('\r\n').length > maxFields + 1 || text.length + 2 > maxTrailerBytes) {
-        this.#exchange.refuse('REQUEST_BODY_MALFORMED');
-        return;
-      }
-      this.#exchange.requestEnd(requestTrailers(text));
-      this.#exchange.flushRequest();
     });
     request.on('error', () => {
       // An aborted body; 'close' of the response follows and ends the exchange.
     });
     // Somebody may have paused it for us, as one should who has to wait for something first.
     request.resume();
+  }
+
+  #onData(bytes: Buffer): void {
+    if (!this.#exchange.active) return;
+    this.#exchange.requestData(bytes, 0, bytes.length);
+    if (this.#exchange.flushRequest()) return;
+    this.#paused = true;
+    this.#request.pause();
+  }
+
+  #onEnd(): void {
+    const request = this.#request;
+    // An answer that has been given in full stands, whatever the rest of its request is.
+    if (!this.#exchange.active) {
+      this.#uploaded = true;
+      return;
+    }
+    // node:http2 ends a body that its downstream has broken off as if it were whole. The stream knows better.
+    const { stream } = request as { readonly stream?: { readonly aborted: boolean; readonly closed: boolean } };
+    if (stream?.aborted === true || stream?.closed === true) {
+      this.#onClose();
+      return;
+    }
+    // A request that a library made up may end twice.
+    if (this.#uploaded) return;
+    this.#uploaded = true;
+    const text = trailerText(request);
+    if (text === undefined) {
+      const where = 'request.rawTrailers has a name or a value that HTTP forbids';
+      this.#front.services.report(new BalancerError('REQUEST_UNSENDABLE', where), undefined);
+      this.#exchange.refuse('REQUEST_UNSENDABLE');
+      return;
+    }
+    const { maxFields, maxTrailerBytes } = this.#front.rules;
+    if (text.split('\r\n').length > maxFields + 1 || text.length + 2 > maxTrailerBytes) {
+      this.#exchange.refuse('REQUEST_BODY_MALFORMED');
+      return;
+    }
+    this.#exchange.requestEnd(requestTrailers(text));
+    this.#exchange.flushRequest();
   }
 
   resumeBody(): void {

@@ -274,7 +274,12 @@ export class EmbeddedResponse {
     if (socket === null) {
       // It stands behind another response.
       response.once('socket', () => {
-        if (!this.#gone && !this.#written) this.#flushHead();
+        if (this.#gone || this.#written) return;
+        try {
+          this.#flushHead();
+        } catch (cause) {
+          this.#failed(cause);
+        }
       });
     } else if (this.#http2 || socket.setDefaultEncoding === undefined) response.flushHeaders();
     else {

@@ -223,17 +223,21 @@ describe('peers', () => {
   }
 });
 
-test('a strategy whose name throws later still has its faults reported', async (t) => {
-  quiet(t);
-  let reads = 0;
-  const strategy = { get name(): string {
-    return reads++ === 0 ? 'mine' : throwing();
-  }, pick: throwing };
-  const { balancer, reports, ask } = await start(t, new VirtualTime(), { strategy });
-  assert.equal(await ask(), 500);
-  assert.deepEqual(reports, ['strategy without a name threw in pick']);
-  assert.equal(balancer.strategy, 'without a name');
-});
+for (const [what, later] of [
+  ['throws', throwing], ['is no string', () => Symbol('mine') as unknown as string],
+] as const) {
+  test(`a strategy whose name ${what} later still has its faults reported`, async (t) => {
+    quiet(t);
+    let reads = 0;
+    const strategy = { get name(): string {
+      return reads++ === 0 ? 'mine' : later();
+    }, pick: throwing };
+    const { balancer, reports, ask } = await start(t, new VirtualTime(), { strategy });
+    assert.equal(await ask(), 500);
+    assert.deepEqual(reports, ['strategy without a name threw in pick']);
+    assert.equal(balancer.strategy, 'without a name');
+  });
+}
 
 test('a pick that cannot be read is answered 500, and reported', async (t) => {
   quiet(t);

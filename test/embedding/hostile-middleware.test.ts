@@ -58,11 +58,16 @@ describe('a request or a response whose methods throw', () => {
       broken();
     } });
   };
+  const unreadable = (target: object, property: string): void => {
+    Object.defineProperty(target, property, { configurable: true, get: broken });
+  };
   const body = 'POST /bad HTTP/1.1\r\nHost: example.test\r\nContent-Length: 5\r\n\r\nhello';
   const table: readonly (readonly [string, string, (request: IncomingMessage, response: ServerResponse) => void])[] = [
     ['response.on', get('/bad'), (_, response) => { once(response, 'on'); }],
     ['request.on', body, (request) => { once(request, 'on'); }],
     ['request.resume', body, (request) => { once(request, 'resume'); }],
+    ['request.rawTrailers', body, (request) => { unreadable(request, 'rawTrailers'); }],
+    ['request.stream', body, (request) => { unreadable(request, 'stream'); }],
   ];
   for (const [what, bytes, interfere] of table) {
     test(`${what}: 500, reported, and nothing is left`, async (t) => {
@@ -79,6 +84,22 @@ describe('a request or a response whose methods throw', () => {
       assert.deepEqual(await under.balancer.close(), { cut: 0 });
     });
   }
+
+  test('request.stream, over HTTP/2, while it is served: 500, reported, and nothing is left', async (t) => {
+    const upstream = await startUpstream(t, echo);
+    const { under, session } = await startHttp2(t, {
+      ...H2C,
+      open: (balancer) => serve(H2C.server((asked, answer) => {
+        balancer.handle(asked, answer);
+        if (asked.url === '/bad') unreadable(asked, 'stream');
+      })),
+    }, [upstream]);
+    const answer = await ask(session, { ':method': 'POST', ':path': '/bad' }, Buffer.from('hello'));
+    assert.equal(answer.status, 500);
+    assert.deepEqual(under.reports, ['HOOK_FAILED']);
+    assert.equal((await ask(session, { ':path': '/good' })).body.toString(), '/good');
+    assert.deepEqual(await under.balancer.close(), { cut: 0 });
+  });
 
   test('a socket that cannot be read: cut, reported, and nothing is left', async (t) => {
     const upstream = await startUpstream(t, echo);
@@ -162,6 +183,32 @@ describe('middleware that throws', () => {
     const under = await startBalancer(t, { upstreams: [upstream], front: behind(replacing('flushHeaders', throws)) });
     await assert.rejects((await under.connect()).exchange(get('/bad')));
     assert.deepEqual(under.reports, ['HOOK_FAILED']);
+  });
+
+  test('from flushHeaders, when its turn on the connection comes: cut, behind the response before it', async (t) => {
+    const waits = gate();
+    const upstream = await startUpstream(t, async (peer) => {
+      const { head: { line } } = await peer.request();
+      if (line.includes('/bad')) peer.send('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n');
+      else {
+        await waits.opened;
+        peer.send(response('first'));
+      }
+    });
+    const flushHeaders = replacing('flushHeaders', throws);
+    const under = await startBalancer(t, { upstreams: [upstream], front: behind((asked, answer) => {
+      flushHeaders(asked, answer);
+      answer.on('newListener', (name) => {
+        if (name === 'socket') waits.open();
+      });
+    }) });
+    const client = await under.connect();
+    assert.equal((await client.exchange(get('/first') + get('/bad'))).text, 'first');
+    await client.over();
+    assert.deepEqual(under.reports, ['HOOK_FAILED']);
+    assert.match(under.errors[0]?.message ?? '', /^balancer\.handle: a method of the response threw: middleware is/);
+    await under.settled(2);
+    assert.deepEqual(await under.balancer.close(), { cut: 0 });
   });
 
   test('from destroy, when its response is to be cut', async (t) => {

@@ -24,6 +24,7 @@ export interface DispatchWorld {
 
 export class Dispatcher {
   readonly #strategy: Strategy<WorkerCandidate>;
+  readonly #name: string;
   readonly #world: DispatchWorld;
   readonly #workers = new Map<number, Target>();
   #candidates: Target[] = [];
@@ -42,6 +43,7 @@ export class Dispatcher {
 
   constructor(strategy: Strategy<WorkerCandidate>, world: DispatchWorld) {
     this.#strategy = strategy;
+    this.#name = nameOf(strategy);
     this.#world = world;
     this.#pickFault = this.#faultIn('pick');
     this.#settledFault = this.#faultIn('settled');
@@ -134,7 +136,7 @@ export class Dispatcher {
     if (picked === undefined) return undefined;
     const target = candidates.find((candidate) => candidate === picked);
     if (target === undefined) {
-      this.#world.onFault(`strategy ${this.#strategy.name} picked something that is not one of the candidates`);
+      this.#world.onFault(`strategy ${this.#name} picked something that is not one of the candidates`);
     }
     return target;
   }
@@ -166,7 +168,7 @@ export class Dispatcher {
   #faultIn(method: string): OnFault {
     return (what, cause) => {
       const told = cause === undefined ? '' : `: ${messageOf(cause)}`;
-      this.#world.onFault(`strategy ${this.#strategy.name} ${what} in ${method}${told}`);
+      this.#world.onFault(`strategy ${this.#name} ${what} in ${method}${told}`);
     };
   }
 }
@@ -263,6 +265,12 @@ class Target implements WorkerCandidate {
     this.#load = load;
     this.#reportedAt = this.#now();
   }
+}
+
+/** The name of a strategy, for messages: it may be a getter that throws, or gives something else when read again. */
+function nameOf(strategy: Strategy<WorkerCandidate>): string {
+  const name: unknown = guardedValue(() => strategy.name, () => undefined);
+  return typeof name === 'string' ? name : 'without a name';
 }
 
 /** How many connections may wait: for the first worker, and for one that does not take what it was sent. */

@@ -135,7 +135,34 @@ describe('the strategy', () => {
       assert.deepEqual([under.sent, under.faults], [[], fault === undefined ? [] : [fault]]);
     });
   }
+
+  const nameless: readonly [what: string, read: () => string][] = [
+    ['throws', () => { throw new Error('no name'); }],
+    ['is no string', () => Symbol('bad') as unknown as string],
+  ];
+  for (const [what, read] of nameless) {
+    test(`whose name ${what} when it is read has its faults told all the same`, () => {
+      const throwing: Strategy<WorkerCandidate> = {
+        get name() { return read(); },
+        pick: () => { throw new Error('no luck'); },
+      };
+      assert.equal(faultOf(throwing), 'strategy without a name threw in pick: no luck');
+      const straying: Strategy<WorkerCandidate> = {
+        get name() { return read(); },
+        pick: ([one]) => one && { ...one },
+      };
+      assert.equal(faultOf(straying), 'strategy without a name picked something that is not one of the candidates');
+    });
+  }
 });
+
+/** The one fault that a connection brings out. */
+function faultOf(strategy: Strategy<WorkerCandidate>): string | undefined {
+  const under = new Under(strategy, 1);
+  assert.equal(under.connect().destroyed, true);
+  assert.equal(under.faults.length, 1);
+  return under.faults[0];
+}
 
 class Under {
   readonly time = new VirtualTime();
@@ -149,7 +176,9 @@ class Under {
   constructor(strategy: Strategy<WorkerCandidate>, workers: number) {
     this.#workers = workers;
     const watched: Strategy<WorkerCandidate> = {
-      name: strategy.name,
+      get name() {
+        return strategy.name;
+      },
       pick: (candidates, context) => strategy.pick(candidates, context),
       settled: (candidate, outcome) => strategy.settled?.(candidate, outcome),
       changed: (candidates) => {
