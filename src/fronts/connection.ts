@@ -241,7 +241,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     const error = new BalancerError('INTERNAL_ERROR', 'a downstream connection could not be served', { cause });
     this.#front.services.report(error, undefined);
     if (this.#phase === CLOSED) return;
-    this.#destroySocket(false);
+    this.cut();
     this.#leave();
   }
 
@@ -266,6 +266,8 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   }
 
   #endSocket(): void {
+    // An end in order would pass for that of a response of which the stream has not taken all: it is cut instead.
+    if (this.#writer?.failed === true) return;
     try {
       this.socket.end();
     } catch (cause) {

@@ -188,6 +188,8 @@ export class UpstreamConnection implements Flusher, Dialling {
 
   /** Ends the sending half: the tunnel's other end has no more to say. The user's `flushed` tells when all has left. */
   end(): void {
+    // What the stream has not taken is not to pass for the end: it fails instead.
+    if (this.writer.failed) return;
     try {
       this.#socket.end(() => {
         this.drained();

@@ -150,6 +150,7 @@ const ANSWERS: Readonly<Record<string, readonly (string | null)[]>> = {
   '/long': [LONG],
   '/half': [LONG.slice(0, 50_000)],
   '/cut': [LONG.slice(0, 50_000), null],
+  '/until-close': ['HTTP/1.1 200 OK\r\n\r\nall of it', null],
   '/tunnel': [SWITCHED],
   '/tunnel-ended': [SWITCHED, null],
 };
@@ -261,6 +262,29 @@ class Lines {
     return this.#signal.until(seen, () => `${what}; reports: [${this.under.reports.join(', ')}]`);
   }
 }
+
+test('what a stream did not take, in a write that threw, is not followed by an end in order', async (t) => {
+  const lines = await Lines.start(t, () => undefined);
+  let ended = false;
+  const victim = lines.accept((line) => {
+    const write = line.write.bind(line);
+    line.write = (): never => {
+      line.write = write;
+      throw new Error('write threw once');
+    };
+    line.end = (): Line => {
+      ended = true;
+      return line;
+    };
+  });
+  // To HTTP/1.0 the end of the connection is the end of the body.
+  victim.push('GET /until-close HTTP/1.0\r\nHost: example.test\r\n\r\n');
+  await lines.until(() => lines.under.reports.includes('INTERNAL_ERROR'), 'the report');
+  await turns(3);
+  assert.equal(ended, false);
+  assert.equal(victim.destroyed, true);
+  assert.equal(lines.under.balancer.upstreams[0]?.inFlight, 0);
+});
 
 /** How many short responses have come over a line. */
 function shorts(line: Line): number {
