@@ -155,7 +155,9 @@ class NodeBalancer implements Balancer {
     this.#names = new Names(systemFind, () => this.#clock.source.now());
     this.#members = new Members(settings, {
       events: this.#events,
-      dialler: new Dialler(settings.connect, this.#names),
+      dialler: new Dialler(settings.connect, this.#names, (error, origin) => {
+        this.#report(error, origin);
+      }),
       rng,
       onChange: (candidates) => {
         this.#changed(candidates);
@@ -363,8 +365,13 @@ class NodeBalancer implements Balancer {
   /** Whether a connection is to be served. One that is closed already would never tell. */
   #welcomes(socket: Socket): boolean {
     const welcome = !this.#front.closing && !socket.destroyed;
-    if (!welcome) socket.destroy();
-    return welcome;
+    if (welcome) return true;
+    try {
+      socket.destroy();
+    } catch (cause) {
+      this.#failedInside('a downstream connection could not be closed', cause);
+    }
+    return false;
   }
 
   #sweep(now: number, pausedMs: number): void {

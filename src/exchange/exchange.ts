@@ -138,14 +138,7 @@ export class Exchange implements ConnectionUser, Waiting {
     // What has been asked for already is not to pile up while another attempt connects, or waits to.
     if (this.#phase === QUEUED || this.#phase === CONNECTING) return !this.#asked;
     if (this.#connection === undefined || !this.#connection.ready) return true;
-    try {
-      this.#uploadBlocked = !this.#connection.writer.flush(this.#services.turn);
-    } catch (cause) {
-      // The upstream's stream may be one of the embedder's.
-      this.#connection.destroy();
-      this.#attemptFailed('INTERNAL_ERROR', cause);
-      return true;
-    }
+    this.#uploadBlocked = !this.#connection.writer.flush(this.#services.turn);
     return !this.#uploadBlocked;
   }
 

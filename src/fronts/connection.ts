@@ -77,7 +77,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     this.#deadline = front.services.clock.now + front.rules.keepAliveTimeoutMs;
     front.guests.add(this);
     // A connection that an http server has parsed before may hold bytes back.
-    socket.resume();
+    this.#flow(true);
     if (adopted !== undefined) return;
     front.connections++;
     if (front.connections > front.rules.maxConnections) this.#turnAway();
@@ -160,7 +160,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     writer.end(trailers);
     if (!this.#tunnelled) return;
     writer.flush();
-    this.socket.end();
+    this.#endSocket();
   }
 
   flush(): boolean {
@@ -174,12 +174,12 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     // Where the end of the connection would pass for the end of the body, only a reset tells the truth. TLS tells by
     // the missing close_notify; a Unix socket has no resets.
     const resettable = socket instanceof Socket && this.hop.proto === 'http' && this.hop.address !== '';
-    if (this.#untilClose && resettable && this.#phase !== LINGERING) socket.resetAndDestroy();
-    else socket.destroy();
+    this.#destroySocket(this.#untilClose && resettable && this.#phase !== LINGERING);
   }
 
   settled(): void {
     this.#giveBack();
+    if (this.#phase === CLOSED) return;
     if (this.socket.destroyed) {
       this.#leave();
       return;
@@ -203,10 +203,14 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   ended(): void {
     if (this.#phase === EXCHANGE && this.#tunnelled && !this.#bodyDone) {
       this.#ending = true;
-      endOrReset(this.socket, (error) => {
-        // Of a reset the socket tells itself.
-        if (error?.code !== 'ECONNRESET') this.#tunnelEnded();
-      });
+      try {
+        endOrReset(this.socket, (error) => {
+          // Of a reset the socket tells itself.
+          if (error?.code !== 'ECONNRESET') this.#tunnelEnded();
+        });
+      } catch (cause) {
+        this.#broken(cause);
+      }
       return;
     }
     // A downstream that says no more while it waits is taken to be gone, as nginx and Node do: it is how a killed
@@ -236,10 +240,48 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   #broken(cause: unknown): void {
     const error = new BalancerError('INTERNAL_ERROR', 'a downstream connection could not be served', { cause });
     this.#front.services.report(error, undefined);
+    if (this.#phase === CLOSED) return;
+    this.cut();
+    this.#leave();
+  }
+
+  /** As `#broken`, when what is under way, perhaps in the middle of the exchange, has run to its end. */
+  #brokenSoon(cause: unknown): void {
+    queueMicrotask(() => {
+      this.#broken(cause);
+    });
+  }
+
+  #destroySocket(reset: boolean): void {
+    const { socket } = this;
     try {
-      this.socket.destroy();
-    } finally {
+      if (reset && socket instanceof Socket) socket.resetAndDestroy();
+      else socket.destroy();
+    } catch (cause) {
+      const error = new BalancerError('INTERNAL_ERROR', 'a downstream connection could not be closed', { cause });
+      this.#front.services.report(error, undefined);
+      // It may never tell that it is closed.
       this.#leave();
+    }
+  }
+
+  #endSocket(): void {
+    // An end in order would pass for that of a response of which the stream has not taken all: it is cut instead.
+    if (this.#writer?.failed === true) return;
+    try {
+      this.socket.end();
+    } catch (cause) {
+      this.#brokenSoon(cause);
+    }
+  }
+
+  /** Has bytes come, or holds them back. */
+  #flow(flows: boolean): void {
+    try {
+      if (flows) this.socket.resume();
+      else this.socket.pause();
+    } catch (cause) {
+      this.#brokenSoon(cause);
     }
   }
 
@@ -365,6 +407,11 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     this.#exchange?.drained();
   }
 
+  /** For the writer: the socket, which may be somebody else's stream, threw. */
+  sinkFailed(cause: unknown): void {
+    this.#broken(cause);
+  }
+
   /** The head of the request that is being read or served. */
   #request(): RequestHead {
     this.#exchange ??= this.#front.borrow();
@@ -418,7 +465,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
   #end(): void {
     this.#writer?.send();
     if (this.#lastRequest && this.#phase === EXCHANGE && this.#held === undefined && this.#closable) {
-      this.socket.destroy();
+      this.#destroySocket(false);
       this.#leave();
       return;
     }
@@ -434,7 +481,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     };
     if (this.socket.writableLength === 0) this.#shut();
     else if (this.socket.writableEnded) this.socket.once('finish', sent);
-    else this.socket.write('', sent);
+    else this.#afterWrites(sent);
     this.#pause(false);
   }
 
@@ -445,17 +492,24 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
       && this.hop.proto === 'http';
   }
 
+  #afterWrites(sent: () => void): void {
+    try {
+      this.socket.write('', sent);
+    } catch (cause) {
+      this.#brokenSoon(cause);
+    }
+  }
+
   #shut(): void {
     this.#phase = LINGERING;
     this.#deadline = this.#front.services.clock.now + LINGER_MS;
-    this.socket.end();
+    this.#endSocket();
   }
 
   #pause(paused: boolean): void {
     if (paused === this.#paused) return;
     this.#paused = paused;
-    if (paused) this.socket.pause();
-    else this.socket.resume();
+    this.#flow(!paused);
   }
 }
 

@@ -59,12 +59,24 @@ export class Sockets {
 
   /** Serves one connection. `options` are for one that was another's before. */
   serve(socket: ServedSocket, options?: AdoptedConnection): DownstreamConnection {
-    socket.on('data', this.#onData);
+    const fault = this.#listenForData(socket);
     socket.on('end', this.#onEnd);
     // Resets are the downstream's to make: an error ends what is under way, and 'close' follows.
     socket.on('error', this.#onClose);
     socket.on('close', this.#onClose);
-    return new DownstreamConnection(this.#front, socket, options);
+    const connection = new DownstreamConnection(this.#front, socket, options);
+    if (fault !== undefined) connection.sinkFailed(fault.cause);
+    return connection;
+  }
+
+  /** Returns what was thrown, if anything was: this makes the stream, which may be somebody else's, flow. */
+  #listenForData(socket: ServedSocket): { readonly cause: unknown } | undefined {
+    try {
+      socket.on('data', this.#onData);
+      return undefined;
+    } catch (cause) {
+      return { cause };
+    }
   }
 
   /**

@@ -10,6 +10,11 @@ import { CHUNKED, type Framing, LENGTH, NONE } from './framing.ts';
 export interface Flusher {
   /** What was held back has gone out. */
   drained(): void;
+  /**
+   * The sink, which may be somebody else's, threw: nothing more is written to it. Told once, when whatever made the
+   * writer write has run to its end.
+   */
+  sinkFailed(cause: unknown): void;
 }
 
 /**
@@ -35,6 +40,7 @@ export class MessageWriter implements Sender {
   #awaitsRoom = false;
   /** Writes of large parts whose buffers are still in use. */
   #parts = 0;
+  #failed = false;
 
   constructor(sink: Writable, flusher: Flusher) {
     this.#sink = sink;
@@ -59,6 +65,11 @@ export class MessageWriter implements Sender {
     return this.#unsent;
   }
 
+  /** Whether the sink threw. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
   /** Adds an interim head, or bytes that belong to no message. */
   text(text: string): void {
     this.#text += text;
@@ -73,10 +84,7 @@ export class MessageWriter implements Sender {
     if (text !== '') this.#text += text;
     else if (length <= MAX_GATHERED_BYTES) this.#text += bytes.toString('latin1', from, to);
     else {
-      if (!this.#corked) {
-        this.#corked = true;
-        this.#sink.cork();
-      }
+      this.#cork();
       this.#send();
       this.#parts++;
       this.#sent ??= () => {
@@ -85,7 +93,7 @@ export class MessageWriter implements Sender {
         this.#awaitsParts = false;
         this.#unblocked();
       };
-      this.#sink.write(bytes.subarray(from, to), this.#sent);
+      this.#writePart(bytes.subarray(from, to), this.#sent);
     }
     if (this.#framing === CHUNKED) this.#text += '\r\n';
   }
@@ -106,11 +114,10 @@ export class MessageWriter implements Sender {
       if (this.#deferred) return true;
     }
     const room = this.#send();
+    if (this.#failed) return true;
     if (this.#corked) {
-      this.#corked = false;
-      this.#sink.uncork();
       // A large part that is not wholly with the kernel still points into the caller's buffer.
-      if (this.#sink.writableLength > 0) this.#awaitsParts = true;
+      if (this.#uncork() && this.#sink.writableLength > 0) this.#awaitsParts = true;
     } else if (!room && this.#sink.writableLength > 0) this.#awaitDrain();
     return !this.#awaitsParts && !this.#awaitsRoom;
   }
@@ -119,14 +126,7 @@ export class MessageWriter implements Sender {
   send(): void {
     this.#deferred = false;
     if (this.#sink.destroyed) this.#text = '';
-    else {
-      try {
-        this.flush();
-      } catch (cause) {
-        // A stream of somebody else's: it tells of its error like any other.
-        this.#sink.destroy(cause instanceof Error ? cause : new Error('write threw', { cause }));
-      }
-    }
+    else this.flush();
   }
 
   /** Whether what has gathered is little, and nothing keeps it back already. */
@@ -153,7 +153,54 @@ export class MessageWriter implements Sender {
     if (text === '') return true;
     this.#text = '';
     this.#unsent = false;
-    return this.#sink.write(text, 'latin1');
+    if (this.#failed) return true;
+    try {
+      return this.#sink.write(text, 'latin1');
+    } catch (cause) {
+      this.#fail(cause);
+      return true;
+    }
+  }
+
+  #writePart(part: Buffer, sent: () => void): void {
+    if (this.#failed) return;
+    try {
+      this.#sink.write(part, sent);
+    } catch (cause) {
+      this.#fail(cause);
+    }
+  }
+
+  #cork(): void {
+    if (this.#corked || this.#failed) return;
+    this.#corked = true;
+    try {
+      this.#sink.cork();
+    } catch (cause) {
+      this.#fail(cause);
+    }
+  }
+
+  /** Returns false where the sink threw. */
+  #uncork(): boolean {
+    this.#corked = false;
+    try {
+      this.#sink.uncork();
+      return true;
+    } catch (cause) {
+      this.#fail(cause);
+      return false;
+    }
+  }
+
+  /** Later: who writes is in the middle of something, and would find the connection gone from under it. */
+  #fail(cause: unknown): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    this.#corked = false;
+    queueMicrotask(() => {
+      this.#flusher.sinkFailed(cause);
+    });
   }
 }
 

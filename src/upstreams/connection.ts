@@ -4,7 +4,7 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { endOrReset, isResettable } from '../end-or-reset.ts';
-import type { ErrorCode } from '../errors.ts';
+import { BalancerError, type ErrorCode } from '../errors.ts';
 import { BodyReader } from '../http1/body.ts';
 import { responseTrailers } from '../http1/fields.ts';
 import { CHUNKED, type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
@@ -59,6 +59,8 @@ export class UpstreamConnection implements Flusher, Dialling {
   resolving = false;
   destroyed = false;
 
+  readonly #origin: string;
+  readonly #dialler: Dialler;
   readonly #socket: Duplex;
   readonly #rules: ConnectionRules;
   readonly #onGone: (connection: UpstreamConnection) => void;
@@ -76,6 +78,8 @@ export class UpstreamConnection implements Flusher, Dialling {
   #paused = false;
   /** Whether the end of the stream has come, and is yet to be told from a reset. */
   #ending = false;
+  /** Whether the stream threw: it serves nobody else. */
+  #broken = false;
 
   /**
    * Begins to connect, at `born` in the clock's time. `onGone` is called once, when the connection is destroyed,
@@ -85,6 +89,8 @@ export class UpstreamConnection implements Flusher, Dialling {
     upstream: ParsedUpstream, rules: ConnectionRules, dialler: Dialler, born: number,
     onGone: (connection: UpstreamConnection) => void,
   ) {
+    this.#origin = upstream.origin;
+    this.#dialler = dialler;
     this.#rules = rules;
     this.#onGone = onGone;
     this.born = born;
@@ -152,7 +158,9 @@ export class UpstreamConnection implements Flusher, Dialling {
     this.#phase = IDLE;
     this.#head.clear();
     this.resume();
-    return true;
+    if (!this.#broken && !this.writer.failed) return true;
+    this.destroy();
+    return false;
   }
 
   /** The seconds that the upstream keeps the connection idle for, by the response at hand; -1 if it did not say. */
@@ -180,14 +188,28 @@ export class UpstreamConnection implements Flusher, Dialling {
 
   /** Ends the sending half: the tunnel's other end has no more to say. The user's `flushed` tells when all has left. */
   end(): void {
-    this.#socket.end(() => {
-      this.drained();
-    });
+    // What the stream has not taken is not to pass for the end: it fails instead.
+    if (this.writer.failed) return;
+    try {
+      this.#socket.end(() => {
+        this.drained();
+      });
+    } catch (cause) {
+      this.#fails(cause);
+    }
   }
 
   /** For the writer: what it held back has gone out. */
   drained(): void {
     this.#user?.flushed();
+  }
+
+  /** For the writer: the stream, which may be the embedder's, threw. */
+  sinkFailed(cause: unknown): void {
+    const error = new BalancerError('INTERNAL_ERROR', 'the stream of an upstream connection threw', { cause });
+    // Else its user reports it.
+    if (this.#user === undefined) this.#dialler.report(error, this.#origin);
+    this.#fail('INTERNAL_ERROR', error);
   }
 
   /** Whether the sending half is ended and all has left. */
@@ -198,7 +220,11 @@ export class UpstreamConnection implements Flusher, Dialling {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    this.#socket.resume();
+    try {
+      this.#socket.resume();
+    } catch (cause) {
+      this.#fails(cause);
+    }
   }
 
   /**
@@ -210,8 +236,26 @@ export class UpstreamConnection implements Flusher, Dialling {
     const unended = this.#phase !== IDLE && this.#head.status === 101 && !socket.writableEnded;
     this.#user = undefined;
     this.#gone();
-    if (unended && !socket.destroyed && isResettable(socket)) socket.resetAndDestroy();
-    else socket.destroy();
+    this.#close(unended && !socket.destroyed);
+  }
+
+  #close(reset: boolean): void {
+    const socket = this.#socket;
+    try {
+      if (reset && isResettable(socket)) socket.resetAndDestroy();
+      else socket.destroy();
+    } catch (cause) {
+      const error = new BalancerError('INTERNAL_ERROR', 'an upstream connection could not be closed', { cause });
+      this.#dialler.report(error, this.#origin);
+    }
+  }
+
+  /** The stream threw: the connection fails when what is under way, perhaps in its user, has run to its end. */
+  #fails(cause: unknown): void {
+    this.#broken = true;
+    queueMicrotask(() => {
+      this.sinkFailed(cause);
+    });
   }
 
   #onBytes(bytes: Buffer, end: number): void {
@@ -223,7 +267,7 @@ export class UpstreamConnection implements Flusher, Dialling {
     if (user === undefined || this.#phase === IDLE || this.#phase === DONE) {
       // Bytes that no request asked for: whatever they are, the next response is not to be read behind them.
       this.#head.keepAlive = false;
-      if (user === undefined) this.destroy();
+      if (user === undefined && !this.destroyed) this.destroy();
       return;
     }
     let at = 0;
@@ -251,7 +295,11 @@ export class UpstreamConnection implements Flusher, Dialling {
     }
     if (this.#user === user && !user.readEnd() && this.#user === user) {
       this.#paused = true;
-      this.#socket.pause();
+      try {
+        this.#socket.pause();
+      } catch (cause) {
+        this.#fails(cause);
+      }
     }
   }
 
@@ -331,10 +379,14 @@ export class UpstreamConnection implements Flusher, Dialling {
       return;
     }
     this.#ending = true;
-    endOrReset(this.#socket, (error) => {
-      if (error?.code === 'ECONNRESET') this.#onError(error);
-      else if (this.#ending) this.#endedInOrder();
-    });
+    try {
+      endOrReset(this.#socket, (error) => {
+        if (error?.code === 'ECONNRESET') this.#onError(error);
+        else if (this.#ending) this.#endedInOrder();
+      });
+    } catch (cause) {
+      this.#fails(cause);
+    }
   }
 
   /** The end of the stream is the end of the response. */
@@ -366,7 +418,7 @@ export class UpstreamConnection implements Flusher, Dialling {
     const user = this.#user;
     this.#user = undefined;
     this.#gone();
-    this.#socket.destroy();
+    this.#close(false);
     user?.failed(code, cause);
   }
 

@@ -24,9 +24,15 @@ export class Dialler {
   /** What `connect` has returned: two connections over one stream would read each other's responses. */
   readonly #adopted = new WeakSet<Duplex>();
 
-  constructor(connect: Settings['connect'], names: Names) {
+  /** Hears of what streams of `connect` do wrong where no exchange would: when they are closed, or idle. */
+  readonly report: (error: BalancerError, origin: string) => void;
+
+  constructor(
+    connect: Settings['connect'], names: Names, report: (error: BalancerError, origin: string) => void,
+  ) {
     this.#connect = connect;
     this.#names = names;
+    this.report = report;
   }
 
   /**
@@ -78,11 +84,7 @@ export class Dialler {
     }
     this.#adopted.add(made);
     sendAtOnce(made, origin);
-    made.on('data', (bytes: Buffer) => {
-      dialling.received(bytes, bytes.length);
-    });
-    // Whoever opened it may have paused it.
-    made.resume();
+    flow(made, origin, dialling);
     return made;
   }
 
@@ -175,6 +177,20 @@ function sendAtOnce(stream: Duplex, origin: string): void {
   throw fault;
 }
 
+/** Has bytes come to `dialling`. */
+function flow(stream: Duplex, origin: string, dialling: Dialling): void {
+  try {
+    stream.on('data', (bytes: Buffer) => {
+      dialling.received(bytes, bytes.length);
+    });
+    // Whoever opened it may have paused it.
+    stream.resume();
+  } catch (cause) {
+    discard(stream);
+    throw unusable(`resume of what connect returned for ${origin} threw: ${messageOf(cause)}`, cause);
+  }
+}
+
 function unusable(message: string, cause?: unknown): BalancerError {
   return new BalancerError('CONNECT_UNUSABLE', message, { cause });
 }
@@ -195,7 +211,8 @@ function discardResult(promise: PromiseLike<unknown>): void {
 
 function discard(stream: Duplex): void {
   stream.on('error', () => undefined);
-  stream.destroy();
+  // That it cannot be used is told in any case.
+  guarded((): unknown => stream.destroy(), () => undefined);
 }
 
 /** What is called on a stream. */

@@ -87,7 +87,7 @@ test('nothing goes out before a flush, not even what is large', async (t) => {
 
 test('a flush of nothing has room', async (t) => {
   const { near } = await socketPair(t);
-  const writer = new MessageWriter(near, { drained: unexpected });
+  const writer = new MessageWriter(near, { drained: unexpected, sinkFailed: unexpected });
   assert.equal(writer.flush(), true);
   writer.begin('', UNTIL_CLOSE);
   writer.end('');
@@ -106,7 +106,7 @@ describe('a flush that may wait for the end of the turn', () => {
     test(`with ${what} ${waits ? 'does' : 'goes at once'}`, async (t) => {
       const { near, far } = await socketPair(t);
       const received = readAll(far);
-      const writer = new MessageWriter(near, { drained: unexpected });
+      const writer = new MessageWriter(near, { drained: unexpected, sinkFailed: unexpected });
       const turn = new Turn();
       writer.begin(HEAD, UNTIL_CLOSE);
       assert.equal(writer.unsent, true);
@@ -128,7 +128,7 @@ describe('a flush that may wait for the end of the turn', () => {
   test('and one that may not takes all along; what comes after it may wait again', async (t) => {
     const { near, far } = await socketPair(t);
     const received = readAll(far);
-    const writer = new MessageWriter(near, { drained: unexpected });
+    const writer = new MessageWriter(near, { drained: unexpected, sinkFailed: unexpected });
     const turn = new Turn();
     writer.text('a');
     writer.flush(turn);
@@ -145,7 +145,7 @@ describe('a flush that may wait for the end of the turn', () => {
 
   test('sends nothing to a sink that is gone by then', async (t) => {
     const { near } = await socketPair(t);
-    const writer = new MessageWriter(near, { drained: unexpected });
+    const writer = new MessageWriter(near, { drained: unexpected, sinkFailed: unexpected });
     near.on('error', unexpected);
     writer.begin(HEAD, NONE);
     assert.equal(writer.flush(new Turn()), true);
@@ -224,7 +224,7 @@ describe('a reader that reads nothing', () => {
 
   test('that goes away: nobody is told that it has drained', async (t) => {
     const { near, far } = await socketPair(t);
-    const writer = new MessageWriter(near, { drained: unexpected });
+    const writer = new MessageWriter(near, { drained: unexpected, sinkFailed: unexpected });
     const bytes = Buffer.alloc(1_000_000);
     writer.begin('', UNTIL_CLOSE);
     do writer.data(bytes, 0, bytes.length);
@@ -328,6 +328,10 @@ class Flushes implements Flusher {
   drained(): void {
     this.calls++;
     this.#wake?.();
+  }
+
+  sinkFailed(cause: unknown): void {
+    throw cause;
   }
 
   /** Flushes, and resolves when there is room. */

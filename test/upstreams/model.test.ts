@@ -21,7 +21,7 @@ for (const maxEjectedPercent of [0, 30, 50, 100]) {
     let told: readonly Upstream[] = [];
     const members = new Members(settings, {
       events: new Events(() => assert.fail('no listener throws')),
-      dialler: new Dialler(undefined, new Names(systemFind, () => 0)),
+      dialler: new Dialler(undefined, new Names(systemFind, () => 0), () => assert.fail('nothing is connected')),
       rng,
       onChange: (candidates) => {
         told = candidates;
