@@ -253,7 +253,8 @@ class NodeBalancer implements Balancer {
   }
 
   readonly accept = (socket: Socket): void => {
-    socket.setNoDelay(true);
+    // A stream that is not a socket has no use for it.
+    (socket as Partial<Socket>).setNoDelay?.(true);
     if (this.#welcomes(socket)) this.#sockets.serve(socket);
   };
 

@@ -109,7 +109,7 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
     // Only the 'upgrade' event hands over a socket to tunnel through; and node:http has sent the 100 already.
     head.upgrade = '';
     head.expectContinue = false;
-    if (head.framing !== NONE && request.readableDidRead) {
+    if (head.framing !== NONE && (request.readableDidRead || typeof request.readableEncoding === 'string')) {
       this.#front.services.report(new BalancerError('BODY_CONSUMED', CONSUMED), undefined);
       this.#refuse('BODY_CONSUMED');
       return;
@@ -339,4 +339,5 @@ function ignore(): void {
 
 const UNUSABLE = 'the request or its response threw';
 const CONSUMED =
-  'balancer.handle: the request body was read before it came here; put the balancer before body parsers';
+  'balancer.handle: the request body was read before it came here, or is to be decoded (setEncoding); ' +
+  'put the balancer before body parsers';

@@ -28,6 +28,10 @@ const READERS: readonly (readonly [name: string, read: (request: IncomingMessage
       resolve();
     });
   })],
+  ['it as text', (request) => {
+    request.setEncoding('utf8');
+    return Promise.resolve();
+  }],
   ['it away', (request) => new Promise((resolve) => {
     request.resume().once('end', resolve);
   })],
