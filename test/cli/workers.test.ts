@@ -39,7 +39,7 @@ describe('with --workers', () => {
   test('a worker that is killed is replaced', async (t) => {
     const binary = start(t, [...LISTEN, '-w', '2', await startNamed(t, 'A')]);
     const port = await binary.port();
-    process.kill(workersIn(binary.stderr)[0] ?? 0, 'SIGKILL');
+    process.kill(workersIn(binary.stderr)[0] ?? assert.fail('no worker'), 'SIGKILL');
     await binary.logged(/SIGKILL, perhaps out of memory/);
     await binary.logged(/worker 3 .* is ready/);
     assert.equal((await get(port)).body, 'A');

@@ -39,7 +39,7 @@ test('dispatch goes by the strategy, and nothing is lost at a reload, a kill or 
   for (const pid of program.workers) if (lives(pid)) process.kill(pid, 'SIGUSR2');
   assert.deepEqual((await Promise.all(answers)).map(({ body }) => body), ['released\n', 'released\n']);
 
-  process.kill(program.workers[2] ?? 0, 'SIGKILL');
+  process.kill(program.workers[2] ?? assert.fail('no worker'), 'SIGKILL');
   await program.logged(/is ready$/, 5);
   const last = new Load(port, 16, false);
   await last.answered(50);

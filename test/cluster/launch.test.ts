@@ -124,7 +124,7 @@ describe('SIGTERM', () => {
     const program = new Program(t, app(''));
     const load = new Load(await program.port(), 8, true);
     await load.answered(20);
-    process.kill(program.workers[0] ?? 0, 'SIGTERM');
+    process.kill(program.workers[0] ?? assert.fail('no worker'), 'SIGTERM');
     await program.logged(/is ready$/, 3);
     await load.answered(20);
     await load.end();

@@ -122,7 +122,7 @@ test('SIGHUP takes what onReload says; respawned workers have that of the last r
   assert.match(program.stderr, /reload failed, .*: it is broken|reload failed, .*exit code 1: it is broken/);
   assert.match(program.stderr, /reload failed, .*workers: must be an integer/);
   const before = program.workers.length;
-  process.kill(program.workers.at(-1) ?? 0, 'SIGKILL');
+  process.kill(program.workers.at(-1) ?? assert.fail('no worker'), 'SIGKILL');
   await program.logged(/is ready$/, before + 1);
   for (let i = 0; i < 10; i++) assert.equal((await get(port)).body, 'two\n');
 });

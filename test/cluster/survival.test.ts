@@ -54,7 +54,7 @@ describe('that a worker cannot be forked', () => {
     const port = await program.port();
     program.signal('SIGUSR2');
     await program.printed(/now \/nowhere/);
-    process.kill(program.workers[0] ?? 0, 'SIGKILL');
+    process.kill(program.workers[0] ?? assert.fail('no worker'), 'SIGKILL');
     await program.logged(/died: its process could not be started: spawn \/nowhere\/node ENOENT/, 3);
     await program.logged(/a new worker starts in \d+ ms/);
     assert.equal((await get(port)).body, 'hello\n');
@@ -134,7 +134,7 @@ test('a release behind a link: the link is followed anew, and the old release ma
   await program.logged(/reload: complete/);
   assert.equal((await get(port)).body, 'two\n');
   rmSync(join(root, 'one'), { recursive: true });
-  process.kill(program.workers.at(-1) ?? 0, 'SIGKILL');
+  process.kill(program.workers.at(-1) ?? assert.fail('no worker'), 'SIGKILL');
   await program.logged(/is ready$/, 5);
   for (let i = 0; i < 10; i++) assert.equal((await get(port)).body, 'two\n');
   assert.ok(lives(program.pid));

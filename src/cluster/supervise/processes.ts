@@ -49,13 +49,13 @@ export class Processes {
       drain: (started, limitMs) => {
         // One that has not begun has nothing to end, and might not listen to us yet.
         if (started) this.send(id, { equipoise: 'drain', limitMs });
-        else worker.process.kill('SIGTERM');
+        else signal(worker, 'SIGTERM');
       },
       stopSoon: () => {
         this.send(id, { equipoise: 'stopping' });
       },
       kill: () => {
-        worker.process.kill('SIGKILL');
+        signal(worker, 'SIGKILL');
       },
     };
   };
@@ -151,6 +151,11 @@ export class Processes {
     this.#sockets.set(path, { last: this.#lastId, removed });
     return removed;
   }
+}
+
+/** Signals a worker that has a process. For one that could not be started, Node 20 signals our own process group. */
+function signal(worker: Worker, name: 'SIGTERM' | 'SIGKILL'): void {
+  if (worker.process.pid !== undefined) worker.process.kill(name);
 }
 
 function notStarted(cause: unknown, told: (what: Told) => void): void {
