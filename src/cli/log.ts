@@ -13,7 +13,7 @@ export function reportLog(write: (line: string) => void, now: () => number): (re
   const tell = throttled(write, now);
   return ({ error, upstream }) => {
     const { cause, code, message } = error;
-    const what = cause instanceof Error ? `${message.replace(/\.$/, '')}: ${described(cause)}` : message;
+    const what = cause instanceof Error ? `${message.replace(/\.$/, '')}: ${messageOf(cause)}` : message;
     // Of the user's own code, the place is what helps.
     const place = code === 'STRATEGY_FAILED' || code === 'HOOK_FAILED' ? placeOf(cause) : '';
     tell(`${code} ${upstream ?? ''}`, () => `${code}${upstream === undefined ? '' : ` ${upstream}`}: ${what}${place}`);
@@ -49,13 +49,6 @@ export function logEvents(
         return `${code}: answered ${status}: ${why}`;
       });
     });
-}
-
-/** An error as a line tells it: one of several errors says nothing of its own. */
-export function described(error: unknown): string {
-  if (!(error instanceof AggregateError)) return messageOf(error);
-  const all = [...new Set(error.errors.map(described))].join('; ');
-  return error.message === '' ? all : `${error.message}: ${all}`;
 }
 
 /** Writes a line for each key once in a while, then with the count of those that it did not write. */
