@@ -1,0 +1,122 @@
+/**
+ * An exchange as its hooks see it. One is made for each exchange of a balancer with hooks, and never used for another:
+ * a hook may keep it, and must not see somebody else's request through it.
+ */
+import type { Duplex } from 'node:stream';
+import type { ExchangeLimits, HookExchange } from '../../hooks.ts';
+import type { RequestHead } from '../../http1/request.ts';
+import type { Hop } from '../../http1/forwarding.ts';
+import { shown } from '../../options/checks.ts';
+import type { Upstream } from '../../strategy.ts';
+import { HookedRequest } from './hooked-request.ts';
+import type { HookedResponse } from './hooked-response.ts';
+
+/** What the view needs to know of the exchange behind it. */
+export interface Behind {
+  readonly head: RequestHead;
+  readonly hop: Hop;
+  readonly socket: Duplex | undefined;
+  /** The embedder's own, as `handle` was given it. */
+  readonly state: unknown;
+  readonly pool: string;
+  readonly upstream: Upstream | undefined;
+  readonly attempts: number;
+  /** Whether there is a pool of this name. */
+  hasPool(name: string): boolean;
+}
+
+export class HookedExchange implements HookExchange {
+  readonly request: HookedRequest;
+  response: HookedResponse | undefined;
+  readonly remoteAddress: string;
+  readonly scheme: 'http' | 'https';
+  readonly socket: Duplex | undefined;
+  state: unknown;
+  #behind: Behind | undefined;
+  #pool: string;
+  #upstream: Upstream | undefined;
+  #attempts = 0;
+  #limits: ExchangeLimits = NO_LIMITS;
+  readonly #mirrors: string[] = [];
+  /** Why the request can't be changed any more. */
+  #sealed: string | undefined;
+
+  constructor(behind: Behind) {
+    const { head, hop, socket, state, pool } = behind;
+    this.#behind = behind;
+    this.request = new HookedRequest(head, hop.trusted);
+    this.remoteAddress = hop.address;
+    this.scheme = hop.proto;
+    this.socket = socket;
+    this.state = state;
+    this.#pool = pool;
+  }
+
+  get upstream(): Upstream | undefined {
+    return this.#behind === undefined ? this.#upstream : this.#behind.upstream;
+  }
+
+  get attempts(): number {
+    return this.#behind?.attempts ?? this.#attempts;
+  }
+
+  get pool(): string {
+    return this.#pool;
+  }
+
+  set pool(name: string) {
+    this.#open('pool');
+    if (this.#behind?.hasPool(name) !== true) {
+      throw new TypeError(`exchange.pool: there is no pool ${shown(name)}; see the option \`pools\``);
+    }
+    this.#pool = name;
+  }
+
+  get limits(): ExchangeLimits {
+    return this.#limits;
+  }
+
+  set limits(limits: ExchangeLimits) {
+    this.#open('limits');
+    this.#limits = limits;
+  }
+
+  mirror(pool: string): void {
+    this.#open('mirror');
+    if (this.#behind?.hasPool(pool) !== true) {
+      throw new TypeError(`exchange.mirror: there is no pool ${shown(pool)}; see the option \`pools\``);
+    }
+    this.#mirrors.push(pool);
+  }
+
+  // --- what the exchange calls
+
+  /** The pools that get a copy. @internal */
+  get mirrors(): readonly string[] {
+    return this.#mirrors;
+  }
+
+  /** Has all further changes of the request throw: `why` is the reason. @internal */
+  seal(why: string): void {
+    this.#sealed = why;
+    this.request.seal(why);
+  }
+
+  /** The exchange is over: what a hook has kept shows it as it ended. @internal */
+  finish(aborted: boolean): void {
+    if (this.#behind === undefined) return;
+    this.#upstream = this.#behind.upstream;
+    this.#attempts = this.#behind.attempts;
+    this.#behind = undefined;
+    this.seal(FINISHED);
+    this.response?.seal(FINISHED);
+    if (aborted) this.request.abort();
+  }
+
+  #open(what: string): void {
+    if (this.#sealed !== undefined) throw new TypeError(`exchange.${what} cannot be used: ${this.#sealed}`);
+  }
+}
+
+const NO_LIMITS: ExchangeLimits = Object.freeze({});
+const FINISHED = 'the exchange is over';
