@@ -7,8 +7,7 @@ import net, { type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { random } from '../strategies/random.ts';
 import {
-  checkListener, type CloseOptions, type DrainOptions, type ListenOptions, parseCloseOptions, parseDrainOptions,
-  parseListenOptions,
+  checkListener, type CloseOptions, type DrainOptions, parseCloseOptions, parseDrainOptions, parseListenOptions,
 } from './options/calls.ts';
 import { Clock, systemRng, systemTime } from './loop/clock.ts';
 import { GuardedTime, guardedRng } from './loop/guarded-time.ts';
@@ -26,6 +25,7 @@ import { RequestFront } from './fronts/request.ts';
 import { Sockets } from './fronts/sockets.ts';
 import { Upgrades } from './fronts/upgrades.ts';
 import { guardedValue, type OnFault } from './guard.ts';
+import type { ListenOptions } from './options/listen.ts';
 import type { BalancerOptions, UpstreamOptions } from './options/options.ts';
 import { parseOptions, parsedOrigin, parseUpstream, parseUpstreams, type Settings } from './options/parse.ts';
 import { Slices, type Work } from './loop/slices.ts';
@@ -37,7 +37,6 @@ import { lack, Names, systemFind } from './upstreams/names.ts';
 import { Peers } from './upstreams/peers.ts';
 import { Probes } from './upstreams/probes.ts';
 
-export type { ListenOptions };
 
 /** A load balancer: see {@link createBalancer}. */
 export interface Balancer {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import vm from 'node:vm';
-import { guarded, guardedValue, isThenable, messageOf, type OnFault } from '../src/guard.ts';
+import { faultText, guarded, guardedValue, isThenable, messageOf, type OnFault } from '../src/guard.ts';
 import { turns } from './support/wait.ts';
 
 /** Writes faults down. */
@@ -65,4 +65,9 @@ test('an error without a message of its own is told by its errors, its code or i
   assert.equal(messageOf(new AggregateError([])), 'AggregateError');
   assert.equal(messageOf(Object.assign(new Error(''), { code: 'ECONNRESET' })), 'ECONNRESET');
   assert.equal(messageOf(new TypeError()), 'TypeError');
+});
+
+test('a fault is told with what was thrown, if anything was', () => {
+  assert.equal(faultText('threw', mine), 'threw: mine');
+  assert.equal(faultText('returned a promise', undefined), 'returned a promise');
 });
