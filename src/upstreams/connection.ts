@@ -3,14 +3,14 @@
  */
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { endOrReset, isResettable } from '../end-or-reset.ts';
+import { endOrReset, isResettable } from '../streams/end-or-reset.ts';
 import { BalancerError, type ErrorCode } from '../errors.ts';
 import { BodyReader } from '../http1/body.ts';
 import { responseTrailers } from '../http1/fields.ts';
 import { CHUNKED, type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { type BodyLimits, type HeadLimits, items, LF, listHas, NO_BYTES } from '../http1/grammar.ts';
 import { ResponseHead } from '../http1/response.ts';
-import { type Flusher, MessageWriter } from '../http1/writer.ts';
+import { type Flusher, MessageWriter } from '../streams/message-writer.ts';
 import type { ParsedUpstream } from '../options/parse.ts';
 import { connectFailure, isAlert, lacksResources } from './connect-failure.ts';
 import { type Dialler, type Dialling, isUntrusted, whenOpen } from './dial.ts';
