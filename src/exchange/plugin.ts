@@ -2,7 +2,7 @@
  * Calls into a strategy. What it throws, now or later, is the plugin's bug: reported, and let go no further.
  */
 import { BalancerError } from '../errors.ts';
-import { guarded, guardedValue } from '../guard.ts';
+import { guarded, guardedValue, nameOf } from '../guard.ts';
 import type { Strategy } from '../strategy.ts';
 import type { Services } from './services.ts';
 
@@ -20,12 +20,6 @@ export function traitsOf(strategy: Strategy): Pick<Services, 'picksFull' | 'hear
     picksFull: guardedValue(() => strategy.picksFull, ignore) === true,
     hearsSettled: guardedValue(() => typeof strategy.settled === 'function', ignore) === true,
   };
-}
-
-/** The name of a strategy, for messages: it may be a getter that throws, or gives something else when read again. */
-export function nameOf(strategy: Strategy): string {
-  const name: unknown = guardedValue(() => strategy.name, () => undefined);
-  return typeof name === 'string' ? name : 'without a name';
 }
 
 /** Runs one of the optional methods of a strategy. A promise is not awaited, but its rejection is heard of. */
