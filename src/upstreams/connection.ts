@@ -8,8 +8,9 @@ import { BalancerError, type ErrorCode } from '../errors.ts';
 import { BodyReader } from '../http1/body.ts';
 import { responseTrailers } from '../http1/fields.ts';
 import { CHUNKED, type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
-import { type BodyLimits, type HeadLimits, items, LF, listHas, NO_BYTES } from '../http1/grammar.ts';
+import { type BodyLimits, type HeadLimits, items, listHas } from '../http1/grammar.ts';
 import { ResponseHead } from '../http1/response.ts';
+import { SplitHead } from '../http1/split-head.ts';
 import { type Flusher, MessageWriter } from '../http1/writer.ts';
 import type { ParsedUpstream } from '../options/parse.ts';
 import { connectFailure, isAlert, lacksResources } from './connect-failure.ts';
@@ -73,8 +74,7 @@ export class UpstreamConnection implements Flusher, Dialling {
   /** Whether the response's end is the connection's end. */
   #untilClose = false;
   #interims = 0;
-  /** The start of a head that has not wholly come. */
-  #pending = NO_BYTES;
+  readonly #split = new SplitHead();
   #paused = false;
   /** Whether the end of the stream has come, and is yet to be told from a reset. */
   #ending = false;
@@ -183,7 +183,7 @@ export class UpstreamConnection implements Flusher, Dialling {
 
   /** Whether any byte of a response has come since `begin`. */
   get answering(): boolean {
-    return this.#phase !== HEAD || this.#pending.length > 0 || this.#interims > 0;
+    return this.#phase !== HEAD || this.#split.begun || this.#interims > 0;
   }
 
   /** Ends the sending half: the tunnel's other end has no more to say. The user's `flushed` tells when all has left. */
@@ -273,7 +273,7 @@ export class UpstreamConnection implements Flusher, Dialling {
     let at = 0;
     let readAsText = false;
     if (this.#phase === HEAD) {
-      readAsText = this.#pending.length === 0;
+      readAsText = !this.#split.begun;
       at = this.#onHead(user, bytes, end);
       if (this.#user !== user) return;
     }
@@ -306,28 +306,18 @@ export class UpstreamConnection implements Flusher, Dialling {
   /** Reads heads up to the final one. Returns where the body starts, or `end` where more must come. */
   #onHead(user: ConnectionUser, bytes: Buffer, end: number): number {
     const head = this.#head;
-    const { maxHeadBytes } = this.#rules;
+    const split = this.#split;
+    const rules = this.#rules;
     let at = 0;
     while (at < end) {
-      const held = this.#pending.length;
-      const to = Math.min(end, at + maxHeadBytes - held);
-      const come = at === 0 ? bytes : bytes.subarray(at);
-      const all = held === 0 ? come : Buffer.concat([this.#pending, bytes.subarray(at, to)]);
-      const size = held + to - at;
-      // Parsed anew only when a line is whole: a head that comes octet by octet costs no more than its lines.
-      const partial = held > 0 && size < maxHeadBytes && !all.includes(LF, held);
-      const length = partial ? 0 : head.parse(all, size, this.#method, this.#rules);
+      const worth = split.add(bytes, at, end, rules.maxHeadBytes);
+      const length = worth ? head.parse(split.bytes, split.size, this.#method, rules) : 0;
       if (length < 0) {
         this.#fail(head.error, undefined);
         return end;
       }
-      if (length === 0) {
-        // A copy: what was read into is read into again.
-        this.#pending = held === 0 ? Buffer.from(all.subarray(0, size)) : all;
-        return end;
-      }
-      this.#pending = NO_BYTES;
-      at += length - held;
+      if (length === 0) return split.keep();
+      at = split.end(length);
       if (head.status >= 200 || head.status === 101) {
         this.#respond(user, head, at < end);
         return at;
