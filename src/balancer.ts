@@ -22,8 +22,8 @@ import { RetryBudget } from './pools/retry-budget.ts';
 import type { Services } from './exchange/services.ts';
 import { DroppedConnections } from './fronts/dropped-connections.ts';
 import { Front } from './fronts/front.ts';
-import { RequestFront } from './fronts/request.ts';
-import { Sockets } from './fronts/sockets.ts';
+import { DownstreamRequest } from './fronts/request.ts';
+import { DownstreamSockets } from './fronts/sockets.ts';
 import { Upgrades } from './fronts/upgrades.ts';
 import { guardedValue, type OnFault } from './guard.ts';
 import type { BalancerOptions, UpstreamOptions } from './options/options.ts';
@@ -111,7 +111,7 @@ class NodeBalancer implements Balancer {
   readonly #dropped: DroppedConnections;
   readonly #clock: Clock;
   readonly #front: Front;
-  readonly #sockets: Sockets;
+  readonly #sockets: DownstreamSockets;
   readonly #upgrades: Upgrades;
   readonly #events: Events;
   readonly #reports: Reports;
@@ -203,7 +203,7 @@ class NodeBalancer implements Balancer {
     this.#front = new Front(services, { ...settings, trusts }, () => {
       this.#onEmpty?.();
     });
-    this.#sockets = new Sockets(this.#front);
+    this.#sockets = new DownstreamSockets(this.#front);
     this.#upgrades = new Upgrades(this.#front, this.#sockets, settings);
     this.#members.start(settings.upstreams);
     this.#probes.sweep(this.#clock.now);
@@ -262,7 +262,7 @@ class NodeBalancer implements Balancer {
     request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse,
   ): void => {
     // The compat API is that of node:http, as far as a front needs it.
-    RequestFront.serve(this.#front, request as IncomingMessage, response as ServerResponse);
+    DownstreamRequest.serve(this.#front, request as IncomingMessage, response as ServerResponse);
   };
 
   readonly upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
@@ -331,7 +331,7 @@ class NodeBalancer implements Balancer {
         resolve({ closed });
       };
     });
-    if (this.#front.guests.all.length > 0) {
+    if (this.#front.downstreams.size > 0) {
       await new Promise<void>((resolve) => {
         this.#onEmpty = resolve;
       });
@@ -354,7 +354,7 @@ class NodeBalancer implements Balancer {
       if (!server.listening) failed(new BalancerError('CLOSING'));
       server.close(resolve);
     }));
-    for (const guest of this.#front.guests.all) guest.drain(Math.min(now + IDLE_GRACE_MS, this.#cutAt));
+    this.#front.downstreams.drain(Math.min(now + IDLE_GRACE_MS, this.#cutAt));
     this.#onStopped(Promise.all(servers));
   }
 
@@ -378,7 +378,7 @@ class NodeBalancer implements Balancer {
   #sweep(now: number, pausedMs: number): void {
     if (now >= this.#stopAt) this.#stopAccepting(now);
     if (pausedMs > 0) this.#members.paused(pausedMs);
-    for (const part of [this.#front, this.#members, this.#names, this.#budget, this.#probes]) {
+    for (const part of [this.#front.downstreams, this.#members, this.#names, this.#budget, this.#probes]) {
       // One that fails would keep the others from their sweep for good.
       try {
         part.sweep(now);
@@ -386,18 +386,8 @@ class NodeBalancer implements Balancer {
         this.#failedInside('a part of the balancer failed in its sweep', cause);
       }
     }
-    this.#dropped.sweep(now, this.#front.guests.all.length);
-    if (now < this.#cutAt || !this.#front.closing) return;
-    // A copy: those that go leave the list.
-    for (const guest of [...this.#front.guests.all]) {
-      if (guest.busy) this.#cut++;
-      try {
-        guest.destroy();
-      } catch (cause) {
-        this.#failedInside('a downstream could not be cut', cause);
-        this.#front.left(guest);
-      }
-    }
+    this.#dropped.sweep(now, this.#front.downstreams.size);
+    if (now >= this.#cutAt && this.#front.closing) this.#cut += this.#front.downstreams.cut();
   }
 
   #changed(candidates: readonly Upstream[]): void {
