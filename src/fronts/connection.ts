@@ -1,6 +1,7 @@
 /**
  * The fast way in: HTTP/1.1 over a socket of our own. One object for each downstream connection, one exchange at a time
- * on it: pipelined requests wait, and are answered in order.
+ * on it: pipelined requests wait, and are answered in order. What reads, what sends and what closes have files of their
+ * own; this one is long because all changes of a connection's phase are in it.
  */
 import type { Duplex } from 'node:stream';
 import { endOrReset } from '../end-or-reset.ts';
@@ -375,13 +376,10 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     this.#end();
   }
 
-  /**
-   * Closes in order: see {@link Closing}. If the downstream has said that nothing follows, and nothing has, there is
-   * nothing to wait for.
-   */
+  /** Closes in order: see {@link Closing}. */
   #end(): void {
     this.#sender.send();
-    if (this.#sender.lastRequest && this.#phase === EXCHANGE && this.#reader.held === undefined && this.#closable) {
+    if (this.#closable) {
       this.#socket.destroy(false);
       this.#leave();
       return;
@@ -398,9 +396,13 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     this.#socket.pause(false);
   }
 
-  /** Whether closing now loses nothing. */
+  /**
+   * Whether to close at once: the downstream has said that nothing follows its request, nothing has, and all of the
+   * answer is sent. Not while its bytes are still being read: an answer so fast may overtake what it sends.
+   */
   get #closable(): boolean {
-    return this.#bodyDone && !this.#tunnelled && this.#socket.flushed;
+    const last = this.#sender.lastRequest && this.#phase === EXCHANGE && this.#bodyDone && !this.#tunnelled;
+    return last && !this.#running && this.#reader.held === undefined && this.#socket.flushed;
   }
 
   /** Whether our side is closed, and the downstream's is awaited. */

@@ -48,9 +48,9 @@ export class DownstreamSockets {
   }
 
   /**
-   * Serves a connection that nobody else uses. Reads of the system enter a stream by its `push`: while nothing is held
-   * back they are taken there, which saves the stream's part of each read, some 4% of all CPU time. Should a future Node
-   * have them enter elsewhere, they come by 'data'.
+   * Serves a connection that nobody else uses. What the system reads enters a stream by its `push`: while nothing is
+   * held back it is taken there, which saves the stream's part of each read, some 4% of all CPU time. Should a future
+   * Node have it enter elsewhere, it comes by 'data'.
    */
   serveOwn(socket: Socket): DownstreamConnection {
     socket.push = this.#push;
