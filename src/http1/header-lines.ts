@@ -15,9 +15,12 @@ export class HeaderLines implements HookHeaders {
   readonly #side: Side;
   readonly #came: string;
   readonly #trusted: boolean;
-  /** What hooks see: what is sent, and what may only be read, in the order in which it came. Made at first use. */
+  /** What hooks see: what is sent, and what may only be read, in the order in which it came. Made at first need. */
   #seen: string | undefined;
-  /** What is sent: the same lines without those that the balancer writes itself. */
+  /** What was edited before that. */
+  #edits: Edit[] | undefined;
+  /** What is sent: the same lines without those that the balancer writes itself. First as they came, then as edited. */
+  readonly #passed: string;
   #sent: string;
   #edited = false;
   #host: string | undefined;
@@ -32,7 +35,7 @@ export class HeaderLines implements HookHeaders {
   constructor(side: Side, came: string, sent: string, trusted = false) {
     this.#side = side;
     this.#came = came;
-    this.#sent = sent;
+    this.#passed = this.#sent = sent;
     this.#trusted = trusted;
   }
 
@@ -40,7 +43,7 @@ export class HeaderLines implements HookHeaders {
 
   get(name: string): string | null {
     const lower = this.#name(name);
-    const block = this.#lines();
+    const block = this.#linesFor(lower);
     let at = lineOf(block, lower, 0);
     if (at < 0) return null;
     let value = valueAt(block, at, lower.length);
@@ -51,7 +54,7 @@ export class HeaderLines implements HookHeaders {
   }
 
   getSetCookie(): string[] {
-    const block = this.#lines();
+    const block = this.#sent;
     const values: string[] = [];
     for (let at = 0; (at = lineOf(block, SET_COOKIE, at)) >= 0; at = nextLine(block, at)) {
       values.push(valueAt(block, at, SET_COOKIE.length));
@@ -60,7 +63,8 @@ export class HeaderLines implements HookHeaders {
   }
 
   has(name: string): boolean {
-    return lineOf(this.#lines(), this.#name(name), 0) >= 0;
+    const lower = this.#name(name);
+    return lineOf(this.#linesFor(lower), lower, 0) >= 0;
   }
 
   set(name: string, value: string | number | boolean): void {
@@ -78,9 +82,8 @@ export class HeaderLines implements HookHeaders {
     const lower = this.#writable(name, 'append');
     const line = `${name}: ${sendable(name, value)}\r\n`;
     this.#takeOver(lower);
-    this.#seen = this.#lines() + line;
     this.#sent += line;
-    this.#edited = true;
+    this.#changed({ name: '', line, dashes: false });
   }
 
   delete(name: string): void {
@@ -148,8 +151,17 @@ export class HeaderLines implements HookHeaders {
 
   /** What hooks see. */
   #lines(): string {
-    this.#seen ??= visible(this.#came, this.#sent, this.#side, this.#trusted);
-    return this.#seen;
+    if (this.#seen !== undefined) return this.#seen;
+    let seen = visible(this.#came, this.#passed, this.#side, this.#trusted);
+    for (const { name, line, dashes } of this.#edits ?? []) seen = replaced(seen, name, line, dashes);
+    this.#edits = undefined;
+    return this.#seen = seen;
+  }
+
+  /** What hooks see, as far as one name is concerned: what is sent, for most. */
+  #linesFor(lower: string): string {
+    const isSent = writeProblem(lower, this.#side, 'append') === undefined && !(this.#trusted && isForwarding(lower));
+    return isSent ? this.#sent : this.#lines();
   }
 
   /** A name in lower case. */
@@ -169,21 +181,31 @@ export class HeaderLines implements HookHeaders {
   }
 
   #setHost(host: string, line: string): void {
-    if (!HOST.test(host)) throw new TypeError(`header "host" must be a host, such as a.example:80 (got ${shown(host)})`);
+    if (!HOST.test(host)) throw new TypeError(`header "host" must be a host, such as a.example (got ${shown(host)})`);
     this.#host = host;
-    this.#seen = replaced(this.#lines(), 'host', line, false);
+    this.#show({ name: 'host', line, dashes: false });
   }
 
   /** Puts `line`, which may be empty, in place of all lines of that name. */
   #replace(lower: string, line: string): void {
     this.#takeOver(lower);
     const dashes = this.#side === 'request';
-    this.#seen = replaced(this.#lines(), lower, line, dashes);
     this.#sent = replaced(this.#sent, lower, line, dashes);
-    this.#edited = true;
+    this.#changed({ name: lower, line, dashes });
   }
 
-  /** Notes that a forwarding header is the hook's from now on; a trusted downstream's lines of it stay. */
+  #changed(edit: Edit): void {
+    this.#edited = true;
+    this.#show(edit);
+  }
+
+  /** Has hooks see an edit: now, or when there is something to see. */
+  #show(edit: Edit): void {
+    if (this.#seen === undefined) (this.#edits ??= []).push(edit);
+    else this.#seen = replaced(this.#seen, edit.name, edit.line, edit.dashes);
+  }
+
+  /** Notes that a forwarding header is the hook's now; a trusted downstream's lines of it stay. */
   #takeOver(lower: string): void {
     const name = dashed(lower);
     if (this.#side === 'response' || !isForwarding(name) || this.#taken?.has(name) === true) return;
@@ -195,6 +217,13 @@ export class HeaderLines implements HookHeaders {
     }
     (this.#taken ??= new Set()).add(name);
   }
+}
+
+/** A line in place of all lines named `name`, or at the end where there are none: see {@link replaced}. */
+interface Edit {
+  readonly name: string;
+  readonly line: string;
+  readonly dashes: boolean;
 }
 
 /** The lines of `came` that hooks may see. `sent` are some of them, in their order. */
