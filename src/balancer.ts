@@ -12,6 +12,7 @@ import {
 import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
 import { Affinities } from './exchange/affinity.ts';
+import { HookCalls } from './exchange/hooks/hook-calls.ts';
 import { Reports } from './exchange/reports.ts';
 import { DroppedConnections } from './fronts/dropped-connections.ts';
 import { Front } from './fronts/front.ts';
@@ -91,7 +92,7 @@ export interface Balancer {
 }
 
 /** Makes a balancer. Throws OPTIONS_INVALID, with all that is wrong with the options in one message. */
-export function createBalancer(options: BalancerOptions): Balancer {
+export function createBalancer<State = unknown>(options: BalancerOptions<State>): Balancer {
   return new NodeBalancer(parseOptions(options));
 }
 
@@ -144,7 +145,13 @@ class NodeBalancer implements Balancer {
     const trusts = (address: string): boolean => guardedValue(() => settings.trusts(address), (what, cause) => {
       this.#onHookFault(`trustForwarded ${what}`, cause);
     }) === true;
-    const shared = { ...services, rules: settings, affinities: new Affinities() };
+    const shared = {
+      ...services,
+      rules: settings,
+      affinities: new Affinities(),
+      hooks: settings.hooks && new HookCalls(settings.hooks),
+      pools: new Map([[this.#pool.name, this.#pool]]),
+    };
     this.#front = new Front(shared, this.#pool, { ...settings, trusts }, () => {
       this.#onEmpty?.();
     });

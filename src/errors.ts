@@ -107,6 +107,8 @@ export class BalancerError extends Error {
   readonly code: ErrorCode;
   readonly source: ErrorSource;
   readonly retryable: boolean;
+  /** The status of our own answer, 400 to 599. */
+  readonly status: number;
 
   constructor(code: ErrorCode, message?: string, options?: ErrorOptions) {
     super(message ?? MEANINGS[code].text, options);
@@ -114,6 +116,7 @@ export class BalancerError extends Error {
     this.code = code;
     this.source = MEANINGS[code].source;
     this.retryable = MEANINGS[code].retryable;
+    this.status = MEANINGS[code].status;
   }
 }
 

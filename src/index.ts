@@ -10,3 +10,7 @@ export type { BalancerEvents, Listener } from './events.ts';
 export { BalancerError, type ErrorCode, type ErrorSource } from './errors.ts';
 export type { BalancerOptions, HealthCheckOptions, Report, UpstreamOptions } from './options/options.ts';
 export type { Candidate, Outcome, PickContext, PickRequest, Strategy, Upstream } from './strategy.ts';
+export type {
+  AnsweredExchange, ExchangeLimits, HookError, HookExchange, HookHeaders, HookRequest, HookResponse, HookResult, Hooks,
+  HookTransform,
+} from './hooks.ts';

@@ -14,6 +14,8 @@ export interface Downstream {
    * where many share it (HTTP/2).
    */
   readonly socket: DownstreamSocket | undefined;
+  /** What `handle` was given as \`state\`, for hooks. */
+  readonly state?: unknown;
   /** The request body is wanted: from now on it comes by the exchange's `requestData` and `requestEnd`. */
   readBody(): void;
   /** The request body may flow again, after `flushRequest` returned false. */

@@ -5,12 +5,14 @@
  * (`attempt.ts`), the choice of the next one (`picks.ts`, `retries.ts`), and where it waits (`place-in-line.ts`). One
  * reason makes this file long: the calls of both sides, the front's and the upstream connection's, meet in one state.
  */
+import { STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { BalancerError, type Ending, endingOf, type ErrorCode } from '../errors.ts';
 import { continuesHandshake } from '../http1/connection-auth.ts';
 import { forwardingFields, hasPassed } from '../http1/forwarding.ts';
 import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { RequestHead } from '../http1/request.ts';
-import type { ResponseHead } from '../http1/response.ts';
+import { ResponseHead } from '../http1/response.ts';
 import { forwardsLeft, requestHead } from '../http1/serialise.ts';
 import type { Pool } from '../pools/pool.ts';
 import type { ConnectionUser, UpstreamConnection } from '../upstreams/connection.ts';
@@ -18,12 +20,16 @@ import type { Member } from '../upstreams/member.ts';
 import type { Affinity } from './affinity.ts';
 import { type Answer, answerTo, finalAnswer } from './answers.ts';
 import { Attempt } from './attempt.ts';
+import type { BodyPull } from './body-pull.ts';
 import { Deadlines } from './deadlines.ts';
 import { type Downstream, NOWHERE } from './downstream.ts';
+import type { Behind } from './hooks/hooked-exchange.ts';
+import { type HookedStory, HookStages } from './hooks/stages.ts';
 import { Picks } from './picks.ts';
 import { PlaceInLine } from './place-in-line.ts';
-import { CONNECTING, IDLE, Progress, QUEUED, RELAYING, TUNNEL, WAITING } from './progress.ts';
+import { CONNECTING, IDLE, Progress, QUEUED, RELAYING, REVISING, TUNNEL, WAITING } from './progress.ts';
 import { Replay } from './replay.ts';
+import { answerBody, type ResponseAnswer } from './response-answer.ts';
 import { Retries } from './retries.ts';
 import type { ExchangeServices } from './services.ts';
 
@@ -41,6 +47,10 @@ export class Exchange implements ConnectionUser {
   readonly #replay = new Replay();
   readonly #retries: Retries;
   readonly #place: PlaceInLine;
+  /** Undefined without hooks. */
+  readonly #stages: HookStages | undefined;
+  /** The body of an answer that a hook gave. */
+  #answerBody: BodyPull | undefined;
   /** Octets of request body so far. */
   #received = 0;
   #trailers = '';
@@ -55,27 +65,23 @@ export class Exchange implements ConnectionUser {
     this.#picks = new Picks(pool, this.head, services.report);
     this.#retries = new Retries(pool, this.head, this.#picks, this.#replay);
     this.#place = new PlaceInLine(this, this.#picks);
+    this.#stages = services.hooks && new HookStages(services.hooks, this.#hookedStory(), this.#progress);
   }
 
   /** Starts on the request in `head`. `downstream` gets its answer, sooner or later, exactly once. */
   start(downstream: Downstream, pool: Pool): void {
     this.#downstream = downstream;
-    this.#pool = pool;
-    this.#picks.start(pool, downstream.hop.address);
-    this.#retries.start(pool);
-    this.#replay.start(pool.rules.maxReplayBytes);
-    this.#deadlines.start(pool.rules);
     this.#progress.start();
-    pool.budget.begun();
+    this.#enter(pool);
     this.#received = 0;
+    this.#stages?.begin(this.#behind());
     const refusal = this.#refusal();
     if (refusal !== undefined) this.#answer(refusal);
     // It goes no further: the request is for us (RFC 9110 §7.6.2).
     else if (this.head.maxForwards !== undefined && forwardsLeft(this.head.maxForwards) === 0) {
       this.#answerBy(finalAnswer(this.head));
-    }
-    // This overtakes none of those in the queue: they are waiting for upstreams that have no room.
-    else this.#try();
+    } else if (this.#stages !== undefined) this.#stages.request();
+    else this.#forward();
   }
 
   /** Whether a request is being served. */
@@ -144,7 +150,10 @@ export class Exchange implements ConnectionUser {
     progress.downloadBlocked = false;
     if (progress.phase > CONNECTING) this.#deadlines.moved();
     if (progress.complete) this.#finish();
-    else this.#attempt.connection?.resume();
+    else {
+      this.#attempt.connection?.resume();
+      this.#answerBody?.resume();
+    }
   }
 
   /** The request can't be completed: the downstream is gone, or broke the protocol. Nothing more is sent. */
@@ -152,7 +161,7 @@ export class Exchange implements ConnectionUser {
     if (!this.active) return;
     this.#attempt.connection?.destroy();
     this.#attempt.settle(NOT_THE_UPSTREAM, code);
-    this.#rest();
+    this.#rest(true);
   }
 
   /** As `abort`, but answers with the code's status, or cuts a response that has begun. */
@@ -169,7 +178,8 @@ export class Exchange implements ConnectionUser {
   sweep(now: number): boolean {
     const overdue = this.#deadlines.overdue(now, this.#attempt);
     if (overdue === undefined) return false;
-    if (overdue.ends === 'attempt') this.#breakOff(overdue.code);
+    if (overdue.ends === 'hook') this.#stages?.timeOut(this.#services.rules.hookTimeoutMs);
+    else if (overdue.ends === 'attempt') this.#breakOff(overdue.code);
     else this.refuse(overdue.code);
     return true;
   }
@@ -206,7 +216,6 @@ export class Exchange implements ConnectionUser {
 
   responded(head: ResponseHead): void {
     const { status } = head;
-    const progress = this.#progress;
     const attempt = this.#attempt;
     const { upstream } = attempt;
     if (upstream === undefined) return;
@@ -223,28 +232,33 @@ export class Exchange implements ConnectionUser {
       this.#tryAgain(upstream, undefined, status);
       return;
     }
-    progress.phase = RELAYING;
-    this.#replay.clear();
-    this.#deadlines.moved();
-    // A downstream that was not told to continue may send the body or not: the next request can't be told from it.
-    progress.bodyless = progress.unasked;
-    this.#downstream.respond(head, !progress.bodyless);
+    if (this.#stages?.response(head) !== true) this.#relay(head);
   }
 
   body(bytes: Buffer, from: number, to: number, text: string): void {
     this.#deadlines.bytes(to - from);
+    if (this.#progress.phase === REVISING) {
+      this.#stages?.held?.body(bytes, from, to);
+      return;
+    }
     this.#deadlines.moved();
     this.#downstream.data(bytes, from, to, text);
   }
 
   ended(trailers: string): void {
     const progress = this.#progress;
+    if (progress.phase === REVISING) {
+      this.#stages?.held?.ended(trailers);
+      return;
+    }
     progress.responseDone = true;
     this.#downstream.end(trailers);
     if (progress.complete) this.#finish();
   }
 
   readEnd(): boolean {
+    // What one read brought is held while a hook decides; no more than that.
+    if (this.#progress.phase === REVISING) return false;
     const flushed = this.#downstream.flush();
     this.#progress.downloadBlocked = !flushed;
     return flushed;
@@ -260,7 +274,10 @@ export class Exchange implements ConnectionUser {
 
   failed(code: ErrorCode, cause: Error | undefined): void {
     const progress = this.#progress;
-    if (progress.responseDone && code !== 'INTERNAL_ERROR') {
+    if (this.#stages?.held?.whole === true) {
+      // As below, once the hook has decided.
+      progress.requestDone = true;
+    } else if (progress.responseDone && code !== 'INTERNAL_ERROR') {
       // The whole response is there. An upstream may stop reading the request then.
       progress.requestDone = true;
       this.#finish();
@@ -268,6 +285,21 @@ export class Exchange implements ConnectionUser {
   }
 
   // --- the story
+
+  /** Has the exchange go by the rules of `pool`. */
+  #enter(pool: Pool): void {
+    this.#pool = pool;
+    this.#picks.start(pool, this.#downstream.hop.address);
+    this.#retries.start(pool);
+    this.#replay.start(pool.rules.maxReplayBytes);
+    this.#deadlines.start(pool.rules);
+  }
+
+  #forward(): void {
+    this.#pool.budget.begun();
+    // This overtakes none of those in the queue: they are waiting for upstreams that have no room.
+    this.#try();
+  }
 
   /** Why this request is not forwarded at all, whatever its upstream. */
   #refusal(): ErrorCode | undefined {
@@ -330,13 +362,24 @@ export class Exchange implements ConnectionUser {
     return true;
   }
 
+  #relay(head: ResponseHead): void {
+    const progress = this.#progress;
+    progress.phase = RELAYING;
+    this.#replay.clear();
+    this.#deadlines.moved();
+    // A downstream that was not told to continue may send the body or not: the next request can't be told from it.
+    progress.bodyless = progress.unasked;
+    this.#downstream.respond(head, !progress.bodyless);
+  }
+
   #send(): void {
     const { head } = this;
     const progress = this.#progress;
     const { upstream, connection } = this.#attempt;
     if (connection === undefined || upstream === undefined) return;
     const host = this.#pool.rules.changeOrigin || !head.hasHost ? upstream.settings.authority : head.host;
-    const forwarding = forwardingFields(head, this.#downstream.hop, this.#services.rules);
+    let forwarding = forwardingFields(head, this.#downstream.hop, this.#services.rules);
+    if (this.#stages?.view !== undefined) forwarding = this.#stages.view.request.headers.withoutTaken(forwarding);
     connection.writer.begin(requestHead(head, host, forwarding), head.framing, head.contentLength);
     progress.phase = WAITING;
     this.#deadlines.moved();
@@ -374,6 +417,11 @@ export class Exchange implements ConnectionUser {
 
   /** Ends an attempt that has failed in our view. */
   #breakOff(code: ErrorCode): void {
+    if (this.#attempt.upstream === undefined) {
+      // The body of a hook's answer has come to a halt.
+      this.refuse('HOOK_FAILED');
+      return;
+    }
     this.#attempt.connection?.destroy();
     this.#attemptFailed(code, undefined);
   }
@@ -383,7 +431,7 @@ export class Exchange implements ConnectionUser {
     const attempt = this.#attempt;
     const { upstream, connection } = attempt;
     if (upstream === undefined) return;
-    const { responding } = this.#progress;
+    const { responding, phase } = this.#progress;
     const closedIdle = code === 'UPSTREAM_CLOSED' && (connection?.uses ?? 0) > 1;
     const unsent = closedIdle && connection?.writer.unsent === true;
     const error = cause instanceof BalancerError ? cause : new BalancerError(code, undefined, { cause });
@@ -393,9 +441,9 @@ export class Exchange implements ConnectionUser {
     attempt.settle(endingOf(code, stage), code);
     if (responding) this.#cut();
     // The answer to a challenge makes sense on the challenging connection only: the client has to start over.
-    else if (handshaking) this.#answer(code);
+    else if (handshaking || phase === REVISING) this.#answer(code, error);
     else if (this.#retries.afterFailure(upstream, code, closedIdle, unsent)) this.#tryAgain(upstream, code, undefined);
-    else this.#answer(code);
+    else this.#answer(code, error);
   }
 
   /** Makes another attempt in place of the one on `upstream`. */
@@ -423,10 +471,14 @@ export class Exchange implements ConnectionUser {
     this.#rest().settled();
   }
 
-  /** Answers the request ourselves. */
-  #answer(code: ErrorCode): void {
-    // Before listeners run: what they change may wake the queue.
+  /** Answers the request ourselves, or as `onError` says. `error` is what failed, where more than its code is known. */
+  #answer(code: ErrorCode, error?: BalancerError): void {
+    // Before listeners and hooks run: what they change may wake the queue.
     this.#leaveQueue();
+    if (this.#stages?.error(code, error) !== true) this.#answerOurselves(code);
+  }
+
+  #answerOurselves(code: ErrorCode): void {
     this.#answerBy(answerTo(code, this.#services.events, this.head.method === 'HEAD'));
   }
 
@@ -448,6 +500,123 @@ export class Exchange implements ConnectionUser {
     progress.requestDone = progress.responseDone = true;
     this.#deadlines.moved();
     this.#finish();
+  }
+
+  /** Sends the answer that a hook gave. */
+  #answerWith(answer: ResponseAnswer): void {
+    const progress = this.#progress;
+    const { method } = this.head;
+    const { connection } = this.#attempt;
+    this.#leaveQueue();
+    // The upstream's response, if there is one, is not wanted any more.
+    connection?.destroy();
+    this.#attempt.settle(SERVED, undefined);
+    const head = new ResponseHead();
+    const body = answerBody(answer, method, {
+      data: (bytes) => {
+        this.#answerData(bytes);
+      },
+      end: () => {
+        this.#answerEnded();
+      },
+      failed: (cause) => {
+        this.#services.report(new BalancerError('HOOK_FAILED', 'the body of a hook\'s answer failed', { cause }), undefined);
+        this.refuse('HOOK_FAILED');
+      },
+    });
+    head.answer(answer, method, body !== undefined);
+    progress.phase = RELAYING;
+    this.#downstream.respond(head, progress.requestDone);
+    // The front disposes of what is left of the request.
+    progress.requestDone = true;
+    this.#deadlines.moved();
+    this.#answerBody = body;
+    if (body === undefined) this.#answerEnded();
+    else body.resume();
+  }
+
+  #answerData(bytes: Buffer): void {
+    const progress = this.#progress;
+    this.#deadlines.bytes(bytes.length);
+    this.#deadlines.moved();
+    this.#downstream.data(bytes, 0, bytes.length, '');
+    progress.downloadBlocked = !this.#downstream.flush();
+    if (progress.downloadBlocked) this.#answerBody?.pause();
+  }
+
+  #answerEnded(): void {
+    this.#progress.responseDone = true;
+    this.#downstream.end('');
+    this.#finish();
+  }
+
+  /** What the exchange shows its hooks of itself. */
+  #behind(): Behind {
+    const exchange = this;
+    const downstream = this.#downstream;
+    return {
+      head: this.head,
+      hop: downstream.hop,
+      socket: downstream.socket as Duplex | undefined,
+      state: downstream.state,
+      pool: this.#pool.name,
+      get upstream() {
+        return exchange.#attempt.last;
+      },
+      get attempts() {
+        return exchange.#picks.attempt;
+      },
+      hasPool: (name) => this.#services.pools.has(name),
+    };
+  }
+
+  /** What hooks can make the exchange do. */
+  #hookedStory(): HookedStory {
+    return {
+      forward: (view) => {
+        const { request } = view;
+        this.head.revise(request.target, request.headers.sent, request.headers.host);
+        const pool = this.#services.pools.get(view.pool);
+        if (pool !== undefined && pool !== this.#pool) this.#enter(pool);
+        this.#forward();
+        this.flushRequest();
+      },
+      relay: (head, view, held) => {
+        const { status, headers } = view;
+        const reason = STATUS_CODES[status] ?? '';
+        const hasDate = headers.has('date');
+        if (hasBody(head.status) !== hasBody(status)) {
+          this.#answerWith({ status, reason, fields: headers.sentWithoutLength, hasDate, body: undefined });
+          return;
+        }
+        head.revise(status, reason, headers.sent, hasDate);
+        this.#relay(head);
+        held?.giveTo(this);
+        if (held === undefined || !this.active) return;
+        if (this.readEnd()) this.#attempt.connection?.resume();
+      },
+      answer: (answer) => {
+        this.#answerWith(answer);
+      },
+      fail: (error) => {
+        this.#services.report(error, this.#attempt.upstream?.origin);
+        this.#attempt.connection?.destroy();
+        this.#attempt.settle(OUR_OWN, error.code);
+        this.#answer(error.code, error);
+      },
+      answerOurselves: (code) => {
+        this.#answerOurselves(code);
+      },
+      report: (error) => {
+        this.#services.report(error, undefined);
+      },
+      wait: () => {
+        this.#deadlines.hooked(this.#services.rules.hookTimeoutMs);
+      },
+      broken: (cause) => {
+        this.#downstreamFailed(cause);
+      },
+    };
   }
 
   #cut(): void {
@@ -478,8 +647,11 @@ export class Exchange implements ConnectionUser {
   }
 
   /** Clears the exchange. Returns its downstream, which it has no more to do with. */
-  #rest(): Downstream {
+  #rest(aborted = false): Downstream {
     const downstream = this.#downstream;
+    this.#answerBody?.cancel(new Error('the exchange is over'));
+    this.#answerBody = undefined;
+    this.#stages?.finish(aborted);
     this.#leaveQueue();
     this.#downstream = NOWHERE;
     this.#progress.phase = IDLE;
@@ -492,6 +664,11 @@ export class Exchange implements ConnectionUser {
   #leaveQueue(): void {
     if (this.#progress.phase === QUEUED) this.#place.leave();
   }
+}
+
+/** Whether a response of this status may have a body (RFC 9110 §6.4.1). */
+function hasBody(status: number): boolean {
+  return status !== 204 && status !== 304;
 }
 
 /** The response reached its end, or another attempt replaces it. */

@@ -99,9 +99,23 @@ export class RequestHead implements PickRequest, FieldTaker {
     return error === undefined ? line.next : this.#refuse(error);
   }
 
+  /** All field lines as they came, each with its CRLF. */
+  get lines(): string {
+    return this.#text.slice(this.#fieldsAt, this.#fieldsEnd);
+  }
+
   /** The first value of a field, by its lower-case name. */
   field(name: string): string | undefined {
     return valueIn(this.#text.slice(this.#fieldsAt, this.#fieldsEnd), name);
+  }
+
+  /** Makes this the request as a hook has left it; `fields` are whole lines. What frames it stays. */
+  revise(target: string, fields: string, host: string | undefined): void {
+    this.target = target;
+    this.fields = fields;
+    if (host === undefined) return;
+    this.host = host;
+    this.hasHost = true;
   }
 
   /** Lets go of all text, so that an idle connection keeps none alive. */

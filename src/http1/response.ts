@@ -35,6 +35,8 @@ export class ResponseHead implements FieldTaker {
   readonly #scanner = new FieldScanner();
   /** What came with the head, as far as it was read as text. */
   #text = '';
+  #fieldsAt = 0;
+  #fieldsEnd = 0;
   #minor = 1;
   #connection = '';
   #lengths = 0;
@@ -68,7 +70,14 @@ export class ResponseHead implements FieldTaker {
     this.fields = scanner.passed;
     if (!this.#judge(method)) return this.#refuse('RESPONSE_MALFORMED');
     this.#text = text;
+    this.#fieldsAt = at;
+    this.#fieldsEnd = scanner.next - 2;
     return scanner.next;
+  }
+
+  /** All field lines as they came, each with its CRLF. */
+  get lines(): string {
+    return this.#text.slice(this.#fieldsAt, this.#fieldsEnd);
   }
 
   get reason(): string {
@@ -88,6 +97,34 @@ export class ResponseHead implements FieldTaker {
     this.fields = `${fields}Content-Length: ${length}\r\n`;
     this.framing = LENGTH;
     this.contentLength = length;
+  }
+
+  /** Makes this the head of an answer to a request of `method`, in chunks if `hasBody`. */
+  answer(answer: Pick<ResponseHead, 'status' | 'reason' | 'fields' | 'hasDate'>, method: string, hasBody: boolean): void {
+    const { status, reason, fields, hasDate } = answer;
+    this.#reset();
+    this.status = status;
+    this.line = `HTTP/1.1 ${status} ${reason}\r\n`;
+    this.fields = fields;
+    this.hasDate = hasDate;
+    if (hasBody) this.framing = CHUNKED;
+    else if (method !== 'HEAD' && status !== 204 && status !== 304) {
+      this.fields += 'Content-Length: 0\r\n';
+      this.framing = LENGTH;
+    }
+  }
+
+  /**
+   * Makes this the head as a hook has left it; `fields` are whole lines. The framing is the caller's to change, and a
+   * Content-Length among the fields has to agree with it. `reason` is sent with a status that is not the upstream's.
+   */
+  revise(status: number, reason: string, fields: string, hasDate: boolean): void {
+    if (status !== this.status) {
+      this.status = status;
+      this.line = `HTTP/1.1 ${status} ${reason}\r\n`;
+    }
+    this.fields = fields;
+    this.hasDate = hasDate;
   }
 
   /** Lets go of all text, so that an idle connection keeps none alive. */

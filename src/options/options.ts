@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import type { LookupFunction } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Channel } from '../channel.ts';
+import type { Hooks } from '../hooks.ts';
 import type { TimeSource } from '../loop/clock.ts';
 import type { BalancerError } from '../errors.ts';
 import type { Strategy } from '../strategy.ts';
@@ -50,7 +51,7 @@ export interface Report {
 }
 
 /** The options of `createBalancer`. */
-export interface BalancerOptions {
+export interface BalancerOptions<State = unknown> extends Hooks<State> {
   /** The upstreams to begin with; `add` and `remove` change them. An empty list answers 503. */
   readonly upstreams: readonly (string | UpstreamOptions)[];
   /** Chooses the upstream of each attempt. Default: `random()`. */
@@ -189,6 +190,8 @@ export interface BalancerOptions {
    * behind by as much as it has to move in `idleTimeoutMs`. 0 sets no floor. Default 100.
    */
   readonly minBodyBytesPerSecond?: number;
+  /** How long a hook that returns a promise may take; then the request is answered 500. Default 30,000 ms. */
+  readonly hookTimeoutMs?: number;
 
   /**
    * Opens the connection to an upstream: the seam for TLS. Returns a new stream for each call, connected or still

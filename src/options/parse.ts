@@ -8,6 +8,7 @@ import type { Channel } from '../channel.ts';
 import type { TimeSource } from '../loop/clock.ts';
 import { BalancerError } from '../errors.ts';
 import { messageOf } from '../guard.ts';
+import type { Hooks } from '../hooks.ts';
 import type { BalancerOptions, UpstreamOptions } from './options.ts';
 import { originProblem, parseOrigin } from './origin.ts';
 import { atOnce, SLICE, type Work } from '../loop/slices.ts';
@@ -34,6 +35,8 @@ export interface Settings extends Readonly<Record<keyof typeof NUMBERS, number>>
   readonly healthCheck: HealthCheck | undefined;
   readonly connect: BalancerOptions['connect'];
   readonly onReport: BalancerOptions['onReport'];
+  /** Undefined without hooks. */
+  readonly hooks: Hooks | undefined;
   readonly time: TimeSource | undefined;
   readonly rng: (() => number) | undefined;
 }
@@ -95,6 +98,7 @@ export function readOptions(input: unknown, problems: string[]): Settings {
     upgradeTarget: optionalFunction(options['upgradeTarget'], 'upgradeTarget', problems) as Settings['upgradeTarget'],
     connect,
     onReport: optionalFunction(options['onReport'], 'onReport', problems) as Settings['onReport'],
+    hooks: hooks(options, problems),
     time: timeSource(options['time'], problems),
     rng: optionalFunction(options['rng'], 'rng', problems) as Settings['rng'],
   };
@@ -185,6 +189,7 @@ const NUMBERS = {
   maxTrailerBytes: { fallback: 16_384, min: 64 },
   maxHeldBytes: { fallback: 65_536, min: 1 },
   minBodyBytesPerSecond: { fallback: 100, min: 0 },
+  hookTimeoutMs: { fallback: 30_000, min: 1 },
 } as const satisfies Readonly<Record<string, Range>>;
 
 /** The numbers of a health check. */
@@ -202,6 +207,7 @@ const MAX_WEIGHT = 1e6;
 export const OPTION_NAMES: ReadonlySet<string> = new Set([
   ...Object.keys(NUMBERS), 'upstreams', 'strategy', 'peers', 'via', 'forwarded', 'xForwarded', 'trustForwarded',
   'changeOrigin', 'upgradeProtocols', 'upgradeTarget', 'retryOn', 'healthCheck', 'connect', 'onReport', 'time', 'rng',
+  'onRequest', 'onResponse', 'onError',
 ]);
 const KNOWN_OF_UPSTREAM: ReadonlySet<string> = new Set(['origin', 'weight', 'maxInFlight', 'tags', 'healthCheck']);
 const NO_TAGS: Readonly<Record<string, string>> = Object.freeze({});
@@ -421,3 +427,12 @@ function via(value: unknown, problems: string[]): string {
 
 /** protocol-name ["/" protocol-version] (RFC 9110 §7.8). */
 const PROTOCOL = /^[\w!#$%&'*+.^`|~-]+(\/[\w!#$%&'*+.^`|~-]+)?$/;
+
+/** The hooks among the options; undefined where there are none. */
+function hooks(options: Readonly<Record<string, unknown>>, problems: string[]): Hooks | undefined {
+  const onRequest = optionalFunction(options['onRequest'], 'onRequest', problems) as Hooks['onRequest'];
+  const onResponse = optionalFunction(options['onResponse'], 'onResponse', problems) as Hooks['onResponse'];
+  const onError = optionalFunction(options['onError'], 'onError', problems) as Hooks['onError'];
+  if (onRequest === undefined && onResponse === undefined && onError === undefined) return undefined;
+  return { ...(onRequest && { onRequest }), ...(onResponse && { onResponse }), ...(onError && { onError }) };
+}

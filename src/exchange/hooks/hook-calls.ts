@@ -4,10 +4,10 @@
 import { BalancerError } from '../../errors.ts';
 import { isThenable, messageOf } from '../../guard.ts';
 import type { AnsweredExchange, HookError, HookExchange, Hooks } from '../../hooks.ts';
-import { shown } from '../../options/checks.ts';
+import { readAnswer, type ResponseAnswer } from '../response-answer.ts';
 
 /** What a hook came to: a response to answer with, a fault, or neither. */
-export type HookOutcome = Response | BalancerError | undefined;
+export type HookOutcome = ResponseAnswer | BalancerError | undefined;
 
 /** Takes the outcome: at once, or when the promise that the hook returned has settled. */
 export type OnOutcome = (outcome: HookOutcome) => void;
@@ -68,9 +68,12 @@ function later(name: keyof Hooks, promise: PromiseLike<unknown>, done: OnOutcome
 }
 
 function outcomeOf(name: keyof Hooks, result: unknown): HookOutcome {
-  if (result === undefined || result === null) return undefined;
-  if (result instanceof Response) return result;
-  return new BalancerError('HOOK_FAILED', `${name} must return a Response or nothing (got ${shown(result)})`);
+  if (result === undefined) return undefined;
+  try {
+    return readAnswer(result, name);
+  } catch (cause) {
+    return new BalancerError('HOOK_FAILED', messageOf(cause), { cause });
+  }
 }
 
 function faultOf(name: keyof Hooks, what: string, cause: unknown): BalancerError {
