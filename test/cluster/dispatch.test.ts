@@ -64,12 +64,12 @@ test('dispatch on a port that is taken ends the launch', async (t) => {
   const port = await listening(t, http.createServer());
   const program = new Program(t, app(`listen: { port: ${port}, host: '127.0.0.1' },`));
   assert.deepEqual(await program.exit(), { code: 1, signal: null }, program.stderr);
-  assert.match(program.stderr, /the launch fails: listen EADDRINUSE/);
+  assert.match(program.stderr, /the launch failed: listen EADDRINUSE/);
   assert.deepEqual(program.workers, []);
 });
 
 test('a connection for which the strategy fails is closed, and the log names it', async (t) => {
   const program = new Program(t, app('', "{ name: 'bad', pick: () => { throw new Error('no luck'); } }"));
   await assert.rejects(get(await program.port()), /socket hang up|ECONNRESET/);
-  await program.logged(/a connection was closed: strategy bad threw in pick: no luck/);
+  await program.logged(/dispatch: strategy bad threw in pick: no luck; the connection was closed/);
 });

@@ -61,7 +61,7 @@ describe('under a cluster of the program itself', () => {
 
     const response = await begin(port, '/held');
     process.kill(Number(one), 'SIGHUP');
-    await tree.told(/SIGHUP: ignored; this process is run by another cluster/);
+    await tree.told(/SIGHUP: ignored; the cluster that this process belongs to reloads/);
     for (const pid of [one, other]) process.kill(Number(pid), 'SIGTERM');
     await tree.told(/worker \d+ ended: 0 null/);
     assert.equal(tree.all(/(ended)/g).length, 1, 'the other one has something in flight');

@@ -106,7 +106,7 @@ describe('SIGTERM', () => {
     await program.logged(/SIGTERM: all workers drain/);
     program.signal('SIGINT');
     assert.deepEqual(await program.exit(), { code: 1, signal: null }, program.stderr);
-    assert.match(program.stderr, /is killed: a second signal, SIGINT/);
+    assert.match(program.stderr, /killing worker \d \(process \d+\): second signal \(SIGINT\)/);
     await cut;
   });
 
@@ -116,7 +116,7 @@ describe('SIGTERM', () => {
     await program.printed(/^held$/m);
     program.signal('SIGTERM');
     assert.deepEqual(await program.exit(), { code: 1, signal: null }, program.stderr);
-    assert.match(program.stderr, /is killed: it had not drained within 200 ms/);
+    assert.match(program.stderr, /killing worker \d \(process \d+\): it did not drain within 200 ms/);
     await cut;
   });
 
@@ -137,7 +137,7 @@ describe('a worker that fails at the start ends the launch', { concurrency: 2 },
     ['a run that rejects', "await launch(async () => { throw new Error('no luck'); }, { workers: 2 })", 1, /no luck/],
     ['a run that exits', 'await launch(() => process.exit(7), { workers: 1 })', 7, /exit code 7/],
     ['a run that returns nothing', 'await launch(() => {}, { workers: 1 })', 1,
-      /run: returned neither a server nor a function/],
+      /run: must return a server, or a function .* \(got undefined\)/],
     ['a module that throws', `
       import cluster from 'node:cluster';
       if (cluster.isWorker) throw new Error('no luck');
@@ -187,14 +187,14 @@ describe('SIGHUP', () => {
     await program.logged(/workers wanted: 3/);
     await program.logged(/is ready$/, 7);
     program.signal('SIGTTOU');
-    await program.logged(/drains: fewer workers are wanted/);
+    await program.logged(/is draining: fewer workers are wanted/);
     await load.answered(50);
     await load.end();
     assert.deepEqual(program.workers.slice(0, 4).map(lives), [false, false, false, false]);
 
     program.write('throw new Error("no luck");');
     program.signal('SIGHUP');
-    await program.logged(/reload failed, the workers that were there go on serving: exit code 1/);
+    await program.logged(/reload failed, the old workers keep serving: exit code 1/);
     assert.match(program.stderr, /no luck/);
     assert.equal((await get(await program.port())).status, 200);
   });
@@ -203,7 +203,7 @@ describe('SIGHUP', () => {
 test('a hung worker is replaced', async (t) => {
   const program = new Program(t, app('hungTimeoutMs: 1_000'));
   const cut = assert.rejects(get(await program.port(), '/hang'), /socket hang up|ECONNRESET/);
-  await program.logged(/is killed: its event loop was blocked for more than 1000 ms/);
+  await program.logged(/killing worker \d \(process \d+\): its event loop was blocked for more than 1000 ms/);
   await cut;
   await program.logged(/is ready$/, 3);
 });

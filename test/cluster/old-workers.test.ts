@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import net, { type Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { Signal } from '../support/wait.ts';
-import { FakeLaunch } from './fake-workers.ts';
+import { FakeLaunch } from './supervise/fake-workers.ts';
 import { Load, Program } from './program.ts';
 
 describe('a worker that a reload replaced', () => {
@@ -43,7 +43,7 @@ describe('a worker that a reload replaced', () => {
     }
     const hurried = launch.all.filter(({ limits }) => limits.includes(0)).map(({ id }) => id);
     assert.deepEqual(hurried, [1, 2]);
-    const line = 'worker 1 (process 1001) must end at once: reloads left more than 32 old workers';
+    const line = 'worker 1 (process 1001) must end at once: more than 32 replaced workers are draining';
     assert.equal(launch.lines.filter((other) => other === line).length, 1);
   });
 });
@@ -77,9 +77,9 @@ test('ten reloads under load: no request fails, 500 open WebSockets outlive them
   await Promise.all(sockets.map((socket, i) => socket.echoes(`message ${i}`)));
   program.signal('SIGTERM');
   assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.stderr);
-  const cut = [...program.stderr.matchAll(/cut what its time limit left in flight: (\d+) connections?/g)];
+  const cut = [...program.stderr.matchAll(/did not drain in time: cut (\d+) connections?/g)];
   assert.equal(cut.reduce((sum, [, count]) => sum + Number(count), 0), 500, program.stderr);
-  assert.doesNotMatch(program.stderr, /is killed/);
+  assert.doesNotMatch(program.stderr, /killing worker/);
   await Promise.all(sockets.map((socket) => socket.closed()));
 });
 
@@ -87,7 +87,7 @@ test('the reload timeout cuts what is left of old workers, and that is no failur
   const program = new Program(t, APP('reloadTimeoutMs: 200,'));
   const socket = await Tunnel.open(t, await program.port());
   program.signal('SIGHUP');
-  await program.logged(/cut what its time limit left in flight: 1 connection$/);
+  await program.logged(/did not drain in time: cut 1 connection$/);
   await socket.closed();
   program.signal('SIGTERM');
   assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.stderr);

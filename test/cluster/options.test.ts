@@ -4,8 +4,8 @@ import { availableParallelism } from 'node:os';
 import { describe, test } from 'node:test';
 import { inspect } from 'node:util';
 import { launch } from '../../src/cluster/index.ts';
-import { parseLaunchOptions, parseWorkers } from '../../src/cluster/options.ts';
-import { parseReloadOptions } from '../../src/cluster/supervise/plan.ts';
+import { parseLaunchOptions } from '../../src/cluster/options.ts';
+import { parseReloadOptions, parseWorkers } from '../../src/cluster/reload-options.ts';
 
 test('the defaults are those of the docs', () => {
   const settings = parseLaunchOptions({});
@@ -47,14 +47,14 @@ describe('wrong options are all told at once, each with its name', () => {
     [{ dispatch: { name: 'first', pick: () => undefined }, listen: { path: `/tmp/${'x'.repeat(103)}` } }, [
       /^listen\.path: .* at most 10[37] octets \(got 108: /,
     ]],
-    [{ listen: { port: 8080 } }, [/^listen: goes with dispatch only; without it, the workers listen$/]],
+    [{ listen: { port: 8080 } }, [/^listen: only with dispatch; without dispatch, workers listen in run$/]],
     [{ stopDelayMs: 'soon' }, [/^stopDelayMs: must be an integer from 0 .*\(got "soon"\)/]],
     [{ reloadTimeoutMs: -1, onReload: 'now', setup: () => undefined }, [
       /^reloadTimeoutMs: must be an integer from 0 .*\(got -1\)/,
       /^onReload: must be a function \(got "now"\)$/,
-      /^setup: must be a value that JSON can carry \(got a function\)$/,
+      /^setup: must be serializable as JSON \(got a function\)$/,
     ]],
-    [{ setup: { n: 1n } }, [/^setup: must be a value that JSON can carry: .*BigInt/]],
+    [{ setup: { n: 1n } }, [/^setup: must be serializable as JSON: .*BigInt/]],
     [{ wrokers: 2 }, [/^wrokers: unknown option; did you mean workers\? \(known here: dispatch, /]],
     [{ processes: 2 }, [/^processes: unknown option; did you mean workers\?/]],
     [{ dispatch: 'leastBusy', listen: { port: 0 } },

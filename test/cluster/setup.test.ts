@@ -8,7 +8,7 @@ import { describe, test } from 'node:test';
 import { get } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
 import { turns } from '../support/wait.ts';
-import { FakeLaunch } from './fake-workers.ts';
+import { FakeLaunch } from './supervise/fake-workers.ts';
 import { Program } from './program.ts';
 
 const states = (launch: FakeLaunch): string[] => launch.states.filter((state) => !state.endsWith('draining'));
@@ -67,7 +67,7 @@ describe('a reload', () => {
     const launch = FakeLaunch.ready({}, undefined, () => Promise.reject(new Error('no luck')));
     assert.equal(await launch.supervisor.reload(), false);
     assert.equal(launch.all.length, 2);
-    assert.ok(launch.lines.includes('reload failed, the workers that were there go on serving: no luck'));
+    assert.ok(launch.lines.includes('reload failed, the old workers keep serving: no luck'));
   });
 
   test('that is still asking is not failed by a worker that dies meanwhile, and ends with the launch', async () => {

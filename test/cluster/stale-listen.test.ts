@@ -58,7 +58,7 @@ test('a file at the path stays, and the launch ends', async (t) => {
   writeFileSync(path, 'precious');
   const running = new Program(t, program(LISTENS['by dispatch'](JSON.stringify(path))));
   assert.deepEqual(await running.exit(), { code: 1, signal: null });
-  assert.match(running.stderr, /the launch fails: listen EADDRINUSE: .* it is not a socket; remove it/);
+  assert.match(running.stderr, /the launch failed: listen EADDRINUSE: .* it is not a socket; remove it/);
   assert.equal(readFileSync(path, 'utf8'), 'precious');
 });
 
@@ -74,7 +74,7 @@ test('after kill -9 of the primary, the next one takes the socket over', async (
   assert.ok(existsSync(path), 'it left its socket');
   const second = new Program(t, text);
   await second.logged(/all workers are ready: 2/);
-  assert.match(second.stderr, /socket: removed; a process that crashed had left this socket behind/);
+  assert.match(second.stderr, /removed the Unix socket .*socket, which a crashed process had left behind/);
   assert.equal(await get(path), 'hello\n');
 });
 

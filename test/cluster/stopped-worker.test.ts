@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Heard } from '../../src/cluster/channels/channels.ts';
+import type { Heard } from '../../src/cluster/channels/worker-channels.ts';
 import { Relay } from '../../src/cluster/channels/relay.ts';
 import { lives, Program } from './program.ts';
 

@@ -92,7 +92,7 @@ describe('on a channel', () => {
 
   test('one worker joins once', () => {
     const { workers } = launch(1);
-    const message = /'upstreams': this worker has joined it before/;
+    const message = /'upstreams': this worker has joined it already/;
     assert.throws(() => new Member(workers, 1), { code: 'OPTIONS_INVALID', message });
   });
 

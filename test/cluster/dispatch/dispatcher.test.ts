@@ -124,9 +124,10 @@ describe('the strategy', () => {
 
   const faults: readonly [what: string, strategy: Strategy<WorkerCandidate>, fault: string | undefined][] = [
     ['declines', { name: 'bad', pick: () => undefined }, undefined],
-    ['throws', { name: 'bad', pick: () => { throw new Error('no luck'); } }, 'strategy bad threw in pick: no luck'],
+    ['throws', { name: 'bad', pick: () => { throw new Error('no luck'); } },
+      'strategy bad threw in pick: no luck; the connection was closed'],
     ['picks what is no candidate', { name: 'bad', pick: ([one]) => one && { ...one } },
-      'strategy bad picked something that is not one of the candidates'],
+      'strategy bad picked something that is not a candidate; the connection was closed'],
   ];
   for (const [what, strategy, fault] of faults) {
     test(`that ${what} has the connection closed`, () => {
@@ -146,12 +147,13 @@ describe('the strategy', () => {
         get name() { return read(); },
         pick: () => { throw new Error('no luck'); },
       };
-      assert.equal(faultOf(throwing), 'strategy without a name threw in pick: no luck');
+      assert.equal(faultOf(throwing), 'strategy without a name threw in pick: no luck; the connection was closed');
       const straying: Strategy<WorkerCandidate> = {
         get name() { return read(); },
         pick: ([one]) => one && { ...one },
       };
-      assert.equal(faultOf(straying), 'strategy without a name picked something that is not one of the candidates');
+      assert.equal(faultOf(straying),
+        'strategy without a name picked something that is not a candidate; the connection was closed');
     });
   }
 });

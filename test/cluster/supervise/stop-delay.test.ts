@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FakeLaunch } from '../fake-workers.ts';
+import { FakeLaunch } from './fake-workers.ts';
 
 const DELAYED = { stopDelayMs: 5_000, drainTimeoutMs: 2_000 };
 

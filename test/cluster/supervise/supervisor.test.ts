@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { FakeLaunch } from '../fake-workers.ts';
+import { FakeLaunch } from './fake-workers.ts';
 
 describe('the start', () => {
   test('starts as many as are wanted, and says when all are ready', () => {
@@ -61,7 +61,7 @@ describe('the start', () => {
     assert.deepEqual(launch.worker(1).done, ['kill']);
     launch.worker(1).dies();
     assert.equal(await launch.ended(), 1);
-    assert.ok(launch.lines.includes('worker 1 (process 1001) is killed: it was not ready within 5000 ms'));
+    assert.ok(launch.lines.includes('killing worker 1 (process 1001): it was not ready within 5000 ms'));
   });
 
   test('a worker that failed, and does not end by itself, is ended', () => {
@@ -112,8 +112,8 @@ describe('the end', () => {
     launch.worker(2).cuts(3).ends();
     assert.equal(await launch.ended(), 0);
     assert.deepEqual(launch.lines.filter((line) => line.includes(' cut ')), [
-      'worker 1 (process 1001) cut what its time limit left in flight: 1 connection',
-      'worker 2 (process 1002) cut what its time limit left in flight: 3 connections',
+      'worker 1 (process 1001) did not drain in time: cut 1 connection',
+      'worker 2 (process 1002) did not drain in time: cut 3 connections',
     ]);
   });
 
@@ -127,7 +127,7 @@ describe('the end', () => {
     assert.deepEqual(launch.worker(2).done, ['drain', 'kill']);
     launch.worker(2).dies();
     assert.equal(await launch.ended(), 1);
-    assert.ok(launch.lines.includes('worker 2 (process 1002) is killed: it had not drained within 5000 ms'));
+    assert.ok(launch.lines.includes('killing worker 2 (process 1002): it did not drain within 5000 ms'));
   });
 
   test('what has drained, and does not end by itself, is ended without a complaint', async () => {
@@ -205,7 +205,7 @@ describe('a hung worker', () => {
     assert.deepEqual(launch.worker(1).done, []);
     launch.worker(2).dies();
     assert.deepEqual(launch.states, ['1 ready', '3 starting']);
-    const line = 'worker 2 (process 1002) is killed: its event loop was blocked for more than 2000 ms';
+    const line = 'killing worker 2 (process 1002): its event loop was blocked for more than 2000 ms';
     assert.equal(launch.lines.filter((other) => other === line).length, 1);
   });
 

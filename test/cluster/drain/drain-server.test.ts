@@ -3,12 +3,12 @@ import http, { type RequestListener, type Server, type ServerResponse } from 'no
 import type { AddressInfo } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import express from 'express';
-import { drainServer } from '../../src/cluster/drain-server.ts';
-import { type Client, connectTo, get } from '../support/client.ts';
-import { UNTIMED } from '../support/fronts.ts';
-import { atEnd } from '../support/scope.ts';
-import { VirtualTime } from '../../src/testing/time.ts';
-import { Signal, turns } from '../support/wait.ts';
+import { drainServer } from '../../../src/cluster/drain/drain-server.ts';
+import { type Client, connectTo, get } from '../../support/client.ts';
+import { UNTIMED } from '../../support/fronts.ts';
+import { atEnd } from '../../support/scope.ts';
+import { VirtualTime } from '../../../src/testing/time.ts';
+import { Signal, turns } from '../../support/wait.ts';
 
 for (const kind of ['node:http', 'Express'] as const) {
   describe(`drainServer, ${kind}`, () => {

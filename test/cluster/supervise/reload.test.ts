@@ -27,7 +27,7 @@ describe('reload', () => {
     assert.deepEqual(launch.states, ['1 ready', '2 ready']);
     assert.equal(launch.all.length, 3, 'it is not tried again');
     assert.equal(
-      launch.lines.at(-1), 'reload failed, the workers that were there go on serving: exit code 1: no luck');
+      launch.lines.at(-1), 'reload failed, the old workers keep serving: exit code 1: no luck');
   });
 
   test('that fails half way leaves what serves serving', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Respawn } from '../../src/cluster/supervise/respawn.ts';
-import { seededRandom } from '../../src/testing/random.ts';
+import { Respawn } from '../../../src/cluster/supervise/respawn.ts';
+import { seededRandom } from '../../../src/testing/random.ts';
 import { FakeLaunch } from './fake-workers.ts';
 
 describe('a worker that dies', () => {
@@ -74,7 +74,7 @@ describe('the delay', () => {
   const short = (respawn: Respawn, count: number): number[] => {
     let now = 0;
     return Array.from({ length: count }, () => {
-      const delayMs = respawn.delayMs(now, 0, 1);
+      const delayMs = respawn.schedule(now, 0, 1);
       now += delayMs;
       return delayMs;
     });
@@ -93,16 +93,16 @@ describe('the delay', () => {
   test('starts anew after a longer life', () => {
     const respawn = new Respawn(() => 0.5);
     short(respawn, 5);
-    assert.equal(respawn.delayMs(20_000, 5_000, 1), 0);
-    assert.equal(respawn.delayMs(20_000, 0, 1), 0);
-    assert.equal(respawn.delayMs(20_000, 0, 1), 100);
+    assert.equal(respawn.schedule(20_000, 5_000, 1), 0);
+    assert.equal(respawn.schedule(20_000, 0, 1), 0);
+    assert.equal(respawn.schedule(20_000, 0, 1), 100);
   });
 
   test('keeps any window within its budget, whatever the lives', () => {
     const rng = seededRandom(7);
     const respawn = new Respawn(rng);
     const starts: number[] = [];
-    for (let now = 0; now < 60_000; now += rng() * 200) starts.push(now + respawn.delayMs(now, 1_000, 4));
+    for (let now = 0; now < 60_000; now += rng() * 200) starts.push(now + respawn.schedule(now, 1_000, 4));
     starts.sort((a, b) => a - b);
     starts.forEach((start, i) => {
       assert.ok((starts[i + 14] ?? Infinity) - start >= 10_000 - 1e-6, `15 starts within 10 s, from ${start} ms`);

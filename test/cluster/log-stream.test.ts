@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Writable } from 'node:stream';
 import { describe, test } from 'node:test';
-import { LogStream } from '../../src/cluster/output.ts';
+import { LogStream } from '../../src/cluster/log-stream.ts';
 import { turns, within } from '../support/wait.ts';
 
 /** A stream that fails its writes, and lives on, as those of the process do. */
@@ -85,7 +85,7 @@ describe('a reader that is there, but does not read', () => {
 
 test('a process outlives the reader of its log; errors of what it writes itself are its own', async (t) => {
   const program = `
-    import { LogStream } from ${JSON.stringify(new URL('../../src/cluster/output.ts', import.meta.url).href)};
+    import { LogStream } from ${JSON.stringify(new URL('../../src/cluster/log-stream.ts', import.meta.url).href)};
     const lines = new LogStream(process.stderr);
     process.stdin.once('data', async () => {
       for (let i = 0; i < 3; i++) {
