@@ -2,7 +2,7 @@
  * Where a launch reports: lines of the log, and `onEvent`. Neither can end the launch, whatever the program's functions
  * do; a fault of theirs goes to standard error.
  */
-import { guarded, messageOf, type OnFault } from '../guard.ts';
+import { faultText, guarded, type OnFault } from '../guard.ts';
 import { type LaunchEvent, lineOf } from './events.ts';
 import { LogStream } from './log-stream.ts';
 import type { LaunchSettings } from './options.ts';
@@ -34,7 +34,7 @@ export class Journal {
 
   #faultIn(name: string): OnFault {
     return (what, cause) => {
-      this.#toStandardError(`${name} ${what}${cause === undefined ? '' : `: ${messageOf(cause)}`}`);
+      this.#toStandardError(faultText(`${name} ${what}`, cause));
     };
   }
 }

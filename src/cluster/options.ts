@@ -6,6 +6,7 @@ import {
 } from '../options/checks.ts';
 import { systemRng, systemTime, type TimeSource } from '../loop/clock.ts';
 import { BalancerError } from '../errors.ts';
+import type { ListenOptions } from '../options/listen.ts';
 import { strategyProblem } from '../options/strategy-check.ts';
 import type { Strategy, WorkerCandidate } from '../strategy.ts';
 import type { LaunchEvent } from './events.ts';
@@ -63,7 +64,7 @@ export interface LaunchOptions {
    */
   readonly dispatch?: Strategy<WorkerCandidate>;
   /** Where the primary listens. Required with `dispatch`, and not allowed without it. */
-  readonly listen?: ListenWhere;
+  readonly listen?: ListenOptions;
   /** Takes the lines of the log, in the primary. Default: standard error; the launch outlives its reader. */
   readonly log?: (line: string) => void;
   /** Called with each event, in the primary. */
@@ -73,12 +74,6 @@ export interface LaunchOptions {
   /** The jitter of delays: numbers in [0, 1). Default `Math.random`. */
   readonly rng?: () => number;
 }
-
-/** A port, a Unix socket, or a socket that this process inherited. */
-export type ListenWhere =
-  | { readonly port: number; readonly host?: string; readonly backlog?: number }
-  | { readonly path: string; readonly backlog?: number }
-  | { readonly fd: number };
 
 /** All options, complete. */
 export interface LaunchSettings extends
@@ -92,7 +87,7 @@ export interface LaunchSettings extends
 
 export interface DispatchSettings {
   readonly strategy: Strategy<WorkerCandidate>;
-  readonly listen: ListenWhere;
+  readonly listen: ListenOptions;
 }
 
 /** Checks and completes the options. Throws OPTIONS_INVALID with everything that is wrong with them. */
@@ -144,7 +139,7 @@ function dispatchOf(strategy: unknown, listen: unknown, problems: string[]): Dis
   if (!isRecord(listen) || !['port', 'path', 'fd'].some((key) => key in listen)) {
     problems.push(`listen: must say where the primary listens, e.g. { port: 8000 } (got ${shown(listen)})`);
   } else if (typeof listen['path'] === 'string') socketPath(listen['path'], 'listen.path', problems);
-  return { strategy: strategy as Strategy<WorkerCandidate>, listen: listen as ListenWhere };
+  return { strategy: strategy as Strategy<WorkerCandidate>, listen: listen as ListenOptions };
 }
 
 const NUMBERS = {

@@ -4,7 +4,7 @@
  */
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { endOrReset } from '../end-or-reset.ts';
+import { endOrReset } from '../streams/end-or-reset.ts';
 import { BalancerError, type ErrorCode } from '../errors.ts';
 import { answerTo } from '../exchange/answers.ts';
 import type { Downstream } from '../exchange/downstream.ts';
@@ -17,7 +17,7 @@ import { LF, NO_BYTES } from '../http1/grammar.ts';
 import { isHead, type RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { downstreamFraming, interimHead, responseHead } from '../http1/serialise.ts';
-import { type Flusher, MessageWriter } from '../http1/writer.ts';
+import { type Flusher, MessageWriter } from '../streams/message-writer.ts';
 import type { Front, Guest } from './front.ts';
 import { hopOf } from './hop.ts';
 
@@ -364,7 +364,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     this.#untilClose = false;
     this.#bodyDone = head.framing === NONE;
     if (!this.#bodyDone) this.#bodyReader().start(head.framing, head.contentLength);
-    this.#exchange?.start(this);
+    this.#exchange?.start(this, this.#front.pool);
   }
 
   #readBodyData(held: Buffer): void {
@@ -472,7 +472,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     this.#phase = ENDING;
     this.#held = undefined;
     this.#pending = NO_BYTES;
-    const { clock, rules } = this.#front.services;
+    const { rules, services: { clock } } = this.#front;
     // The last bytes may have to wait for the downstream to read; only when they have left has it to close.
     this.#deadline = clock.now + rules.idleTimeoutMs;
     // Not end() before that: a socket whose end is on its way can no longer be reset (see cut).

@@ -3,7 +3,7 @@
  * and time come in.
  */
 import type { Socket } from 'node:net';
-import { guarded, guardedValue, messageOf, type OnFault } from '../../guard.ts';
+import { faultText, guarded, guardedValue, nameOf, type OnFault } from '../../guard.ts';
 import type { PickContext, Strategy, WorkerCandidate } from '../../strategy.ts';
 import { HandedConnection, Target } from './target.ts';
 
@@ -168,16 +168,9 @@ export class Dispatcher {
 
   #faultIn(method: string, consequence = ''): OnFault {
     return (what, cause) => {
-      const why = cause === undefined ? '' : `: ${messageOf(cause)}`;
-      this.#world.onFault(`strategy ${this.#name} ${what} in ${method}${why}${consequence}`);
+      this.#world.onFault(faultText(`strategy ${this.#name} ${what} in ${method}`, cause) + consequence);
     };
   }
-}
-
-/** The name of a strategy, for messages. It may be a getter, which may throw, or return something else next time. */
-function nameOf(strategy: Strategy<WorkerCandidate>): string {
-  const name: unknown = guardedValue(() => strategy.name, () => undefined);
-  return typeof name === 'string' ? name : 'without a name';
 }
 
 /** What a failed pick means for the connection. */

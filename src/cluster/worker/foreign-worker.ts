@@ -4,14 +4,15 @@
  */
 import cluster from 'node:cluster';
 import net, { type Server, type Socket } from 'node:net';
-import { messageOf } from '../../guard.ts';
+import { faultText } from '../../guard.ts';
+import type { ListenOptions } from '../../options/listen.ts';
 import { Relay } from '../channels/relay.ts';
 import { Channels } from '../channels/worker-channels.ts';
 import { WorkerConnections } from '../dispatch/worker-connections.ts';
 import { Deadline } from '../drain/deadline.ts';
 import { Journal } from '../journal.ts';
 import { type Launched, launchedInWorker } from '../launched.ts';
-import type { LaunchSettings, ListenWhere } from '../options.ts';
+import type { LaunchSettings } from '../options.ts';
 import type { Run } from '../run.ts';
 import { listenOnPath } from '../stale-socket.ts';
 import { type DrainRun, whenServing } from './run-result.ts';
@@ -140,12 +141,12 @@ class ForeignWorker {
   }
 
   readonly #fault = (what: string, cause: unknown): void => {
-    this.#journal.log(cause === undefined ? what : `${what}: ${messageOf(cause)}`);
+    this.#journal.log(faultText(what, cause));
   };
 }
 
 /** Resolves with a server that listens, and passes its connections to `take`. */
-function accepting(where: ListenWhere, take: (socket: Socket) => void): Promise<Server> {
+function accepting(where: ListenOptions, take: (socket: Socket) => void): Promise<Server> {
   const listen = (): Promise<Server> => new Promise((resolve, reject) => {
     const server = net.createServer({ allowHalfOpen: true }, take);
     server.once('error', reject).listen(where, () => {

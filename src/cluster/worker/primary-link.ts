@@ -1,7 +1,7 @@
 /**
  * A worker's link to its primary: messages both ways, until the primary is gone.
  */
-import { messageOf } from '../../guard.ts';
+import { faultText, messageOf } from '../../guard.ts';
 import { asMessage, type Message, type MessageType } from '../ipc-messages.ts';
 import { pathInUse } from '../stale-socket.ts';
 
@@ -49,7 +49,7 @@ export class PrimaryLink {
 
   /** Tells the primary that the program's code failed, and nothing ended. */
   readonly fault = (what: string, cause: unknown): void => {
-    this.post({ equipoise: 'fault', text: cause === undefined ? what : `${what}: ${messageOf(cause)}` });
+    this.post({ equipoise: 'fault', text: faultText(what, cause) });
   };
 
   /** Sends a message without content. Returns whether there is a primary. */
