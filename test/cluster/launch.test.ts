@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import { describe, test } from 'node:test';
 import { begin, get, listening } from '../support/process-client.ts';
-import { EXPRESS, lives, Load, Program } from './program.ts';
+import { ANSWER_MS, allGone, EXPRESS, lives, Load, Program } from './program.ts';
 
-/** A server that says which worker answers, and can be held, hung and killed. */
+/** A server that answers with its process id, and can hold a response or hang. */
 const app = (options: string, drain = '() => drainServer(server)'): string => `
   const held = [];
   const paths = {
-    '/': (request, response) => setTimeout(() => response.end(process.pid + '\\n'), 2),
+    '/': (request, response) => setTimeout(() => response.end(process.pid + '\\n'), ${ANSWER_MS}),
     '/held': (request, response) => { process.stdout.write('held\\n'); held.push(response); },
     '/begun': (request, response) => { response.write('begun '); held.push(response); },
     '/hang': () => { for (;;); },
@@ -54,7 +54,7 @@ describe('an Express app with two workers', () => {
     assert.equal([...program.stdout.matchAll(/^launch resolved with 0$/gm)].length, 3, 'the primary and two workers');
   });
 
-  test('has the ends of its drain as the README says: server.close', async (t) => {
+  test('can drain by server.close', async (t) => {
     const program = new Program(t, expressApp('', '() => new Promise((done) => server.close(done))'));
     const answer = get(await program.port(), '/held');
     await program.printed(/^held$/m);
@@ -65,7 +65,7 @@ describe('an Express app with two workers', () => {
     assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.stderr);
   });
 
-  test('runs with connections that the primary hands out, too', async (t) => {
+  test('also runs with connections that the primary hands out', async (t) => {
     const program = new Program(t, app("distribution: 'primary'"));
     const load = new Load(await program.port(), 8, true);
     await load.answered(50);
@@ -98,7 +98,7 @@ describe('SIGTERM', () => {
     assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.stderr);
   });
 
-  test('twice: exits at once', async (t) => {
+  test('twice: kills the workers', async (t) => {
     const program = new Program(t, app(''));
     const cut = assert.rejects(get(await program.port(), '/held'), /socket hang up|ECONNRESET/);
     await program.printed(/^held$/m);
@@ -120,7 +120,7 @@ describe('SIGTERM', () => {
     await cut;
   });
 
-  test('to a worker alone: it drains and is replaced', async (t) => {
+  test('to one worker: it drains and is replaced', async (t) => {
     const program = new Program(t, app(''));
     const load = new Load(await program.port(), 8, true);
     await load.answered(20);
@@ -159,10 +159,10 @@ describe('a worker that fails at the start ends the launch', { concurrency: 2 },
   }
 
   for (const [what, run] of [
-    ['of a server that was returned', '() => app.listen(PORT)'],
-    ['told by an event', 'async () => { app.listen(PORT); return () => {}; }'],
+    ['by a server that run returned', '() => app.listen(PORT)'],
+    ['reported by an event', 'async () => { app.listen(PORT); return () => {}; }'],
   ] as const) {
-    test(`a port that is taken: ${what}`, async (t) => {
+    test(`a port in use: ${what}`, async (t) => {
       const port = await listening(t, http.createServer());
       const program = new Program(t, `
         const app = http.createServer();
@@ -213,15 +213,15 @@ test('without the primary, workers drain and end', async (t) => {
   const answer = get(await program.port(), '/held');
   await program.printed(/^held$/m);
   program.signal('SIGKILL');
-  while (lives(program.pid)) await new Promise((resolve) => setImmediate(resolve));
+  await allGone([program.pid]);
   release(program);
   assert.equal((await answer).body, 'released\n');
   await program.exit();
   // Their output closes shortly before they are gone.
-  while (program.workers.some(lives)) await new Promise((resolve) => setImmediate(resolve));
+  await allGone(program.workers);
 });
 
-/** Has all workers answer what they hold. */
+/** Has all workers answer the requests that they hold. */
 function release(program: Program): void {
   for (const pid of program.workers) if (lives(pid)) process.kill(pid, 'SIGUSR2');
 }

@@ -7,7 +7,7 @@ import { launch } from '../../src/cluster/index.ts';
 import { parseLaunchOptions } from '../../src/cluster/options.ts';
 import { parseReloadOptions, parseWorkers } from '../../src/cluster/reload-options.ts';
 
-test('the defaults are those of the docs', () => {
+test('the defaults are those in the docs', () => {
   const settings = parseLaunchOptions({});
   const { workers, drainTimeoutMs, reloadTimeoutMs, hungTimeoutMs, startTimeoutMs, distribution } = settings;
   assert.deepEqual(
@@ -26,7 +26,7 @@ test("'auto' is one worker per core", () => {
   assert.throws(() => parseWorkers(0), { code: 'OPTIONS_INVALID' });
 });
 
-describe('wrong options are all told at once, each with its name', () => {
+describe('one error names all wrong options', () => {
   const table: readonly [options: unknown, problems: readonly RegExp[]][] = [
     [{ workers: 0 }, [/^workers: must be an integer from 1 to 1024 or 'auto' \(got 0\)$/]],
     [{ workers: 'many' }, [/^workers: .* \(got "many"\)$/]],
@@ -74,7 +74,7 @@ describe('wrong options are all told at once, each with its name', () => {
   }
 });
 
-describe('what is to run must be a function', () => {
+describe('run must be a function', () => {
   const table: readonly [what: string, run: unknown, problem: RegExp][] = [
     ['a server', http.createServer(), /^run: must .* e\.g\. launch\(\(\) => server.listen\(8080\)\) \(got a server\)$/],
     ['nothing', undefined, /^run: must be a function .* \(got undefined\)$/],
@@ -87,8 +87,8 @@ describe('what is to run must be a function', () => {
   }
 });
 
-describe('what a reload may change', () => {
-  test('is what is given, checked', () => {
+describe('the options of a reload', () => {
+  test('are those that were given', () => {
     assert.deepEqual(parseReloadOptions(undefined), {});
     const given = { drainTimeoutMs: 5, setup: undefined };
     assert.deepEqual(parseReloadOptions(given), given);
@@ -97,7 +97,7 @@ describe('what a reload may change', () => {
     });
   });
 
-  test('is nothing else, all at once', () => {
+  test('are checked; one error names all that are wrong', () => {
     assert.throws(() => parseReloadOptions({ workers: 0, drainTimeoutMs: '5', hungTimeoutMs: 1 }), {
       code: 'OPTIONS_INVALID',
       message: /^reload: hungTimeoutMs: unknown option.*\nreload: drainTimeoutMs: must be .*\nworkers: must be .*$/,

@@ -79,6 +79,8 @@ export class FakeLaunch {
   readonly lines: string[] = [];
   readonly supervisor: Supervisor;
   code: number | undefined;
+  /** Called with each event, as the program's `onEvent` is. */
+  onEvent: (event: LaunchEvent) => void = () => undefined;
 
   constructor(
     settings: Partial<SupervisorSettings> = {}, rng = (): number => 0.5, onReload?: () => Promise<PlanChange>,
@@ -99,6 +101,7 @@ export class FakeLaunch {
           this.events.push(event);
           const line = lineOf(event);
           if (line !== undefined) this.lines.push(line);
+          this.onEvent(event);
         },
         time: this.time,
         rng,
