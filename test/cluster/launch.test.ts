@@ -55,7 +55,7 @@ describe('an Express app with two workers', () => {
   });
 
   test('can drain by server.close', async (t) => {
-    const program = new Program(t, expressApp('', '() => new Promise((done) => server.close(done))'));
+    const program = new Program(t, expressApp('workers: 1', '() => new Promise((done) => server.close(done))'));
     const answer = get(await program.port(), '/held');
     await program.printed(/^held$/m);
     program.signal('SIGINT');
@@ -99,7 +99,7 @@ describe('SIGTERM', () => {
   });
 
   test('twice: kills the workers', async (t) => {
-    const program = new Program(t, app(''));
+    const program = new Program(t, app('workers: 1'));
     const cut = assert.rejects(get(await program.port(), '/held'), /socket hang up|ECONNRESET/);
     await program.printed(/^held$/m);
     program.signal('SIGTERM');
@@ -111,7 +111,7 @@ describe('SIGTERM', () => {
   });
 
   test('cuts what takes longer than the drain timeout', async (t) => {
-    const program = new Program(t, app('').replace('15_000', '200'));
+    const program = new Program(t, app('workers: 1').replace('15_000', '200'));
     const cut = assert.rejects(get(await program.port(), '/held'), /socket hang up|ECONNRESET/);
     await program.printed(/^held$/m);
     program.signal('SIGTERM');
@@ -134,7 +134,7 @@ describe('SIGTERM', () => {
 
 describe('a worker that fails at the start ends the launch', { concurrency: 2 }, () => {
   const table: readonly [what: string, text: string, code: number, error: RegExp][] = [
-    ['a run that rejects', "await launch(async () => { throw new Error('no luck'); }, { workers: 2 })", 1, /no luck/],
+    ['a run that rejects', "await launch(async () => { throw new Error('no luck'); }, { workers: 1 })", 1, /no luck/],
     ['a run that exits', 'await launch(() => process.exit(7), { workers: 1 })', 7, /exit code 7/],
     ['a run that returns nothing', 'await launch(() => {}, { workers: 1 })', 1,
       /run: must return a server, or a function .* \(got undefined\)/],
@@ -201,11 +201,11 @@ describe('SIGHUP', () => {
 });
 
 test('a hung worker is replaced', async (t) => {
-  const program = new Program(t, app('hungTimeoutMs: 1_000'));
+  const program = new Program(t, app('workers: 1, hungTimeoutMs: 1_000'));
   const cut = assert.rejects(get(await program.port(), '/hang'), /socket hang up|ECONNRESET/);
   await program.logged(/killing worker \d \(process \d+\): its event loop was blocked for more than 1000 ms/);
   await cut;
-  await program.logged(/is ready$/, 3);
+  await program.logged(/is ready$/, 2);
 });
 
 test('without the primary, workers drain and end', async (t) => {
