@@ -135,8 +135,11 @@ describe('under PM2', () => {
       return stdout;
     };
     t.after(() => {
+      const daemon = Number(readFileSync(join(home, 'pm2.pid'), 'utf8'));
       run('kill');
       assert.ok(!existsSync(join(home, 'pm2.pid')), 'the daemon is gone');
+      // It says so, and sometimes stays.
+      if (lives(daemon)) process.kill(daemon, 'SIGKILL');
     });
     run('start', file, '-i', '2', '--kill-timeout', '10000');
     const processes = (): number[] => (JSON.parse(run('jlist')) as { pid: number }[]).map(({ pid }) => pid);
