@@ -81,6 +81,11 @@ export function messageOf(thrown: unknown): string {
   }
 }
 
+/** A fault as one text: what foreign code did, and what it threw, if anything. */
+export function faultText(what: string, cause: unknown): string {
+  return cause === undefined ? what : `${what}: ${messageOf(cause)}`;
+}
+
 function aggregateMessage(error: AggregateError): string {
   const messages = [...new Set(error.errors.filter((each) => each !== error).map(messageOf))].join('; ');
   if (messages === '') return error.message === '' ? codeOrClass(error) : error.message;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import vm from 'node:vm';
-import { guarded, guardedValue, isThenable, messageOf, nameOf, type OnFault } from '../src/guard.ts';
+import { faultText, guarded, guardedValue, isThenable, messageOf, nameOf, type OnFault } from '../src/guard.ts';
 import { turns } from './support/wait.ts';
 
 /** Records faults. */
@@ -71,4 +71,9 @@ test('a strategy has a name for messages, even if its own is missing or throws',
   assert.equal(nameOf({ name: 'mine' }), 'mine');
   assert.equal(nameOf({ name: 7 }), 'without a name');
   assert.equal(nameOf({ get name(): string { return fail(); } }), 'without a name');
+});
+
+test('a fault is told with what was thrown, if anything was', () => {
+  assert.equal(faultText('threw', mine), 'threw: mine');
+  assert.equal(faultText('returned a promise', undefined), 'returned a promise');
 });

@@ -4,12 +4,13 @@
  */
 import cluster from 'node:cluster';
 import net, { type Server, type Socket } from 'node:net';
-import { guarded, messageOf } from '../guard.ts';
+import { guarded, faultText } from '../guard.ts';
 import { Channels } from './channels/channels.ts';
 import { Connections } from './dispatch/connections.ts';
 import { Deadline } from './deadline.ts';
 import type { Launched, Run } from './launch.ts';
-import type { LaunchSettings, ListenWhere } from './options.ts';
+import type { ListenOptions } from '../options/listen.ts';
+import type { LaunchSettings } from './options.ts';
 import { LogStream } from './output.ts';
 import { Relay } from './channels/relay.ts';
 import { type End, served } from './served.ts';
@@ -137,7 +138,7 @@ class Alone {
   }
 
   readonly #fault = (what: string, cause: unknown): void => {
-    this.#log(cause === undefined ? what : `${what}: ${messageOf(cause)}`);
+    this.#log(faultText(what, cause));
   };
 
   #log(line: string): void {
@@ -145,13 +146,13 @@ class Alone {
       this.#standardError.write(`equipoise: ${text}`);
     };
     guarded(() => (this.#settings.log ?? toStandardError)(line), (what, cause) => {
-      toStandardError(`log ${what}${cause === undefined ? '' : `: ${messageOf(cause)}`}`);
+      toStandardError(faultText(`log ${what}`, cause));
     });
   }
 }
 
 /** Resolves with a server that listens, and hands on its connections. */
-function accepting(where: ListenWhere, take: (socket: Socket) => void): Promise<Server> {
+function accepting(where: ListenOptions, take: (socket: Socket) => void): Promise<Server> {
   const listen = (): Promise<Server> => new Promise((resolve, reject) => {
     const server = net.createServer({ allowHalfOpen: true }, take);
     server.once('error', reject).listen(where, () => {

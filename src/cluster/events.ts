@@ -2,6 +2,7 @@
  * What a launch tells, and how it reads in a log.
  */
 import type { AddressInfo } from 'node:net';
+import { addressText } from '../options/listen.ts';
 import { type WorkerInfo, whyItDied } from './supervise/worker-state.ts';
 
 /** What happens in a launch, seen from the primary. */
@@ -77,7 +78,7 @@ export function lineOf(event: LaunchEvent): string | undefined {
     case 'resized': return `workers wanted: ${event.workers}`;
     case 'halted':
       return `${named(event.worker)} failed before it was ready: the launch ends with exit code ${event.code}`;
-    case 'listening': return `listening on ${shown(event.address)}`;
+    case 'listening': return `listening on ${addressText(event.address)}`;
     case 'dispatch-failed': return `a connection was closed: ${event.why}`;
     case 'failed': return `the launch fails: ${event.why}`;
     case 'closing': {
@@ -86,11 +87,6 @@ export function lineOf(event: LaunchEvent): string | undefined {
     }
     case 'closed': return `all workers have ended: exit code ${event.code}`;
   }
-}
-
-function shown(address: AddressInfo | string): string {
-  if (typeof address === 'string') return `unix:${address}`;
-  return address.family === 'IPv6' ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
 }
 
 function named({ id, pid }: WorkerInfo): string {

@@ -8,6 +8,7 @@ import {
 import { systemRng, systemTime, type TimeSource } from '../loop/clock.ts';
 import { BalancerError } from '../errors.ts';
 import { messageOf } from '../guard.ts';
+import type { ListenOptions } from '../options/listen.ts';
 import { strategyProblem } from '../options/strategy-check.ts';
 import type { Strategy, WorkerCandidate } from '../strategy.ts';
 import type { LaunchEvent } from './events.ts';
@@ -66,7 +67,7 @@ export interface LaunchOptions {
    */
   readonly dispatch?: Strategy<WorkerCandidate>;
   /** Where the primary listens for `dispatch`; not without it. */
-  readonly listen?: ListenWhere;
+  readonly listen?: ListenOptions;
   /** Takes the lines of the log, in the primary. Default: standard error, where it outlives its reader. */
   readonly log?: (line: string) => void;
   /** Hears of all that happens, in the primary. */
@@ -77,19 +78,13 @@ export interface LaunchOptions {
   readonly rng?: () => number;
 }
 
-/** A port, a Unix socket, or a socket that was opened before us. */
-export type ListenWhere =
-  | { readonly port: number; readonly host?: string; readonly backlog?: number }
-  | { readonly path: string; readonly backlog?: number }
-  | { readonly fd: number };
-
 /** All options, complete. */
 export interface LaunchSettings extends
   Required<Omit<LaunchOptions, 'workers' | 'log' | 'onEvent' | 'dispatch' | 'listen' | 'onReload'>> {
   readonly workers: number;
   readonly onReload: LaunchOptions['onReload'];
   readonly onEvent: (event: LaunchEvent) => unknown;
-  readonly dispatch: { readonly strategy: Strategy<WorkerCandidate>; readonly listen: ListenWhere } | undefined;
+  readonly dispatch: { readonly strategy: Strategy<WorkerCandidate>; readonly listen: ListenOptions } | undefined;
   readonly log: ((line: string) => unknown) | undefined;
 }
 
@@ -153,7 +148,7 @@ function dispatchOf(strategy: unknown, listen: unknown, problems: string[]): Lau
   if (!isRecord(listen) || !['port', 'path', 'fd'].some((key) => key in listen)) {
     problems.push(`listen: must say where the primary listens, e.g. { port: 8000 } (got ${shown(listen)})`);
   } else if (typeof listen['path'] === 'string') socketPath(listen['path'], 'listen.path', problems);
-  return { strategy: strategy as Strategy<WorkerCandidate>, listen: listen as ListenWhere };
+  return { strategy: strategy as Strategy<WorkerCandidate>, listen: listen as ListenOptions };
 }
 
 /** Reads a number of workers. */

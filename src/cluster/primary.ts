@@ -2,7 +2,7 @@
  * Binds the supervisor to the world: node:cluster, signals, standard error, and functions that the program gave.
  */
 import cluster from 'node:cluster';
-import { guarded, messageOf } from '../guard.ts';
+import { guarded, faultText, messageOf } from '../guard.ts';
 import { Dispatching } from './dispatch/dispatching.ts';
 import { type LaunchEvent, lineOf } from './events.ts';
 import type { Launched } from './launch.ts';
@@ -95,7 +95,7 @@ function journalOf({ log, onEvent }: LaunchSettings): (event: LaunchEvent) => vo
     standardError.write(`equipoise: ${line}`);
   };
   const fault = (name: string) => (what: string, cause: unknown): void => {
-    toStandardError(`${name} ${what}${cause === undefined ? '' : `: ${messageOf(cause)}`}`);
+    toStandardError(faultText(`${name} ${what}`, cause));
   };
   const [logFault, eventFault] = [fault('log'), fault('onEvent')];
   return (event) => {

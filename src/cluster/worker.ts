@@ -4,7 +4,7 @@
 import cluster from 'node:cluster';
 import { Socket } from 'node:net';
 import { BalancerError } from '../errors.ts';
-import { messageOf } from '../guard.ts';
+import { faultText, messageOf } from '../guard.ts';
 import { Channels } from './channels/channels.ts';
 import { Connections } from './dispatch/connections.ts';
 import { Deadline } from './deadline.ts';
@@ -228,7 +228,7 @@ function turn(): Promise<void> {
 
 /** Tells the primary of code of the program that failed, and ended nothing. */
 function fault(what: string, cause: unknown): void {
-  post({ equipoise: 'fault', text: cause === undefined ? what : `${what}: ${messageOf(cause)}` });
+  post({ equipoise: 'fault', text: faultText(what, cause) });
 }
 
 /** Tells the primary. Returns whether there is one. */

@@ -364,7 +364,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     this.#untilClose = false;
     this.#bodyDone = head.framing === NONE;
     if (!this.#bodyDone) this.#bodyReader().start(head.framing, head.contentLength);
-    this.#exchange?.start(this);
+    this.#exchange?.start(this, this.#front.pool);
   }
 
   #readBodyData(held: Buffer): void {
@@ -472,7 +472,7 @@ export class DownstreamConnection implements Downstream, Flusher, Guest {
     this.#phase = ENDING;
     this.#held = undefined;
     this.#pending = NO_BYTES;
-    const { clock, rules } = this.#front.services;
+    const { rules, services: { clock } } = this.#front;
     // The last bytes may have to wait for the downstream to read; only when they have left has it to close.
     this.#deadline = clock.now + rules.idleTimeoutMs;
     // Not end() before that: a socket whose end is on its way can no longer be reset (see cut).

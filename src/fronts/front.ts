@@ -3,13 +3,15 @@
  */
 import { BalancerError } from '../errors.ts';
 import { Exchange } from '../exchange/exchange.ts';
-import type { Services } from '../exchange/services.ts';
+import type { ExchangeServices } from '../exchange/services.ts';
 import type { BodyLimits, HeadLimits } from '../http1/grammar.ts';
 import type { Settings } from '../options/parse.ts';
+import type { Pool } from '../pools/pool.ts';
 
 /** What of the settings a front goes by. */
 export type FrontRules = HeadLimits & BodyLimits & Pick<Settings,
-  | 'headTimeoutMs' | 'keepAliveTimeoutMs' | 'trusts' | 'maxConnections' | 'maxRequestsPerConnection' | 'maxHeldBytes'>;
+  | 'headTimeoutMs' | 'idleTimeoutMs' | 'keepAliveTimeoutMs' | 'trusts' | 'maxConnections' | 'maxRequestsPerConnection'
+  | 'maxHeldBytes'>;
 
 /** One downstream that is being served: a connection of our own, or a request of a node:http server. */
 export interface Guest {
@@ -58,7 +60,8 @@ export class Guests {
 
 /** The ways into a balancer. */
 export class Front {
-  readonly services: Services;
+  readonly services: ExchangeServices;
+  readonly pool: Pool;
   readonly rules: FrontRules;
   readonly guests = new Guests();
   /** Connections of our own among the guests. */
@@ -73,8 +76,9 @@ export class Front {
   #sweeping = false;
 
   /** `onEmpty` is called each time that the last guest has left. */
-  constructor(services: Services, rules: FrontRules, onEmpty: () => void) {
+  constructor(services: ExchangeServices, pool: Pool, rules: FrontRules, onEmpty: () => void) {
     this.services = services;
+    this.pool = pool;
     this.rules = rules;
     this.#onEmpty = onEmpty;
   }
@@ -140,7 +144,7 @@ export class Front {
 
   /** An exchange for one request. Connections that idle hold none: most of ten thousand do. */
   borrow(): Exchange {
-    return this.#spare.pop() ?? new Exchange(this.services);
+    return this.#spare.pop() ?? new Exchange(this.services, this.pool);
   }
 
   /** Takes back an exchange that has ended. */

@@ -46,7 +46,7 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
     this.hop = hopOf(request.socket, front.rules);
     this.socket = this.#http2 ? undefined : socketOf(request);
     // Not a borrowed one: node:http may call back long after the exchange has ended.
-    this.#exchange = new Exchange(front.services);
+    this.#exchange = new Exchange(front.services, front.pool);
   }
 
   /** Serves a request. What it or its response throws, which may be somebody else's, is reported and ends it. */
@@ -115,7 +115,7 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
       return;
     }
     this.#uploaded = head.framing === NONE;
-    this.#exchange.start(this);
+    this.#exchange.start(this, this.#front.pool);
     this.#exchange.flushRequest();
   }
 

@@ -6,7 +6,7 @@ import type { Channel, ChannelMember, ChannelSeat } from '../channel.ts';
 import { isRecord } from '../options/checks.ts';
 import type { TimeSource } from '../loop/clock.ts';
 import { BalancerError } from '../errors.ts';
-import { guarded, guardedValue, messageOf, type OnFault } from '../guard.ts';
+import { guarded, guardedValue, faultText, type OnFault } from '../guard.ts';
 import type { Events } from '../events.ts';
 import type { Upstream } from '../strategy.ts';
 import type { Members } from './members.ts';
@@ -262,7 +262,7 @@ export class Peers implements ChannelMember {
 function seatOf(channel: Channel, member: ChannelMember): ChannelSeat {
   let problem = 'must return an object with the methods send and leave';
   const seat: unknown = guardedValue(() => channel.join(member), (what, cause) => {
-    problem = `${what}${cause === undefined ? '' : `: ${messageOf(cause)}`}`;
+    problem = faultText(what, cause);
   });
   const usable = guardedValue(() => {
     return isRecord(seat) && typeof seat['send'] === 'function' && typeof seat['leave'] === 'function';

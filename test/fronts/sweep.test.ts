@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Services } from '../../src/exchange/services.ts';
+import type { ExchangeServices } from '../../src/exchange/services.ts';
 import { Front, type FrontRules, type Guest } from '../../src/fronts/front.ts';
+import type { Pool } from '../../src/pools/pool.ts';
 import { startBalancer } from '../support/balancer.ts';
 import { get } from '../support/client.ts';
 import { turns } from '../support/wait.ts';
+
+/** Sweeping needs no pool. */
+const NO_POOL = {} as unknown as Pool;
 
 /** A guest that is late from `at` on, and leaves when it is swept then. */
 class LateGuest implements Guest {
@@ -38,7 +42,7 @@ class LateGuest implements Guest {
 
 describe('a sweep', () => {
   /** A front without a balancer: sweeping needs none of it. */
-  const front = (): Front => new Front({} as Services, {} as FrontRules, () => undefined);
+  const front = (): Front => new Front({} as ExchangeServices, NO_POOL, {} as FrontRules, () => undefined);
 
   test('ends a few guests at a time, so that what else happens comes between', async () => {
     const made = front();
@@ -58,7 +62,7 @@ describe('a sweep', () => {
     const report = ({ code }: { readonly code: string }): void => {
       reports.push(code);
     };
-    const made = new Front({ report } as unknown as Services, {} as FrontRules, () => undefined);
+    const made = new Front({ report } as unknown as ExchangeServices, NO_POOL, {} as FrontRules, () => undefined);
     const first = new LateGuest(made, 5);
     const broken = new LateGuest(made, 5);
     const last = new LateGuest(made, 5);

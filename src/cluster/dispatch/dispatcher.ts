@@ -3,7 +3,7 @@
  * and time come in.
  */
 import type { Socket } from 'node:net';
-import { guarded, guardedValue, messageOf, nameOf, type OnFault } from '../../guard.ts';
+import { faultText, guarded, guardedValue, nameOf, type OnFault } from '../../guard.ts';
 import type { PickContext, Strategy, WorkerCandidate } from '../../strategy.ts';
 
 /** What a worker tells of its connections, by their numbers. */
@@ -167,8 +167,7 @@ export class Dispatcher {
 
   #faultIn(method: string): OnFault {
     return (what, cause) => {
-      const told = cause === undefined ? '' : `: ${messageOf(cause)}`;
-      this.#world.onFault(`strategy ${this.#name} ${what} in ${method}${told}`);
+      this.#world.onFault(faultText(`strategy ${this.#name} ${what} in ${method}`, cause));
     };
   }
 }

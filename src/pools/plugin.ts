@@ -1,5 +1,5 @@
 /**
- * Calls into a strategy. What it throws, now or later, is the plugin's bug: reported, and let go no further.
+ * Calls into a strategy. What it throws, now or later, is a bug of the plugin: it is reported and goes no further.
  */
 import { BalancerError } from '../errors.ts';
 import { guarded, guardedValue, nameOf } from '../guard.ts';
@@ -8,13 +8,21 @@ import type { Services } from './services.ts';
 
 type Report = Services['report'];
 
-/** Tells of a fault of `strategy`: `what` it did. */
+/** How a strategy wants to be called. */
+export interface StrategyTraits {
+  /** Whether it may pick an upstream that is at its limit. */
+  readonly picksFull: boolean;
+  /** Whether it has a `settled` method. */
+  readonly hearsSettled: boolean;
+}
+
+/** Reports a fault of `strategy`: `what` it did. */
 export function reportFault(strategy: Strategy, what: string, cause: unknown, report: Report): void {
   report(new BalancerError('STRATEGY_FAILED', `strategy ${nameOf(strategy)} ${what}`, { cause }), undefined);
 }
 
-/** What of a strategy says how it is to be called; read once, since each read may be a getter that throws. */
-export function traitsOf(strategy: Strategy): Pick<Services, 'picksFull' | 'hearsSettled'> {
+/** Reads the traits of a strategy: once, since each property may be a getter that throws. */
+export function traitsOf(strategy: Strategy): StrategyTraits {
   const ignore = (): undefined => undefined;
   return {
     picksFull: guardedValue(() => strategy.picksFull, ignore) === true,
@@ -22,7 +30,7 @@ export function traitsOf(strategy: Strategy): Pick<Services, 'picksFull' | 'hear
   };
 }
 
-/** Runs one of the optional methods of a strategy. A promise is not awaited, but its rejection is heard of. */
+/** Calls an optional method of a strategy. A promise is not awaited, but its rejection is reported. */
 export function runHook(strategy: Strategy, method: string, hook: () => unknown, report: Report): void {
   guarded(hook, (what, cause) => {
     reportFault(strategy, `${what} in ${method}`, cause, report);
