@@ -67,13 +67,13 @@ test('an error without a message of its own is told by its errors, its code or i
   assert.equal(messageOf(new TypeError()), 'TypeError');
 });
 
+test('a fault is told with what was thrown, if anything was', () => {
+  assert.equal(faultText('threw', mine), 'threw: mine');
+  assert.equal(faultText('returned a promise', undefined), 'returned a promise');
+});
+
 test('a strategy has a name for messages, even if its own is missing or throws', () => {
   assert.equal(nameOf({ name: 'mine' }), 'mine');
   assert.equal(nameOf({ name: 7 }), 'without a name');
   assert.equal(nameOf({ get name(): string { return fail(); } }), 'without a name');
-});
-
-test('a fault is told with what was thrown, if anything was', () => {
-  assert.equal(faultText('threw', mine), 'threw: mine');
-  assert.equal(faultText('returned a promise', undefined), 'returned a promise');
 });
