@@ -17,21 +17,26 @@ export interface Dialling {
   received(bytes: Buffer, length: number): boolean;
 }
 
-/** Opens connections, for one balancer. */
+/** The streams that `connect` functions have returned: two connections over one would read each other's responses. */
+export type AdoptedStreams = WeakSet<Duplex>;
+
+/** Opens the connections of one pool. */
 export class Dialler {
   readonly #connect: Settings['connect'];
   readonly #names: Names;
-  /** The streams that `connect` has returned: two connections over one stream would read each other's responses. */
-  readonly #adopted = new WeakSet<Duplex>();
+  readonly #adopted: AdoptedStreams;
 
   /** Reports faults of a stream from `connect` that no exchange would report: on closing it, or while it is idle. */
   readonly report: (error: BalancerError, origin: string) => void;
 
+  /** `names` and `adopted` are shared by all pools of a balancer. */
   constructor(
-    connect: Settings['connect'], names: Names, report: (error: BalancerError, origin: string) => void,
+    connect: Settings['connect'], names: Names, adopted: AdoptedStreams,
+    report: (error: BalancerError, origin: string) => void,
   ) {
     this.#connect = connect;
     this.#names = names;
+    this.#adopted = adopted;
     this.report = report;
   }
 

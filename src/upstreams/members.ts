@@ -89,6 +89,11 @@ export class Members {
     return this.#inFlight >= this.#rules.maxInFlight;
   }
 
+  /** Whether this upstream, which may be draining or gone, belongs to this set: events tell of those of all pools. */
+  owns(upstream: Upstream): boolean {
+    return PublicUpstream.memberOf(upstream)?.owner === this;
+  }
+
   /** The member behind `upstream` if it is a candidate, in constant time. */
   candidate(upstream: unknown): Member | undefined {
     const member = PublicUpstream.memberOf(upstream);

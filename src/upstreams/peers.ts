@@ -194,14 +194,14 @@ export class Peers implements ChannelMember {
   }
 
   readonly #onEjected = ({ upstream, forMs }: { readonly upstream: Upstream; readonly forMs: number }): void => {
-    if (this.#obeying) return;
+    if (this.#obeying || !this.#world.members.owns(upstream)) return;
     this.#soon();
     this.#ejected.set(upstream.origin, forMs === Infinity ? null : forMs);
     this.#readmitted.delete(upstream.origin);
   };
 
   readonly #onReadmitted = ({ upstream }: { readonly upstream: Upstream }): void => {
-    if (this.#obeying) return;
+    if (this.#obeying || !this.#world.members.owns(upstream)) return;
     this.#soon();
     this.#readmitted.add(upstream.origin);
     this.#ejected.delete(upstream.origin);
