@@ -5,8 +5,9 @@ import type { ErrorCode } from '../errors.ts';
 import { BodyReader } from '../http1/body.ts';
 import { responseTrailers } from '../http1/fields.ts';
 import { CHUNKED, type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
-import { type BodyLimits, type HeadLimits, items, LF, listHas, NO_BYTES } from '../http1/grammar.ts';
+import { type BodyLimits, type HeadLimits, items, listHas } from '../http1/grammar.ts';
 import { ResponseHead } from '../http1/response.ts';
+import { SplitHead } from '../http1/split-head.ts';
 import type { ParsedUpstream } from '../options/parse.ts';
 import type { MessageWriter } from '../streams/message-writer.ts';
 import { isAlert } from './connect-failure.ts';
@@ -65,8 +66,7 @@ export class UpstreamConnection implements StreamUser {
   /** Whether the response ends with the connection. */
   #untilClose = false;
   #interims = 0;
-  /** The start of a head that has not wholly come. */
-  #pending = NO_BYTES;
+  readonly #split = new SplitHead();
 
   /**
    * Begins to connect, at `born` in the clock's time. `onGone` is called once, when the connection is destroyed for
@@ -147,7 +147,7 @@ export class UpstreamConnection implements StreamUser {
 
   /** Whether any byte of a response has come since `begin`. */
   get answering(): boolean {
-    return this.#phase !== HEAD || this.#pending.length > 0 || this.#interims > 0;
+    return this.#phase !== HEAD || this.#split.begun || this.#interims > 0;
   }
 
   /** Ends our half, as the tunnel's other side did. The user's `flushed` is called when everything was written. */
@@ -196,7 +196,7 @@ export class UpstreamConnection implements StreamUser {
     let at = 0;
     let readAsText = false;
     if (this.#phase === HEAD) {
-      readAsText = this.#pending.length === 0;
+      readAsText = !this.#split.begun;
       at = this.#onHead(user, bytes, end);
       if (this.#user !== user) return;
     }
@@ -222,28 +222,18 @@ export class UpstreamConnection implements StreamUser {
   /** Reads heads up to the final one. Returns where the body starts, or `end` where more must come. */
   #onHead(user: ConnectionUser, bytes: Buffer, end: number): number {
     const head = this.#head;
-    const { maxHeadBytes } = this.#rules;
+    const split = this.#split;
+    const rules = this.#rules;
     let at = 0;
     while (at < end) {
-      const held = this.#pending.length;
-      const to = Math.min(end, at + maxHeadBytes - held);
-      const come = at === 0 ? bytes : bytes.subarray(at);
-      const all = held === 0 ? come : Buffer.concat([this.#pending, bytes.subarray(at, to)]);
-      const size = held + to - at;
-      // Parsed anew only when a line is whole: a head that comes octet by octet costs no more than its lines.
-      const partial = held > 0 && size < maxHeadBytes && !all.includes(LF, held);
-      const length = partial ? 0 : head.parse(all, size, this.#method, this.#rules);
+      const worth = split.add(bytes, at, end, rules.maxHeadBytes);
+      const length = worth ? head.parse(split.bytes, split.size, this.#method, rules) : 0;
       if (length < 0) {
         this.#fail(head.error, undefined);
         return end;
       }
-      if (length === 0) {
-        // A copy: what was read into is read into again.
-        this.#pending = held === 0 ? Buffer.from(all.subarray(0, size)) : all;
-        return end;
-      }
-      this.#pending = NO_BYTES;
-      at += length - held;
+      if (length === 0) return split.keep();
+      at = split.end(length);
       if (head.status >= 200 || head.status === 101) {
         this.#respond(user, head, at < end);
         return at;
