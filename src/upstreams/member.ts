@@ -43,7 +43,9 @@ export class Member {
   #tried = false;
 
   /** `rng` is for the jitter of ejections and of the maximum age of connections. */
-  constructor(settings: ParsedUpstream, rules: MemberRules, dialler: Dialler, rng: () => number, owner: object) {
+  constructor(
+    settings: ParsedUpstream, rules: MemberRules, dialler: Dialler, rng: () => number, owner: object,
+  ) {
     this.owner = owner;
     this.origin = settings.origin;
     this.#settings = settings;

@@ -71,7 +71,7 @@ export class Members {
 
   /** Ejected upstreams that have room: tried by a request for which no candidate is left. */
   get lastResorts(): readonly Upstream[] {
-    return [...this.#active.values()].filter((member) => member.hasRoom && !member.listed).map(({ shown }) => shown);
+    return [...this.#active.values()].filter(({ hasRoom, listed }) => hasRoom && !listed).map(({ shown }) => shown);
   }
 
   /** Whether any, besides `others`, would be a candidate if it had room. */
@@ -233,7 +233,7 @@ export class Members {
     if (member?.health.ejectedByPeer(ms, now) === true) this.#ejected(member, 'peers');
   }
 
-  /** Another balancer has let an upstream back in. */
+  /** Another balancer has readmitted an upstream. */
   readmittedByPeer(origin: string, now: number): void {
     const member = this.#active.get(origin);
     if (member?.health.readmittedByPeer(now, member.needed) === true) this.#readmitted(member, 'peers', now);

@@ -47,7 +47,8 @@ for (const maxEjectedPercent of [0, 30, 50, 100]) {
       },
       () => {
         const origin = one();
-        for (const member of members.all) if (member.origin === origin) members.probed(member, down.has(origin), 0);
+        const member = members.all.find((each) => each.origin === origin);
+        if (member !== undefined) members.probed(member, down.has(origin), 0);
         if (origin !== '' && !down.delete(origin)) down.add(origin);
       },
       () => {

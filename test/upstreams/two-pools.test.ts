@@ -77,7 +77,11 @@ test('its peers are not told of the ejections of another pool, though events are
       sent.push(...Object.keys((news as { ejected?: object }).ejected ?? {}));
     },
   }) }, {
-    members: a, events, time: new VirtualTime(), onLead: () => undefined, report: ({ message }) => assert.fail(message),
+    members: a,
+    events,
+    time: new VirtualTime(),
+    onLead: () => undefined,
+    report: ({ message }) => assert.fail(message),
   });
   fail(b);
   await turns(1);
