@@ -11,7 +11,7 @@ import { CHUNKED, type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { type BodyLimits, type HeadLimits, items, LF, listHas, NO_BYTES } from '../http1/grammar.ts';
 import { ResponseHead } from '../http1/response.ts';
 import { type Flusher, MessageWriter } from '../http1/writer.ts';
-import type { ParsedUpstream } from '../options/parse.ts';
+import type { ParsedUpstream } from '../options/upstreams.ts';
 import { connectFailure, isAlert, lacksResources } from './connect-failure.ts';
 import { type Dialler, type Dialling, isUntrusted, whenOpen } from './dial.ts';
 
