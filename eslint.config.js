@@ -20,7 +20,7 @@ const ROOMS = {
   testing: [FOR_ALL, 'what plugin authors test with needs none of the engine'],
 };
 /** Files at the top of src: those that all may import, and those that compose the rooms. */
-const TOP = '{channel,errors,events,guard,strategy}';
+const TOP = '{channel,end-or-reset,errors,events,guard,strategy}';
 const COMPOSERS = '{balancer,index}';
 
 /** Forbids imports; `why` is shown to whoever writes one. */
@@ -39,6 +39,18 @@ const roomRules = [
   { files: [`src/${COMPOSERS}.ts`], rules: forbid([isOneOf(['cluster', 'cli', 'testing'])],
     'the balancer knows neither the launcher nor the command line') },
 ];
+
+/** No rule above holds for a file in a new folder, or for a new one at the top: it must be given a room first. */
+const noRoom = {
+  files: ['src/**/*.ts'],
+  ignores: [...every.map((room) => `src/${room}/**`), `src/${TOP}.ts`, `src/${COMPOSERS}.ts`],
+  rules: {
+    'no-restricted-syntax': ['error', {
+      selector: 'Program',
+      message: 'This file is in no room: add its folder to ROOMS in eslint.config.js, with what it may import.',
+    }],
+  },
+};
 
 const TIME_AND_CHANCE = [
   { object: 'Math', property: 'random', message: 'Take randomness as a parameter.' },
@@ -84,6 +96,7 @@ export default tseslint.config(
     rules: { 'no-restricted-properties': 'off' },
   },
   ...roomRules,
+  noRoom,
   {
     // Besides the three built-ins, the core imports pure helpers and types.
     files: ['src/**/*.ts'],

@@ -6,7 +6,8 @@
  */
 import { BalancerError } from '../errors.ts';
 import { Slices, type Work } from '../loop/slices.ts';
-import { parsedOrigin, parseUpstream, parseUpstreams, type Settings } from '../options/parse.ts';
+import type { Settings } from '../options/parse.ts';
+import { parsedOrigin, parseUpstream, parseUpstreams } from '../options/upstreams.ts';
 import type { UpstreamOptions } from '../options/options.ts';
 import type { Strategy, Upstream } from '../strategy.ts';
 import { type AdoptedStreams, Dialler } from '../upstreams/dial.ts';

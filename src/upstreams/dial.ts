@@ -6,7 +6,8 @@ import type { Duplex } from 'node:stream';
 import { shown } from '../options/checks.ts';
 import { BalancerError } from '../errors.ts';
 import { guarded, guardedValue, isThenable, messageOf } from '../guard.ts';
-import type { ParsedUpstream, Settings } from '../options/parse.ts';
+import type { Settings } from '../options/parse.ts';
+import type { ParsedUpstream } from '../options/upstreams.ts';
 import type { Names } from './names.ts';
 
 /** The connection being opened. */

@@ -1,7 +1,8 @@
 /**
  * The connections to one upstream: idle ones are reused, the most recently used first.
  */
-import type { ParsedUpstream, Settings } from '../options/parse.ts';
+import type { Settings } from '../options/parse.ts';
+import type { ParsedUpstream } from '../options/upstreams.ts';
 import { type ConnectionRules, UpstreamConnection } from './connection.ts';
 import type { Dialler } from './dial.ts';
 

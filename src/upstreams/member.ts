@@ -2,7 +2,7 @@
  * One upstream of one pool: its counts, its health and its connections.
  */
 import { alike } from '../options/checks.ts';
-import type { ParsedUpstream } from '../options/parse.ts';
+import type { ParsedUpstream } from '../options/upstreams.ts';
 import type { Upstream } from '../strategy.ts';
 import type { Dialler } from './dial.ts';
 import { Health, type HealthRules } from './health.ts';

@@ -3,7 +3,8 @@
  */
 import { BalancerError, type Ending, type ErrorCode } from '../errors.ts';
 import type { BalancerEvents, Events, Witness } from '../events.ts';
-import type { ParsedUpstream, Settings } from '../options/parse.ts';
+import type { Settings } from '../options/parse.ts';
+import type { ParsedUpstream } from '../options/upstreams.ts';
 import { SLICE, type Work } from '../loop/slices.ts';
 import type { Upstream } from '../strategy.ts';
 import { Candidates } from './candidates.ts';

@@ -5,7 +5,7 @@
 import { BalancerError, endingOf, type ErrorCode } from '../errors.ts';
 import { NONE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
-import type { HealthCheck } from '../options/parse.ts';
+import type { HealthCheck } from '../options/health-check.ts';
 import type { ConnectionUser, UpstreamConnection } from './connection.ts';
 import type { Member } from './member.ts';
 

@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Events } from '../../src/events.ts';
-import { parseOptions, parseUpstream, parseUpstreams } from '../../src/options/parse.ts';
+import { parseOptions } from '../../src/options/parse.ts';
+import { parseUpstream, parseUpstreams } from '../../src/options/upstreams.ts';
 import { atOnce } from '../../src/loop/slices.ts';
 import type { Upstream } from '../../src/strategy.ts';
 import { Dialler } from '../../src/upstreams/dial.ts';
