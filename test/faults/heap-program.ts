@@ -1,5 +1,5 @@
 /**
- * The program of heap.test.ts: repeats each fault and prints, a line each, how much memory was in use after each group
+ * The program of heap.long.test.ts: repeats each fault and prints, a line each, how much memory was in use after each group
  * of repetitions. Not in the test's own process: the test runner's hooks keep things themselves.
  *
  *   node --expose-gc --import tsx heap-program.ts <repetitions> <part> <parts>

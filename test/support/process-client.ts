@@ -2,7 +2,7 @@
  * Plain requests to a process under test, and plain upstreams behind it.
  */
 import http, { type IncomingHttpHeaders, type IncomingMessage, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import net, { type AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
 import { gate, Signal } from './wait.ts';
 
@@ -81,4 +81,21 @@ export async function listening(t: TestContext, server: Server): Promise<number>
     server.closeAllConnections();
   });
   return (server.address() as AddressInfo).port;
+}
+
+/**
+ * A port for a program that has to be given one. Below those that the system hands out by itself, so that no other test
+ * can get it before the program listens.
+ */
+export async function freePort(): Promise<number> {
+  for (let port = 20_000 + process.pid % 10_000; ; port++) {
+    const server = net.createServer();
+    const isFree = await new Promise((resolve) => {
+      server.once('error', () => { resolve(false); });
+      server.listen(port, () => { resolve(true); });
+    });
+    if (isFree !== true) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }

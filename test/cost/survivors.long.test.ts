@@ -4,17 +4,11 @@
  * requests keep each other's garbage alive (see `Guests`): that shows here. Octets are counted, no time is.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
 import net from 'node:net';
-import { describe, test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { atEnd } from '../support/scope.ts';
-import { within } from '../support/wait.ts';
+import { describe, test } from 'node:test';
 import { Client, startUpstream } from './exchanges.ts';
-import type { Told } from './survivors-program.ts';
+import { type MeasuredBalancer, startMeasured } from './process.ts';
 
-const PROGRAM = fileURLToPath(new URL('./survivors-program.ts', import.meta.url));
 const FLAGS = [
   '--expose-gc', '--single-threaded',
   // A small nursery, so that there are many young collections; and no full one, which would make up for it.
@@ -27,26 +21,6 @@ const GROUPS = 4;
 const BOUND = 600;
 /** 1,600, most of it Node's own for a socket, or 2,800 with a Map of guests. */
 const CONNECTION_BOUND = 2_200;
-
-async function ask(child: ChildProcess): Promise<number> {
-  child.send('');
-  const [told] = await within(once(child, 'message'), () => 'the balancer to tell') as [Told];
-  assert.ok('promotedBytes' in told);
-  return told.promotedBytes;
-}
-
-async function start(t: TestContext, front: string, origin: string): Promise<{ child: ChildProcess; port: number }> {
-  const env = { ...process.env, NODE_V8_COVERAGE: undefined };
-  const child = fork(PROGRAM, [front, origin], { env, execArgv: [...FLAGS, '--import', 'tsx'] });
-  atEnd(t, async () => {
-    const exit = once(child, 'exit');
-    child.disconnect();
-    await exit;
-  });
-  const [told] = await within(once(child, 'message'), () => 'the balancer to listen') as [Told];
-  assert.ok('port' in told);
-  return { child, port: told.port };
-}
 
 /** One request over a connection of its own. */
 function visit(port: number): Promise<void> {
@@ -61,13 +35,16 @@ function visit(port: number): Promise<void> {
 }
 
 /** Measures `run`, which does `count` of them, several times. */
-async function survivors(child: ChildProcess, count: number, run: () => Promise<unknown>): Promise<number[]> {
+async function survivors(
+  balancer: MeasuredBalancer, count: number, run: () => Promise<unknown>,
+): Promise<number[]> {
   await run();
-  await ask(child);
+  await balancer.memory();
   const each: number[] = [];
   for (let group = 0; group < GROUPS; group++) {
     await run();
-    each.push(Math.round(await ask(child) / count));
+    const { promotedBytes } = await balancer.memory();
+    each.push(Math.round(promotedBytes / count));
   }
   return each;
 }
@@ -75,21 +52,22 @@ async function survivors(child: ChildProcess, count: number, run: () => Promise<
 describe('little grows old', () => {
   for (const [front, each] of [['handle', 400], ['listen', 400]] as const) {
     test(`of a request by ${front}`, async (t) => {
-      const { child, port } = await start(t, front, await startUpstream(t));
-      const clients = Array.from({ length: AT_ONCE }, () => new Client(t, port));
-      const found = await survivors(child, AT_ONCE * each, () => Promise.all(clients.map((one) => one.exchange(each))));
+      const balancer = await startMeasured(t, FLAGS, front, await startUpstream(t));
+      const clients = Array.from({ length: AT_ONCE }, () => new Client(t, balancer.port));
+      const run = (): Promise<unknown> => Promise.all(clients.map((client) => client.exchange(each)));
+      const found = await survivors(balancer, AT_ONCE * each, run);
       t.diagnostic(`octets that grew old for each request: ${found.join(', ')}`);
       assert.ok(Math.min(...found) <= BOUND, `${found.join(', ')} octets of each grow old`);
     });
   }
 
   test('of a new connection by listen', async (t) => {
-    const { child, port } = await start(t, 'listen', await startUpstream(t));
+    const balancer = await startMeasured(t, FLAGS, 'listen', await startUpstream(t));
     const each = 100;
     const visits = async (): Promise<void> => {
-      for (let i = 0; i < each; i++) await visit(port);
+      for (let i = 0; i < each; i++) await visit(balancer.port);
     };
-    const found = await survivors(child, AT_ONCE * each, () => Promise.all(Array.from({ length: AT_ONCE }, visits)));
+    const found = await survivors(balancer, AT_ONCE * each, () => Promise.all(Array.from({ length: AT_ONCE }, visits)));
     t.diagnostic(`octets that grew old for each connection: ${found.join(', ')}`);
     assert.ok(Math.min(...found) <= CONNECTION_BOUND, `${found.join(', ')} octets of each grow old`);
   });
