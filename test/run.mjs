@@ -88,8 +88,12 @@ async function run(index, names) {
   const begun = performance.now();
   const child = spawn(process.execPath, [
     '--import', loader, `--test-reporter=${reporter}`, `--test-reporter-destination=${output}`, program,
-  ], { stdio: ['ignore', 'ignore', 'inherit'], timeout: LIMIT_MS, killSignal: 'SIGKILL' });
+  ], { stdio: ['ignore', 'ignore', 'pipe'], timeout: LIMIT_MS, killSignal: 'SIGKILL' });
   children.add(child);
+  let errors = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    errors += text;
+  });
   const [code, signal] = await once(child, 'close');
   children.delete(child);
 
@@ -113,6 +117,8 @@ async function run(index, names) {
     file.failed++;
     console.log(`\nFAILED: the process of ${names.join(', ')} ended with ${signal ?? `code ${code}`}\n`);
   }
+  // Warnings of tests that passed are of no interest: many provoke some.
+  if (errors !== '' && summaries.some(({ failed }) => failed > 0)) console.log(indented(errors));
   for (const one of summaries) {
     const counts = ['passed', 'failed', 'skipped'].filter((outcome) => one[outcome] > 0);
     const told = counts.map((outcome) => `${one[outcome]} ${outcome}`).join(', ') || 'no tests';
