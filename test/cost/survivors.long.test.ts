@@ -1,7 +1,7 @@
 /**
- * What of an exchange, or of a connection, survives young collections. All of it should be dead by the first: what
- * grows old costs a copy at each, and a full collection in the end. The tables of a Map or Set that churns with
- * requests keep each other's garbage alive (see `Guests`): that shows here. Octets are counted, no time is.
+ * How much of an exchange, or of a connection, survives young collections. Nothing should survive the first: what is
+ * promoted is copied, and costs a full collection in the end. The tables of a Map or Set that churns with requests keep
+ * each other's garbage alive, which shows here. Octets are counted; nothing is timed.
  */
 import assert from 'node:assert/strict';
 import net from 'node:net';
@@ -11,15 +11,15 @@ import { type MeasuredBalancer, startMeasured } from './process.ts';
 
 const FLAGS = [
   '--expose-gc', '--single-threaded',
-  // A small nursery, so that there are many young collections; and no full one, which would make up for it.
+  // A small nursery, for many young collections; and no full one, which would free what was promoted.
   '--min-semi-space-size=1', '--max-semi-space-size=1', '--initial-old-space-size=1024',
 ];
 const AT_ONCE = 16;
-/** The least of some groups counts: V8 keeps what it compiles, and a collection may come at any moment. */
+/** The smallest group counts: V8 keeps what it compiles, and a collection may happen at any moment. */
 const GROUPS = 4;
-/** 20 to 80 for a request, or 4,500 with a Map of guests. */
+/** 20 to 80 for a request, or 4,500 with a Map of downstreams. */
 const BOUND = 600;
-/** 1,600, most of it Node's own for a socket, or 2,800 with a Map of guests. */
+/** 1,600, most of it Node's own for a socket, or 2,800 with a Map of downstreams. */
 const CONNECTION_BOUND = 2_200;
 
 /** One request over a connection of its own. */
@@ -34,7 +34,7 @@ function visit(port: number): Promise<void> {
   });
 }
 
-/** Measures `run`, which does `count` of them, several times. */
+/** Measures `run`, which does `count` exchanges or connections, several times. */
 async function survivors(
   balancer: MeasuredBalancer, count: number, run: () => Promise<unknown>,
 ): Promise<number[]> {
@@ -49,15 +49,15 @@ async function survivors(
   return each;
 }
 
-describe('little grows old', () => {
+describe('little is promoted', () => {
   for (const [front, each] of [['handle', 400], ['listen', 400]] as const) {
     test(`of a request by ${front}`, async (t) => {
       const balancer = await startMeasured(t, FLAGS, front, await startUpstream(t));
       const clients = Array.from({ length: AT_ONCE }, () => new Client(t, balancer.port));
       const run = (): Promise<unknown> => Promise.all(clients.map((client) => client.exchange(each)));
       const found = await survivors(balancer, AT_ONCE * each, run);
-      t.diagnostic(`octets that grew old for each request: ${found.join(', ')}`);
-      assert.ok(Math.min(...found) <= BOUND, `${found.join(', ')} octets of each grow old`);
+      t.diagnostic(`octets promoted per request: ${found.join(', ')}`);
+      assert.ok(Math.min(...found) <= BOUND, `${found.join(', ')} octets are promoted`);
     });
   }
 
@@ -68,7 +68,7 @@ describe('little grows old', () => {
       for (let i = 0; i < each; i++) await visit(balancer.port);
     };
     const found = await survivors(balancer, AT_ONCE * each, () => Promise.all(Array.from({ length: AT_ONCE }, visits)));
-    t.diagnostic(`octets that grew old for each connection: ${found.join(', ')}`);
-    assert.ok(Math.min(...found) <= CONNECTION_BOUND, `${found.join(', ')} octets of each grow old`);
+    t.diagnostic(`octets promoted per connection: ${found.join(', ')}`);
+    assert.ok(Math.min(...found) <= CONNECTION_BOUND, `${found.join(', ')} octets are promoted`);
   });
 });
