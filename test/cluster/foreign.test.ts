@@ -2,13 +2,11 @@
  * `launch` under clusters that are not its own.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { createRequire } from 'node:module';
-import { existsSync, readFileSync } from 'node:fs';
-import http from 'node:http';
-import { dirname, join } from 'node:path';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import { begin, get, listening } from '../support/process-client.ts';
+import { preparePm2 } from '../support/pm2.ts';
+import { begin, freePort, get } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
 import { Signal } from '../support/wait.ts';
 import { LAUNCHER, lives } from './program.ts';
@@ -119,43 +117,26 @@ test('a program that a worker starts can launch workers of its own', async (t) =
   await tree.ended();
 });
 
-describe('under PM2', () => {
-  const pm2 = join(dirname(createRequire(import.meta.url).resolve('pm2/package.json')), 'bin', 'pm2');
-
-  test('in cluster mode each process serves, and drains at a reload and at the end', async (t) => {
-    const port = await freePort(t);
-    const home = directory(t);
-    const file = join(directory(t, { 'app.mjs': `${IMPORTS}
-      ${app(`app.listen(${port}, '127.0.0.1')`)}` }), 'app.mjs');
-    const run = (...args: string[]): string => {
-      const { status, stdout, stderr } = spawnSync(process.execPath, [pm2, ...args], {
-        env: { ...process.env, PM2_HOME: home }, encoding: 'utf8', timeout: 60_000,
-      });
-      assert.equal(status, 0, `pm2 ${args.join(' ')}: ${stdout}${stderr}`);
-      return stdout;
-    };
-    t.after(() => {
-      const daemon = Number(readFileSync(join(home, 'pm2.pid'), 'utf8'));
-      run('kill');
-      assert.ok(!existsSync(join(home, 'pm2.pid')), 'the daemon is gone');
-      // It says so, and sometimes stays.
-      if (lives(daemon)) process.kill(daemon, 'SIGKILL');
-    });
-    run('start', file, '-i', '2', '--kill-timeout', '10000');
-    const processes = (): number[] => (JSON.parse(run('jlist')) as { pid: number }[]).map(({ pid }) => pid);
-    const seen = new Set<number>();
-    const [one, other] = processes();
-    for (let i = 0; i < 200 && seen.size < 2; i++) seen.add(Number.parseInt((await get(port)).body));
-    assert.deepEqual([...seen].sort(), [one, other].sort());
-    run('reload', 'all');
-    const replaced = processes();
-    assert.ok(!replaced.includes(one ?? 0) && !replaced.includes(other ?? 0));
-    assert.match((await get(port)).body, /leads: true/);
-    run('stop', 'all');
-    const log = readFileSync(join(home, 'logs', 'app-out-0.log'), 'utf8');
-    assert.match(log, /launch resolved with 0/);
-    assert.deepEqual(replaced.map(lives), [false, false]);
-  });
+test('under PM2, in cluster mode, each process serves, and is drained at a reload and at the end', async (t) => {
+  const pm2 = preparePm2(t);
+  const port = await freePort();
+  const file = join(directory(t, { 'app.mjs': `${IMPORTS}
+    ${app(`app.listen(${port}, '127.0.0.1')`)}` }), 'app.mjs');
+  await pm2.run('start', file, '-i', '2', '--kill-timeout', '10000');
+  const processes = async (): Promise<number[]> => {
+    return (JSON.parse(await pm2.run('jlist')) as { pid: number }[]).map(({ pid }) => pid);
+  };
+  const seen = new Set<number>();
+  const [one, other] = await processes();
+  for (let i = 0; i < 200 && seen.size < 2; i++) seen.add(Number.parseInt((await get(port)).body));
+  assert.deepEqual([...seen].sort(), [one, other].sort());
+  await pm2.run('reload', 'all');
+  const replaced = await processes();
+  assert.ok(!replaced.includes(one ?? 0) && !replaced.includes(other ?? 0));
+  assert.match((await get(port)).body, /leads: true/);
+  await pm2.run('stop', 'all');
+  assert.match(pm2.log('app', 'out'), /launch resolved with 0/);
+  assert.deepEqual(replaced.map(lives), [false, false]);
 });
 
 /** A program and all processes that it starts. They end with the test. */
@@ -202,12 +183,4 @@ class Tree {
   async ended(): Promise<void> {
     await this.#signal.until(() => this.#ended, () => `the end of all; ${this.#text}`);
   }
-}
-
-/** A port that nobody listens on. */
-async function freePort(t: TestContext): Promise<number> {
-  const server = http.createServer();
-  const port = await listening(t, server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -1,5 +1,5 @@
 /**
- * The part of the tests that is fuzzing: some 50,000 cases of one kind, half of them new each time. The two kinds are
+ * The part of the tests that is fuzzing: some 25,000 cases of one kind, half of them new each time. The two kinds are
  * files of their own, since a file has only so much time.
  */
 import assert from 'node:assert/strict';
@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { testSeed } from '../../src/testing/random.ts';
 import { KINDS, NOTES, Session } from './session.ts';
 
-const DRAWS = 20_000;
+const DRAWS = 10_000;
 
 /** Adds tests that fuzz `kind` with the usual seed and with a new one. */
 export function testFuzzing(kind: typeof KINDS[number]): void {
