@@ -11,7 +11,7 @@ import { parsedOrigin, parseUpstream, parseUpstreams } from '../options/upstream
 import type { UpstreamOptions } from '../options/options.ts';
 import type { Strategy, Upstream } from '../strategy.ts';
 import { type AdoptedStreams, Dialler } from '../upstreams/dial.ts';
-import { Members } from '../upstreams/members.ts';
+import { UpstreamSet } from '../upstreams/upstream-set.ts';
 import type { Names } from '../upstreams/names.ts';
 import { Peers } from '../upstreams/peers.ts';
 import { Probes } from '../upstreams/probes.ts';
@@ -40,7 +40,7 @@ export interface PoolMeans {
 export class Pool {
   readonly name: string;
   readonly rules: PoolRules;
-  readonly upstreams: Members;
+  readonly upstreams: UpstreamSet;
   readonly strategy: Strategy;
   readonly traits: StrategyTraits;
   readonly queue: Queue;
@@ -68,7 +68,7 @@ export class Pool {
       report(new BalancerError('INTERNAL_ERROR', 'a queued request could not go on', { cause }), undefined);
     });
     this.budget = new RetryBudget(settings.retryBudgetPercent, settings.minRetriesPerSecond, clock.now);
-    this.upstreams = new Members(settings, {
+    this.upstreams = new UpstreamSet(settings, {
       events,
       dialler: new Dialler(settings.connect, names, adopted, report),
       rng,
@@ -81,7 +81,7 @@ export class Pool {
     });
     this.#probes = new Probes(this.upstreams, rng, clock, tickMs, settings.peers === undefined, report);
     this.#peers = settings.peers && new Peers(settings.peers, {
-      members: this.upstreams,
+      upstreams: this.upstreams,
       events,
       time: clock.source,
       report: (error) => {

@@ -9,7 +9,7 @@ import { BalancerError } from '../errors.ts';
 import { guarded, guardedValue, faultText, type OnFault } from '../guard.ts';
 import type { Events } from '../events.ts';
 import type { Upstream } from '../strategy.ts';
-import type { Members } from './members.ts';
+import type { UpstreamSet } from './upstream-set.ts';
 
 /** One message. Upstreams are identified by their origins. */
 interface PeerNews {
@@ -26,7 +26,7 @@ interface PeerNews {
 
 /** What it needs from the balancer. */
 export interface PeersWorld {
-  readonly members: Members;
+  readonly upstreams: UpstreamSet;
   readonly events: Events;
   readonly time: TimeSource;
   /** Receives the faults of the channel. */
@@ -143,24 +143,24 @@ export class Peers implements ChannelMember {
   }
 
   #eject(all: Record<string, unknown>): void {
-    const { members, time } = this.#world;
+    const { upstreams, time } = this.#world;
     for (const [origin, forMs] of Object.entries(all)) {
-      if (forMs === null) members.ejectedByPeer(origin, Infinity, time.now());
-      else if (typeof forMs === 'number' && forMs > 0) members.ejectedByPeer(origin, forMs, time.now());
+      if (forMs === null) upstreams.ejectedByPeer(origin, Infinity, time.now());
+      else if (typeof forMs === 'number' && forMs > 0) upstreams.ejectedByPeer(origin, forMs, time.now());
     }
   }
 
   /** What is ejected here but not in `out`. */
   #ejectedBut(out: Record<string, unknown>): string[] {
-    return [...this.#world.members.active]
+    return [...this.#world.upstreams.active]
       .filter(({ origin, health }) => health.standing === 'ejected' && !Object.hasOwn(out, origin))
       .map(({ origin }) => origin);
   }
 
   #readmit(origins: readonly unknown[]): void {
-    const { members, time } = this.#world;
+    const { upstreams, time } = this.#world;
     for (const origin of origins) {
-      if (typeof origin === 'string') members.readmittedByPeer(origin, time.now());
+      if (typeof origin === 'string') upstreams.readmittedByPeer(origin, time.now());
     }
   }
 
@@ -180,13 +180,13 @@ export class Peers implements ChannelMember {
    * once. So each uses the moving average, in which lasting load shows soon enough.
    */
   #approach(): void {
-    const { members } = this.#world;
+    const { upstreams } = this.#world;
     for (const origin of this.#moving) {
       const sum = this.#sums.get(origin) ?? 0;
-      const before = members.countedElsewhere(origin);
+      const before = upstreams.countedElsewhere(origin);
       const next = before + (sum - before) * STEP;
       const there = Math.abs(sum - next) < CLOSE;
-      members.countElsewhere(origin, there ? sum : next);
+      upstreams.countElsewhere(origin, there ? sum : next);
       if (!there) continue;
       this.#moving.delete(origin);
       if (sum === 0) this.#sums.delete(origin);
@@ -194,14 +194,14 @@ export class Peers implements ChannelMember {
   }
 
   readonly #onEjected = ({ upstream, forMs }: { readonly upstream: Upstream; readonly forMs: number }): void => {
-    if (this.#obeying || !this.#world.members.owns(upstream)) return;
+    if (this.#obeying || !this.#world.upstreams.owns(upstream)) return;
     this.#soon();
     this.#ejected.set(upstream.origin, forMs === Infinity ? null : forMs);
     this.#readmitted.delete(upstream.origin);
   };
 
   readonly #onReadmitted = ({ upstream }: { readonly upstream: Upstream }): void => {
-    if (this.#obeying || !this.#world.members.owns(upstream)) return;
+    if (this.#obeying || !this.#world.upstreams.owns(upstream)) return;
     this.#soon();
     this.#readmitted.add(upstream.origin);
     this.#ejected.delete(upstream.origin);
@@ -222,10 +222,10 @@ export class Peers implements ChannelMember {
   /** Sends the counts that have changed, or everything if there are newcomers. */
   #tellCounts(): void {
     if (this.#sending) return;
-    const { members, time } = this.#world;
+    const { upstreams, time } = this.#world;
     const newcomers = this.#newcomers;
     const now = new Map<string, number>();
-    for (const { origin, inFlightHere } of members.all) {
+    for (const { origin, inFlightHere } of upstreams.all) {
       // An origin may occur twice: draining, and added again.
       if (inFlightHere > 0) now.set(origin, (now.get(origin) ?? 0) + inFlightHere);
     }
@@ -234,7 +234,7 @@ export class Peers implements ChannelMember {
     this.#told = now;
     this.#newcomers = false;
     if (changed.length === 0 && !newcomers) return;
-    const out = newcomers ? Object.fromEntries([...members.active]
+    const out = newcomers ? Object.fromEntries([...upstreams.active]
       .filter(({ health }) => health.standing === 'ejected')
       .map(({ origin, health }) => [origin, health.down ? null : health.leftMs(time.now())])) : undefined;
     this.#sending = true;

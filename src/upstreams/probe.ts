@@ -7,7 +7,7 @@ import { NONE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import type { HealthCheck } from '../options/health-check.ts';
 import type { ConnectionUser, UpstreamConnection } from './connection.ts';
-import type { Member } from './member.ts';
+import type { ManagedUpstream } from './managed-upstream.ts';
 
 /** Receives the results of probes. */
 export interface ProbeListener {
@@ -19,7 +19,7 @@ export interface ProbeListener {
 
 /** The probes of one upstream, one at a time. */
 export class Probe implements ConnectionUser {
-  readonly #member: Member;
+  readonly #upstream: ManagedUpstream;
   readonly #check: HealthCheck;
   readonly #rng: () => number;
   readonly #listener: ProbeListener;
@@ -32,14 +32,14 @@ export class Probe implements ConnectionUser {
 
   /** The first probe comes at a random time within the first interval, so that those of many upstreams are spread. */
   constructor(
-    member: Member, check: HealthCheck, rng: () => number, now: number, listener: ProbeListener,
+    upstream: ManagedUpstream, check: HealthCheck, rng: () => number, now: number, listener: ProbeListener,
   ) {
-    this.#member = member;
+    this.#upstream = upstream;
     this.#check = check;
     this.#rng = rng;
     this.#listener = listener;
     this.#next = now + check.intervalMs * rng();
-    this.#up = !member.health.down;
+    this.#up = !upstream.health.down;
   }
 
   /** Whether `check` says to probe in the way that this probe does. */
@@ -80,7 +80,7 @@ export class Probe implements ConnectionUser {
       this.#end(true);
       return;
     }
-    const authority = host ?? this.#member.settings.authority;
+    const authority = host ?? this.#upstream.settings.authority;
     const text = `GET ${path} HTTP/1.1\r\nHost: ${authority}\r\nUser-Agent: equipoise\r\nConnection: close\r\n\r\n`;
     connection.writer.begin(text, NONE);
     connection.writer.end('');
@@ -123,7 +123,7 @@ export class Probe implements ConnectionUser {
     this.#next = due + intervalMs * (1 - JITTER / 2 + JITTER * this.#rng());
     this.#deadline = now + timeoutMs;
     try {
-      this.#connection = this.#member.connections.dial(now);
+      this.#connection = this.#upstream.connections.dial(now);
     } catch (cause) {
       this.#giveUp(cause instanceof BalancerError ? cause : new BalancerError('INTERNAL_ERROR', undefined, { cause }));
       return;

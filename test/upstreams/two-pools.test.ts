@@ -8,7 +8,7 @@ import { Events } from '../../src/events.ts';
 import { parseOptions } from '../../src/options/parse.ts';
 import type { BalancerOptions } from '../../src/options/options.ts';
 import { Dialler } from '../../src/upstreams/dial.ts';
-import { Members } from '../../src/upstreams/members.ts';
+import { UpstreamSet } from '../../src/upstreams/upstream-set.ts';
 import { Names } from '../../src/upstreams/names.ts';
 import { Peers } from '../../src/upstreams/peers.ts';
 import { VirtualTime } from '../../src/testing/time.ts';
@@ -20,32 +20,32 @@ const OTHERS = ['http://b.test', 'http://c.test'];
 const FAILED = { fault: 'upstream', stage: 'connect' } as const;
 
 /** Two pools of one balancer, as far as upstreams are concerned. */
-function twoPools(connect?: BalancerOptions['connect']): { events: Events; sets: readonly [Members, Members] } {
+function twoPools(connect?: BalancerOptions['connect']): { events: Events; sets: readonly [UpstreamSet, UpstreamSet] } {
   const events = new Events((_event, what, cause) => assert.fail(`a listener ${what}: ${String(cause)}`));
   const names = new Names(() => assert.fail('nothing is looked up'), () => 0);
   const adopted = new WeakSet();
   const options = { upstreams: [ORIGIN, ...OTHERS], ejectAfter: 1, maxInFlight: 1 };
-  const set = (): Members => {
+  const set = (): UpstreamSet => {
     const settings = parseOptions(connect === undefined ? options : { ...options, connect });
     const dialler = new Dialler(settings.connect, names, adopted, () => assert.fail('nothing is reported'));
-    const members = new Members(settings, {
+    const upstreams = new UpstreamSet(settings, {
       events, dialler, rng: () => 0.5, onChange: () => undefined, onRoom: () => undefined,
     });
-    members.start(settings.upstreams);
-    return members;
+    upstreams.start(settings.upstreams);
+    return upstreams;
   };
   return { events, sets: [set(), set()] };
 }
 
 /** One failed attempt on the upstream of this origin. */
-function fail(members: Members, origin = ORIGIN): void {
-  const member = members.all.find((each) => each.origin === origin);
-  assert.ok(member !== undefined);
-  members.begin(member);
-  members.settle(member, FAILED, false, 1, 2, 'CONNECT_REFUSED');
+function fail(upstreams: UpstreamSet, origin = ORIGIN): void {
+  const upstream = upstreams.all.find((each) => each.origin === origin);
+  assert.ok(upstream !== undefined);
+  upstreams.begin(upstream);
+  upstreams.settle(upstream, FAILED, false, 1, 2, 'CONNECT_REFUSED');
 }
 
-const statesOf = (members: Members): string[] => members.all.map(({ state }) => state);
+const statesOf = (upstreams: UpstreamSet): string[] => upstreams.all.map(({ state }) => state);
 
 test('health, counts and limits are those of one pool', () => {
   const { sets: [a, b] } = twoPools();
@@ -77,7 +77,7 @@ test('its peers are not told of the ejections of another pool, though events are
       sent.push(...Object.keys((news as { ejected?: object }).ejected ?? {}));
     },
   }) }, {
-    members: a,
+    upstreams: a,
     events,
     time: new VirtualTime(),
     onLead: () => undefined,

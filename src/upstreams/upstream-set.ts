@@ -9,14 +9,14 @@ import { SLICE, type Work } from '../loop/slices.ts';
 import type { Upstream } from '../strategy.ts';
 import { Candidates } from './candidates.ts';
 import type { Dialler } from './dial.ts';
-import { Member, type MemberRules } from './member.ts';
+import { ManagedUpstream, type ManagedUpstreamRules } from './managed-upstream.ts';
 import { PublicUpstream } from './public-upstream.ts';
 
 /** The settings that membership uses. */
-export type MembersRules = MemberRules & Pick<Settings, 'maxEjectedPercent' | 'maxInFlight'>;
+export type UpstreamSetRules = ManagedUpstreamRules & Pick<Settings, 'maxEjectedPercent' | 'maxInFlight'>;
 
 /** What membership needs from the balancer. */
-export interface MembersWorld {
+export interface UpstreamSetWorld {
   readonly events: Events;
   /** Opens the connections to upstreams. */
   readonly dialler: Dialler;
@@ -28,12 +28,12 @@ export interface MembersWorld {
   readonly onRoom: () => void;
 }
 
-export class Members {
-  readonly #rules: MembersRules;
-  readonly #world: MembersWorld;
-  readonly #active = new Map<string, Member>();
+export class UpstreamSet {
+  readonly #rules: UpstreamSetRules;
+  readonly #world: UpstreamSetWorld;
+  readonly #active = new Map<string, ManagedUpstream>();
   /** Draining ones, each with the function to call when it is gone. */
-  readonly #draining = new Map<Member, () => void>();
+  readonly #draining = new Map<ManagedUpstream, () => void>();
   readonly #candidates: Candidates;
   /** What other balancers have in flight on average, by origin, if it is not 0. */
   readonly #elsewhere = new Map<string, number>();
@@ -41,7 +41,7 @@ export class Members {
   /** Events of the change in progress; told when it is complete. */
   readonly #toTell: ['added' | 'draining' | 'removed', { readonly upstream: Upstream }][] = [];
 
-  constructor(rules: MembersRules, world: MembersWorld) {
+  constructor(rules: UpstreamSetRules, world: UpstreamSetWorld) {
     this.#rules = rules;
     this.#world = world;
     this.#candidates = new Candidates(this.#active, rules.maxEjectedPercent, (selectable) => {
@@ -51,12 +51,12 @@ export class Members {
   }
 
   /** All upstreams, draining ones last. */
-  get all(): readonly Member[] {
+  get all(): readonly ManagedUpstream[] {
     return [...this.#active.values(), ...this.#draining.keys()];
   }
 
   /** Those that are not draining. */
-  get active(): Iterable<Member> {
+  get active(): Iterable<ManagedUpstream> {
     return this.#active.values();
   }
 
@@ -92,19 +92,19 @@ export class Members {
 
   /** Whether this upstream, which may be draining or gone, belongs to this set: events tell of those of all pools. */
   owns(upstream: Upstream): boolean {
-    return PublicUpstream.memberOf(upstream)?.owner === this;
+    return PublicUpstream.managedOf(upstream)?.owner === this;
   }
 
-  /** The member behind `upstream` if it is a candidate, in constant time. */
-  candidate(upstream: unknown): Member | undefined {
-    const member = PublicUpstream.memberOf(upstream);
-    return member?.owner === this && member.listed && member.hasRoom ? member : undefined;
+  /** The managed upstream behind `upstream` if it is a candidate, in constant time. */
+  candidate(upstream: unknown): ManagedUpstream | undefined {
+    const managed = PublicUpstream.managedOf(upstream);
+    return managed?.owner === this && managed.listed && managed.hasRoom ? managed : undefined;
   }
 
-  /** The member behind `upstream` if it is one of {@link Members.atLimit}, in constant time. */
-  fullOne(upstream: unknown): Member | undefined {
-    const member = PublicUpstream.memberOf(upstream);
-    return member?.owner === this && member.listed && member.atLimit ? member : undefined;
+  /** The managed upstream behind `upstream` if it is one of {@link UpstreamSet.atLimit}, in constant time. */
+  fullOne(upstream: unknown): ManagedUpstream | undefined {
+    const managed = PublicUpstream.managedOf(upstream);
+    return managed?.owner === this && managed.listed && managed.atLimit ? managed : undefined;
   }
 
   /** Adds the initial upstreams, as one change. Their origins differ. */
@@ -130,12 +130,12 @@ export class Members {
    * `cutAt`. Throws OPTIONS_INVALID if there is none of this origin.
    */
   remove(origin: string, cutAt: number): Promise<void> {
-    const member = this.#active.get(origin);
-    if (member === undefined) {
+    const upstream = this.#active.get(origin);
+    if (upstream === undefined) {
       throw new BalancerError('OPTIONS_INVALID', `there is no upstream ${origin}; see balancer.upstreams`);
     }
-    const drained = this.#drain(member, cutAt);
-    this.#candidates.removed(member.shown);
+    const drained = this.#drain(upstream, cutAt);
+    this.#candidates.removed(upstream.shown);
     this.#tellAll();
     return drained;
   }
@@ -146,29 +146,29 @@ export class Members {
    * change membership; then all is changed at once. The returned promise resolves when the drained ones are gone.
    */
   *update(upstreams: readonly ParsedUpstream[], cutAt: number): Work<Promise<unknown>> {
-    const kept = new Set<Member>();
-    const other: [Member, ParsedUpstream][] = [];
+    const kept = new Set<ManagedUpstream>();
+    const other: [ManagedUpstream, ParsedUpstream][] = [];
     const fresh: ParsedUpstream[] = [];
     for (let at = 0; at < upstreams.length; at += SLICE) {
       if (at > 0) yield;
       for (const settings of upstreams.slice(at, at + SLICE)) {
-        const member = this.#active.get(settings.origin);
-        if (member === undefined) fresh.push(settings);
+        const upstream = this.#active.get(settings.origin);
+        if (upstream === undefined) fresh.push(settings);
         else {
-          kept.add(member);
-          if (member.settings !== settings) other.push([member, settings]);
+          kept.add(upstream);
+          if (upstream.settings !== settings) other.push([upstream, settings]);
         }
       }
     }
-    const leaving: Member[] = [];
+    const leaving: ManagedUpstream[] = [];
     let looked = 0;
-    for (const member of this.#active.values()) {
+    for (const upstream of this.#active.values()) {
       if (++looked % SLICE === 0) yield;
-      if (!kept.has(member)) leaving.push(member);
+      if (!kept.has(upstream)) leaving.push(upstream);
     }
-    const drained = leaving.map((member) => this.#drain(member, cutAt));
+    const drained = leaving.map((upstream) => this.#drain(upstream, cutAt));
     let changed = leaving.length + fresh.length > 0;
-    for (const [member, settings] of other) if (member.change(settings)) changed = true;
+    for (const [upstream, settings] of other) if (upstream.change(settings)) changed = true;
     for (const settings of fresh) this.#create(settings);
     // Limits may have changed even where nothing has that strategies are told of.
     this.#candidates.roomChanged();
@@ -179,21 +179,21 @@ export class Members {
   }
 
   /** Counts a pick, before any other code runs. */
-  begin(member: Member): void {
+  begin(upstream: ManagedUpstream): void {
     this.#inFlight++;
-    member.begin();
-    if (!member.hasRoom) this.#candidates.roomChanged();
+    upstream.begin();
+    if (!upstream.hasRoom) this.#candidates.roomChanged();
   }
 
   /**
    * An attempt that began at `began` has its response head. The answer of a `broken` gateway still counts as a failure,
    * for its `status`.
    */
-  answered(member: Member, began: number, now: number, broken: boolean, status?: number): void {
-    member.answered(now - began);
-    if (broken) this.#failed(member, began, now, false, undefined, status);
-    else if (this.#has(member) && member.health.answered(began, now, member.needed)) {
-      this.#readmitted(member, 'attempts', now);
+  answered(upstream: ManagedUpstream, began: number, now: number, broken: boolean, status?: number): void {
+    upstream.answered(now - began);
+    if (broken) this.#failed(upstream, began, now, false, undefined, status);
+    else if (this.#has(upstream) && upstream.health.answered(began, now, upstream.needed)) {
+      this.#readmitted(upstream, 'attempts', now);
     }
   }
 
@@ -203,41 +203,41 @@ export class Members {
    * that ended the attempt.
    */
   settle(
-    member: Member, { fault, stage }: Ending, well: boolean, began: number, now: number, code?: ErrorCode,
+    upstream: ManagedUpstream, { fault, stage }: Ending, well: boolean, began: number, now: number, code?: ErrorCode,
   ): void {
-    const full = !member.hasRoom;
+    const full = !upstream.hasRoom;
     this.#inFlight--;
-    member.settle(fault !== 'upstream', began);
+    upstream.settle(fault !== 'upstream', began);
     if (full) this.#candidates.roomChanged();
-    if (well) member.health.succeeded(began);
+    if (well) upstream.health.succeeded(began);
     else if (fault === 'upstream' && stage !== 'idle') {
-      this.#failed(member, began, now, stage === 'body', code, undefined);
+      this.#failed(upstream, began, now, stage === 'body', code, undefined);
     }
-    const resolve = member.state === 'gone' ? this.#draining.get(member) : undefined;
+    const resolve = upstream.state === 'gone' ? this.#draining.get(upstream) : undefined;
     // Undefined if a listener to its ejection has just removed it: then that was told.
     if (resolve === undefined) return;
-    this.#draining.delete(member);
-    this.#tell('removed', { upstream: member.shown });
+    this.#draining.delete(upstream);
+    this.#tell('removed', { upstream: upstream.shown });
     resolve();
   }
 
   /** Enough probes in a row have found an upstream `up`, or down. */
-  probed(member: Member, up: boolean, now: number): void {
-    if (!this.#has(member) || !member.health.probed(up, now, member.needed)) return;
-    if (up) this.#readmitted(member, 'probes', now);
-    else this.#ejected(member, 'probes');
+  probed(upstream: ManagedUpstream, up: boolean, now: number): void {
+    if (!this.#has(upstream) || !upstream.health.probed(up, now, upstream.needed)) return;
+    if (up) this.#readmitted(upstream, 'probes', now);
+    else this.#ejected(upstream, 'probes');
   }
 
   /** Another balancer has ejected an upstream for `ms`; Infinity if its probes found it down. */
   ejectedByPeer(origin: string, ms: number, now: number): void {
-    const member = this.#active.get(origin);
-    if (member?.health.ejectedByPeer(ms, now) === true) this.#ejected(member, 'peers');
+    const upstream = this.#active.get(origin);
+    if (upstream?.health.ejectedByPeer(ms, now) === true) this.#ejected(upstream, 'peers');
   }
 
   /** Another balancer has readmitted an upstream. */
   readmittedByPeer(origin: string, now: number): void {
-    const member = this.#active.get(origin);
-    if (member?.health.readmittedByPeer(now, member.needed) === true) this.#readmitted(member, 'peers', now);
+    const upstream = this.#active.get(origin);
+    if (upstream?.health.readmittedByPeer(now, upstream.needed) === true) this.#readmitted(upstream, 'peers', now);
   }
 
   /** Other balancers have this much in flight at an origin, which need not be an upstream here. */
@@ -253,70 +253,70 @@ export class Members {
 
   /** The process was paused for `ms`, which the clock leaves out. Idle connections have aged nevertheless. */
   paused(ms: number): void {
-    for (const member of this.#active.values()) member.connections.age(ms);
+    for (const upstream of this.#active.values()) upstream.connections.age(ms);
   }
 
   /** Closes connections that were idle for too long, and ends ejections that are over. */
   sweep(now: number): void {
     let changed = false;
-    for (const member of this.#active.values()) {
-      member.connections.sweep(now);
-      if (member.health.sweep(now)) changed = true;
+    for (const upstream of this.#active.values()) {
+      upstream.connections.sweep(now);
+      if (upstream.health.sweep(now)) changed = true;
     }
     if (changed) this.#candidates.changed();
   }
 
   /** Drains all. */
   async close(): Promise<void> {
-    const drained = [...this.#active.values()].map((member) => this.#drain(member, Infinity));
+    const drained = [...this.#active.values()].map((upstream) => this.#drain(upstream, Infinity));
     this.#candidates.changed();
     this.#tellAll();
     await Promise.all(drained);
   }
 
-  #create(settings: ParsedUpstream): Member {
-    const member = new Member(settings, this.#rules, this.#world.dialler, this.#world.rng, this);
-    member.countElsewhere(this.countedElsewhere(settings.origin));
-    this.#active.set(settings.origin, member);
-    this.#toTell.push(['added', { upstream: member.shown }]);
-    return member;
+  #create(settings: ParsedUpstream): ManagedUpstream {
+    const upstream = new ManagedUpstream(settings, this.#rules, this.#world.dialler, this.#world.rng, this);
+    upstream.countElsewhere(this.countedElsewhere(settings.origin));
+    this.#active.set(settings.origin, upstream);
+    this.#toTell.push(['added', { upstream: upstream.shown }]);
+    return upstream;
   }
 
-  async #drain(member: Member, cutAt: number): Promise<void> {
-    this.#active.delete(member.origin);
-    member.drain(cutAt);
-    this.#toTell.push([member.inFlightHere === 0 ? 'removed' : 'draining', { upstream: member.shown }]);
-    if (member.inFlightHere === 0) return;
+  async #drain(upstream: ManagedUpstream, cutAt: number): Promise<void> {
+    this.#active.delete(upstream.origin);
+    upstream.drain(cutAt);
+    this.#toTell.push([upstream.inFlightHere === 0 ? 'removed' : 'draining', { upstream: upstream.shown }]);
+    if (upstream.inFlightHere === 0) return;
     await new Promise<void>((resolve) => {
-      this.#draining.set(member, resolve);
+      this.#draining.set(upstream, resolve);
     });
   }
 
   #failed(
-    member: Member, began: number, now: number, inResponse: boolean, code: ErrorCode | undefined,
+    upstream: ManagedUpstream, began: number, now: number, inResponse: boolean, code: ErrorCode | undefined,
     status: number | undefined,
   ): void {
-    if (!this.#has(member) || !member.health.failed(began, now, inResponse)) return;
-    this.#ejected(member, 'attempts', code, status);
+    if (!this.#has(upstream) || !upstream.health.failed(began, now, inResponse)) return;
+    this.#ejected(upstream, 'attempts', code, status);
   }
 
   /** Whether it is in this set and stays: the health of one that is being removed no longer matters. */
-  #has(member: Member): boolean {
-    return member.owner === this && !member.draining;
+  #has(upstream: ManagedUpstream): boolean {
+    return upstream.owner === this && !upstream.draining;
   }
 
-  #ejected(member: Member, by: Witness, code?: ErrorCode, status?: number): void {
-    member.ejected();
+  #ejected(upstream: ManagedUpstream, by: Witness, code?: ErrorCode, status?: number): void {
+    upstream.ejected();
     this.#candidates.changed();
-    this.#tell('ejected', { upstream: member.shown, forMs: member.health.ejectedMs, by, code, status });
+    this.#tell('ejected', { upstream: upstream.shown, forMs: upstream.health.ejectedMs, by, code, status });
   }
 
-  #readmitted(member: Member, by: Witness, now: number): void {
+  #readmitted(upstream: ManagedUpstream, by: Witness, now: number): void {
     const panicEnded = this.#candidates.changed();
     // In a panic all were candidates, and the first few to answer end it. Whatever failed all of them is over: the
     // others must not sit out ejections that grew meanwhile, while these few carry the whole load.
     if (panicEnded) for (const other of this.#active.values()) other.health.hasten(now);
-    this.#tell('readmitted', { upstream: member.shown, by });
+    this.#tell('readmitted', { upstream: upstream.shown, by });
   }
 
   /** Tells the events of a change, once it is complete: a listener may make the next change. */

@@ -10,10 +10,10 @@ import { IdleConnections, type IdleConnectionRules } from './idle-connections.ts
 import { PublicUpstream } from './public-upstream.ts';
 
 /** The settings that an upstream uses. */
-export type MemberRules = IdleConnectionRules & HealthRules;
+export type ManagedUpstreamRules = IdleConnectionRules & HealthRules;
 
-/** An upstream as the balancer manages it. Strategies and users get its {@link Member.shown public side}. */
-export class Member {
+/** An upstream as the balancer manages it. Strategies and users get its {@link ManagedUpstream.shown public side}. */
+export class ManagedUpstream {
   readonly origin: string;
   /** What everything outside the core gets. */
   readonly shown: PublicUpstream;
@@ -44,7 +44,7 @@ export class Member {
 
   /** `rng` is for the jitter of ejections and of the maximum age of connections. */
   constructor(
-    settings: ParsedUpstream, rules: MemberRules, dialler: Dialler, rng: () => number, owner: object,
+    settings: ParsedUpstream, rules: ManagedUpstreamRules, dialler: Dialler, rng: () => number, owner: object,
   ) {
     this.owner = owner;
     this.origin = settings.origin;
@@ -152,7 +152,7 @@ export class Member {
     return this.#listed;
   }
 
-  /** Updates its weight and whether it may be picked; in a `panic` all may. Returns {@link Member.listed}. */
+  /** Updates its weight and whether it may be picked; in a `panic` all may. Returns {@link ManagedUpstream.listed}. */
   list(panic: boolean): boolean {
     this.#panic = panic;
     this.#onTrial = this.#health.standing === 'trial';
