@@ -124,7 +124,13 @@ describe('under PM2', () => {
 
   test('in cluster mode each process serves, and drains at a reload and at the end', async (t) => {
     const port = await freePort(t);
-    const home = directory(t);
+    let home = '';
+    // Before the removal of the directory: hooks run in order, and without its socket the daemon would stay.
+    t.after(() => {
+      run('kill');
+      assert.ok(!existsSync(join(home, 'pm2.pid')), 'the daemon is gone');
+    });
+    home = directory(t);
     const file = join(directory(t, { 'app.mjs': `${IMPORTS}
       ${app(`app.listen(${port}, '127.0.0.1')`)}` }), 'app.mjs');
     const run = (...args: string[]): string => {
@@ -134,13 +140,6 @@ describe('under PM2', () => {
       assert.equal(status, 0, `pm2 ${args.join(' ')}: ${stdout}${stderr}`);
       return stdout;
     };
-    t.after(() => {
-      const daemon = Number(readFileSync(join(home, 'pm2.pid'), 'utf8'));
-      run('kill');
-      assert.ok(!existsSync(join(home, 'pm2.pid')), 'the daemon is gone');
-      // It says so, and sometimes stays.
-      if (lives(daemon)) process.kill(daemon, 'SIGKILL');
-    });
     run('start', file, '-i', '2', '--kill-timeout', '10000');
     const processes = (): number[] => (JSON.parse(run('jlist')) as { pid: number }[]).map(({ pid }) => pid);
     const seen = new Set<number>();
