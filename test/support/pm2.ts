@@ -40,15 +40,8 @@ export function preparePm2(t: TestContext): Pm2 {
   };
   // Before the directory is removed: hooks run in the order in which they were added.
   t.after(async () => {
-    const daemon = Number(readFileSync(join(home, 'pm2.pid'), 'utf8'));
     await run('kill');
     assert.ok(!existsSync(join(home, 'pm2.pid')), 'the daemon is gone');
-    // It removes its file, and sometimes stays all the same.
-    try {
-      process.kill(daemon, 'SIGKILL');
-    } catch (error) {
-      assert.equal((error as NodeJS.ErrnoException).code, 'ESRCH');
-    }
   });
   home = directory(t);
   return {
