@@ -295,7 +295,9 @@ export class EmbeddedResponse {
   #destroy(mayReset: boolean): void {
     // Some libraries put little more than an emitter in the place of a socket.
     const { socket } = this.#request as { readonly socket?: Partial<Pick<Socket, 'uncork' | 'resetAndDestroy'>> };
-    // node:http corks until the next tick what is to be seen before the end.
+    // node:http corks until the next tick what must be seen before the end: in the socket, or since Node 26 in the
+    // response.
+    (this.#response as Partial<Pick<ServerResponse, 'uncork'>>).uncork?.();
     socket?.uncork?.();
     if (this.#framing === UNTIL_CLOSE && mayReset) socket?.resetAndDestroy?.();
     this.#response.destroy();
