@@ -40,8 +40,15 @@ export function preparePm2(t: TestContext): Pm2 {
   };
   // Before the directory is removed: hooks run in the order in which they were added.
   t.after(async () => {
+    const daemon = Number(readFileSync(join(home, 'pm2.pid'), 'utf8'));
     await run('kill');
     assert.ok(!existsSync(join(home, 'pm2.pid')), 'the daemon is gone');
+    try {
+      // PM2 says that it is gone, but sometimes it stays.
+      process.kill(daemon, 'SIGKILL');
+    } catch {
+      // It is gone.
+    }
   });
   home = directory(t);
   return {
