@@ -15,17 +15,16 @@ import { Affinities } from './exchange/affinity.ts';
 import { Reports } from './exchange/reports.ts';
 import { DroppedConnections } from './fronts/dropped-connections.ts';
 import { Front } from './fronts/front.ts';
-import { RequestFront } from './fronts/request.ts';
-import { Sockets } from './fronts/sockets.ts';
+import { DownstreamRequest } from './fronts/request.ts';
+import { DownstreamSockets } from './fronts/sockets.ts';
 import { Upgrades } from './fronts/upgrades.ts';
-import { guardedValue, type OnFault } from './guard.ts';
+import { guardedValue, nameOf, type OnFault } from './guard.ts';
 import { Clock, systemRng, systemTime } from './loop/clock.ts';
 import { GuardedTime, guardedRng } from './loop/guarded-time.ts';
 import { Turn } from './loop/turn.ts';
 import type { ListenOptions } from './options/listen.ts';
 import type { BalancerOptions, UpstreamOptions } from './options/options.ts';
 import { parseOptions, type Settings } from './options/parse.ts';
-import { nameOf } from './pools/plugin.ts';
 import { Pool } from './pools/pool.ts';
 import type { Services } from './pools/services.ts';
 import type { Upstream } from './strategy.ts';
@@ -102,7 +101,7 @@ class NodeBalancer implements Balancer {
   readonly #clock: Clock;
   readonly #pool: Pool;
   readonly #front: Front;
-  readonly #sockets: Sockets;
+  readonly #sockets: DownstreamSockets;
   readonly #upgrades: Upgrades;
   readonly #events: Events;
   readonly #reports: Reports;
@@ -149,7 +148,7 @@ class NodeBalancer implements Balancer {
     this.#front = new Front(shared, this.#pool, { ...settings, trusts }, () => {
       this.#onEmpty?.();
     });
-    this.#sockets = new Sockets(this.#front);
+    this.#sockets = new DownstreamSockets(this.#front);
     this.#upgrades = new Upgrades(this.#front, this.#sockets, settings);
     this.#pool.start();
     try {
@@ -205,7 +204,7 @@ class NodeBalancer implements Balancer {
     request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse,
   ): void => {
     // The compat API is that of node:http, as far as a front needs it.
-    RequestFront.serve(this.#front, request as IncomingMessage, response as ServerResponse);
+    DownstreamRequest.serve(this.#front, request as IncomingMessage, response as ServerResponse);
   };
 
   readonly upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
@@ -260,7 +259,7 @@ class NodeBalancer implements Balancer {
         resolve({ closed });
       };
     });
-    if (this.#front.guests.all.length > 0) {
+    if (this.#front.downstreams.size > 0) {
       await new Promise<void>((resolve) => {
         this.#onEmpty = resolve;
       });
@@ -282,7 +281,7 @@ class NodeBalancer implements Balancer {
       if (!server.listening) failed(new BalancerError('CLOSING'));
       server.close(resolve);
     }));
-    for (const guest of this.#front.guests.all) guest.drain(Math.min(now + IDLE_GRACE_MS, this.#cutAt));
+    this.#front.downstreams.drain(Math.min(now + IDLE_GRACE_MS, this.#cutAt));
     this.#onStopped(Promise.all(servers));
   }
 
@@ -306,7 +305,7 @@ class NodeBalancer implements Balancer {
   #sweep(now: number, pausedMs: number): void {
     if (now >= this.#stopAt) this.#stopAccepting(now);
     if (pausedMs > 0) this.#pool.upstreams.paused(pausedMs);
-    for (const part of [this.#front, this.#names, ...this.#pool.parts]) {
+    for (const part of [this.#front.downstreams, this.#names, ...this.#pool.parts]) {
       // A part that fails must not keep the others from their sweep.
       try {
         part.sweep(now);
@@ -314,18 +313,8 @@ class NodeBalancer implements Balancer {
         this.#failedInside('a part of the balancer failed in its sweep', cause);
       }
     }
-    this.#dropped.sweep(now, this.#front.guests.all.length);
-    if (now < this.#cutAt || !this.#front.closing) return;
-    // A copy: those that go leave the list.
-    for (const guest of [...this.#front.guests.all]) {
-      if (guest.busy) this.#cut++;
-      try {
-        guest.destroy();
-      } catch (cause) {
-        this.#failedInside('a downstream could not be cut', cause);
-        this.#front.left(guest);
-      }
-    }
+    this.#dropped.sweep(now, this.#front.downstreams.size);
+    if (now >= this.#cutAt && this.#front.closing) this.#cut += this.#front.downstreams.cut();
   }
 
   /** Something that was given as an option, or to `on`, failed. */

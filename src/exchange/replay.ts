@@ -2,7 +2,7 @@
  * The body of a request, kept for another attempt as long as it is small.
  */
 import { NO_BYTES } from '../http1/grammar.ts';
-import type { MessageWriter } from '../http1/writer.ts';
+import type { MessageWriter } from '../streams/message-writer.ts';
 
 export class Replay {
   #maxBytes = 0;

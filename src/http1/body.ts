@@ -3,7 +3,8 @@
  */
 import { END, FieldScanner, type FieldTaker, INCOMPLETE, type TrailerFilter } from './fields.ts';
 import { CHUNKED, type Framing, LENGTH, NONE } from './framing.ts';
-import { type BodyLimits, CLASS, CR, FIELD_VALUE, HTAB, LF, NO_BYTES, SP, TOKEN } from './grammar.ts';
+import { type BodyLimits, CLASS, CR, FIELD_VALUE, HTAB, LF, SP, TOKEN } from './grammar.ts';
+import { SplitHead } from './split-head.ts';
 
 /**
  * Reads one body after the other. Each {@link BodyReader.read} leaves the data it found as one contiguous part of the
@@ -29,7 +30,8 @@ export class BodyReader {
   /** Octets of the chunk-size line at hand, and of the extensions so far. */
   #line = 0;
   #extensions = 0;
-  #section = NO_BYTES;
+  /** The trailer section; made when one comes. */
+  #section: SplitHead | undefined;
   readonly #limits: BodyLimits;
   readonly #passing: TrailerFilter;
 
@@ -45,7 +47,7 @@ export class BodyReader {
     this.#left = framing === LENGTH ? length : 0;
     this.#state = SIZE;
     this.#digits = this.#line = this.#extensions = 0;
-    this.#section = NO_BYTES;
+    this.#section?.clear();
     this.trailers = '';
     this.from = this.to = 0;
     this.malformed = false;
@@ -146,25 +148,20 @@ export class BodyReader {
     }
   }
 
-  /** Collects the trailer section and checks it once a line of it is whole. */
   #trailerBytes(bytes: Buffer, at: number, end: number): number {
     const { maxTrailerBytes, maxFields } = this.#limits;
-    const before = this.#section.length;
-    const stop = Math.min(end, at + maxTrailerBytes - before);
-    const section = Buffer.concat([this.#section, bytes.subarray(at, stop)]);
-    this.#section = section;
-    // Scanned anew only when a line is whole: a section that comes octet by octet costs no more than its lines.
-    if (section.length < maxTrailerBytes && !section.includes(LF, before)) return stop;
+    const section = this.#section ??= new SplitHead();
+    if (!section.add(bytes, at, end, maxTrailerBytes)) return section.keep();
+    const { size } = section;
     const line = new FieldScanner();
-    const found = line.section(section, section.toString('latin1'), 0, maxFields, NOBODY);
+    const found = line.section(section.bytes, section.bytes.toString('latin1', 0, size), 0, maxFields, NOBODY);
     if (found === END && !FRAMING_FIELD.test(line.passed)) {
       this.trailers = this.#passing(line.passed);
-      this.#section = NO_BYTES;
       this.done = true;
-      return at + line.next - before;
+      return section.end(line.next);
     }
-    if (found !== INCOMPLETE || section.length >= maxTrailerBytes) this.#state = BROKEN;
-    return stop;
+    if (found !== INCOMPLETE || size >= maxTrailerBytes) this.#state = BROKEN;
+    return section.keep();
   }
 
   /** Adds a piece of data to what this read has found, moved up against it. */

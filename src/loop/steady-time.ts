@@ -3,7 +3,7 @@
  * although nobody had a chance to meet them: the answers lie unread, or others were paused as well. So what a tick is
  * late by does not count, beyond what a busy process may be late.
  */
-import type { TimeSource } from './clock.ts';
+import type { TimeSource } from './time-source.ts';
 
 /** The time of another source, but for its pauses. */
 export class SteadyTime implements TimeSource {

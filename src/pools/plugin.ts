@@ -2,7 +2,7 @@
  * Calls into a strategy. What it throws, now or later, is a bug of the plugin: it is reported and goes no further.
  */
 import { BalancerError } from '../errors.ts';
-import { guarded, guardedValue } from '../guard.ts';
+import { guarded, guardedValue, nameOf } from '../guard.ts';
 import type { Strategy } from '../strategy.ts';
 import type { Services } from './services.ts';
 
@@ -28,12 +28,6 @@ export function traitsOf(strategy: Strategy): StrategyTraits {
     picksFull: guardedValue(() => strategy.picksFull, ignore) === true,
     hearsSettled: guardedValue(() => typeof strategy.settled === 'function', ignore) === true,
   };
-}
-
-/** The name of a strategy, for messages: the property may be a getter that throws, or that changes its mind. */
-export function nameOf(strategy: Strategy): string {
-  const name: unknown = guardedValue(() => strategy.name, () => undefined);
-  return typeof name === 'string' ? name : 'without a name';
 }
 
 /** Calls an optional method of a strategy. A promise is not awaited, but its rejection is reported. */

@@ -1,5 +1,5 @@
 /**
- * Who exists, who may be picked, and the one count of what is in flight.
+ * Which upstreams exist, how they fare, and the one count of what is in flight.
  */
 import { BalancerError, type Ending, type ErrorCode } from '../errors.ts';
 import type { BalancerEvents, Events, Witness } from '../events.ts';
@@ -7,23 +7,24 @@ import type { Settings } from '../options/parse.ts';
 import type { ParsedUpstream } from '../options/upstreams.ts';
 import { SLICE, type Work } from '../loop/slices.ts';
 import type { Upstream } from '../strategy.ts';
+import { Candidates } from './candidates.ts';
 import type { Dialler } from './dial.ts';
 import { Member, type MemberRules } from './member.ts';
 import { PublicUpstream } from './public-upstream.ts';
 
-/** What of the settings membership goes by. */
+/** The settings that membership uses. */
 export type MembersRules = MemberRules & Pick<Settings, 'maxEjectedPercent' | 'maxInFlight'>;
 
-/** What membership needs to know of the world. */
+/** What membership needs from the balancer. */
 export interface MembersWorld {
   readonly events: Events;
   /** Opens the connections to upstreams. */
   readonly dialler: Dialler;
-  /** Numbers in [0, 1), for the jitter of ejections and of the greatest age of connections. */
+  /** Numbers in [0, 1), for the jitter of ejections and of the maximum age of connections. */
   readonly rng: () => number;
-  /** Hears of every change of membership, weights, tags or health, with all that may be picked after it. */
+  /** Called after every change of membership, weights, tags or health, with all that may be picked now. */
   readonly onChange: (candidates: readonly Upstream[]) => void;
-  /** Hears that there may be room where there was none, other than by a settled attempt. */
+  /** Called when there may be room again for another reason than a settled attempt. */
   readonly onRoom: () => void;
 }
 
@@ -31,26 +32,22 @@ export class Members {
   readonly #rules: MembersRules;
   readonly #world: MembersWorld;
   readonly #active = new Map<string, Member>();
-  /** Draining ones, each with what waits for its end. */
+  /** Draining ones, each with the function to call when it is gone. */
   readonly #draining = new Map<Member, () => void>();
-  /** What other balancers have in flight on average, by origin; 0 is left out. */
+  readonly #candidates: Candidates;
+  /** What other balancers have in flight on average, by origin, if it is not 0. */
   readonly #elsewhere = new Map<string, number>();
-  /** Those that are well, or on trial: the candidates while none is at its limit. Strategies heard of this array. */
-  #whole: readonly Upstream[] = [];
-  #candidates: readonly Upstream[] | undefined;
-  /** Those at their own limits, and which candidates that went with. */
-  #atLimit: readonly Upstream[] = NOBODY;
-  #atLimitBeside: readonly Upstream[] = NOBODY;
-  /** How many were ejected or on trial when all were looked at last, and whether that was too many to go by. */
-  #unproven = 0;
-  #panic = false;
   #inFlight = 0;
-  /** Who came and went by the change under way: told of when it is complete. */
+  /** Events of the change in progress; told when it is complete. */
   readonly #toTell: ['added' | 'draining' | 'removed', { readonly upstream: Upstream }][] = [];
 
   constructor(rules: MembersRules, world: MembersWorld) {
     this.#rules = rules;
     this.#world = world;
+    this.#candidates = new Candidates(this.#active, rules.maxEjectedPercent, (selectable) => {
+      world.onChange(selectable);
+      world.onRoom();
+    });
   }
 
   /** All upstreams, draining ones last. */
@@ -63,98 +60,85 @@ export class Members {
     return this.#active.values();
   }
 
-  /** Those that may be picked now. Computed when something changed, not for each request. */
+  /** Those that may be picked now. */
   get candidates(): readonly Upstream[] {
-    if (this.#candidates === undefined) {
-      const withRoom = this.#whole.filter(hasRoom);
-      this.#candidates = withRoom.length === this.#whole.length ? this.#whole : Object.freeze(withRoom);
-    }
-    return this.#candidates;
+    return this.#candidates.now;
   }
 
-  /** Those that would be candidates but for their own `maxInFlight`. Computed when it is asked for after a change. */
+  /** Those that would be candidates but for their own `maxInFlight`. */
   get atLimit(): readonly Upstream[] {
-    const { candidates } = this;
-    if (candidates === this.#whole) return NOBODY;
-    if (candidates !== this.#atLimitBeside) {
-      this.#atLimitBeside = candidates;
-      this.#atLimit = Object.freeze(this.#whole.filter(isAtLimit));
-    }
-    return this.#atLimit;
+    return this.#candidates.atLimit;
   }
 
-  /** What the upstream of this origin was made from, or changed to. */
-  settingsOf(origin: string): ParsedUpstream | undefined {
-    return this.#active.get(origin)?.settings;
-  }
-
-  /** Those that are ejected and have room: to be tried by a request for which nobody else is left. */
+  /** Ejected upstreams that have room: tried by a request for which no candidate is left. */
   get lastResorts(): readonly Upstream[] {
     return [...this.#active.values()].filter((member) => member.hasRoom && !member.listed).map(({ shown }) => shown);
   }
 
-  /** Whether there is one, besides `others`, that lacks but room. */
+  /** Whether any, besides `others`, would be a candidate if it had room. */
   crowded(others: readonly Upstream[]): boolean {
-    return this.#whole.some((upstream) => !hasRoom(upstream) && !others.includes(upstream));
+    return this.#candidates.crowded(others);
   }
 
-  /** Whether as much is in flight as may be in all. */
+  /** The current options of the upstream of this origin. */
+  settingsOf(origin: string): ParsedUpstream | undefined {
+    return this.#active.get(origin)?.settings;
+  }
+
+  /** Whether the limit on what all have in flight together is reached. */
   get full(): boolean {
     return this.#inFlight >= this.#rules.maxInFlight;
   }
 
-  /** The member that this is the public side of, if it is one of the candidates. In constant time. */
+  /** The member behind `upstream` if it is a candidate, in constant time. */
   candidate(upstream: unknown): Member | undefined {
     const member = PublicUpstream.memberOf(upstream);
     return member?.owner === this && member.listed && member.hasRoom ? member : undefined;
   }
 
-  /** The member that this is the public side of, if it is one of those {@link Members.atLimit}. In constant time. */
+  /** The member behind `upstream` if it is one of {@link Members.atLimit}, in constant time. */
   fullOne(upstream: unknown): Member | undefined {
     const member = PublicUpstream.memberOf(upstream);
     return member?.owner === this && member.listed && member.atLimit ? member : undefined;
   }
 
-  /** Adds the upstreams to begin with, as one change. Their origins differ. */
+  /** Adds the initial upstreams, as one change. Their origins differ. */
   start(upstreams: readonly ParsedUpstream[]): void {
     for (const settings of upstreams) this.#create(settings);
-    this.#changed();
+    this.#candidates.changed();
     this.#tellAll();
   }
 
-  /** Adds an upstream at once. Throws OPTIONS_INVALID for an origin that is there already. */
+  /** Adds an upstream at once. Throws OPTIONS_INVALID if there is one of this origin. */
   add(settings: ParsedUpstream): Upstream {
     if (this.#active.has(settings.origin)) {
-      throw new BalancerError('OPTIONS_INVALID', `upstream ${settings.origin} is there already: remove it first`);
+      throw new BalancerError('OPTIONS_INVALID', `upstream ${settings.origin} already exists; remove it first`);
     }
     const { shown } = this.#create(settings);
-    this.#moved([...this.#whole, shown]);
+    this.#candidates.added(shown);
     this.#tellAll();
     return shown;
   }
 
   /**
    * Takes an upstream out of the candidates at once. Resolves when what it has in flight has ended, or was cut at
-   * `cutAt`. Throws OPTIONS_INVALID for an origin that is not there.
+   * `cutAt`. Throws OPTIONS_INVALID if there is none of this origin.
    */
   remove(origin: string, cutAt: number): Promise<void> {
     const member = this.#active.get(origin);
     if (member === undefined) {
-      throw new BalancerError('OPTIONS_INVALID', `upstream ${origin} is not there: see balancer.upstreams`);
+      throw new BalancerError('OPTIONS_INVALID', `there is no upstream ${origin}; see balancer.upstreams`);
     }
     const drained = this.#drain(member, cutAt);
-    const left: Upstream[] = [];
-    // What V8 has for this is slow on frozen lists.
-    for (const other of this.#whole) if (other !== member.shown) left.push(other);
-    this.#moved(left);
+    this.#candidates.removed(member.shown);
     this.#tellAll();
     return drained;
   }
 
   /**
-   * Makes these the upstreams, as one change: new ones are added, those that are not named are drained, the others keep
-   * their counts and connections, and take the new options. What is to change is found in slices, during which nothing
-   * else may change membership; then it changes at once. Returns what resolves when the drained ones are gone.
+   * Makes these the upstreams, as one change: new ones are added, unlisted ones are drained, the others take the new
+   * options and keep their counts and connections. The differences are found in slices, during which nothing else may
+   * change membership; then all is changed at once. The returned promise resolves when the drained ones are gone.
    */
   *update(upstreams: readonly ParsedUpstream[], cutAt: number): Work<Promise<unknown>> {
     const kept = new Set<Member>();
@@ -181,9 +165,9 @@ export class Members {
     let changed = leaving.length + fresh.length > 0;
     for (const [member, settings] of other) if (member.change(settings)) changed = true;
     for (const settings of fresh) this.#create(settings);
-    // Limits may be others, whatever strategies are to hear of.
-    this.#candidates = undefined;
-    if (changed) this.#changed();
+    // Limits may have changed even where nothing has that strategies are told of.
+    this.#candidates.roomChanged();
+    if (changed) this.#candidates.changed();
     else this.#world.onRoom();
     this.#tellAll();
     return Promise.all(drained);
@@ -193,12 +177,12 @@ export class Members {
   begin(member: Member): void {
     this.#inFlight++;
     member.begin();
-    if (!member.hasRoom) this.#candidates = undefined;
+    if (!member.hasRoom) this.#candidates.roomChanged();
   }
 
   /**
-   * The answer to an attempt that began at `began` is there; by a `broken` gateway that is a failure all the same, by
-   * its `status`.
+   * An attempt that began at `began` has its response head. The answer of a `broken` gateway still counts as a failure,
+   * for its `status`.
    */
   answered(member: Member, began: number, now: number, broken: boolean, status?: number): void {
     member.answered(now - began);
@@ -209,9 +193,9 @@ export class Members {
   }
 
   /**
-   * Uncounts a pick: once for each `begin`, when the attempt has settled. Only the upstream's own faults count against
-   * it, and of those not that it had closed an idle connection. `well`: it gave a good response, to the end. `code`:
-   * the error that ended it.
+   * Uncounts a pick: once for each `begin`, when the attempt settles. Only the upstream's own faults count against it,
+   * except for an idle connection that it had closed. `well`: the response was good and complete. `code`: the error
+   * that ended the attempt.
    */
   settle(
     member: Member, { fault, stage }: Ending, well: boolean, began: number, now: number, code?: ErrorCode,
@@ -219,27 +203,27 @@ export class Members {
     const full = !member.hasRoom;
     this.#inFlight--;
     member.settle(fault !== 'upstream', began);
-    if (full) this.#candidates = undefined;
+    if (full) this.#candidates.roomChanged();
     if (well) member.health.succeeded(began);
     else if (fault === 'upstream' && stage !== 'idle') {
       this.#failed(member, began, now, stage === 'body', code, undefined);
     }
     const resolve = member.state === 'gone' ? this.#draining.get(member) : undefined;
-    // Not there if a listener that has just heard of its ejection removed it: then it was told of.
+    // Undefined if a listener to its ejection has just removed it: then that was told.
     if (resolve === undefined) return;
     this.#draining.delete(member);
     this.#tell('removed', { upstream: member.shown });
     resolve();
   }
 
-  /** A probe has found an upstream `up`, or down, once too often. */
+  /** Enough probes in a row have found an upstream `up`, or down. */
   probed(member: Member, up: boolean, now: number): void {
     if (!this.#has(member) || !member.health.probed(up, now, member.needed)) return;
     if (up) this.#readmitted(member, 'probes', now);
     else this.#ejected(member, 'probes');
   }
 
-  /** Another balancer has ejected an upstream for `ms`, Infinity where its probes have found it down. */
+  /** Another balancer has ejected an upstream for `ms`; Infinity if its probes found it down. */
   ejectedByPeer(origin: string, ms: number, now: number): void {
     const member = this.#active.get(origin);
     if (member?.health.ejectedByPeer(ms, now) === true) this.#ejected(member, 'peers');
@@ -251,7 +235,7 @@ export class Members {
     if (member?.health.readmittedByPeer(now, member.needed) === true) this.#readmitted(member, 'peers', now);
   }
 
-  /** Other balancers have this much in flight at an origin, whether it is an upstream here or not. */
+  /** Other balancers have this much in flight at an origin, which need not be an upstream here. */
   countElsewhere(origin: string, inFlight: number): void {
     if (inFlight === 0) this.#elsewhere.delete(origin);
     else this.#elsewhere.set(origin, inFlight);
@@ -262,25 +246,25 @@ export class Members {
     return this.#elsewhere.get(origin) ?? 0;
   }
 
-  /** This process was paused for `ms`, which the clock has left out. Idle connections have aged all the same. */
+  /** The process was paused for `ms`, which the clock leaves out. Idle connections have aged nevertheless. */
   paused(ms: number): void {
     for (const member of this.#active.values()) member.connections.age(ms);
   }
 
-  /** Closes connections that have idled long enough, and lets ejections end. */
+  /** Closes connections that were idle for too long, and ends ejections that are over. */
   sweep(now: number): void {
     let changed = false;
     for (const member of this.#active.values()) {
       member.connections.sweep(now);
       if (member.health.sweep(now)) changed = true;
     }
-    if (changed) this.#changed();
+    if (changed) this.#candidates.changed();
   }
 
   /** Drains all. */
   async close(): Promise<void> {
     const drained = [...this.#active.values()].map((member) => this.#drain(member, Infinity));
-    this.#changed();
+    this.#candidates.changed();
     this.#tellAll();
     await Promise.all(drained);
   }
@@ -311,27 +295,26 @@ export class Members {
     this.#ejected(member, 'attempts', code, status);
   }
 
-  /** Whether it is one of ours, and stays: one that is being removed has no health to speak of. */
+  /** Whether it is in this set and stays: the health of one that is being removed no longer matters. */
   #has(member: Member): boolean {
     return member.owner === this && !member.draining;
   }
 
   #ejected(member: Member, by: Witness, code?: ErrorCode, status?: number): void {
     member.ejected();
-    this.#changed();
+    this.#candidates.changed();
     this.#tell('ejected', { upstream: member.shown, forMs: member.health.ejectedMs, by, code, status });
   }
 
   #readmitted(member: Member, by: Witness, now: number): void {
-    const panicked = this.#panic;
-    this.#changed();
-    // As in a panic all were candidates, the first few to answer end it. What failed all of them is over, so the
-    // others, whose ejections grew meanwhile, are not to sit them out while these few carry everything.
-    if (panicked && !this.#panic) for (const other of this.#active.values()) other.health.hasten(now);
+    const panicEnded = this.#candidates.changed();
+    // In a panic all were candidates, and the first few to answer end it. Whatever failed all of them is over: the
+    // others must not sit out ejections that grew meanwhile, while these few carry the whole load.
+    if (panicEnded) for (const other of this.#active.values()) other.health.hasten(now);
     this.#tell('readmitted', { upstream: member.shown, by });
   }
 
-  /** Tells of what a change of membership did, now that it is complete: listeners may make the next one. */
+  /** Tells the events of a change, once it is complete: a listener may make the next change. */
   #tellAll(): void {
     for (const [name, event] of this.#toTell.splice(0)) this.#tell(name, event);
   }
@@ -340,44 +323,4 @@ export class Members {
     const { events } = this.#world;
     if (events.heard(name)) events.tell(name, event);
   }
-
-  /**
-   * One came or went, and those that may be picked are `whole` now. None of the others, which may be thousands, is
-   * looked at, unless that may change how they stand.
-   */
-  #moved(whole: readonly Upstream[]): void {
-    if (this.#panic || this.#tooManyUnproven) this.#changed();
-    else this.#announce(whole);
-  }
-
-  #changed(): void {
-    this.#unproven = 0;
-    for (const member of this.#active.values()) if (!member.proven) this.#unproven++;
-    // Where too many have failed, all are candidates: better a try than none.
-    this.#panic = this.#tooManyUnproven;
-    const whole: Upstream[] = [];
-    for (const member of this.#active.values()) if (member.list(this.#panic)) whole.push(member.shown);
-    this.#announce(whole);
-  }
-
-  get #tooManyUnproven(): boolean {
-    return this.#unproven * 100 > this.#rules.maxEjectedPercent * this.#active.size;
-  }
-
-  #announce(whole: readonly Upstream[]): void {
-    this.#whole = Object.freeze(whole);
-    this.#candidates = undefined;
-    this.#world.onChange(this.#whole);
-    this.#world.onRoom();
-  }
 }
-
-function hasRoom(upstream: Upstream): boolean {
-  return PublicUpstream.memberOf(upstream)?.hasRoom === true;
-}
-
-function isAtLimit(upstream: Upstream): boolean {
-  return PublicUpstream.memberOf(upstream)?.atLimit === true;
-}
-
-const NOBODY: readonly Upstream[] = Object.freeze([]);

@@ -17,8 +17,8 @@ function connections() {
   const front = new Front({ clock: { now: 0 } }, {}, rules, () => {});
   for (let i = 0; i < count; i++) new DownstreamConnection(front, { resume: () => {} });
   return () => {
-    front.sweep(1);
-    return front.guests.all.length;
+    front.downstreams.sweep(1);
+    return front.downstreams.size;
   };
 }
 

@@ -1,7 +1,7 @@
 /**
  * What of an exchange, or of a connection, survives young collections. All of it should be dead by the first: what
  * grows old costs a copy at each, and a full collection in the end. The tables of a Map or Set that churns with
- * requests keep each other's garbage alive (see `Guests`): that shows here. Octets are counted, no time is.
+ * requests keep each other's garbage alive (see `Downstreams`): that shows here. Octets are counted, no time is.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
@@ -23,9 +23,9 @@ const FLAGS = [
 const AT_ONCE = 16;
 /** The least of some groups counts: V8 keeps what it compiles, and a collection may come at any moment. */
 const GROUPS = 4;
-/** 20 to 80 for a request, or 4,500 with a Map of guests. */
+/** 20 to 80 for a request, or 4,500 with a Map of downstreams. */
 const BOUND = 600;
-/** 1,600, most of it Node's own for a socket, or 2,800 with a Map of guests. */
+/** 1,600, most of it Node's own for a socket, or 2,800 with a Map of downstreams. */
 const CONNECTION_BOUND = 2_200;
 
 async function ask(child: ChildProcess): Promise<number> {

@@ -3,7 +3,7 @@
  * and time come in.
  */
 import type { Socket } from 'node:net';
-import { guarded, guardedValue, faultText, type OnFault } from '../../guard.ts';
+import { faultText, guarded, guardedValue, nameOf, type OnFault } from '../../guard.ts';
 import type { PickContext, Strategy, WorkerCandidate } from '../../strategy.ts';
 
 /** What a worker tells of its connections, by their numbers. */
@@ -264,12 +264,6 @@ class Target implements WorkerCandidate {
     this.#load = load;
     this.#reportedAt = this.#now();
   }
-}
-
-/** The name of a strategy, for messages: it may be a getter that throws, or gives something else when read again. */
-function nameOf(strategy: Strategy<WorkerCandidate>): string {
-  const name: unknown = guardedValue(() => strategy.name, () => undefined);
-  return typeof name === 'string' ? name : 'without a name';
 }
 
 /** How many connections may wait: for the first worker, and for one that does not take what it was sent. */

@@ -1,41 +1,41 @@
 /**
- * Writes messages in as few writes as they need: text and small data gather in one latin1 string, large data goes out
- * uncopied beside it, corked.
+ * Writes HTTP/1.1 messages to a stream, in as few writes as they need: text and small data are gathered in one latin1
+ * string; large data is written without a copy, corked together with the text around it.
  */
 import type { Writable } from 'node:stream';
+import { BodyFramer } from '../http1/framer.ts';
+import type { Framing } from '../http1/framing.ts';
 import type { Sender, Turn } from '../loop/turn.ts';
-import { CHUNKED, type Framing, LENGTH, NONE } from './framing.ts';
 
-/** Who waits for a flush that returned false. */
+/** The owner of a writer. */
 export interface Flusher {
-  /** What was held back has gone out. */
+  /** The stream has room again, after a flush that returned false. */
   drained(): void;
   /**
-   * The sink, which may be somebody else's, threw: nothing more is written to it. Told once, when whatever made the
-   * writer write has run to its end.
+   * The stream, which may be the embedder's, threw: nothing more is written to it. Called once, in a microtask, so that
+   * the code that was writing finishes first.
    */
   sinkFailed(cause: unknown): void;
 }
 
 /**
  * The sending half of one connection, message after message. Data given to {@link MessageWriter.data} may lie in a
- * buffer that the caller reuses: once {@link MessageWriter.flush} has returned true, or its flusher was told that it
- * has drained, the buffer is free. With nothing left to flush it leaves nothing behind on its sink.
+ * buffer that the caller reuses: it is free once {@link MessageWriter.flush} has returned true or the flusher's
+ * `drained` was called. When everything is flushed, no listener is left on the stream.
  */
 export class MessageWriter implements Sender {
   readonly #sink: Writable;
   readonly #flusher: Flusher;
-  /** Made at first need, as is the listener for 'drain': most writers never have any. */
+  readonly #framer = new BodyFramer();
+  /** Callbacks made when first needed, which most writers never do. */
   #sent: (() => void) | undefined;
   #drained: (() => void) | undefined;
-  #framing: Framing = NONE;
-  #owed = 0;
   #text = '';
   #corked = false;
-  /** Whether the text is to be sent when the turn ends. */
+  /** Whether the text waits for the end of the turn. */
   #deferred = false;
   #unsent = false;
-  /** What a flush waits for: large parts still in use, or room in the sink. */
+  /** What a flush waits for: buffers of large parts that are still in use, or room in the stream. */
   #awaitsParts = false;
   #awaitsRoom = false;
   /** Writes of large parts whose buffers are still in use. */
@@ -47,40 +47,38 @@ export class MessageWriter implements Sender {
     this.#flusher = flusher;
   }
 
-  /** Starts a message: its head, and how its body is framed; `length` is the one announced, for {@link LENGTH}. */
+  /** Starts a message: its head, and the framing of its body. `length` is the announced one, if any. */
   begin(head: string, framing: Framing, length = 0): void {
     this.#text += head;
     this.#unsent = head !== '';
-    this.#framing = framing;
-    this.#owed = framing === LENGTH ? length : 0;
+    this.#framer.start(framing, length);
   }
 
-  /** Whether the announced length was not written: whatever followed would be taken for the rest of this message. */
+  /** Whether less or more than the announced length was written: the connection cannot carry another message. */
   get owes(): boolean {
-    return this.#owed !== 0;
+    return this.#framer.owes;
   }
 
-  /** Whether nothing has been sent of the message that was begun last. */
+  /** Whether nothing of the current message has been sent yet. */
   get unsent(): boolean {
     return this.#unsent;
   }
 
-  /** Whether the sink threw. */
+  /** Whether the stream threw. */
   get failed(): boolean {
     return this.#failed;
   }
 
-  /** Adds an interim head, or bytes that belong to no message. */
+  /** Adds an interim head, or bytes outside any message. */
   text(text: string): void {
     this.#text += text;
   }
 
-  /** Adds body data: `bytes` from `from` to `to`. `text` is the same as latin1 where that is at hand, else `''`. */
+  /** Adds body data: `bytes` from `from` to `to`. `text` is the same data as latin1 if the caller has it, else `''`. */
   data(bytes: Buffer, from: number, to: number, text = ''): void {
     const length = to - from;
     if (length === 0) return;
-    if (this.#framing === LENGTH) this.#owed -= length;
-    else if (this.#framing === CHUNKED) this.#text += `${length.toString(16)}\r\n`;
+    this.#text += this.#framer.before(length);
     if (text !== '') this.#text += text;
     else if (length <= MAX_GATHERED_BYTES) this.#text += bytes.toString('latin1', from, to);
     else {
@@ -95,18 +93,17 @@ export class MessageWriter implements Sender {
       };
       this.#writePart(bytes.subarray(from, to), this.#sent);
     }
-    if (this.#framing === CHUNKED) this.#text += '\r\n';
+    this.#text += this.#framer.after();
   }
 
-  /** Ends the message. `trailers` are whole field lines; only a chunked message can carry them. */
+  /** Ends the message. `trailers` are whole field lines; they are dropped unless the message is chunked. */
   end(trailers: string): void {
-    if (this.#framing === CHUNKED) this.#text += `0\r\n${trailers}\r\n`;
-    this.#framing = NONE;
+    this.#text += this.#framer.end(trailers);
   }
 
   /**
-   * Sends what has gathered; with a `turn`, little of it may wait for the end of that. Returns whether the sink can
-   * take more; if not, the flusher will be told when.
+   * Sends what was gathered; with a `turn`, a small amount may wait until that turn ends. Returns whether the stream
+   * can take more; if not, the flusher's `drained` is called when it can.
    */
   flush(turn?: Turn): boolean {
     if (turn !== undefined && this.#mayWait) {
@@ -116,20 +113,20 @@ export class MessageWriter implements Sender {
     const room = this.#send();
     if (this.#failed) return true;
     if (this.#corked) {
-      // A large part that is not wholly with the kernel still points into the caller's buffer.
+      // Until the kernel has taken all of a large part, the stream still refers to the caller's buffer.
       if (this.#uncork() && this.#sink.writableLength > 0) this.#awaitsParts = true;
     } else if (!room && this.#sink.writableLength > 0) this.#awaitDrain();
     return !this.#awaitsParts && !this.#awaitsRoom;
   }
 
-  /** Sends what has gathered now, unless the sink is gone: for the turn, when it is over. */
+  /** Sends what was gathered, unless the stream is destroyed. The turn calls it when it ends. */
   send(): void {
     this.#deferred = false;
     if (this.#sink.destroyed) this.#text = '';
     else this.flush();
   }
 
-  /** Whether what has gathered is little, and nothing keeps it back already. */
+  /** Whether what was gathered is small, and nothing holds it back already. */
   get #mayWait(): boolean {
     return !this.#corked && !this.#awaitsParts && !this.#awaitsRoom && this.#text.length <= MAX_DEFERRED_BYTES;
   }
@@ -181,7 +178,7 @@ export class MessageWriter implements Sender {
     }
   }
 
-  /** Returns false where the sink threw. */
+  /** Returns false if the stream threw. */
   #uncork(): boolean {
     this.#corked = false;
     try {
@@ -193,7 +190,7 @@ export class MessageWriter implements Sender {
     }
   }
 
-  /** Later: who writes is in the middle of something, and would find the connection gone from under it. */
+  /** The flusher is told later: the code that is writing now would find its connection gone halfway through. */
   #fail(cause: unknown): void {
     if (this.#failed) return;
     this.#failed = true;
@@ -204,7 +201,7 @@ export class MessageWriter implements Sender {
   }
 }
 
-/** Below this a copy into the text is cheaper than a second buffer in the write. */
+/** Up to this size, copying into the text is cheaper than a second buffer in the write. */
 const MAX_GATHERED_BYTES = 8192;
-/** Beyond this a write is worth its own call, and the sink's word on whether it can take more. */
+/** Above this size a write is worth a call of its own, and an answer from the stream whether it can take more. */
 const MAX_DEFERRED_BYTES = 16_384;

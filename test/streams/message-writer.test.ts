@@ -3,11 +3,11 @@ import { once } from 'node:events';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { CHUNKED, type Framing, LENGTH, NONE, UNTIL_CLOSE } from '../../src/http1/framing.ts';
-import { type Flusher, MessageWriter } from '../../src/http1/writer.ts';
+import { type Flusher, MessageWriter } from '../../src/streams/message-writer.ts';
 import { Turn } from '../../src/loop/turn.ts';
 import { seededRandom, testSeed } from '../../src/testing/random.ts';
 import { turns } from '../support/wait.ts';
-import { oneOf } from './heads.ts';
+import { oneOf } from '../http1/heads.ts';
 
 const HEAD = 'HTTP/1.1 200 OK\r\n\r\n';
 const SMALL = 'hello';
