@@ -3,7 +3,7 @@
  */
 import cluster from 'node:cluster';
 import { createRequire } from 'node:module';
-import { isForeignWorker, isLaunchedWorker } from '../cluster/mark.ts';
+import { isForeignWorker, isLaunchedWorker } from '../cluster/process-role.ts';
 import { messageOf } from '../guard.ts';
 import { serveAlone } from './alone.ts';
 import { type Arguments, readArguments, USAGE } from './arguments.ts';

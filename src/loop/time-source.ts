@@ -7,8 +7,8 @@ export interface TimeSource {
   /** Calls `tick` every `ms` milliseconds until the returned function is called. Must not keep the process alive. */
   every(ms: number, tick: () => void): () => void;
   /**
-   * How late a tick must be, in milliseconds, for what it is late by to be taken for a pause of the process, and left
-   * out. Absent: time is not the process's, and no tick is late, however far time has moved.
+   * A tick later than this, in milliseconds, is taken for a pause of the process, which is left out of the time.
+   * If absent, time does not depend on the process, and no tick counts as late, however far time has moved.
    */
   readonly pauseMs?: number;
 }

@@ -10,7 +10,7 @@ import type { Settings } from '../options/parse.ts';
 import { parsedOrigin, parseUpstream, parseUpstreams } from '../options/upstreams.ts';
 import type { UpstreamOptions } from '../options/options.ts';
 import type { Strategy, Upstream } from '../strategy.ts';
-import { Dialler } from '../upstreams/dial.ts';
+import { type AdoptedStreams, Dialler } from '../upstreams/dial.ts';
 import { Members } from '../upstreams/members.ts';
 import type { Names } from '../upstreams/names.ts';
 import { Peers } from '../upstreams/peers.ts';
@@ -29,6 +29,8 @@ export type PoolRules = Pick<Settings,
 export interface PoolMeans {
   /** Lookups of host names: a name has the same addresses in every pool. */
   readonly names: Names;
+  /** Streams in use that came from `connect`, which pools may share. */
+  readonly adopted: AdoptedStreams;
   /** Numbers in [0, 1), for jitter. */
   readonly rng: () => number;
   /** How often {@link Pool.sweep} is called, in ms. */
@@ -56,7 +58,7 @@ export class Pool {
   /** Throws OPTIONS_INVALID where the channel in `peers` cannot be joined. */
   constructor(name: string, settings: Settings, strategy: Strategy, services: Services, means: PoolMeans) {
     const { clock, events, report } = services;
-    const { names, rng, tickMs } = means;
+    const { names, adopted, rng, tickMs } = means;
     this.name = name;
     this.rules = this.#settings = settings;
     this.strategy = strategy;
@@ -68,7 +70,7 @@ export class Pool {
     this.budget = new RetryBudget(settings.retryBudgetPercent, settings.minRetriesPerSecond, clock.now);
     this.upstreams = new Members(settings, {
       events,
-      dialler: new Dialler(settings.connect, names, report),
+      dialler: new Dialler(settings.connect, names, adopted, report),
       rng,
       onChange: (candidates) => {
         runHook(strategy, 'changed', () => strategy.changed?.(candidates), report);

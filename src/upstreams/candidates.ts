@@ -21,7 +21,7 @@ export class Candidates {
   /** Whether so many are ejected or on trial that all are candidates. */
   #panic = false;
 
-  /** `members` are those that are not draining. `onChange` is called after each change, with all that may be picked. */
+  /** `members` are those not draining. `onChange` is called after each change, with all that may be picked. */
   constructor(
     members: ReadonlyMap<string, Member>, maxEjectedPercent: number,
     onChange: (selectable: readonly Upstream[]) => void,
@@ -75,8 +75,8 @@ export class Candidates {
   }
 
   /**
-   * Looks at all members: their health, weights or options have changed, or several came or went. Returns whether that
-   * ended a panic.
+   * Looks at all members: their health, weights or options have changed, or several came or went. Returns whether
+   * that ended a panic.
    */
   changed(): boolean {
     this.#unproven = 0;

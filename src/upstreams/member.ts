@@ -1,5 +1,5 @@
 /**
- * One upstream: what is known of it, and its connections.
+ * One upstream of one pool: its counts, its health and its connections.
  */
 import { alike } from '../options/checks.ts';
 import type { ParsedUpstream } from '../options/upstreams.ts';
@@ -9,22 +9,22 @@ import { Health, type HealthRules } from './health.ts';
 import { IdleConnections, type IdleConnectionRules } from './idle-connections.ts';
 import { PublicUpstream } from './public-upstream.ts';
 
-/** What of the settings a member goes by. */
+/** The settings that an upstream uses. */
 export type MemberRules = IdleConnectionRules & HealthRules;
 
-/** An upstream as the balancer keeps it. Strategies and users get its {@link Member.shown public side}. */
+/** An upstream as the balancer manages it. Strategies and users get its {@link Member.shown public side}. */
 export class Member {
   readonly origin: string;
-  /** What everybody outside the core gets. */
+  /** What everything outside the core gets. */
   readonly shown: PublicUpstream;
-  /** Whose member it is, from its beginning to its end. */
+  /** The set that it belongs to, for its whole life. */
   readonly owner: object;
   readonly #connections: IdleConnections;
   readonly #health: Health;
   #settings: ParsedUpstream;
-  /** What is shown as its weight; it changes with what strategies hear of. */
+  /** The weight that it shows; it changes only when strategies are told. */
   #weight: number;
-  /** From the settings, and what health says: at hand, so that a pick among thousands reads fewer objects. */
+  /** Copies from the settings and the health, so that a pick among thousands reads fewer objects. */
   #maxInFlight: number;
   #onTrial = false;
   #leaving: 'draining' | 'gone' | undefined;
@@ -39,11 +39,13 @@ export class Member {
   #cutAt = Infinity;
   #listed = true;
   #panic = false;
-  /** Whether the request is under way that is to show whether it is well. */
+  /** Whether the request that tests it is in flight. */
   #tried = false;
 
-  /** `rng` is for the jitter of ejections, and of the greatest age of connections. */
-  constructor(settings: ParsedUpstream, rules: MemberRules, dialler: Dialler, rng: () => number, owner: object) {
+  /** `rng` is for the jitter of ejections and of the maximum age of connections. */
+  constructor(
+    settings: ParsedUpstream, rules: MemberRules, dialler: Dialler, rng: () => number, owner: object,
+  ) {
     this.owner = owner;
     this.origin = settings.origin;
     this.#settings = settings;
@@ -68,12 +70,12 @@ export class Member {
     return this.#inFlightElsewhere;
   }
 
-  /** Those of this balancer: limits and draining go by them. */
+  /** What this balancer has in flight: limits and draining depend on that alone. */
   get inFlightHere(): number {
     return this.#inFlight;
   }
 
-  /** Other balancers have this many in flight. */
+  /** Other balancers have this much in flight. */
   countElsewhere(inFlight: number): void {
     this.#inFlightElsewhere = inFlight;
     this.#show();
@@ -103,7 +105,7 @@ export class Member {
     return this.#ejections;
   }
 
-  /** What it was made from, or changed to. */
+  /** Its current options. */
   get settings(): ParsedUpstream {
     return this.#settings;
   }
@@ -116,43 +118,41 @@ export class Member {
     return this.#health;
   }
 
-  /** Whether it gets nothing new for good. */
+  /** Whether it is being removed, and gets no new work. */
   get draining(): boolean {
     return this.#leaving !== undefined;
   }
 
-  /** When what it still has in flight is to be cut, in the clock's time. */
+  /** When what is still in flight will be cut, in the clock's time. */
   get cutAt(): number {
     return this.#cutAt;
   }
 
   /**
-   * Whether it has room for one more. On trial for one in all, unless it is needed all the same; what it has in flight
-   * from before, such as tunnels, is no trial.
+   * Whether it has room for one more. On trial it takes one request at a time, unless a panic needs it; what it has in
+   * flight from before, such as tunnels, does not count.
    */
   get hasRoom(): boolean {
     if (this.atLimit) return false;
     return !this.#tried || this.#panic || !this.#onTrial;
   }
 
-  /** Whether it has as much in flight as it may have. */
+  /** Whether it has reached its `maxInFlight`. */
   get atLimit(): boolean {
     return this.#inFlight >= this.#maxInFlight;
   }
 
-  /** Whether it is well; `active` is its state unless it leaves. */
+  /** Whether it is well. Its state is then `active`, unless it is being removed. */
   get proven(): boolean {
     return this.#health.standing === 'well';
   }
 
-  /** Whether it may be picked, but for its limit. */
+  /** Whether it may be picked, apart from its limit. */
   get listed(): boolean {
     return this.#listed;
   }
 
-  /**
-   * Finds its place and its weight among the others: in a `panic` all are needed. Returns whether it is listed.
-   */
+  /** Updates its weight and whether it may be picked; in a `panic` all may. Returns {@link Member.listed}. */
   list(panic: boolean): boolean {
     this.#panic = panic;
     this.#onTrial = this.#health.standing === 'trial';
@@ -168,7 +168,7 @@ export class Member {
     if (this.#onTrial) this.#tried = true;
   }
 
-  /** `began` is when the attempt did. */
+  /** `began` is when the attempt began. */
   settle(ok: boolean, began: number): void {
     this.#inFlight--;
     this.#show();
@@ -177,18 +177,18 @@ export class Member {
     if (this.#leaving === 'draining' && this.#inFlight === 0) this.#leaving = 'gone';
   }
 
-  /** Whether it is needed whole: too many others are ejected. */
+  /** Whether it is needed at full weight, since too many others are ejected. */
   get needed(): boolean {
     return this.#panic;
   }
 
-  /** Notes the time to a response head, as a moving average over some ten responses. */
+  /** Adds the time to a response head to the moving average over some ten responses. */
   answered(latencyMs: number): void {
     this.#responses++;
     this.#latencyMs += this.#latencyMs === 0 ? latencyMs : (latencyMs - this.#latencyMs) / LATENCY_WINDOW;
   }
 
-  /** Another attempt makes up for one on this. */
+  /** Another attempt follows one on this upstream. */
   retried(): void {
     this.#retries++;
   }
@@ -196,11 +196,11 @@ export class Member {
   ejected(): void {
     this.#ejections++;
     this.#tried = false;
-    // What idles there is of no use when it returns: whoever restarted knows nothing of it.
+    // A restarted upstream does not know its idle connections any more.
     this.#connections.clear();
   }
 
-  /** Takes other options for the same origin. Returns whether strategies are to hear of it. */
+  /** Takes new options for the same origin. Returns whether strategies must be told. */
   change(settings: ParsedUpstream): boolean {
     const { weight, tags } = this.#settings;
     this.#settings = settings;
@@ -210,7 +210,7 @@ export class Member {
     return weight !== settings.weight || !alike(tags, settings.tags);
   }
 
-  /** Gets no new work, and is gone when what it has in flight has ended, or was cut at `cutAt`. */
+  /** Ends new work. It is gone when what it has in flight has ended, or was cut at `cutAt`. */
   drain(cutAt: number): void {
     this.#cutAt = Math.min(this.#cutAt, cutAt);
     if (this.#leaving !== undefined) return;
@@ -224,5 +224,5 @@ export class Member {
   }
 }
 
-/** Weight of one new latency in the average: 1/10. */
+/** The weight of a new latency in the average is 1/10. */
 const LATENCY_WINDOW = 10;

@@ -72,7 +72,7 @@ export class Members {
 
   /** Ejected upstreams that have room: tried by a request for which no candidate is left. */
   get lastResorts(): readonly Upstream[] {
-    return [...this.#active.values()].filter((member) => member.hasRoom && !member.listed).map(({ shown }) => shown);
+    return [...this.#active.values()].filter(({ hasRoom, listed }) => hasRoom && !listed).map(({ shown }) => shown);
   }
 
   /** Whether any, besides `others`, would be a candidate if it had room. */
@@ -88,6 +88,11 @@ export class Members {
   /** Whether the limit on what all have in flight together is reached. */
   get full(): boolean {
     return this.#inFlight >= this.#rules.maxInFlight;
+  }
+
+  /** Whether this upstream, which may be draining or gone, belongs to this set: events tell of those of all pools. */
+  owns(upstream: Upstream): boolean {
+    return PublicUpstream.memberOf(upstream)?.owner === this;
   }
 
   /** The member behind `upstream` if it is a candidate, in constant time. */
@@ -229,7 +234,7 @@ export class Members {
     if (member?.health.ejectedByPeer(ms, now) === true) this.#ejected(member, 'peers');
   }
 
-  /** Another balancer has let an upstream back in. */
+  /** Another balancer has readmitted an upstream. */
   readmittedByPeer(origin: string, now: number): void {
     const member = this.#active.get(origin);
     if (member?.health.readmittedByPeer(now, member.needed) === true) this.#readmitted(member, 'peers', now);

@@ -1,5 +1,5 @@
 /**
- * Has each upstream probed as its options say.
+ * The probes of all upstreams of one pool.
  */
 import type { Clock } from '../loop/clock.ts';
 import { BalancerError } from '../errors.ts';
@@ -14,16 +14,16 @@ export class Probes {
   readonly #clock: Clock;
   readonly #probes = new Map<Member, Probe>();
   readonly #tickMs: number;
-  /** Those that are to be swept more often than all are, how often, and what ends that. */
+  /** Those that need to be swept more often than the others, how often, and the function that stops it. */
   #fast: readonly [Member, Probe][] = [];
   #fastMs = Infinity;
   #stopFast: (() => void) | undefined;
-  /** Whether it is for this balancer to probe. */
+  /** Whether this balancer is the one that probes. */
   #leading: boolean;
 
   /**
-   * `rng` is for when probes come: numbers in [0, 1). `tickMs` is how often `sweep` is called. `leading` is
-   * whether to begin with probes at once. `report` hears of those that could not be made.
+   * `rng`, numbers in [0, 1), spreads the probes. `tickMs` is how often `sweep` is called. `leading` is whether to
+   * probe from the start. `report` receives the errors of probes that could not be made.
    */
   constructor(
     members: Members, rng: () => number, clock: Clock, tickMs: number, leading: boolean,
@@ -37,14 +37,14 @@ export class Probes {
     this.#tickMs = tickMs;
   }
 
-  /** Begins probes that are due and ends late ones; follows what has changed of membership and options. */
+  /** Begins probes that are due and ends late ones; follows changes of membership and options. */
   sweep(now: number): void {
     if (!this.#leading) return;
     for (const [member, probe] of this.#probes) {
       if (!member.draining && probe.follows(member.settings.healthCheck)) continue;
       probe.stop();
       this.#probes.delete(member);
-      // Nobody else would let it back in.
+      // Nothing else would readmit it.
       if (!probe.up) this.#members.probed(member, true, now);
     }
     const fast: [Member, Probe][] = [];
@@ -57,7 +57,7 @@ export class Probes {
     this.#hurry(fast);
   }
 
-  /** Has some swept as often as the fastest of them needs. All others, which may be thousands, are not looked at. */
+  /** Sweeps these as often as the fastest of them needs. The others, which may be thousands, are not looked at. */
   #hurry(fast: readonly [Member, Probe][]): void {
     this.#fast = fast;
     let ms = Infinity;
@@ -73,16 +73,16 @@ export class Probes {
     });
   }
 
-  /** One that fails must not keep those behind it from theirs. */
+  /** One that fails must not stop the sweep of those after it. */
   #sweepOne(member: Member, probe: Probe, now: number): void {
     try {
       probe.sweep(now);
     } catch (cause) {
-      this.#report(new BalancerError('INTERNAL_ERROR', 'a probe failed where it should not', { cause }), member.origin);
+      this.#report(new BalancerError('INTERNAL_ERROR', 'a probe failed unexpectedly', { cause }), member.origin);
     }
   }
 
-  /** Leaves the probes to another balancer, or takes them over: what was found out stands. */
+  /** Takes the probes over from another balancer, or leaves them to it. What was found out stays. */
   lead(leading: boolean): void {
     this.#leading = leading;
     if (!leading) this.stop();

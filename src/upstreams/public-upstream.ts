@@ -1,28 +1,28 @@
 /**
- * An upstream as strategies, listeners and operators get it: live values to read, and nothing else to reach.
+ * An upstream as strategies, listeners and operators get it: live values to read, and no way to anything else.
  */
 import type { Upstream } from '../strategy.ts';
 import type { Member } from './member.ts';
 
-/** The public side of a {@link Member}. What is static is for the core: there is no way to it from an instance. */
+/** The public side of a {@link Member}. Static methods are for the core: an instance does not lead to them. */
 export class PublicUpstream implements Upstream {
   static {
     Object.defineProperty(this.prototype, 'constructor', { value: Object });
   }
 
-  /** The member behind its public side; undefined for anything else, whatever it looks like. */
+  /** The member behind its public side; undefined for anything else, however similar. */
   static memberOf(upstream: unknown): Member | undefined {
     return typeof upstream === 'object' && upstream !== null && #member in upstream ? upstream.#member : undefined;
   }
 
-  /** Has an upstream show other numbers. */
+  /** Sets the numbers that an upstream shows. */
   static show(upstream: PublicUpstream, weight: number, inFlight: number): void {
     upstream.#weight = weight;
     upstream.#inFlight = inFlight;
   }
 
   readonly #member: Member;
-  /** Kept here, for strategies that look at those of thousands: one object less to read for each. */
+  /** Copies, so that a strategy that compares thousands reads one object less for each. */
   #weight: number;
   #inFlight = 0;
 

@@ -2,7 +2,7 @@
  * A channel among workers that are no processes: the launcher's own parts, without the processes between them.
  */
 import type { Channel } from '../../src/channel.ts';
-import { Channels, type Heard, type Said } from '../../src/cluster/channels/channels.ts';
+import { Channels, type Heard, type Said } from '../../src/cluster/channels/worker-channels.ts';
 import { Relay } from '../../src/cluster/channels/relay.ts';
 
 export class FakeWorkers {

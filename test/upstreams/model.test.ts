@@ -20,9 +20,10 @@ for (const maxEjectedPercent of [0, 30, 50, 100]) {
     const rng = seededRandom(seed);
     const settings = parseOptions({ upstreams: [], maxEjectedPercent });
     let told: readonly Upstream[] = [];
+    const names = new Names(systemFind, () => 0);
     const members = new Members(settings, {
       events: new Events(() => assert.fail('no listener throws')),
-      dialler: new Dialler(undefined, new Names(systemFind, () => 0), () => assert.fail('nothing is connected')),
+      dialler: new Dialler(undefined, names, new WeakSet(), () => assert.fail('nothing is connected')),
       rng,
       onChange: (candidates) => {
         told = candidates;
@@ -47,7 +48,8 @@ for (const maxEjectedPercent of [0, 30, 50, 100]) {
       },
       () => {
         const origin = one();
-        for (const member of members.all) if (member.origin === origin) members.probed(member, down.has(origin), 0);
+        const member = members.all.find((each) => each.origin === origin);
+        if (member !== undefined) members.probed(member, down.has(origin), 0);
         if (origin !== '' && !down.delete(origin)) down.add(origin);
       },
       () => {

@@ -3,10 +3,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Writable } from 'node:stream';
 import { describe, test } from 'node:test';
-import { LogStream } from '../../src/cluster/output.ts';
+import { LogStream } from '../../src/cluster/log-stream.ts';
 import { turns, within } from '../support/wait.ts';
 
-/** A stream that fails its writes, and lives on, as those of the process do. */
+/** A stream whose writes fail, and which stays open, like those of a process. */
 function failing(): Writable {
   return new Writable({
     autoDestroy: false,
@@ -16,7 +16,7 @@ function failing(): Writable {
   });
 }
 
-test('a line that nobody reads is lost, and nothing else', async () => {
+test('without a reader, lines are lost and nothing else happens', async () => {
   const stream = failing();
   const lines = new LogStream(stream);
   for (let i = 0; i < 3; i++) lines.write('line');
@@ -24,7 +24,7 @@ test('a line that nobody reads is lost, and nothing else', async () => {
   assert.equal(stream.listenerCount('error'), 0);
 });
 
-test('a stream that throws is no matter either', () => {
+test('a stream that throws does no harm either', () => {
   const stream = failing();
   stream.write = () => {
     throw new Error('ENOSPC');
@@ -32,10 +32,10 @@ test('a stream that throws is no matter either', () => {
   new LogStream(stream).write('line');
 });
 
-describe('a reader that is there, but does not read', () => {
+describe('a reader that stops reading', () => {
   const LINE = 'x'.repeat(99);
 
-  /** A stream whose writes are done when it is told so, and what it has been given. */
+  /** A stream that finishes a write when told to, and the chunks that it was given. */
   function stalled(): { readonly stream: Writable; readonly taken: string[]; go: () => void } {
     const taken: string[] = [];
     const state = { go: (): void => undefined };
@@ -49,7 +49,7 @@ describe('a reader that is there, but does not read', () => {
     return { stream, taken, go: () => { state.go(); } };
   }
 
-  test('has a bounded number of lines wait, and is told how many were lost, where they are missing', async () => {
+  test('leaves a bounded number of lines waiting, and then reads how many were lost, and where', async () => {
     const { stream, taken, go } = stalled();
     const lines = new LogStream(stream);
     const tried = 10_000;
@@ -67,7 +67,7 @@ describe('a reader that is there, but does not read', () => {
     assert.equal(stream.listenerCount('drain'), 0);
   });
 
-  test('that reads again hears of what was lost before what comes next', async () => {
+  test('reads what was lost before the next line', async () => {
     const { stream, taken, go } = stalled();
     const lines = new LogStream(stream);
     while (stream.writableLength <= 262_144) lines.write(LINE);
@@ -83,9 +83,9 @@ describe('a reader that is there, but does not read', () => {
   });
 });
 
-test('a process outlives the reader of its log; errors of what it writes itself are its own', async (t) => {
+test('a process outlives the reader of its log, and still gets the errors of its own writes', async (t) => {
   const program = `
-    import { LogStream } from ${JSON.stringify(new URL('../../src/cluster/output.ts', import.meta.url).href)};
+    import { LogStream } from ${JSON.stringify(new URL('../../dist/src/cluster/log-stream.js', import.meta.url).href)};
     const lines = new LogStream(process.stderr);
     process.stdin.once('data', async () => {
       for (let i = 0; i < 3; i++) {
@@ -98,7 +98,7 @@ test('a process outlives the reader of its log; errors of what it writes itself 
       });
       process.stderr.write('its own');
     });`;
-  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program]);
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program]);
   t.after(() => child.kill('SIGKILL'));
   child.stderr.destroy();
   await once(child.stderr, 'close');

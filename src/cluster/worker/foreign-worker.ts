@@ -1,72 +1,75 @@
 /**
- * Under somebody else's cluster (PM2's cluster mode, a program's own): there is no primary of ours, so `run` runs in
- * this very process, which is one of several that know nothing of each other.
+ * A worker of another cluster (PM2's cluster mode, or a program's own): there is no primary of ours, so `run` runs in
+ * this process, one of several that know nothing of each other.
  */
 import cluster from 'node:cluster';
 import net, { type Server, type Socket } from 'node:net';
-import { guarded, faultText } from '../guard.ts';
-import { Channels } from './channels/channels.ts';
-import { Connections } from './dispatch/connections.ts';
-import { Deadline } from './deadline.ts';
-import type { Launched, Run } from './launch.ts';
-import type { ListenOptions } from '../options/listen.ts';
-import type { LaunchSettings } from './options.ts';
-import { LogStream } from './output.ts';
-import { Relay } from './channels/relay.ts';
-import { type End, served } from './served.ts';
-import { listenOnPath } from './stale-socket.ts';
-import { asLaunched } from './worker.ts';
+import { faultText } from '../../guard.ts';
+import type { ListenOptions } from '../../options/listen.ts';
+import { Relay } from '../channels/relay.ts';
+import { Channels } from '../channels/worker-channels.ts';
+import { WorkerConnections } from '../dispatch/worker-connections.ts';
+import { Deadline } from '../drain/deadline.ts';
+import { Journal } from '../journal.ts';
+import { type Launched, launchedInWorker } from '../launched.ts';
+import type { LaunchSettings } from '../options.ts';
+import type { Run } from '../run.ts';
+import { listenOnPath } from '../stale-socket.ts';
+import { type DrainRun, whenServing } from './run-result.ts';
 
-/** Runs `run` in this process, until it is told to drain and has. */
-export function workAlone(run: Run, settings: LaunchSettings): Launched {
-  const alone = new Alone(run, settings);
-  return asLaunched(alone.live(), () => {
-    alone.drain();
+/** Runs `run` in this process, until it has drained. */
+export function runInForeignWorker(run: Run, settings: LaunchSettings): Launched {
+  const worker = new ForeignWorker(run, settings);
+  return launchedInWorker(worker.live(), () => {
+    worker.drain();
   });
 }
 
-class Alone {
+class ForeignWorker {
   readonly #run: Run;
   readonly #settings: LaunchSettings;
-  readonly #standardError = new LogStream(process.stderr);
-  readonly #asked: Promise<void>;
-  #ask: () => void = () => undefined;
+  readonly #journal: Journal;
+  readonly #drainAsked: Promise<void>;
+  #askDrain: () => void = () => undefined;
   readonly #stopping = new AbortController();
+  /** Set when it begins to drain. */
   #deadline: Deadline | undefined;
 
   constructor(run: Run, settings: LaunchSettings) {
     this.#run = run;
     this.#settings = settings;
-    this.#asked = new Promise((resolve) => {
-      this.#ask = resolve;
+    this.#journal = new Journal(settings);
+    this.#drainAsked = new Promise((resolve) => {
+      this.#askDrain = resolve;
     });
   }
 
   async live(): Promise<number> {
-    const quiet = this.#listen();
+    const stopListening = this.#listen();
     const { time, drainTimeoutMs } = this.#settings;
     try {
-      const end = await this.#start();
-      await this.#asked;
-      const { cut, left } = await end(this.#deadline ?? new Deadline(time, drainTimeoutMs));
-      if (cut > 0) this.#log(`drained, with connections cut at the drain timeout: ${cut}`);
+      const drain = await this.#start();
+      await this.#drainAsked;
+      const { cut, left } = await drain(this.#deadline ?? new Deadline(time, drainTimeoutMs));
+      if (cut > 0) this.#journal.log(`connections cut at the drain timeout: ${cut}`);
       // What is left ends with the process: in a worker, `kill` disconnects, and exits with 0.
       if (left) cluster.worker?.kill();
       else cluster.worker?.disconnect();
       return 0;
     } finally {
       this.#deadline?.stop();
-      quiet();
+      stopListening();
     }
   }
 
+  /** Drains after the stop delay. */
   drain(): void {
     if (this.#stopping.signal.aborted) return;
     this.#stopping.abort();
     const { time, drainTimeoutMs, stopDelayMs } = this.#settings;
     const begin = (): void => {
       this.#deadline = new Deadline(time, drainTimeoutMs);
-      this.#ask();
+      this.#askDrain();
     };
     if (stopDelayMs === 0) {
       begin();
@@ -78,11 +81,11 @@ class Alone {
     });
   }
 
-  /** Runs `run`, and resolves with how to end what serves then. */
-  async #start(): Promise<End> {
+  /** Runs `run`, and resolves when it serves, with how to drain it. */
+  async #start(): Promise<DrainRun> {
     const { setup, dispatch, time } = this.#settings;
-    const connections = new Connections(() => undefined, this.#fault);
-    // Nobody else is on a channel of this process: whoever joins leads.
+    const connections = new WorkerConnections(() => undefined, this.#fault);
+    // This process is the only member of its channels, so it leads.
     const relay = new Relay({
       send: (_worker, heard, sent) => {
         channels.hear(heard);
@@ -101,30 +104,30 @@ class Alone {
       onConnection,
       channel: channels.channel,
     });
-    if (dispatch === undefined) return await served(returned, time);
-    const end = await served(returned, time, connections);
+    if (dispatch === undefined) return await whenServing(returned, time);
+    const drain = await whenServing(returned, time, connections);
     const server = await accepting(dispatch.listen, (socket) => {
       connections.take(0, socket);
     });
     return async (limit) => {
       server.close();
-      return await end(limit);
+      return await drain(limit);
     };
   }
 
-  /** Listens to what asks this process to end. Returns the way to stop that. */
+  /** Listens to what asks this process to end. Returns how to stop that. */
   #listen(): () => void {
     const drain = (): void => {
       this.drain();
     };
-    // What PM2 sends with `--shutdown-with-message`.
+    // PM2 sends this with `--shutdown-with-message`.
     const onMessage = (message: unknown): void => {
       if (message === 'shutdown') this.drain();
     };
     const onSighup = (): void => {
-      this.#log('SIGHUP: ignored; this process is run by another cluster, which replaces its workers itself');
+      this.#journal.log('SIGHUP: ignored; the cluster that this process belongs to reloads its workers itself');
     };
-    // Without this, node:cluster exits at once when the other side is gone, with all that is in flight.
+    // By default, node:cluster would exit at once, and cut what is in flight.
     const onDisconnect = (): void => {
       if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true;
       this.drain();
@@ -138,20 +141,11 @@ class Alone {
   }
 
   readonly #fault = (what: string, cause: unknown): void => {
-    this.#log(faultText(what, cause));
+    this.#journal.log(faultText(what, cause));
   };
-
-  #log(line: string): void {
-    const toStandardError = (text: string): void => {
-      this.#standardError.write(`equipoise: ${text}`);
-    };
-    guarded(() => (this.#settings.log ?? toStandardError)(line), (what, cause) => {
-      toStandardError(faultText(`log ${what}`, cause));
-    });
-  }
 }
 
-/** Resolves with a server that listens, and hands on its connections. */
+/** Resolves with a server that listens, and passes its connections to `take`. */
 function accepting(where: ListenOptions, take: (socket: Socket) => void): Promise<Server> {
   const listen = (): Promise<Server> => new Promise((resolve, reject) => {
     const server = net.createServer({ allowHalfOpen: true }, take);

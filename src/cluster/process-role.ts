@@ -1,6 +1,6 @@
 /**
- * Which processes are workers of a launch. That a process is a worker of `node:cluster` says too little: it may have
- * been forked by PM2, or by a program's own cluster, which know nothing of us.
+ * Whose worker this process is: a launch's, or another cluster's. `cluster.isWorker` alone does not tell: PM2, or a
+ * program's own cluster, may have forked it.
  */
 import cluster from 'node:cluster';
 
@@ -9,16 +9,13 @@ const NAME = 'EQUIPOISE_WORKER';
 /** What a launch adds to the environment of its workers. */
 export const WORKER_ENV: Readonly<Record<string, string>> = { [NAME]: 'new' };
 
-/**
- * Whether this process is a worker of a launch. In a worker of another cluster, and in what a worker of ours starts,
- * it is not.
- */
+/** Whether this process is a worker of a launch. Processes that such a worker starts are not. */
 export const isLaunchedWorker: boolean = readMark();
 
-/** Whether this process is a worker of somebody else's cluster: there `launch` runs in this very process. */
+/** Whether this process is a worker of another cluster. There `launch` runs in this process. */
 export const isForeignWorker: boolean = cluster.isWorker && !isLaunchedWorker;
 
-/** A worker puts its own id in the mark's place, so that child processes that inherit it are not taken for it. */
+/** A worker replaces the mark by its process id, so that child processes, which inherit it, are not taken for it. */
 function readMark(): boolean {
   if (!cluster.isWorker) return false;
   const own = String(process.pid);

@@ -25,12 +25,12 @@ describe('reload', () => {
     assert.equal(await reloaded, false);
     launch.advance(60_000);
     assert.deepEqual(launch.states, ['1 ready', '2 ready']);
-    assert.equal(launch.all.length, 3, 'it is not tried again');
+    assert.equal(launch.all.length, 3, 'no other worker is started');
     assert.equal(
-      launch.lines.at(-1), 'reload failed, the workers that were there go on serving: exit code 1: no luck');
+      launch.lines.at(-1), 'reload failed, the old workers keep serving: exit code 1: no luck');
   });
 
-  test('that fails half way leaves what serves serving', async () => {
+  test('that fails half way leaves all ready workers serving', async () => {
     const launch = FakeLaunch.ready();
     const reloaded = launch.supervisor.reload();
     launch.worker(3).says('ready');
@@ -60,7 +60,7 @@ describe('reload', () => {
     assert.deepEqual(launch.states, ['1 draining', '3 ready']);
   });
 
-  test('asked for during another follows that, once', async () => {
+  test('requested during a reload follows it, once', async () => {
     const launch = FakeLaunch.ready();
     const first = launch.supervisor.reload();
     const [second, third] = [launch.supervisor.reload(), launch.supervisor.reload()];
@@ -75,7 +75,7 @@ describe('reload', () => {
     assert.equal(launch.all.length, 6);
   });
 
-  test('asked for during one that fails is tried', async () => {
+  test('requested during a reload that fails is carried out', async () => {
     const launch = FakeLaunch.ready({ workers: 1 });
     const [first, second] = [launch.supervisor.reload(), launch.supervisor.reload()];
     launch.worker(2).ends(1);
@@ -84,7 +84,7 @@ describe('reload', () => {
     assert.equal(await second, true);
   });
 
-  test('goes on where an old worker dies meanwhile', async () => {
+  test('continues if an old worker dies meanwhile', async () => {
     const launch = FakeLaunch.ready();
     const reloaded = launch.supervisor.reload();
     launch.worker(1).dies();
@@ -105,6 +105,15 @@ describe('reload', () => {
       for (const worker of launch.all.slice(-4, -2)) worker.says('drained').ends();
     }
     assert.deepEqual(launch.states, ['21 ready', '22 ready']);
+  });
+
+  test('does not begin if onEvent closes the launch', async () => {
+    const launch = FakeLaunch.ready({ stopDelayMs: 5_000 });
+    launch.onEvent = ({ type }) => {
+      if (type === 'reloading') launch.supervisor.close('close()');
+    };
+    assert.equal(await launch.supervisor.reload(), false);
+    assert.deepEqual(launch.states, ['1 ready', '2 ready']);
   });
 
   test('ends with the launch', async () => {
@@ -142,7 +151,7 @@ describe('resize', () => {
     assert.deepEqual(launch.states, ['2 ready', '3 draining', '4 ready']);
   });
 
-  test('during a reload: as many as are wanted, all new in the end', async () => {
+  test('during a reload: as many as wanted, all new in the end', async () => {
     for (const size of [1, 2, 3, 5]) {
       const launch = FakeLaunch.ready({ workers: 3 });
       const reloaded = launch.supervisor.reload();
@@ -158,7 +167,7 @@ describe('resize', () => {
     }
   });
 
-  test('to fewer, while replacements are held back, starts none', () => {
+  test('to fewer, while replacements wait, starts none', () => {
     const launch = FakeLaunch.ready();
     launch.worker(1).dies();
     launch.worker(3).dies();

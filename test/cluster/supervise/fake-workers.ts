@@ -1,33 +1,34 @@
 /**
- * A supervisor over workers that are no processes, in time that stands still.
+ * A supervisor of workers without processes, in virtual time.
  */
 import assert from 'node:assert/strict';
-import { type LaunchEvent, lineOf } from '../../src/cluster/events.ts';
-import type { Plan, PlanChange } from '../../src/cluster/supervise/plan.ts';
-import { Supervisor, type SupervisorSettings, type Told } from '../../src/cluster/supervise/supervisor.ts';
-import type { WorkerInfo } from '../../src/cluster/supervise/worker-state.ts';
-import { VirtualTime } from '../../src/testing/time.ts';
-import { turns } from '../support/wait.ts';
+import { type LaunchEvent, lineOf } from '../../../src/cluster/events.ts';
+import type { Plan, PlanChange } from '../../../src/cluster/supervise/plan.ts';
+import { Supervisor, type SupervisorSettings } from '../../../src/cluster/supervise/supervisor.ts';
+import type { WorkerInfo } from '../../../src/cluster/supervise/worker-info.ts';
+import type { WorkerReport } from '../../../src/cluster/supervise/worker-process.ts';
+import { VirtualTime } from '../../../src/testing/time.ts';
+import { turns } from '../../support/wait.ts';
 
-/** A process that does what the test says. */
+/** A worker that does what the test says. */
 export class FakeWorker {
   readonly pid: number;
   readonly id: number;
   readonly generation: number;
   readonly plan: Plan;
-  /** What was done to it: `drain`, `drain before it was ready`, `stop soon`, `kill`. */
+  /** What the supervisor did to it: `drain`, `drain before it was ready`, `stop soon`, `kill`. */
   readonly done: string[] = [];
-  /** How long it was given to drain, each time. */
+  /** How long it was given to drain, each time it was told. */
   readonly limits: number[] = [];
   alive = true;
-  readonly #told: (what: Told) => void;
+  readonly #report: (report: WorkerReport) => void;
 
-  constructor({ id, generation }: WorkerInfo, plan: Plan, told: (what: Told) => void) {
+  constructor({ id, generation }: WorkerInfo, plan: Plan, report: (report: WorkerReport) => void) {
     this.id = id;
     this.pid = 1000 + id;
     this.generation = generation;
     this.plan = plan;
-    this.#told = told;
+    this.#report = report;
   }
 
   drain(started: boolean, limitMs: number): void {
@@ -44,18 +45,18 @@ export class FakeWorker {
   }
 
   says(type: 'ready' | 'alive' | 'draining' | 'drained'): this {
-    this.#told({ type });
+    this.#report({ type });
     return this;
   }
 
-  /** It has drained, and cut so many connections. */
+  /** It has drained, and cut this many connections. */
   cuts(cut: number): this {
-    this.#told({ type: 'drained', cut });
+    this.#report({ type: 'drained', cut });
     return this;
   }
 
   fails(text: string): this {
-    this.#told({ type: 'failed', text });
+    this.#report({ type: 'failed', text });
     return this;
   }
 
@@ -63,7 +64,7 @@ export class FakeWorker {
   ends(code: number | null = 0, signal: string | null = null, again = false): void {
     assert.ok(this.alive, `worker ${this.id} has ended already`);
     this.alive = false;
-    this.#told({ type: 'gone', code, signal, again });
+    this.#report({ type: 'gone', code, signal, again });
   }
 
   dies(signal = 'SIGKILL'): void {
@@ -78,6 +79,8 @@ export class FakeLaunch {
   readonly lines: string[] = [];
   readonly supervisor: Supervisor;
   code: number | undefined;
+  /** Called with each event, as the program's `onEvent` is. */
+  onEvent: (event: LaunchEvent) => void = () => undefined;
 
   constructor(
     settings: Partial<SupervisorSettings> = {}, rng = (): number => 0.5, onReload?: () => Promise<PlanChange>,
@@ -89,8 +92,8 @@ export class FakeLaunch {
       },
       {
         onReload,
-        fork: (info, plan, told) => {
-          const worker = new FakeWorker(info, plan, told);
+        fork: (info, plan, report) => {
+          const worker = new FakeWorker(info, plan, report);
           this.all.push(worker);
           return worker;
         },
@@ -98,6 +101,7 @@ export class FakeLaunch {
           this.events.push(event);
           const line = lineOf(event);
           if (line !== undefined) this.lines.push(line);
+          this.onEvent(event);
         },
         time: this.time,
         rng,
@@ -118,24 +122,24 @@ export class FakeLaunch {
     return launch;
   }
 
-  /** Worker 1, 2, 3, ... in the order of their start. */
+  /** Worker 1, 2, 3, ... in the order in which they were started. */
   worker(id: number): FakeWorker {
     const worker = this.all[id - 1];
     assert.ok(worker !== undefined, `worker ${id} was not started`);
     return worker;
   }
 
-  /** All that live, as `id state`. */
+  /** All workers that are not gone, as `id state`. */
   get states(): string[] {
     return this.supervisor.workers.map(({ id, state }) => `${id} ${state}`);
   }
 
-  /** Moves time on in the steps of the supervisor's own tick. */
+  /** Advances time in steps of the supervisor's tick. */
   advance(ms: number): void {
     for (let left = ms; left > 0; left -= 100) this.time.advance(Math.min(left, 100));
   }
 
-  /** The exit code, when all that is ready to happen has happened. */
+  /** The exit code, after what is due has happened; undefined if the launch has not ended. */
   async ended(): Promise<number | undefined> {
     await turns(1);
     return this.code;

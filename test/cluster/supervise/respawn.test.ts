@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Respawn } from '../../src/cluster/supervise/respawn.ts';
-import { seededRandom } from '../../src/testing/random.ts';
+import { Respawn } from '../../../src/cluster/supervise/respawn.ts';
+import { seededRandom } from '../../../src/testing/random.ts';
 import { FakeLaunch } from './fake-workers.ts';
 
 describe('a worker that dies', () => {
-  test('is made up for at once', () => {
+  test('is replaced at once', () => {
     const launch = FakeLaunch.ready();
     launch.advance(5_000);
     launch.worker(1).dies();
     assert.deepEqual(launch.states, ['2 ready', '3 starting']);
   });
 
-  test('before it was ready, after the launch, as well; the launch goes on', () => {
+  test('before it was ready, but after the launch, is replaced as well', () => {
     const launch = FakeLaunch.ready();
     launch.worker(1).dies();
     launch.worker(3).ends(1);
@@ -20,7 +20,7 @@ describe('a worker that dies', () => {
     assert.deepEqual(launch.states, ['2 ready', '4 starting']);
   });
 
-  test('each second, for a minute: each is made up for at once', () => {
+  test('every second for a minute: each is replaced at once', () => {
     const launch = FakeLaunch.ready();
     for (let second = 0; second < 60; second++) {
       launch.advance(1_000);
@@ -30,7 +30,7 @@ describe('a worker that dies', () => {
     }
   });
 
-  test('once a minute is respawned for ever', () => {
+  test('once a minute is replaced for ever', () => {
     const launch = FakeLaunch.ready({ workers: 1 });
     for (let minute = 0; minute < 1_000; minute++) {
       launch.time.advance(60_000);
@@ -40,7 +40,7 @@ describe('a worker that dies', () => {
     }
   });
 
-  test('all at once: all are made up for at once', () => {
+  test('all at once: all are replaced at once', () => {
     const launch = FakeLaunch.ready({ workers: 16 });
     launch.advance(60_000);
     for (let id = 1; id <= 16; id++) launch.worker(id).dies();
@@ -64,8 +64,8 @@ describe('a worker that dies', () => {
         }
       }
       assert.ok(starts.size <= 130, `${starts.size} starts in 100 s`);
-      assert.ok(starts.size > 5, 'it is tried again and again');
-      assert.ok(launch.states.includes('1 ready'), 'the other one is left alone');
+      assert.ok(starts.size > 5, 'replacements keep starting');
+      assert.ok(launch.states.includes('1 ready'), 'the other worker keeps serving');
     });
   }
 });
@@ -74,7 +74,7 @@ describe('the delay', () => {
   const short = (respawn: Respawn, count: number): number[] => {
     let now = 0;
     return Array.from({ length: count }, () => {
-      const delayMs = respawn.delayMs(now, 0, 1);
+      const delayMs = respawn.schedule(now, 0, 1);
       now += delayMs;
       return delayMs;
     });
@@ -85,24 +85,24 @@ describe('the delay', () => {
     assert.deepEqual(delays, [0, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 15_000, 15_000, 15_000]);
   });
 
-  test('is a quarter more or less', () => {
+  test('varies by a quarter', () => {
     assert.deepEqual(short(new Respawn(() => 0), 4), [0, 75, 150, 300]);
     assert.deepEqual(short(new Respawn(() => 1 - 2 ** -53), 4).map(Math.round), [0, 125, 250, 500]);
   });
 
-  test('starts anew after a longer life', () => {
+  test('starts over after a longer life', () => {
     const respawn = new Respawn(() => 0.5);
     short(respawn, 5);
-    assert.equal(respawn.delayMs(20_000, 5_000, 1), 0);
-    assert.equal(respawn.delayMs(20_000, 0, 1), 0);
-    assert.equal(respawn.delayMs(20_000, 0, 1), 100);
+    assert.equal(respawn.schedule(20_000, 5_000, 1), 0);
+    assert.equal(respawn.schedule(20_000, 0, 1), 0);
+    assert.equal(respawn.schedule(20_000, 0, 1), 100);
   });
 
-  test('keeps any window within its budget, whatever the lives', () => {
+  test('keeps every window within its budget, however long workers live', () => {
     const rng = seededRandom(7);
     const respawn = new Respawn(rng);
     const starts: number[] = [];
-    for (let now = 0; now < 60_000; now += rng() * 200) starts.push(now + respawn.delayMs(now, 1_000, 4));
+    for (let now = 0; now < 60_000; now += rng() * 200) starts.push(now + respawn.schedule(now, 1_000, 4));
     starts.sort((a, b) => a - b);
     starts.forEach((start, i) => {
       assert.ok((starts[i + 14] ?? Infinity) - start >= 10_000 - 1e-6, `15 starts within 10 s, from ${start} ms`);
@@ -126,13 +126,13 @@ describe('the log says why a worker died', () => {
     });
   }
 
-  test('and what it said itself', () => {
+  test('and its own error', () => {
     const launch = FakeLaunch.ready();
     launch.worker(1).fails('no luck').ends(1);
     assert.ok(launch.lines.includes('worker 1 (process 1001) died: exit code 1: no luck'));
   });
 
-  test('and when the next one starts, if that is not at once', () => {
+  test('and when its replacement starts, if not at once', () => {
     const launch = FakeLaunch.ready();
     launch.worker(1).dies();
     launch.worker(3).dies();

@@ -1,58 +1,58 @@
 /**
- * The worker's side of dispatch: the connections that it was handed, until they have closed.
+ * The worker's side of dispatch: the connections that the primary handed to it, until they have closed.
  */
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { guarded } from '../../guard.ts';
 import type { ConnectionNews } from './dispatcher.ts';
 
-export class Connections {
+export class WorkerConnections {
   readonly #tell: (news: ConnectionNews) => void;
   readonly #onFault: (what: string, cause: unknown) => void;
-  /** How many are open. They are not kept: a Set that churns with connections would keep each other's garbage alive. */
+  /** How many are open. There is no Set of them: one that churns with connections keeps garbage alive. */
   open = 0;
-  /** Those that came before anybody wanted them. */
+  /** Those that came before there was a listener. */
   #early: Socket[] = [];
   #listener: ((socket: Socket) => unknown) | undefined;
-  /** Those that have closed, and were not told of yet. */
+  /** Those that have closed, and are yet to be told to the primary. */
   #closed: number[] = [];
   #onEmpty: () => void = () => undefined;
 
-  /** `onFault` hears of what the program's listener throws; the connection is closed then. */
+  /** `onFault` is called when the program's listener fails. Its connection is closed then. */
   constructor(tell: (news: ConnectionNews) => void, onFault: (what: string, cause: unknown) => void) {
     this.#tell = tell;
     this.#onFault = onFault;
   }
 
-  /** Has `listener` serve the connections. */
+  /** From now on `listener` serves the connections. */
   readonly onConnection = (listener: (socket: Socket) => void): void => {
     this.#listener = listener;
     for (const socket of this.#early.splice(0)) this.#serve(socket);
   };
 
-  /** Has a server of node:http that does not listen serve them. */
+  /** From now on a server of node:http, which does not listen itself, serves the connections. */
   feed(server: Server): void {
-    // Its time limits for heads and requests begin with this event.
+    // The server checks its timeouts for heads and requests only after this event.
     server.emit('listening');
     this.onConnection((socket) => {
       server.emit('connection', socket);
     });
   }
 
-  /** Takes a connection; `undefined` is one that was over before it came. */
+  /** Takes a connection; `undefined` if it closed on the way. */
   take(connection: number, socket: Socket | undefined): void {
-    // At once, before a byte of it is read: until it is told, the primary may give the connection to another worker.
+    // Before a byte is read: until this is told, the primary may give the connection to another worker.
     this.#tell({ taken: [connection], closed: [] });
     if (socket === undefined) {
-      this.#over(connection);
+      this.#onClosed(connection);
       return;
     }
-    // What a listening server of node:http has its connections be.
+    // As a server of node:http that listens sets them.
     socket.setNoDelay(true);
     socket.allowHalfOpen = true;
     this.open++;
     socket.once('close', () => {
-      this.#over(connection);
+      this.#onClosed(connection);
       if (--this.open === 0) this.#onEmpty();
     });
     if (this.#listener === undefined) this.#early.push(socket);
@@ -74,8 +74,8 @@ export class Connections {
     });
   }
 
-  /** Those that close in one turn of the event loop are told together. */
-  #over(connection: number): void {
+  /** Connections that close in one turn of the event loop are told together. */
+  #onClosed(connection: number): void {
     if (this.#closed.push(connection) > 1) return;
     setImmediate(() => {
       this.#tell({ taken: [], closed: this.#closed });

@@ -1,13 +1,13 @@
 /**
  * How long a drain may take: a time limit that can be shortened while it runs.
  */
-import type { TimeSource } from '../loop/clock.ts';
+import type { TimeSource } from '../../loop/clock.ts';
 
 /** What a drain is given. */
 export interface DrainLimit {
-  /** How long it may take, in milliseconds. It may be told to hurry later: see `signal`. */
+  /** How long it may take, in milliseconds. `signal` may abort sooner: the drain may be told to hurry. */
   readonly timeoutMs: number;
-  /** Aborts when the time is over: what is still in flight then is to be cut. */
+  /** Aborts when the time is over: then cut what is still in flight. */
   readonly signal: AbortSignal;
 }
 
@@ -23,7 +23,7 @@ export class Deadline implements DrainLimit {
     this.#time = time;
     this.#at = time.now() + timeoutMs;
     this.#stop = time.every(TICK_MS, () => {
-      this.#look();
+      this.#check();
     });
   }
 
@@ -31,18 +31,18 @@ export class Deadline implements DrainLimit {
     return this.#controller.signal;
   }
 
-  /** At most `ms` are left from now on, whatever there was before. */
+  /** Leaves at most `ms` from now. */
   hurry(ms: number): void {
     this.#at = Math.min(this.#at, this.#time.now() + ms);
-    this.#look();
+    this.#check();
   }
 
-  /** Nothing is to be cut any more. */
+  /** The signal will not abort any more. */
   stop(): void {
     this.#stop();
   }
 
-  #look(): void {
+  #check(): void {
     if (this.#time.now() < this.#at) return;
     this.#stop();
     this.#controller.abort();

@@ -1,31 +1,30 @@
 /**
- * Binds the dispatcher to the world: a listening socket of the primary, and the channels of its workers.
+ * The primary's listening socket for dispatch: accepts connections, and has the dispatcher hand them to workers.
  */
 import net, { type Server, type Socket } from 'node:net';
 import type { TimeSource } from '../../loop/clock.ts';
-import { Dispatcher } from './dispatcher.ts';
 import type { LaunchEvent } from '../events.ts';
-import type { Message } from '../messages.ts';
-import type { LaunchSettings } from '../options.ts';
-import type { Processes } from '../supervise/processes.ts';
+import type { Message } from '../ipc-messages.ts';
+import type { DispatchSettings } from '../options.ts';
 import { listenOnPath } from '../stale-socket.ts';
+import type { Processes } from '../supervise/processes.ts';
+import { Dispatcher } from './dispatcher.ts';
 
-export class Dispatching {
+export class Acceptor {
   readonly #dispatcher: Dispatcher;
-  readonly #where: NonNullable<LaunchSettings['dispatch']>['listen'];
+  readonly #where: DispatchSettings['listen'];
   readonly #server: Server;
   readonly #tell: (event: LaunchEvent) => void;
 
   constructor(
-    { strategy, listen }: NonNullable<LaunchSettings['dispatch']>, processes: Processes, time: TimeSource,
-    tell: (event: LaunchEvent) => void,
+    { strategy, listen }: DispatchSettings, processes: Processes, time: TimeSource, tell: (event: LaunchEvent) => void,
   ) {
     this.#where = listen;
     this.#tell = tell;
     this.#dispatcher = new Dispatcher(strategy, {
       send: (id, connection, socket) => {
         const message: Message = { equipoise: 'connection', connection };
-        // Kept open here until the worker has it: if it dies before, another one gets it.
+        // Kept open here until the worker has it: if the worker dies before that, another one gets it.
         processes.get(id)?.send(message, socket, { keepOpen: true }, () => undefined);
       },
       onFault: (why) => {
@@ -41,7 +40,7 @@ export class Dispatching {
     });
   }
 
-  /** Resolves when it listens; rejects where it can't. */
+  /** Resolves when it listens; rejects if it cannot. */
   async listen(): Promise<void> {
     await ('path' in this.#where ? listenOnPath(this.#where.path, () => this.#listen()) : this.#listen());
     this.#server.on('error', (error) => {
@@ -50,22 +49,13 @@ export class Dispatching {
     this.#tell({ type: 'listening', address: this.#server.address() ?? '' });
   }
 
-  #listen(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', reject).listen(this.#where, () => {
-        this.#server.off('error', reject);
-        resolve();
-      });
-    });
-  }
-
-  /** What a worker said of its connections. */
+  /** Takes what a worker reports on its connections. */
   hear(id: number, { news, load }: Message): void {
     if (news !== undefined) this.#dispatcher.news(id, news);
     if (load !== undefined) this.#dispatcher.busy(id, load);
   }
 
-  /** Goes by what happens in the launch. */
+  /** Follows what happens in the launch. */
   follow(event: LaunchEvent): void {
     switch (event.type) {
       case 'ready':
@@ -78,16 +68,25 @@ export class Dispatching {
         this.#dispatcher.gone(event.worker.id);
         break;
       case 'halted': case 'closing': case 'failed': case 'closed':
-        // Before the workers are told to drain: what was accepted reaches them first.
+        // Before workers are told to drain, so that they get what was accepted first.
         this.#server.close();
         this.#dispatcher.close();
         break;
       default:
     }
   }
+
+  #listen(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject).listen(this.#where, () => {
+        this.#server.off('error', reject);
+        resolve();
+      });
+    });
+  }
 }
 
-/** Spares node:child_process to follow the connection for the sake of `server.close`, which need not wait for it. */
+/** Saves node:child_process from tracking the connection for `server.close`, which need not wait for it. */
 function disown(socket: Socket): void {
   (socket as unknown as { server: unknown }).server = undefined;
 }

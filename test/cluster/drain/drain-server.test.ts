@@ -3,12 +3,12 @@ import http, { type RequestListener, type Server, type ServerResponse } from 'no
 import type { AddressInfo } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import express from 'express';
-import { drainServer } from '../../src/cluster/drain-server.ts';
-import { type Client, connectTo, get } from '../support/client.ts';
-import { UNTIMED } from '../support/fronts.ts';
-import { atEnd } from '../support/scope.ts';
-import { VirtualTime } from '../../src/testing/time.ts';
-import { Signal, turns } from '../support/wait.ts';
+import { drainServer } from '../../../src/cluster/drain/drain-server.ts';
+import { type Client, connectTo, get } from '../../support/client.ts';
+import { UNTIMED } from '../../support/fronts.ts';
+import { atEnd } from '../../support/scope.ts';
+import { VirtualTime } from '../../../src/testing/time.ts';
+import { Signal, turns } from '../../support/wait.ts';
 
 for (const kind of ['node:http', 'Express'] as const) {
   describe(`drainServer, ${kind}`, () => {
@@ -25,7 +25,7 @@ for (const kind of ['node:http', 'Express'] as const) {
       assert.deepEqual(await drained, { cut: 0 });
     });
 
-    test('lets a response that has begun go on to its end; its connection has a grace of its own', async (t) => {
+    test('lets a response finish; then its connection has the whole grace', async (t) => {
       const under = await serving(t, kind);
       const client = await under.connect();
       client.send(get('/begun'));
@@ -57,7 +57,7 @@ for (const kind of ['node:http', 'Express'] as const) {
       assert.equal(under.time.timers, 0, 'its ticks stop');
     });
 
-    test('cuts what is left after its time', async (t) => {
+    test('cuts what is left at the timeout', async (t) => {
       const under = await serving(t, kind);
       const clients = [await under.connect(), await under.connect()];
       for (const client of clients) client.send(get('/held'));
@@ -78,7 +78,7 @@ test('a server without connections is drained at once', async (t) => {
   assert.deepEqual(await under.drain(), { cut: 0 }, 'and can be drained again');
 });
 
-test('takes no new connections', async (t) => {
+test('does not accept new connections', async (t) => {
   const under = await serving(t, 'node:http');
   const client = await under.connect();
   client.send(get('/held'));
@@ -90,7 +90,7 @@ test('takes no new connections', async (t) => {
   await drained;
 });
 
-test('a request that asks for 100-continue is answered and told as well', async (t) => {
+test('a request that expects 100-continue is answered, and told that its connection ends', async (t) => {
   const under = await serving(t, 'node:http');
   under.server.on('checkContinue', (request: http.IncomingMessage, response: ServerResponse) => {
     response.writeContinue();
@@ -109,12 +109,12 @@ interface Under {
   readonly server: Server;
   readonly time: VirtualTime;
   connect(): Promise<Client>;
-  /** Resolves with the responses that are held back when there are `count` of them. */
+  /** Resolves with the responses that are held back, when there are `count` of them. */
   held(count: number): Promise<readonly ServerResponse[]>;
   drain(options?: { timeoutMs?: number; graceMs?: number }): ReturnType<typeof drainServer>;
 }
 
-/** A server that holds back its answer to /held, and the rest of it to /begun. */
+/** A server that holds back its answer to /held, and the rest of its answer to /begun. */
 async function serving(t: TestContext, kind: 'node:http' | 'Express'): Promise<Under> {
   const signal = new Signal();
   const held: ServerResponse[] = [];

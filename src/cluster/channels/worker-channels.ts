@@ -1,16 +1,16 @@
 /**
- * The worker's side of channels: what this worker has joined. Where nobody has, nothing is sent.
+ * The worker's side of channels: the channels that this worker has joined. Without one, nothing is sent.
  */
 import type { Channel, ChannelMember } from '../../channel.ts';
 import { BalancerError } from '../../errors.ts';
 import { guarded } from '../../guard.ts';
 
-/** What a worker says of a channel. */
+/** What a worker says about a channel. */
 export type Said =
   | { readonly type: 'join' | 'leave'; readonly channel: string }
   | { readonly type: 'send'; readonly channel: string; readonly value: unknown };
 
-/** What a worker is told of a channel; `from` is another worker. */
+/** What a worker is told about a channel; `from` is another worker. */
 export type Heard =
   | { readonly type: 'heard'; readonly channel: string; readonly from: number; readonly value: unknown }
   | { readonly type: 'left'; readonly channel: string; readonly from: number }
@@ -22,7 +22,7 @@ export class Channels {
   readonly #onFault: (what: string, cause: unknown) => void;
   readonly #members = new Map<string, ChannelMember>();
 
-  /** `onFault` hears of members that throw or reject. */
+  /** `onFault` is called when a member throws or rejects. */
   constructor(say: (said: Said, sent?: () => void) => void, onFault: (what: string, cause: unknown) => void) {
     this.#say = say;
     this.#onFault = onFault;
@@ -33,7 +33,7 @@ export class Channels {
     join: (member) => {
       if (this.#members.has(name)) {
         throw new BalancerError('OPTIONS_INVALID',
-          `channel '${name}': this worker has joined it before; choose another name`);
+          `channel '${name}': this worker has joined it already; choose another name`);
       }
       this.#members.set(name, member);
       this.#say({ type: 'join', channel: name });
@@ -62,7 +62,7 @@ export class Channels {
   }
 }
 
-/** A member as foreign code: what its methods return may be a promise. */
+/** A member as foreign code: its methods may return promises. */
 interface ForeignMember {
   heard(message: unknown, from: number): unknown;
   left(from: number): unknown;

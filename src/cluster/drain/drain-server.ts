@@ -1,14 +1,14 @@
 /**
- * Ends a server of node:http in order: nothing that it could have answered is lost.
+ * Drains a server of node:http without losing a request that it could have answered.
  */
 import type { Server, ServerResponse } from 'node:http';
 import net, { type Socket } from 'node:net';
-import { systemTime, type TimeSource } from '../loop/clock.ts';
+import { systemTime, type TimeSource } from '../../loop/clock.ts';
 
 export interface DrainOptions {
-  /** After this, the connections that are left are cut. Default: no limit. A drain under `launch` is given one. */
+  /** After this time, the connections that are left are cut. Default: no limit. `launch` passes one. */
   readonly timeoutMs?: number;
-  /** Has the connections that are left cut when it aborts. A drain under `launch` is given one. */
+  /** When it aborts, the connections that are left are cut. `launch` passes one. */
   readonly signal?: AbortSignal;
   /** How long an idle connection stays open for a request that is on its way. Default 500 ms. */
   readonly graceMs?: number;
@@ -17,16 +17,16 @@ export interface DrainOptions {
 }
 
 /**
- * Stops accepting, answers what is in flight, and what still comes on open connections, with `Connection: close`;
- * closes connections that have been idle for `graceMs`. Resolves when no connection is left, with the number of those
- * that were cut. Works for `node:http` and `node:https`, and what is built on them, such as Express. Connections that
- * were upgraded (WebSocket) are their owner's to end: it cuts none of them, and resolves when they have ended.
+ * Stops accepting, and answers what is in flight and what still arrives on open connections, with `Connection: close`.
+ * Closes connections that have been idle for `graceMs`. Resolves when no connection is left, with how many were cut.
+ * Works for `node:http` and `node:https`, and for what is built on them, such as Express. Connections that were
+ * upgraded (WebSockets) belong to the code that took them: none is cut, and it resolves when they have ended.
  */
 export function drainServer(server: Server, options: DrainOptions = {}): Promise<{ readonly cut: number }> {
   return drainConnections(server, () => closed(server), options);
 }
 
-/** As `drainServer`, for one whose connections come from elsewhere: `over` resolves when none is left. */
+/** As `drainServer`, for a server that does not listen: `over` resolves when none of its connections is left. */
 export async function drainConnections(
   server: Server, over: () => Promise<void>,
   { timeoutMs = Infinity, signal, graceMs = 500, time = systemTime }: DrainOptions = {},
@@ -43,13 +43,13 @@ export async function drainConnections(
     } else endConnectionWith(response);
   }
   for (const event of ['request', 'checkContinue', 'checkExpectation']) {
-    // A listener for an event that nobody listens to would change what the server does.
+    // The first listener for an event would change what the server does.
     if (server.listenerCount(event) === 0) continue;
     server.prependListener(event, (_request: unknown, response: ServerResponse) => {
       endConnectionWith(response);
     });
   }
-  // From here on, the server itself closes connections that have been idle so long after a response.
+  // From now on, the server itself closes connections that are idle for this long after a response.
   server.keepAliveTimeout = graceMs;
   let cut = 0;
   const stop = time.every(TICK_MS, () => {
@@ -66,15 +66,15 @@ export async function drainConnections(
     await over();
   } finally {
     stop();
-    // What http.Server has besides a net.Server: its watch over slow connections.
+    // Stops what http.Server has besides net.Server: its check for slow connections.
     server.close();
   }
   return { cut };
 }
 
 /**
- * Resolves when the server has stopped to listen, and all its connections are closed. The close of `node:http` itself
- * would cut idle connections at once, with the requests that are on their way.
+ * Resolves when the server no longer listens, and all its connections are closed. The `close` of `node:http` would cut
+ * idle connections at once, and lose requests that are on their way.
  */
 export function closed(server: Server): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -89,16 +89,16 @@ function endConnectionWith(response: ServerResponse): void {
   if (!response.headersSent) response.setHeader('Connection', 'close');
 }
 
-/** Closes connections that wait for a request. Node counts those that have had none yet among the busy ones. */
+/** Closes connections that wait for a request. Node does not count those that have had none yet as idle. */
 function closeIdle(server: Server): void {
   server.closeIdleConnections();
   for (const socket of connectionsOf(server)) if (socket.bytesRead === 0) socket.destroy();
 }
 
 /**
- * The connections of a server. Node shows them to nobody, so this looks at the list that `closeIdleConnections` walks,
- * the same from Node 18 to 26. Where it is not there, what is in flight is answered all the same, and its connection
- * closed when it has been idle.
+ * The connections of a server. Node has no public list, so this reads the one that `closeIdleConnections` uses, which
+ * is the same from Node 18 to 26. Without it, what is in flight is answered all the same, and its connection closed
+ * when it has been idle.
  */
 function connectionsOf(server: Server): HttpSocket[] {
   const key = Object.getOwnPropertySymbols(server).find(({ description }) => description === 'http.server.connections');
@@ -107,7 +107,7 @@ function connectionsOf(server: Server): HttpSocket[] {
   return parsers.flatMap(({ socket }) => socket ?? []);
 }
 
-/** A connection, and the response that is due on it. */
+/** A connection, and the response that it waits for. */
 type HttpSocket = Socket & { readonly _httpMessage?: ServerResponse | null };
 
 const TICK_MS = 50;
