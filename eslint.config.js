@@ -20,7 +20,7 @@ const ROOMS = {
   testing: [FOR_ALL, 'what plugin authors test with needs none of the engine'],
 };
 /** Files at the top of src: those that all may import, and those that compose the rooms. */
-const TOP = '{channel,end-or-reset,errors,events,guard,strategy}';
+const TOP = '{channel,errors,events,guard,strategy}';
 const COMPOSERS = '{balancer,index}';
 
 /** Forbids imports; `why` is shown to whoever writes one. */

@@ -3,7 +3,7 @@
  * chance to meet: the answers lie unread, or the other side was paused as well. So the lateness of a tick does not
  * count as time if it exceeds what is normal for a busy process.
  */
-import type { TimeSource } from './clock.ts';
+import type { TimeSource } from './time-source.ts';
 
 /** The time of another source, without the pauses. */
 export class SteadyTime implements TimeSource {

@@ -3,7 +3,7 @@
  * whichever pool serves a request.
  */
 import { flag, integers, optionalFunction, type Range, shown, timeSource } from './checks.ts';
-import type { TimeSource } from '../loop/clock.ts';
+import type { TimeSource } from '../loop/time-source.ts';
 import type { FrontOptions } from './options.ts';
 
 /** The options of the front with all defaults filled in; {@link FrontOptions} says what each means. */

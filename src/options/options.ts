@@ -6,7 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import type { LookupFunction } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Channel } from '../channel.ts';
-import type { TimeSource } from '../loop/clock.ts';
+import type { TimeSource } from '../loop/time-source.ts';
 import type { BalancerError } from '../errors.ts';
 import type { Strategy } from '../strategy.ts';
 
