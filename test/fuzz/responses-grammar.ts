@@ -65,8 +65,8 @@ function interim(draw: Draw): Part[] {
 }
 
 const LINKS = [
-  '</a.css>; rel=preload', '</a>; rel=preload, </b>; rel=preload', '<//b.example/>; rel=preconnect; crossorigin', '</a>',
-  '</a>; title="a, b"', '</caf\xe9>; rel=preload', '/a; rel=preload', '', '<>',
+  '</a.css>; rel=preload', '</a>; rel=preload, </b>; rel=preload', '<//b.example/>; rel=preconnect; crossorigin',
+  '</a>', '</a>; title="a, b"', '</caf\xe9>; rel=preload', '/a; rel=preload', '', '<>',
 ];
 
 /** A field that the balancer, or Node, acts on. */

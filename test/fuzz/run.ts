@@ -77,7 +77,8 @@ async function lead(): Promise<void> {
   let cases = 0;
   let found = 0;
   let shown = 0;
-  console.log(`fuzzing ${kinds.join(' and ')} by ${values.front} with seed ${seed}: ${count} draws, ${workers} workers`);
+  const what = `${kinds.join(' and ')} by ${values.front}`;
+  console.log(`fuzzing ${what} with seed ${seed}: ${count} draws, ${workers} workers`);
   const hear = (news: News): void => {
     cases += news.cases;
     for (const [what, more] of news.counts) counts.set(what, (counts.get(what) ?? 0) + more);
