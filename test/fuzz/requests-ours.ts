@@ -29,6 +29,8 @@ export interface Answer {
   readonly by: 'upstream' | 'last hop' | 'refusal' | 'node:http' | 'parser';
   /** Of the upstream: the mark on it. */
   readonly mark: number;
+  /** Of the last hop: whether it says that it closes the connection. */
+  readonly closes: boolean;
 }
 
 /** What became of the bytes of one downstream. */
@@ -204,14 +206,16 @@ export class RequestsOurs {
         if (answers.some(({ by, status }) => refuses(by, status))) throw new Error('a response behind a refusal');
         const bare = this.#front === 'node:http' ? bareStatus(written, at) : undefined;
         if (bare !== undefined) {
-          answers.push({ status: bare, by: 'parser', mark: -1 });
+          answers.push({ status: bare, by: 'parser', mark: -1, closes: false });
           break;
         }
         const { response, by } = this.#answer(written, at, arrived[served]?.message.method ?? 'GET');
         at = response.next;
         if (response.status < 200) continue;
         if (by === 'upstream') served++;
-        answers.push({ status: response.status, by, mark: Number(response.fields.get('x-mark')?.[0] ?? -1) });
+        const { status, fields } = response;
+        const closes = by === 'last hop' && fields.get('connection')?.[0] === 'close';
+        answers.push({ status, by, mark: Number(fields.get('x-mark')?.[0] ?? -1), closes });
       }
     } catch (fault) {
       this.#faults.push(`the downstream got ${fault instanceof Error ? fault.message : String(fault)}`);

@@ -39,7 +39,7 @@ export class ResponsesFuzz implements Fuzz<Answered> {
     const node = await this.#oracle.run({ ...answered, pieces: oracles });
     const switched = ours.after.response?.status === 101;
     const notes = [...(ours.kept ? ['kept' as const] : []), ...(switched ? ['101' as const] : [])];
-    return { ...judgeResponse(this.#front, answered, ours, node), notes, saw: { ours, node } };
+    return { ...judgeResponse(this.#front, { ...answered, pieces: oracles }, ours, node), notes, saw: { ours, node } };
   }
 
   close(): Promise<unknown> {
