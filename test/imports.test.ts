@@ -12,7 +12,7 @@ import ts from 'typescript';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** The one exception: an upstream's public side, and the class behind it, which its private field holds. */
-const TWO_SIDES: ReadonlySet<string> = new Set(['public-upstream', 'member', 'managed-upstream'].map((name) => (
+const TWO_SIDES: ReadonlySet<string> = new Set(['public-upstream', 'managed-upstream'].map((name) => (
   join(root, 'src/upstreams', `${name}.ts`))));
 
 /** The files of `folders`, each with the files that it imports, `import type` and `import(...)` included. */
