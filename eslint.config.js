@@ -40,6 +40,18 @@ const roomRules = [
     'the balancer knows neither the launcher nor the command line') },
 ];
 
+/** No rule above holds for a file in a new folder, or for a new one at the top: it must be given a room first. */
+const noRoom = {
+  files: ['src/**/*.ts'],
+  ignores: [...every.map((room) => `src/${room}/**`), `src/${TOP}.ts`, `src/${COMPOSERS}.ts`],
+  rules: {
+    'no-restricted-syntax': ['error', {
+      selector: 'Program',
+      message: 'This file is in no room: add its folder to ROOMS in eslint.config.js, with what it may import.',
+    }],
+  },
+};
+
 const TIME_AND_CHANCE = [
   { object: 'Math', property: 'random', message: 'Take randomness as a parameter.' },
   { object: 'Date', property: 'now', message: 'Take time as a parameter.' },
@@ -84,6 +96,7 @@ export default tseslint.config(
     rules: { 'no-restricted-properties': 'off' },
   },
   ...roomRules,
+  noRoom,
   {
     // Besides the three built-ins, the core imports pure helpers and types.
     files: ['src/**/*.ts'],

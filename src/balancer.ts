@@ -138,6 +138,7 @@ class NodeBalancer implements Balancer {
     };
     this.#pool = new Pool('default', settings, settings.strategy ?? random(), services, {
       names: this.#names,
+      adopted: new WeakSet(),
       rng: settings.rng === undefined ? systemRng : guardedRng(settings.rng, this.#onHookFault),
       tickMs: tickMs(settings),
     });

@@ -6,7 +6,7 @@
  */
 import type { Pool } from '../pools/pool.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
-import type { Member } from '../upstreams/member.ts';
+import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 
 /** The socket of a downstream connection: what an affinity is bound to. */
 export interface DownstreamSocket {
@@ -21,7 +21,7 @@ interface Follower {
 
 /** An upstream connection and the downstream connection that it belongs to. */
 export class Affinity {
-  readonly upstream: Member;
+  readonly upstream: ManagedUpstream;
   readonly connection: UpstreamConnection;
   /** Whether an exchange is under way on it. */
   #busy = true;
@@ -30,7 +30,7 @@ export class Affinity {
   /** Pipelined requests of a node:http server, which arrive before those ahead of them are answered. */
   readonly #followers: Follower[] = [];
 
-  constructor(upstream: Member, connection: UpstreamConnection) {
+  constructor(upstream: ManagedUpstream, connection: UpstreamConnection) {
     this.upstream = upstream;
     this.connection = connection;
     upstream.connections.bind(connection);
@@ -111,7 +111,7 @@ export class Affinities {
    * there is none to bind it to, or where it has an affinity already: then the connection must not be used again.
    */
   bind(
-    downstream: DownstreamSocket | undefined, pool: Pool, upstream: Member, connection: UpstreamConnection,
+    downstream: DownstreamSocket | undefined, pool: Pool, upstream: ManagedUpstream, connection: UpstreamConnection,
   ): Affinity | undefined {
     if (downstream === undefined || downstream.destroyed || this.of(downstream, pool) !== undefined) return undefined;
     const affinity = new Affinity(upstream, connection);

@@ -6,14 +6,14 @@ import type { Upstream } from '../strategy.ts';
 import type { Pool } from '../pools/pool.ts';
 import { runHook } from '../pools/plugin.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
-import type { Member } from '../upstreams/member.ts';
+import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity, DownstreamSocket } from './affinity.ts';
 import type { ExchangeServices } from './services.ts';
 
 /** One attempt at a time. It is used again for the next attempt, and for the next exchange. */
 export class Attempt {
   /** Undefined between attempts, as are the connection and the status. */
-  upstream: Member | undefined;
+  upstream: ManagedUpstream | undefined;
   connection: UpstreamConnection | undefined;
   /** The upstream of the last attempt of the exchange, for its hooks. */
   last: Upstream | undefined;
@@ -35,7 +35,7 @@ export class Attempt {
   }
 
   /** Begins on `upstream` of `pool`, and counts it; `picked` by the strategy, or given by an affinity. */
-  begin(pool: Pool, upstream: Member, picked: boolean): void {
+  begin(pool: Pool, upstream: ManagedUpstream, picked: boolean): void {
     pool.upstreams.begin(upstream);
     this.#pool = pool;
     this.upstream = upstream;
@@ -48,7 +48,7 @@ export class Attempt {
   }
 
   /** Takes a connection; a `fresh` one where an idle one has just turned out to be closed. Throws CONNECT_UNUSABLE. */
-  connect({ connections }: Member, fresh: boolean): UpstreamConnection {
+  connect({ connections }: ManagedUpstream, fresh: boolean): UpstreamConnection {
     return this.connection = connections.take(fresh, this.#services.clock.now);
   }
 

@@ -16,7 +16,7 @@ import { ResponseHead } from '../http1/response.ts';
 import { forwardsLeft, requestHead } from '../http1/serialise.ts';
 import type { Pool } from '../pools/pool.ts';
 import type { ConnectionUser, UpstreamConnection } from '../upstreams/connection.ts';
-import type { Member } from '../upstreams/member.ts';
+import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity } from './affinity.ts';
 import { type Answer, answerTo, finalAnswer } from './answers.ts';
 import { Attempt } from './attempt.ts';
@@ -336,7 +336,7 @@ export class Exchange implements ConnectionUser {
   }
 
   /** Goes where the downstream's connection is authenticated: the strategy has no choice there. */
-  #follow(bound: Affinity): Member | 'OVERLOADED' {
+  #follow(bound: Affinity): ManagedUpstream | 'OVERLOADED' {
     if (!bound.hasRoom || this.#pool.upstreams.full) return 'OVERLOADED';
     this.#picks.skip();
     return bound.upstream;
@@ -447,7 +447,7 @@ export class Exchange implements ConnectionUser {
   }
 
   /** Makes another attempt in place of the one on `upstream`. */
-  #tryAgain(upstream: Member, code: ErrorCode | undefined, status: number | undefined): void {
+  #tryAgain(upstream: ManagedUpstream, code: ErrorCode | undefined, status: number | undefined): void {
     const { events } = this.#services;
     upstream.retried();
     if (events.heard('retried')) {

@@ -6,7 +6,7 @@ import { reportFault } from '../pools/plugin.ts';
 import type { Pool } from '../pools/pool.ts';
 import type { Services } from '../pools/services.ts';
 import type { PickContext, PickRequest, Upstream } from '../strategy.ts';
-import type { Member } from '../upstreams/member.ts';
+import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import { PublicUpstream } from '../upstreams/public-upstream.ts';
 
 
@@ -20,7 +20,7 @@ export class Picks {
   #failed: readonly Upstream[] = NOBODY;
   #stale: readonly Upstream[] = NOBODY;
   /** The upstream at its limit that the strategy picked: the exchange waits for this one. */
-  #wanted: Member | undefined;
+  #wanted: ManagedUpstream | undefined;
 
   /** `request` is the head of each exchange in turn, as strategies see it. */
   constructor(pool: Pool, request: PickRequest, report: Services['report']) {
@@ -74,7 +74,7 @@ export class Picks {
   /**
    * Asks the strategy. Returns its pick, or the error to answer with; on OVERLOADED, the exchange may wait instead.
    */
-  next(): Member | 'NO_CANDIDATE' | 'OVERLOADED' | 'STRATEGY_FAILED' {
+  next(): ManagedUpstream | 'NO_CANDIDATE' | 'OVERLOADED' | 'STRATEGY_FAILED' {
     const { upstreams, strategy, traits: { picksFull } } = this.#pool;
     const report = this.#report;
     this.#wanted = undefined;
@@ -102,7 +102,7 @@ export class Picks {
       return 'OVERLOADED';
     }
     const lastResort = candidates.find((candidate) => candidate === picked && candidate.state === 'ejected');
-    if (lastResort !== undefined) return PublicUpstream.memberOf(lastResort) ?? 'STRATEGY_FAILED';
+    if (lastResort !== undefined) return PublicUpstream.managedOf(lastResort) ?? 'STRATEGY_FAILED';
     let fault = 'picked no candidate';
     // Looking at the value may throw.
     guardedValue(() => picked, (what) => {
@@ -117,7 +117,7 @@ export class Picks {
    * another attempt may help: the limit is not reached, and an upstream is left to try; or, if the exchange may `wait`,
    * one that is at its limit.
    */
-  failed(upstream: Member, stale: boolean, wait: boolean): boolean {
+  failed(upstream: ManagedUpstream, stale: boolean, wait: boolean): boolean {
     const { upstreams, queue, rules } = this.#pool;
     if (stale) this.#stale = [...this.#stale, upstream.shown];
     else this.#failed = [...this.#failed, upstream.shown];

@@ -6,7 +6,7 @@
 import { type ErrorCode, meaningOf } from '../errors.ts';
 import { NONE } from '../http1/framing.ts';
 import type { RequestHead } from '../http1/request.ts';
-import type { Member } from '../upstreams/member.ts';
+import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Picks } from './picks.ts';
 import type { Replay } from './replay.ts';
 import type { Pool } from '../pools/pool.ts';
@@ -35,7 +35,7 @@ export class Retries {
    * had been used before and closed without a byte of response, so the upstream had most likely closed it before the
    * request came; `unsent`: it certainly had, since nothing of the request had left. Returns whether to try again.
    */
-  afterFailure(upstream: Member, code: ErrorCode, closedIdle: boolean, unsent: boolean): boolean {
+  afterFailure(upstream: ManagedUpstream, code: ErrorCode, closedIdle: boolean, unsent: boolean): boolean {
     // Another attempt would have no time left, or would meet the same lack of descriptors, ports or memory.
     if (code === 'TOTAL_TIMEOUT' || code === 'RESOURCES_EXHAUSTED') return false;
     const { retryable, status } = meaningOf(code);
@@ -49,7 +49,7 @@ export class Retries {
   }
 
   /** Whether to try again instead of relaying a response of this status from `upstream`. */
-  afterResponse(upstream: Member, status: number): boolean {
+  afterResponse(upstream: ManagedUpstream, status: number): boolean {
     if (!this.#pool.rules.retryOn.has(status) || !this.#repeatable) return false;
     return this.#picks.failed(upstream, false, false) && this.#pool.budget.take();
   }

@@ -68,7 +68,9 @@ export function flushHead(response: ServerResponse, http2: boolean): boolean {
 export function destroy(request: IncomingMessage, response: ServerResponse, reset: boolean): void {
   // Some libraries put little more than an emitter in the place of a socket.
   const { socket } = request as { readonly socket?: Partial<Pick<Socket, 'uncork' | 'resetAndDestroy'>> };
-  // node:http corks until the next tick what must be seen before the end.
+  // node:http corks until the next tick what must be seen before the end: in the socket, or since Node 26 in the
+  // response.
+  (response as Partial<Pick<ServerResponse, 'uncork'>>).uncork?.();
   socket?.uncork?.();
   if (reset) socket?.resetAndDestroy?.();
   response.destroy();

@@ -2,7 +2,7 @@
  * Checks of single values. Each adds what is wrong to `problems`, with its path and what to write instead, and goes on
  * without it.
  */
-import type { TimeSource } from '../loop/clock.ts';
+import type { TimeSource } from '../loop/time-source.ts';
 import { guardedValue, faultText } from '../guard.ts';
 import { isMoment } from '../loop/guarded-time.ts';
 import { didYouMean } from './nearest.ts';

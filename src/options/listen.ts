@@ -18,10 +18,13 @@ export function readListenOptions(
   given: Readonly<Record<string, unknown>>, at: string, problems: string[], own: readonly string[] = [],
 ): ListenOptions | undefined {
   const { port, host, path, fd, backlog } = given;
+  const before = problems.length;
   onlyKnown(given, `${at}.`, new Set([...KEYS.port, 'path', 'fd', ...own]), problems);
   const places = Object.entries({ port, path, fd }).filter(([, value]) => value !== undefined);
   const place = places[0]?.[0] as keyof typeof KEYS | undefined;
   if (place === undefined || places.length > 1) {
+    // Where a name is misspelt, it is likely the one that is missing.
+    if (problems.length > before) return undefined;
     problems.push(`${at}: must have one of port, path and fd, e.g. { "port": 8080 } (got ${shown(given)})`);
     return undefined;
   }

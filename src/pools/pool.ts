@@ -6,11 +6,12 @@
  */
 import { BalancerError } from '../errors.ts';
 import { Slices, type Work } from '../loop/slices.ts';
-import { parsedOrigin, parseUpstream, parseUpstreams, type Settings } from '../options/parse.ts';
+import type { Settings } from '../options/parse.ts';
+import { parsedOrigin, parseUpstream, parseUpstreams } from '../options/upstreams.ts';
 import type { UpstreamOptions } from '../options/options.ts';
 import type { Strategy, Upstream } from '../strategy.ts';
-import { Dialler } from '../upstreams/dial.ts';
-import { Members } from '../upstreams/members.ts';
+import { type AdoptedStreams, Dialler } from '../upstreams/dial.ts';
+import { UpstreamSet } from '../upstreams/upstream-set.ts';
 import type { Names } from '../upstreams/names.ts';
 import { Peers } from '../upstreams/peers.ts';
 import { Probes } from '../upstreams/probes.ts';
@@ -28,6 +29,8 @@ export type PoolRules = Pick<Settings,
 export interface PoolMeans {
   /** Lookups of host names: a name has the same addresses in every pool. */
   readonly names: Names;
+  /** Streams in use that came from `connect`, which pools may share. */
+  readonly adopted: AdoptedStreams;
   /** Numbers in [0, 1), for jitter. */
   readonly rng: () => number;
   /** How often {@link Pool.sweep} is called, in ms. */
@@ -37,7 +40,7 @@ export interface PoolMeans {
 export class Pool {
   readonly name: string;
   readonly rules: PoolRules;
-  readonly upstreams: Members;
+  readonly upstreams: UpstreamSet;
   readonly strategy: Strategy;
   readonly traits: StrategyTraits;
   readonly queue: Queue;
@@ -55,7 +58,7 @@ export class Pool {
   /** Throws OPTIONS_INVALID where the channel in `peers` cannot be joined. */
   constructor(name: string, settings: Settings, strategy: Strategy, services: Services, means: PoolMeans) {
     const { clock, events, report } = services;
-    const { names, rng, tickMs } = means;
+    const { names, adopted, rng, tickMs } = means;
     this.name = name;
     this.rules = this.#settings = settings;
     this.strategy = strategy;
@@ -65,9 +68,9 @@ export class Pool {
       report(new BalancerError('INTERNAL_ERROR', 'a queued request could not go on', { cause }), undefined);
     });
     this.budget = new RetryBudget(settings.retryBudgetPercent, settings.minRetriesPerSecond, clock.now);
-    this.upstreams = new Members(settings, {
+    this.upstreams = new UpstreamSet(settings, {
       events,
-      dialler: new Dialler(settings.connect, names, report),
+      dialler: new Dialler(settings.connect, names, adopted, report),
       rng,
       onChange: (candidates) => {
         runHook(strategy, 'changed', () => strategy.changed?.(candidates), report);
@@ -78,7 +81,7 @@ export class Pool {
     });
     this.#probes = new Probes(this.upstreams, rng, clock, tickMs, settings.peers === undefined, report);
     this.#peers = settings.peers && new Peers(settings.peers, {
-      members: this.upstreams,
+      upstreams: this.upstreams,
       events,
       time: clock.source,
       report: (error) => {

@@ -2,12 +2,12 @@
  * Which upstreams may be picked now. Computed when something changes, not for each request.
  */
 import type { Upstream } from '../strategy.ts';
-import type { Member } from './member.ts';
+import type { ManagedUpstream } from './managed-upstream.ts';
 import { PublicUpstream } from './public-upstream.ts';
 
-/** The candidates among the members of one set. */
+/** The candidates among the upstreams of one set. */
 export class Candidates {
-  readonly #members: ReadonlyMap<string, Member>;
+  readonly #upstreams: ReadonlyMap<string, ManagedUpstream>;
   readonly #maxEjectedPercent: number;
   readonly #onChange: (selectable: readonly Upstream[]) => void;
   /** Those that are well or on trial: the candidates while none is at its limit. Strategies were given this array. */
@@ -21,12 +21,12 @@ export class Candidates {
   /** Whether so many are ejected or on trial that all are candidates. */
   #panic = false;
 
-  /** `members` are those that are not draining. `onChange` is called after each change, with all that may be picked. */
+  /** `upstreams` are those not draining. `onChange` is called after each change, with all that may be picked. */
   constructor(
-    members: ReadonlyMap<string, Member>, maxEjectedPercent: number,
+    upstreams: ReadonlyMap<string, ManagedUpstream>, maxEjectedPercent: number,
     onChange: (selectable: readonly Upstream[]) => void,
   ) {
-    this.#members = members;
+    this.#upstreams = upstreams;
     this.#maxEjectedPercent = maxEjectedPercent;
     this.#onChange = onChange;
   }
@@ -56,17 +56,17 @@ export class Candidates {
     return this.#selectable.some((upstream) => !hasRoom(upstream) && !others.includes(upstream));
   }
 
-  /** A member may have reached its limit, or have room again. */
+  /** An upstream may have reached its limit, or have room again. */
   roomChanged(): void {
     this.#withRoom = undefined;
   }
 
-  /** A member was added. */
+  /** An upstream was added. */
   added(upstream: Upstream): void {
     this.#moved([...this.#selectable, upstream]);
   }
 
-  /** A member was removed. */
+  /** An upstream was removed. */
   removed(upstream: Upstream): void {
     const left: Upstream[] = [];
     // V8's own methods for this are slow on frozen arrays.
@@ -75,17 +75,17 @@ export class Candidates {
   }
 
   /**
-   * Looks at all members: their health, weights or options have changed, or several came or went. Returns whether that
-   * ended a panic.
+   * Looks at all upstreams: their health, weights or options have changed, or several came or went. Returns whether
+   * that ended a panic.
    */
   changed(): boolean {
     this.#unproven = 0;
-    for (const member of this.#members.values()) if (!member.proven) this.#unproven++;
+    for (const upstream of this.#upstreams.values()) if (!upstream.proven) this.#unproven++;
     // If too many have failed, all are candidates: any attempt is better than none.
     const panicked = this.#panic;
     this.#panic = this.#tooManyUnproven;
     const selectable: Upstream[] = [];
-    for (const member of this.#members.values()) if (member.list(this.#panic)) selectable.push(member.shown);
+    for (const upstream of this.#upstreams.values()) if (upstream.list(this.#panic)) selectable.push(upstream.shown);
     // Before anyone is told, who may make the next change.
     const panicEnded = panicked && !this.#panic;
     this.#announce(selectable);
@@ -99,7 +99,7 @@ export class Candidates {
   }
 
   get #tooManyUnproven(): boolean {
-    return this.#unproven * 100 > this.#maxEjectedPercent * this.#members.size;
+    return this.#unproven * 100 > this.#maxEjectedPercent * this.#upstreams.size;
   }
 
   #announce(selectable: readonly Upstream[]): void {
@@ -110,11 +110,11 @@ export class Candidates {
 }
 
 function hasRoom(upstream: Upstream): boolean {
-  return PublicUpstream.memberOf(upstream)?.hasRoom === true;
+  return PublicUpstream.managedOf(upstream)?.hasRoom === true;
 }
 
 function isAtLimit(upstream: Upstream): boolean {
-  return PublicUpstream.memberOf(upstream)?.atLimit === true;
+  return PublicUpstream.managedOf(upstream)?.atLimit === true;
 }
 
 const NONE: readonly Upstream[] = Object.freeze([]);

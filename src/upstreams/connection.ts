@@ -8,7 +8,7 @@ import { CHUNKED, type Framing, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { type BodyLimits, type HeadLimits, items, listHas } from '../http1/grammar.ts';
 import { ResponseHead } from '../http1/response.ts';
 import { SplitHead } from '../http1/split-head.ts';
-import type { ParsedUpstream } from '../options/parse.ts';
+import type { ParsedUpstream } from '../options/upstreams.ts';
 import type { MessageWriter } from '../streams/message-writer.ts';
 import { isAlert } from './connect-failure.ts';
 import type { Dialler } from './dial.ts';

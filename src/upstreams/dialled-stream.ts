@@ -5,7 +5,7 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { BalancerError, type ErrorCode } from '../errors.ts';
-import type { ParsedUpstream } from '../options/parse.ts';
+import type { ParsedUpstream } from '../options/upstreams.ts';
 import { endOrReset, isResettable } from '../streams/end-or-reset.ts';
 import { type Flusher, MessageWriter } from '../streams/message-writer.ts';
 import { connectFailure, lacksResources } from './connect-failure.ts';

@@ -57,6 +57,21 @@ export function withoutForwarded(lines: readonly FieldLine[]): FieldLine[] {
   return lines.filter(([name]) => !unposed(name).startsWith('x-forwarded-'));
 }
 
+/**
+ * The lines without those that `handle` and `upgrade` leave out, as middleware before them cannot have seen them: a
+ * second line of credentials, which Node drops from `headers`, and a name with `_` beside the same one with `-`.
+ */
+export function asMiddlewareSaw(lines: readonly FieldLine[]): FieldLine[] {
+  const names = new Set(lines.map(([name]) => name.toLowerCase()));
+  return lines.filter(([name], i) => {
+    const lower = name.toLowerCase();
+    if (CREDENTIALS.includes(lower)) return lines.findIndex(([other]) => other.toLowerCase() === lower) === i;
+    return !lower.includes('_') || !names.has(unposed(lower));
+  });
+}
+
+const CREDENTIALS: readonly string[] = ['authorization', 'proxy-authorization'];
+
 export function withoutForbiddenTrailers(lines: readonly FieldLine[]): FieldLine[] {
   return lines.filter(([name]) => !NOT_IN_TRAILERS.has(unposed(name)));
 }

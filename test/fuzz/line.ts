@@ -42,6 +42,13 @@ export class Line extends Duplex {
     return this.writableEnded ? 'end' : this.destroyed ? 'cut' : 'open';
   }
 
+  /** As sockets have it: what was written leaves before. */
+  destroySoon(): void {
+    this.end();
+    if (this.writableFinished) this.destroy();
+    else this.once('finish', () => this.destroy());
+  }
+
   setNoDelay(): this {
     return this;
   }

@@ -3,11 +3,12 @@
  */
 import type { DecodedMessage, FieldLine } from '../support/wire-decoder.ts';
 import {
-  differenceOfLines, endToEnd, HOP_BY_HOP, itemsOf, pairs, trimmed, valuesOf, withoutForbiddenTrailers,
+  asMiddlewareSaw, differenceOfLines, endToEnd, HOP_BY_HOP, itemsOf, pairs, trimmed, valuesOf, withoutForbiddenTrailers,
   withoutForwarded,
 } from './fields.ts';
+import { type Front, TUNNELLED } from './front.ts';
 import type { Read, Reading } from './requests-oracle.ts';
-import { type Forwarded, UPSTREAM } from './requests-ours.ts';
+import { type Answer, type Arrived, bare, type Forwarded, UPSTREAM } from './requests-ours.ts';
 
 /** How a case ended, where nothing is wrong with that. */
 export type Verdict = typeof VERDICTS[number];
@@ -24,13 +25,40 @@ export const VERDICTS = [
   'stricter',
 ] as const;
 
-/**
- * The reading without requests that the balancer answers as the last hop, or because their Max-Forwards is malformed
- * (RFC 9110 §7.6.2): nobody else gets to see them.
- */
-export function toForward(reading: Reading): Reading & { readonly endHere: number } {
-  const requests = reading.requests.filter((read) => !read.accepted || !endsHere(read));
-  return { ...reading, requests, endHere: reading.requests.length - requests.length };
+/** What is to become of the requests that Node read. */
+export interface Expected extends Reading {
+  /** All of them. */
+  readonly all: readonly Read[];
+  /** Those that may be forwarded. */
+  readonly requests: readonly Read[];
+  /**
+   * Those that are answered by the last hop, or because their Max-Forwards is malformed (RFC 9110 §7.6.2): nobody else
+   * gets to see them.
+   */
+  readonly endHere: number;
+  /** The piece with which node:http breaks the connection off: what came with it may be lost. */
+  readonly brokenOff: number;
+}
+
+/** `eager` is false where all pieces come in one turn: what breaks off then breaks off all. */
+export function expected(front: Front, reading: Reading, eager: boolean): Expected {
+  const all = reading.requests;
+  let requests = all.filter((read) => !read.accepted || !endsHere(read));
+  const endHere = all.length - requests.length;
+  if (front === 'socket') return { ...reading, all, requests, endHere, brokenOff: Infinity };
+  requests = requests.filter(({ accepted }) => accepted);
+  const refusal = all.find((read) => !read.accepted && answerOfNode(read) !== 417)?.piece ?? Infinity;
+  let brokenOff = Math.min(refusal, reading.error === undefined ? Infinity : reading.errorPiece);
+  if (brokenOff < Infinity && !eager) brokenOff = 0;
+  // What node:http hands over behind its own refusal came in the same read.
+  if (eager) requests = requests.filter(({ piece }) => piece <= refusal);
+  return { ...reading, all, requests, endHere, brokenOff };
+}
+
+/** The status with which node:http answers a request that it does not hand over; it drops a CONNECT. */
+function answerOfNode({ method, minor, rawHeaders }: Read): 400 | 417 | undefined {
+  if (method === 'CONNECT') return undefined;
+  return minor === 1 && valuesOf(pairs(rawHeaders), 'host').length === 0 ? 400 : 417;
 }
 
 function endsHere({ method, rawHeaders }: Read): boolean {
@@ -41,36 +69,155 @@ function endsHere({ method, rawHeaders }: Read): boolean {
 /** The methods whose hops Max-Forwards counts. */
 const FINITE: ReadonlySet<string> = new Set(['OPTIONS', 'TRACE']);
 
+/** What a request passed through. */
+type Passage = 'socket' | 'handle' | 'upgrade';
+
 /** The methods that Node does not know, by the place of their request: see {@link Stand}. */
 export type Unknown = ReadonlyMap<number, string>;
 
 /** What is wrong with a case, or how it ended. */
 export function judge(
-  ours: Forwarded, oracle: ReturnType<typeof toForward>, unknown: Unknown,
+  front: Front, ours: Forwarded, oracle: Expected, unknown: Unknown,
 ): { fault: string } | { verdict: Verdict } {
-  const surplus = ours.answered > oracle.endHere ? `${ours.answered} answered here, not ${oracle.endHere}` : undefined;
-  const fault = ours.faults[0] ?? surplus ?? faultOfMessages(ours, oracle, unknown) ?? faultOfEnd(ours, oracle);
+  const found = front === 'socket' ? faultOnSocket(ours, oracle, unknown) : faultByNode(ours, oracle);
+  const fault = ours.faults[0] ?? found ?? faultOfEnd(ours, oracle);
   return fault === undefined ? { verdict: verdictOf(ours, oracle) } : { fault };
 }
 
-function faultOfMessages(ours: Forwarded, { requests, error }: Reading, unknown: Unknown): string | undefined {
-  const all = ours.partial === undefined ? ours.messages : [...ours.messages, ours.partial];
-  for (const [i, message] of all.entries()) {
-    const of = `request ${i + 1}, ${message.method} ${message.target}`;
-    const read = requests[i];
-    if (read === undefined) return `forwarded ${of}; Node ${error === undefined ? 'sees none' : `refuses: ${error}`}`;
-    if (!read.accepted) return `forwarded ${of}; Node answers it by itself`;
-    const whole = message !== ours.partial;
-    if (whole && !read.whole) return `forwarded ${of} whole; for Node it is not: ${error ?? 'it waits'}`;
-    const difference = differenceOf(message, read, whole, unknown.get(i));
-    if (difference !== undefined) return `${of}: ${difference}`;
+/** Each request that was forwarded is the next that Node read, and each was answered, in that order. */
+function faultOnSocket(ours: Forwarded, { requests, error, endHere }: Expected, unknown: Unknown): string | undefined {
+  for (const [i, one] of ours.arrived.entries()) {
+    const fault = faultOfOne(one, requests[i], 'socket', error, unknown.get(i));
+    if (fault !== undefined) return `request ${i + 1}, ${fault}`;
   }
-  return undefined;
+  if (ours.arrived.slice(0, -1).some(({ whole }) => !whole)) return 'a request behind one that was forwarded in part';
+  const here = ours.answers.filter(({ by }) => by === 'last hop').length;
+  if (here > endHere) return `${here} answered here, not ${endHere}`;
+  if (ours.atEnd !== '') return `sent at the end ${JSON.stringify(ours.atEnd)}`;
+  const sent = ours.arrived.filter(({ whole }) => whole).map(({ mark }) => mark).join(' ');
+  const got = ours.answers.filter(({ by }) => by === 'upstream').map(({ mark }) => mark).join(' ');
+  return sent === got ? undefined : `answered out of step: the responses to ${sent} came as ${got}`;
 }
 
+/**
+ * What is forwarded are requests that Node read, in their order, and each answer is that to the request in its place.
+ * A request may be missing where node:http broke the connection off with the piece that it came in.
+ */
+function faultByNode(ours: Forwarded, oracle: Expected): string | undefined {
+  const { requests, error, brokenOff } = oracle;
+  const marks = new Map<Read, number>();
+  let next = 0;
+  for (const [i, one] of ours.arrived.entries()) {
+    for (let first: string | undefined; ; next++) {
+      const read = requests[next];
+      const fault = faultOfOne(one, read, read !== undefined && isTunnelled(read) ? 'upgrade' : 'handle', error);
+      first ??= fault;
+      if (fault !== undefined && read !== undefined && read.piece >= brokenOff) continue;
+      if (fault !== undefined) return `request ${i + 1}, ${first ?? fault}`;
+      if (read === undefined) break;
+      marks.set(read, one.mark);
+      // The parser behind `upgrade` is ours, and may be stricter.
+      const refused = ours.refused !== undefined && isTunnelled(read);
+      const cut = !one.whole && read.whole && read.lastPiece < brokenOff;
+      if (cut && !refused) return `request ${i + 1} was forwarded in part`;
+      next++;
+      break;
+    }
+  }
+  return faultOfAnswers(ours, oracle, marks);
+}
+
+function faultOfAnswers(ours: Forwarded, oracle: Expected, marks: ReadonlyMap<Read, number>): string | undefined {
+  const { all, error, cutShort } = oracle;
+  for (const [i, answer] of ours.answers.entries()) {
+    const fault = answer.by === 'parser' ? faultOfBare(answer, oracle) : faultOfAnswer(answer, all[i], marks);
+    if (fault !== undefined) return `answer ${i + 1}, ${answer.status} by ${answer.by}: ${fault}`;
+  }
+  const answered = ours.answers.filter(({ by }) => by !== 'parser').length;
+  const last = all[answered - 1];
+  // A tunnel is the last on its connection; so is what the last hop answers before it has read the body.
+  const isLast = isTunnelled(last) || ours.answers[answered - 1]?.closes === true;
+  const due = all.findIndex((read) => !isDue(read, oracle));
+  if (answered < (due < 0 ? all.length : due) && ours.refused === undefined && !isLast) {
+    return `${answered} requests answered of ${due < 0 ? all.length : due}`;
+  }
+  const quiet = error === 'STUCK' && QUIET && all.at(-1)?.upgrade === true;
+  if (error !== undefined && ours.ended === 'open' && !isTunnelled(all.at(-1)) && !quiet) {
+    return `open; Node stops: ${error}`;
+  }
+  const open = ours.ended === 'open' && !isTunnelled(all.at(-1));
+  if (open && cutShort === undefined && ours.atEnd === bare(400)) return undefined;
+  const atEnd = open && cutShort === true ? bare(400) : '';
+  return ours.atEnd === atEnd ? undefined : `sent at the end ${JSON.stringify(ours.atEnd)}`;
+}
+
+/** Whether node:http, or the balancer behind it, must have answered a request, unless the one before was refused. */
+function isDue(read: Read, { brokenOff }: Expected): boolean {
+  if (!read.accepted) return answerOfNode(read) !== undefined && read.piece < brokenOff;
+  return read.whole && read.lastPiece < brokenOff;
+}
+
+function faultOfAnswer({ by, status, mark }: Answer, read: Read | undefined, marks: ReadonlyMap<Read, number>):
+string | undefined {
+  if (read === undefined) return 'Node sees no request for it';
+  switch (by) {
+    case 'refusal':
+      // Ours, whatever it is for: being stricter than Node is no fault.
+      return undefined;
+    case 'upstream':
+      return mark === marks.get(read) ? undefined : `out of step: the response to another request, ${mark}`;
+    case 'last hop':
+      return read.accepted && endsHere(read) ? undefined : 'the request was not for the last hop';
+    default:
+      return !read.accepted && status === answerOfNode(read) ? undefined : 'Node hands the request over';
+  }
+}
+
+/** node:http says with which status its parser stopped, if nothing of a response that is due has been sent. */
+function faultOfBare({ status }: Answer, { error, all, cutShort }: Expected): string | undefined {
+  if (error === undefined) {
+    // Where nobody listens for 'upgrade', the parser keeps quiet about bytes behind one that ends the connection.
+    const quiet = cutShort === undefined && endsConnection(all.at(-1));
+    return quiet && status === 400 ? undefined : 'Node does not stop';
+  }
+  // What stuck is an error that Node keeps quiet about: see `executeAll`.
+  const wanted = STATUS_OF_ERROR.get(error) ?? (error === 'STUCK' ? status : 400);
+  return status === wanted ? undefined : `for ${error} it should be ${wanted}`;
+}
+
+/** Since version 25 Node reads the body of an upgrade, and tells nobody that it is malformed: it reads no further. */
+const QUIET = Number.parseInt(process.versions.node, 10) >= 25;
+
+function endsConnection(read: Read | undefined): boolean {
+  const lines = pairs(read?.rawHeaders ?? []);
+  const options = itemsOf([...valuesOf(lines, 'connection'), ...valuesOf(lines, 'proxy-connection')]);
+  return options.includes('close') || (read?.minor === 0 && !options.includes('keep-alive'));
+}
+
+const STATUS_OF_ERROR: ReadonlyMap<string, number> = new Map([
+  ['HPE_HEADER_OVERFLOW', 431], ['HPE_CHUNK_EXTENSIONS_OVERFLOW', 413],
+]);
+
+/** Whether `upgrade` tunnels a request, and does not hand it back for `handle` to serve. */
+function isTunnelled(read: Read | undefined): boolean {
+  if (read?.upgrade !== true || read.minor !== 1) return false;
+  const asked = itemsOf(valuesOf(pairs(read.rawHeaders), 'upgrade')).filter((protocol) => protocol !== '');
+  return asked.length > 0 && asked.every((protocol) => TUNNELLED.includes(protocol));
+}
+
+function faultOfOne(
+  { message, whole }: Arrived, read: Read | undefined, passage: Passage, error: string | undefined, unknown?: string,
+): string | undefined {
+  const of = `${message.method} ${message.target}`;
+  if (read === undefined) return `${of}, forwarded; Node ${error === undefined ? 'sees none' : `refuses: ${error}`}`;
+  if (!read.accepted) return `${of}, forwarded; Node answers it by itself`;
+  if (whole && !read.whole) return `${of}, forwarded whole; for Node it is not: ${error ?? 'it waits'}`;
+  const difference = differenceOf(message, read, whole, passage, unknown);
+  return difference === undefined ? undefined : `${of}: ${difference}`;
+}
 /** Where both wait for more, they must wait for the same. */
-function faultOfEnd({ messages, partial, closed }: Forwarded, { requests, error }: Reading): string | undefined {
-  if (closed || error !== undefined) return undefined;
+function faultOfEnd({ messages, partial, ended }: Forwarded, { requests, error }: Expected): string | undefined {
+  if (ended !== 'open' || error !== undefined) return undefined;
   const whole = requests.filter((read) => read.whole).length;
   if (whole !== messages.length) return `${messages.length} requests forwarded, more awaited; Node read ${whole}`;
   const begun = requests[whole];
@@ -82,19 +229,22 @@ function faultOfEnd({ messages, partial, closed }: Forwarded, { requests, error 
   return undefined;
 }
 
-function verdictOf({ messages, partial, refused, closed }: Forwarded, { requests, error }: Reading): Verdict {
-  const stopped = error !== undefined || requests[messages.length]?.accepted === false;
+function verdictOf({ messages, partial, refused, ended }: Forwarded, oracle: Expected): Verdict {
+  const { requests, error, brokenOff } = oracle;
+  const stopped = error !== undefined || brokenOff < Infinity || requests[messages.length]?.accepted === false;
   if (refused !== undefined) return stopped ? 'refused' : 'stricter';
   if (stopped) return 'refused by Node';
-  if (closed) return requests.length > messages.length ? 'stricter' : 'accepted';
+  if (ended !== 'open') return requests.length > messages.length ? 'stricter' : 'accepted';
   return partial === undefined && messages.length > 0 ? 'accepted' : 'unfinished';
 }
 
-function differenceOf(ours: DecodedMessage, read: Read, whole: boolean, unknown: string | undefined):
-string | undefined {
+function differenceOf(
+  ours: DecodedMessage, read: Read, whole: boolean, passage: Passage, unknown: string | undefined,
+): string | undefined {
   const method = unknown ?? read.method;
   if (ours.method !== method) return `the method is ${read.method} to Node`;
-  const lines = pairs(read.rawHeaders);
+  const came = pairs(read.rawHeaders);
+  const lines = passage === 'socket' ? came : asMiddlewareSaw(came);
   const routed = routeOf(method, read.target, lines);
   if (routed === undefined) return `its target was not to be forwarded: ${read.target}`;
   if (ours.target !== routed.target) return `the target is ${read.target} to Node`;
@@ -105,7 +255,7 @@ string | undefined {
   const trailers = withoutForwarded(withoutForbiddenTrailers(pairs(read.rawTrailers)));
   const owned = FINITE.has(method) ? OWNED_OF_FINITE : OWNED;
   return differenceOfLines(endToEnd(ours.lines, [], owned), withoutForwarded(endToEnd(lines, connection, owned)))
-    ?? differenceOfOwned(ours, read, lines, connection, routed)
+    ?? differenceOfOwned(ours, read, lines, connection, routed, passage)
     ?? (whole ? differenceOfLines(ours.trailers, trailers) : undefined);
 }
 
@@ -120,17 +270,18 @@ const OWNED_OF_FINITE: ReadonlySet<string> = new Set([...OWNED, 'max-forwards'])
 
 function differenceOfOwned(
   { method, fields }: DecodedMessage, { minor }: Read, lines: readonly FieldLine[], connection: readonly string[],
-  { host, named }: Route,
+  { host, named }: Route, passage: Passage,
 ): string | undefined {
   const came = (name: string): readonly string[] => valuesOf(lines, name);
   const upgrade = trimmed(came('upgrade').reduce((all, value) => all === '' ? value : `${all}, ${value}`, ''));
-  const asked = minor === 1 && connection.includes('upgrade');
+  // `handle` has neither: an upgrade needs the 'upgrade' event, and node:http has sent the 100 already.
+  const asked = passage !== 'handle' && minor === 1 && connection.includes('upgrade');
   const upgrades = asked && upgrade !== '' && !upgrade.toLowerCase().includes('h2c');
   const trailers = itemsOf(came('te')).includes('trailers');
   const nominated = [...(upgrades ? ['Upgrade'] : []), ...(trailers ? ['TE'] : [])].join(', ');
   const chunked = came('transfer-encoding').length > 0;
   const length = came('content-length')[0];
-  const expects = minor === 1 && came('expect').length > 0 && (chunked || length !== undefined);
+  const expects = passage !== 'handle' && minor === 1 && came('expect').length > 0 && (chunked || length !== undefined);
   const [forwards] = came('max-forwards');
   const wanted: Readonly<Record<string, string | undefined>> = {
     host,

@@ -18,6 +18,11 @@ export interface Read {
   /** Whether it was handed to its listener: checks behind the parser (Host, Expect) refuse too. */
   readonly accepted: boolean;
   readonly whole: boolean;
+  /** Whether the parser took it for a request to upgrade. */
+  readonly upgrade: boolean;
+  /** The pieces in which its head and its last byte came. */
+  readonly piece: number;
+  readonly lastPiece: number;
 }
 
 export interface Reading {
@@ -25,6 +30,10 @@ export interface Reading {
   /** The code of the parser's error, where it stopped with one, and the offset that it names. */
   readonly error: string | undefined;
   readonly errorAt: number;
+  /** The piece in which the parser stopped. */
+  readonly errorPiece: number;
+  /** Whether an end of the connection would cut a request short; undefined where Node's parser does not say. */
+  readonly cutShort: boolean | undefined;
 }
 
 export class RequestsOracle {
@@ -32,7 +41,9 @@ export class RequestsOracle {
   #requests: ServerRead[] = [];
   #error: string | undefined;
   #errorAt = 0;
+  #errorPiece = 0;
   #before = 0;
+  #piece = 0;
 
   constructor() {
     const accept = ({ noted }: ServerRequest): void => {
@@ -41,9 +52,10 @@ export class RequestsOracle {
     const onRead = (read: ServerRead): void => {
       this.#requests.push(read);
     };
+    const pieceNow = (): number => this.#piece;
     class Observed extends ServerRequest {
       constructor(line: Line) {
-        super(line as unknown as Socket);
+        super(line as unknown as Socket, pieceNow);
         onRead(this.noted);
       }
     }
@@ -56,6 +68,7 @@ export class RequestsOracle {
     this.#server.on('clientError', (error: ParseError) => {
       this.#error ??= error.code ?? error.message;
       this.#errorAt = this.#before + (error.bytesParsed ?? 0);
+      this.#errorPiece = this.#piece;
     });
   }
 
@@ -66,7 +79,7 @@ export class RequestsOracle {
   async run(pieces: readonly string[]): Promise<Reading> {
     this.#requests = [];
     this.#error = undefined;
-    this.#before = 0;
+    this.#before = this.#piece = 0;
     const line = new Line();
     this.#server.emit('connection', line);
     const { parser } = line as unknown as { parser: Parser };
@@ -76,11 +89,21 @@ export class RequestsOracle {
       if (this.#stopped) break;
       line.bring(piece);
       this.#before += piece.length;
+      this.#piece++;
     }
     await settle();
     const requests = this.#requests;
     for (const read of requests) read.finish();
-    const reading = { requests, error: this.#error, errorAt: this.#errorAt };
+    const last = requests.at(-1);
+    let cutShort: boolean | undefined = false;
+    if (!this.#stopped && !line.destroyed) {
+      cutShort = last?.whole === false || typeof parser.finish() === 'object';
+      // Behind a request to upgrade it keeps quiet, whatever has come of the next one.
+      if (!cutShort && last?.upgrade === true) cutShort = undefined;
+    }
+    const reading = {
+      requests, error: this.#error, errorAt: this.#errorAt, errorPiece: this.#errorPiece, cutShort,
+    };
     // Parsers are used again, those of clients among them.
     Reflect.deleteProperty(parser, 'execute');
     line.destroy();
@@ -93,6 +116,7 @@ type ParseError = NodeJS.ErrnoException & { bytesParsed?: number };
 
 interface Parser {
   execute(bytes: Buffer): number | ParseError;
+  finish(): ParseError | undefined;
 }
 
 /**
@@ -124,10 +148,14 @@ class ServerRead implements Read {
   body = '';
   accepted = false;
   whole = false;
+  upgrade = false;
+  readonly piece: number;
+  lastPiece = -1;
   readonly #request: ServerRequest;
 
-  constructor(request: ServerRequest) {
+  constructor(request: ServerRequest, piece: number) {
     this.#request = request;
+    this.piece = piece;
   }
 
   finish(): void {
@@ -142,11 +170,32 @@ class ServerRead implements Read {
 
 /** Listens in where the parser hands over the body: no stream in between holds anything back. */
 class ServerRequest extends http.IncomingMessage {
-  readonly noted = new ServerRead(this);
+  readonly noted: ServerRead;
+  readonly #pieceNow: () => number;
+  #upgrade = false;
+
+  constructor(socket: Socket, pieceNow: () => number) {
+    super(socket);
+    this.#pieceNow = pieceNow;
+    this.noted = new ServerRead(this, pieceNow());
+  }
+
+  /** Set by the parser, then by the server, which has no listener for 'upgrade'; to null before there is a note. */
+  set upgrade(value: boolean | null) {
+    if (value === null) return;
+    this.#upgrade = value;
+    if (value) this.noted.upgrade = true;
+  }
+
+  get upgrade(): boolean {
+    return this.#upgrade;
+  }
 
   override push(data: Buffer | null): boolean {
-    if (data === null) this.noted.whole = true;
-    else this.noted.body += data.toString('latin1');
+    if (data === null) {
+      this.noted.whole = true;
+      this.noted.lastPiece = this.#pieceNow();
+    } else this.noted.body += data.toString('latin1');
     return true;
   }
 

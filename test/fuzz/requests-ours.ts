@@ -2,24 +2,52 @@
  * Requests as the balancer forwards them: the whole data path, from the bytes of a downstream to what an upstream
  * decodes, without a network.
  */
-import type { Socket } from 'node:net';
+import { STATUS_CODES } from 'node:http';
 import { type Balancer, createBalancer } from '../../src/balancer.ts';
 import { VirtualTime } from '../../src/testing/time.ts';
 import { type DecodedMessage, type DecodedResponse, decodeResponse, RequestDecoder } from '../support/wire-decoder.ts';
+import { doorOf, type Front, TUNNELLED } from './front.ts';
 import { Line, turned } from './line.ts';
+
+/** A request as it came to the upstream. */
+export interface Arrived {
+  readonly message: DecodedMessage;
+  /** Whether it came whole, or only in part when there was nothing more to read. */
+  readonly whole: boolean;
+  /** What the upstream marked its response with; -1 where it gave none. */
+  readonly mark: number;
+}
+
+/** A response that the downstream got. Interim ones are not counted. */
+export interface Answer {
+  readonly status: number;
+  /**
+   * Who gave it: the upstream, the balancer as the last hop (see {@link endsHere}) or with a refusal, or node:http by
+   * itself before the balancer was called. `parser` is the bare status that node:http sends ahead of responses that
+   * are due when its parser stops.
+   */
+  readonly by: 'upstream' | 'last hop' | 'refusal' | 'node:http' | 'parser';
+  /** Of the upstream: the mark on it. */
+  readonly mark: number;
+  /** Of the last hop: whether it says that it closes the connection. */
+  readonly closes: boolean;
+}
 
 /** What became of the bytes of one downstream. */
 export interface Forwarded {
-  /** The requests that came to the upstream whole, in order. */
+  /** The requests that came to the upstream, in the order in which they were sent to it. */
+  readonly arrived: readonly Arrived[];
+  /** Those that came whole. */
   readonly messages: readonly DecodedMessage[];
-  /** The one that had come to it in part when there was nothing more to read. */
+  /** The one that had come in part. */
   readonly partial: DecodedMessage | undefined;
-  /** The status of our own answer that refused the rest, where there is one. */
+  readonly answers: readonly Answer[];
+  /** The status that refused the rest, where there is one. */
   readonly refused: number | undefined;
-  /** Whether the balancer closed the connection, by a refusal or because it was not to be kept. */
-  readonly closed: boolean;
-  /** Requests that the balancer answered itself, as the last hop, without closing: see `endsHere`. */
-  readonly answered: number;
+  /** What the downstream got when it had ended its side. */
+  readonly atEnd: string;
+  /** How the balancer ended the connection, before the downstream did. */
+  readonly ended: Line['ended'];
   /** What must never be, whatever came. */
   readonly faults: readonly string[];
 }
@@ -31,38 +59,52 @@ export interface Delivery {
   readonly eager: boolean;
 }
 
+/** Changes what the downstream gets: to see that it is noticed. */
+export type Tamper = (written: string) => string;
+
 interface Peer {
   readonly line: Line;
   readonly decoder: RequestDecoder;
   connected: boolean;
+  /** What came whole on it in this case. */
+  readonly arrived: Arrived[];
 }
 
 export class RequestsOurs {
   readonly #balancer: Balancer;
+  readonly #front: Front;
+  readonly #open: (line: Line) => void;
+  readonly #tamper: Tamper | undefined;
   readonly #time = new VirtualTime();
   /** The upstream's connections. One stays for the next case, if it was left clean. */
   #peers: Peer[] = [];
-  #messages: DecodedMessage[] = [];
+  #marks = 0;
   #faults: string[] = [];
-  #answeredHere = 0;
 
-  constructor() {
+  constructor(front: Front = 'socket', tamper?: Tamper) {
+    this.#front = front;
+    this.#tamper = tamper;
     this.#balancer = createBalancer({
       upstreams: [UPSTREAM],
       connect: () => this.#connect(),
       time: this.#time,
+      upgradeProtocols: TUNNELLED,
+      // A node:http server hands over requests while the one before is still unanswered. With a new connection for
+      // each, the order of connections is that of the requests.
+      ...(front === 'socket' ? {} : { maxIdlePerUpstream: 0 }),
       onReport: ({ error }) => {
         if (error.source === 'internal') this.#faults.push(`reported ${error.code}`);
       },
     });
+    this.#open = doorOf(front, this.#balancer);
   }
 
   async run({ pieces, eager }: Delivery): Promise<Forwarded> {
-    this.#messages = [];
+    for (const { arrived } of this.#peers) arrived.length = 0;
+    this.#marks = 0;
     this.#faults = [];
-    this.#answeredHere = 0;
     const downstream = new Line();
-    this.#balancer.accept(downstream as unknown as Socket);
+    this.#open(downstream);
     await turned();
     for (const piece of pieces) {
       downstream.bring(piece);
@@ -70,20 +112,31 @@ export class RequestsOurs {
     }
     await this.#serve();
     await turned();
-    const partial = this.#inPart();
-    const messages = this.#messages;
-    const before = messages.length;
-    const ended = downstream.ended;
+    const arrived = this.#arrived();
+    const { ended, written } = downstream;
+    const before = this.#marks;
     downstream.finish();
     await turned();
     await this.#serve();
-    if (messages.length > before) this.#faults.push('a request became whole by the end of the connection');
-    const refused = this.#answered(downstream, ended, partial);
+    if (this.#marks > before) this.#faults.push('a request became whole by the end of the connection');
+    const atEnd = downstream.written.slice(written.length);
+    const answers = this.#answers(this.#tamper === undefined ? written : this.#tamper(written), arrived);
+    const refused = answers.find(({ by, status }) => refuses(by, status))?.status;
+    if (refused !== undefined && ended === 'open') this.#faults.push(`open after a refusal with ${refused}`);
     downstream.destroy();
     await turned();
+    if (this.#front === 'node:http') {
+      // node:http does not tell a response that waits behind another one that its socket has closed.
+      this.#time.advance(1_000);
+      await turned();
+    }
     this.#clean();
-    const answered = this.#answeredHere;
-    return { messages, partial, refused, closed: ended !== 'open', answered, faults: this.#faults };
+    return {
+      arrived,
+      messages: arrived.filter(({ whole }) => whole).map(({ message }) => message),
+      partial: arrived.find(({ whole }) => !whole)?.message,
+      answers, refused, atEnd, ended, faults: this.#faults,
+    };
   }
 
   close(): Promise<unknown> {
@@ -94,7 +147,7 @@ export class RequestsOurs {
 
   #connect(): Line {
     const line = new Line();
-    this.#peers.push({ line, decoder: new RequestDecoder(), connected: false });
+    this.#peers.push({ line, decoder: new RequestDecoder(), connected: false, arrived: [] });
     return line;
   }
 
@@ -115,13 +168,15 @@ export class RequestsOurs {
     }
   }
 
-  #read({ line, decoder }: Peer): void {
+  #read({ line, decoder, arrived }: Peer): void {
     decoder.add(line.written);
     line.written = '';
     try {
       for (let message = decoder.next(); message !== undefined; message = decoder.next()) {
-        this.#messages.push(message);
-        line.bring(message.method === 'HEAD' ? ANSWER : `${ANSWER}ok`);
+        const mark = this.#marks++;
+        arrived.push({ message, whole: true, mark });
+        const head = `HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Mark: ${mark}\r\n\r\n`;
+        line.bring(message.method === 'HEAD' ? head : `${head}ok`);
       }
     } catch (fault) {
       this.#faults.push(`the upstream cannot decode ${fault instanceof Error ? fault.message : String(fault)}`);
@@ -131,44 +186,62 @@ export class RequestsOurs {
     if (partial?.body === '' && partial.fields.has('expect')) line.bring('HTTP/1.1 100 Continue\r\n\r\n');
   }
 
-  /** The request that came in part. That of a refused body is on a connection that was destroyed for it. */
-  #inPart(): DecodedMessage | undefined {
-    for (const { decoder } of this.#peers) if (decoder.partial !== undefined) return decoder.partial;
-    return undefined;
+  /** All that came. A body that was refused came on a connection that was destroyed for it. */
+  #arrived(): Arrived[] {
+    const all: Arrived[] = [];
+    for (const { arrived, decoder } of this.#peers) {
+      all.push(...arrived);
+      if (decoder.partial === undefined) continue;
+      all.push({ message: decoder.partial, whole: false, mark: -1 });
+    }
+    return all;
   }
 
-  /** Checks what the downstream was answered. Returns the status that refused, if any. */
-  #answered(downstream: Line, ended: Line['ended'], partial: DecodedMessage | undefined): number | undefined {
-    const statuses: number[] = [];
-    let own: number | undefined;
+  /** What the downstream was answered. */
+  #answers(written: string, arrived: readonly Arrived[]): Answer[] {
+    const answers: Answer[] = [];
     try {
-      for (let at = 0; at < downstream.written.length;) {
-        const { method } = this.#messages[statuses.length] ?? partial ?? { method: 'GET' };
-        let response = decodeResponse(downstream.written, at, method, true);
-        // A refused request may have been a HEAD that nobody else got to see.
-        if (response?.whole === false && response.fields.has('proxy-status')) {
-          response = decodeResponse(downstream.written, at, 'HEAD', true);
+      let served = 0;
+      for (let at = 0; at < written.length;) {
+        if (answers.some(({ by, status }) => refuses(by, status))) throw new Error('a response behind a refusal');
+        const bare = this.#front === 'node:http' ? bareStatus(written, at) : undefined;
+        if (bare !== undefined) {
+          answers.push({ status: bare, by: 'parser', mark: -1, closes: false });
+          break;
         }
-        const here = response !== undefined && endsHere(response);
-        // What the balancer answers as the last hop is never a HEAD.
-        if (here) response = decodeResponse(downstream.written, at, 'OPTIONS', true);
-        if (response?.whole !== true) throw new Error('a response that is not whole');
+        const { response, by } = this.#answer(written, at, arrived[served]?.message.method ?? 'GET');
         at = response.next;
         if (response.status < 200) continue;
-        if (own !== undefined) throw new Error('a response behind a refusal');
-        if (here) this.#answeredHere++;
-        else if (response.fields.has('proxy-status')) own = response.status;
-        else statuses.push(response.status);
+        if (by === 'upstream') served++;
+        const { status, fields } = response;
+        const closes = by === 'last hop' && fields.get('connection')?.[0] === 'close';
+        answers.push({ status, by, mark: Number(fields.get('x-mark')?.[0] ?? -1), closes });
       }
     } catch (fault) {
       this.#faults.push(`the downstream got ${fault instanceof Error ? fault.message : String(fault)}`);
     }
-    if (statuses.length !== this.#messages.length || statuses.some((status) => status !== 200)) {
-      this.#faults.push(`${this.#messages.length} requests forwarded, answered ${statuses.join(' ')}`);
+    for (const { status, by } of answers) {
+      if (by === 'upstream' && status !== 200) this.#faults.push(`answered ${status}, not as the upstream did`);
+      if (by === 'refusal' && (status < 400 || status === 502)) this.#faults.push(`refused with ${status}`);
     }
-    if (own !== undefined && (own < 400 || own === 502)) this.#faults.push(`refused with ${own}`);
-    if (own !== undefined && ended === 'open') this.#faults.push(`open after a refusal with ${own}`);
-    return own;
+    return answers;
+  }
+
+  /** The response at `at`; `method` is that of the next request which the upstream has answered. */
+  #answer(written: string, at: number, method: string): { response: DecodedResponse; by: Answer['by'] } {
+    let response = decodeResponse(written, at, method, true);
+    let by: Answer['by'] = 'upstream';
+    if (response !== undefined && response.status >= 200 && !response.fields.has('x-mark')) {
+      by = response.fields.has('proxy-status') ? 'refusal' : 'last hop';
+      if (by === 'last hop' && this.#front === 'node:http' && NODE_REFUSES.has(response.status)) by = 'node:http';
+      if (endsHere(response)) by = 'last hop';
+      // A request that nobody else got to see may have been a HEAD, though none that the last hop answers.
+      response = decodeResponse(written, at, 'GET', true);
+      const bodiless = response?.whole !== true || !isFramed(response);
+      if (by !== 'last hop' && bodiless) response = decodeResponse(written, at, 'HEAD', true);
+    }
+    if (response?.whole !== true) throw new Error('a response that is not whole');
+    return { response, by };
   }
 
   /** No case may leave anything to the next but a connection that nothing is on. */
@@ -179,8 +252,14 @@ export class RequestsOurs {
       this.#faults.push('a connection was kept with part of a request on it');
       line.destroy();
     }
-    if (this.#peers.length > 1) this.#faults.push(`${this.#peers.length} upstream connections kept`);
+    const kept = this.#peers.length;
+    if (kept > (this.#front === 'socket' ? 1 : 0)) this.#faults.push(`${kept} upstream connections kept`);
   }
+}
+
+/** Whether nothing may follow this answer. node:http goes on after its own 417. */
+function refuses(by: Answer['by'], status: number): boolean {
+  return by === 'refusal' || by === 'parser' || (by === 'node:http' && status !== 417);
 }
 
 /**
@@ -188,10 +267,26 @@ export class RequestsOurs {
  * malformed (RFC 9110 §7.6.2): the one refusal of ours that keeps the connection.
  */
 function endsHere({ status, fields }: DecodedResponse): boolean {
-  if (status === 200) return fields.get('content-length')?.[0] !== '2';
-  return status === 400 && fields.get('connection')?.[0] !== 'close';
+  return status === 200 || (status === 400 && fields.get('connection')?.[0] !== 'close');
 }
+
+function isFramed({ fields }: DecodedResponse): boolean {
+  return fields.has('content-length') || fields.has('transfer-encoding');
+}
+
+/** What node:http writes to the socket, ahead of all else, when its parser stops. */
+export function bare(status: number): string {
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nConnection: close\r\n\r\n`;
+}
+
+/** The status of the bare answer that starts at `at` and is all that is left, if that is what node:http sent. */
+function bareStatus(written: string, at: number): number | undefined {
+  return BARE.get(written.slice(at));
+}
+
+/** What node:http answers by itself: a request without a Host, and an expectation that it does not know. */
+const NODE_REFUSES: ReadonlySet<number> = new Set([400, 417]);
+const BARE: ReadonlyMap<string, number> = new Map([400, 413, 431].map((status) => [bare(status), status]));
 
 /** What the balancer sends to. HTTP/1.0 requests without a Host get its authority. */
 export const UPSTREAM = 'http://upstream.example:8080';
-const ANSWER = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n';

@@ -5,6 +5,7 @@ import { type DecodedResponse, decodeResponse } from '../support/wire-decoder.ts
 import {
   differenceOfLines, endToEnd, HOP_BY_HOP, itemsOf, pairs, valuesOf, withoutForbiddenTrailers,
 } from './fields.ts';
+import type { Front } from './front.ts';
 import type { ReadHead, ReadResponse, ResponseReading } from './responses-oracle.ts';
 import type { Answered, Passed, Relayed } from './responses-ours.ts';
 
@@ -13,34 +14,39 @@ export type Verdict = 'accepted' | 'refused' | 'stricter';
 
 /** What is wrong with a case, or how it ended: `accepted` by both, `refused` by both, or by us alone. */
 export function judgeResponse(
-  answered: Answered, ours: Relayed, node: ResponseReading,
+  front: Front, answered: Answered, ours: Relayed, node: ResponseReading,
 ): { fault: string } | { verdict: Verdict } {
+  // An upgrade is served on its socket.
+  const byHandle = front === 'node:http' && !answered.upgrade;
   const fault = ours.faults[0]
-    ?? faultOf(answered, ours.before, node, node.before)
-    ?? faultOf(answered, ours.after, node, node.after)
+    ?? faultOf(answered, ours.before, node, node.before, byHandle)
+    ?? faultOf(answered, ours.after, node, node.after, byHandle)
     ?? (ours.kept ? faultOfKept(answered, node) : undefined);
   if (fault !== undefined) return { fault };
   if (ours.after.response?.whole === true) return { verdict: 'accepted' };
   return { verdict: node.after?.whole === true ? 'stricter' : 'refused' };
 }
 
-function faultOf(answered: Answered, ours: Passed, node: ResponseReading, read: ReadResponse | undefined):
-string | undefined {
+function faultOf(
+  answered: Answered, ours: Passed, node: ResponseReading, read: ReadResponse | undefined, byHandle: boolean,
+): string | undefined {
   const { response, interims, refused } = ours;
-  const wanted = node.interims.filter(({ status }) => answered.minor === 1 && (status !== 100 || answered.expect));
-  if (interims.length > wanted.length) return 'an interim response was passed on that Node does not see';
+  const wanted = (byHandle ? hintsOf : interimsOf)(answered, node);
   for (const [i, interim] of interims.entries()) {
-    const read = wanted[i];
-    const difference = read && differenceOfHeads(interim, read);
-    if (difference !== undefined) return `interim response ${i + 1}: ${difference}`;
+    for (let difference: string | undefined = ''; difference !== undefined;) {
+      const next = wanted.shift();
+      if (next === undefined) return 'an interim response was passed on that Node does not see';
+      difference = differenceOfHeads(interim, next);
+      if (difference !== undefined && !next.mayBeLost) return `interim response ${i + 1}: ${difference}`;
+    }
   }
   if (response === undefined) {
     if (refused || read === undefined) return undefined;
     return 'the rest of a head is awaited; for Node it is whole';
   }
   if (read === undefined) return `passed ${response.status} on; Node ${node.error ?? 'sees no response'}`;
-  if (interims.length < wanted.length) return 'an interim response was lost';
-  const difference = differenceOfHeads(response, read);
+  if (!wanted.every(({ mayBeLost }) => mayBeLost)) return 'an interim response was lost';
+  const difference = differenceOfHeads(response, byHandle ? announced(read, response) : read);
   if (difference !== undefined) return difference;
   if (response.whole !== read.whole && !refused) {
     return response.whole ? `passed on whole; for Node it is not: ${node.error ?? 'it waits'}`
@@ -51,6 +57,37 @@ string | undefined {
   if (lost && !refused) return `the body is to Node ${JSON.stringify(read.body)}`;
   if (!response.whole || !response.fields.has('transfer-encoding')) return undefined;
   return differenceOfLines(response.trailers, withoutForbiddenTrailers(pairs(read.rawTrailers)));
+}
+
+/** An interim response that is to be passed on. */
+type Interim = ReadHead & { readonly mayBeLost: boolean };
+
+function interimsOf({ minor, expect }: Answered, { interims }: ResponseReading): Interim[] {
+  const wanted = interims.filter(({ status }) => minor === 1 && (status !== 100 || expect));
+  return wanted.map((interim) => ({ ...interim, mayBeLost: false }));
+}
+
+/**
+ * node:http sends the 100 by itself, before it hands over the request, and of all others the Links of a 103 alone; not
+ * even those where one is more than a plain link.
+ */
+function hintsOf({ minor, expect }: Answered, { interims }: ResponseReading): Interim[] {
+  const hints: Interim[] = expect ? [{ status: 100, reason: 'Continue', rawHeaders: [], mayBeLost: false }] : [];
+  for (const { status, rawHeaders } of minor === 1 ? interims : []) {
+    const links = status === 103 ? valuesOf(pairs(rawHeaders), 'link') : [];
+    if (links.length === 0) continue;
+    const mayBeLost = !links.every((link) => PLAIN_LINK.test(link));
+    hints.push({ status, reason: 'Early Hints', rawHeaders: ['Link', links.join(', ')], mayBeLost });
+  }
+  return hints;
+}
+
+const PLAIN_LINK = /^<[!-;=?-~]*>(?:; rel=[a-z]+)*$/;
+
+/** What node:http lets a response announce: trailers only where it can send them. */
+function announced(read: ReadResponse, { fields }: DecodedResponse): ReadHead {
+  if (fields.has('transfer-encoding')) return read;
+  return { ...read, rawHeaders: pairs(read.rawHeaders).filter(([name]) => !/^trailer$/i.test(name)).flat() };
 }
 
 /** A connection with anything behind the response, or that the upstream will not keep, is no good for another. */

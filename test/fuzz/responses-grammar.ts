@@ -59,9 +59,15 @@ function interim(draw: Draw): Part[] {
   for (let count = draw.below(3); count > 0; count--) {
     parts.push({ kind: 'field', text: draw.chance(0.6) ? plainField(draw) : special(draw) });
   }
+  if (status === '103' && draw.chance(0.5)) parts.push({ kind: 'field', text: field(draw, 'Link', draw.one(LINKS)) });
   parts.push({ kind: 'empty', text: '\r\n' });
   return parts;
 }
+
+const LINKS = [
+  '</a.css>; rel=preload', '</a>; rel=preload, </b>; rel=preload', '<//b.example/>; rel=preconnect; crossorigin',
+  '</a>', '</a>; title="a, b"', '</caf\xe9>; rel=preload', '/a; rel=preload', '', '<>',
+];
 
 /** A field that the balancer, or Node, acts on. */
 function special(draw: Draw): string {

@@ -2,10 +2,10 @@
  * Responses as the balancer passes them on: the whole data path, from the bytes of an upstream to what a downstream
  * decodes, without a network.
  */
-import type { Socket } from 'node:net';
 import { type Balancer, createBalancer } from '../../src/balancer.ts';
 import { VirtualTime } from '../../src/testing/time.ts';
 import { type DecodedResponse, decodeResponse } from '../support/wire-decoder.ts';
+import { doorOf, type Front } from './front.ts';
 import { Line, turned } from './line.ts';
 
 /** The request that is answered, and the bytes that answer it. */
@@ -41,11 +41,12 @@ export interface Relayed {
 
 export class ResponsesOurs {
   readonly #balancer: Balancer;
+  readonly #open: (line: Line) => void;
   readonly #time = new VirtualTime();
   #upstreams: Line[] = [];
   #faults: string[] = [];
 
-  constructor() {
+  constructor(front: Front = 'socket') {
     this.#balancer = createBalancer({
       upstreams: ['http://upstream.example:8080'],
       connect: () => {
@@ -58,18 +59,19 @@ export class ResponsesOurs {
         if (error.source === 'internal') this.#faults.push(`reported ${error.code}`);
       },
     });
+    this.#open = doorOf(front, this.#balancer);
   }
 
   async run(answered: Answered): Promise<Relayed> {
     this.#upstreams = [];
     this.#faults = [];
     const downstream = new Line();
-    this.#balancer.accept(downstream as unknown as Socket);
+    this.#open(downstream);
     await turned();
     downstream.bring(requestFor(answered));
+    await turned();
     const [upstream] = this.#upstreams;
     if (upstream === undefined) throw new Error('the request was not forwarded');
-    await turned();
     upstream.emit('connect');
     await turned();
     for (const piece of answered.pieces) upstream.bring(piece);
@@ -145,7 +147,7 @@ export class ResponsesOurs {
 export function requestFor({ method, minor, upgrade, expect }: Answered): string {
   let head = `${method} / HTTP/1.${minor}\r\nHost: a.example\r\n`;
   if (minor === 0) head += 'Connection: keep-alive\r\n';
-  if (upgrade) head += 'Connection: Upgrade\r\nUpgrade: websocket\r\n';
+  if (upgrade) head += 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
   if (method === 'POST') head += 'Content-Length: 4\r\n';
   if (expect) head += 'Expect: 100-continue\r\n';
   return `${head}\r\n${method === 'POST' ? 'body' : ''}`;

@@ -2,6 +2,7 @@
  * Cases of responses: drawn, sent both ways, and judged.
  */
 import type { Draw } from './draw.ts';
+import type { Front } from './front.ts';
 import { mutated } from './mutate.ts';
 import { cuts } from './pieces.ts';
 import { judgeResponse } from './responses-compare.ts';
@@ -11,8 +12,14 @@ import { type Answered, type Relayed, ResponsesOurs } from './responses-ours.ts'
 import type { Fuzz, Judgement } from './session.ts';
 
 export class ResponsesFuzz implements Fuzz<Answered> {
-  readonly #ours = new ResponsesOurs();
+  readonly #front: Front;
+  readonly #ours: ResponsesOurs;
   readonly #oracle = new ResponsesOracle();
+
+  constructor(front: Front = 'socket') {
+    this.#front = front;
+    this.#ours = new ResponsesOurs(front);
+  }
 
   draw(draw: Draw): Answered[] {
     const method = draw.one(['GET', 'GET', 'GET', 'HEAD', 'POST'] as const);
@@ -32,7 +39,7 @@ export class ResponsesFuzz implements Fuzz<Answered> {
     const node = await this.#oracle.run({ ...answered, pieces: oracles });
     const switched = ours.after.response?.status === 101;
     const notes = [...(ours.kept ? ['kept' as const] : []), ...(switched ? ['101' as const] : [])];
-    return { ...judgeResponse(answered, ours, node), notes, saw: { ours, node } };
+    return { ...judgeResponse(this.#front, { ...answered, pieces: oracles }, ours, node), notes, saw: { ours, node } };
   }
 
   close(): Promise<unknown> {

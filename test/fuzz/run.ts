@@ -1,12 +1,13 @@
 /**
- * The long run: `npm run fuzz -- <count> [--seed N] [--workers N]`, and `--only INDEX` to repeat one draw of a seed.
- * Exits with 1 if anything was found.
+ * The long run: `npm run fuzz -- <count> [--front socket|node:http] [--kind requests|responses] [--seed N]
+ * [--workers N]`, and `--only INDEX` to repeat one draw of a seed. Exits with 1 if anything was found.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import os from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { testSeed } from '../../src/testing/random.ts';
+import { FRONTS } from './front.ts';
 import { type Find, KINDS, Session } from './session.ts';
 
 /** What a worker tells of the cases since it last told. */
@@ -24,6 +25,8 @@ const MAX_SHOWN = 20;
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    front: { type: 'string', default: 'socket' },
+    kind: { type: 'string' },
     seed: { type: 'string' },
     workers: { type: 'string', default: String(os.availableParallelism()) },
     only: { type: 'string' },
@@ -33,8 +36,11 @@ const { values, positionals } = parseArgs({
 const count = Number(positionals[0] ?? 1_000_000);
 const seed = values.seed === undefined ? testSeed() : Number(values.seed);
 const workers = Number(values.workers);
-if (![count, seed, workers].every(Number.isSafeInteger) || workers < 1) {
-  throw new RangeError('usage: npm run fuzz -- <count> [--seed N] [--workers N] [--only INDEX]');
+const front = FRONTS.find((name) => name === values.front);
+const kinds = KINDS.filter((name) => values.kind === undefined || name === values.kind);
+if (![count, seed, workers].every(Number.isSafeInteger) || workers < 1 || front === undefined || kinds.length === 0) {
+  throw new RangeError(`usage: npm run fuzz -- <count> [--front ${FRONTS.join('|')}] [--kind ${KINDS.join('|')}] `
+    + '[--seed N] [--workers N] [--only INDEX]');
 }
 // Most cases end in an error, here or there: nobody reads where it was made.
 Error.stackTraceLimit = 0;
@@ -45,7 +51,7 @@ else await lead();
 
 /** Runs every case whose turn it is, of all workers'. */
 async function work(worker: number): Promise<void> {
-  const session = new Session(seed);
+  const session = new Session(seed, front);
   let cases = 0;
   const tell = async (): Promise<void> => {
     const news: News = { cases, counts: [...session.counts], finds: session.finds.splice(0) };
@@ -55,8 +61,8 @@ async function work(worker: number): Promise<void> {
     await new Promise((resolve) => process.send?.(news, resolve));
   };
   // All kinds in turn, whatever the number of workers.
-  for (let turn = worker; turn * KINDS.length < count; turn += workers) {
-    for (const kind of KINDS.keys()) cases += await session.run(turn * KINDS.length + kind);
+  for (let turn = worker; turn * kinds.length < count; turn += workers) {
+    for (const kind of kinds) cases += await session.run(turn * KINDS.length + KINDS.indexOf(kind));
     if (cases >= TOLD_AFTER) await tell();
   }
   await tell();
@@ -71,7 +77,8 @@ async function lead(): Promise<void> {
   let cases = 0;
   let found = 0;
   let shown = 0;
-  console.log(`fuzzing with seed ${seed}: ${count} draws, ${workers} workers`);
+  const what = `${kinds.join(' and ')} by ${values.front}`;
+  console.log(`fuzzing ${what} with seed ${seed}: ${count} draws, ${workers} workers`);
   const hear = (news: News): void => {
     cases += news.cases;
     for (const [what, more] of news.counts) counts.set(what, (counts.get(what) ?? 0) + more);
@@ -91,6 +98,7 @@ async function lead(): Promise<void> {
 
 function startWorker(index: number, hear: (news: News) => void): ChildProcess {
   const options = ['--seed', String(seed), '--workers', String(workers), '--worker', String(index)];
+  options.push('--front', values.front, ...(values.kind === undefined ? [] : ['--kind', values.kind]));
   const child = fork(fileURLToPath(import.meta.url), [String(count), ...options]);
   child.on('message', hear);
   return child;
@@ -98,7 +106,7 @@ function startWorker(index: number, hear: (news: News) => void): ChildProcess {
 
 /** Runs what one index draws. */
 async function repeat(index: number): Promise<void> {
-  const session = new Session(seed);
+  const session = new Session(seed, front);
   const cases = await session.run(index);
   for (const find of session.finds) show(find);
   console.log(summary(session.counts));
@@ -112,7 +120,7 @@ function show({ index, fault, found, small, saw }: Find): void {
   console.log(`  case:    ${escaped(JSON.stringify(found))}`);
   console.log(`  smaller: ${escaped(JSON.stringify(small))}`);
   console.log(`  saw:     ${escaped(JSON.stringify(saw)).slice(0, 4_000)}`);
-  console.log(`  repeat:  npm run fuzz -- --seed ${seed} --only ${index}`);
+  console.log(`  repeat:  npm run fuzz -- --front ${values.front} --seed ${seed} --only ${index}`);
 }
 
 function summary(counts: ReadonlyMap<string, number>): string {

@@ -2,6 +2,7 @@
  * A run of the fuzzer: draws cases by their index, has them judged, and counts.
  */
 import { Draw } from './draw.ts';
+import type { Front } from './front.ts';
 import { RequestsFuzz } from './requests.ts';
 import { ResponsesFuzz } from './responses.ts';
 import { shrink } from './shrink.ts';
@@ -43,9 +44,9 @@ export class Session {
   /** Cases by what was fuzzed and how they ended. */
   readonly counts = new Map<string, number>();
 
-  constructor(seed: number) {
+  constructor(seed: number, front: Front = 'socket') {
     this.#seed = seed;
-    this.#fuzzes = [new RequestsFuzz(), new ResponsesFuzz()] as Fuzz[];
+    this.#fuzzes = [new RequestsFuzz(front), new ResponsesFuzz(front)] as Fuzz[];
   }
 
   /** Runs what one index draws. Returns the number of cases. */

@@ -1,0 +1,3 @@
+import { testFuzzing } from './short-run.ts';
+
+testFuzzing('responses', 'node:http');
