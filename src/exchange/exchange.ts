@@ -10,7 +10,7 @@ import type { Duplex } from 'node:stream';
 import { BalancerError, type Ending, endingOf, type ErrorCode } from '../errors.ts';
 import { continuesHandshake } from '../http1/connection-auth.ts';
 import { forwardingFields, hasPassed } from '../http1/forwarding.ts';
-import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
+import { CHUNKED, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { RequestHead } from '../http1/request.ts';
 import { ResponseHead } from '../http1/response.ts';
 import { forwardsLeft, requestHead } from '../http1/serialise.ts';
@@ -20,21 +20,25 @@ import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity } from './affinity.ts';
 import { type Answer, answerTo, finalAnswer } from './answers.ts';
 import { Attempt } from './attempt.ts';
-import type { BodyPull } from './body-pull.ts';
 import { Deadlines } from './deadlines.ts';
 import { type Downstream, NOWHERE } from './downstream.ts';
-import type { Behind } from './hooks/hooked-exchange.ts';
+import type { Behind, HookedExchange } from './hooks/hooked-exchange.ts';
+import { type Detour, type ReadDetour, TransformDetour } from './hooks/detour.ts';
+import type { HeldResponse } from './hooks/held-response.ts';
+import { HookAnswer } from './hooks/hook-answer.ts';
+import type { HookedResponse } from './hooks/hooked-response.ts';
+import type { ResponseAnswer } from './hooks/response-answer.ts';
+import type { Stage } from './hooks/body-transform.ts';
 import { type HookedStory, HookStages } from './hooks/stages.ts';
 import { Picks } from './picks.ts';
 import { PlaceInLine } from './place-in-line.ts';
 import { CONNECTING, IDLE, Progress, QUEUED, RELAYING, REVISING, TUNNEL, WAITING } from './progress.ts';
 import { Replay } from './replay.ts';
-import { answerBody, type ResponseAnswer } from './response-answer.ts';
 import { Retries } from './retries.ts';
 import type { ExchangeServices } from './services.ts';
 
 /** One exchange at a time; used again for the next request of its connection. */
-export class Exchange implements ConnectionUser {
+export class Exchange implements ConnectionUser, HookedStory {
   /** The request: its front fills it before {@link Exchange.start}. */
   readonly head = new RequestHead();
   readonly #services: ExchangeServices;
@@ -49,8 +53,11 @@ export class Exchange implements ConnectionUser {
   readonly #place: PlaceInLine;
   /** Undefined without hooks. */
   readonly #stages: HookStages | undefined;
-  /** The body of an answer that a hook gave. */
-  #answerBody: BodyPull | undefined;
+  /** The answer of a hook, while it is sent. */
+  #hookAnswer: HookAnswer | undefined;
+  /** Where the bodies go that a hook transforms or reads. */
+  #upload: Detour | undefined;
+  #download: Detour | undefined;
   /** Octets of request body so far. */
   #received = 0;
   #trailers = '';
@@ -65,7 +72,7 @@ export class Exchange implements ConnectionUser {
     this.#picks = new Picks(pool, this.head, services.report);
     this.#retries = new Retries(pool, this.head, this.#picks, this.#replay);
     this.#place = new PlaceInLine(this, this.#picks);
-    this.#stages = services.hooks && new HookStages(services.hooks, this.#hookedStory(), this.#progress);
+    this.#stages = services.hooks && new HookStages(services.hooks, this, this.#progress);
   }
 
   /** Starts on the request in `head`. `downstream` gets its answer, sooner or later, exactly once. */
@@ -97,23 +104,38 @@ export class Exchange implements ConnectionUser {
 
   /** Request data, once the front was asked to read the body. */
   requestData(bytes: Buffer, from: number, to: number): void {
-    const { phase, unconnected } = this.#progress;
+    const progress = this.#progress;
     this.#received += to - from;
     this.#deadlines.bytes(to - from);
-    if (this.#received > this.#services.rules.maxBodyBytes && phase !== TUNNEL) {
+    if (this.#received > this.#services.rules.maxBodyBytes && progress.phase !== TUNNEL) {
       this.refuse('REQUEST_BODY_TOO_LARGE');
       return;
     }
-    if (unconnected) this.#replay.hold(bytes, from, to);
+    if (this.#upload === undefined) this.#upstreamData(bytes, from, to);
     else {
-      if (phase === WAITING) this.#replay.keep(bytes, from, to);
-      this.#attempt.connection?.writer.data(bytes, from, to);
+      progress.uploadBlocked = !this.#upload.write(bytes, from, to);
       this.#deadlines.moved();
     }
   }
 
+  #upstreamData(bytes: Buffer, from: number, to: number): void {
+    const { phase, unconnected } = this.#progress;
+    if (unconnected) {
+      this.#replay.hold(bytes, from, to);
+      return;
+    }
+    if (phase === WAITING) this.#replay.keep(bytes, from, to);
+    this.#attempt.connection?.writer.data(bytes, from, to);
+    this.#deadlines.moved();
+  }
+
   /** The request body is complete. In a tunnel: the downstream has ended its side. */
   requestEnd(trailers: string): void {
+    if (this.#upload === undefined) this.#upstreamEnd(trailers);
+    else this.#upload.end(trailers);
+  }
+
+  #upstreamEnd(trailers: string): void {
     const progress = this.#progress;
     progress.requestDone = true;
     this.#trailers = trailers;
@@ -135,6 +157,7 @@ export class Exchange implements ConnectionUser {
   /** Sends what the front has handed over. Returns false to hold the body until `resumeBody`. */
   flushRequest(): boolean {
     const progress = this.#progress;
+    if (this.#upload !== undefined) return !progress.uploadBlocked;
     // A body that was asked for must not pile up while another attempt connects, or waits to.
     if (progress.unconnected) return !progress.bodyAsked;
     const { connection } = this.#attempt;
@@ -150,10 +173,9 @@ export class Exchange implements ConnectionUser {
     progress.downloadBlocked = false;
     if (progress.phase > CONNECTING) this.#deadlines.moved();
     if (progress.complete) this.#finish();
-    else {
-      this.#attempt.connection?.resume();
-      this.#answerBody?.resume();
-    }
+    else if (this.#hookAnswer !== undefined) this.#hookAnswer.resume();
+    else if (this.#download !== undefined) this.#download.resume();
+    else this.#attempt.connection?.resume();
   }
 
   /** The request can't be completed: the downstream is gone, or broke the protocol. Nothing more is sent. */
@@ -178,6 +200,11 @@ export class Exchange implements ConnectionUser {
   sweep(now: number): boolean {
     const overdue = this.#deadlines.overdue(now, this.#attempt);
     if (overdue === undefined) return false;
+    if (this.#hookStalls) {
+      this.report(new BalancerError('HOOK_FAILED', 'the body stopped in a hook\'s stream'));
+      this.refuse('HOOK_FAILED');
+      return true;
+    }
     if (overdue.ends === 'hook') this.#stages?.timeOut(this.#services.rules.hookTimeoutMs);
     else if (overdue.ends === 'attempt') this.#breakOff(overdue.code);
     else this.refuse(overdue.code);
@@ -237,6 +264,11 @@ export class Exchange implements ConnectionUser {
 
   body(bytes: Buffer, from: number, to: number, text: string): void {
     this.#deadlines.bytes(to - from);
+    if (this.#download !== undefined) {
+      this.#download.write(bytes, from, to);
+      this.#deadlines.moved();
+      return;
+    }
     if (this.#progress.phase === REVISING) {
       this.#stages?.held?.body(bytes, from, to);
       return;
@@ -247,6 +279,10 @@ export class Exchange implements ConnectionUser {
 
   ended(trailers: string): void {
     const progress = this.#progress;
+    if (this.#download !== undefined) {
+      this.#download.end(trailers);
+      return;
+    }
     if (progress.phase === REVISING) {
       this.#stages?.held?.ended(trailers);
       return;
@@ -257,6 +293,7 @@ export class Exchange implements ConnectionUser {
   }
 
   readEnd(): boolean {
+    if (this.#download !== undefined) return !this.#download.stalled;
     // What one read brought is held while a hook decides; no more than that.
     if (this.#progress.phase === REVISING) return false;
     const flushed = this.#downstream.flush();
@@ -266,22 +303,215 @@ export class Exchange implements ConnectionUser {
 
   flushed(): void {
     const progress = this.#progress;
-    progress.uploadBlocked = false;
     this.#deadlines.moved();
+    if (this.#upload !== undefined) {
+      this.#upload.resume();
+      return;
+    }
+    progress.uploadBlocked = false;
     if (progress.phase === TUNNEL && progress.requestDone && progress.responseDone) this.#finish();
     else this.#downstream.resumeBody();
   }
 
   failed(code: ErrorCode, cause: Error | undefined): void {
     const progress = this.#progress;
-    if (this.#stages?.held?.whole === true) {
-      // As below, once the hook has decided.
+    if (this.#stages?.held?.whole === true || this.#download?.whole === true) {
+      // As below, once the hook is done with it.
       progress.requestDone = true;
     } else if (progress.responseDone && code !== 'INTERNAL_ERROR') {
       // The whole response is there. An upstream may stop reading the request then.
       progress.requestDone = true;
       this.#finish();
     } else this.#attemptFailed(code, cause);
+  }
+
+  // --- what hooks decide
+
+  forward(view: HookedExchange): void {
+    const { head } = this;
+    const { request } = view;
+    head.revise(request.target, request.headers.sent, request.headers.host);
+    const stages = request.content.takeStages();
+    view.seal('the request was sent');
+    if (stages !== undefined) this.#transformUpload(stages);
+    const pool = this.#services.pools.get(view.pool);
+    if (pool !== undefined && pool !== this.#pool) this.#enter(pool);
+    this.#forward();
+    this.flushRequest();
+  }
+
+  relayRevised(head: ResponseHead, view: HookedResponse, held: HeldResponse | undefined): void {
+    const { status, headers } = view;
+    const reason = STATUS_CODES[status] ?? '';
+    const hasDate = headers.has('date');
+    const stages = view.content.takeStages();
+    view.seal('the response was sent');
+    if (hasBody(head.status) !== hasBody(status)) {
+      this.answerWith({ status, reason, fields: headers.sentWithoutLength, hasDate, body: undefined });
+      return;
+    }
+    head.revise(status, reason, stages === undefined ? headers.sent : headers.sentWithoutLength, hasDate);
+    if (stages !== undefined) {
+      head.framing = CHUNKED;
+      this.#transformDownload(stages);
+    }
+    this.#relay(head);
+    this.#download?.resume();
+    held?.giveTo(this);
+    if (held === undefined || !this.active) return;
+    if (this.readEnd()) this.#attempt.connection?.resume();
+  }
+
+  answerWith(answer: ResponseAnswer): void {
+    const attempt = this.#attempt;
+    this.#leaveQueue();
+    if (this.#download === undefined) {
+      // The upstream's response, if there is one, is not wanted any more.
+      attempt.connection?.destroy();
+      attempt.settle(SERVED, undefined);
+    }
+    const progress = this.#progress;
+    const downstream = this.#downstream;
+    this.#hookAnswer = new HookAnswer(answer, {
+      progress,
+      deadlines: this.#deadlines,
+      downstream,
+      method: this.head.method,
+      answered: () => {
+        progress.requestDone = progress.responseDone = true;
+        downstream.end('');
+        this.#finish();
+      },
+      answerFailed: (error) => {
+        this.report(error);
+        this.refuse('HOOK_FAILED');
+      },
+    });
+    // The front disposes of what is left of the request, unless the hook reads it.
+    if (this.#upload === undefined) progress.requestDone = true;
+    this.#hookAnswer.resume();
+  }
+
+  hookFailed(error: BalancerError): void {
+    this.#services.report(error, this.#attempt.upstream?.origin);
+    this.#attempt.connection?.destroy();
+    this.#attempt.settle(OUR_OWN, error.code);
+    this.#answer(error.code, error);
+  }
+
+  report(error: BalancerError): void {
+    this.#services.report(error, undefined);
+  }
+
+  awaitHook(): void {
+    this.#deadlines.hooked(this.#services.rules.hookTimeoutMs);
+  }
+
+  readResponse(read: ReadDetour): () => void {
+    this.#download = read;
+    this.#stages?.held?.giveTo(this);
+    return () => {
+      this.#attempt.connection?.resume();
+    };
+  }
+
+  /** Shows the exchange to its hooks. */
+  #behind(): Behind {
+    const { head } = this;
+    const downstream = this.#downstream;
+    const attempt = this.#attempt;
+    const picks = this.#picks;
+    const { pools } = this.#services;
+    attempt.last = undefined;
+    return {
+      head,
+      hop: downstream.hop,
+      socket: downstream.socket as Duplex | undefined,
+      state: downstream.state,
+      pool: this.#pool.name,
+      get upstream() {
+        return attempt.last;
+      },
+      get attempts() {
+        return picks.attempt;
+      },
+      hasPool: (name) => pools.has(name),
+      readRequest: (read) => this.#readRequest(read),
+    };
+  }
+
+  /** A hook reads the request body: it goes no further. */
+  #readRequest(read: ReadDetour): () => void {
+    const progress = this.#progress;
+    this.#upload = read;
+    progress.bodyAsked = true;
+    if (progress.unasked) {
+      progress.continued = true;
+      this.#downstream.interim(CONTINUE);
+      this.#downstream.flush();
+    }
+    this.#downstream.readBody();
+    return () => {
+      progress.uploadBlocked = false;
+      this.#downstream.resumeBody();
+    };
+  }
+
+  #transformUpload(stages: Stages): void {
+    const progress = this.#progress;
+    this.head.framing = CHUNKED;
+    this.#upload = new TransformDetour(stages, {
+      room: () => {
+        progress.uploadBlocked = false;
+        this.#downstream.resumeBody();
+      },
+      data: (bytes) => {
+        this.#upstreamData(bytes, 0, bytes.length);
+        const { connection } = this.#attempt;
+        return !progress.unconnected && connection?.ready === true && connection.writer.flush(this.#services.turn);
+      },
+      end: (trailers) => {
+        this.#upload = undefined;
+        this.#upstreamEnd(trailers);
+        this.flushRequest();
+      },
+      failed: (cause) => {
+        this.hookFailed(new BalancerError('HOOK_FAILED', 'a transform of the request body failed', { cause }));
+      },
+    });
+  }
+
+  #transformDownload(stages: Stages): void {
+    const progress = this.#progress;
+    const detour = this.#download = new TransformDetour(stages, {
+      room: () => {
+        this.#attempt.connection?.resume();
+      },
+      data: (bytes) => {
+        this.#deadlines.moved();
+        this.#downstream.data(bytes, 0, bytes.length, '');
+        progress.downloadBlocked = !this.#downstream.flush();
+        return !progress.downloadBlocked;
+      },
+      end: (trailers) => {
+        this.#download = undefined;
+        // A transform may end a body early: the rest is not wanted.
+        if (!detour.whole) this.#attempt.connection?.destroy();
+        this.ended(trailers);
+      },
+      failed: (cause) => {
+        this.report(new BalancerError('HOOK_FAILED', 'a transform of the response body failed', { cause }));
+        this.refuse('HOOK_FAILED');
+      },
+    });
+  }
+
+  /** Whether a hook's stream is what keeps a body waiting. */
+  get #hookStalls(): boolean {
+    const { phase, downloadBlocked, requestDone } = this.#progress;
+    if (phase === WAITING) return !requestDone && this.#upload?.stalled === true;
+    if (phase !== RELAYING || downloadBlocked) return false;
+    return this.#download?.stalled ?? this.#hookAnswer !== undefined;
   }
 
   // --- the story
@@ -388,6 +618,7 @@ export class Exchange implements ConnectionUser {
     else {
       progress.bodyAsked = true;
       this.#downstream.readBody();
+      this.#upload?.resume();
     }
   }
 
@@ -395,6 +626,7 @@ export class Exchange implements ConnectionUser {
   #sendAgain({ writer }: UpstreamConnection): void {
     this.#replay.writeTo(writer);
     if (this.#progress.requestDone) writer.end(this.#trailers);
+    else if (this.#upload !== undefined) this.#upload.resume();
     else this.#downstream.resumeBody();
   }
 
@@ -417,11 +649,6 @@ export class Exchange implements ConnectionUser {
 
   /** Ends an attempt that has failed in our view. */
   #breakOff(code: ErrorCode): void {
-    if (this.#attempt.upstream === undefined) {
-      // The body of a hook's answer has come to a halt.
-      this.refuse('HOOK_FAILED');
-      return;
-    }
     this.#attempt.connection?.destroy();
     this.#attemptFailed(code, undefined);
   }
@@ -475,10 +702,10 @@ export class Exchange implements ConnectionUser {
   #answer(code: ErrorCode, error?: BalancerError): void {
     // Before listeners and hooks run: what they change may wake the queue.
     this.#leaveQueue();
-    if (this.#stages?.error(code, error) !== true) this.#answerOurselves(code);
+    if (this.#stages?.error(code, error) !== true) this.answerOurselves(code);
   }
 
-  #answerOurselves(code: ErrorCode): void {
+  answerOurselves(code: ErrorCode): void {
     this.#answerBy(answerTo(code, this.#services.events, this.head.method === 'HEAD'));
   }
 
@@ -486,7 +713,7 @@ export class Exchange implements ConnectionUser {
     try {
       this.#sendAnswer(answer);
     } catch (cause) {
-      this.#downstreamFailed(cause);
+      this.downstreamFailed(cause);
     }
   }
 
@@ -500,123 +727,6 @@ export class Exchange implements ConnectionUser {
     progress.requestDone = progress.responseDone = true;
     this.#deadlines.moved();
     this.#finish();
-  }
-
-  /** Sends the answer that a hook gave. */
-  #answerWith(answer: ResponseAnswer): void {
-    const progress = this.#progress;
-    const { method } = this.head;
-    const { connection } = this.#attempt;
-    this.#leaveQueue();
-    // The upstream's response, if there is one, is not wanted any more.
-    connection?.destroy();
-    this.#attempt.settle(SERVED, undefined);
-    const head = new ResponseHead();
-    const body = answerBody(answer, method, {
-      data: (bytes) => {
-        this.#answerData(bytes);
-      },
-      end: () => {
-        this.#answerEnded();
-      },
-      failed: (cause) => {
-        this.#services.report(new BalancerError('HOOK_FAILED', 'the body of a hook\'s answer failed', { cause }), undefined);
-        this.refuse('HOOK_FAILED');
-      },
-    });
-    head.answer(answer, method, body !== undefined);
-    progress.phase = RELAYING;
-    this.#downstream.respond(head, progress.requestDone);
-    // The front disposes of what is left of the request.
-    progress.requestDone = true;
-    this.#deadlines.moved();
-    this.#answerBody = body;
-    if (body === undefined) this.#answerEnded();
-    else body.resume();
-  }
-
-  #answerData(bytes: Buffer): void {
-    const progress = this.#progress;
-    this.#deadlines.bytes(bytes.length);
-    this.#deadlines.moved();
-    this.#downstream.data(bytes, 0, bytes.length, '');
-    progress.downloadBlocked = !this.#downstream.flush();
-    if (progress.downloadBlocked) this.#answerBody?.pause();
-  }
-
-  #answerEnded(): void {
-    this.#progress.responseDone = true;
-    this.#downstream.end('');
-    this.#finish();
-  }
-
-  /** What the exchange shows its hooks of itself. */
-  #behind(): Behind {
-    const exchange = this;
-    const downstream = this.#downstream;
-    return {
-      head: this.head,
-      hop: downstream.hop,
-      socket: downstream.socket as Duplex | undefined,
-      state: downstream.state,
-      pool: this.#pool.name,
-      get upstream() {
-        return exchange.#attempt.last;
-      },
-      get attempts() {
-        return exchange.#picks.attempt;
-      },
-      hasPool: (name) => this.#services.pools.has(name),
-    };
-  }
-
-  /** What hooks can make the exchange do. */
-  #hookedStory(): HookedStory {
-    return {
-      forward: (view) => {
-        const { request } = view;
-        this.head.revise(request.target, request.headers.sent, request.headers.host);
-        const pool = this.#services.pools.get(view.pool);
-        if (pool !== undefined && pool !== this.#pool) this.#enter(pool);
-        this.#forward();
-        this.flushRequest();
-      },
-      relay: (head, view, held) => {
-        const { status, headers } = view;
-        const reason = STATUS_CODES[status] ?? '';
-        const hasDate = headers.has('date');
-        if (hasBody(head.status) !== hasBody(status)) {
-          this.#answerWith({ status, reason, fields: headers.sentWithoutLength, hasDate, body: undefined });
-          return;
-        }
-        head.revise(status, reason, headers.sent, hasDate);
-        this.#relay(head);
-        held?.giveTo(this);
-        if (held === undefined || !this.active) return;
-        if (this.readEnd()) this.#attempt.connection?.resume();
-      },
-      answer: (answer) => {
-        this.#answerWith(answer);
-      },
-      fail: (error) => {
-        this.#services.report(error, this.#attempt.upstream?.origin);
-        this.#attempt.connection?.destroy();
-        this.#attempt.settle(OUR_OWN, error.code);
-        this.#answer(error.code, error);
-      },
-      answerOurselves: (code) => {
-        this.#answerOurselves(code);
-      },
-      report: (error) => {
-        this.#services.report(error, undefined);
-      },
-      wait: () => {
-        this.#deadlines.hooked(this.#services.rules.hookTimeoutMs);
-      },
-      broken: (cause) => {
-        this.#downstreamFailed(cause);
-      },
-    };
   }
 
   #cut(): void {
@@ -634,7 +744,7 @@ export class Exchange implements ConnectionUser {
   }
 
   /** The downstream's stream, which may be foreign code, threw in a place where nobody else would notice. */
-  #downstreamFailed(cause: unknown): void {
+  downstreamFailed(cause: unknown): void {
     this.#reportFailure(cause);
     this.#attempt.connection?.destroy();
     this.#attempt.settle(OUR_OWN, 'INTERNAL_ERROR');
@@ -649,9 +759,7 @@ export class Exchange implements ConnectionUser {
   /** Clears the exchange. Returns its downstream, which it has no more to do with. */
   #rest(aborted = false): Downstream {
     const downstream = this.#downstream;
-    this.#answerBody?.cancel(new Error('the exchange is over'));
-    this.#answerBody = undefined;
-    this.#stages?.finish(aborted);
+    if (this.#stages !== undefined) this.#leaveHooks(this.#stages, aborted);
     this.#leaveQueue();
     this.#downstream = NOWHERE;
     this.#progress.phase = IDLE;
@@ -661,10 +769,26 @@ export class Exchange implements ConnectionUser {
     return downstream;
   }
 
+  #leaveHooks(stages: HookStages, aborted: boolean): void {
+    const over = new Error('the exchange is over');
+    this.#hookAnswer?.cancel();
+    this.#upload?.abort(over);
+    this.#download?.abort(over);
+    this.#hookAnswer = this.#upload = this.#download = undefined;
+    stages.finish(aborted);
+  }
+
   #leaveQueue(): void {
     if (this.#progress.phase === QUEUED) this.#place.leave();
   }
 }
+
+type Stages = readonly [Stage, ...Stage[]];
+
+/** What asks a downstream for the body that a hook reads. */
+const CONTINUE = new ResponseHead();
+CONTINUE.status = 100;
+CONTINUE.line = 'HTTP/1.1 100 Continue\r\n';
 
 /** Whether a response of this status may have a body (RFC 9110 §6.4.1). */
 function hasBody(status: number): boolean {

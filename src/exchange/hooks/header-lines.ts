@@ -2,13 +2,13 @@
  * The header lines of a head for hooks to read and edit. Nothing is copied into a structure of its own: the lines stay
  * text, as they came and as they leave, so what is left alone keeps its octets.
  */
-import type { HookHeaders } from '../hooks.ts';
+import type { HookHeaders } from '../../hooks.ts';
 import {
   dashed, isToken, type Side, trimmedValue, valueProblem, type Write, writeProblem,
-} from '../options/header-rules.ts';
-import { shown } from '../options/checks.ts';
-import { COLON, nameIs, trimmed } from './grammar.ts';
-import { HOST } from './request.ts';
+} from '../../options/header-rules.ts';
+import { shown } from '../../options/checks.ts';
+import { COLON, nameIs, trimmed } from '../../http1/grammar.ts';
+import { HOST } from '../../http1/request.ts';
 
 /** The headers of one head. Made when a hook first asks for them, never used for another head. */
 export class HeaderLines implements HookHeaders {

@@ -4,7 +4,7 @@
 import { BalancerError } from '../../errors.ts';
 import { isThenable, messageOf } from '../../guard.ts';
 import type { AnsweredExchange, HookError, HookExchange, Hooks } from '../../hooks.ts';
-import { readAnswer, type ResponseAnswer } from '../response-answer.ts';
+import { readAnswer, type ResponseAnswer } from './response-answer.ts';
 
 /** What a hook came to: a response to answer with, a fault, or neither. */
 export type HookOutcome = ResponseAnswer | BalancerError | undefined;

@@ -8,6 +8,7 @@ import type { RequestHead } from '../../http1/request.ts';
 import type { Hop } from '../../http1/forwarding.ts';
 import { shown } from '../../options/checks.ts';
 import type { Upstream } from '../../strategy.ts';
+import type { ReadDetour } from './detour.ts';
 import { HookedRequest } from './hooked-request.ts';
 import type { HookedResponse } from './hooked-response.ts';
 
@@ -23,6 +24,8 @@ export interface Behind {
   readonly attempts: number;
   /** Whether there is a pool of this name. */
   hasPool(name: string): boolean;
+  /** The hook begins to read the request body: see {@link HookedBody}. */
+  readRequest(read: ReadDetour): () => void;
 }
 
 export class HookedExchange implements HookExchange {
@@ -44,7 +47,7 @@ export class HookedExchange implements HookExchange {
   constructor(behind: Behind) {
     const { head, hop, socket, state, pool } = behind;
     this.#behind = behind;
-    this.request = new HookedRequest(head, hop.trusted);
+    this.request = new HookedRequest(head, hop.trusted, (read) => behind.readRequest(read));
     this.remoteAddress = hop.address;
     this.scheme = hop.proto;
     this.socket = socket;

@@ -1,10 +1,12 @@
 /**
  * A request as hooks see it.
  */
-import type { ReadableStream } from 'node:stream/web';
 import type { HookRequest, HookTransform } from '../../hooks.ts';
-import { HeaderLines } from '../../http1/header-lines.ts';
+import { HeaderLines } from './header-lines.ts';
+import { NONE } from '../../http1/framing.ts';
 import type { RequestHead } from '../../http1/request.ts';
+import type { ReadDetour } from './detour.ts';
+import { HookedBody } from './hooked-body.ts';
 import { shown } from '../../options/checks.ts';
 
 export class HookedRequest implements HookRequest {
@@ -12,6 +14,8 @@ export class HookedRequest implements HookRequest {
   readonly host: string;
   readonly protocol: '1.0' | '1.1' | '2.0';
   readonly headers: HeaderLines;
+  /** @internal */
+  readonly content: HookedBody;
   readonly #trusted: boolean;
   #target: string;
   #id: string | undefined;
@@ -19,8 +23,9 @@ export class HookedRequest implements HookRequest {
   #aborted = false;
   #sealed: string | undefined;
 
-  /** `trusted` is whether the downstream may say which id the request has. */
-  constructor(head: RequestHead, trusted: boolean) {
+  /** `trusted` is whether the downstream may say which id the request has. `onRead` is for {@link HookedBody}. */
+  constructor(head: RequestHead, trusted: boolean, onRead: (read: ReadDetour) => () => void) {
+    this.content = new HookedBody('request', head.framing !== NONE, onRead);
     this.method = head.method;
     this.host = head.host;
     this.protocol = head.version;
@@ -48,7 +53,7 @@ export class HookedRequest implements HookRequest {
   }
 
   get body(): ReadableStream<Uint8Array> | null {
-    return null;
+    return this.content.stream;
   }
 
   get signal(): AbortSignal {
@@ -59,14 +64,15 @@ export class HookedRequest implements HookRequest {
     return this.#controller.signal;
   }
 
-  pipeThrough(_transform: HookTransform): void {
-    throw new TypeError('not yet');
+  pipeThrough(transform: HookTransform): void {
+    this.content.pipeThrough(transform);
   }
 
   /** Has all further changes throw. @internal */
   seal(why: string): void {
     this.#sealed = why;
     this.headers.seal(why);
+    this.content.seal(why);
   }
 
   /** The downstream has left. @internal */

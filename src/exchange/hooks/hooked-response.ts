@@ -1,18 +1,24 @@
 /**
  * A response as hooks see it.
  */
-import type { ReadableStream } from 'node:stream/web';
 import type { HookResponse, HookTransform } from '../../hooks.ts';
-import { HeaderLines } from '../../http1/header-lines.ts';
+import { HeaderLines } from './header-lines.ts';
+import { NONE } from '../../http1/framing.ts';
 import type { ResponseHead } from '../../http1/response.ts';
+import type { ReadDetour } from './detour.ts';
+import { HookedBody } from './hooked-body.ts';
 import { shown } from '../../options/checks.ts';
 
 export class HookedResponse implements HookResponse {
   readonly headers: HeaderLines;
+  /** @internal */
+  readonly content: HookedBody;
   #status: number;
   #sealed: string | undefined;
 
-  constructor(head: ResponseHead) {
+  /** `onRead` is for {@link HookedBody}. */
+  constructor(head: ResponseHead, onRead: (read: ReadDetour) => () => void) {
+    this.content = new HookedBody('response', head.framing !== NONE, onRead);
     this.#status = head.status;
     this.headers = new HeaderLines('response', head.lines, head.fields);
   }
@@ -30,16 +36,17 @@ export class HookedResponse implements HookResponse {
   }
 
   get body(): ReadableStream<Uint8Array> | null {
-    return null;
+    return this.content.stream;
   }
 
-  pipeThrough(_transform: HookTransform): void {
-    throw new TypeError('not yet');
+  pipeThrough(transform: HookTransform): void {
+    this.content.pipeThrough(transform);
   }
 
   /** Has all further changes throw. @internal */
   seal(why: string): void {
     this.#sealed = why;
     this.headers.seal(why);
+    this.content.seal(why);
   }
 }

@@ -6,8 +6,9 @@ import { BalancerError, type ErrorCode } from '../../errors.ts';
 import type { AnsweredExchange, HookError } from '../../hooks.ts';
 import type { ResponseHead } from '../../http1/response.ts';
 import { FAILING, PREPARING, type Progress, REVISING } from '../progress.ts';
-import { cancelled } from '../body-pull.ts';
-import type { ResponseAnswer } from '../response-answer.ts';
+import { cancelled } from './body-pull.ts';
+import type { ResponseAnswer } from './response-answer.ts';
+import type { ReadDetour } from './detour.ts';
 import { HeldResponse } from './held-response.ts';
 import type { HookCalls, HookOutcome, OnOutcome } from './hook-calls.ts';
 import { type Behind, HookedExchange } from './hooked-exchange.ts';
@@ -18,18 +19,21 @@ export interface HookedStory {
   /** Goes on with the request as `onRequest` left it. */
   forward(view: HookedExchange): void;
   /** Relays the response as `onResponse` left it, then what was held of its body. */
-  relay(head: ResponseHead, view: HookedResponse, held: HeldResponse | undefined): void;
+  relayRevised(head: ResponseHead, view: HookedResponse, held: HeldResponse | undefined): void;
   /** Answers in place of an upstream. */
-  answer(answer: ResponseAnswer): void;
+  answerWith(answer: ResponseAnswer): void;
   /** A hook failed. */
-  fail(error: BalancerError): void;
+  hookFailed(error: BalancerError): void;
   /** Sends the balancer's own answer for `code`. */
   answerOurselves(code: ErrorCode): void;
+  /** A hook has failed whose failure changes nothing. */
   report(error: BalancerError): void;
   /** A hook is under way and has not settled yet. */
-  wait(): void;
-  /** Something of ours, or the downstream's stream, threw after a hook had settled. */
-  broken(cause: unknown): void;
+  awaitHook(): void;
+  /** The hook begins to read the response body: see {@link HookedBody}. */
+  readResponse(read: ReadDetour): () => void;
+  /** Something of ours, or the downstream's stream, threw when a hook had settled. */
+  downstreamFailed(cause: unknown): void;
 }
 
 export class HookStages {
@@ -68,8 +72,9 @@ export class HookStages {
     if (view === undefined) return;
     this.#progress.phase = PREPARING;
     this.#calls.request(view, this.#later(view, PREPARING, (outcome) => {
-      view.seal('the request was sent');
-      if (outcome === undefined) this.#story.forward(view);
+      if (outcome === undefined && view.request.content.isRead) {
+        this.#story.hookFailed(unanswered('request', 'onRequest'));
+      } else if (outcome === undefined) this.#story.forward(view);
       else this.#decide(outcome);
     }));
     this.#wait(view, PREPARING);
@@ -79,13 +84,14 @@ export class HookStages {
   response(head: ResponseHead): boolean {
     const view = this.#view;
     if (view === undefined || !this.#calls.onResponse) return false;
-    const response = view.response = new HookedResponse(head);
+    const response = view.response = new HookedResponse(head, (read) => this.#story.readResponse(read));
     this.#progress.phase = REVISING;
     this.#calls.response(view as AnsweredExchange, this.#later(view, REVISING, (outcome) => {
       const held = this.#held;
       this.#held = undefined;
-      response.seal('the response was sent');
-      if (outcome === undefined) this.#story.relay(head, response, held);
+      if (outcome === undefined && response.content.isRead) {
+        this.#story.hookFailed(unanswered('response', 'onResponse'));
+      } else if (outcome === undefined) this.#story.relayRevised(head, response, held);
       else this.#decide(outcome);
     }));
     if (this.#wait(view, REVISING)) this.#held = new HeldResponse();
@@ -104,7 +110,7 @@ export class HookStages {
     this.#calls.error(view, told, this.#later(view, FAILING, (outcome) => {
       if (outcome instanceof BalancerError) this.#story.report(outcome);
       if (outcome === undefined || outcome instanceof BalancerError) this.#story.answerOurselves(code);
-      else this.#story.answer(outcome);
+      else this.#story.answerWith(outcome);
     }));
     this.#wait(view, FAILING);
     return true;
@@ -115,7 +121,7 @@ export class HookStages {
     const name = this.#progress.phase === PREPARING ? 'onRequest'
       : this.#progress.phase === REVISING ? 'onResponse' : 'onError';
     const error = new BalancerError('HOOK_FAILED', `${name} took longer than hookTimeoutMs (${timeoutMs} ms)`);
-    if (this.#progress.phase !== FAILING) this.#story.fail(error);
+    if (this.#progress.phase !== FAILING) this.#story.hookFailed(error);
     else {
       this.#story.report(error);
       this.#story.answerOurselves(this.#failure ?? 'HOOK_FAILED');
@@ -130,14 +136,14 @@ export class HookStages {
   }
 
   #decide(outcome: Exclude<HookOutcome, undefined>): void {
-    if (outcome instanceof BalancerError) this.#story.fail(outcome);
-    else this.#story.answer(outcome);
+    if (outcome instanceof BalancerError) this.#story.hookFailed(outcome);
+    else this.#story.answerWith(outcome);
   }
 
   /** Tells the exchange to wait, if the hook of `view` has not settled yet. Returns whether it has not. */
   #wait(view: HookedExchange, phase: HookPhase): boolean {
     const waits = this.#view === view && this.#progress.phase === phase;
-    if (waits) this.#story.wait();
+    if (waits) this.#story.awaitHook();
     return waits;
   }
 
@@ -151,13 +157,17 @@ export class HookStages {
       try {
         take(outcome);
       } catch (cause) {
-        this.#story.broken(cause);
+        this.#story.downstreamFailed(cause);
       }
     };
   }
 }
 
 type HookPhase = typeof PREPARING | typeof REVISING | typeof FAILING;
+
+function unanswered(message: string, hook: string): BalancerError {
+  return new BalancerError('HOOK_FAILED', `${hook} read ${message}.body, so it must return a Response`);
+}
 
 /** An answer that came too late: its body is not read. */
 function discard(outcome: HookOutcome): void {

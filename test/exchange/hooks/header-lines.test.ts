@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { HeaderLines } from '../../src/http1/header-lines.ts';
-import { RequestHead } from '../../src/http1/request.ts';
-import { ResponseHead } from '../../src/http1/response.ts';
-import type { Side } from '../../src/options/header-rules.ts';
-import { seededRandom, testSeed } from '../../src/testing/random.ts';
-import { LIMITS, oneOf } from './heads.ts';
+import { HeaderLines } from '../../../src/exchange/hooks/header-lines.ts';
+import { RequestHead } from '../../../src/http1/request.ts';
+import { ResponseHead } from '../../../src/http1/response.ts';
+import type { Side } from '../../../src/options/header-rules.ts';
+import { seededRandom, testSeed } from '../../../src/testing/random.ts';
+import { LIMITS, oneOf } from '../../http1/heads.ts';
 
 /** The headers of a request with these lines, as a hook gets them. */
 function ofRequest(
