@@ -7,37 +7,29 @@ import net, { type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { random } from '../strategies/random.ts';
 import {
-  checkListener, type CloseOptions, type DrainOptions, type ListenOptions, parseCloseOptions, parseDrainOptions,
-  parseListenOptions,
+  checkListener, type CloseOptions, type DrainOptions, parseCloseOptions, parseDrainOptions, parseListenOptions,
 } from './options/calls.ts';
-import { Clock, systemRng, systemTime } from './loop/clock.ts';
-import { GuardedTime, guardedRng } from './loop/guarded-time.ts';
 import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
 import { Affinities } from './exchange/affinity.ts';
-import { nameOf, runHook, traitsOf } from './exchange/plugin.ts';
 import { Reports } from './exchange/reports.ts';
-import { Queue } from './pools/queue.ts';
-import { RetryBudget } from './pools/retry-budget.ts';
-import type { Services } from './exchange/services.ts';
 import { DroppedConnections } from './fronts/dropped-connections.ts';
 import { Front } from './fronts/front.ts';
-import { RequestFront } from './fronts/request.ts';
-import { Sockets } from './fronts/sockets.ts';
+import { DownstreamRequest } from './fronts/request.ts';
+import { DownstreamSockets } from './fronts/sockets.ts';
 import { Upgrades } from './fronts/upgrades.ts';
-import { guardedValue, type OnFault } from './guard.ts';
-import type { BalancerOptions, UpstreamOptions } from './options/options.ts';
-import { parseOptions, parsedOrigin, parseUpstream, parseUpstreams, type Settings } from './options/parse.ts';
-import { Slices, type Work } from './loop/slices.ts';
-import type { Strategy, Upstream } from './strategy.ts';
+import { guardedValue, nameOf, type OnFault } from './guard.ts';
+import { Clock, systemRng, systemTime } from './loop/clock.ts';
+import { GuardedTime, guardedRng } from './loop/guarded-time.ts';
 import { Turn } from './loop/turn.ts';
-import { Dialler } from './upstreams/dial.ts';
-import { Members } from './upstreams/members.ts';
+import type { ListenOptions } from './options/listen.ts';
+import type { BalancerOptions, UpstreamOptions } from './options/options.ts';
+import { parseOptions, type Settings } from './options/parse.ts';
+import { Pool } from './pools/pool.ts';
+import type { Services } from './pools/services.ts';
+import type { Upstream } from './strategy.ts';
 import { lack, Names, systemFind } from './upstreams/names.ts';
-import { Peers } from './upstreams/peers.ts';
-import { Probes } from './upstreams/probes.ts';
 
-export type { ListenOptions };
 
 /** A load balancer: see {@link createBalancer}. */
 export interface Balancer {
@@ -104,128 +96,79 @@ export function createBalancer(options: BalancerOptions): Balancer {
 }
 
 class NodeBalancer implements Balancer {
-  readonly #settings: Settings;
-  readonly #strategy: Strategy;
-  readonly #members: Members;
   readonly #names: Names;
   readonly #dropped: DroppedConnections;
   readonly #clock: Clock;
+  readonly #pool: Pool;
   readonly #front: Front;
-  readonly #sockets: Sockets;
+  readonly #sockets: DownstreamSockets;
   readonly #upgrades: Upgrades;
   readonly #events: Events;
   readonly #reports: Reports;
-  readonly #queue: Queue;
-  readonly #budget: RetryBudget;
-  readonly #probes: Probes;
-  readonly #peers: Peers | undefined;
-  /** What listens, or is about to, each with the way to say that it will not. */
+  /** Servers that listen, or are about to, each with the function that says that it will not. */
   readonly #servers = new Map<Server, (cause: Error) => void>();
   /** When to stop accepting, and when to cut what is left. */
   #stopAt = Infinity;
   #cutAt = Infinity;
   #closed: Promise<{ cut: number }> | undefined;
-  /** Hears, once, that it is time to stop accepting; it is given what waits for the servers to close. */
+  /** Called once, when accepting stops, with what waits for the servers to close. */
   #onStopped: (servers: Promise<unknown>) => void = () => undefined;
   #onEmpty: (() => void) | undefined;
-  /**
-   * An update of the upstreams that is under way: a long list takes several turns. Whoever changes them, or looks at
-   * them, meanwhile has the rest of it done at once, so that all comes in its order.
-   */
-  #updating: Pick<Slices<unknown>, 'finish'> | undefined;
   #cut = 0;
 
   constructor(settings: Settings) {
-    this.#settings = settings;
-    this.#strategy = settings.strategy ?? random();
     const time = settings.time === undefined ? systemTime : new GuardedTime(settings.time, this.#onHookFault);
     this.#reports = new Reports(settings.onReport, () => time.now());
     this.#clock = new Clock(time);
     this.#events = new Events((event, what, cause) => {
       this.#onHookFault(`a listener for '${event}' ${what}`, cause);
     });
-    this.#queue = new Queue(settings.maxQueued, (cause) => {
-      this.#failedInside('a request that waited could not go on', cause);
-    });
-    this.#budget = new RetryBudget(settings.retryBudgetPercent, settings.minRetriesPerSecond, this.#clock.now);
     this.#dropped = new DroppedConnections(lack, (error) => {
       this.#report(error, undefined);
     });
-    const rng = settings.rng === undefined ? systemRng : guardedRng(settings.rng, this.#onHookFault);
     this.#names = new Names(systemFind, () => this.#clock.source.now());
-    this.#members = new Members(settings, {
-      events: this.#events,
-      dialler: new Dialler(settings.connect, this.#names, (error, origin) => {
-        this.#report(error, origin);
-      }),
-      rng,
-      onChange: (candidates) => {
-        this.#changed(candidates);
-      },
-      onRoom: () => {
-        this.#queue.wake();
-      },
-    });
-    this.#probes = new Probes(
-      this.#members, rng, this.#clock, tickMs(settings), settings.peers === undefined, (error, origin) => {
-        this.#report(error, origin);
-      });
-    this.#peers = settings.peers && new Peers(settings.peers, {
-      members: this.#members,
-      events: this.#events,
-      time: this.#clock.source,
-      report: (error) => {
-        this.#report(error, undefined);
-      },
-      onLead: (leading) => {
-        this.#probes.lead(leading);
-      },
-    });
     const services: Services = {
-      members: this.#members,
-      strategy: this.#strategy,
-      ...traitsOf(this.#strategy),
-      rules: settings,
       clock: this.#clock,
       turn: new Turn(),
       events: this.#events,
-      queue: this.#queue,
-      affinities: new Affinities(),
-      budget: this.#budget,
       report: (error, upstream) => {
         this.#report(error, upstream);
       },
     };
-    // Anything but true distrusts: a value that merely is truthy may be a mistake.
+    this.#pool = new Pool('default', settings, settings.strategy ?? random(), services, {
+      names: this.#names,
+      adopted: new WeakSet(),
+      rng: settings.rng === undefined ? systemRng : guardedRng(settings.rng, this.#onHookFault),
+      tickMs: tickMs(settings),
+    });
+    // Anything but true distrusts: a truthy value may be a mistake.
     const trusts = (address: string): boolean => guardedValue(() => settings.trusts(address), (what, cause) => {
       this.#onHookFault(`trustForwarded ${what}`, cause);
     }) === true;
-    this.#front = new Front(services, { ...settings, trusts }, () => {
+    const shared = { ...services, rules: settings, affinities: new Affinities() };
+    this.#front = new Front(shared, this.#pool, { ...settings, trusts }, () => {
       this.#onEmpty?.();
     });
-    this.#sockets = new Sockets(this.#front);
+    this.#sockets = new DownstreamSockets(this.#front);
     this.#upgrades = new Upgrades(this.#front, this.#sockets, settings);
-    this.#members.start(settings.upstreams);
-    this.#probes.sweep(this.#clock.now);
+    this.#pool.start();
     try {
       this.#clock.start(tickMs(settings), (now, pausedMs) => {
         this.#sweep(now, pausedMs);
       });
     } catch (cause) {
-      // Nothing may be left of a balancer that there is not.
-      this.#probes.stop();
-      this.#peers?.stop();
+      // The balancer does not come to be: it must leave no timer and no seat on a channel.
+      this.#pool.stop();
       throw cause;
     }
   }
 
   get strategy(): string {
-    return nameOf(this.#strategy);
+    return nameOf(this.#pool.strategy);
   }
 
   get upstreams(): readonly Upstream[] {
-    this.#updating?.finish();
-    return this.#members.all.map(({ shown }) => shown);
+    return this.#pool.shown;
   }
 
   async listen(options: ListenOptions): Promise<AddressInfo | string> {
@@ -262,7 +205,7 @@ class NodeBalancer implements Balancer {
     request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse,
   ): void => {
     // The compat API is that of node:http, as far as a front needs it.
-    RequestFront.serve(this.#front, request as IncomingMessage, response as ServerResponse);
+    DownstreamRequest.serve(this.#front, request as IncomingMessage, response as ServerResponse);
   };
 
   readonly upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
@@ -271,32 +214,18 @@ class NodeBalancer implements Balancer {
 
   add(upstream: string | UpstreamOptions): Upstream {
     this.#stillOpen();
-    this.#updating?.finish();
-    return this.#members.add(parseUpstream(upstream, this.#settings));
+    return this.#pool.add(upstream);
   }
 
   async remove(origin: string, options?: DrainOptions): Promise<void> {
     const { timeoutMs } = parseDrainOptions(options, 'remove');
-    this.#updating?.finish();
-    // By any spelling that `add` takes for the same origin, and no other: with a path it is a mistake.
-    await this.#members.remove(parsedOrigin(origin), this.#clock.source.now() + timeoutMs);
+    await this.#pool.remove(origin, timeoutMs);
   }
 
   async update(upstreams: readonly (string | UpstreamOptions)[], options?: DrainOptions): Promise<void> {
     const { timeoutMs } = parseDrainOptions(options, 'update');
     this.#stillOpen();
-    this.#updating?.finish();
-    const update = new Slices(this.#update(upstreams, this.#clock.source.now() + timeoutMs));
-    this.#updating = update;
-    const { drained } = await update.done.finally(() => {
-      if (this.#updating === update) this.#updating = undefined;
-    });
-    await drained;
-  }
-
-  *#update(list: unknown, cutAt: number): Work<{ drained: Promise<unknown> }> {
-    const wanted = yield* parseUpstreams(list, this.#settings, (origin) => this.#members.settingsOf(origin));
-    return { drained: yield* this.#members.update(wanted, cutAt) };
+    await this.#pool.update(upstreams, timeoutMs);
   }
 
   on<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this {
@@ -331,30 +260,29 @@ class NodeBalancer implements Balancer {
         resolve({ closed });
       };
     });
-    if (this.#front.guests.all.length > 0) {
+    if (this.#front.downstreams.size > 0) {
       await new Promise<void>((resolve) => {
         this.#onEmpty = resolve;
       });
       this.#onEmpty = undefined;
     }
-    await Promise.all([servers.closed, this.#members.close()]);
+    await Promise.all([servers.closed, this.#pool.close()]);
     this.#clock.stop();
-    this.#probes.stop();
-    this.#peers?.stop();
+    this.#pool.stop();
     return { cut: this.#cut };
   }
 
   /** Stops listening, and has everybody leave who has nothing in flight. */
   #stopAccepting(now: number): void {
     if (this.#front.closing) return;
-    this.#updating?.finish();
+    this.#pool.finishUpdate();
     this.#front.closing = true;
     const servers = [...this.#servers].map(([server, failed]) => new Promise((resolve) => {
       // Its host name may still be looked up: then nobody would hear of it any more.
       if (!server.listening) failed(new BalancerError('CLOSING'));
       server.close(resolve);
     }));
-    for (const guest of this.#front.guests.all) guest.drain(Math.min(now + IDLE_GRACE_MS, this.#cutAt));
+    this.#front.downstreams.drain(Math.min(now + IDLE_GRACE_MS, this.#cutAt));
     this.#onStopped(Promise.all(servers));
   }
 
@@ -377,34 +305,17 @@ class NodeBalancer implements Balancer {
 
   #sweep(now: number, pausedMs: number): void {
     if (now >= this.#stopAt) this.#stopAccepting(now);
-    if (pausedMs > 0) this.#members.paused(pausedMs);
-    for (const part of [this.#front, this.#members, this.#names, this.#budget, this.#probes]) {
-      // One that fails would keep the others from their sweep for good.
+    if (pausedMs > 0) this.#pool.upstreams.paused(pausedMs);
+    for (const part of [this.#front.downstreams, this.#names, ...this.#pool.parts]) {
+      // A part that fails must not keep the others from their sweep.
       try {
         part.sweep(now);
       } catch (cause) {
         this.#failedInside('a part of the balancer failed in its sweep', cause);
       }
     }
-    this.#dropped.sweep(now, this.#front.guests.all.length);
-    if (now < this.#cutAt || !this.#front.closing) return;
-    // A copy: those that go leave the list.
-    for (const guest of [...this.#front.guests.all]) {
-      if (guest.busy) this.#cut++;
-      try {
-        guest.destroy();
-      } catch (cause) {
-        this.#failedInside('a downstream could not be cut', cause);
-        this.#front.left(guest);
-      }
-    }
-  }
-
-  #changed(candidates: readonly Upstream[]): void {
-    const report = (error: BalancerError): void => {
-      this.#report(error, undefined);
-    };
-    runHook(this.#strategy, 'changed', () => this.#strategy.changed?.(candidates), report);
+    this.#dropped.sweep(now, this.#front.downstreams.size);
+    if (now >= this.#cutAt && this.#front.closing) this.#cut += this.#front.downstreams.cut();
   }
 
   /** Something that was given as an option, or to `on`, failed. */

@@ -1,26 +1,26 @@
 /**
- * How those who run side by side, such as the workers of a launch, tell each other things: types only. The launcher
- * makes channels, a balancer joins one; neither knows the other. Whoever wants to reach further, another host say,
- * makes a channel of their own.
+ * How processes that run side by side, such as the workers of a launch, exchange messages: types only. The launcher
+ * makes channels and a balancer joins one; neither knows the other. To reach further, to other hosts for example, make
+ * a channel of your own.
  */
 
-/** A channel, on which everybody hears what everybody else sends, in the order of each sender. */
+/** A channel. Each member receives what all others send, in the order in which each sent it. */
 export interface Channel<M = unknown> {
-  /** Joins it. From then on `member` is told what happens there, never from within a call to the channel. */
+  /** Joins the channel. Calls to `member` follow, never from within a call to the channel. */
   join(member: ChannelMember<M>): ChannelSeat<M>;
 }
 
-/** Who has joined a channel. */
+/** A member of a channel. */
 export interface ChannelMember<M = unknown> {
-  /** Hears what another one has sent. `from` names that one, and no other for as long as the channel exists. */
+  /** Another member has sent a message. `from` identifies it, and is never reused while the channel exists. */
   heard(message: M, from: number): void;
-  /** Another one has left, or is no more. */
+  /** Another member has left or died. */
   left(from: number): void;
-  /** Is told whether it leads: at any time one at most does, and what is to be done once is for that one to do. */
+  /** Whether this member leads. At most one does at any time; work that must be done once is for the leader. */
   leads(leading: boolean): void;
   /**
-   * Is told that some of what was sent will not come: this one did not read for so long (its process was stopped, its
-   * event loop blocked) that it was dropped. What it knows of the others may be wrong, down to who is there.
+   * Messages to this member were dropped, because it did not read for too long (its process was stopped, or its event
+   * loop was blocked). What it knows of the others may be wrong, even which of them exist.
    */
   missed?(): void;
 }
@@ -28,8 +28,8 @@ export interface ChannelMember<M = unknown> {
 /** A member's place on a channel. */
 export interface ChannelSeat<M = unknown> {
   /**
-   * Tells all others. A message is what JSON can carry. `sent` is called when it is on its way, or can't be any more:
-   * whoever sends often waits for that, so that nothing heaps up before a slow reader.
+   * Sends to all others. A message is anything that JSON can carry. `sent` is called when the message has left, or can
+   * no longer be sent. A frequent sender waits for it, so that messages do not pile up for a slow reader.
    */
   send(message: M, sent?: () => void): void;
   leave(): void;

@@ -2,9 +2,10 @@
  * The public names of equipoise.
  */
 export { type Balancer, createBalancer } from './balancer.ts';
-export type { CloseOptions, DrainOptions, ListenOptions } from './options/calls.ts';
+export type { CloseOptions, DrainOptions } from './options/calls.ts';
+export type { ListenOptions } from './options/listen.ts';
 export type { Channel, ChannelMember, ChannelSeat } from './channel.ts';
-export type { TimeSource } from './loop/clock.ts';
+export type { TimeSource } from './loop/time-source.ts';
 export type { BalancerEvents, Listener } from './events.ts';
 export { BalancerError, type ErrorCode, type ErrorSource } from './errors.ts';
 export type { BalancerOptions, HealthCheckOptions, Report, UpstreamOptions } from './options/options.ts';

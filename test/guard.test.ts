@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import vm from 'node:vm';
-import { guarded, guardedValue, isThenable, messageOf, type OnFault } from '../src/guard.ts';
+import { faultText, guarded, guardedValue, isThenable, messageOf, nameOf, type OnFault } from '../src/guard.ts';
 import { turns } from './support/wait.ts';
 
-/** Writes faults down. */
+/** Records faults. */
 function listening(): { readonly faults: unknown[][]; readonly onFault: OnFault } {
   const faults: unknown[][] = [];
   return { faults, onFault: (what, cause) => faults.push([what, cause]) };
@@ -16,7 +16,7 @@ const fail = (): never => {
 };
 
 describe('foreign code called for its effect', () => {
-  test('may throw, or reject later: both are heard of, and nothing else happens', async () => {
+  test('may throw, or reject later: both are reported, and nothing else happens', async () => {
     const { faults, onFault } = listening();
     guarded(fail, onFault);
     assert.deepEqual(faults, [['threw', mine]]);
@@ -27,7 +27,7 @@ describe('foreign code called for its effect', () => {
     assert.deepEqual(faults, [['threw', mine], ['rejected', mine], ['rejected', 7]]);
   });
 
-  test('may return what throws when it is looked at', () => {
+  test('may return something that throws when inspected', () => {
     const { faults, onFault } = listening();
     guarded(() => Object.defineProperty({}, 'then', { get: fail }), onFault);
     assert.deepEqual(faults, [['threw', mine]]);
@@ -39,23 +39,23 @@ describe('foreign code called for a value', () => {
     const { faults, onFault } = listening();
     assert.equal(guardedValue(() => 7, onFault), 7);
     assert.equal(guardedValue<unknown>(fail, onFault), undefined);
-    // Its rejection would end the process, were nobody there to hear of it.
+    // If unhandled, its rejection would end the process.
     assert.equal(guardedValue(() => Promise.reject(mine), onFault), undefined);
     await turns(1);
     assert.deepEqual(faults, [['threw', mine], ['returned a promise', undefined]]);
   });
 });
 
-test('what is thenable is told by its method, not by its class', () => {
+test('a thenable is recognised by its method, not by its class', () => {
   assert.ok(isThenable({ then: () => undefined }));
   for (const value of [undefined, null, 7, 'then', { then: 7 }, {}]) assert.ok(!isThenable(value));
 });
 
-test('what was thrown has a text, whatever it is', () => {
+test('whatever was thrown has a text', () => {
   assert.equal(messageOf(mine), 'mine');
   assert.equal(messageOf('text'), 'text');
   assert.equal(messageOf(undefined), 'undefined');
-  assert.equal(messageOf(Object.create(null)), 'a value without a text');
+  assert.equal(messageOf(Object.create(null)), 'a value that cannot be converted to a string');
 });
 
 test('an error without a message of its own is told by its errors, its code or its name', () => {
@@ -65,4 +65,15 @@ test('an error without a message of its own is told by its errors, its code or i
   assert.equal(messageOf(new AggregateError([])), 'AggregateError');
   assert.equal(messageOf(Object.assign(new Error(''), { code: 'ECONNRESET' })), 'ECONNRESET');
   assert.equal(messageOf(new TypeError()), 'TypeError');
+});
+
+test('a fault is told with what was thrown, if anything was', () => {
+  assert.equal(faultText('threw', mine), 'threw: mine');
+  assert.equal(faultText('returned a promise', undefined), 'returned a promise');
+});
+
+test('a strategy has a name for messages, even if its own is missing or throws', () => {
+  assert.equal(nameOf({ name: 'mine' }), 'mine');
+  assert.equal(nameOf({ name: 7 }), 'without a name');
+  assert.equal(nameOf({ get name(): string { return fail(); } }), 'without a name');
 });

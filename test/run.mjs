@@ -1,26 +1,142 @@
-// Runs all tests, or those whose path holds one of the arguments: `npm run test:unit -- http1 cli`.
-// Node 20's runner takes no globs, so the files are found here.
-import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+/**
+ * Runs the tests: all of them, or those that have one of the arguments in their path.
+ *
+ *   node test/run.mjs [--long] [PART ...]
+ *
+ * Starting Node with a TypeScript loader, and writing its coverage, takes longer than most test files. A run of
+ * everything therefore bundles them: several files of one folder share a process, one after the other. Files that are
+ * named get a process each.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+/** The most files in one process. */
+const BUNDLE_SIZE = 8;
+/** Not bundled: they measure their own process or change it as a whole. */
+const ALONE = /^(?:cost|fuzz)\//;
+/** Started first because they take longest. */
+const FIRST = /^(?:fuzz|documents|cost|faults|cluster|cli)\//;
+/** Tests wait as much as they work: one more process than there are cores keeps those busy. */
+const AT_ONCE = availableParallelism() + 1;
+/** For a process. What a test waits for has a limit of its own, see support/wait.ts. */
+const LIMIT_MS = 600_000;
+/** How many of the slowest files are named. */
+const SLOWEST = 12;
 
 const root = fileURLToPath(new URL('.', import.meta.url));
-const wanted = process.argv.slice(2);
+const loader = import.meta.resolve('tsx');
+const reporter = new URL('support/results-reporter.mjs', import.meta.url).href;
+const folder = mkdtempSync(join(tmpdir(), 'equipoise-run-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+
+const long = process.argv.includes('--long');
+const parts = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const files = readdirSync(root, { recursive: true })
   .filter((name) => name.endsWith('.test.ts') && !name.includes('node_modules'))
-  .filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
-  .sort()
-  .map((name) => join(root, name));
+  .filter((name) => parts.length === 0
+    ? name.endsWith('.long.test.ts') === long
+    : parts.some((part) => name.includes(part)))
+  .sort((one, other) => Number(FIRST.test(other)) - Number(FIRST.test(one)) || (one < other ? -1 : 1));
 if (files.length === 0) {
-  console.error(`no test file has ${wanted.join(' or ')} in its name`);
+  console.error(`no test file has ${parts.join(' or ')} in its path`);
   process.exit(1);
 }
-// One more than there are cores: tests wait as much as they work.
-const { status } = spawnSync(process.execPath, [
-  '--import', 'tsx', '--test', '--test-timeout=120000', `--test-concurrency=${availableParallelism() + 1}`,
-  `--test-reporter=${new URL('support/progress-reporter.mjs', import.meta.url).href}`, '--test-reporter-destination=stdout',
-  ...files,
-], { stdio: 'inherit' });
-process.exitCode = status ?? 1;
+
+const startedAt = performance.now();
+const waiting = [...bundles().entries()];
+const ended = [];
+const children = new Set();
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => {
+    waiting.length = 0;
+    for (const child of children) child.kill(signal);
+    process.exitCode = 1;
+  });
+}
+await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+  for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) ended.push(...await run(...next));
+}));
+const slowest = ended.sort((one, other) => other.ms - one.ms).slice(0, SLOWEST);
+const [passed, failed, skipped] = ['passed', 'failed', 'skipped']
+  .map((outcome) => ended.reduce((sum, file) => sum + file[outcome], 0));
+console.log(`\nslowest: ${slowest.map(({ name, ms }) => `${name} ${seconds(ms)}`).join(', ')}`);
+console.log(`Node ${process.versions.node}, ${seconds(performance.now() - startedAt)}`);
+console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+if (failed > 0) process.exitCode = 1;
+
+/** The files of each process, in the order of their start. */
+function bundles() {
+  if (parts.length > 0 || long) return files.map((name) => [name]);
+  const rooms = [...new Set(files.map(dirname))];
+  return rooms.flatMap((room) => {
+    const mine = files.filter((name) => dirname(name) === room);
+    const count = ALONE.test(`${room}/`) ? mine.length : Math.ceil(mine.length / BUNDLE_SIZE);
+    return Array.from({ length: count }, (_, index) => mine.filter((_, at) => at % count === index));
+  });
+}
+
+/** Runs files in one process, prints what became of them, and resolves with a summary of each. */
+async function run(index, names) {
+  const program = join(folder, `${index}.mjs`);
+  const output = join(folder, `${index}.jsonl`);
+  const urls = names.map((name) => pathToFileURL(join(root, name)).href);
+  writeFileSync(program, urls.map((url) => `import ${JSON.stringify(url)};\n`).join(''));
+  const begun = performance.now();
+  const child = spawn(process.execPath, [
+    '--import', loader, `--test-reporter=${reporter}`, `--test-reporter-destination=${output}`, program,
+  ], { stdio: ['ignore', 'ignore', 'pipe'], timeout: LIMIT_MS, killSignal: 'SIGKILL' });
+  children.add(child);
+  let errors = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    errors += text;
+  });
+  const [code, signal] = await once(child, 'close');
+  children.delete(child);
+
+  const summaries = names.map((name) => ({ name, ms: 0, passed: 0, failed: 0, skipped: 0 }));
+  let file = summaries[0];
+  for (const result of resultsIn(output)) {
+    const { name, line, ms, outcome, isSuite, reason, error } = result;
+    // A test that a helper defines belongs to the file before it.
+    file = summaries.find((one) => join(root, one.name) === result.file) ?? file;
+    file.ms += ms;
+    // A suite counts if it fails by itself, in a hook say.
+    if (!isSuite || outcome === 'failed') file[outcome]++;
+    if (outcome === 'failed') {
+      console.log(`\nFAILED: ${name} (${relative(process.cwd(), result.file ?? '')}:${line})\n${indented(error)}\n`);
+    }
+    if (reason !== undefined) console.log(`skipped: ${name}: ${reason}`);
+  }
+  if (names.length === 1) file.ms = performance.now() - begun;
+  if ((code !== 0 || signal !== null) && summaries.every(({ failed }) => failed === 0)) {
+    // At an import say, or after the last test.
+    file.failed++;
+    console.log(`\nFAILED: the process of ${names.join(', ')} ended with ${signal ?? `code ${code}`}\n`);
+  }
+  // Warnings of tests that passed are of no interest: many provoke some.
+  if (errors !== '' && summaries.some(({ failed }) => failed > 0)) console.log(indented(errors));
+  for (const one of summaries) {
+    const counts = ['passed', 'failed', 'skipped'].filter((outcome) => one[outcome] > 0);
+    const told = counts.map((outcome) => `${one[outcome]} ${outcome}`).join(', ') || 'no tests';
+    console.log(`${one.failed === 0 ? 'ok    ' : 'FAILED'} test/${one.name}  ${told}  ${seconds(one.ms)}`);
+  }
+  return summaries;
+}
+
+/** What a process reported; where it was killed, its last line may lack its end. */
+function resultsIn(path) {
+  if (!existsSync(path)) return [];
+  return readFileSync(path, 'utf8').split('\n').slice(0, -1).map((line) => JSON.parse(line));
+}
+
+function indented(text) {
+  return text.replace(/^/gm, '  ');
+}
+
+function seconds(ms) {
+  return `${(ms / 1000).toFixed(1)} s`;
+}

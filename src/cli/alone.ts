@@ -4,9 +4,9 @@
 import type { Balancer } from '../balancer.ts';
 import { messageOf } from '../guard.ts';
 import type { Arguments } from './arguments.ts';
+import type { Beginning } from './beginning.ts';
 import { type Configuration, configure } from './config.ts';
 import type { PidFile } from './pid-file.ts';
-import type { Beginning } from './run.ts';
 import { serve } from './serve.ts';
 
 /** Serves until it is told to stop and has drained. Rejects if it cannot serve. */

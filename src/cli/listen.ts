@@ -1,8 +1,8 @@
 /**
  * Where to listen, as the command line and the configuration file say it.
  */
-import type { ListenOptions } from '../balancer.ts';
-import { integer, isRecord, onlyKnown, shown, socketPath } from '../options/checks.ts';
+import { isRecord, shown, socketPath } from '../options/checks.ts';
+import { checkPort, type ListenOptions, readListenOptions } from '../options/listen.ts';
 
 /** Where to listen. The permissions of a Unix socket are for whoever opens it: the core has no file system. */
 export type ListenAddress =
@@ -34,9 +34,9 @@ function readText(text: string, context: ListenContext, problems: string[]): Lis
   const rest = /^unix:(.+)$/.exec(text)?.[1];
   if (rest !== undefined) {
     const [, path = rest, setting, value = ''] = /^(.+),([A-Za-z]+)=([^,/]*)$/.exec(rest) ?? [];
-    if (setting === undefined) return readPath(path, {}, context, problems);
-    if (setting === 'mode') return readPath(path, { mode: value }, context, problems);
-    problems.push(`${at}: ${setting} is no setting of a Unix socket; the only one is mode, e.g. unix:${path},mode=660`);
+    if (setting === undefined) return readPath(path, undefined, context, problems);
+    if (setting === 'mode') return readPath(path, value, context, problems);
+    problems.push(`${at}: ${setting}: unknown setting of a Unix socket (known: mode); write unix:${path},mode=660`);
     return undefined;
   }
   const fd = /^fd:(\d{1,9})$/.exec(text)?.[1];
@@ -48,68 +48,46 @@ function readText(text: string, context: ListenContext, problems: string[]): Lis
 }
 
 function readObject(
-  given: Record<string, unknown>, context: ListenContext, problems: string[],
+  { mode, ...given }: Record<string, unknown>, { at, resolve }: ListenContext, problems: string[],
 ): ListenAddress | undefined {
-  const { at } = context;
-  const kinds = ['port', 'path', 'fd'].filter((kind) => given[kind] !== undefined);
-  const [kind] = kinds;
-  if (kind === undefined || kinds.length > 1) {
-    problems.push(`${at}: must have one of port, path and fd, e.g. { "port": 8080 } (got ${shown(given)})`);
-    return undefined;
-  }
-  onlyKnown(given, `${at}.`, KNOWN[kind as keyof typeof KNOWN], problems);
-  const { port, host, path, mode, fd } = given;
-  const backlog = given['backlog'] === undefined
-    ? {}
-    : { backlog: integer(given['backlog'], `${at}.backlog`, { fallback: DEFAULT_BACKLOG, min: 1 }, problems) };
-  if (kind === 'fd') {
-    if (typeof fd === 'number' && Number.isInteger(fd) && fd >= 0 && fd <= MAX_FD) return { fd };
-    problems.push(`${at}.fd: must be the number of an open file descriptor, e.g. 3 (got ${shown(fd)})`);
-    return undefined;
-  }
-  if (kind === 'path') {
-    if (typeof path === 'string' && path !== '') {
-      const read = readPath(path, { mode }, { ...context, at: `${at}.path`, modeAt: `${at}.mode` }, problems);
-      return read && { ...read, ...backlog };
-    }
-    problems.push(`${at}.path: must be the path of a Unix socket, e.g. "/run/equipoise.sock" (got ${shown(path)})`);
-    return undefined;
-  }
-  if (host !== undefined && (typeof host !== 'string' || host === '')) {
-    problems.push(`${at}.host: must be a name or an address, e.g. "127.0.0.1" (got ${shown(host)})`);
-    return undefined;
-  }
-  const read = readPort(port, host, `${at}.port`, problems);
-  return read && { ...read, ...backlog };
+  const before = problems.length;
+  const { path } = given;
+  const resolved = typeof path === 'string' && path !== '' ? resolve?.(path) ?? path : path;
+  const options = readListenOptions(resolved === path ? given : { ...given, path: resolved }, at, problems, ['mode']);
+  if (options === undefined) return undefined;
+  if (mode === undefined) return problems.length > before ? undefined : options;
+  if (!('path' in options)) problems.push(`${at}.mode: goes with path only; leave it out`);
+  const permissions = readMode(mode, `${at}.mode`, problems);
+  if (problems.length > before || !('path' in options) || permissions === undefined) return undefined;
+  return { ...options, mode: permissions };
 }
 
-function readPort(
-  port: unknown, host: string | undefined, at: string, problems: string[],
-): { readonly port: number; readonly host?: string } | undefined {
-  if (typeof port === 'number' && Number.isInteger(port) && port >= 0 && port <= MAX_PORT) {
-    return host === undefined ? { port } : { port, host };
-  }
-  problems.push(`${at}: a port must be an integer from 0 to ${MAX_PORT} (got ${shown(port)})`);
-  return undefined;
+function readPort(port: number, host: string | undefined, at: string, problems: string[]): ListenAddress | undefined {
+  const before = problems.length;
+  checkPort(port, at, problems);
+  if (problems.length > before) return undefined;
+  return host === undefined ? { port } : { port, host };
 }
 
 function readPath(
-  path: string, { mode }: { readonly mode?: unknown }, context: ListenContext & { readonly modeAt?: string },
-  problems: string[],
-): { readonly path: string; readonly mode?: number } | undefined {
-  const { at, modeAt = at, resolve } = context;
-  const resolved = resolve?.(path) ?? path;
+  path: string, mode: string | undefined, { at, resolve }: ListenContext, problems: string[],
+): ListenAddress | undefined {
   const before = problems.length;
+  const resolved = resolve?.(path) ?? path;
   socketPath(resolved, at, problems);
-  // As text alone: 660 in a JSON file would be a decimal number.
-  if (mode !== undefined && !(typeof mode === 'string' && /^0?[0-7]{3}$/.test(mode))) {
-    problems.push(`${modeAt}: the mode must be three octal digits in text, e.g. 660 (got ${shown(mode)})`);
-  }
+  const permissions = mode === undefined ? undefined : readMode(mode, at, problems);
   if (problems.length > before) return undefined;
-  return typeof mode === 'string' ? { path: resolved, mode: Number.parseInt(mode, 8) } : { path: resolved };
+  return permissions === undefined ? { path: resolved } : { path: resolved, mode: permissions };
 }
 
-/** What may be meant by text that is no address. */
+/** The permissions of a Unix socket. As text only: 660 in a JSON file would be a decimal number. */
+function readMode(mode: unknown, at: string, problems: string[]): number | undefined {
+  if (typeof mode === 'string' && /^0?[0-7]{3}$/.test(mode)) return Number.parseInt(mode, 8);
+  problems.push(`${at}: the mode must be three octal digits as a string, e.g. "660" (got ${shown(mode)})`);
+  return undefined;
+}
+
+/** What text that is not an address may have been meant to be. */
 function hint(text: string): string {
   const url = /^https?:\/\/([^/]+)\/?$/i.exec(text)?.[1];
   if (url !== undefined) return `; did you mean ${url}?`;
@@ -118,11 +96,3 @@ function hint(text: string): string {
 }
 
 const FORMS = 'must be [host:]port, unix:PATH[,mode=660] or fd:N, e.g. 127.0.0.1:8080';
-const KNOWN = {
-  port: new Set(['port', 'host', 'backlog']),
-  path: new Set(['path', 'mode', 'backlog']),
-  fd: new Set(['fd']),
-};
-const MAX_PORT = 65_535;
-const MAX_FD = 2 ** 31 - 1;
-const DEFAULT_BACKLOG = 511;

@@ -7,6 +7,7 @@ import { dirname } from 'node:path';
 import type { Balancer } from '../balancer.ts';
 import { listenOnPath } from '../cluster/stale-socket.ts';
 import { messageOf } from '../guard.ts';
+import { addressText, authorityText } from '../options/listen.ts';
 import type { ListenAddress } from './listen.ts';
 
 /** Listens everywhere. Resolves with the addresses as people read them; rejects with a line that says what is wrong. */
@@ -32,10 +33,10 @@ async function listenAt(balancer: Balancer, where: ListenAddress): Promise<Addre
 
 /** What is typed into a browser. A wildcard answers at the loopback address, too. */
 function shownAddress(address: AddressInfo | string): string {
-  if (typeof address === 'string') return `unix:${address}`;
-  const { address: host, family, port } = address;
+  if (typeof address === 'string') return addressText(address);
+  const { address: host, port } = address;
   if (host === '::' || host === '0.0.0.0') return `every interface, http://127.0.0.1:${port}`;
-  return `http://${family === 'IPv6' ? `[${host}]` : host}:${port}`;
+  return `http://${addressText(address)}`;
 }
 
 /** As it is written in the configuration. */
@@ -43,8 +44,7 @@ function configured(where: ListenAddress): string {
   if ('path' in where) return `unix:${where.path}`;
   if ('fd' in where) return `fd:${where.fd}`;
   const { host, port } = where;
-  if (host === undefined) return String(port);
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return host === undefined ? String(port) : authorityText(host, port);
 }
 
 function whyNot(where: ListenAddress, error: unknown): string {

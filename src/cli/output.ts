@@ -2,7 +2,7 @@
  * What the binary writes: its one line on standard output, its log on standard error.
  */
 import type { Writable } from 'node:stream';
-import { LogStream } from '../cluster/output.ts';
+import { LogStream } from '../cluster/log-stream.ts';
 
 export class Output {
   readonly #streams: readonly Writable[];

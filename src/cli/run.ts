@@ -3,26 +3,17 @@
  */
 import cluster from 'node:cluster';
 import { createRequire } from 'node:module';
-import { isForeignWorker, isLaunchedWorker } from '../cluster/mark.ts';
+import { isForeignWorker, isLaunchedWorker } from '../cluster/process-role.ts';
 import { messageOf } from '../guard.ts';
 import { serveAlone } from './alone.ts';
 import { type Arguments, readArguments, USAGE } from './arguments.ts';
+import type { Beginning } from './beginning.ts';
 import { configure } from './config.ts';
-import type { Output } from './output.ts';
 import { PidFile } from './pid-file.ts';
-import type { Signals } from './signals.ts';
 import { supervise, work } from './workers.ts';
 
 const FAILED = 1;
 const WRONG_USAGE = 2;
-
-/** What was set up before anything else was loaded. */
-export interface Beginning {
-  readonly output: Output;
-  readonly signals: Signals;
-  /** To be called when this process is ready. */
-  readonly started: () => void;
-}
 
 /** Runs until it is told to stop. Resolves with the exit code. */
 export async function main(argv: readonly string[], beginning: Beginning): Promise<number> {

@@ -10,10 +10,10 @@ import { launch } from '../cluster/index.ts';
 import { removeStaleSocket } from '../cluster/stale-socket.ts';
 import { messageOf } from '../guard.ts';
 import type { Arguments } from './arguments.ts';
+import type { Beginning } from './beginning.ts';
 import { type Configuration, configure, type Json } from './config.ts';
 import type { ListenAddress } from './listen.ts';
 import type { PidFile } from './pid-file.ts';
-import type { Beginning } from './run.ts';
 import { serve } from './serve.ts';
 
 const FAILED = 1;

@@ -1,24 +1,25 @@
 /**
- * Binds the supervisor to the world: node:cluster, signals, standard error, and functions that the program gave.
+ * The primary: connects the supervisor with node:cluster, signals, the dispatcher, channels, and the functions that the
+ * program gave.
  */
 import cluster from 'node:cluster';
-import { guarded, messageOf } from '../guard.ts';
-import { Dispatching } from './dispatch/dispatching.ts';
-import { type LaunchEvent, lineOf } from './events.ts';
-import type { Launched } from './launch.ts';
-import { type LaunchSettings, parseWorkers } from './options.ts';
-import { LogStream } from './output.ts';
-import { parseReloadOptions, type ReloadOptions } from './supervise/plan.ts';
-import { Processes } from './supervise/processes.ts';
+import { messageOf } from '../guard.ts';
 import { Relay } from './channels/relay.ts';
+import { Acceptor } from './dispatch/acceptor.ts';
+import type { LaunchEvent } from './events.ts';
+import { Journal } from './journal.ts';
+import type { Launched } from './launched.ts';
+import type { LaunchSettings } from './options.ts';
+import { parseReloadOptions, parseWorkers, type ReloadOptions } from './reload-options.ts';
+import { Processes } from './supervise/processes.ts';
 import { type Release, releaseOf } from './supervise/release.ts';
 import { Supervisor } from './supervise/supervisor.ts';
 
-/** Supervises workers until they are told to end, or fail to start. */
+/** Supervises workers until all have ended. */
 export function supervise(settings: LaunchSettings): Launched {
   cluster.schedulingPolicy = settings.distribution === 'primary' ? cluster.SCHED_RR : cluster.SCHED_NONE;
   const { time, rng, onReload } = settings;
-  const journal = journalOf(settings);
+  const journal = new Journal(settings);
   const relay = new Relay({
     send: (id, heard, sent) => {
       processes.send(id, { equipoise: 'heard', heard }, sent);
@@ -26,23 +27,23 @@ export function supervise(settings: LaunchSettings): Launched {
     soon: setImmediate,
   });
   const tell = (event: LaunchEvent): void => {
-    dispatching?.follow(event);
+    acceptor?.follow(event);
     if (event.type === 'draining' || event.type === 'killed') relay.drain(event.worker.id);
     if (event.type === 'gone') {
       processes.forget(event.worker.id);
       relay.gone(event.worker.id);
     }
-    journal(event);
+    journal.tell(event);
   };
   const processes = new Processes({
     release: ownRelease(),
     hear: (id, message) => {
-      dispatching?.hear(id, message);
+      acceptor?.hear(id, message);
       if (message.said !== undefined) relay.hear(id, message.said);
     },
     tell,
   });
-  const dispatching = settings.dispatch && new Dispatching(settings.dispatch, processes, time, tell);
+  const acceptor = settings.dispatch && new Acceptor(settings.dispatch, processes, time, tell);
   const supervisor = new Supervisor(settings, {
     fork: processes.fork,
     onReload: onReload && (async () => parseReloadOptions(await onReload())),
@@ -51,7 +52,7 @@ export function supervise(settings: LaunchSettings): Launched {
     rng,
   });
   const unbind = bindSignals(supervisor);
-  // Without a worker, nothing else keeps the process alive until the next one starts.
+  // While there is no worker, nothing else keeps this process alive until the next one starts.
   const alive = setInterval(() => undefined, 1 << 30);
   const ended = supervisor.done.then((code) => {
     clearInterval(alive);
@@ -59,14 +60,18 @@ export function supervise(settings: LaunchSettings): Launched {
     if (code !== 0) process.exitCode = code;
     return code;
   });
-  if (dispatching === undefined) supervisor.start();
+  if (acceptor === undefined) supervisor.start();
   else {
-    dispatching.listen().then(() => {
+    acceptor.listen().then(() => {
       supervisor.start();
     }, (cause: unknown) => {
       supervisor.fail(messageOf(cause));
     });
   }
+  return launchedInPrimary(ended, supervisor);
+}
+
+function launchedInPrimary(ended: Promise<number>, supervisor: Supervisor): Launched {
   return Object.defineProperties(ended as Launched, {
     workers: { get: () => supervisor.workers },
     reload: {
@@ -88,39 +93,22 @@ export function supervise(settings: LaunchSettings): Launched {
   });
 }
 
-/** Writes the log and tells `onEvent`. Neither ends the launch, whatever they do; what they do is logged. */
-function journalOf({ log, onEvent }: LaunchSettings): (event: LaunchEvent) => void {
-  const standardError = new LogStream(process.stderr);
-  const toStandardError = (line: string): void => {
-    standardError.write(`equipoise: ${line}`);
-  };
-  const fault = (name: string) => (what: string, cause: unknown): void => {
-    toStandardError(`${name} ${what}${cause === undefined ? '' : `: ${messageOf(cause)}`}`);
-  };
-  const [logFault, eventFault] = [fault('log'), fault('onEvent')];
-  return (event) => {
-    const line = lineOf(event);
-    if (line !== undefined) guarded(() => (log ?? toStandardError)(line), logFault);
-    guarded(() => onEvent(event), eventFault);
-  };
-}
-
-/** How this program was started, so that workers can be in the same way. A program may have set that up itself. */
+/** How this program was started, so that workers start the same way, unless the program has set up node:cluster. */
 function ownRelease(): Release {
   if (cluster.settings.exec !== undefined) return {};
   try {
     return releaseOf({ cwd: process.cwd(), pwd: process.env['PWD'], program: process.argv[1] });
   } catch {
-    // The directory of this process is not there any more.
+    // The directory of this process has been deleted.
     return {};
   }
 }
 
-/** Listens to the signals of the primary. Returns the way to stop that. */
+/** Listens to the signals of the primary. Returns how to stop that. */
 function bindSignals(supervisor: Supervisor): () => void {
   let asked = false;
   const end = (signal: string): void => {
-    if (asked) supervisor.stop(`a second signal, ${signal}`);
+    if (asked) supervisor.stop(`second signal (${signal})`);
     else supervisor.close(signal);
     asked = true;
   };

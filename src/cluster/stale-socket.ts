@@ -1,5 +1,5 @@
 /**
- * Unix sockets that a crash left behind: their file stays, and nobody can listen there before it is removed.
+ * Unix sockets that a crash left behind. Their file stays, and nobody can listen there until it is removed.
  */
 import { lstat } from 'node:fs/promises';
 import { lstatSync, unlinkSync } from 'node:fs';
@@ -11,9 +11,9 @@ type Found =
   | { readonly kind: 'taken'; readonly why: string };
 
 /**
- * Runs `listen`, which listens on the Unix socket at `path`. Where it fails with EADDRINUSE because a process that has
- * crashed left its socket there, that is removed and `listen` runs once more. A socket that somebody listens on, and
- * anything that is not a socket, stays: then this rejects with EADDRINUSE, and the message says what is there.
+ * Runs `listen`, which listens on the Unix socket at `path`. If that fails with EADDRINUSE and nobody listens there,
+ * removes the socket and runs `listen` once more. A socket that is in use, and anything that is not a socket, stays:
+ * then this rejects with EADDRINUSE, and the message says what is there.
  */
 export async function listenOnPath<T>(path: string, listen: () => Promise<T>): Promise<T> {
   try {
@@ -23,7 +23,7 @@ export async function listenOnPath<T>(path: string, listen: () => Promise<T>): P
   }
   const found = await removeStaleSocket(path);
   try {
-    // Whatever was found: a worker of the same cluster may have begun to listen there, and its socket is shared.
+    // Even if it is taken: a worker of this cluster may have begun to listen there, and its socket is shared.
     return await listen();
   } catch (error) {
     if (found.kind === 'taken' && isInUse(error)) throw inUse(path, found.why, error);
@@ -31,7 +31,7 @@ export async function listenOnPath<T>(path: string, listen: () => Promise<T>): P
   }
 }
 
-/** Removes the socket at `path` if nobody listens on it. Resolves with what it found there. */
+/** Removes the socket at `path` if nobody listens on it. Resolves with what was there. */
 export async function removeStaleSocket(path: string): Promise<Found> {
   try {
     const before = await lstat(path);
@@ -39,7 +39,7 @@ export async function removeStaleSocket(path: string): Promise<Found> {
     const answer = await connectTo(path);
     if (answer === 'ENOENT') return { kind: 'nothing' };
     if (answer !== 'ECONNREFUSED') return { kind: 'taken', why: answer };
-    // Somebody may have done the same meanwhile, and listen there by now: from here on nothing waits.
+    // Another process may have done the same meanwhile, and listen there now. No await from here to the removal.
     const now = lstatSync(path);
     if (now.ino !== before.ino || now.ctimeMs !== before.ctimeMs) return { kind: 'nothing' };
     unlinkSync(path);
@@ -50,12 +50,7 @@ export async function removeStaleSocket(path: string): Promise<Found> {
   }
 }
 
-/** Whether this is the error of an address that is taken. */
-function isInUse(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
-}
-
-/** The path of the Unix socket that could not be listened on as something is there, if this is such an error. */
+/** The path of the Unix socket that could not be listened on because something is there, if this is such an error. */
 export function pathInUse(error: unknown): string | undefined {
   for (let cause = error, depth = 0; cause instanceof Error && depth < MAX_CAUSES; cause = cause.cause, depth++) {
     const { address, port } = cause as { readonly address?: unknown; readonly port?: unknown };
@@ -65,7 +60,11 @@ export function pathInUse(error: unknown): string | undefined {
   return undefined;
 }
 
-/** Resolves with the code of the error, or with words for who has the socket. */
+function isInUse(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
+}
+
+/** Resolves with ENOENT or ECONNREFUSED, or with words that say why the socket is taken. */
 function connectTo(path: string): Promise<string> {
   return new Promise((resolve) => {
     const socket = net.connect({ path });
@@ -74,7 +73,7 @@ function connectTo(path: string): Promise<string> {
       socket.destroy();
     });
     socket.once('error', ({ code = '', message }: NodeJS.ErrnoException) => {
-      resolve(code === 'ENOENT' || code === 'ECONNREFUSED' ? code : `whether it is in use cannot be told: ${message}`);
+      resolve(code === 'ENOENT' || code === 'ECONNREFUSED' ? code : `cannot tell whether it is in use: ${message}`);
     });
   });
 }

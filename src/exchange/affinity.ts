@@ -1,13 +1,14 @@
 /**
  * Upstream connections that belong to one downstream connection. NTLM, and Negotiate in most of its forms, authenticate
- * a connection, not a request (RFC 4559 §6): whatever comes over it next is served as the same user. So such a
- * connection serves nobody but the downstream connection that authenticated it, and is closed with it; and what comes
- * from there goes over it, without a pick, or a handshake of several requests could never be completed.
+ * a connection instead of a request (RFC 4559 §6): whatever comes over it next is served as the same user. So such a
+ * connection serves only the downstream connection that authenticated it, and is closed with it. Requests from there
+ * use it without a pick; otherwise a handshake of several requests could never complete.
  */
+import type { Pool } from '../pools/pool.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
-import type { Member } from '../upstreams/member.ts';
+import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 
-/** What stands for a downstream connection: its socket. */
+/** The socket of a downstream connection: what an affinity is bound to. */
 export interface DownstreamSocket {
   readonly destroyed: boolean;
   once(event: 'close', listener: () => void): unknown;
@@ -20,52 +21,52 @@ interface Follower {
 
 /** An upstream connection and the downstream connection that it belongs to. */
 export class Affinity {
-  readonly member: Member;
+  readonly upstream: ManagedUpstream;
   readonly connection: UpstreamConnection;
   /** Whether an exchange is under way on it. */
   #busy = true;
   /** Whether the downstream connection is closed. */
   #over = false;
-  /** Pipelined requests of a node:http server, which come before those ahead of them are answered. */
+  /** Pipelined requests of a node:http server, which arrive before those ahead of them are answered. */
   readonly #followers: Follower[] = [];
 
-  constructor(member: Member, connection: UpstreamConnection) {
-    this.member = member;
+  constructor(upstream: ManagedUpstream, connection: UpstreamConnection) {
+    this.upstream = upstream;
     this.connection = connection;
-    member.connections.bind(connection);
+    upstream.connections.bind(connection);
   }
 
   get busy(): boolean {
     return this.#busy;
   }
 
-  /** Whether exchanges can go over it. */
+  /** Whether further exchanges can use it. */
   get open(): boolean {
-    return !this.#over && !this.connection.destroyed && !this.member.draining;
+    return !this.#over && !this.connection.destroyed && !this.upstream.draining;
   }
 
-  /** Whether its upstream has room for one more. It may be ejected: who is authenticated there stays. */
+  /** Whether its upstream has room for one more. It may be ejected: an authenticated downstream stays with it. */
   get hasRoom(): boolean {
-    return !this.#busy && !this.member.atLimit;
+    return !this.#busy && !this.upstream.atLimit;
   }
 
   /** Takes the connection for an exchange. */
   take(): UpstreamConnection {
     this.#busy = true;
-    this.member.connections.takeBound(this.connection);
+    this.upstream.connections.takeBound(this.connection);
     return this.connection;
   }
 
-  /** Gives the connection back after an exchange that has come to its end. */
+  /** Gives the connection back after an exchange that ended well. */
   give(now: number): void {
     if (this.#over) this.connection.destroy();
-    else this.member.connections.giveBound(this.connection, now);
+    else this.upstream.connections.giveBound(this.connection, now);
   }
 
-  /** The exchange is over, however it ended: the next one may go. */
+  /** The exchange is over, however it ended: the next one may start. */
   freed(): void {
     this.#busy = false;
-    // Until one has taken the connection, or all have gone elsewhere because it is closed.
+    // Until one has taken the connection; if it is closed, all of them go elsewhere.
     while (!this.busy) {
       const next = this.#followers.shift();
       if (next === undefined) return;
@@ -78,7 +79,7 @@ export class Affinity {
     this.#followers.push(follower);
   }
 
-  /** Waits no more. */
+  /** Stops waiting. */
   leave(follower: Follower): void {
     const at = this.#followers.indexOf(follower);
     if (at >= 0) this.#followers.splice(at, 1);
@@ -93,38 +94,41 @@ export class Affinity {
 
 /** The affinities of a balancer. */
 export class Affinities {
-  /** Few requests, if any, authenticate connections: a Map that churns with those alone. */
-  readonly #all = new Map<DownstreamSocket, Affinity>();
+  /**
+   * By downstream connection; one for each pool that it has authenticated itself to. Few requests, if any, authenticate
+   * connections, so this map does not churn with requests.
+   */
+  readonly #all = new Map<DownstreamSocket, Affinity[]>();
 
-  /** That of a downstream connection, as long as it can be used. */
-  of(downstream: DownstreamSocket | undefined): Affinity | undefined {
+  /** The affinity of a downstream connection to an upstream of `pool`, as long as it can be used. */
+  of(downstream: DownstreamSocket | undefined, pool: Pool): Affinity | undefined {
     if (this.#all.size === 0 || downstream === undefined) return undefined;
-    const affinity = this.#all.get(downstream);
-    return affinity?.open === true ? affinity : undefined;
+    return this.#all.get(downstream)?.find(({ open, upstream }) => open && upstream.owner === pool.upstreams);
   }
 
   /**
-   * Has `connection`, over which an exchange is under way, belong to a downstream connection. Returns undefined where
-   * there is nobody for it to belong to: then it must not be used again.
+   * Binds `connection`, which is serving an exchange of `pool`, to a downstream connection. Returns undefined where
+   * there is none to bind it to, or where it has an affinity already: then the connection must not be used again.
    */
   bind(
-    downstream: DownstreamSocket | undefined, member: Member, connection: UpstreamConnection,
+    downstream: DownstreamSocket | undefined, pool: Pool, upstream: ManagedUpstream, connection: UpstreamConnection,
   ): Affinity | undefined {
-    if (downstream === undefined || downstream.destroyed || this.of(downstream) !== undefined) return undefined;
-    if (!this.#all.has(downstream)) {
+    if (downstream === undefined || downstream.destroyed || this.of(downstream, pool) !== undefined) return undefined;
+    const affinity = new Affinity(upstream, connection);
+    const others = this.#all.get(downstream);
+    if (others === undefined) {
       downstream.once('close', () => {
         this.end(downstream);
       });
     }
-    const affinity = new Affinity(member, connection);
-    this.#all.set(downstream, affinity);
+    this.#all.set(downstream, [...(others ?? []).filter(({ open }) => open), affinity]);
     return affinity;
   }
 
   /** A downstream connection is closed. */
   end(downstream: DownstreamSocket): void {
     if (this.#all.size === 0) return;
-    this.#all.get(downstream)?.end();
+    for (const affinity of this.#all.get(downstream) ?? []) affinity.end();
     this.#all.delete(downstream);
   }
 }

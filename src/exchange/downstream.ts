@@ -38,3 +38,23 @@ export interface Downstream {
   /** The exchange is over: its response is sent, or was cut. */
   settled(): void;
 }
+
+/** The downstream of an exchange that serves no request: nothing is ever sent there. */
+export const NOWHERE: Downstream = {
+  hop: { address: '', proto: 'http', trusted: false },
+  socket: undefined,
+  readBody: ignore,
+  resumeBody: ignore,
+  interim: ignore,
+  respond: ignore,
+  tunnel: ignore,
+  data: ignore,
+  end: ignore,
+  flush: () => true,
+  cut: ignore,
+  settled: ignore,
+};
+
+function ignore(): void {
+  // There is no downstream.
+}

@@ -1,31 +1,37 @@
 /**
- * Whom to try next: the strategy's choice among the candidates that this exchange has not tried.
+ * Which upstream to try next: the strategy's choice among the candidates that this exchange has not tried yet.
  */
 import { guardedValue } from '../guard.ts';
+import { reportFault } from '../pools/plugin.ts';
+import type { Pool } from '../pools/pool.ts';
+import type { Services } from '../pools/services.ts';
 import type { PickContext, PickRequest, Upstream } from '../strategy.ts';
-import type { Member } from '../upstreams/member.ts';
+import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import { PublicUpstream } from '../upstreams/public-upstream.ts';
-import { reportFault } from './plugin.ts';
-import type { Services } from './services.ts';
 
-/** The picks of one exchange after the other. */
+
+
+/** The picks of one exchange at a time. */
 export class Picks {
-  readonly #services: Services;
+  readonly #report: Services['report'];
+  #pool: Pool;
   readonly #context: Context;
-  /** Upstreams that failed this exchange, and those that had merely closed an idle connection. */
+  /** Upstreams that failed this exchange, and those that had only closed an idle connection. */
   #failed: readonly Upstream[] = NOBODY;
   #stale: readonly Upstream[] = NOBODY;
-  /** The upstream at its limit that the strategy has named: the exchange waits for this one. */
-  #wanted: Member | undefined;
+  /** The upstream at its limit that the strategy picked: the exchange waits for this one. */
+  #wanted: ManagedUpstream | undefined;
 
   /** `request` is the head of each exchange in turn, as strategies see it. */
-  constructor(services: Services, request: PickRequest) {
-    this.#services = services;
+  constructor(pool: Pool, request: PickRequest, report: Services['report']) {
+    this.#report = report;
+    this.#pool = pool;
     this.#context = new Context(request, this);
   }
 
-  /** Starts with a new exchange, from this address. */
-  start(remoteAddress: string): void {
+  /** Starts with a new exchange of `pool`, from this address. */
+  start(pool: Pool, remoteAddress: string): void {
+    this.#pool = pool;
     this.#context.attempt = 0;
     this.#context.remoteAddress = remoteAddress;
     this.#failed = this.#stale = NOBODY;
@@ -37,45 +43,45 @@ export class Picks {
     return this.#stale.length > 0;
   }
 
-  /** The number of the attempt at hand, from 1. */
+  /** The number of the attempt, from 1. */
   get attempt(): number {
     return this.#context.attempt;
   }
 
-  /** Whether the strategy would have a choice now; or what it waits for has room, or is no candidate any more. */
+  /** Whether asking the strategy again may help: it has candidates, and what it waits for has room or is gone. */
   get any(): boolean {
-    const { members } = this.#services;
-    if (members.full || (this.#wanted !== undefined && this.#wanted.listed && this.#wanted.atLimit)) return false;
+    const { upstreams } = this.#pool;
+    if (upstreams.full || (this.#wanted !== undefined && this.#wanted.listed && this.#wanted.atLimit)) return false;
     return this.#untried().length > 0;
   }
 
-  /** Whether it waits for some upstreams only: one that was named, or those that it has not tried. */
+  /** Whether it waits for some upstreams only: the one that was picked, or those that it has not tried. */
   get particular(): boolean {
     return this.#wanted !== undefined || this.#context.attempt > 0;
   }
 
-  /** The upstreams at their limits, but for those that failed this exchange. */
+  /** The upstreams at their limits, without those that failed this exchange. */
   get full(): readonly Upstream[] {
-    const { atLimit } = this.#services.members;
+    const { atLimit } = this.#pool.upstreams;
     return this.#failed.length === 0 ? atLimit : this.#notFailed(atLimit);
   }
 
-  /** Counts an attempt for which there is no choice. */
+  /** Counts an attempt that goes to a given upstream, without asking the strategy. */
   skip(): void {
     this.#context.attempt++;
   }
 
   /**
-   * Asks the strategy. Returns its pick, or the error that the request is to be answered with; if it is OVERLOADED, the
-   * exchange may wait instead.
+   * Asks the strategy. Returns its pick, or the error to answer with; on OVERLOADED, the exchange may wait instead.
    */
-  next(): Member | 'NO_CANDIDATE' | 'OVERLOADED' | 'STRATEGY_FAILED' {
-    const { members, strategy, picksFull, report } = this.#services;
+  next(): ManagedUpstream | 'NO_CANDIDATE' | 'OVERLOADED' | 'STRATEGY_FAILED' {
+    const { upstreams, strategy, traits: { picksFull } } = this.#pool;
+    const report = this.#report;
     this.#wanted = undefined;
-    if (members.full) return 'OVERLOADED';
+    if (upstreams.full) return 'OVERLOADED';
     const candidates = this.#untried();
     if (candidates.length === 0 && (!picksFull || this.full.length === 0)) {
-      return members.crowded(this.#failed) ? 'OVERLOADED' : 'NO_CANDIDATE';
+      return upstreams.crowded(this.#failed) ? 'OVERLOADED' : 'NO_CANDIDATE';
     }
     this.#context.attempt++;
     let picked: unknown;
@@ -86,19 +92,19 @@ export class Picks {
       return 'STRATEGY_FAILED';
     }
     if (picked === undefined) return 'NO_CANDIDATE';
-    const member = members.candidate(picked);
-    if (member !== undefined && !this.#failed.includes(member.shown)) return member;
-    const full = picksFull ? members.fullOne(picked) : undefined;
+    const upstream = upstreams.candidate(picked);
+    if (upstream !== undefined && !this.#failed.includes(upstream.shown)) return upstream;
+    const full = picksFull ? upstreams.fullOne(picked) : undefined;
     if (full !== undefined && !this.#failed.includes(full.shown)) {
       // Nothing is attempted yet.
       this.#context.attempt--;
       this.#wanted = full;
       return 'OVERLOADED';
     }
-    const lastResort = candidates.find((upstream) => upstream === picked && upstream.state === 'ejected');
-    if (lastResort !== undefined) return PublicUpstream.memberOf(lastResort) ?? 'STRATEGY_FAILED';
+    const lastResort = candidates.find((candidate) => candidate === picked && candidate.state === 'ejected');
+    if (lastResort !== undefined) return PublicUpstream.managedOf(lastResort) ?? 'STRATEGY_FAILED';
     let fault = 'picked no candidate';
-    // It may throw when it is looked at.
+    // Looking at the value may throw.
     guardedValue(() => picked, (what) => {
       if (what === 'returned a promise') fault = 'is asynchronous: pick has to return at once';
     });
@@ -107,29 +113,29 @@ export class Picks {
   }
 
   /**
-   * Notes that an attempt on `member` failed, `stale` if all that failed was a connection kept too long. Returns
-   * whether another attempt is of use: the limit is not reached, and there is somebody to try; or, if it is to `wait`,
-   * somebody who lacks but room.
+   * Notes that an attempt on `upstream` failed; `stale` if only an idle connection had been closed. Returns whether
+   * another attempt may help: the limit is not reached, and an upstream is left to try; or, if the exchange may `wait`,
+   * one that is at its limit.
    */
-  failed(member: Member, stale: boolean, wait: boolean): boolean {
-    const { members, queue, rules } = this.#services;
-    if (stale) this.#stale = [...this.#stale, member.shown];
-    else this.#failed = [...this.#failed, member.shown];
+  failed(upstream: ManagedUpstream, stale: boolean, wait: boolean): boolean {
+    const { upstreams, queue, rules } = this.#pool;
+    if (stale) this.#stale = [...this.#stale, upstream.shown];
+    else this.#failed = [...this.#failed, upstream.shown];
     if (this.#context.attempt >= rules.maxAttempts) return false;
-    return this.#untried().length > 0 || (wait && queue.hasRoom && members.crowded(this.#failed));
+    return this.#untried().length > 0 || (wait && queue.hasRoom && upstreams.crowded(this.#failed));
   }
 
   /**
-   * The candidates not tried yet; failing those, the ones that only closed an idle connection; failing those, where
-   * others have failed this very request, the ejected ones: better a try than none.
+   * The candidates that were not tried yet; if there are none, those that only closed an idle connection; if there are
+   * none either, and all others have failed this request, the ejected ones: better a try than none.
    */
   #untried(): readonly Upstream[] {
-    const { members } = this.#services;
-    if (this.#failed.length + this.#stale.length === 0) return members.candidates;
-    const left = this.#notFailed(members.candidates);
+    const { upstreams } = this.#pool;
+    if (this.#failed.length + this.#stale.length === 0) return upstreams.candidates;
+    const left = this.#notFailed(upstreams.candidates);
     const untried = left.filter((upstream) => !this.#stale.includes(upstream));
     if (untried.length > 0) return untried;
-    return left.length > 0 ? left : this.#notFailed(members.lastResorts);
+    return left.length > 0 ? left : this.#notFailed(upstreams.lastResorts);
   }
 
   #notFailed(upstreams: readonly Upstream[]): readonly Upstream[] {
@@ -137,7 +143,7 @@ export class Picks {
   }
 }
 
-/** What a strategy is told, of one pick after the other. */
+/** What a strategy gets to see of a pick. */
 class Context implements PickContext {
   attempt = 0;
   remoteAddress = '';

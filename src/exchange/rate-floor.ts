@@ -3,33 +3,32 @@
  * hold an exchange, and its upstream, for as long as the attacker likes.
  */
 
-/** What a downstream has in hand before it is too slow, in octets: a bucket that moving fills and waiting empties. */
+/** A bucket of octets: what moves fills it, time spent waiting for the downstream empties it. Empty is too slow. */
 export class RateFloor {
   readonly #bytesPerSecond: number;
-  readonly #most: number;
+  #most = 0;
   #left = 0;
   #moved = 0;
   #at = 0;
 
-  /** The bucket holds what has to move in `behindMs`: who stops altogether has that long. 0 octets: no floor. */
-  constructor(bytesPerSecond: number, behindMs: number) {
+  /** 0 sets no floor. */
+  constructor(bytesPerSecond: number) {
     this.#bytesPerSecond = bytesPerSecond;
-    this.#most = bytesPerSecond * behindMs / 1000;
   }
 
-  /** Starts with a full bucket. */
-  start(now: number): void {
-    this.#left = this.#most;
+  /** Starts with a full bucket: as much as has to move in `behindMs`, so a downstream may stall for that long. */
+  start(now: number, behindMs: number): void {
+    this.#left = this.#most = this.#bytesPerSecond * behindMs / 1000;
     this.#moved = 0;
     this.#at = now;
   }
 
-  /** That many octets went on. Cheap: the sums are for the sweep. */
+  /** That many octets moved. Cheap: the sums are made in the sweep. */
   moved(bytes: number): void {
     this.#moved += bytes;
   }
 
-  /** Whether the downstream has been too slow. Time counts against it where it keeps us `waiting`. */
+  /** Whether the downstream has been too slow. Time counts against it while it keeps us `waiting`. */
   sweep(now: number, waiting: boolean): boolean {
     if (this.#bytesPerSecond === 0) return false;
     const due = waiting ? (now - this.#at) * this.#bytesPerSecond / 1000 : 0;

@@ -2,33 +2,35 @@
  * The body of a request, kept for another attempt as long as it is small.
  */
 import { NO_BYTES } from '../http1/grammar.ts';
-import type { MessageWriter } from '../http1/writer.ts';
+import type { MessageWriter } from '../streams/message-writer.ts';
 
 export class Replay {
-  readonly #maxBytes: number;
+  #maxBytes = 0;
   /** One buffer that grows: pieces of an octet each would cost a hundred times what they hold. */
   #kept = NO_BYTES;
   #length = 0;
   #whole = true;
 
-  constructor(maxBytes: number) {
+  /** Starts with a body of which up to `maxBytes` are to be kept. */
+  start(maxBytes: number): void {
     this.#maxBytes = maxBytes;
+    this.clear();
   }
 
-  /** Lets go of all: the body is of no more use, or another one begins. */
+  /** Drops what is kept: the body won't be sent again. */
   clear(): void {
     this.#kept = NO_BYTES;
     this.#length = 0;
     this.#whole = true;
   }
 
-  /** Keeps a copy of a piece that is being sent, unless it is too much: then all is let go. */
+  /** Keeps a copy of a piece that is being sent; drops everything once it is too much. */
   keep(bytes: Buffer, from: number, to: number): void {
     if (this.#length + to - from <= this.#maxBytes) this.hold(bytes, from, to);
-    else this.#letGo();
+    else this.#drop();
   }
 
-  /** Keeps a copy of a piece that cannot be sent yet, however much it is. */
+  /** Keeps a copy of a piece that can't be sent yet, whatever its size. */
   hold(bytes: Buffer, from: number, to: number): void {
     if (!this.#whole) return;
     const length = this.#length + to - from;
@@ -41,7 +43,7 @@ export class Replay {
     this.#length = length;
   }
 
-  /** Whether all that has come is here. */
+  /** Whether everything that has come of the body is kept. */
   get whole(): boolean {
     return this.#whole;
   }
@@ -49,10 +51,10 @@ export class Replay {
   /** Writes what has come so far. */
   writeTo(writer: MessageWriter): void {
     writer.data(this.#kept, 0, this.#length);
-    if (this.#length > this.#maxBytes) this.#letGo();
+    if (this.#length > this.#maxBytes) this.#drop();
   }
 
-  #letGo(): void {
+  #drop(): void {
     this.#whole = false;
     this.#kept = NO_BYTES;
   }

@@ -1,60 +1,65 @@
 /**
- * Whether another attempt may follow one that came to nothing. What may have been processed is sent again only where
- * that does no more harm than once: the method is idempotent (RFC 9110 §9.2.2), and not a byte of response has come, or
- * the operator asked for it.
+ * Whether another attempt may follow one that failed. A request that may have been processed is sent again only where
+ * twice does no more harm than once: its method is idempotent (RFC 9110 §9.2.2), and no byte of a response has come or
+ * the operator asked for the retry.
  */
 import { type ErrorCode, meaningOf } from '../errors.ts';
 import { NONE } from '../http1/framing.ts';
 import type { RequestHead } from '../http1/request.ts';
-import type { Member } from '../upstreams/member.ts';
+import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Picks } from './picks.ts';
 import type { Replay } from './replay.ts';
-import type { Services } from './services.ts';
+import type { Pool } from '../pools/pool.ts';
 
 /** The retries of one exchange after the other. */
 export class Retries {
-  readonly #services: Services;
+  #pool: Pool;
   readonly #head: RequestHead;
   readonly #picks: Picks;
   readonly #replay: Replay;
 
-  constructor(services: Services, head: RequestHead, picks: Picks, replay: Replay) {
-    this.#services = services;
+  constructor(pool: Pool, head: RequestHead, picks: Picks, replay: Replay) {
+    this.#pool = pool;
     this.#head = head;
     this.#picks = picks;
     this.#replay = replay;
   }
 
+  /** Starts with an exchange of `pool`. */
+  start(pool: Pool): void {
+    this.#pool = pool;
+  }
+
   /**
-   * Notes that an attempt on `member` failed before any of its response went on. `closedIdle`: its connection, used
-   * before, closed without a byte of response, so the upstream had most likely closed it before the request came;
-   * `unsent`: it certainly had, since nothing of the request had left. Returns whether to try again.
+   * Notes that an attempt on `upstream` failed before any of its response went downstream. `closedIdle`: the connection
+   * had been used before and closed without a byte of response, so the upstream had most likely closed it before the
+   * request came; `unsent`: it certainly had, since nothing of the request had left. Returns whether to try again.
    */
-  afterFailure(member: Member, code: ErrorCode, closedIdle: boolean, unsent: boolean): boolean {
-    // The time is over for all attempts together; or what is lacking here would be lacking for another one, too.
+  afterFailure(upstream: ManagedUpstream, code: ErrorCode, closedIdle: boolean, unsent: boolean): boolean {
+    // Another attempt would have no time left, or would meet the same lack of descriptors, ports or memory.
     if (code === 'TOTAL_TIMEOUT' || code === 'RESOURCES_EXHAUSTED') return false;
     const { retryable, status } = meaningOf(code);
-    // A connect that failed, whatever the request; or an upstream that died, say, before it said anything.
+    // A failed connect is retried whatever the request; later failures only if a second request does no harm.
     if (!retryable) {
-      const asked = code === 'UPSTREAM_CLOSED' || this.#services.rules.retryOn.has(status);
+      const asked = code === 'UPSTREAM_CLOSED' || this.#pool.rules.retryOn.has(status);
       if (!(unsent ? this.#whole : asked && this.#repeatable)) return false;
     }
     const free = retryable || closedIdle;
-    return this.#picks.failed(member, closedIdle, true) && (free || this.#services.budget.take());
+    return this.#picks.failed(upstream, closedIdle, true) && (free || this.#pool.budget.take());
   }
 
-  /** Whether to try again instead of passing on a response of this status from `member`. */
-  afterResponse(member: Member, status: number): boolean {
-    if (!this.#services.rules.retryOn.has(status) || !this.#repeatable) return false;
-    return this.#picks.failed(member, false, false) && this.#services.budget.take();
+  /** Whether to try again instead of relaying a response of this status from `upstream`. */
+  afterResponse(upstream: ManagedUpstream, status: number): boolean {
+    if (!this.#pool.rules.retryOn.has(status) || !this.#repeatable) return false;
+    return this.#picks.failed(upstream, false, false) && this.#pool.budget.take();
   }
 
-  /** Whether the request does no more harm twice than once, and can be sent again. */
+  /** Whether sending the request twice does no more harm than once, and is possible. */
   get #repeatable(): boolean {
     return IDEMPOTENT.has(this.#head.method) && this.#whole;
   }
 
-  /** Whether what has come of the request's body can be sent again. */
+  /** Whether everything that has come of the request can be sent again. */
   get #whole(): boolean {
     return this.#head.framing === NONE || this.#replay.whole;
   }

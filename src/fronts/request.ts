@@ -1,6 +1,6 @@
 /**
- * The way in for embedders: a request that a node:http (or https, or http2 compat) server has read. Its head is written
- * out and read by our own parser, so that both fronts refuse and pass on the same.
+ * The way in for embedders: a request that a server of node:http, node:https or node:http2 (compat API) has read. Its
+ * head is written out and read by our own parser, so that all ways in refuse and pass on the same.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -8,33 +8,36 @@ import { BalancerError, type ErrorCode } from '../errors.ts';
 import { answerTo } from '../exchange/answers.ts';
 import type { DownstreamSocket } from '../exchange/affinity.ts';
 import type { Downstream } from '../exchange/downstream.ts';
-import { Exchange } from '../exchange/exchange.ts';
+import type { Exchange } from '../exchange/exchange.ts';
 import { guarded, messageOf } from '../guard.ts';
-import { requestTrailers } from '../http1/fields.ts';
 import type { Hop } from '../http1/forwarding.ts';
 import { NONE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import type { Sender } from '../loop/turn.ts';
-import type { Front, Guest } from './front.ts';
-import { headBytes, isHttp2, trailerText } from './head-text.ts';
+import type { OpenDownstream } from './downstreams.ts';
+import type { Front } from './front.ts';
+import { headBytes, isHttp2 } from './head-text.ts';
 import { hopOf } from './hop.ts';
 import { isMadeUp } from './raw-headers.ts';
-import { EmbeddedResponse, type ResponseUser } from './response.ts';
+import { type BodyTaker, RequestBody } from './request-body.ts';
+import { DownstreamResponse, type ResponseUser } from './response.ts';
 
-export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
+export class DownstreamRequest implements Downstream, OpenDownstream, Sender, BodyTaker, ResponseUser {
   readonly hop: Hop;
   readonly socket: DownstreamSocket | undefined;
   readonly busy = true;
   place = -1;
   readonly #front: Front;
   readonly #request: IncomingMessage;
-  readonly #response: EmbeddedResponse;
+  readonly #response: DownstreamResponse;
   readonly #exchange: Exchange;
   readonly #http2: boolean;
+  /** Made when the body is asked for. */
+  #body: RequestBody | undefined;
+  /** Whether a body is still to be read. */
+  #hasBody = false;
   /** Whether the response is sent when the turn ends. */
   #deferred = false;
-  #uploaded = true;
-  #paused = false;
   /** Whether a response could not be sent. */
   #failed = false;
 
@@ -42,21 +45,20 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
     this.#front = front;
     this.#request = request;
     this.#http2 = isHttp2(request);
-    this.#response = new EmbeddedResponse(request, response, this.#http2, this);
+    this.#response = new DownstreamResponse(request, response, this.#http2, this);
     this.hop = hopOf(request.socket, front.rules);
     this.socket = this.#http2 ? undefined : socketOf(request);
-    // Not a borrowed one: node:http may call back long after the exchange has ended.
-    this.#exchange = new Exchange(front.services);
+    this.#exchange = front.newExchange();
   }
 
   /** Serves a request. What it or its response throws, which may be somebody else's, is reported and ends it. */
   static serve(front: Front, request: IncomingMessage, response: ServerResponse): void {
-    let made: RequestFront;
+    let made: DownstreamRequest;
     try {
-      made = new RequestFront(front, request, response);
+      made = new DownstreamRequest(front, request, response);
     } catch (cause) {
       const message = `balancer.handle: ${UNUSABLE}: ${messageOf(cause)}`;
-      front.services.report(new BalancerError('HOOK_FAILED', message, { cause }), undefined);
+      front.report(new BalancerError('HOOK_FAILED', message, { cause }));
       guarded((): unknown => response.destroy(), ignore);
       return;
     }
@@ -64,7 +66,7 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
   }
 
   #start(response: ServerResponse): void {
-    this.#front.guests.add(this);
+    this.#front.downstreams.add(this);
     try {
       response.on('close', () => {
         this.#onClose();
@@ -84,7 +86,7 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
       // It cannot be answered either; the first fault was reported.
       this.#exchange.abort('HOOK_FAILED');
     } finally {
-      this.#front.left(this);
+      this.#front.downstreams.remove(this);
     }
   }
 
@@ -92,7 +94,7 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
   #begin(): void {
     const request = this.#request;
     const { head } = this.#exchange;
-    // node:http has its requests served that came behind one before it hears that its connection is to be closed.
+    // node:http serves the requests behind a refused one before it learns that the connection is to be closed.
     const { refused, rules } = this.#front;
     const bytes = this.#bytes();
     if (bytes === undefined) return;
@@ -110,24 +112,24 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
     head.upgrade = '';
     head.expectContinue = false;
     if (head.framing !== NONE && (request.readableDidRead || typeof request.readableEncoding === 'string')) {
-      this.#front.services.report(new BalancerError('BODY_CONSUMED', CONSUMED), undefined);
+      this.#front.report(new BalancerError('BODY_CONSUMED', CONSUMED));
       this.#refuse('BODY_CONSUMED');
       return;
     }
-    this.#uploaded = head.framing === NONE;
-    this.#exchange.start(this);
+    this.#hasBody = head.framing !== NONE;
+    this.#exchange.start(this, this.#front.pool);
     this.#exchange.flushRequest();
   }
 
-  /** The head as it is to be read; undefined where it cannot be sent, which is answered. */
+  /** The head as our parser reads it; undefined if it cannot be sent, and was answered. */
   #bytes(): Buffer | undefined {
     try {
       return headBytes(this.#request);
     } catch (cause) {
-      // Not only ours: what stands in place of the headers may be an object that throws when it is read.
+      // Not only ours: the headers may have been replaced by an object that throws when it is read.
       const known = cause instanceof BalancerError;
       const error = known ? cause : new BalancerError('REQUEST_UNSENDABLE', undefined, { cause });
-      this.#front.services.report(error, undefined);
+      this.#front.report(error);
       this.#refuse('REQUEST_UNSENDABLE');
       return undefined;
     }
@@ -136,13 +138,14 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
   sweep(now: number): boolean {
     const { socket } = this.#request as { readonly socket?: Socket };
     if (socket?.destroyed !== true) return this.#exchange.sweep(now);
-    // node:http tells no response that waits behind another (of pipelined requests) that its socket has closed.
+    // A response that waits behind another (of pipelined requests) does not learn from node:http that its socket has
+    // closed.
     this.#onClose();
     return true;
   }
 
   drain(): void {
-    // The connection is the server's, and so is what comes after this request.
+    // The connection is the server's, and so are the requests after this one.
   }
 
   destroy(): void {
@@ -154,84 +157,12 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
   // --- what the exchange asks for
 
   readBody(): void {
-    try {
-      this.#readBody();
-    } catch (cause) {
-      this.#unusable(cause);
-    }
-  }
-
-  #readBody(): void {
-    const request = this.#request;
-    request.on('data', (bytes: Buffer) => {
-      try {
-        this.#onData(bytes);
-      } catch (cause) {
-        this.#unusable(cause);
-      }
-    });
-    request.on('end', () => {
-      try {
-        this.#onEnd();
-      } catch (cause) {
-        this.#unusable(cause);
-      }
-    });
-    request.on('error', () => {
-      // An aborted body; 'close' of the response follows and ends the exchange.
-    });
-    // Somebody may have paused it for us, as one should who has to wait for something first.
-    request.resume();
-  }
-
-  #onData(bytes: Buffer): void {
-    if (!this.#exchange.active) return;
-    this.#exchange.requestData(bytes, 0, bytes.length);
-    if (this.#exchange.flushRequest()) return;
-    this.#paused = true;
-    this.#request.pause();
-  }
-
-  #onEnd(): void {
-    const request = this.#request;
-    // An answer that has been given in full stands, whatever the rest of its request is.
-    if (!this.#exchange.active) {
-      this.#uploaded = true;
-      return;
-    }
-    // node:http2 ends a body that its downstream has broken off as if it were whole. The stream knows better.
-    const { stream } = request as { readonly stream?: { readonly aborted: boolean; readonly closed: boolean } };
-    if (stream?.aborted === true || stream?.closed === true) {
-      this.#onClose();
-      return;
-    }
-    // A request that a library made up may end twice.
-    if (this.#uploaded) return;
-    this.#uploaded = true;
-    const text = trailerText(request);
-    if (text === undefined) {
-      const where = 'request.rawTrailers has a name or a value that HTTP forbids';
-      this.#front.services.report(new BalancerError('REQUEST_UNSENDABLE', where), undefined);
-      this.#exchange.refuse('REQUEST_UNSENDABLE');
-      return;
-    }
-    const { maxFields, maxTrailerBytes } = this.#front.rules;
-    if (text.split('\r\n').length > maxFields + 1 || text.length + 2 > maxTrailerBytes) {
-      this.#exchange.refuse('REQUEST_BODY_MALFORMED');
-      return;
-    }
-    this.#exchange.requestEnd(requestTrailers(text));
-    this.#exchange.flushRequest();
+    this.#body = new RequestBody(this.#request, this.#front.rules, this);
+    this.#body.read();
   }
 
   resumeBody(): void {
-    if (!this.#paused) return;
-    this.#paused = false;
-    try {
-      this.#request.resume();
-    } catch (cause) {
-      this.#unusable(cause);
-    }
+    this.#body?.resume();
   }
 
   interim(head: ResponseHead): void {
@@ -257,7 +188,7 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
   flush(): boolean {
     // A whole response with little data, or none, may leave with those of others.
     if (!this.#deferred && this.#uploaded && this.#response.mayWait) {
-      this.#deferred = this.#front.services.turn.defers(this);
+      this.#deferred = this.#front.turn.defers(this);
     }
     return this.#deferred || this.#response.flush(this.#uploaded);
   }
@@ -275,9 +206,43 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
 
   settled(): void {
     if (this.#deferred) return;
-    this.#front.left(this);
+    this.#front.downstreams.remove(this);
     // Not before the request is read, or given up: node:http throws away what comes of it after the response.
     this.#response.finish();
+  }
+
+  // --- what the body tells
+
+  get takesBody(): boolean {
+    return this.#exchange.active;
+  }
+
+  bodyData(bytes: Buffer): boolean {
+    this.#exchange.requestData(bytes, 0, bytes.length);
+    return this.#exchange.flushRequest();
+  }
+
+  bodyEnd(trailers: string): void {
+    this.#exchange.requestEnd(trailers);
+    this.#exchange.flushRequest();
+  }
+
+  bodyGone(): void {
+    this.#onClose();
+  }
+
+  bodyRefused(code: ErrorCode, error?: BalancerError): void {
+    if (error !== undefined) this.#front.report(error);
+    this.#exchange.refuse(code);
+  }
+
+  bodyThrew(cause: unknown): void {
+    this.#unusable(cause);
+  }
+
+  /** Whether the request was read to its end: before that, node:http throws away the rest once the response ends. */
+  get #uploaded(): boolean {
+    return !this.#hasBody || this.#body?.done === true;
   }
 
   // --- what the response tells
@@ -288,35 +253,33 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
 
   broken(code: 'RESPONSE_MALFORMED' | 'HOOK_FAILED', what: string, cause: unknown): void {
     const message = what === '' ? undefined : `balancer.handle: ${what}: ${messageOf(cause)}`;
-    this.#front.services.report(new BalancerError(code, message, { cause }), undefined);
+    this.#front.report(new BalancerError(code, message, { cause }));
     if (this.#response.gone) return;
     this.#exchange.abort(code);
-    // While nothing has left there can be an answer; but not after one that could not be sent either.
+    // If nothing has left, there can be an answer; but not after one that could not be sent either.
     if (this.#failed || !this.#response.renew()) this.cut();
     else {
       this.#failed = true;
       this.#refuse(code);
       this.#response.left();
     }
-    this.#front.left(this);
+    this.#front.downstreams.remove(this);
   }
 
   taken(): void {
     const message = 'balancer.handle: another handler answered a request that was handed to the balancer';
-    this.#front.services.report(new BalancerError('HOOK_FAILED', message), undefined);
+    this.#front.report(new BalancerError('HOOK_FAILED', message));
     this.#onClose();
   }
-
-  // --- what the server tells
 
   #onClose(): void {
     this.#response.left();
     this.#exchange.abort('DOWNSTREAM_GONE');
-    this.#front.left(this);
+    this.#front.downstreams.remove(this);
   }
 
   #refuse(code: ErrorCode): void {
-    const { head, body } = answerTo(code, this.#front.services.events);
+    const { head, body } = answerTo(code, this.#front.events);
     this.respond(head, false);
     if (this.#request.method !== 'HEAD') this.data(body, 0, body.length);
     this.end('');
@@ -325,14 +288,14 @@ export class RequestFront implements Downstream, Guest, Sender, ResponseUser {
   }
 }
 
-/** The connection of a request, unless it is one that a library made up: that would never tell of its end. */
+/** The connection of a request, unless a library made it up: that one would never emit 'close'. */
 function socketOf(request: IncomingMessage): DownstreamSocket | undefined {
   const { socket } = request as { readonly socket?: Socket };
   const { destroyed, once } = (socket ?? {}) as Partial<DownstreamSocket>;
   return destroyed === false && typeof once === 'function' ? socket : undefined;
 }
 
-/** Errors of a response are the downstream's to make; 'close' follows and ends the exchange. */
+/** The downstream may cause errors of a response; 'close' follows and ends the exchange. */
 function ignore(): void {
   // Nothing to do.
 }

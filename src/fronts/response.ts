@@ -1,44 +1,47 @@
 /**
- * The response of an embedder's server: node:http, node:https or the compat API of node:http2. Its methods may be those
- * of middleware, which replaces them to see or change what is sent. Each call may throw, do nothing, or answer by
- * itself, and none of that may leave an exchange in flight.
+ * The response of an embedder's server (node:http, node:https or the compat API of node:http2), as an exchange sends
+ * it: gathers the head and the data behind it, and sends them in as few calls as it takes. Its methods may have been
+ * replaced by middleware, which sees or changes what is sent: each call may throw, do nothing, or answer by itself, and
+ * none of that may leave an exchange in flight.
  */
-import { type IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { watched } from '../guard.ts';
 import { type Framing, LENGTH, UNTIL_CLOSE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { downstreamFraming } from '../http1/serialise.ts';
 import { fieldsByName } from './response-fields.ts';
 import { addTrailers, http1Fields, isRefusal, type WaitingHead, writeHead } from './response-head.ts';
+import {
+  destroy, flushGathered, flushHead, isPlain, needsDrain, replacesWrite, resetStream, sendLast, startOver,
+} from './server-response.ts';
 
-/** Who hears how a response goes. */
+/** What is told of a response. */
 export interface ResponseUser {
-  /** It can take more, after {@link EmbeddedResponse.flush} returned false. */
+  /** It can take more, after {@link DownstreamResponse.flush} returned false. */
   drained(): void;
   /**
-   * It cannot be sent as it was given: `RESPONSE_MALFORMED` where the server refuses the head, `HOOK_FAILED` where
-   * somebody else's code failed.
+   * It cannot be sent: `RESPONSE_MALFORMED` if the server refuses its head, `HOOK_FAILED` if somebody else's code
+   * failed.
    */
   broken(code: 'RESPONSE_MALFORMED' | 'HOOK_FAILED', what: string, cause: unknown): void;
-  /** Somebody else has begun a response of their own. */
+  /** Another handler has begun a response of its own. */
   taken(): void;
 }
 
-export class EmbeddedResponse {
+export class DownstreamResponse {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #http2: boolean;
   readonly #user: ResponseUser;
   #head: WaitingHead | undefined;
-  /** Data that waits: latin1 text where the length is announced and it is little. */
+  /** Data that waits: latin1 text if it is little and its length is announced. */
   #data: Buffer | string | undefined;
   #framing: Framing = LENGTH;
   /** Whether node:http2 ends the response with its head, whatever body the upstream has sent. */
   #bodiless = false;
-  /** Whether the response was given to its end. */
+  /** Whether all of the response was given. */
   #complete = false;
-  /** Whether the server has its head, any of its body, its end. */
+  /** Whether the server was given its head, some of its body, its end. */
   #begun = false;
   #written = false;
   #ended = false;
@@ -53,19 +56,19 @@ export class EmbeddedResponse {
     this.#user = user;
   }
 
-  /** Whether nothing more can be sent: it was cut, or its downstream has left. */
+  /** Whether nothing more can be sent: it was cut, or the downstream has left. */
   get gone(): boolean {
     return this.#gone;
   }
 
-  /** Whether all of it has been given and little of it waits: it may leave together with other responses. */
+  /** Whether all of it was given and little of it waits: it may leave together with other responses. */
   get mayWait(): boolean {
     return this.#complete && typeof this.#data !== 'object';
   }
 
   /** Sends what an interim response says, as far as node:http can. */
   interim(head: ResponseHead): void {
-    // node:http sends early hints alone; 100 it has sent by itself, others it has no way to.
+    // node:http can send early hints. It has sent 100 by itself, and has no way to send others.
     if (head.status !== 103 || this.#gone) return;
     const links = fieldsByName(head.fields).get('link')?.values ?? [];
     try {
@@ -75,7 +78,7 @@ export class EmbeddedResponse {
     }
   }
 
-  /** Starts a response. `closing` is true where the connection is to be closed after it. */
+  /** Starts a response. `closing` is true if its connection closes after it. */
   respond(head: ResponseHead, closing: boolean): void {
     const { status, reason, fields } = head;
     this.#complete = false;
@@ -117,8 +120,8 @@ export class EmbeddedResponse {
   }
 
   /**
-   * Sends what has gathered. A complete response is ended with it if `mayEnd`. Returns whether it can take more; if
-   * not, its user will be told when.
+   * Sends what has gathered, and ends a complete response if `mayEnd`. Returns false if it can take no more until
+   * `drained` is called.
    */
   flush(mayEnd: boolean): boolean {
     try {
@@ -135,7 +138,7 @@ export class EmbeddedResponse {
     return this.#gone || !this.#blocked;
   }
 
-  /** Ends the response, unless that was done before: middleware may do its work each time that it is told to end. */
+  /** Ends the response once: middleware may do its work each time `end` is called. */
   finish(): void {
     if (this.#gone || this.#ended) return;
     this.#ended = true;
@@ -146,37 +149,26 @@ export class EmbeddedResponse {
     }
   }
 
-  /** Breaks it off, so that its downstream can tell. `mayReset`: its connection is not encrypted, a reset is seen. */
+  /** Breaks it off, so that the downstream can tell. `mayReset` is true if the downstream would see a reset. */
   cut(mayReset: boolean): void {
     if (this.#gone) return;
     this.#gone = true;
     try {
-      if (this.#http2) this.#resetStream();
-      else this.#destroy(mayReset);
+      if (this.#http2) resetStream(this.#response);
+      else destroy(this.#request, this.#response, mayReset && this.#framing === UNTIL_CLOSE);
     } catch (cause) {
       this.#failed(cause);
     }
   }
 
-  /** Its downstream has left. */
+  /** The downstream has left. */
   left(): void {
     this.#gone = true;
   }
 
-  /**
-   * Makes room for another response after a head that could not be sent. What middleware has put in the place of the
-   * server's methods is taken off, as it may be what failed. Returns false where something was sent.
-   */
+  /** Makes room for another response. Returns false if something was sent. */
   renew(): boolean {
-    const response = this.#response;
-    try {
-      if (response.headersSent || response.writableEnded) return false;
-      for (const name of REPLACEABLE) if (Object.hasOwn(response, name)) Reflect.deleteProperty(response, name);
-      for (const name of response.getHeaderNames()) response.removeHeader(name);
-    } catch {
-      // What keeps even this from working will not send anything else either.
-      return false;
-    }
+    if (!startOver(this.#response)) return false;
     this.#begun = this.#written = this.#ended = false;
     return true;
   }
@@ -200,22 +192,20 @@ export class EmbeddedResponse {
   #sendMore(data: Buffer | string): void {
     const response = this.#response;
     this.#written = true;
-    const text = typeof data === 'string' && this.#plain;
+    const text = typeof data === 'string' && isPlain(response);
     const took: unknown = text ? response.write(data, 'latin1') : response.write(asBytes(data));
     if (took === false) this.#block();
     else if (took !== true) {
-      // Not what `write` returns: the stream itself knows.
+      // The `write` of middleware may return anything; the stream itself knows.
       this.#watch(took);
-      if (this.#needsDrain) this.#block();
+      if (needsDrain(response, this.#http2)) this.#block();
     }
-    // Middleware that compresses gathers what it is given. What has no known length may be events, which cannot wait.
-    const { flush } = response as { readonly flush?: (this: ServerResponse) => unknown };
-    if (this.#framing !== LENGTH && typeof flush === 'function') this.#watch(flush.call(response));
+    this.#watch(flushGathered(response, this.#framing));
   }
 
   /** Sends the last data, if any, and ends the response. */
   #sendLast(data: Buffer | string | undefined): void {
-    // Nothing comes behind this, so there is nothing to hold back; and node:http tells no 'drain' from here on.
+    // Nothing follows that could be held back, and node:http emits no 'drain' from here on.
     this.#blocked = false;
     const response = this.#response;
     if (data === undefined) {
@@ -223,43 +213,21 @@ export class EmbeddedResponse {
       return;
     }
     this.#ended = true;
-    if (!this.#plain) {
-      if (this.#splits) this.#watch(response.write(asBytes(data)));
-      this.#watch(this.#splits ? response.end() : response.end(asBytes(data)));
-    } else if (typeof data === 'string') {
-      response.write(data, 'latin1');
-      // At once, as one write: corked with the end of the response it would be a vector of two, one of them empty.
-      // Libraries that make requests up may give a socket that is no stream.
-      (response.socket as Partial<Socket> | null)?.uncork?.();
-      response.end();
-    } else response.end(data);
-  }
-
-  /** Whether what sends a body is the server's own. Middleware gets octets: it may not expect latin1 text. */
-  get #plain(): boolean {
-    const response = this.#response;
-    return response.write === OWN.write && response.end === OWN.end && response.writeHead === OWN.writeHead;
-  }
-
-  /**
-   * Whether the last data goes by `write`. Whoever replaces `write` is to see all data there. Whoever replaces `end`
-   * alone sees a body that comes whole, and nothing of one that comes in pieces, rather than the last of them.
-   */
-  get #splits(): boolean {
-    const response = this.#response;
-    return this.#written || (this.#http2 ? Object.hasOwn(response, 'write') : response.write !== OWN.write);
-  }
-
-  get #needsDrain(): boolean {
-    const { stream } = this.#response as { readonly stream?: { readonly writableNeedDrain: boolean } };
-    return (this.#http2 && stream !== undefined ? stream : this.#response).writableNeedDrain;
+    if (isPlain(response)) {
+      sendLast(response, data);
+      return;
+    }
+    // Middleware that replaces `end` alone sees a body that comes whole there, and nothing of one in pieces.
+    const split = this.#written || replacesWrite(response, this.#http2);
+    if (split) this.#watch(response.write(asBytes(data)));
+    this.#watch(split ? response.end() : response.end(asBytes(data)));
   }
 
   #block(): void {
     this.#blocked = true;
     if (this.#listening) return;
     this.#listening = true;
-    // Once for all: middleware that hands listeners on to a stream of its own does not do so with their removal.
+    // Never removed: middleware that passes listeners on to a stream of its own does not pass on their removal.
     this.#response.on('drain', () => {
       if (!this.#blocked) return;
       this.#blocked = false;
@@ -267,49 +235,22 @@ export class EmbeddedResponse {
     });
   }
 
-  /** Sends the head alone. node:http would encode it as UTF-8: octets above 0x7f would become two. */
+  /** Sends the head alone, as soon as it has a socket. */
   #flushHead(): void {
-    const response = this.#response;
-    const socket = response.socket as Partial<Pick<Socket, 'setDefaultEncoding'>> | null;
-    if (socket === null) {
-      // It stands behind another response.
-      response.once('socket', () => {
-        if (this.#gone || this.#written) return;
-        try {
-          this.#flushHead();
-        } catch (cause) {
-          this.#failed(cause);
-        }
-      });
-    } else if (this.#http2 || socket.setDefaultEncoding === undefined) response.flushHeaders();
-    else {
-      socket.setDefaultEncoding('latin1');
+    if (flushHead(this.#response, this.#http2)) return;
+    this.#response.once('socket', () => {
+      if (this.#gone || this.#written) return;
       try {
-        response.flushHeaders();
-      } finally {
-        socket.setDefaultEncoding('utf8');
+        this.#flushHead();
+      } catch (cause) {
+        this.#failed(cause);
       }
-    }
+    });
   }
 
-  #destroy(mayReset: boolean): void {
-    // Some libraries put little more than an emitter in the place of a socket.
-    const { socket } = this.#request as { readonly socket?: Partial<Pick<Socket, 'uncork' | 'resetAndDestroy'>> };
-    // node:http corks until the next tick what is to be seen before the end.
-    socket?.uncork?.();
-    if (this.#framing === UNTIL_CLOSE && mayReset) socket?.resetAndDestroy?.();
-    this.#response.destroy();
-  }
-
-  #resetStream(): void {
-    // Without a code a stream that breaks off would look like one that ends (RFC 9113 §8.1).
-    const { stream } = this.#response as { readonly stream?: { close(code: number): void } };
-    stream?.close(INTERNAL_ERROR);
-  }
-
-  /** Looks after the promise that an async method of middleware returns. */
+  /** Reports a rejected promise: a method of middleware may be async. */
   #watch(result: unknown): void {
-    if (result === this.#response || result === true) return;
+    if (result === this.#response || result === true || result === undefined) return;
     watched(result, (what, cause) => {
       this.#user.broken('HOOK_FAILED', `a method of the response ${what}`, cause);
     });
@@ -326,10 +267,5 @@ function asBytes(data: Buffer | string): Buffer {
   return typeof data === 'string' ? Buffer.from(data, 'latin1') : data;
 }
 
-/** The methods of node:http itself, as far as nobody has replaced them for all. */
-const OWN = ServerResponse.prototype;
-const REPLACEABLE = ['writeHead', 'write', 'end'] as const;
 /** Below this a copy into the head's text is cheaper than a second buffer in the write. */
 const MAX_TEXT_BYTES = 8_192;
-/** RFC 9113 §7. */
-const INTERNAL_ERROR = 2;

@@ -1,5 +1,5 @@
 /**
- * The way in for sockets: hears what they tell, for the connections behind them.
+ * The way in for sockets: listens to them, for the connections that serve them.
  */
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -7,7 +7,7 @@ import type { ErrorCode } from '../errors.ts';
 import { type AdoptedConnection, DownstreamConnection, type ServedSocket } from './connection.ts';
 import type { Front } from './front.ts';
 
-/** A stream as whoever reads for it sees it: null is the end. */
+/** A stream as its source sees it: null is the end. */
 interface PushesBytes {
   readonly push: (this: ServedSocket, bytes: Buffer | null) => boolean;
 }
@@ -16,7 +16,7 @@ interface PushesBytes {
  * All sockets have the same listeners, which find the connection through the socket that calls them: four closures for
  * each of ten thousand idle connections would hold an eighth of their memory.
  */
-export class Sockets {
+export class DownstreamSockets {
   readonly #front: Front;
   readonly #onData: (this: ServedSocket, bytes: Buffer) => void;
   readonly #onEnd: (this: ServedSocket) => void;
@@ -34,8 +34,8 @@ export class Sockets {
     this.#push = function push(bytes) {
       const connection = this.servedBy;
       if (bytes === null || connection?.paused !== false) {
-        // From here on it is a stream like any other, which holds back what comes, and tells of its end. Not deleted:
-        // to V8 that makes a slow object of the socket.
+        // From here on it is a stream like any other, which buffers what comes and emits its end. Not deleted: V8
+        // would make a slow object of the socket.
         this.push = (Object.getPrototypeOf(this) as PushesBytes).push;
         return this.push(bytes);
       }
@@ -48,20 +48,20 @@ export class Sockets {
   }
 
   /**
-   * Serves a connection that is nobody else's. `push` is where the system's reads enter a stream: as long as nothing is
-   * to be held back they go by it, which saves the stream's part of each read, some 4% of all CPU time. Should Node one
-   * day have them enter elsewhere, 'data' brings what comes.
+   * Serves a connection that nobody else uses. What the system reads enters a stream by its `push`: while nothing is
+   * held back it is taken there, which saves the stream's part of each read, some 4% of all CPU time. Should a future
+   * Node have it enter elsewhere, it comes by 'data'.
    */
   serveOwn(socket: Socket): DownstreamConnection {
     socket.push = this.#push;
     return this.serve(socket);
   }
 
-  /** Serves one connection. `options` are for one that was another's before. */
+  /** Serves one connection. `options` are for one that an http server had before. */
   serve(socket: ServedSocket, options?: AdoptedConnection): DownstreamConnection {
     const fault = this.#listenForData(socket);
     socket.on('end', this.#onEnd);
-    // Resets are the downstream's to make: an error ends what is under way, and 'close' follows.
+    // The downstream may reset: an error ends what is under way, and 'close' follows.
     socket.on('error', this.#onClose);
     socket.on('close', this.#onClose);
     const connection = new DownstreamConnection(this.#front, socket, options);
@@ -69,7 +69,7 @@ export class Sockets {
     return connection;
   }
 
-  /** Returns what was thrown, if anything was: this makes the stream, which may be somebody else's, flow. */
+  /** Returns what was thrown, if anything: this makes the stream, which may be somebody else's, flow. */
   #listenForData(socket: ServedSocket): { readonly cause: unknown } | undefined {
     try {
       socket.on('data', this.#onData);
@@ -85,7 +85,7 @@ export class Sockets {
    */
   upgrade(stream: Duplex, bytes: Buffer, peer: Duplex): void {
     const connection = this.serve(stream, { peer });
-    // The http server lets go of the socket for good: there is no way back to it for a second request.
+    // The http server does not take the socket back: it can serve no second request.
     connection.drain(Infinity);
     connection.received(bytes);
   }

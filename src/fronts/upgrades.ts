@@ -9,7 +9,7 @@ import { guardedValue } from '../guard.ts';
 import type { Front } from './front.ts';
 import { mayTunnel, plainHead, valuesOf } from './handshake.ts';
 import { headBytes, trailerText } from './head-text.ts';
-import type { Sockets } from './sockets.ts';
+import type { DownstreamSockets } from './sockets.ts';
 import { type HttpSocket, TurnToAnswer } from './turn-to-answer.ts';
 
 /** What of the settings upgrades go by. */
@@ -20,10 +20,10 @@ export interface UpgradeRules {
 
 export class Upgrades {
   readonly #front: Front;
-  readonly #sockets: Sockets;
+  readonly #sockets: DownstreamSockets;
   readonly #rules: UpgradeRules;
 
-  constructor(front: Front, sockets: Sockets, rules: UpgradeRules) {
+  constructor(front: Front, sockets: DownstreamSockets, rules: UpgradeRules) {
     this.#front = front;
     this.#sockets = sockets;
     this.#rules = rules;
@@ -53,7 +53,7 @@ export class Upgrades {
     } catch (cause) {
       const known = cause instanceof BalancerError;
       const error = known ? cause : new BalancerError('REQUEST_UNSENDABLE', undefined, { cause });
-      this.#front.services.report(error, undefined);
+      this.#front.report(error);
       this.#refuse(request, stream, error.code);
       return;
     }

@@ -1,58 +1,60 @@
 /**
- * Message bodies (RFC 9112 §§6, 7): finds where a body ends and takes chunking off, validating every byte.
+ * Message bodies (RFC 9112 §§6, 7): finds where a body ends and removes chunk framing, validating every octet of it.
  */
 import { END, FieldScanner, type FieldTaker, INCOMPLETE, type TrailerFilter } from './fields.ts';
 import { CHUNKED, type Framing, LENGTH, NONE } from './framing.ts';
-import { type BodyLimits, CLASS, CR, FIELD_VALUE, HTAB, LF, NO_BYTES, SP, TOKEN } from './grammar.ts';
+import { type BodyLimits, CLASS, CR, FIELD_VALUE, HTAB, LF, SP, TOKEN } from './grammar.ts';
+import { SplitHead } from './split-head.ts';
 
 /**
  * Reads one body after the other. Each {@link BodyReader.read} leaves the data it found as one contiguous part of the
- * buffer, `from` to `to`: where chunk framing stood between, the data is moved together in place, so that a read makes
- * no garbage and whoever passes the data on needs one write.
+ * buffer, `from` to `to`. Data with chunk framing in between is moved together in place, so that a read allocates
+ * nothing and the data can be passed on with one write.
  */
 export class BodyReader {
   /** Whether the body has ended. */
   done = true;
-  /** Whether the bytes broke the rules of the framing. Nothing more is read then. */
+  /** Whether the framing was malformed. Nothing more is read then. */
   malformed = false;
-  /** The data of the last read: `bytes[from]` up to `bytes[to - 1]`. */
+  /** The data of the last read: `bytes[from]` to `bytes[to - 1]`. */
   from = 0;
   to = 0;
-  /** The trailer fields that may pass on, each with its CRLF, once the body is done. */
+  /** The trailer fields to forward, each with its CRLF, once the body is done. */
   trailers = '';
 
   #framing: Framing = NONE;
-  /** Octets left of the body or of the chunk. */
+  /** Remaining octets of the body or of the chunk. */
   #left = 0;
   #state = SIZE;
   #digits = 0;
-  /** Octets of the chunk-size line at hand, and of the extensions so far. */
+  /** Octets of the current chunk-size line, and of all extensions so far. */
   #line = 0;
   #extensions = 0;
-  #section = NO_BYTES;
+  /** The trailer section; made when one comes. */
+  #section: SplitHead | undefined;
   readonly #limits: BodyLimits;
   readonly #passing: TrailerFilter;
 
-  /** `passing` keeps the trailer fields that may pass on. */
+  /** `passing` selects the trailer fields to forward. */
   constructor(limits: BodyLimits, passing: TrailerFilter) {
     this.#limits = limits;
     this.#passing = passing;
   }
 
-  /** Starts with a new body; `length` counts for {@link LENGTH} alone. */
+  /** Starts a new body; `length` is used for {@link LENGTH} only. */
   start(framing: Framing, length: number): void {
     this.#framing = framing;
     this.#left = framing === LENGTH ? length : 0;
     this.#state = SIZE;
     this.#digits = this.#line = this.#extensions = 0;
-    this.#section = NO_BYTES;
+    this.#section?.clear();
     this.trailers = '';
     this.from = this.to = 0;
     this.malformed = false;
     this.done = framing === NONE || (framing === LENGTH && length === 0);
   }
 
-  /** Reads `bytes` from `at` to `end`. Returns where it stopped: `end`, or the first byte after the message. */
+  /** Reads `bytes` from `at` to `end`. Returns where it stopped: `end`, or the first octet after the message. */
   read(bytes: Buffer, at: number, end: number): number {
     this.from = this.to = at;
     if (this.done || this.malformed) return at;
@@ -115,14 +117,14 @@ export class BodyReader {
     }
   }
 
-  /** `state`, if one more octet of extensions is within the limits. */
+  /** Counts one more octet of extensions. Returns `state` if that is within the limits. */
   #extended(state: number): number {
     const { maxChunkLineBytes, maxChunkExtensionBytes } = this.#limits;
     const tooLong = ++this.#line > maxChunkLineBytes || ++this.#extensions > maxChunkExtensionBytes;
     return tooLong ? BROKEN : state;
   }
 
-  /** Chunk extensions are checked, then dropped: they are for this hop alone (RFC 9112 §7.1.1). */
+  /** Chunk extensions are validated and dropped: they are hop-by-hop (RFC 9112 §7.1.1). */
   #extensionStep(c: number): number {
     const isToken = ((CLASS[c] ?? 0) & TOKEN) !== 0;
     switch (this.#state) {
@@ -146,28 +148,23 @@ export class BodyReader {
     }
   }
 
-  /** Collects the trailer section and checks it once a line of it is whole. */
   #trailerBytes(bytes: Buffer, at: number, end: number): number {
     const { maxTrailerBytes, maxFields } = this.#limits;
-    const before = this.#section.length;
-    const stop = Math.min(end, at + maxTrailerBytes - before);
-    const section = Buffer.concat([this.#section, bytes.subarray(at, stop)]);
-    this.#section = section;
-    // Scanned anew only when a line is whole: a section that comes octet by octet costs no more than its lines.
-    if (section.length < maxTrailerBytes && !section.includes(LF, before)) return stop;
+    const section = this.#section ??= new SplitHead();
+    if (!section.add(bytes, at, end, maxTrailerBytes)) return section.keep();
+    const { size } = section;
     const line = new FieldScanner();
-    const found = line.section(section, section.toString('latin1'), 0, maxFields, NOBODY);
+    const found = line.section(section.bytes, section.bytes.toString('latin1', 0, size), 0, maxFields, NOBODY);
     if (found === END && !FRAMING_FIELD.test(line.passed)) {
       this.trailers = this.#passing(line.passed);
-      this.#section = NO_BYTES;
       this.done = true;
-      return at + line.next - before;
+      return section.end(line.next);
     }
-    if (found !== INCOMPLETE || section.length >= maxTrailerBytes) this.#state = BROKEN;
-    return stop;
+    if (found !== INCOMPLETE || size >= maxTrailerBytes) this.#state = BROKEN;
+    return section.keep();
   }
 
-  /** Adds a piece of data to what this read has found, moved up against it. */
+  /** Adds a piece of data to what this read has found, moving it up if there was framing in between. */
   #keep(bytes: Buffer, from: number, to: number): void {
     if (this.to === this.from) {
       this.from = from;
@@ -194,15 +191,15 @@ const EXTENSION_ESCAPED = 11;
 const EXTENSION_END = 12;
 const BROKEN = 13;
 
-/** Longer runs of zeros have no use but to hide. */
+/** A size needs no more; longer runs of zeros only serve to hide something. */
 const MAX_SIZE_DIGITS = 16;
-/** 2^48: one more digit still is an exact integer. */
+/** 2^48: with one more digit it is still a safe integer. */
 const MAX_CHUNK_BYTES = 2 ** 48;
 const CRLF_BYTES = 2;
 
 /**
- * Framing fields have no meaning in trailers but to deceive (RFC 9110 §6.5.1): Node's parser refuses the first two, and
- * obeys the others.
+ * Framing fields in trailers can only be an attack (RFC 9110 §6.5.1): Node's parser rejects the first two and obeys the
+ * others.
  */
 const FRAMING_FIELD = /^(?:content-length|transfer-encoding|connection|proxy-connection):/im;
 

@@ -1,46 +1,46 @@
 /**
- * Field lines (RFC 9112 §5): one scanner for heads and trailers, and what must not pass on.
+ * Field lines (RFC 9112 §5): one scanner for heads and trailers, and the fields that must not be forwarded.
  */
 import { CLASS, COLON, CR, FIELD_VALUE, HTAB, items, LF, nameIs, SP, TOKEN, trimmed } from './grammar.ts';
 
-/** What a scan found. */
+/** The result of a scan. */
 export type Scan = typeof FIELD | typeof END | typeof INCOMPLETE | typeof MALFORMED;
 export const FIELD = 0;
 /** The empty line after the last field. */
 export const END = 1;
-/** The text stops before the line does. */
+/** The line is not complete yet. */
 export const INCOMPLETE = 2;
 export const MALFORMED = 3;
-/** A section of more fields than are allowed. */
+/** The section has more fields than allowed. */
 export const TOO_MANY = 4;
 
-/** Who reads a section, field by field. */
+/** Looks at each field of a section. */
 export interface FieldTaker {
-  /** Looks at the field that `line` has scanned. Returns true to take it: it is not passed on then. */
+  /** Looks at the field that `line` has scanned. Returns true to take it out of what is forwarded. */
   takes(line: FieldScanner): boolean;
 }
 
 /**
- * Reads one field line at a time and keeps where its parts are, so that a scan makes no garbage. It looks at octets: a
- * character of a string takes V8 three times as long.
+ * Reads one field line at a time and keeps the positions of its parts, so that a scan allocates nothing. It reads
+ * octets: reading the characters of a string takes V8 three times as long.
  */
 export class FieldScanner {
   nameLength = 0;
   /** Where the next line starts. */
   next = 0;
-  /** The lines of the last section that its taker left, each with its CRLF. */
+  /** The lines of the last section that its taker did not take, each with its CRLF. */
   passed = '';
   #bytes: Uint8Array = NOTHING;
-  /** The same as latin1, to take parts from. */
+  /** The same octets as latin1, to slice. */
   #text = '';
   #nameStart = 0;
   #valueStart = 0;
-  /** Where the value's CR is; spaces may stand before it. */
+  /** The position of the CR after the value; spaces may precede it. */
   #valueEnd = 0;
 
   /**
-   * Scans the lines from `at` to the empty line that ends them; `next` is behind it then. `text` holds the first octets
-   * of `bytes`, as many as there are to scan.
+   * Scans the lines from `at` to the empty line that ends them; `next` is then the position after it. `text` contains
+   * the octets to scan, from the start of `bytes`.
    */
   section(
     bytes: Uint8Array, text: string, at: number, maxFields: number, taker: FieldTaker,
@@ -48,7 +48,7 @@ export class FieldScanner {
     this.#bytes = bytes;
     this.#text = text;
     const found = this.#lines(bytes, text, at, maxFields, taker);
-    // Neither is to be kept alive by a connection that idles.
+    // An idle connection must not keep either alive.
     this.#bytes = NOTHING;
     this.#text = '';
     return found;
@@ -60,7 +60,7 @@ export class FieldScanner {
     const end = text.length;
     let at = start;
     let passed = '';
-    // Fields that pass on are copied in runs as long as they go.
+    // Consecutive forwarded fields are copied as one run.
     let run = at;
     for (let count = 0; ; count++) {
       const found = this.#scan(bytes, at, end);
@@ -77,9 +77,9 @@ export class FieldScanner {
     }
   }
 
-  /** Scans the line at `at`. A line that starts with a space (obs-fold, RFC 9112 §5.2) is malformed. */
+  /** Scans the line at `start`. A line that starts with a space (obs-fold, RFC 9112 §5.2) is malformed. */
   #scan(bytes: Uint8Array, start: number, end: number): Scan {
-    // What is imported is looked up at each use: a third of the time of these loops.
+    // An imported binding is looked up at each use, which would take a third of the time of these loops.
     const classes = CLASS;
     let at = start;
     if (at >= end) return INCOMPLETE;
@@ -106,19 +106,19 @@ export class FieldScanner {
     return FIELD;
   }
 
-  /** Whether the scanned name is the lower-case `name`, whose length the caller knows to fit. */
+  /** Whether the scanned name is the lower-case `name`. The caller has compared the lengths. */
   is(name: string): boolean {
     for (let i = 0; i < name.length; i++) {
       const c = this.#bytes[this.#nameStart + i] ?? 0;
-      // Letters only: the bit that makes them lower case would also turn '\r' into '-'.
+      // Letters only: setting the lower-case bit would also turn '\r' into '-'.
       if ((c >= 0x41 && c <= 0x5a ? c | 0x20 : c) !== name.charCodeAt(i)) return false;
     }
     return true;
   }
 
-  /** Whether the scanned name begins with `X-Forwarded-`, also where `_` stands for `-`. */
+  /** Whether the scanned name begins with `X-Forwarded-`, or the same with `_` for `-`. */
   isForwarded(): boolean {
-    // Told by one octet for most names: only few begin with an x.
+    // One octet decides for most names: few begin with an x.
     if (this.nameLength < FORWARDED.length || ((this.#bytes[this.#nameStart] ?? 0) | 0x20) !== 0x78) return false;
     return this.posesAs(FORWARDED);
   }
@@ -129,8 +129,8 @@ export class FieldScanner {
   }
 
   /**
-   * Whether the scanned name is `name` for who takes `_` for `-`, as CGI and its heirs do (RFC 3875 §4.1.18: both
-   * become HTTP_X_Y), or begins with it. `name` is as for {@link FieldScanner.is}, and not the scanned one itself.
+   * Whether the scanned name is or begins with `name` for a recipient that treats `_` like `-`, as CGI and its
+   * descendants do (RFC 3875 §4.1.18: both become HTTP_X_Y). Call it only if {@link FieldScanner.is} returned false.
    */
   posesAs(name: string): boolean {
     for (let i = 0; i < name.length; i++) {
@@ -141,7 +141,7 @@ export class FieldScanner {
     return true;
   }
 
-  /** Whether the scanned value starts with the lower-case `word`, which is made of letters, in whatever case. */
+  /** Whether the scanned value starts with the lower-case `word`, in any case. `word` consists of letters. */
   startsWith(word: string): boolean {
     if (this.#valueEnd - this.#valueStart < word.length) return false;
     for (let i = 0; i < word.length; i++) {
@@ -150,28 +150,28 @@ export class FieldScanner {
     return true;
   }
 
-  /** The scanned value as it stands, with any spaces behind it. */
+  /** The scanned value, including any spaces after it. */
   rawValue(): string {
     return this.#text.slice(this.#valueStart, this.#valueEnd);
   }
 
-  /** The scanned value without the spaces behind it; a tab there stays, since Node's parser refuses it in a length. */
+  /** The scanned value without the spaces after it. A tab stays: Node's parser rejects one after a length. */
   strictValue(): string {
     let end = this.#valueEnd;
     while (end > this.#valueStart && this.#bytes[end - 1] === SP) end--;
     return this.#text.slice(this.#valueStart, end);
   }
 
-  /** The scanned value without the spaces around it. */
+  /** The scanned value without the spaces and tabs around it. */
   value(): string {
     return trimmed(this.#text, this.#valueStart, this.#valueEnd);
   }
 }
 
 /**
- * A block of field lines without those that `connection`, the value of the Connection field, nominates
- * (RFC 9110 §7.6.1). What routes a request, and what the balancer adds, is never in such a block, so it cannot be
- * nominated away; what frames the message stays.
+ * A block of field lines without those that `connection`, the value of the Connection field, nominates (RFC 9110
+ * §7.6.1). The block never contains what routes a request or what the balancer adds, so those cannot be nominated away;
+ * the framing is kept.
  */
 export function withoutNominated(block: string, connection: string): string {
   const nominated = new Set(items(connection));
@@ -179,20 +179,20 @@ export function withoutNominated(block: string, connection: string): string {
   return filterFields(block, (name) => !nominated.has(name));
 }
 
-/** Returns the field lines of a trailer section that may pass on. */
+/** Returns the field lines of a trailer section that are forwarded. */
 export type TrailerFilter = (block: string) => string;
 
 /**
- * A response's trailer section without the fields that a trailer may not carry (RFC 9110 §6.5.1): those that frame,
- * route or authenticate; also where `_` stands for `-`.
+ * A response's trailer section without the fields that trailers must not contain (RFC 9110 §6.5.1): those that frame,
+ * route or authenticate, also when spelled with `_` for `-`.
  */
 export function responseTrailers(block: string): string {
   return block === '' ? block : filterFields(block, mayEndResponse);
 }
 
 /**
- * A request's, and also without X-Forwarded-*: an upstream that merges trailers into the head would take those for the
- * balancer's own. In a response they are the upstream's to send.
+ * The same for a request, also without X-Forwarded-*: an upstream that merges trailers into the head would take those
+ * for the balancer's. In a response the upstream may send them.
  */
 export function requestTrailers(block: string): string {
   return block === '' ? block : filterFields(block, mayEndRequest);
@@ -206,7 +206,7 @@ function mayEndRequest(name: string): boolean {
   return mayEndResponse(name) && !name.replaceAll('_', '-').startsWith(FORWARDED);
 }
 
-/** The first value of a field in a block, by its lower-case name; the block may end with the empty line. */
+/** The first value of a field in a block, by its lower-case name. The block may end with the empty line. */
 export function valueIn(block: string, name: string): string | undefined {
   for (let at = 0; at < block.length;) {
     const end = block.indexOf('\r\n', at);
@@ -217,7 +217,7 @@ export function valueIn(block: string, name: string): string | undefined {
   return undefined;
 }
 
-/** The fields of a block as a flat list of names and values, as `writeHead` of node:http takes it. */
+/** The fields of a block as a flat list of names and values, as node:http's `writeHead` takes it. */
 export function fieldPairs(block: string): string[] {
   const pairs: string[] = [];
   for (let at = 0; at < block.length;) {

@@ -1,13 +1,13 @@
 /**
- * The fields that tell an upstream about the hops before it: X-Forwarded-*, Forwarded (RFC 7239), Via (RFC 9110
- * §7.6.3). All are composed here, on every request, so none can be forged or nominated away from outside.
+ * The headers that tell an upstream about earlier hops: X-Forwarded-*, Forwarded (RFC 7239), Via (RFC 9110 §7.6.3). All
+ * of them are composed here for every request, so a downstream cannot forge them or nominate them away.
  */
 import { items } from './grammar.ts';
 import type { RequestHead } from './request.ts';
 
-/** What is sent, and what is believed of a downstream. */
+/** Which headers are sent. */
 export interface ForwardingRules {
-  /** The pseudonym in `Via`; `''` sends none. */
+  /** The pseudonym in `Via`; `''` sends no `Via`. */
   readonly via: string;
   /** Whether `Forwarded` is sent as well. */
   readonly forwarded: boolean;
@@ -17,14 +17,14 @@ export interface ForwardingRules {
 
 /** What is known of a downstream connection. */
 export interface Hop {
-  /** The downstream's address, `''` where it has none (a Unix socket). */
+  /** The downstream's address, `''` if it has none (a Unix socket). */
   readonly address: string;
   readonly proto: 'http' | 'https';
-  /** Whether what the downstream says of earlier hops is believed and added to, instead of replaced. */
+  /** Whether the downstream's own headers about earlier hops are trusted and extended instead of replaced. */
   readonly trusted: boolean;
 }
 
-/** The forwarding field lines for a request that came over `hop`. */
+/** The forwarding header lines for a request that came over `hop`. */
 export function forwardingFields(head: RequestHead, hop: Hop, rules: ForwardingRules): string {
   if (hop.trusted) return trustedFields(head, hop, rules);
   const { host } = head;
@@ -40,8 +40,8 @@ export function forwardingFields(head: RequestHead, hop: Hop, rules: ForwardingR
 }
 
 /**
- * Whether a Via field names `pseudonym` among those who received the request: then it has been here before (RFC 9110
- * §7.6.3). Comments may say anything, so they do not count.
+ * Whether a Via field names `pseudonym` as a recipient: then the request has been here before (RFC 9110 §7.6.3).
+ * Comments may contain anything, so they are ignored.
  */
 export function hasPassed(via: string, pseudonym: string): boolean {
   const name = pseudonym.toLowerCase();
@@ -67,14 +67,14 @@ function extendedXForwarded(head: RequestHead, hop: Hop): string {
   return host === '' ? lines : `${lines}X-Forwarded-Host: ${host}\r\n`;
 }
 
-/** What a trusted downstream says, with nothing of ours. */
+/** The headers of a trusted downstream, unchanged. */
 function xForwarded({ forwardedFor, forwardedProto, forwardedHost }: RequestHead): string {
   let lines = forwardedFor === '' ? '' : `X-Forwarded-For: ${forwardedFor}\r\n`;
   if (forwardedProto !== '') lines += `X-Forwarded-Proto: ${forwardedProto}\r\n`;
   return forwardedHost === '' ? lines : `${lines}X-Forwarded-Host: ${forwardedHost}\r\n`;
 }
 
-/** One element of Forwarded (RFC 7239 §4). An IPv6 address stands in brackets and quotes, a host in quotes. */
+/** One element of Forwarded (RFC 7239 §4). IPv6 addresses need brackets and quotes; hosts are quoted. */
 function forwardedElement(hop: Hop, host: string): string {
   const { address } = hop;
   const node = address === '' ? 'unknown' : address.includes(':') ? `"[${address}]"` : address;
@@ -85,7 +85,7 @@ function appended(list: string, item: string): string {
   return list === '' ? item : item === '' ? list : `${list}, ${item}`;
 }
 
-/** What comments hold inside the brackets; one inside another leaves the outer one's rest, which names nobody. */
+/** An innermost comment. What this leaves of an outer one cannot be taken for a recipient. */
 const COMMENT = /\((?:[^()\\]|\\.)*\)/g;
 /** received-protocol RWS received-by (RFC 9110 §7.6.3). */
 const RECEIVED_BY = /^[^ \t]+[ \t]+([^ \t]+)/;

@@ -7,9 +7,9 @@ export type Framing = typeof NONE | typeof LENGTH | typeof CHUNKED | typeof UNTI
 
 /** No body. */
 export const NONE = 0;
-/** As long as Content-Length says. */
+/** The length in Content-Length. */
 export const LENGTH = 1;
 /** In chunks, each with its size (RFC 9112 §7.1). */
 export const CHUNKED = 2;
-/** All up to the end of the connection: responses to be read to the end, and tunnels. */
+/** Everything up to the end of the connection: responses without a length, and tunnels. */
 export const UNTIL_CLOSE = 3;

@@ -1,5 +1,5 @@
 /**
- * The request head (RFC 9112 §§2.2, 3, 5, 6): a strict reader. Whatever is ambiguous is refused.
+ * The request head (RFC 9112 §§2.2, 3, 5, 6): a strict parser, which rejects everything ambiguous.
  */
 import type { ErrorCode } from '../errors.ts';
 import type { PickRequest } from '../strategy.ts';
@@ -12,29 +12,29 @@ import {
   USUAL_HEAD_BYTES,
 } from './grammar.ts';
 
-/** One request head: filled by {@link RequestHead.parse}, reused for the next request of a connection. */
+/** A request head: filled by {@link RequestHead.parse}, reused for the next request of a connection. */
 export class RequestHead implements PickRequest, FieldTaker {
   method = '';
-  /** In origin-form, or `*`. Passed on as it came: never decoded, never normalised. */
+  /** In origin-form, or `*`. Forwarded as received: never decoded or normalised. */
   target = '';
   /** The minor version: 0 or 1. */
   minor = 1;
-  /** The authority that the request is for (RFC 9110 §7.2): the target's, or that of the Host field. */
+  /** The authority of the request (RFC 9110 §7.2): the target's, or that of the Host field. */
   host = '';
-  /** False for an HTTP/1.0 request that names no host at all; a Host field may be empty. */
+  /** False for an HTTP/1.0 request without a Host field; one that is there may be empty. */
   hasHost = false;
-  /** The end-to-end field lines, each with its CRLF, without Host and all that the balancer writes itself. */
+  /** The end-to-end field lines, each with its CRLF, without Host and the fields that the balancer writes itself. */
   fields = '';
   framing: Framing = NONE;
   contentLength = 0;
-  /** Whether the downstream wants the connection kept (RFC 9112 §9.3). */
+  /** Whether the downstream wants the connection to persist (RFC 9112 §9.3). */
   keepAlive = true;
-  /** The Upgrade field where Connection nominates it (RFC 9110 §7.8), `''` elsewhere. */
+  /** The Upgrade field if Connection nominates it (RFC 9110 §7.8), else `''`. */
   upgrade = '';
   expectContinue = false;
-  /** Whether the downstream takes trailers (`TE: trailers`, RFC 9110 §10.1.4). */
+  /** Whether the downstream accepts trailers (`TE: trailers`, RFC 9110 §10.1.4). */
   trailers = false;
-  /** What the downstream said of earlier hops; believed only where it is trusted. */
+  /** What the downstream says about earlier hops; used only if it is trusted. */
   forwardedFor = '';
   forwardedProto = '';
   forwardedHost = '';
@@ -44,11 +44,11 @@ export class RequestHead implements PickRequest, FieldTaker {
   authenticatesConnection = false;
   /** The lines of all other X-Forwarded-* fields, each with its CRLF. */
   forwardedOthers = '';
-  /** The protocol version that the request came by, as Via tells it; its front may know better. */
+  /** The received protocol version, for Via. A front that is not HTTP/1.1 sets it. */
   version: '1.0' | '1.1' | '2.0' = '1.1';
-  /** The Max-Forwards field of OPTIONS and TRACE, for which alone it counts (RFC 9110 §7.6.2). */
+  /** The Max-Forwards field of OPTIONS and TRACE, the only methods for which it has a meaning (RFC 9110 §7.6.2). */
   maxForwards: string | undefined;
-  /** Why {@link RequestHead.parse} refused. */
+  /** Why {@link RequestHead.parse} rejected the head. */
   error: ErrorCode = 'REQUEST_MALFORMED';
 
   readonly #line = new FieldScanner();
@@ -60,15 +60,15 @@ export class RequestHead implements PickRequest, FieldTaker {
   #lengths = 0;
   #codings = 0;
   #coding = '';
-  /** Whether a field would frame the message for who takes `_` for `-`. */
+  /** Whether a field would frame the message for a recipient that treats `_` like `-`. */
   #posing = false;
   #proxyClose = false;
   #expect: string | undefined;
   #upgrade = '';
 
   /**
-   * Reads the head that starts `bytes`, of which all that has come stands before `end`, up to `limits.maxHeadBytes`
-   * octets. Returns the length of the head, 0 where more must come, or -1 where it is refused (see `error`).
+   * Parses the head at the start of `bytes`, of which those before `end` have been received, at most
+   * `limits.maxHeadBytes`. Returns the length of the head, 0 if it is incomplete, or -1 if it is rejected: see `error`.
    */
   parse(bytes: Buffer, end: number, limits: HeadLimits): number {
     const length = this.#parse(bytes, Math.min(end, USUAL_HEAD_BYTES), limits);
@@ -79,7 +79,7 @@ export class RequestHead implements PickRequest, FieldTaker {
     const text = bytes.toString('latin1', 0, end);
     this.#reset(text);
     let at = 0;
-    // Empty lines before a request are skipped (RFC 9112 §2.2); they count as part of its head.
+    // Empty lines before a request are skipped (RFC 9112 §2.2) and count as part of its head.
     while (bytes[at] === CR && at < end) {
       if (at + 1 >= end) return this.#more(text, limits);
       if (bytes[at + 1] !== LF) return this.#refuse('REQUEST_MALFORMED');
@@ -104,7 +104,7 @@ export class RequestHead implements PickRequest, FieldTaker {
     return valueIn(this.#text.slice(this.#fieldsAt, this.#fieldsEnd), name);
   }
 
-  /** Lets go of all text, so that an idle connection keeps none alive. */
+  /** Drops all text, so that an idle connection keeps none alive. */
   clear(): void {
     this.#reset('');
   }
@@ -155,7 +155,7 @@ export class RequestHead implements PickRequest, FieldTaker {
     return at + 10;
   }
 
-  /** Takes the fields that the balancer acts on or writes itself. @internal */
+  /** Takes the fields that the balancer evaluates or writes itself. @internal */
   takes(line: FieldScanner): boolean {
     if (line.isForwarded()) {
       this.#takeForwarded(line);
@@ -196,7 +196,8 @@ export class RequestHead implements PickRequest, FieldTaker {
       case 12:
         if (this.method !== 'OPTIONS' && this.method !== 'TRACE') return false;
         if (!line.is('max-forwards')) return false;
-        this.maxForwards = this.maxForwards === undefined ? line.value() : joined(this.maxForwards, line.value());
+        // A second one makes it malformed, even where either is empty.
+        this.maxForwards = this.maxForwards === undefined ? line.value() : `${this.maxForwards}, ${line.value()}`;
         return true;
       case 13:
         if (line.is('authorization')) this.#credentials(line);
@@ -212,7 +213,7 @@ export class RequestHead implements PickRequest, FieldTaker {
         return true;
       case 16:
         if (!line.is('proxy-connection')) return false;
-        // No field of HTTP/1.1, but who says close by it means it: Node's parser reads no further either.
+        // Not a field of HTTP/1.1, but `close` in it is meant: Node's parser reads no further either.
         this.#proxyClose ||= listHas(line.value(), 'close');
         return true;
       case 17:
@@ -221,7 +222,7 @@ export class RequestHead implements PickRequest, FieldTaker {
           return false;
         }
         this.#codings++;
-        // No space may stand behind the coding: RFC 9112 §5.1 allows it, Node's parser does not.
+        // With any space after the coding, which RFC 9112 §5.1 allows but Node's parser rejects.
         this.#coding = line.rawValue();
         return true;
       case 19:
@@ -236,7 +237,7 @@ export class RequestHead implements PickRequest, FieldTaker {
     this.authenticatesConnection ||= line.startsWith('ntlm') || line.startsWith('negotiate');
   }
 
-  /** Keeps what an X-Forwarded-* field says, for where its sender is trusted. */
+  /** Keeps an X-Forwarded-* field, in case its sender is trusted. */
   #takeForwarded(line: FieldScanner): void {
     const { nameLength } = line;
     if (nameLength === 15 && line.is('x-forwarded-for')) this.forwardedFor = joined(this.forwardedFor, line.value());
@@ -247,7 +248,7 @@ export class RequestHead implements PickRequest, FieldTaker {
     } else if (!this.#posesAsOurs(line)) this.forwardedOthers += line.whole();
   }
 
-  /** Whether a field would pass for one that we write ourselves: nobody may send that, be he trusted or not. */
+  /** Whether a field could be taken for one that we write. It is dropped, even if the sender is trusted. */
   #posesAsOurs(line: FieldScanner): boolean {
     switch (line.nameLength) {
       case 15: return line.posesAs('x-forwarded-for');
@@ -257,17 +258,17 @@ export class RequestHead implements PickRequest, FieldTaker {
     }
   }
 
-  /** Judges the head as a whole, once all its fields are known. */
+  /** Checks the head as a whole, once all fields are known. */
   #judge(): ErrorCode | undefined {
-    // PRI begins the preface of HTTP/2, and is no method for anything else (RFC 9113 §3.4).
+    // PRI begins the preface of HTTP/2 and is reserved for it (RFC 9113 §3.4).
     if (this.method === 'CONNECT' || this.method === 'PRI') return 'METHOD_UNSUPPORTED';
-    // RFC 9112 §3.2: exactly one Host, none only in HTTP/1.0.
+    // RFC 9112 §3.2: exactly one Host; only HTTP/1.0 may omit it.
     if (this.#hosts > 1 || (this.#hosts === 0 && this.minor === 1)) return 'REQUEST_MALFORMED';
     if (!this.#routes()) return 'REQUEST_MALFORMED';
-    // No honest field is named so, and upstreams exist that would frame the message by it.
+    // No legitimate field has such a name, and some upstreams would use it to frame the message.
     if (this.#posing) return 'REQUEST_MALFORMED';
     if (this.#codings > 0) {
-      // RFC 9112 §6.1: a coding beside a length, or in HTTP/1.0, is the stuff of smuggling.
+      // RFC 9112 §6.1: a coding together with a length, or in HTTP/1.0, is a smuggling attempt.
       if (this.#lengths > 0 || this.minor === 0) return 'REQUEST_MALFORMED';
       const chunked = this.#codings === 1 && this.#coding.length === 7 && nameIs(this.#coding, 0, 'chunked');
       if (!chunked) return 'CODING_UNKNOWN';
@@ -293,7 +294,7 @@ export class RequestHead implements PickRequest, FieldTaker {
       if (first === 0x2a) {
         if (this.target.length > 1 || this.method !== 'OPTIONS') return false;
       } else {
-        // RFC 9110 §4.2.1: an http URI has a host. What Host says instead is of no account, but must still be sound.
+        // RFC 9110 §4.2.1: an http URI has a host. The Host field is then ignored, but must still be valid.
         const absolute = /^https?:\/\/([^/?:][^/?]*)(\/[^?]*)?(\?.*)?$/i.exec(this.target);
         if (absolute?.[1] === undefined || !HOST.test(this.host)) return false;
         this.host = absolute[1];
@@ -313,11 +314,11 @@ export class RequestHead implements PickRequest, FieldTaker {
       this.keepAlive = plain;
       return;
     }
-    // A tab may stand around an option, but Node's parser does not keep an HTTP/1.0 connection by one that has it.
+    // Tabs around an option are allowed, but then Node's parser does not keep an HTTP/1.0 connection.
     const asks = this.minor === 1 || (listHas(options, 'keep-alive') && !options.includes('\t'));
     this.keepAlive = asks && !listHas(options, 'close');
-    // RFC 9110 §7.8: an Upgrade counts only if nominated, and only in HTTP/1.1. h2c would tunnel past every rule, as
-    // would a draft of it (h2c-14): nothing that has its name passes.
+    // RFC 9110 §7.8: Upgrade counts only if nominated, and only in HTTP/1.1. h2c would tunnel past every rule, and so
+    // would its drafts (h2c-14): nothing that contains the name is forwarded.
     if (this.#upgrade !== '' && this.minor === 1 && listHas(options, 'upgrade') && !/h2c/i.test(this.#upgrade)) {
       this.upgrade = this.#upgrade;
     }
@@ -325,7 +326,7 @@ export class RequestHead implements PickRequest, FieldTaker {
     if (this.forwardedOthers !== '') this.forwardedOthers = withoutNominated(this.forwardedOthers, options);
   }
 
-  /** More must come, unless what has come is too much already. */
+  /** The head is incomplete, unless it is too large already. */
   #more(text: string, limits: HeadLimits, line?: number): number {
     if (line !== undefined && text.length - line > limits.maxRequestLineBytes) return this.#refuse('TARGET_TOO_LONG');
     return text.length >= limits.maxHeadBytes ? this.#refuse('REQUEST_HEAD_TOO_LARGE') : 0;
@@ -337,7 +338,7 @@ export class RequestHead implements PickRequest, FieldTaker {
   }
 }
 
-/** Whether the request whose first octets these are, however few or malformed, is a HEAD: its answer has no body. */
+/** Whether these first octets of a request, which may be malformed, are those of a HEAD, whose answer has no body. */
 export function isHead(bytes: Buffer): boolean {
   let at = 0;
   while (bytes[at] === CR && bytes[at + 1] === LF) at += 2;
@@ -345,5 +346,5 @@ export function isHead(bytes: Buffer): boolean {
 }
 
 const HEAD_START = 'HEAD ';
-/** uri-host [":" port] (RFC 9110 §7.2): no userinfo, no path, no list; empty where there is no authority. */
+/** uri-host [":" port] (RFC 9110 §7.2): no userinfo, path or list; empty if the target has no authority. */
 export const HOST = /^(?:\[[0-9A-Za-z:.%~_-]+\]|[\w.~%!$&'()*+;=-]*)(?::\d{0,5})?$/;

@@ -1,5 +1,5 @@
 /**
- * The response head (RFC 9112 §§4, 5, 6): as strict as the request side. A broken answer is refused, never mended.
+ * The response head (RFC 9112 §§4, 5, 6): as strict as for requests. A malformed response is rejected, not repaired.
  */
 import type { ErrorCode } from '../errors.ts';
 import { FieldScanner, type FieldTaker, INCOMPLETE, MALFORMED, TOO_MANY, withoutNominated } from './fields.ts';
@@ -9,45 +9,45 @@ import {
   USUAL_HEAD_BYTES,
 } from './grammar.ts';
 
-/** One response head: filled by {@link ResponseHead.parse}, reused for the next response of a connection. */
+/** A response head: filled by {@link ResponseHead.parse}, reused for the next response of a connection. */
 export class ResponseHead implements FieldTaker {
   status = 0;
-  /** The status line as it is sent on, with its CRLF: always of HTTP/1.1 (RFC 9110 §6.2). */
+  /** The status line as it is forwarded, with its CRLF: always HTTP/1.1 (RFC 9110 §6.2). */
   line = '';
-  /** The end-to-end field lines, each with its CRLF; a valid Content-Length is among them. */
+  /** The end-to-end field lines, each with its CRLF, including a valid Content-Length. */
   fields = '';
   framing: Framing = NONE;
   contentLength = 0;
   /** Whether the upstream keeps the connection after this response (RFC 9112 §9.3). */
   keepAlive = true;
-  /** `timeout` of the Keep-Alive field in seconds, -1 where there is none. */
+  /** `timeout` of the Keep-Alive field, in seconds; -1 if there is none. */
   keepAliveSeconds = -1;
-  /** The Upgrade field where Connection nominates it. */
+  /** The Upgrade field if Connection nominates it, else `''`. */
   upgrade = '';
   hasDate = false;
-  /** Whether a response without a body of its own (to HEAD) said that it would be chunked. */
+  /** Whether the response has `Transfer-Encoding: chunked`, even without a body (to HEAD). */
   chunked = false;
-  /** Whether it is a 401 or 407 that asks for credentials which authenticate the connection (RFC 4559 §4). */
+  /** Whether it is a 401 or 407 that asks for credentials that authenticate the connection (RFC 4559 §4). */
   authenticatesConnection = false;
-  /** Why {@link ResponseHead.parse} refused. */
+  /** Why {@link ResponseHead.parse} rejected the head. */
   error: ErrorCode = 'RESPONSE_MALFORMED';
 
   readonly #scanner = new FieldScanner();
-  /** What came with the head, as far as it was read as text. */
+  /** The octets that were read as text: the head, and perhaps some of what follows it. */
   #text = '';
   #minor = 1;
   #connection = '';
   #lengths = 0;
   #codings = 0;
   #coding = '';
-  /** Whether Proxy-Connection, which is no field of HTTP/1.1, says close: Node's parser obeys it too. */
+  /** Whether Proxy-Connection says close. It is not a field of HTTP/1.1, but Node's parser obeys it too. */
   #proxyClose = false;
   #upgrade = '';
 
   /**
-   * Reads the head that starts `bytes`, of which all that has come stands before `end`, up to `limits.maxHeadBytes`
-   * octets. `method` is that of the request: a response to HEAD has no body whatever its fields say.
-   * Returns the length of the head, 0 where more must come, or -1 where it is refused (see `error`).
+   * Parses the head at the start of `bytes`, of which those before `end` have been received, at most
+   * `limits.maxHeadBytes`. `method` is that of the request: a response to HEAD has no body whatever its fields say.
+   * Returns the length of the head, 0 if it is incomplete, or -1 if it is rejected: see `error`.
    */
   parse(bytes: Buffer, end: number, method: string, limits: HeadLimits): number {
     const length = this.#parse(bytes, Math.min(end, USUAL_HEAD_BYTES), method, limits);
@@ -75,12 +75,12 @@ export class ResponseHead implements FieldTaker {
     return this.line.slice(REASON_AT, -2);
   }
 
-  /** What stands from `from` to `to` in the bytes that were parsed, as latin1; `''` where that is not at hand. */
+  /** The parsed bytes from `from` to `to` as latin1; `''` if they were not read as text. */
   textAt(from: number, to: number): string {
     return to <= this.#text.length ? this.#text.slice(from, to) : '';
   }
 
-  /** Makes this the head of a response of the balancer's own. `fields` are whole lines with their CRLF. */
+  /** Makes this the head of an answer by the balancer. `fields` are whole lines with their CRLF. */
   compose(status: number, reason: string, fields: string, length: number): void {
     this.#reset();
     this.status = status;
@@ -90,7 +90,7 @@ export class ResponseHead implements FieldTaker {
     this.contentLength = length;
   }
 
-  /** Lets go of all text, so that an idle connection keeps none alive. */
+  /** Drops all text, so that an idle connection keeps none alive. */
   clear(): void {
     this.#reset();
   }
@@ -106,7 +106,7 @@ export class ResponseHead implements FieldTaker {
     this.#lengths = this.#codings = 0;
   }
 
-  /** Returns where the fields start, 0 where more must come, -1 where the line is malformed (RFC 9112 §4). */
+  /** Returns where the fields start, 0 if the line is incomplete, or -1 if it is malformed (RFC 9112 §4). */
   #statusLine(bytes: Buffer, text: string): number {
     if (text.length < 13) return STATUS_LINE_START.startsWith(text.slice(0, 7)) ? 0 : -1;
     if (!text.startsWith(STATUS_LINE_START)) return -1;
@@ -121,7 +121,7 @@ export class ResponseHead implements FieldTaker {
     }
     if (status < 100) return -1;
     this.status = status;
-    // The space before an empty reason phrase is often left out; Node's parser takes that too.
+    // The space before an empty reason phrase is often omitted; Node's parser accepts that too.
     let at = 12;
     const usual = text.charCodeAt(at) === SP;
     if (usual) at++;
@@ -135,7 +135,7 @@ export class ResponseHead implements FieldTaker {
     return at + 2;
   }
 
-  /** Takes the fields that the balancer acts on, and notes some that pass on all the same. @internal */
+  /** Takes the fields that the balancer evaluates, and notes some that are forwarded. @internal */
   takes(line: FieldScanner): boolean {
     switch (line.nameLength) {
       case 4:
@@ -157,7 +157,7 @@ export class ResponseHead implements FieldTaker {
         if (!line.is('content-length')) return false;
         this.#lengths++;
         this.contentLength = contentLength(line.strictValue());
-        // It passes on where it stands, unless the status has no body at all (RFC 9110 §8.6).
+        // Forwarded in its place, unless the status never has a body (RFC 9110 §8.6).
         return this.status < 200 || this.status === 204;
       case 16:
         if (line.is('www-authenticate')) this.#challenges(line);
@@ -196,7 +196,7 @@ export class ResponseHead implements FieldTaker {
     else this.framing = UNTIL_CLOSE;
     this.#connectionOptions();
     this.keepAlive &&= !this.#proxyClose;
-    // An interim response is not the last one: where it ends the connection, Node's parser reads none behind it.
+    // A final response must follow an interim one, but Node's parser reads nothing after one that ends the connection.
     return this.keepAlive || this.status >= 200 || this.status === 101;
   }
 
@@ -207,7 +207,7 @@ export class ResponseHead implements FieldTaker {
       this.keepAlive = plain;
       return;
     }
-    // A tab may stand around an option, but what is asked for with one is not asked for to Node's parser.
+    // Tabs around an option are allowed, but then Node's parser ignores `keep-alive` and `upgrade`.
     const exact = !options.includes('\t');
     const asks = this.#minor === 1 || (exact && listHas(options, 'keep-alive'));
     this.keepAlive = asks && !listHas(options, 'close');
@@ -226,16 +226,16 @@ export class ResponseHead implements FieldTaker {
   }
 }
 
-/** The `timeout` of a Keep-Alive field, -1 where there is none. */
+/** The `timeout` of a Keep-Alive field, -1 if there is none. */
 function timeoutIn(value: string): number {
-  // Node servers send it with each response, always like this.
+  // Node servers send it with each response, always in this form.
   const plain = value.startsWith('timeout=') ? contentLength(value.slice(8)) : -1;
   if (plain >= 0 && plain < 1e6) return plain;
   return Number(/(?:^|[,;\s])timeout=(\d{1,6})/i.exec(value)?.[1] ?? -1);
 }
 
-/** One of several challenges, with or without a token. What stands in quotes may pass for one: that costs little. */
+/** One of several challenges, with or without a token. May also match inside quotes, which does little harm. */
 const CONNECTION_CHALLENGE = /(?:^|[,\s])(?:ntlm|negotiate)(?:$|[,\s])/i;
 const STATUS_LINE_START = 'HTTP/1.';
-/** Behind `HTTP/1.1 200 `. */
+/** The position after `HTTP/1.1 200 `. */
 const REASON_AT = 13;

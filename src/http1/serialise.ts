@@ -1,5 +1,5 @@
 /**
- * Heads as they are sent: always new ones, composed from what was read and checked.
+ * Heads as they are sent: always new ones, composed of what was read and validated.
  */
 import { CHUNKED, type Framing, LENGTH, NONE, UNTIL_CLOSE } from './framing.ts';
 import type { RequestHead } from './request.ts';
@@ -8,7 +8,7 @@ import type { ResponseHead } from './response.ts';
 /** The request head for an upstream. `host` replaces the downstream's; `forwarding` are whole field lines. */
 export function requestHead(head: RequestHead, host: string, forwarding: string): string {
   let text = `${head.method} ${head.target} HTTP/1.1\r\nHost: ${host}\r\n${head.fields}`;
-  // The framing is the one that was read (RFC 9112 §6): written anew, never edited.
+  // The framing that was read (RFC 9112 §6), written anew, never edited.
   if (head.framing === LENGTH) text += `Content-Length: ${head.contentLength}\r\n`;
   else if (head.framing === CHUNKED) text += 'Transfer-Encoding: chunked\r\n';
   if (head.maxForwards !== undefined) text += `Max-Forwards: ${forwardsLeft(head.maxForwards) - 1}\r\n`;
@@ -20,25 +20,25 @@ export function requestHead(head: RequestHead, host: string, forwarding: string)
 }
 
 /**
- * How often a request may still be forwarded, by its Max-Forwards field (RFC 9110 §7.6.2): -1 where that is malformed,
- * and no more than we can count.
+ * How often a request may still be forwarded, by its Max-Forwards field (RFC 9110 §7.6.2): -1 if that is malformed,
+ * and at most MAX_FORWARDS.
  */
 export function forwardsLeft(maxForwards: string): number {
   return /^\d+$/.test(maxForwards) ? Math.min(Number(maxForwards), MAX_FORWARDS) : -1;
 }
 
-/** How a response is framed for a downstream of HTTP/1.`minor`: one that knows no chunks reads until close. */
+/** How a response is framed for a downstream of HTTP/1.`minor`. One of HTTP/1.0, without chunks, reads until close. */
 export function downstreamFraming(head: ResponseHead, minor: number): Framing {
   if (head.framing !== CHUNKED && head.framing !== UNTIL_CLOSE) return head.framing;
   return minor === 1 ? CHUNKED : UNTIL_CLOSE;
 }
 
-/** The response head for a downstream of HTTP/1.`minor`. `date` is the Date value for a response that lacks one. */
+/** The response head for a downstream of HTTP/1.`minor`. `date` is the Date value for a response without one. */
 export function responseHead(
   head: ResponseHead, framing: Framing, minor: number, keepAlive: boolean, date: string,
 ): string {
   let text = head.line + head.fields;
-  // RFC 9110 §6.6.1: who forwards a response without a Date adds it.
+  // RFC 9110 §6.6.1: a recipient that forwards a response without a Date adds it.
   if (!head.hasDate) text += `Date: ${date}\r\n`;
   if (framing === CHUNKED || (framing === NONE && head.chunked && minor === 1 && mayHaveBody(head.status))) {
     text += 'Transfer-Encoding: chunked\r\n';
@@ -49,21 +49,21 @@ export function responseHead(
   return `${text}\r\n`;
 }
 
-/** What a 426 (Upgrade Required) names: it has to (RFC 9110 §15.5.22), and we pass upgrades on. */
+/** The lines that a 426 (Upgrade Required) must have (RFC 9110 §15.5.22): we pass upgrades on, so the offer stands. */
 export function upgradeOffer(head: ResponseHead, keepAlive: boolean): string {
   return `Upgrade: ${head.upgrade}\r\nConnection: ${keepAlive ? 'Upgrade' : 'Upgrade, close'}\r\n`;
 }
 
-/** The head of an interim response (RFC 9110 §15.2), 101 among them. */
+/** The head of an interim response (RFC 9110 §15.2), including 101. */
 export function interimHead(head: ResponseHead): string {
   const upgrade = head.status === 101 ? `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n` : '';
   return `${head.line}${head.fields}${upgrade}\r\n`;
 }
 
-/** 204 and 304 have no body for any method, so no coding for one (RFC 9112 §6.1). */
+/** 204 and 304 never have a body, so they must not announce a transfer coding (RFC 9112 §6.1). */
 function mayHaveBody(status: number): boolean {
   return status !== 204 && status !== 304;
 }
 
-/** The greatest Max-Forwards that we support: more hops than any path has. */
+/** The greatest Max-Forwards that is supported: more hops than any path has. */
 const MAX_FORWARDS = 65_535;

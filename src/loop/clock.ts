@@ -1,25 +1,12 @@
 /**
  * Coarse time: one timer for all deadlines, instead of one for each request.
  */
-
 import { SteadyTime } from './steady-time.ts';
+import type { TimeSource } from './time-source.ts';
 
-/** Where time comes from: the seam that makes it virtual in tests. */
-export interface TimeSource {
-  /** Monotonic milliseconds. */
-  now(): number;
-  /** Milliseconds since the epoch, for the Date field. */
-  epoch(): number;
-  /** Calls `tick` every `ms` milliseconds until the returned function is called. Must not keep the process alive. */
-  every(ms: number, tick: () => void): () => void;
-  /**
-   * How late a tick must be, in milliseconds, for what it is late by to be taken for a pause of the process, and left
-   * out. Absent: time is not the process's, and no tick is late, however far time has moved.
-   */
-  readonly pauseMs?: number;
-}
+export type { TimeSource };
 
-/** Reads the time once a tick and has all deadlines looked at. */
+/** Reads the time once per tick and has all deadlines checked. */
 export class Clock {
   /** The time of the last tick, in monotonic milliseconds: at most one tick behind. */
   now: number;
@@ -40,8 +27,8 @@ export class Clock {
   }
 
   /**
-   * Calls `sweep` every `tickMs`: that is how late a deadline may be noticed. `pausedMs` is how long the process was
-   * paused since the last tick: `now` leaves that out, but elsewhere the time went on.
+   * Calls `sweep` every `tickMs`, which is how late a deadline may be noticed. `pausedMs` is how long the process was
+   * paused since the last tick: `now` leaves that out, though time went on for the other side of each connection.
    */
   start(tickMs: number, sweep: (now: number, pausedMs: number) => void): void {
     this.#stop = this.source.every(tickMs, () => {
@@ -64,7 +51,7 @@ export class Clock {
   }
 }
 
-/** The machine's chance: numbers in [0, 1). */
+/** The machine's random numbers, in [0, 1). */
 export const systemRng = (): number => Math.random();
 
 /** The machine's time. */
@@ -72,7 +59,7 @@ export const systemTime: TimeSource = {
   now: () => performance.now(),
   epoch: () => Date.now(),
   every: (ms, tick) => {
-    // Timers come first in a turn of the event loop. What has come meanwhile is read before anything is judged late.
+    // Timers come first in a turn of the event loop. What has arrived is read before anything is judged late.
     let soon: NodeJS.Immediate | undefined;
     const timer = setInterval(() => {
       soon ??= setImmediate(() => {
@@ -86,6 +73,6 @@ export const systemTime: TimeSource = {
       clearImmediate(soon);
     };
   },
-  // Collections and busy turns take less.
+  // Garbage collections and busy turns take less.
   pauseMs: 250,
 };

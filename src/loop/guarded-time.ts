@@ -1,21 +1,22 @@
 /**
- * Time and chance that somebody else gives, as options. Deadlines, ejections and dates are reckoned from them, and one
- * NaN among those never ends; so what fails, or is no number, is reported, and the last good value stands in for it.
+ * Time and randomness given as options. Deadlines, ejections and dates are computed from them, and a deadline that is
+ * NaN never ends; so a call that fails, or gives something else than a number, is reported, and replaced by the last
+ * good value.
  */
 import { BalancerError } from '../errors.ts';
 import { disowned, guarded, guardedValue, isThenable, messageOf, type OnFault } from '../guard.ts';
 import { systemRng, type TimeSource } from './clock.ts';
 
-/** Time by a source that may fail. */
+/** Time from a source that may fail. */
 export class GuardedTime implements TimeSource {
   readonly pauseMs?: number;
   readonly #source: TimeSource;
   readonly #onFault: OnFault;
   #now = 0;
   #epoch = 0;
-  /** How many calls failed, each of which was told. */
+  /** How many calls have failed, each of which was reported. */
   #faults = 0;
-  /** Whether somebody is told of a fault: who tells may look at the time. */
+  /** Whether a fault is being reported: the report may read the time, and must not report again. */
   #telling = false;
   readonly #readNow = (): unknown => this.#source.now();
   readonly #readEpoch = (): unknown => this.#source.epoch();
@@ -26,7 +27,7 @@ export class GuardedTime implements TimeSource {
     this.#tell(`time.epoch ${what}`, cause);
   };
 
-  /** `onFault` hears what the source did wrong. */
+  /** `onFault` receives the faults of the source. */
   constructor(source: TimeSource, onFault: OnFault) {
     this.#source = source;
     this.#onFault = onFault;
@@ -50,7 +51,7 @@ export class GuardedTime implements TimeSource {
     return this.#epoch;
   }
 
-  /** Throws OPTIONS_INVALID where the source cannot: nothing would ever be late. */
+  /** Throws OPTIONS_INVALID if the source fails: without ticks no deadline would ever be noticed. */
   every(ms: number, tick: () => void): () => void {
     let stop: unknown;
     try {
@@ -66,7 +67,7 @@ export class GuardedTime implements TimeSource {
       };
     }
     if (isThenable(stop)) disowned(stop);
-    throw new BalancerError('OPTIONS_INVALID', 'invalid options: time.every: must return a function that ends it');
+    throw new BalancerError('OPTIONS_INVALID', 'invalid options: time.every: must return a function that stops it');
   }
 
   #tell(what: string, cause: unknown): void {
@@ -81,12 +82,12 @@ export class GuardedTime implements TimeSource {
   }
 }
 
-/** Whether this is a number of milliseconds that a Date can be made from, too. */
+/** Whether this is a number of milliseconds that a Date can hold. */
 export function isMoment(value: unknown): value is number {
   return typeof value === 'number' && Math.abs(value) <= MAX_DATE_MS;
 }
 
-/** Chance by a function that may fail; the machine's stands in for what is not a number in [0, 1). */
+/** Random numbers from a function that may fail. Whatever is not a number in [0, 1) is replaced by one of ours. */
 export function guardedRng(rng: () => number, onFault: OnFault): () => number {
   let faults = 0;
   const onFailed: OnFault = (what, cause) => {
@@ -97,7 +98,7 @@ export function guardedRng(rng: () => number, onFault: OnFault): () => number {
     const before = faults;
     const drawn: unknown = guardedValue(rng, onFailed);
     if (typeof drawn === 'number' && drawn >= 0 && drawn < 1) return drawn;
-    if (faults === before) onFailed('must return a number from 0 to below 1', undefined);
+    if (faults === before) onFailed('must return a number >= 0 and < 1', undefined);
     return systemRng();
   };
 }

@@ -1,16 +1,16 @@
 /**
- * Long work in slices: between two of them the event loop turns, and requests are served.
+ * Long work done in slices: requests are served in the turns of the event loop between them.
  */
 
-/** Work that is to be done in slices: it yields after each of them, and returns what comes of it. */
+/** Work done in slices: it yields after each of them, and returns its result. */
 export type Work<T> = Generator<void, T>;
 
-/** Items of a list that one slice takes: some 0.5 ms, where V8 has not compiled anything yet. */
+/** How many items of a list one slice processes: some 0.5 ms, before V8 has compiled the code. */
 export const SLICE = 500;
 
-/** Does work a slice at a time: the first at once, so that short work is done at once, the others a turn apart. */
+/** Does work a slice at a time: the first at once, so that short work does not wait; the others in later turns. */
 export class Slices<T> {
-  /** What comes of it. */
+  /** Resolves with the result. */
   readonly done: Promise<T>;
   readonly #work: Work<T>;
   #resolve: (value: T) => void = () => undefined;
@@ -29,7 +29,7 @@ export class Slices<T> {
 
   /** Does the rest at once, if there is any. */
   finish(): void {
-    // What the work calls may come back here.
+    // The work itself may call this.
     while (!this.#over && !this.#running) this.#slice();
   }
 

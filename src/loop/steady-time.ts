@@ -1,28 +1,28 @@
 /**
- * Time without pauses. A process that was stopped, or a loop that was blocked, comes back to deadlines that are over,
- * although nobody had a chance to meet them: the answers lie unread, or others were paused as well. So what a tick is
- * late by does not count, beyond what a busy process may be late.
+ * Time without pauses. When a stopped process or a blocked event loop resumes, deadlines are over that nobody had a
+ * chance to meet: the answers lie unread, or the other side was paused as well. So the lateness of a tick does not
+ * count as time if it exceeds what is normal for a busy process.
  */
-import type { TimeSource } from './clock.ts';
+import type { TimeSource } from './time-source.ts';
 
-/** The time of another source, but for its pauses. */
+/** The time of another source, without the pauses. */
 export class SteadyTime implements TimeSource {
   readonly #source: TimeSource;
   readonly #pauseMs: number;
-  /** When the next tick is due, in the source's time; Infinity where none is. */
+  /** When the next tick is due, in the source's time; Infinity if none is. */
   #due = Infinity;
   #timers = 0;
-  /** What was left out in all, and of that what nobody has asked for yet. */
+  /** All that was left out, and the part of it that `pausedMs` has not returned yet. */
   #leftOutMs = 0;
   #untoldMs = 0;
 
-  /** A tick that is late by more than `pauseMs` was kept from coming. */
+  /** A tick that is late by more than `pauseMs` means that the process was paused. */
   constructor(source: TimeSource, pauseMs: number) {
     this.#source = source;
     this.#pauseMs = pauseMs;
   }
 
-  /** Notices a pause by itself: in a turn of the loop, what was read comes before the tick. */
+  /** Notices a pause without a tick: in a turn of the loop, what was read is handled before the tick. */
   now(): number {
     const now = this.#source.now();
     const lateMs = now - this.#due;
@@ -55,14 +55,14 @@ export class SteadyTime implements TimeSource {
     };
   }
 
-  /** The milliseconds that were left out since this was called last. */
+  /** The milliseconds left out since the last call. */
   pausedMs(): number {
     const ms = this.#untoldMs;
     this.#untoldMs = 0;
     return ms;
   }
 
-  /** The next tick of one timer comes in `ms`; that of another may come later. */
+  /** The next tick of one timer is due in `ms`; that of another may be due later. */
   #expect(ms: number): void {
     const due = this.#source.now() + ms;
     if (this.#due === Infinity || due > this.#due) this.#due = due;

@@ -1,10 +1,10 @@
 /**
- * Says the same thing once a second at most: an upstream that is down under load must not fill a disk.
+ * Limits repeated log lines to one per second: an upstream that is down under load must not fill a disk.
  */
 
 export class Throttle {
   readonly #now: () => number;
-  /** When each key was told last, and how often it was not told since. */
+  /** When each key last passed, and how often it was held back since. */
   readonly #told = new Map<string, { at: number; untold: number }>();
 
   /** `now` gives monotonic milliseconds. */
@@ -13,8 +13,8 @@ export class Throttle {
   }
 
   /**
-   * Whether something with this key may be told now: returns how many with the same key were not told since the last
-   * one that was; undefined if this one is not to be told either.
+   * Decides whether a line with this key may be logged now. Returns undefined if not, else how many with the same key
+   * were held back since the last one that passed.
    */
   pass(key: string): number | undefined {
     const last = this.#told.get(key);
@@ -23,14 +23,14 @@ export class Throttle {
       last.untold++;
       return undefined;
     }
-    // Keys are codes and upstreams: few, unless upstreams come and go for ever.
+    // Keys are codes and upstreams: few, unless upstreams keep coming and going.
     if (this.#told.size >= MAX_KEYS) this.#told.clear();
     this.#told.set(key, { at, untold: 0 });
     return last?.untold ?? 0;
   }
 }
 
-/** What is said of those that were not told, at the end of a line; `''` where there were none. */
+/** The end of a line that mentions those held back; `''` if there were none. */
 export function andMore(untold: number): string {
   return untold === 0 ? '' : ` (and ${untold} more like it)`;
 }

@@ -1,23 +1,23 @@
 /**
- * The end of a turn of the event loop: what many connections have to send leaves together there.
+ * The end of a turn of the event loop, where the writes of many connections are sent together.
  */
 
-/** Somebody with something to send. */
+/** A connection with something to send. */
 export interface Sender {
   /** Sends it now: the turn is over. */
   send(): void;
 }
 
 /**
- * Gathers those who have something to send until the turn ends. A busy core reads from dozens of connections in one
- * turn. If each read ends in a write, the code that reads and picks and the kernel's code that sends drive each other
- * out of the caches, and whoever waits on the other end is woken for each write anew: if writes go together, a request
- * costs a quarter less CPU. A turn that has little to send gains nothing by it and pays for the call at its end, so
- * its writes go at once, with a look now and then at whether that still holds.
+ * Gathers writes until the turn ends. A busy core reads from dozens of connections in one turn. If each read ends in a
+ * write, our code and the kernel's sending code evict each other from the CPU caches, and the process at the other end
+ * is woken for each write. Writes that are sent together cost a quarter less CPU per request. A turn with few writes
+ * gains nothing and pays for the callback at its end, so its writes are sent at once, and from time to time one turn is
+ * measured again.
  */
 export class Turn {
   #waiting: Sender[] = [];
-  /** How many are to send at once before the next look. */
+  /** How many writes to send at once before a turn is measured again. */
   #atOnce = 0;
   readonly #end = (): void => {
     const senders = this.#waiting;
@@ -27,12 +27,12 @@ export class Turn {
     try {
       while (next < senders.length) senders[next++]?.send();
     } finally {
-      // A stream of somebody else's may throw: the others are still to be sent.
+      // The embedder's stream may throw: the others must still be sent.
       for (const sender of senders.slice(next)) this.#wait(sender);
     }
   };
 
-  /** Whether `sender` may wait: it is told to send when the turn ends. If not, it is to send by itself. */
+  /** Returns true if `sender` will be called when the turn ends; false if it must send by itself now. */
   defers(sender: Sender): boolean {
     if (this.#atOnce > 0) {
       this.#atOnce--;
@@ -47,7 +47,7 @@ export class Turn {
   }
 }
 
-/** Below this the call at the end of the turn costs more than it saves: some 10 µs on a core that has little to do. */
+/** Below this many, the callback at the end of the turn costs more than it saves: some 10 µs on a mostly idle core. */
 const FEW = 4;
-/** One look in so many writes costs an idle core next to nothing, and a busy one is at its pace after a turn or two. */
+/** Measuring once in so many writes costs an idle core next to nothing, and a busy one adapts after a turn or two. */
 const LOOK_AFTER = 32;

@@ -1,17 +1,12 @@
 /**
  * What the methods of a balancer are called with, checked as the options of `createBalancer` are.
  */
-import { onlyKnown, record, shown, socketPath } from './checks.ts';
+import { onlyKnown, record, shown } from './checks.ts';
 import { BalancerError } from '../errors.ts';
 import { EVENT_NAMES } from '../events.ts';
 import { messageOf } from '../guard.ts';
+import { type ListenOptions, readListenOptions } from './listen.ts';
 import { didYouMean } from './nearest.ts';
-
-/** Where to listen: a port, a Unix socket, or a socket that was opened before us (systemd's socket activation). */
-export type ListenOptions =
-  | { readonly port: number; readonly host?: string; readonly backlog?: number }
-  | { readonly path: string; readonly backlog?: number }
-  | { readonly fd: number };
 
 /** The options of `remove` and `update`. */
 export interface DrainOptions {
@@ -32,38 +27,28 @@ export interface CloseOptions {
 
 /** The options of `close` checked and completed. Throws OPTIONS_INVALID. */
 export function parseCloseOptions(input: unknown): Required<CloseOptions> {
-  return parsed(input, 'close', KNOWN_OF_CLOSE, ({ timeoutMs = CLOSE_TIMEOUT_MS, delayMs = 0 }, problems) => ({
-    timeoutMs: milliseconds(timeoutMs, 'close.timeoutMs', Infinity, problems),
-    delayMs: milliseconds(delayMs, 'close.delayMs', Number.MAX_SAFE_INTEGER, problems),
-  }));
+  return parsed(input, 'close', (options, problems) => {
+    onlyKnown(options, 'close.', CLOSE_KEYS, problems);
+    const { timeoutMs = CLOSE_TIMEOUT_MS, delayMs = 0 } = options;
+    return {
+      timeoutMs: milliseconds(timeoutMs, 'close.timeoutMs', Infinity, problems),
+      delayMs: milliseconds(delayMs, 'close.delayMs', Number.MAX_SAFE_INTEGER, problems),
+    };
+  });
 }
 
 /** The options of `remove` or `update` checked and completed. Throws OPTIONS_INVALID. */
 export function parseDrainOptions(input: unknown, method: 'remove' | 'update'): Required<DrainOptions> {
-  return parsed(input, method, KNOWN_OF_DRAIN, ({ timeoutMs = Infinity }, problems) => ({
-    timeoutMs: milliseconds(timeoutMs, `${method}.timeoutMs`, Infinity, problems),
-  }));
+  return parsed(input, method, (options, problems) => {
+    onlyKnown(options, `${method}.`, DRAIN_KEYS, problems);
+    const { timeoutMs = Infinity } = options;
+    return { timeoutMs: milliseconds(timeoutMs, `${method}.timeoutMs`, Infinity, problems) };
+  });
 }
 
 /** Where to listen, checked. Throws OPTIONS_INVALID. */
 export function parseListenOptions(input: unknown): ListenOptions {
-  return parsed(input ?? null, 'listen', KNOWN_OF_LISTEN, (options, problems) => {
-    const { port, host, path, fd, backlog } = options;
-    if ([port, path, fd].filter((one) => one !== undefined).length !== 1) {
-      problems.push(`listen: must have one of port, path and fd, e.g. { port: 8080 } (got ${shown(input)})`);
-    }
-    if (port !== undefined) wholeNumber(port, 'listen.port', MAX_PORT, problems);
-    if (fd !== undefined) wholeNumber(fd, 'listen.fd', MAX_INTEGER, problems);
-    if (backlog !== undefined) wholeNumber(backlog, 'listen.backlog', MAX_INTEGER, problems);
-    if (path !== undefined) text(path, 'listen.path', problems);
-    if (typeof path === 'string') socketPath(path, 'listen.path', problems);
-    if (host !== undefined) text(host, 'listen.host', problems);
-    if (host !== undefined && port === undefined) problems.push('listen.host: goes with a port only; leave it out');
-    if (backlog !== undefined && fd !== undefined) problems.push('listen.backlog: does not go with fd; leave it out');
-    // A copy of what was checked: the server reads it again.
-    const given = Object.entries({ port, host, path, fd, backlog }).filter(([, value]) => value !== undefined);
-    return Object.fromEntries(given) as unknown as ListenOptions;
-  });
+  return parsed(input ?? null, 'listen', (options, problems) => readListenOptions(options, 'listen', problems));
 }
 
 /** Throws OPTIONS_INVALID for what is not an event or cannot listen to one. */
@@ -80,18 +65,17 @@ export function checkListener(event: unknown, listener: unknown, method: 'on' | 
   refuse(problems);
 }
 
-/** What `read` makes of the options of a method. Throws OPTIONS_INVALID with all that is wrong with them. */
+/** What `read` makes of the options of a method. Throws OPTIONS_INVALID with everything that is wrong with them. */
 function parsed<T>(
-  input: unknown, method: string, known: ReadonlySet<string>,
-  read: (options: Readonly<Record<string, unknown>>, problems: string[]) => T,
+  input: unknown, method: string,
+  read: (options: Readonly<Record<string, unknown>>, problems: string[]) => T | undefined,
 ): T {
   const problems: string[] = [];
   const options = input === undefined ? {} : record(input, method, problems);
   refuse(problems);
   try {
-    onlyKnown(options, `${method}.`, known, problems);
     const made = read(options, problems);
-    if (problems.length === 0) return made;
+    if (problems.length === 0 && made !== undefined) return made;
   } catch (cause) {
     problems.push(`${method}: reading its options threw: ${messageOf(cause)}`);
   }
@@ -106,15 +90,6 @@ function milliseconds(value: unknown, path: string, max: number, problems: strin
   return 0;
 }
 
-function wholeNumber(value: unknown, path: string, max: number, problems: string[]): void {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max) return;
-  problems.push(`${path}: must be a whole number from 0 to ${max} (got ${shown(value)})`);
-}
-
-function text(value: unknown, path: string, problems: string[]): void {
-  if (typeof value !== 'string' || value === '') problems.push(`${path}: must be a string (got ${shown(value)})`);
-}
-
 function refuse(problems: readonly string[]): void {
   if (problems.length > 0) throw invalid(problems);
 }
@@ -124,8 +99,5 @@ function invalid(problems: readonly string[]): BalancerError {
 }
 
 const CLOSE_TIMEOUT_MS = 10_000;
-const MAX_PORT = 65_535;
-const MAX_INTEGER = 2 ** 31 - 1;
-const KNOWN_OF_LISTEN: ReadonlySet<string> = new Set(['port', 'host', 'path', 'fd', 'backlog']);
-const KNOWN_OF_DRAIN: ReadonlySet<string> = new Set(['timeoutMs']);
-const KNOWN_OF_CLOSE: ReadonlySet<string> = new Set(['timeoutMs', 'delayMs']);
+const DRAIN_KEYS: ReadonlySet<string> = new Set(['timeoutMs']);
+const CLOSE_KEYS: ReadonlySet<string> = new Set(['timeoutMs', 'delayMs']);

@@ -2,8 +2,8 @@
  * Checks of single values. Each adds what is wrong to `problems`, with its path and what to write instead, and goes on
  * without it.
  */
-import type { TimeSource } from '../loop/clock.ts';
-import { guardedValue, messageOf } from '../guard.ts';
+import type { TimeSource } from '../loop/time-source.ts';
+import { guardedValue, faultText } from '../guard.ts';
 import { isMoment } from '../loop/guarded-time.ts';
 import { didYouMean } from './nearest.ts';
 
@@ -133,7 +133,7 @@ export function timeSource(value: unknown, problems: string[]): TimeSource | und
 function moment(read: () => unknown, path: string, problems: string[]): void {
   const before = problems.length;
   const value = guardedValue(read, (what, cause) => {
-    problems.push(`${path}: ${what}${cause === undefined ? '' : `: ${messageOf(cause)}`}`);
+    problems.push(`${path}: ${faultText(what, cause)}`);
   });
   if (problems.length > before || isMoment(value)) return;
   problems.push(`${path}: must return a finite number of milliseconds (got ${shown(value)})`);

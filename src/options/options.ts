@@ -6,7 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import type { LookupFunction } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Channel } from '../channel.ts';
-import type { TimeSource } from '../loop/clock.ts';
+import type { TimeSource } from '../loop/time-source.ts';
 import type { BalancerError } from '../errors.ts';
 import type { Strategy } from '../strategy.ts';
 
@@ -49,8 +49,8 @@ export interface Report {
   readonly upstream: string | undefined;
 }
 
-/** The options of `createBalancer`. */
-export interface BalancerOptions {
+/** The options of a pool: its upstreams, who picks among them, and what its requests may cost. */
+export interface PoolOptions {
   /** The upstreams to begin with; `add` and `remove` change them. An empty list answers 503. */
   readonly upstreams: readonly (string | UpstreamOptions)[];
   /** Chooses the upstream of each attempt. Default: `random()`. */
@@ -60,32 +60,16 @@ export interface BalancerOptions {
    * they have in flight; only the one that leads there probes. Default: none, each goes by what it sees itself.
    */
   readonly peers?: Channel;
-
-  /** Pseudonym in the `Via` field sent upstream (RFC 9110 §7.6.3); false sends none. Default `equipoise`. */
-  readonly via?: string | false;
-  /** Send `Forwarded` (RFC 7239) besides `X-Forwarded-*`. Default false. */
-  readonly forwarded?: boolean;
   /**
-   * Send `X-Forwarded-For`, `-Proto` and `-Host`. With false, none of ours are sent: those of an untrusted downstream
-   * are dropped all the same, those of a trusted one pass as they came. Default true.
+   * Opens the connection to an upstream: the seam for TLS. Returns a new stream for each call, connected or still
+   * connecting; or undefined for TCP by `net.connect`, which is no way to an `https:` upstream. What else it does (it
+   * throws, it returns a promise) fails the attempt with CONNECT_UNUSABLE, which is not held against the upstream.
+   * `lookup` is for `tls.connect` and the like: connections share lookups by it, and bridge failures of name servers.
    */
-  readonly xForwarded?: boolean;
-  /**
-   * Believe and extend what downstreams send as `X-Forwarded-*`, `Forwarded` and `Via`, for all of them or for those
-   * whose address the function accepts. Default false: replaced.
-   */
-  readonly trustForwarded?: boolean | ((address: string) => boolean);
-  /**
-   * Protocols besides WebSocket that `upgrade` tunnels, e.g. `['tcp']`, as they stand in `Upgrade`. What it tunnels
-   * passes no middleware. Default none: requests for others are served as if they had not asked for an upgrade.
-   */
-  readonly upgradeProtocols?: readonly string[];
-  /**
-   * The path and query that the upstream is asked for by what `upgrade` tunnels: where `handle` is mounted at a path,
-   * upgrades come with it all the same. Where it throws, or returns no path, the upgrade is answered 500. Default: as
-   * `request.url` says.
-   */
-  readonly upgradeTarget?: (request: IncomingMessage) => string;
+  readonly connect?: (
+    upstream: { readonly origin: string; readonly host: string; readonly port: number },
+    means: { readonly lookup: LookupFunction },
+  ) => Duplex | undefined;
   /** Send the upstream's authority as `Host` instead of the downstream's. Default false. */
   readonly changeOrigin?: boolean;
 
@@ -132,23 +116,18 @@ export interface BalancerOptions {
   readonly maxQueued?: number;
   /** How long one waits; then 503. Default 1,000 ms. */
   readonly queueTimeoutMs?: number;
+
   /** From the start of a connect to its end. Default 5,000 ms. */
   readonly connectTimeoutMs?: number;
   /** From the last byte of a request to the head of its response, for each attempt. Default 60,000 ms. */
   readonly responseTimeoutMs?: number;
   /** From the head of a request to the head of its response, over all attempts. Default: no limit. */
   readonly totalTimeoutMs?: number;
-  /** Between two pieces of a body, in either direction. Default 60,000 ms. */
-  readonly idleTimeoutMs?: number;
   /** Between two pieces of an upgraded connection, in either direction. Default 3,600,000 ms. */
   readonly tunnelIdleTimeoutMs?: number;
-  /** From the first byte of a request head to its last. Default 10,000 ms. */
-  readonly headTimeoutMs?: number;
-  /** How long a downstream connection may idle before and between requests. Default 60,000 ms. */
-  readonly keepAliveTimeoutMs?: number;
+
   /** How long an upstream connection may idle, where the upstream's `Keep-Alive` says nothing. Default 4,000 ms. */
   readonly upstreamIdleTimeoutMs?: number;
-
   /** Idle connections kept for each upstream. Default 256. */
   readonly maxIdlePerUpstream?: number;
   /**
@@ -158,6 +137,48 @@ export interface BalancerOptions {
   readonly maxUpstreamConnectionMs?: number;
   /** Requests on one upstream connection; then it is closed. Default: no limit. */
   readonly maxRequestsPerUpstreamConnection?: number;
+}
+
+/** The options of the front: what is accepted from downstreams and sent for them, whichever pool serves a request. */
+export interface FrontOptions {
+  /** Pseudonym in the `Via` field sent upstream (RFC 9110 §7.6.3); false sends none. Default `equipoise`. */
+  readonly via?: string | false;
+  /** Send `Forwarded` (RFC 7239) besides `X-Forwarded-*`. Default false. */
+  readonly forwarded?: boolean;
+  /**
+   * Send `X-Forwarded-For`, `-Proto` and `-Host`. With false, none of ours are sent: those of an untrusted downstream
+   * are dropped all the same, those of a trusted one pass as they came. Default true.
+   */
+  readonly xForwarded?: boolean;
+  /**
+   * Believe and extend what downstreams send as `X-Forwarded-*`, `Forwarded` and `Via`, for all of them or for those
+   * whose address the function accepts. Default false: replaced.
+   */
+  readonly trustForwarded?: boolean | ((address: string) => boolean);
+  /**
+   * Protocols besides WebSocket that `upgrade` tunnels, e.g. `['tcp']`, as they stand in `Upgrade`. What it tunnels
+   * passes no middleware. Default none: requests for others are served as if they had not asked for an upgrade.
+   */
+  readonly upgradeProtocols?: readonly string[];
+  /**
+   * The path and query that the upstream is asked for by what `upgrade` tunnels: where `handle` is mounted at a path,
+   * upgrades come with it all the same. Where it throws, or returns no path, the upgrade is answered 500. Default: as
+   * `request.url` says.
+   */
+  readonly upgradeTarget?: (request: IncomingMessage) => string;
+
+  /** From the first byte of a request head to its last. Default 10,000 ms. */
+  readonly headTimeoutMs?: number;
+  /** Between two pieces of a body, in either direction. Default 60,000 ms. */
+  readonly idleTimeoutMs?: number;
+  /** How long a downstream connection may idle before and between requests. Default 60,000 ms. */
+  readonly keepAliveTimeoutMs?: number;
+  /**
+   * Octets a second that a downstream must send of a request body, or take of a response that waits for it. It may fall
+   * behind by as much as it has to move in `idleTimeoutMs`. 0 sets no floor. Default 100.
+   */
+  readonly minBodyBytesPerSecond?: number;
+
   /**
    * Downstream connections in all, those of `handle` and `upgrade` aside: their server counts its own. One more is
    * answered 503 and closed. Default 16,384: where each holds back `maxHeldBytes`, that is 1 GiB.
@@ -165,6 +186,7 @@ export interface BalancerOptions {
   readonly maxConnections?: number;
   /** Requests on one downstream connection, then it is closed in order. Default: no limit. */
   readonly maxRequestsPerConnection?: number;
+
   /** Octets of a head, requests' and responses'. Default 16,384. */
   readonly maxHeadBytes?: number;
   /** Octets of a request line. Default 8,192. */
@@ -184,22 +206,7 @@ export interface BalancerOptions {
    * its reading pauses. Default 65,536: what one read of the socket brings.
    */
   readonly maxHeldBytes?: number;
-  /**
-   * Octets a second that a downstream must send of a request body, or take of a response that waits for it. It may fall
-   * behind by as much as it has to move in `idleTimeoutMs`. 0 sets no floor. Default 100.
-   */
-  readonly minBodyBytesPerSecond?: number;
 
-  /**
-   * Opens the connection to an upstream: the seam for TLS. Returns a new stream for each call, connected or still
-   * connecting; or undefined for TCP by `net.connect`, which is no way to an `https:` upstream. What else it does (it
-   * throws, it returns a promise) fails the attempt with CONNECT_UNUSABLE, which is not held against the upstream.
-   * `lookup` is for `tls.connect` and the like: connections share lookups by it, and bridge failures of name servers.
-   */
-  readonly connect?: (
-    upstream: { readonly origin: string; readonly host: string; readonly port: number },
-    means: { readonly lookup: LookupFunction },
-  ) => Duplex | undefined;
   /**
    * Hears of each failed attempt, and of each fault: of the strategy, of the functions and objects given as options, of
    * the balancer itself. Default: they become process warnings (`process.on('warning')`) with the error's code, of each
@@ -211,3 +218,6 @@ export interface BalancerOptions {
   /** Where the jitter of ejections and probes comes from: numbers in [0, 1). Default: `Math.random`. */
   readonly rng?: () => number;
 }
+
+/** The options of `createBalancer`. */
+export interface BalancerOptions extends PoolOptions, FrontOptions {}

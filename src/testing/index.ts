@@ -1,8 +1,9 @@
 /**
  * The public names of equipoise/testing: what authors of strategies test with.
  */
-export {
-  conformance, type ConformanceOptions, type Make, type Rule, rules, type StandIn, type Tested,
-} from './conformance.ts';
+export { conformance } from './conformance.ts';
 export { seededRandom, testSeed } from './random.ts';
+export { type Rule, rules } from './rules.ts';
+export type { StandIn } from './stand-in.ts';
 export { VirtualTime } from './time.ts';
+export type { ConformanceOptions, Make, Tested } from './trial.ts';

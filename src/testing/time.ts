@@ -1,7 +1,7 @@
 /**
  * Time that stands still until a test moves it.
  */
-import type { TimeSource } from '../loop/clock.ts';
+import type { TimeSource } from '../loop/time-source.ts';
 
 export class VirtualTime implements TimeSource {
   #now = 1_000_000;

@@ -1,56 +1,62 @@
 /**
- * Opens connections to upstreams: by the option `connect`, which is the seam for TLS and the like, else by TCP.
+ * Opens connections to upstreams: with the option `connect`, which is the seam for TLS and the like, else by TCP.
  */
 import net, { type OnReadOpts, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { shown } from '../options/checks.ts';
 import { BalancerError } from '../errors.ts';
 import { guarded, guardedValue, isThenable, messageOf } from '../guard.ts';
-import type { ParsedUpstream, Settings } from '../options/parse.ts';
+import type { Settings } from '../options/parse.ts';
+import type { ParsedUpstream } from '../options/upstreams.ts';
 import type { Names } from './names.ts';
 
-/** The connection that is made. */
+/** The connection being opened. */
 export interface Dialling {
-  /** Whether the name of the upstream is being looked up. */
+  /** Whether the upstream's name is being looked up. */
   resolving: boolean;
-  /** Bytes have come; they are valid until this returns, or where it returns false, until reading is resumed. */
+  /** Bytes have come. They are valid until this returns or, if it returns false, until reading is resumed. */
   received(bytes: Buffer, length: number): boolean;
 }
 
-/** Opens connections, for one balancer. */
+/** The streams that `connect` functions have returned: two connections over one would read each other's responses. */
+export type AdoptedStreams = WeakSet<Duplex>;
+
+/** Opens the connections of one pool. */
 export class Dialler {
   readonly #connect: Settings['connect'];
   readonly #names: Names;
-  /** What `connect` has returned: two connections over one stream would read each other's responses. */
-  readonly #adopted = new WeakSet<Duplex>();
+  readonly #adopted: AdoptedStreams;
 
-  /** Hears of what streams of `connect` do wrong where no exchange would: when they are closed, or idle. */
+  /** Reports faults of a stream from `connect` that no exchange would report: on closing it, or while it is idle. */
   readonly report: (error: BalancerError, origin: string) => void;
 
+  /** `names` and `adopted` are shared by all pools of a balancer. */
   constructor(
-    connect: Settings['connect'], names: Names, report: (error: BalancerError, origin: string) => void,
+    connect: Settings['connect'], names: Names, adopted: AdoptedStreams,
+    report: (error: BalancerError, origin: string) => void,
   ) {
     this.#connect = connect;
     this.#names = names;
+    this.#adopted = adopted;
     this.report = report;
   }
 
   /**
-   * Begins to connect, and has `dialling` hear of what comes over the connection. Throws CONNECT_UNUSABLE where
-   * `connect` gives no usable stream: that is for its author to mend, and says nothing about the upstream.
+   * Begins to connect; `dialling` gets what comes over the connection. Throws CONNECT_UNUSABLE if `connect` does not
+   * return a usable stream: that is a bug in `connect`, and says nothing about the upstream.
    */
   dial(upstream: ParsedUpstream, dialling: Dialling): Duplex {
     const { origin } = upstream;
     const made = this.#connect === undefined ? undefined : this.#made(this.#connect, upstream, dialling);
     if (made !== undefined) return this.#adopt(made, origin, dialling);
     if (origin.startsWith('https:')) {
-      // Never in plain text, cookies and all, where TLS is due.
+      // Never send what needs TLS, such as cookies, in plain text.
       throw unusable(`connect returned undefined for ${origin}, which needs TLS; return a TLS stream for it`);
     }
     return this.#open(upstream, dialling);
   }
 
-  /** What `connect` returns. */
+  /** Calls `connect`. */
   #made(connect: NonNullable<Settings['connect']>, upstream: ParsedUpstream, dialling: Dialling): unknown {
     const { origin, host, port } = upstream;
     let fault: BalancerError | undefined;
@@ -89,9 +95,9 @@ export class Dialler {
   }
 
   #open({ host, port }: ParsedUpstream, dialling: Dialling): Socket {
-    // Bytes are read into one buffer of the connection's own, which is free again when they have been passed on:
-    // reading is paused until then, so a slow downstream holds one buffer and no more. It starts small, since most
-    // responses are, and hundreds of connections may idle; a read that fills it has more behind it.
+    // Each connection reads into one buffer of its own. Reading is paused until its bytes have been passed on, so a
+    // slow downstream holds at most one buffer. It starts small, as most responses are, and hundreds of connections may
+    // be idle; when a read fills it, more follows, and a larger buffer replaces it.
     let buffer = Buffer.allocUnsafeSlow(FIRST_BUFFER_BYTES);
     const onread: OnReadOpts = {
       buffer: () => buffer,
@@ -104,7 +110,7 @@ export class Dialler {
     return net.connect(net.isIP(host) === 0 ? { ...where, lookup: this.#lookupFor(dialling) } : where);
   }
 
-  /** The lookup for one connection, which knows whether it is at that. */
+  /** The lookup for one connection, which notes whether it is in progress. */
   #lookupFor(dialling: Dialling): Names['lookup'] {
     return (host, options, callback) => {
       dialling.resolving = true;
@@ -116,7 +122,7 @@ export class Dialler {
   }
 }
 
-/** What streams of some kinds have, and others lack. */
+/** Properties that some kinds of streams have. */
 interface Opening {
   readonly connecting?: unknown;
   readonly pending?: unknown;
@@ -127,8 +133,8 @@ interface Opening {
 }
 
 /**
- * Calls `opened` once a stream may be used for HTTP: at once where it is open, such as the channel of an SSH connection
- * or a socket that was connected before. A TLS socket is open when its handshake is done.
+ * Calls `opened` when a stream may be used: at once if it is open already, such as the channel of an SSH connection, or
+ * a socket that was connected before. A TLS socket is open when its handshake is done.
  */
 export function whenOpen(stream: Duplex, opened: () => void): void {
   let waits = true;
@@ -142,33 +148,33 @@ export function whenOpen(stream: Duplex, opened: () => void): void {
 
 function isOpen(stream: Duplex): boolean {
   const { connecting, pending, secureConnecting, getPeerFinished } = stream as Opening;
-  // `pending`: a socket that has not begun to connect, and a stream of HTTP/2 whose session is not connected.
+  // `pending`: a socket that has not begun to connect, or an HTTP/2 stream whose session is not connected.
   if (connecting === true || pending === true) return false;
   if (secureConnecting !== true) return true;
-  // A TLSSocket that was not made by tls.connect says so for ever.
+  // A TLSSocket that was not made by tls.connect stays `secureConnecting` forever.
   return typeof getPeerFinished === 'function' && getPeerFinished.call(stream) !== undefined;
 }
 
-/** Sockets tell of both, streams of HTTP/2 of the second alone, others of the first. */
+/** Sockets emit both, HTTP/2 streams only the second, others the first. */
 const PLAIN = ['connect', 'ready'] as const;
 /**
- * What tls.connect makes tells of both once it has looked at the certificate, or is destroyed; a TLSSocket of another
- * origin tells of the second alone.
+ * Sockets from tls.connect emit both once the certificate was verified, unless that destroys them. A TLSSocket that was
+ * made in another way emits only the second.
  */
 const SECURE = ['secureConnect', 'secure'] as const;
 
-/** Whether the certificate of the other side was looked at and not accepted. */
+/** Whether the other side's certificate was verified and rejected. */
 export function isUntrusted(stream: Duplex): boolean {
   const { authorizationError } = stream as Opening;
   return authorizationError !== undefined && authorizationError !== null;
 }
 
-/** Turns off Nagle's algorithm where the stream has it: small pieces would wait for the other side's delayed ACK. */
+/** Turns off Nagle's algorithm if the stream has it: small pieces would wait for the other side's delayed ACK. */
 function sendAtOnce(stream: Duplex, origin: string): void {
   const { setNoDelay } = stream as Opening;
   if (typeof setNoDelay !== 'function') return;
   let fault: BalancerError | undefined;
-  // It takes effect before the stream is connected, too.
+  // This works before the stream is connected, too.
   guarded((): unknown => setNoDelay.call(stream, true), (what, cause) => {
     fault = unusable(`setNoDelay of what connect returned for ${origin} ${what}: ${messageOf(cause)}`, cause);
   });
@@ -177,13 +183,13 @@ function sendAtOnce(stream: Duplex, origin: string): void {
   throw fault;
 }
 
-/** Has bytes come to `dialling`. */
+/** Passes the bytes of a stream to `dialling`. */
 function flow(stream: Duplex, origin: string, dialling: Dialling): void {
   try {
     stream.on('data', (bytes: Buffer) => {
       dialling.received(bytes, bytes.length);
     });
-    // Whoever opened it may have paused it.
+    // `connect` may have paused it.
     stream.resume();
   } catch (cause) {
     discard(stream);
@@ -195,14 +201,14 @@ function unusable(message: string, cause?: unknown): BalancerError {
   return new BalancerError('CONNECT_UNUSABLE', message, { cause });
 }
 
-/** Whether this is a stream that can be read and written, be it of `node:stream` or of another implementation of it. */
+/** Whether this is a stream that can be read and written, of `node:stream` or another implementation of it. */
 function isDuplex(value: unknown): value is Duplex {
   if (typeof value !== 'object' || value === null) return false;
   const methods = value as Readonly<Record<string, unknown>>;
   return METHODS.every((name) => typeof methods[name] === 'function');
 }
 
-/** Closes what a promise brings that nobody waits for: a connection would stay open for ever. */
+/** Closes the stream of a promise that is not awaited: the connection would stay open forever. */
 function discardResult(promise: PromiseLike<unknown>): void {
   guarded(() => promise.then((value) => {
     if (isDuplex(value)) discard(value);
@@ -211,14 +217,14 @@ function discardResult(promise: PromiseLike<unknown>): void {
 
 function discard(stream: Duplex): void {
   stream.on('error', () => undefined);
-  // That it cannot be used is told in any case.
+  // The caller reports that it is unusable, whatever happens here.
   guarded((): unknown => stream.destroy(), () => undefined);
 }
 
-/** What is called on a stream. */
+/** The methods that are called on a stream. */
 const METHODS = ['on', 'once', 'write', 'end', 'cork', 'uncork', 'pause', 'resume', 'destroy'] as const;
 
-/** What the reads take until one is full: a response with all of its head, as most are. */
+/** The first read buffer: enough for most responses, head included. */
 const FIRST_BUFFER_BYTES = 8_192;
-/** What one read takes at most: as much as libuv itself would. */
+/** The most that one read takes: as much as libuv's own buffer. */
 const READ_BUFFER_BYTES = 65_536;

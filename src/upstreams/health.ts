@@ -1,13 +1,13 @@
 /**
- * How one upstream fares, judged by the traffic that it gets: ejected after failures in a row, tried again by one
- * request, then let back in by and by. Pure: time and chance come in.
+ * The health of one upstream, judged by its traffic and its probes: ejected after failures in a row, tried again with
+ * one request, then readmitted gradually. Pure: time and randomness are parameters.
  */
 import type { Settings } from '../options/parse.ts';
 
-/** What of the settings health goes by. */
+/** The settings that health uses. */
 export type HealthRules = Pick<Settings, 'ejectAfter' | 'ejectMs' | 'maxEjectMs' | 'slowStartMs'>;
 
-/** Where an upstream stands. `trial`: its ejection is over, and one request at a time may show whether it is well. */
+/** The standing of an upstream. `trial`: its ejection is over, and one request at a time tests whether it is well. */
 export type Standing = 'well' | 'trial' | 'ejected';
 
 export class Health {
@@ -17,13 +17,13 @@ export class Health {
   /** Since when. */
   #since = -Infinity;
   #until = 0;
-  /** Failures in a row, over when a response begins. */
+  /** Failures in a row; reset when a response begins. */
   #failures = 0;
-  /** Responses that broke off in a row, over when one comes to its end: those that go on for hours say neither. */
+  /** Broken responses in a row; reset when one is complete. Those that last for hours count neither way. */
   #broken = 0;
-  /** Ejections in a row: each lasts twice as long as the one before. */
+  /** Ejections in a row: each lasts twice as long as the previous one. */
   #ejections = 0;
-  /** Whether probes have found it down: then only they let it back in. */
+  /** Whether probes found it down: then only they readmit it. */
   #down = false;
   #ramp = 1;
 
@@ -37,35 +37,35 @@ export class Health {
     return this.#standing;
   }
 
-  /** The part of its weight that it gets: 1, or less while it starts slowly. */
+  /** The part of its weight that it gets: 1, or less during slow start. */
   get ramp(): number {
     return this.#ramp;
   }
 
-  /** How long the ejection at hand lasts, in milliseconds; Infinity if only probes end it. */
+  /** How long the current ejection lasts, in milliseconds; Infinity if only probes end it. */
   get ejectedMs(): number {
     return this.#until - this.#since;
   }
 
-  /** Whether probes have found it down. */
+  /** Whether probes found it down. */
   get down(): boolean {
     return this.#down;
   }
 
-  /** How much is left of the ejection at hand. */
+  /** How much is left of the current ejection. */
   leftMs(now: number): number {
     return this.#until - now;
   }
 
-  /** Whether what began at `began` says anything about how it stands now. */
+  /** Whether an attempt that began at `began` says anything about the current standing. */
   concerns(began: number): boolean {
     return began >= this.#since;
   }
 
   /**
-   * An attempt that began at `began` was answered: its response has begun, and may go on for hours. Returns whether
-   * that lets the upstream back in: slowly, unless it is `needed` whole, and at once, for want of a better one. For no
-   * other reason was one tried that is still ejected.
+   * An attempt that began at `began` was answered: its response has begun, and may last for hours. Returns whether that
+   * readmits the upstream: with a slow start after a trial, unless it is `needed` at full weight. One that is still
+   * ejected was tried only because there was no better one, so it is readmitted at full weight.
    */
   answered(began: number, now: number, needed: boolean): boolean {
     if (!this.concerns(began) || this.#down) return false;
@@ -75,14 +75,14 @@ export class Health {
     return true;
   }
 
-  /** An attempt that began at `began` went well to its end. */
+  /** An attempt that began at `began` was completed successfully. */
   succeeded(began: number): void {
     if (this.concerns(began)) this.#broken = 0;
   }
 
   /**
-   * An attempt that began at `began` failed by the upstream's fault, before its response or in the middle of it.
-   * Returns whether that ejects the upstream.
+   * An attempt that began at `began` failed by the upstream's fault, before its response or during it. Returns whether
+   * that ejects the upstream.
    */
   failed(began: number, now: number, inResponse: boolean): boolean {
     const { ejectAfter } = this.#rules;
@@ -93,8 +93,8 @@ export class Health {
   }
 
   /**
-   * Probes have found the upstream down, or up again. Returns whether it is ejected, or let back in, by that: slowly,
-   * unless it is `needed` whole.
+   * Probes found the upstream down, or up again. Returns whether that ejects or readmits it. Readmission has a slow
+   * start, unless the upstream is `needed` at full weight.
    */
   probed(up: boolean, now: number, needed: boolean): boolean {
     if (this.#down !== up) return false;
@@ -111,7 +111,7 @@ export class Health {
     return ejects;
   }
 
-  /** Another balancer has ejected the upstream for `ms`. Returns whether that is news. */
+  /** Another balancer has ejected the upstream for `ms`. Returns whether that changes anything here. */
   ejectedByPeer(ms: number, now: number): boolean {
     if (ms === Infinity) return this.probed(false, now, false);
     if (this.#rules.ejectAfter === 0 || this.#standing === 'ejected') return false;
@@ -119,7 +119,7 @@ export class Health {
     return true;
   }
 
-  /** Another balancer has let the upstream back in. Returns whether that is news. */
+  /** Another balancer has readmitted the upstream. Returns whether that changes anything here. */
   readmittedByPeer(now: number, needed: boolean): boolean {
     if (this.#down) return this.probed(true, now, needed);
     if (this.#standing === 'well') return false;
@@ -128,15 +128,15 @@ export class Health {
   }
 
   /**
-   * Others that failed with it are back: its trial comes soon, however often it was ejected before. Not all trials come
-   * at once, lest several balancers march in step. Where probes have found it down, it stays for them to end.
+   * Others that failed with it are back: its trial comes soon, however often it was ejected before. The times are
+   * spread, so that several balancers do not act in step. If probes found it down, only they end the ejection.
    */
   hasten(now: number): void {
     if (this.#standing !== 'ejected' || this.#down) return;
     this.#until = Math.min(this.#until, now + this.#rules.ejectMs * this.#rng());
   }
 
-  /** Lets time pass. Returns whether the standing or the ramp is another than before. */
+  /** Lets time pass. Returns whether the standing or the ramp has changed. */
   sweep(now: number): boolean {
     if (this.#standing === 'ejected' && now >= this.#until) {
       this.#standing = 'trial';
@@ -145,7 +145,7 @@ export class Health {
     }
     if (this.#ramp === 1) return false;
     const { slowStartMs } = this.#rules;
-    // In steps: at each, strategies build their tables anew.
+    // In steps, since strategies rebuild their tables at each.
     const ramp = Math.min(1, Math.floor((now - this.#since) * RAMP_STEPS / slowStartMs) / RAMP_STEPS);
     if (ramp <= this.#ramp) return false;
     this.#ramp = ramp;
@@ -154,10 +154,10 @@ export class Health {
 
   #eject(now: number): void {
     const { ejectMs, maxEjectMs } = this.#rules;
-    // Who served well for as long as an ejection can last starts anew.
+    // After serving well for as long as an ejection can last, the count starts again.
     if (this.#standing === 'well' && now - this.#since > maxEjectMs) this.#ejections = 0;
     const ms = Math.min(maxEjectMs, ejectMs * 2 ** this.#ejections);
-    // Some longer, some shorter, so that balancers that saw the same failure do not come back in step.
+    // Some last longer, some shorter, so that balancers that saw the same failure do not return in step.
     this.#ejectFor(ms * (1 - JITTER / 2 + JITTER * this.#rng()), now);
   }
 
@@ -178,7 +178,7 @@ export class Health {
   }
 }
 
-/** Steps from nothing to the whole weight. */
+/** Steps from nothing to full weight. */
 const RAMP_STEPS = 10;
-/** The spread of ejection times, as a part of them. */
+/** The spread of ejection times, as a fraction. */
 const JITTER = 0.2;

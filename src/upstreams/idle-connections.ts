@@ -1,11 +1,12 @@
 /**
- * The connections to one upstream: idle ones are used again, the newest first.
+ * The connections to one upstream: idle ones are reused, the most recently used first.
  */
-import type { ParsedUpstream, Settings } from '../options/parse.ts';
+import type { Settings } from '../options/parse.ts';
+import type { ParsedUpstream } from '../options/upstreams.ts';
 import { type ConnectionRules, UpstreamConnection } from './connection.ts';
 import type { Dialler } from './dial.ts';
 
-/** What of the settings idle connections go by. */
+/** The settings that idle connections use. */
 export type IdleConnectionRules = ConnectionRules & Pick<Settings,
   | 'upstreamIdleTimeoutMs' | 'maxIdlePerUpstream' | 'tunnelIdleTimeoutMs'
   | 'maxUpstreamConnectionMs' | 'maxRequestsPerUpstreamConnection'>;
@@ -17,12 +18,12 @@ export class IdleConnections {
   readonly #rng: () => number;
   /** Oldest first. */
   readonly #idle: UpstreamConnection[] = [];
-  /** Those that belong to one downstream connection each, idle or not: nobody else is given one. */
+  /** Those that belong to one downstream connection each, idle or not, and are given to no other. */
   readonly #bound: UpstreamConnection[] = [];
   readonly #onGone: (connection: UpstreamConnection) => void;
   #closed = false;
 
-  /** `rng` is for the jitter of greatest ages. */
+  /** `rng` is for the jitter of maximum ages. */
   constructor(upstream: ParsedUpstream, rules: IdleConnectionRules, dialler: Dialler, rng: () => number) {
     this.#upstream = upstream;
     this.#rules = rules;
@@ -41,28 +42,28 @@ export class IdleConnections {
   }
 
   /**
-   * The idle connection used last, or a new one that has yet to connect. The newest is the least likely to have been
-   * closed meanwhile, and the others can age and go when there is less to do. `fresh` asks for a new one. Throws
-   * CONNECT_UNUSABLE.
+   * The most recently used idle connection, or a new one that is still connecting. The most recent is the least likely
+   * to have been closed meanwhile, and the others can expire when there is less to do. `fresh` asks for a new one.
+   * Throws CONNECT_UNUSABLE.
    */
   take(fresh: boolean, now: number): UpstreamConnection {
     const idle = fresh ? undefined : this.#idle.pop();
     return idle ?? this.dial(now);
   }
 
-  /** A new connection that has yet to connect. Throws CONNECT_UNUSABLE. */
+  /** A new connection, still connecting. Throws CONNECT_UNUSABLE. */
   dial(now: number): UpstreamConnection {
     return new UpstreamConnection(this.#upstream, this.#rules, this.#dialler, now, this.#onGone);
   }
 
-  /** Takes a connection back after an exchange and keeps it if it can serve another. */
+  /** Takes a connection back after an exchange, and keeps it if it can serve another one. */
   give(connection: UpstreamConnection, now: number): void {
     const seconds = connection.keepAliveSeconds;
     if (!connection.release()) return;
-    // A second less than the upstream keeps it, for the way there (undici does the same).
+    // A second less than the upstream keeps it, for the time on the wire (undici does the same).
     const idleMs = seconds < 0 ? this.#rules.upstreamIdleTimeoutMs : (seconds - 1) * 1000;
     const { maxIdlePerUpstream, maxRequestsPerUpstreamConnection, maxUpstreamConnectionMs } = this.#rules;
-    // Some sooner than others, so that connections that were opened together are not all closed together.
+    // With jitter, so that connections that were opened together are not closed together.
     connection.retireAt ??= connection.born + maxUpstreamConnectionMs * (1 - AGE_JITTER * this.#rng());
     const until = Math.min(now + idleMs, connection.retireAt);
     const usedUp = connection.uses >= maxRequestsPerUpstreamConnection;
@@ -74,20 +75,20 @@ export class IdleConnections {
     this.#idle.push(connection);
   }
 
-  /** Has a connection that is in use belong to a downstream connection from now on. */
+  /** From now on, a connection that is in use belongs to a downstream connection. */
   bind(connection: UpstreamConnection): void {
     connection.idleUntil = Infinity;
     this.#bound.push(connection);
   }
 
-  /** Lets a bound connection be used again. */
+  /** A bound connection is used again. */
   takeBound(connection: UpstreamConnection): void {
     connection.idleUntil = Infinity;
   }
 
   /**
-   * Takes a bound connection back after an exchange. It idles for as long as its downstream connection, or the
-   * upstream, keeps it; like a tunnel it is worth more than others, since a user would have to authenticate anew.
+   * Takes a bound connection back after an exchange. Like a tunnel it is kept longer than others, until the downstream
+   * connection or the upstream closes it: without it, the user would have to authenticate again.
    */
   giveBound(connection: UpstreamConnection, now: number): void {
     const seconds = connection.keepAliveSeconds;
@@ -96,18 +97,18 @@ export class IdleConnections {
     else connection.idleUntil = now + (seconds < 0 ? this.#rules.tunnelIdleTimeoutMs : Math.max(1, seconds - 1) * 1000);
   }
 
-  /** This process was paused: the upstream, and what is between, have counted that time for idle connections. */
+  /** The process was paused for `ms`. The upstream, and what is in between, have counted that time. */
   age(ms: number): void {
     for (const list of [this.#idle, this.#bound]) for (const connection of list) connection.idleUntil -= ms;
   }
 
-  /** Closes the connections that have idled long enough. */
+  /** Closes the connections that were idle for too long. */
   sweep(now: number): void {
     this.#closeIdle(this.#idle, now);
     if (this.#bound.length > 0) this.#closeIdle(this.#bound, now);
   }
 
-  /** Closes idle connections, but for bound ones. */
+  /** Closes idle connections, except bound ones. */
   clear(): void {
     for (const connection of [...this.#idle]) connection.destroy();
   }
@@ -127,5 +128,5 @@ export class IdleConnections {
   }
 }
 
-/** How much sooner than at the greatest age a connection may be closed, as a part of it. */
+/** How much earlier than at its maximum age a connection may be closed, as a fraction of it. */
 const AGE_JITTER = 0.1;

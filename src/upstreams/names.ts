@@ -1,18 +1,19 @@
 /**
- * Addresses of upstreams that are given by name. Each name is looked up once at a time, for all connections that wait
- * for it, and its last good answer stands in where a lookup fails or hangs. Nothing else is cached: each new connection
- * that finds no lookup under way begins one, so a name that moves is followed.
+ * The addresses of upstreams that are given by name. There is one lookup per name at a time, shared by all connections
+ * that wait for it, and the last good answer is used if a lookup fails or hangs. Nothing else is cached: a new
+ * connection begins a lookup unless one is in progress, so a name that moves is followed. A name's addresses depend on
+ * nothing but the name, so all pools of a balancer share one instance.
  */
 import dns, { type LookupAddress, type LookupOptions } from 'node:dns';
 import net, { type LookupFunction } from 'node:net';
 import { lacksResources } from './connect-failure.ts';
 
-/** Hears the outcome of a lookup: an error, or at least one address. */
+/** Receives the outcome of a lookup: an error, or at least one address. */
 type Found = (error: NodeJS.ErrnoException | null, addresses: readonly LookupAddress[]) => void;
 /** Looks up all addresses of a name. */
 export type Find = (name: string, found: Found) => void;
 
-/** The machine's lookup. By way of the module object, so that programs that replace `dns.lookup` are heeded. */
+/** The machine's lookup. Goes through the module object, so that it honours a replaced `dns.lookup`. */
 export const systemFind: Find = (name, found) => {
   dns.lookup(name, { all: true }, (error, addresses) => {
     if (error === null) found(null, addresses);
@@ -25,23 +26,23 @@ export const systemFind: Find = (name, found) => {
 };
 
 /**
- * Whether there is a descriptor to be had: the error where there is none. Without one, glibc can read neither its files
- * nor ask a name server, and says that it knows no such name.
+ * Whether a file descriptor is available; `told` gets the error if not. Without one, glibc can neither read its files
+ * nor ask a name server, and reports that the name is unknown.
  */
 export function lack(told: (error: NodeJS.ErrnoException | undefined) => void): void {
-  // Nobody listens there, and nothing is sent: it takes a descriptor for a moment.
+  // Nothing listens there and nothing is sent: this only takes a descriptor for a moment.
   const socket = net.connect({ path: '/' });
   socket.once('error', (error: NodeJS.ErrnoException) => {
     told(lacksResources(error) ? error : undefined);
   });
 }
 
-/** The names of one balancer. */
+/** The names that one balancer looks up. */
 export class Names {
   readonly #find: Find;
   readonly #now: () => number;
   readonly #names = new Map<string, Name>();
-  /** Lookups that wait for a slot, in the order of their first connection. */
+  /** Lookups that wait for a slot, in the order of the first connection that needs them. */
   readonly #queue: Name[] = [];
   readonly #running: Name[] = [];
   #forgetAt: number;
@@ -64,7 +65,7 @@ export class Names {
     });
   };
 
-  /** Gives those who wait for an overdue lookup the last good answer, and its slot to others. */
+  /** Answers those who wait for an overdue lookup with the last good answer, and gives its slot to another. */
   sweep(now: number): void {
     for (const name of [...this.#running, ...this.#queue]) {
       if (name.overdue || now - name.askedAt < PATIENCE_MS) continue;
@@ -88,7 +89,7 @@ export class Names {
     const now = this.#now();
     if (name.overdue && usable(name, now, undefined)) {
       const { addresses } = name;
-      // Whoever asks is not ready for an answer yet.
+      // The caller does not expect an answer before this returns.
       process.nextTick(found, null, addresses);
       return;
     }
@@ -100,7 +101,7 @@ export class Names {
     this.#next();
   }
 
-  /** Starts lookups while there are slots. A lookup that hangs has lost its own: libuv may have threads left. */
+  /** Starts lookups while there are slots. One that hangs does not count: libuv may have threads left. */
   #next(): void {
     while (this.#queue.length > 0) {
       let busy = 0;
@@ -139,16 +140,16 @@ export class Names {
   }
 }
 
-/** One name, and what is known of it. */
+/** A name, and what is known about it. */
 class Name {
   readonly text: string;
-  /** Of the last good answer. */
+  /** Those of the last good answer. */
   addresses: readonly LookupAddress[] = [];
   foundAt = -Infinity;
-  /** Whether a lookup is under way, or waits for its slot. */
+  /** Whether a lookup is in progress, or waits for a slot. */
   asked = false;
   askedAt = 0;
-  /** Whether that takes so long that it is not waited for any more, where there is an answer from before. */
+  /** Whether that takes so long that an earlier answer, if there is one, is used instead. */
   overdue = false;
   waiting: Found[] = [];
 
@@ -157,7 +158,7 @@ class Name {
   }
 }
 
-/** Whether the last good answer may stand in, after an `error` or while there is no answer. */
+/** Whether the last good answer may be used, after an `error` or while there is no answer. */
 function usable({ foundAt }: Name, now: number, error: NodeJS.ErrnoException | null | undefined): boolean {
   return now - foundAt <= (error?.code === 'ENOTFOUND' ? GONE_MS : STALE_MS);
 }
@@ -177,11 +178,11 @@ function notFound(name: string): NodeJS.ErrnoException {
   return Object.assign(new Error(`getaddrinfo ENOTFOUND ${name}`), { code: 'ENOTFOUND', syscall: 'getaddrinfo' });
 }
 
-/** Lookups at a time: libuv gives them half of its threads, which are four unless UV_THREADPOOL_SIZE says otherwise. */
+/** Lookups at a time: libuv allows them half of its threads, of which there are four by default. */
 const MAX_RUNNING = 2;
-/** How long an answer is waited for where there is one from before. Resolvers try again after 5 s. */
+/** How long a lookup may take before an earlier answer is used. Resolvers try again after 5 s. */
 const PATIENCE_MS = 1_000;
-/** For how long the last good answer stands in where no answer is to be had. */
+/** For how long the last good answer is used if there is no other. */
 const STALE_MS = 600_000;
-/** And where the answer is that there is no such name (any more): its addresses may soon be somebody else's. */
+/** The same if the name no longer exists: its addresses may soon belong to someone else. */
 const GONE_MS = 30_000;

@@ -1,41 +1,41 @@
 /**
- * What balancers of the same upstreams tell each other: whom they ejected and let back in, and how much they have in
- * flight. Each goes by all of it as if it had seen it itself.
+ * What balancers with the same upstreams tell each other: which ones they ejected and readmitted, and how much they
+ * have in flight. Each acts on it as if it had seen it itself.
  */
 import type { Channel, ChannelMember, ChannelSeat } from '../channel.ts';
 import { isRecord } from '../options/checks.ts';
 import type { TimeSource } from '../loop/clock.ts';
 import { BalancerError } from '../errors.ts';
-import { guarded, guardedValue, messageOf, type OnFault } from '../guard.ts';
+import { guarded, guardedValue, faultText, type OnFault } from '../guard.ts';
 import type { Events } from '../events.ts';
 import type { Upstream } from '../strategy.ts';
-import type { Members } from './members.ts';
+import type { UpstreamSet } from './upstream-set.ts';
 
-/** One message; upstreams go by their origins. */
+/** One message. Upstreams are identified by their origins. */
 interface PeerNews {
-  /** Sent by one that has just joined: the others are to tell it all that it missed. */
+  /** Sent by a balancer that has just joined: the others reply with what it missed. */
   readonly hello?: true;
-  /** For how many milliseconds each was ejected; null: until a probe finds it well. */
+  /** For how many milliseconds each was ejected; null: until a probe succeeds. */
   readonly ejected?: Record<string, number | null>;
   readonly readmitted?: readonly string[];
-  /** Those that are ejected at this time, for the sake of newcomers. */
+  /** All that are ejected now, for newcomers. */
   readonly out?: Record<string, number | null>;
-  /** How much the sender has in flight, where that is another number than the last that it sent. */
+  /** How much the sender has in flight, where that differs from the number it sent last. */
   readonly inFlight?: Record<string, number>;
 }
 
-/** What it needs of the balancer. */
+/** What it needs from the balancer. */
 export interface PeersWorld {
-  readonly members: Members;
+  readonly upstreams: UpstreamSet;
   readonly events: Events;
   readonly time: TimeSource;
-  /** Hears what the channel did wrong. */
+  /** Receives the faults of the channel. */
   readonly report: (error: BalancerError) => void;
-  /** Hears whether probes are for this balancer to make. */
+  /** Called with whether this balancer is the one that probes. */
   readonly onLead: (leading: boolean) => void;
 }
 
-/** A place on a channel as it is called: what it returns, against the contract, may be a promise. */
+/** A seat as it is called: against the contract, it may return a promise. */
 interface ForeignSeat {
   send(message: unknown, sent?: () => void): unknown;
   leave(): unknown;
@@ -45,26 +45,26 @@ export class Peers implements ChannelMember {
   readonly #world: PeersWorld;
   readonly #seat: ForeignSeat;
   readonly #stop: () => void;
-  /** What each of the others has in flight, and all of them together. */
+  /** What each of the others has in flight, and the sum. */
   readonly #counts = new Map<number, Map<string, number>>();
   readonly #sums = new Map<string, number>();
-  /** Origins where this balancer is still on its way to the sum. */
+  /** Origins whose displayed count still moves towards the sum. */
   readonly #moving = new Set<string>();
-  /** Those that have told what they knew when this one joined. */
+  /** Those that have sent what they knew when this one joined. */
   readonly #met = new Set<number>();
-  /** What the others know that this one has in flight. */
+  /** What this one last sent of its own counts. */
   #told = new Map<string, number>();
   #newcomers = false;
-  /** Whether it missed something, and nobody has told yet what is ejected. */
+  /** Whether it missed messages, and no other has sent yet what is ejected. */
   #behind = false;
-  /** Whether the message before has not gone out yet. */
+  /** Whether the previous message has not been sent yet. */
   #sending = false;
   readonly #ejected = new Map<string, number | null>();
   readonly #readmitted = new Set<string>();
-  /** What is done by word of another is not told again. */
+  /** Whether a message of another is being applied: what that causes is not sent again. */
   #obeying = false;
 
-  /** Throws OPTIONS_INVALID where the channel cannot be joined. */
+  /** Throws OPTIONS_INVALID if the channel cannot be joined. */
   constructor(channel: Channel, world: PeersWorld) {
     this.#world = world;
     const { events, time } = world;
@@ -83,7 +83,7 @@ export class Peers implements ChannelMember {
     this.#send({ hello: true });
   }
 
-  /** Leaves: the others hear no more of this one. */
+  /** Leaves the channel. */
   stop(): void {
     const { events } = this.#world;
     this.#stop();
@@ -103,8 +103,8 @@ export class Peers implements ChannelMember {
   }
 
   /**
-   * Some of what the others sent will not come: it begins anew, as one that has just joined does, and tells all that it
-   * knows to those that may have joined meanwhile. What they hold ejected they tell; the rest is let back in then.
+   * Messages of the others were dropped: it starts over, like one that has just joined, and sends all it knows to those
+   * that may have joined meanwhile. The others send what they hold ejected; the rest is then readmitted.
    */
   missed(): void {
     for (const [from, counts] of this.#counts) for (const origin of counts.keys()) this.#count(from, origin, 0);
@@ -115,7 +115,7 @@ export class Peers implements ChannelMember {
     this.#send({ hello: true });
   }
 
-  /** Takes a message. It may be of another version of this program: what is not understood is left alone. */
+  /** Takes a message. It may come from another version of this program: what is not understood is ignored. */
   heard(message: unknown, from: number): void {
     if (!isRecord(message)) return;
     const { hello, ejected, readmitted, out, inFlight } = message;
@@ -143,24 +143,24 @@ export class Peers implements ChannelMember {
   }
 
   #eject(all: Record<string, unknown>): void {
-    const { members, time } = this.#world;
+    const { upstreams, time } = this.#world;
     for (const [origin, forMs] of Object.entries(all)) {
-      if (forMs === null) members.ejectedByPeer(origin, Infinity, time.now());
-      else if (typeof forMs === 'number' && forMs > 0) members.ejectedByPeer(origin, forMs, time.now());
+      if (forMs === null) upstreams.ejectedByPeer(origin, Infinity, time.now());
+      else if (typeof forMs === 'number' && forMs > 0) upstreams.ejectedByPeer(origin, forMs, time.now());
     }
   }
 
-  /** What is ejected here, and not among these. */
+  /** What is ejected here but not in `out`. */
   #ejectedBut(out: Record<string, unknown>): string[] {
-    return [...this.#world.members.active]
+    return [...this.#world.upstreams.active]
       .filter(({ origin, health }) => health.standing === 'ejected' && !Object.hasOwn(out, origin))
       .map(({ origin }) => origin);
   }
 
   #readmit(origins: readonly unknown[]): void {
-    const { members, time } = this.#world;
+    const { upstreams, time } = this.#world;
     for (const origin of origins) {
-      if (typeof origin === 'string') members.readmittedByPeer(origin, time.now());
+      if (typeof origin === 'string') upstreams.readmittedByPeer(origin, time.now());
     }
   }
 
@@ -175,18 +175,18 @@ export class Peers implements ChannelMember {
   }
 
   /**
-   * Takes a step towards what the others have in flight. A count of a tenth of a second ago says little of requests
-   * that last less: workers that took it at its word would all at once avoid the same upstream, and then all at once
-   * crowd it. Their average is what they share in the long run, and what lasts shows in it soon enough.
+   * Takes a step towards what the others have in flight. A count that is a tenth of a second old says little about
+   * shorter requests: workers that relied on it would all avoid the same upstream at once, and then all crowd it at
+   * once. So each uses the moving average, in which lasting load shows soon enough.
    */
   #approach(): void {
-    const { members } = this.#world;
+    const { upstreams } = this.#world;
     for (const origin of this.#moving) {
       const sum = this.#sums.get(origin) ?? 0;
-      const before = members.countedElsewhere(origin);
+      const before = upstreams.countedElsewhere(origin);
       const next = before + (sum - before) * STEP;
       const there = Math.abs(sum - next) < CLOSE;
-      members.countElsewhere(origin, there ? sum : next);
+      upstreams.countElsewhere(origin, there ? sum : next);
       if (!there) continue;
       this.#moving.delete(origin);
       if (sum === 0) this.#sums.delete(origin);
@@ -194,39 +194,39 @@ export class Peers implements ChannelMember {
   }
 
   readonly #onEjected = ({ upstream, forMs }: { readonly upstream: Upstream; readonly forMs: number }): void => {
-    if (this.#obeying) return;
+    if (this.#obeying || !this.#world.upstreams.owns(upstream)) return;
     this.#soon();
     this.#ejected.set(upstream.origin, forMs === Infinity ? null : forMs);
     this.#readmitted.delete(upstream.origin);
   };
 
   readonly #onReadmitted = ({ upstream }: { readonly upstream: Upstream }): void => {
-    if (this.#obeying) return;
+    if (this.#obeying || !this.#world.upstreams.owns(upstream)) return;
     this.#soon();
     this.#readmitted.add(upstream.origin);
     this.#ejected.delete(upstream.origin);
   };
 
-  /** Has what happens to upstreams told at once: all that happens by one cause in one message. */
+  /** Sends changes at once: all that have one cause, in one message. */
   #soon(): void {
     if (this.#readmitted.size + this.#ejected.size > 0) return;
     queueMicrotask(() => {
       const news = { ejected: Object.fromEntries(this.#ejected), readmitted: [...this.#readmitted] };
-      // First: a channel that fails is not to be the last that anybody hears.
+      // Cleared first, so that a channel that throws does not stop later messages.
       this.#ejected.clear();
       this.#readmitted.clear();
       this.#send(news);
     });
   }
 
-  /** Tells what has changed, and newcomers everything. */
+  /** Sends the counts that have changed, or everything if there are newcomers. */
   #tellCounts(): void {
     if (this.#sending) return;
-    const { members, time } = this.#world;
+    const { upstreams, time } = this.#world;
     const newcomers = this.#newcomers;
     const now = new Map<string, number>();
-    for (const { origin, inFlightHere } of members.all) {
-      // An origin may be there twice: draining, and added anew.
+    for (const { origin, inFlightHere } of upstreams.all) {
+      // An origin may occur twice: draining, and added again.
       if (inFlightHere > 0) now.set(origin, (now.get(origin) ?? 0) + inFlightHere);
     }
     const changed = [...now].filter(([origin, count]) => newcomers || this.#told.get(origin) !== count);
@@ -234,7 +234,7 @@ export class Peers implements ChannelMember {
     this.#told = now;
     this.#newcomers = false;
     if (changed.length === 0 && !newcomers) return;
-    const out = newcomers ? Object.fromEntries([...members.active]
+    const out = newcomers ? Object.fromEntries([...upstreams.active]
       .filter(({ health }) => health.standing === 'ejected')
       .map(({ origin, health }) => [origin, health.down ? null : health.leftMs(time.now())])) : undefined;
     this.#sending = true;
@@ -243,7 +243,7 @@ export class Peers implements ChannelMember {
     });
   }
 
-  /** `sent` is called as well where the channel, which is not ours, fails. */
+  /** `sent` is also called if the channel, which is foreign code, fails. */
   #send(news: PeerNews, sent?: () => void): void {
     guarded(() => this.#seat.send(news, sent), (what, cause) => {
       this.#faultIn('send')(what, cause);
@@ -258,11 +258,11 @@ export class Peers implements ChannelMember {
   }
 }
 
-/** Joins a channel, which is not ours. Throws OPTIONS_INVALID. */
+/** Joins a channel, which is foreign code. Throws OPTIONS_INVALID. */
 function seatOf(channel: Channel, member: ChannelMember): ChannelSeat {
   let problem = 'must return an object with the methods send and leave';
   const seat: unknown = guardedValue(() => channel.join(member), (what, cause) => {
-    problem = `${what}${cause === undefined ? '' : `: ${messageOf(cause)}`}`;
+    problem = faultText(what, cause);
   });
   const usable = guardedValue(() => {
     return isRecord(seat) && typeof seat['send'] === 'function' && typeof seat['leave'] === 'function';
@@ -271,11 +271,11 @@ function seatOf(channel: Channel, member: ChannelMember): ChannelSeat {
   throw new BalancerError('OPTIONS_INVALID', `invalid options: peers.join: ${problem}`);
 }
 
-/** Ten messages about counts a second. */
+/** Ten messages with counts per second. */
 const PERIOD_MS = 100;
 /**
- * The part of the way that one period covers: nine tenths of it take a second. Of the values tried in a simulation (two
- * to eight workers, requests of 10 ms to 10 s) it spreads short requests best, and long ones hardly worse than 0.5.
+ * The fraction of the distance that one step covers: 90% takes a second. Of the values tried in a simulation (two to
+ * eight workers, requests of 10 ms to 10 s) it spreads short requests best, and long ones hardly worse than 0.5.
  */
 const STEP = 0.2;
 const CLOSE = 0.05;

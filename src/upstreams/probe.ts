@@ -1,71 +1,71 @@
 /**
- * Active health checks: one small request, or a mere connect, over a connection of its own, now and then. They are no
- * traffic: no strategy picks them, no count has them.
+ * Active health checks: from time to time one small request, or just a connect, over a connection of its own. Probes
+ * are not traffic: they involve no strategy and appear in no count.
  */
 import { BalancerError, endingOf, type ErrorCode } from '../errors.ts';
 import { NONE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
-import type { HealthCheck } from '../options/parse.ts';
+import type { HealthCheck } from '../options/health-check.ts';
 import type { ConnectionUser, UpstreamConnection } from './connection.ts';
-import type { Member } from './member.ts';
+import type { ManagedUpstream } from './managed-upstream.ts';
 
-/** Who hears of probes. */
+/** Receives the results of probes. */
 export interface ProbeListener {
-  /** Probes have found the upstream up, or down, often enough. */
+  /** Enough probes in a row found the upstream up, or down. */
   verdict(up: boolean): void;
-  /** A probe could not be made, for no fault of the upstream. */
+  /** A probe could not be made, and the upstream was not at fault. */
   failed(error: BalancerError): void;
 }
 
 /** The probes of one upstream, one at a time. */
 export class Probe implements ConnectionUser {
-  readonly #member: Member;
+  readonly #upstream: ManagedUpstream;
   readonly #check: HealthCheck;
   readonly #rng: () => number;
   readonly #listener: ProbeListener;
   #connection: UpstreamConnection | undefined;
   #next: number;
   #deadline = 0;
-  /** Results in a row that were unlike what the upstream is taken for. */
+  /** Results in a row that contradict `up`. */
   #against = 0;
   #up: boolean;
 
-  /** The first probe comes somewhere in the first interval, so that those of many upstreams spread. */
+  /** The first probe comes at a random time within the first interval, so that those of many upstreams are spread. */
   constructor(
-    member: Member, check: HealthCheck, rng: () => number, now: number, listener: ProbeListener,
+    upstream: ManagedUpstream, check: HealthCheck, rng: () => number, now: number, listener: ProbeListener,
   ) {
-    this.#member = member;
+    this.#upstream = upstream;
     this.#check = check;
     this.#rng = rng;
     this.#listener = listener;
     this.#next = now + check.intervalMs * rng();
-    this.#up = !member.health.down;
+    this.#up = !upstream.health.down;
   }
 
-  /** Whether this is how the upstream is to be probed. */
+  /** Whether `check` says to probe in the way that this probe does. */
   follows(check: HealthCheck | undefined): boolean {
-    // An update parses all options anew: what is equal is no change.
+    // An update parses all options again: equal ones are not a change.
     return this.#check === check || JSON.stringify(this.#check) === JSON.stringify(check);
   }
 
-  /** Whether it has found the upstream up, or not yet down. */
+  /** Whether the upstream is considered up, as it is until probes find it down. */
   get up(): boolean {
     return this.#up;
   }
 
-  /** How often it is to be swept, in milliseconds: as often as it takes for its interval and its time limit to hold. */
+  /** How often to sweep it, in milliseconds, for its interval and its timeout to be accurate. */
   get tickMs(): number {
     return Math.max(MIN_TICK_MS, Math.floor(Math.min(this.#check.intervalMs, this.#check.timeoutMs) / TICKS));
   }
 
-  /** Begins a probe that is due, ends one that takes too long. */
+  /** Begins a probe that is due, or ends one that takes too long. */
   sweep(now: number): void {
     if (this.#connection !== undefined) {
       if (now >= this.#deadline) this.#end(false);
     } else if (now >= this.#next) this.#start(now);
   }
 
-  /** Breaks off. */
+  /** Ends a probe without a result. */
   stop(): void {
     const connection = this.#connection;
     this.#connection = undefined;
@@ -80,7 +80,7 @@ export class Probe implements ConnectionUser {
       this.#end(true);
       return;
     }
-    const authority = host ?? this.#member.settings.authority;
+    const authority = host ?? this.#upstream.settings.authority;
     const text = `GET ${path} HTTP/1.1\r\nHost: ${authority}\r\nUser-Agent: equipoise\r\nConnection: close\r\n\r\n`;
     connection.writer.begin(text, NONE);
     connection.writer.end('');
@@ -88,7 +88,7 @@ export class Probe implements ConnectionUser {
   }
 
   interim(): void {
-    // The final one counts.
+    // The final response counts.
   }
 
   responded({ status }: ResponseHead): void {
@@ -96,7 +96,7 @@ export class Probe implements ConnectionUser {
   }
 
   body(): void {
-    // Of no interest.
+    // Ignored: the head has decided.
   }
 
   ended(): void {
@@ -108,7 +108,7 @@ export class Probe implements ConnectionUser {
   }
 
   flushed(): void {
-    // It is one small write.
+    // The request is one small write.
   }
 
   failed(code: ErrorCode, cause: Error | undefined): void {
@@ -118,12 +118,12 @@ export class Probe implements ConnectionUser {
 
   #start(now: number): void {
     const { intervalMs, timeoutMs } = this.#check;
-    // From when this one was due, which may be a tick ago: else each tick that is late would make the interval longer.
+    // Counted from when this one was due, or each late tick would make the interval longer.
     const due = Math.max(this.#next, now - intervalMs);
     this.#next = due + intervalMs * (1 - JITTER / 2 + JITTER * this.#rng());
     this.#deadline = now + timeoutMs;
     try {
-      this.#connection = this.#member.connections.dial(now);
+      this.#connection = this.#upstream.connections.dial(now);
     } catch (cause) {
       this.#giveUp(cause instanceof BalancerError ? cause : new BalancerError('INTERNAL_ERROR', undefined, { cause }));
       return;
@@ -156,8 +156,8 @@ export class Probe implements ConnectionUser {
   }
 }
 
-/** Sweeps in an interval or a time limit, so that neither is much longer than it is to be; and the shortest apart. */
+/** Sweeps per interval or timeout, so that neither lasts much longer than configured. */
 const TICKS = 8;
 const MIN_TICK_MS = 10;
-/** The spread of intervals, as a part of them. */
+/** The spread of intervals, as a fraction. */
 const JITTER = 0.2;

@@ -1,64 +1,64 @@
 /**
- * Has each upstream probed as its options say.
+ * The probes of all upstreams of one pool.
  */
 import type { Clock } from '../loop/clock.ts';
 import { BalancerError } from '../errors.ts';
-import type { Member } from './member.ts';
-import type { Members } from './members.ts';
+import type { ManagedUpstream } from './managed-upstream.ts';
+import type { UpstreamSet } from './upstream-set.ts';
 import { Probe } from './probe.ts';
 
 export class Probes {
-  readonly #members: Members;
+  readonly #upstreams: UpstreamSet;
   readonly #report: (error: BalancerError, origin: string) => void;
   readonly #rng: () => number;
   readonly #clock: Clock;
-  readonly #probes = new Map<Member, Probe>();
+  readonly #probes = new Map<ManagedUpstream, Probe>();
   readonly #tickMs: number;
-  /** Those that are to be swept more often than all are, how often, and what ends that. */
-  #fast: readonly [Member, Probe][] = [];
+  /** Those that need to be swept more often than the others, how often, and the function that stops it. */
+  #fast: readonly [ManagedUpstream, Probe][] = [];
   #fastMs = Infinity;
   #stopFast: (() => void) | undefined;
-  /** Whether it is for this balancer to probe. */
+  /** Whether this balancer is the one that probes. */
   #leading: boolean;
 
   /**
-   * `rng` is for when probes come: numbers in [0, 1). `tickMs` is how often `sweep` is called. `leading` is
-   * whether to begin with probes at once. `report` hears of those that could not be made.
+   * `rng`, numbers in [0, 1), spreads the probes. `tickMs` is how often `sweep` is called. `leading` is whether to
+   * probe from the start. `report` receives the errors of probes that could not be made.
    */
   constructor(
-    members: Members, rng: () => number, clock: Clock, tickMs: number, leading: boolean,
+    upstreams: UpstreamSet, rng: () => number, clock: Clock, tickMs: number, leading: boolean,
     report: (error: BalancerError, origin: string) => void,
   ) {
     this.#leading = leading;
-    this.#members = members;
+    this.#upstreams = upstreams;
     this.#report = report;
     this.#rng = rng;
     this.#clock = clock;
     this.#tickMs = tickMs;
   }
 
-  /** Begins probes that are due and ends late ones; follows what has changed of membership and options. */
+  /** Begins probes that are due and ends late ones; follows changes of membership and options. */
   sweep(now: number): void {
     if (!this.#leading) return;
-    for (const [member, probe] of this.#probes) {
-      if (!member.draining && probe.follows(member.settings.healthCheck)) continue;
+    for (const [upstream, probe] of this.#probes) {
+      if (!upstream.draining && probe.follows(upstream.settings.healthCheck)) continue;
       probe.stop();
-      this.#probes.delete(member);
-      // Nobody else would let it back in.
-      if (!probe.up) this.#members.probed(member, true, now);
+      this.#probes.delete(upstream);
+      // Nothing else would readmit it.
+      if (!probe.up) this.#upstreams.probed(upstream, true, now);
     }
-    const fast: [Member, Probe][] = [];
-    for (const member of this.#members.active) {
-      const probe = this.#probeOf(member, now);
+    const fast: [ManagedUpstream, Probe][] = [];
+    for (const upstream of this.#upstreams.active) {
+      const probe = this.#probeOf(upstream, now);
       if (probe === undefined) continue;
-      if (probe.tickMs < this.#tickMs) fast.push([member, probe]);
-      this.#sweepOne(member, probe, now);
+      if (probe.tickMs < this.#tickMs) fast.push([upstream, probe]);
+      this.#sweepOne(upstream, probe, now);
     }
     this.#hurry(fast);
   }
 
-  /** Has some swept as often as the fastest of them needs. All others, which may be thousands, are not looked at. */
-  #hurry(fast: readonly [Member, Probe][]): void {
+  /** Sweeps these as often as the fastest of them needs. The others, which may be thousands, are not looked at. */
+  #hurry(fast: readonly [ManagedUpstream, Probe][]): void {
     this.#fast = fast;
     let ms = Infinity;
     for (const [, probe] of fast) ms = Math.min(ms, probe.tickMs);
@@ -69,20 +69,20 @@ export class Probes {
     if (ms === Infinity) return;
     this.#stopFast = this.#clock.source.every(ms, () => {
       const now = this.#clock.source.now();
-      for (const [member, probe] of this.#fast) if (!member.draining) this.#sweepOne(member, probe, now);
+      for (const [upstream, probe] of this.#fast) if (!upstream.draining) this.#sweepOne(upstream, probe, now);
     });
   }
 
-  /** One that fails must not keep those behind it from theirs. */
-  #sweepOne(member: Member, probe: Probe, now: number): void {
+  /** One that fails must not stop the sweep of those after it. */
+  #sweepOne(upstream: ManagedUpstream, probe: Probe, now: number): void {
     try {
       probe.sweep(now);
     } catch (cause) {
-      this.#report(new BalancerError('INTERNAL_ERROR', 'a probe failed where it should not', { cause }), member.origin);
+      this.#report(new BalancerError('INTERNAL_ERROR', 'a probe failed unexpectedly', { cause }), upstream.origin);
     }
   }
 
-  /** Leaves the probes to another balancer, or takes them over: what was found out stands. */
+  /** Takes the probes over from another balancer, or leaves them to it. What was found out stays. */
   lead(leading: boolean): void {
     this.#leading = leading;
     if (!leading) this.stop();
@@ -94,20 +94,20 @@ export class Probes {
     this.#probes.clear();
   }
 
-  #probeOf(member: Member, now: number): Probe | undefined {
-    const { healthCheck } = member.settings;
+  #probeOf(upstream: ManagedUpstream, now: number): Probe | undefined {
+    const { healthCheck } = upstream.settings;
     if (healthCheck === undefined) return undefined;
-    let probe = this.#probes.get(member);
+    let probe = this.#probes.get(upstream);
     if (probe === undefined) {
-      probe = new Probe(member, healthCheck, this.#rng, now, {
+      probe = new Probe(upstream, healthCheck, this.#rng, now, {
         verdict: (up) => {
-          this.#members.probed(member, up, this.#clock.source.now());
+          this.#upstreams.probed(upstream, up, this.#clock.source.now());
         },
         failed: (error) => {
-          this.#report(error, member.origin);
+          this.#report(error, upstream.origin);
         },
       });
-      this.#probes.set(member, probe);
+      this.#probes.set(upstream, probe);
     }
     return probe;
   }

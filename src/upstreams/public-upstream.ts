@@ -1,43 +1,43 @@
 /**
- * An upstream as strategies, listeners and operators get it: live values to read, and nothing else to reach.
+ * An upstream as strategies, listeners and operators get it: live values to read, and no way to anything else.
  */
 import type { Upstream } from '../strategy.ts';
-import type { Member } from './member.ts';
+import type { ManagedUpstream } from './managed-upstream.ts';
 
-/** The public side of a {@link Member}. What is static is for the core: there is no way to it from an instance. */
+/** The public side of a {@link ManagedUpstream}. Static methods are for the core: an instance does not lead to them. */
 export class PublicUpstream implements Upstream {
   static {
     Object.defineProperty(this.prototype, 'constructor', { value: Object });
   }
 
-  /** The member behind its public side; undefined for anything else, whatever it looks like. */
-  static memberOf(upstream: unknown): Member | undefined {
-    return typeof upstream === 'object' && upstream !== null && #member in upstream ? upstream.#member : undefined;
+  /** The managed upstream behind its public side; undefined for anything else, however similar. */
+  static managedOf(upstream: unknown): ManagedUpstream | undefined {
+    return typeof upstream === 'object' && upstream !== null && #managed in upstream ? upstream.#managed : undefined;
   }
 
-  /** Has an upstream show other numbers. */
+  /** Sets the numbers that an upstream shows. */
   static show(upstream: PublicUpstream, weight: number, inFlight: number): void {
     upstream.#weight = weight;
     upstream.#inFlight = inFlight;
   }
 
-  readonly #member: Member;
-  /** Kept here, for strategies that look at those of thousands: one object less to read for each. */
+  readonly #managed: ManagedUpstream;
+  /** Copies, so that a strategy that compares thousands reads one object less for each. */
   #weight: number;
   #inFlight = 0;
 
-  constructor(member: Member, weight: number) {
-    this.#member = member;
+  constructor(managed: ManagedUpstream, weight: number) {
+    this.#managed = managed;
     this.#weight = weight;
     Object.freeze(this);
   }
 
   get id(): string {
-    return this.#member.origin;
+    return this.#managed.origin;
   }
 
   get origin(): string {
-    return this.#member.origin;
+    return this.#managed.origin;
   }
 
   get weight(): number {
@@ -49,43 +49,43 @@ export class PublicUpstream implements Upstream {
   }
 
   get inFlightElsewhere(): number {
-    return this.#member.inFlightElsewhere;
+    return this.#managed.inFlightElsewhere;
   }
 
   get state(): Upstream['state'] {
-    return this.#member.state;
+    return this.#managed.state;
   }
 
   get maxInFlight(): number {
-    return this.#member.maxInFlight;
+    return this.#managed.maxInFlight;
   }
 
   get latencyMs(): number {
-    return this.#member.latencyMs;
+    return this.#managed.latencyMs;
   }
 
   get picks(): number {
-    return this.#member.picks;
+    return this.#managed.picks;
   }
 
   get failures(): number {
-    return this.#member.failures;
+    return this.#managed.failures;
   }
 
   get responses(): number {
-    return this.#member.responses;
+    return this.#managed.responses;
   }
 
   get retries(): number {
-    return this.#member.retries;
+    return this.#managed.retries;
   }
 
   get ejections(): number {
-    return this.#member.ejections;
+    return this.#managed.ejections;
   }
 
   get tags(): Readonly<Record<string, string>> {
-    return this.#member.settings.tags;
+    return this.#managed.settings.tags;
   }
 
   /** Its values at this moment, as a plain object. */

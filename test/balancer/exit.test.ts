@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { runProgram as run } from '../support/program.ts';
 
-describe('a process ends by itself', { concurrency: true }, () => {
+describe('a process ends by itself', () => {
   test('where a balancer does nothing', async () => {
     assert.deepEqual(await run(`
       createBalancer({ upstreams: ['http://127.0.0.1:9'] });

@@ -6,7 +6,7 @@ import { CHUNKED, LENGTH } from '../../dist/src/http1/framing.js';
 import { RequestHead } from '../../dist/src/http1/request.js';
 import { ResponseHead } from '../../dist/src/http1/response.js';
 import { requestHead, responseHead } from '../../dist/src/http1/serialise.js';
-import { MessageWriter } from '../../dist/src/http1/writer.js';
+import { MessageWriter } from '../../dist/src/streams/message-writer.js';
 import { parseOptions } from '../../dist/src/options/parse.js';
 
 const rules = parseOptions({ upstreams: ['http://10.0.0.1'] });

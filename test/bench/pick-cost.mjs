@@ -1,7 +1,7 @@
 /** What a pick costs as an exchange has it: among the candidates as they stand, counted and uncounted. */
 import { RequestHead } from '../../dist/src/http1/request.js';
 import { parseOptions } from '../../dist/src/options/parse.js';
-import { Members } from '../../dist/src/upstreams/members.js';
+import { UpstreamSet } from '../../dist/src/upstreams/upstream-set.js';
 
 const inFlight = 256; // attempts that have not settled, so that counts differ
 const SERVED = { fault: 'none', stage: 'body' };
@@ -42,7 +42,7 @@ export function membersOf(size, weights, onChange = () => {}) {
   }));
   const settings = parseOptions({ upstreams });
   const world = { events: { heard: () => false }, rng: () => Math.random(), onChange, onRoom: () => {} };
-  const members = new Members(settings, world);
+  const members = new UpstreamSet(settings, world);
   members.start(settings.upstreams);
   return members;
 }

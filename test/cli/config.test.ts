@@ -149,7 +149,7 @@ describe('a wrong configuration ends with 2', () => {
       [/^strategy: .*; name is missing, pick is missing \(got \{\}\)$/]],
     ['nowhere to listen', 'c.json', `{ "upstreams": ["${at}"], "listen": [] }`, [/^listen: must name at least one/]],
     ['an address that is none', 'c.json', `{ "upstreams": ["${at}"], "listen": { "prot": 1 } }`,
-      [/^listen: must have one of port, path and fd/]],
+      [/^listen\.prot: unknown option; did you mean port\?/]],
   ];
   for (const [what, file, text, problems] of table) {
     test(what, async (t) => {

@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
-import net, { type AddressInfo } from 'node:net';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
+import { preparePm2 } from '../support/pm2.ts';
 import { BINARY, type Binary, start } from '../support/process-binary.ts';
-import { get, startHolding, startUpstream } from '../support/process-client.ts';
+import { freePort, get, startHolding, startUpstream } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
 import { Signal, turns, within } from '../support/wait.ts';
 
@@ -68,28 +65,22 @@ describe('in the workers of a cluster that is not ours', () => {
 });
 
 test('under PM2, in its cluster mode', async (t) => {
-  const home = directory(t);
-  mkdirSync(join(home, 'logs'));
-  const pm2 = (...args: readonly string[]): Promise<string> => runPm2(home, args);
-  t.after(() => pm2('kill'));
+  const pm2 = preparePm2(t);
   const upstream = await startHolding(t, '', 'A');
   upstream.release();
   const port = await freePort();
-  await pm2('start', BINARY, '-i', '2', '--name', 'edge', '--kill-timeout', '10000',
+  await pm2.run('start', BINARY, '-i', '2', '--name', 'edge', '--kill-timeout', '10000',
     '--', '-l', `127.0.0.1:${port}`, upstream.origin);
   const serves = (): Promise<boolean> => get(port).then(({ body }) => body === 'A', () => false);
   const answered = async (): Promise<void> => {
     while (!await serves()) await turns(1);
   };
   await within(answered(), () => 'an answer');
-  const workers = JSON.parse(await pm2('jlist')) as { readonly pm2_env: { readonly status: string } }[];
+  const workers = JSON.parse(await pm2.run('jlist')) as { readonly pm2_env: { readonly status: string } }[];
   assert.deepEqual(workers.map(({ pm2_env: { status } }) => status), ['online', 'online']);
-  await pm2('stop', 'edge');
-  const log = (name: string): string => ['0', '1'].map((id) => {
-    return readFileSync(join(home, 'logs', `edge-${name}-${id}.log`), 'utf8');
-  }).join('');
-  assert.equal(log('out').match(/listening on http:/g)?.length, 2);
-  assert.equal(log('error').match(/SIGINT: finishing what is in flight/g)?.length, 2);
+  await pm2.run('stop', 'edge');
+  assert.equal(pm2.log('edge', 'out').match(/listening on http:/g)?.length, 2);
+  assert.equal(pm2.log('edge', 'error').match(/SIGINT: finishing what is in flight/g)?.length, 2);
 });
 
 function foreign(t: TestContext, args: readonly string[]): Binary {
@@ -101,28 +92,4 @@ function foreign(t: TestContext, args: readonly string[]): Binary {
 async function portsOfTwo(binary: Binary): Promise<number[]> {
   await binary.printed(/(listening on http:.*\n[^]*){2}/);
   return [...binary.stdout.matchAll(/http:\/\/127\.0\.0\.1:(\d+)/g)].map(([, port]) => Number(port));
-}
-
-async function runPm2(home: string, args: readonly string[]): Promise<string> {
-  const program = join(dirname(createRequire(import.meta.url).resolve('pm2/package.json')), 'bin', 'pm2');
-  const child = spawn(process.execPath, [program, ...args], {
-    env: { ...process.env, PM2_HOME: home, PM2_DISABLE_VERSION_CHECK: 'true' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let output = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    output += text;
-  });
-  await new Promise((resolve) => child.once('close', resolve));
-  return output.slice(output.indexOf('['));
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

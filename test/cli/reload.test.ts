@@ -118,7 +118,7 @@ test('a worker that dies is replaced by one with the last good configuration', a
   await binary.logged(/worker 3 .* is ready/);
   assert.equal((await get(port)).body, 'A');
   binary.signal('SIGHUP');
-  await binary.logged(/reload failed, the workers that were there go on serving: config: cannot load .*c\.json/);
+  await binary.logged(/reload failed, the old workers keep serving: config: cannot load .*c\.json/);
   killOne(binary, 2);
   await binary.logged(/worker 4 .* is ready/);
   for (let i = 0; i < 10; i++) assert.equal((await get(port)).body, 'A');

@@ -25,7 +25,7 @@ for (const workers of ['1', '2']) {
     test('then it drains: the drain timeout begins when the delay is over', async (t) => {
       const upstream = await startHolding(t, 'start ', 'end');
       const binary = start(t,
-        [...LISTEN, '-w', workers, '--stop-delay', '1.2', '--drain-timeout', LONG, upstream.origin]);
+        [...LISTEN, '-w', workers, '--stop-delay', '0.5', '--drain-timeout', LONG, upstream.origin]);
       const port = await binary.port();
       const answer = get(port);
       await upstream.asked();
@@ -42,7 +42,7 @@ for (const workers of ['1', '2']) {
     test('what is in flight is cut only after both', async (t) => {
       const upstream = await startHolding(t, 'start', 'never');
       const binary = start(t,
-        [...LISTEN, '-w', workers, '--stop-delay', '1.5', '--drain-timeout', '0', upstream.origin]);
+        [...LISTEN, '-w', workers, '--stop-delay', '0.5', '--drain-timeout', '0', upstream.origin]);
       const port = await binary.port();
       const answer = get(port).catch(() => 'cut');
       await upstream.asked();

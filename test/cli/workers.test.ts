@@ -67,7 +67,7 @@ describe('with --workers', () => {
     const port = await binary.port();
     writeFileSync(path, JSON.stringify({ upstreams: 5 }));
     binary.signal('SIGHUP');
-    await binary.logged(/reload failed, the workers that were there go on serving: upstreams: must be .* \(got 5\)/);
+    await binary.logged(/reload failed, the old workers keep serving: upstreams: must be .* \(got 5\)/);
     assert.equal((await get(port)).body, 'A');
     binary.signal('SIGTERM');
     assert.equal((await binary.exit()).code, 0);

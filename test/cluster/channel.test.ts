@@ -5,12 +5,13 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import net from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Program } from './program.ts';
 
 const EQUIPOISE = new URL('../../dist/src/index.js', import.meta.url).href;
 const LEAST = new URL('../../dist/strategies/least-connections.js', import.meta.url).href;
 
-/** Two workers that balance, each on a port of its own, where `/state` tells what it knows of its upstreams. */
+/** Two workers that balance, each on a port of its own. `/state` answers with what it knows of its upstreams. */
 const balancing = (upstreams: readonly object[], peers: string): string => `
   import cluster from 'node:cluster';
   import { createBalancer } from ${JSON.stringify(EQUIPOISE)};
@@ -55,18 +56,19 @@ async function get(port: number, path: string): Promise<{ status: number | undef
   return { status: response.statusCode, body };
 }
 
-/** Asks a worker what it knows until it knows this. */
+/** Asks a worker what it knows until it knows this. The pauses leave the workers time to tell each other. */
 async function knows(port: number, state: readonly (readonly [string, number])[]): Promise<void> {
   const wanted = JSON.stringify(state);
   let last = '';
   for (const start = performance.now(); performance.now() - start < LIMIT_MS;) {
     last = (await get(port, '/state')).body;
     if (last === wanted) return;
+    await pause(POLL_MS);
   }
   assert.fail(`port ${port} knows ${last}, not ${wanted}`);
 }
 
-/** A server that takes connections and answers nothing. */
+/** A server that accepts connections and never answers. */
 async function startSilent(t: TestContext): Promise<{ origin: string; came: (count: number) => Promise<void> }> {
   let count = 0;
   let wake: () => void = () => undefined;
@@ -89,7 +91,7 @@ async function startSilent(t: TestContext): Promise<{ origin: string; came: (cou
   };
 }
 
-/** An origin that refuses connects: its server has gone. */
+/** An origin that refuses connections: its server is gone. */
 async function refusing(): Promise<string> {
   const server = net.createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -99,12 +101,13 @@ async function refusing(): Promise<string> {
 }
 
 const LIMIT_MS = 20_000;
+const POLL_MS = 20;
 
 describe('workers with a channel', () => {
-  test('know what the other one ejects, and has in flight', async (t) => {
+  test('know what the others eject, and have in flight', async (t) => {
     const silent = await startSilent(t);
     const gone = await refusing();
-    // By its weight, the one that is gone is tried first.
+    // Its weight has the one that is gone tried first.
     const upstreams = [{ origin: silent.origin }, { origin: gone, weight: 1e6 }];
     const program = new Program(t, balancing(upstreams, `peers: channel('upstreams')`));
     const [one, other] = await portsOf(program);
@@ -115,7 +118,7 @@ describe('workers with a channel', () => {
     const [first = 0] = program.workers;
     request.destroy();
     await knows(other, [['active', 0], ['ejected', 0]]);
-    // What its successor is told, it knows from the other one.
+    // Its replacement learns this from the other worker.
     process.kill(first, 'SIGKILL');
     await program.logged(/worker 3 .* is ready/);
     await program.printed(/(serving on \d+\n[^]*){3}/);
@@ -124,12 +127,12 @@ describe('workers with a channel', () => {
     assert.deepEqual(await program.exit(), { code: 0, signal: null });
   });
 
-  test('send nothing where nobody joins', async (t) => {
+  test('send nothing if none joins', async (t) => {
     const gone = await refusing();
     const program = new Program(t, balancing([{ origin: gone }], ''));
     const [one, other] = await portsOf(program);
     assert.equal((await get(one, '/')).status, 502);
-    // The only one there is is a candidate all the same: too many are ejected.
+    // The only upstream is a candidate even so, since too many are ejected.
     await knows(one, [['ejected', 0]]);
     await knows(other, [['active', 0]]);
     program.signal('SIGTERM');

@@ -1,11 +1,11 @@
 /**
- * What a process leaves behind that ends without a chance to clean up.
+ * What a process leaves behind when it ends without cleaning up.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { lstatSync } from 'node:fs';
 
-/** Has a process listen on the Unix socket at `path`, and crash. */
+/** Starts a process that listens on the Unix socket at `path` and crashes. */
 export function crashOn(path: string): void {
   const program = `const die = () => process.kill(process.pid, 'SIGKILL');
     require('net').createServer().listen(${JSON.stringify(path)}, die);`;

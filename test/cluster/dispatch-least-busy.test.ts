@@ -5,7 +5,7 @@ import { Program } from './program.ts';
 
 const LEAST_BUSY = new URL('../../dist/strategies/least-busy.js', import.meta.url).href;
 
-/** Three workers; one that is asked to computes from then on, all but for a look at what has come in between. */
+/** Three workers. One that is asked to computes from then on, with hardly a turn of its event loop to spare. */
 const APP = `
   const server = http.createServer((request, response) => {
     response.end(String(process.pid));
@@ -30,7 +30,7 @@ const APP = `
   });
 `;
 
-test('dispatch by least-busy spares a worker that computes', async (t) => {
+test('dispatch by leastBusy() spares a worker that computes', async (t) => {
   const program = new Program(t, APP);
   const port = await program.port();
   const { body: computing } = await get(port, '/compute');

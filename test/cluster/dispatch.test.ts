@@ -2,21 +2,21 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import { test } from 'node:test';
 import { get, listening } from '../support/process-client.ts';
-import { lives, Load, Program } from './program.ts';
+import { ANSWER_MS, lives, Load, Program } from './program.ts';
 
 const LEAST = `{
   name: 'least',
   pick: (candidates) => candidates.reduce((least, other) => other.inFlight < least.inFlight ? other : least),
 }`;
 
-/** A program whose primary hands out connections. */
+/** A program whose primary dispatches connections. */
 const app = (more: string, strategy = LEAST, run = '() => server'): string => `
   const held = [];
   const server = http.createServer((request, response) => {
     if (request.url === '/held') {
       process.stdout.write('held by ' + process.pid + '\\n');
       held.push(response);
-    } else setTimeout(() => response.end(process.pid + '\\n'), 2);
+    } else setTimeout(() => response.end(process.pid + '\\n'), ${ANSWER_MS});
   });
   process.on('SIGUSR2', () => { for (const response of held) response.end('released\\n'); });
   await launch(${run}, {
@@ -48,7 +48,7 @@ test('dispatch goes by the strategy, and nothing is lost at a reload, a kill or 
   assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.stderr);
 });
 
-test('dispatch to a run that takes the connections itself', async (t) => {
+test('dispatch to a run that takes connections by onConnection', async (t) => {
   const run = `({ onConnection }) => {
     const sockets = new Set();
     onConnection((socket) => { sockets.add(socket); server.emit('connection', socket); });
@@ -60,16 +60,16 @@ test('dispatch to a run that takes the connections itself', async (t) => {
   assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.stderr);
 });
 
-test('dispatch on a port that is taken ends the launch', async (t) => {
+test('dispatch on a port in use ends the launch', async (t) => {
   const port = await listening(t, http.createServer());
   const program = new Program(t, app(`listen: { port: ${port}, host: '127.0.0.1' },`));
   assert.deepEqual(await program.exit(), { code: 1, signal: null }, program.stderr);
-  assert.match(program.stderr, /the launch fails: listen EADDRINUSE/);
+  assert.match(program.stderr, /the launch failed: listen EADDRINUSE/);
   assert.deepEqual(program.workers, []);
 });
 
-test('a connection for which the strategy fails is closed, and the log names it', async (t) => {
+test('if the strategy fails, the connection is closed, and the log says so', async (t) => {
   const program = new Program(t, app('', "{ name: 'bad', pick: () => { throw new Error('no luck'); } }"));
   await assert.rejects(get(await program.port()), /socket hang up|ECONNRESET/);
-  await program.logged(/a connection was closed: strategy bad threw in pick: no luck/);
+  await program.logged(/dispatch: strategy bad threw in pick: no luck; the connection was closed/);
 });

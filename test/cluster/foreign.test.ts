@@ -2,13 +2,11 @@
  * `launch` under clusters that are not its own.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { createRequire } from 'node:module';
-import { existsSync, readFileSync } from 'node:fs';
-import http from 'node:http';
-import { dirname, join } from 'node:path';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import { begin, get, listening } from '../support/process-client.ts';
+import { preparePm2 } from '../support/pm2.ts';
+import { begin, freePort, get } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
 import { Signal } from '../support/wait.ts';
 import { LAUNCHER, lives } from './program.ts';
@@ -18,7 +16,7 @@ const IMPORTS = `
   import http from 'node:http';
   import { launch } from ${JSON.stringify(LAUNCHER.href)};`;
 
-/** A program of which `launch` is the last thing; `/held` begins an answer, and ends it on SIGUSR2. */
+/** The last part of a program: `launch`, with a server that begins to answer `/held`, and finishes on SIGUSR2. */
 const app = (listen: string, options = ''): string => `
   const held = [];
   process.on('SIGUSR2', () => { for (const response of held) response.end('released'); });
@@ -34,7 +32,7 @@ const app = (listen: string, options = ''): string => `
   }, { workers: 2, setup: { n: 1 }, drainTimeoutMs: 15_000, ${options} });
   console.log('launch resolved with ' + code);`;
 
-/** A parent with a cluster of its own: two workers, which it does not restart, and whose end it tells. */
+/** A program with a cluster of its own: two workers, which it does not restart. It prints how they end. */
 const parent = (worker: string): string => `${IMPORTS}
   if (cluster.isPrimary) {
     for (let i = 0; i < 2; i++) cluster.fork();
@@ -48,7 +46,7 @@ const parent = (worker: string): string => `${IMPORTS}
   } else {${worker}
   }`;
 
-describe('under a cluster of the program itself', () => {
+describe('under the cluster of a program', () => {
   test('each worker runs it, leads its own channels, and is drained by SIGTERM', async (t) => {
     const tree = new Tree(t, parent(app("app.listen(0, '127.0.0.1')")));
     await tree.told(/(worker \d+ port \d+\n[^]*){2}/);
@@ -61,7 +59,7 @@ describe('under a cluster of the program itself', () => {
 
     const response = await begin(port, '/held');
     process.kill(Number(one), 'SIGHUP');
-    await tree.told(/SIGHUP: ignored; this process is run by another cluster/);
+    await tree.told(/SIGHUP: ignored; the cluster that this process belongs to reloads/);
     for (const pid of [one, other]) process.kill(Number(pid), 'SIGTERM');
     await tree.told(/worker \d+ ended: 0 null/);
     assert.equal(tree.all(/(ended)/g).length, 1, 'the other one has something in flight');
@@ -74,7 +72,7 @@ describe('under a cluster of the program itself', () => {
     assert.equal(tree.all(/launch resolved with (0)/g).length, 2);
   });
 
-  test('with dispatch it accepts by itself', async (t) => {
+  test('with dispatch each worker accepts itself', async (t) => {
     const options = "dispatch: { name: 'first', pick: ([first]) => first }, listen: { port: 0, host: '127.0.0.1' },";
     const tree = new Tree(t, parent(app('app', options)));
     await tree.told(/(worker \d+ port \d+\n[^]*){2}/);
@@ -98,7 +96,7 @@ describe('under a cluster of the program itself', () => {
   });
 });
 
-test('a program that a worker of a launch starts is a launch of its own', async (t) => {
+test('a program that a worker starts can launch workers of its own', async (t) => {
   const inner = join(directory(t, { 'inner.mjs': parent(app("app.listen(0, '127.0.0.1')")) }), 'inner.mjs');
   const primary = join(directory(t, { 'launch.mjs': `${IMPORTS}
     ${app("app.listen(0, '127.0.0.1')").replace('workers: 2', 'workers: 1')}` }), 'launch.mjs');
@@ -119,43 +117,29 @@ test('a program that a worker of a launch starts is a launch of its own', async 
   await tree.ended();
 });
 
-describe('under PM2', () => {
-  const pm2 = join(dirname(createRequire(import.meta.url).resolve('pm2/package.json')), 'bin', 'pm2');
-
-  test('in cluster mode each process serves, and is drained at a reload and at the end', async (t) => {
-    const port = await freePort(t);
-    const home = directory(t);
-    const file = join(directory(t, { 'app.mjs': `${IMPORTS}
-      ${app(`app.listen(${port}, '127.0.0.1')`)}` }), 'app.mjs');
-    const run = (...args: string[]): string => {
-      const { status, stdout, stderr } = spawnSync(process.execPath, [pm2, ...args], {
-        env: { ...process.env, PM2_HOME: home }, encoding: 'utf8', timeout: 60_000,
-      });
-      assert.equal(status, 0, `pm2 ${args.join(' ')}: ${stdout}${stderr}`);
-      return stdout;
-    };
-    t.after(() => {
-      run('kill');
-      assert.ok(!existsSync(join(home, 'pm2.pid')), 'the daemon is gone');
-    });
-    run('start', file, '-i', '2', '--kill-timeout', '10000');
-    const processes = (): number[] => (JSON.parse(run('jlist')) as { pid: number }[]).map(({ pid }) => pid);
-    const seen = new Set<number>();
-    const [one, other] = processes();
-    for (let i = 0; i < 200 && seen.size < 2; i++) seen.add(Number.parseInt((await get(port)).body));
-    assert.deepEqual([...seen].sort(), [one, other].sort());
-    run('reload', 'all');
-    const replaced = processes();
-    assert.ok(!replaced.includes(one ?? 0) && !replaced.includes(other ?? 0));
-    assert.match((await get(port)).body, /leads: true/);
-    run('stop', 'all');
-    const log = readFileSync(join(home, 'logs', 'app-out-0.log'), 'utf8');
-    assert.match(log, /launch resolved with 0/);
-    assert.deepEqual(replaced.map(lives), [false, false]);
-  });
+test('under PM2, in cluster mode, each process serves, and is drained at a reload and at the end', async (t) => {
+  const pm2 = preparePm2(t);
+  const port = await freePort();
+  const file = join(directory(t, { 'app.mjs': `${IMPORTS}
+    ${app(`app.listen(${port}, '127.0.0.1')`)}` }), 'app.mjs');
+  await pm2.run('start', file, '-i', '2', '--kill-timeout', '10000');
+  const processes = async (): Promise<number[]> => {
+    return (JSON.parse(await pm2.run('jlist')) as { pid: number }[]).map(({ pid }) => pid);
+  };
+  const seen = new Set<number>();
+  const [one, other] = await processes();
+  for (let i = 0; i < 200 && seen.size < 2; i++) seen.add(Number.parseInt((await get(port)).body));
+  assert.deepEqual([...seen].sort(), [one, other].sort());
+  await pm2.run('reload', 'all');
+  const replaced = await processes();
+  assert.ok(!replaced.includes(one ?? 0) && !replaced.includes(other ?? 0));
+  assert.match((await get(port)).body, /leads: true/);
+  await pm2.run('stop', 'all');
+  assert.match(pm2.log('app', 'out'), /launch resolved with 0/);
+  assert.deepEqual(replaced.map(lives), [false, false]);
 });
 
-/** A program and all the processes that it starts; these end with the test. */
+/** A program and all processes that it starts. They end with the test. */
 class Tree {
   #text = '';
   readonly #child: ChildProcess;
@@ -171,7 +155,7 @@ class Tree {
         this.#signal.raise();
       });
     }
-    // All processes have the same output: this is the end of the last one.
+    // All processes share the output, so this is the end of the last one.
     this.#child.on('close', () => {
       this.#ended = true;
       this.#signal.raise();
@@ -187,7 +171,7 @@ class Tree {
     this.#child.kill(signal);
   }
 
-  /** The first group of each match in what was written. */
+  /** The first group of each match in the output. */
   all(pattern: RegExp): string[] {
     return [...this.#text.matchAll(pattern)].map(([, group = '']) => group);
   }
@@ -199,12 +183,4 @@ class Tree {
   async ended(): Promise<void> {
     await this.#signal.until(() => this.#ended, () => `the end of all; ${this.#text}`);
   }
-}
-
-/** A port that nobody listens on. */
-async function freePort(t: TestContext): Promise<number> {
-  const server = http.createServer();
-  const port = await listening(t, server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import { describe, test } from 'node:test';
 import { begin, get, listening } from '../support/process-client.ts';
-import { EXPRESS, lives, Load, Program } from './program.ts';
+import { ANSWER_MS, allGone, EXPRESS, lives, Load, Program } from './program.ts';
 
-/** A server that says which worker answers, and can be held, hung and killed. */
+/** A server that answers with its process id, and can hold a response or hang. */
 const app = (options: string, drain = '() => drainServer(server)'): string => `
   const held = [];
   const paths = {
-    '/': (request, response) => setTimeout(() => response.end(process.pid + '\\n'), 2),
+    '/': (request, response) => setTimeout(() => response.end(process.pid + '\\n'), ${ANSWER_MS}),
     '/held': (request, response) => { process.stdout.write('held\\n'); held.push(response); },
     '/begun': (request, response) => { response.write('begun '); held.push(response); },
     '/hang': () => { for (;;); },
@@ -54,8 +54,8 @@ describe('an Express app with two workers', () => {
     assert.equal([...program.stdout.matchAll(/^launch resolved with 0$/gm)].length, 3, 'the primary and two workers');
   });
 
-  test('has the ends of its drain as the README says: server.close', async (t) => {
-    const program = new Program(t, expressApp('', '() => new Promise((done) => server.close(done))'));
+  test('can drain by server.close', async (t) => {
+    const program = new Program(t, expressApp('workers: 1', '() => new Promise((done) => server.close(done))'));
     const answer = get(await program.port(), '/held');
     await program.printed(/^held$/m);
     program.signal('SIGINT');
@@ -65,7 +65,7 @@ describe('an Express app with two workers', () => {
     assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.stderr);
   });
 
-  test('runs with connections that the primary hands out, too', async (t) => {
+  test('also runs with connections that the primary hands out', async (t) => {
     const program = new Program(t, app("distribution: 'primary'"));
     const load = new Load(await program.port(), 8, true);
     await load.answered(50);
@@ -98,29 +98,29 @@ describe('SIGTERM', () => {
     assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.stderr);
   });
 
-  test('twice: exits at once', async (t) => {
-    const program = new Program(t, app(''));
+  test('twice: kills the workers', async (t) => {
+    const program = new Program(t, app('workers: 1'));
     const cut = assert.rejects(get(await program.port(), '/held'), /socket hang up|ECONNRESET/);
     await program.printed(/^held$/m);
     program.signal('SIGTERM');
     await program.logged(/SIGTERM: all workers drain/);
     program.signal('SIGINT');
     assert.deepEqual(await program.exit(), { code: 1, signal: null }, program.stderr);
-    assert.match(program.stderr, /is killed: a second signal, SIGINT/);
+    assert.match(program.stderr, /killing worker \d \(process \d+\): second signal \(SIGINT\)/);
     await cut;
   });
 
   test('cuts what takes longer than the drain timeout', async (t) => {
-    const program = new Program(t, app('').replace('15_000', '200'));
+    const program = new Program(t, app('workers: 1').replace('15_000', '200'));
     const cut = assert.rejects(get(await program.port(), '/held'), /socket hang up|ECONNRESET/);
     await program.printed(/^held$/m);
     program.signal('SIGTERM');
     assert.deepEqual(await program.exit(), { code: 1, signal: null }, program.stderr);
-    assert.match(program.stderr, /is killed: it had not drained within 200 ms/);
+    assert.match(program.stderr, /killing worker \d \(process \d+\): it did not drain within 200 ms/);
     await cut;
   });
 
-  test('to a worker alone: it drains and is replaced', async (t) => {
+  test('to one worker: it drains and is replaced', async (t) => {
     const program = new Program(t, app(''));
     const load = new Load(await program.port(), 8, true);
     await load.answered(20);
@@ -134,10 +134,10 @@ describe('SIGTERM', () => {
 
 describe('a worker that fails at the start ends the launch', { concurrency: 2 }, () => {
   const table: readonly [what: string, text: string, code: number, error: RegExp][] = [
-    ['a run that rejects', "await launch(async () => { throw new Error('no luck'); }, { workers: 2 })", 1, /no luck/],
+    ['a run that rejects', "await launch(async () => { throw new Error('no luck'); }, { workers: 1 })", 1, /no luck/],
     ['a run that exits', 'await launch(() => process.exit(7), { workers: 1 })', 7, /exit code 7/],
     ['a run that returns nothing', 'await launch(() => {}, { workers: 1 })', 1,
-      /run: returned neither a server nor a function/],
+      /run: must return a server, or a function .* \(got undefined\)/],
     ['a module that throws', `
       import cluster from 'node:cluster';
       if (cluster.isWorker) throw new Error('no luck');
@@ -159,10 +159,10 @@ describe('a worker that fails at the start ends the launch', { concurrency: 2 },
   }
 
   for (const [what, run] of [
-    ['of a server that was returned', '() => app.listen(PORT)'],
-    ['told by an event', 'async () => { app.listen(PORT); return () => {}; }'],
+    ['by a server that run returned', '() => app.listen(PORT)'],
+    ['reported by an event', 'async () => { app.listen(PORT); return () => {}; }'],
   ] as const) {
-    test(`a port that is taken: ${what}`, async (t) => {
+    test(`a port in use: ${what}`, async (t) => {
       const port = await listening(t, http.createServer());
       const program = new Program(t, `
         const app = http.createServer();
@@ -187,25 +187,25 @@ describe('SIGHUP', () => {
     await program.logged(/workers wanted: 3/);
     await program.logged(/is ready$/, 7);
     program.signal('SIGTTOU');
-    await program.logged(/drains: fewer workers are wanted/);
+    await program.logged(/is draining: fewer workers are wanted/);
     await load.answered(50);
     await load.end();
     assert.deepEqual(program.workers.slice(0, 4).map(lives), [false, false, false, false]);
 
     program.write('throw new Error("no luck");');
     program.signal('SIGHUP');
-    await program.logged(/reload failed, the workers that were there go on serving: exit code 1/);
+    await program.logged(/reload failed, the old workers keep serving: exit code 1/);
     assert.match(program.stderr, /no luck/);
     assert.equal((await get(await program.port())).status, 200);
   });
 });
 
 test('a hung worker is replaced', async (t) => {
-  const program = new Program(t, app('hungTimeoutMs: 1_000'));
+  const program = new Program(t, app('workers: 1, hungTimeoutMs: 1_000'));
   const cut = assert.rejects(get(await program.port(), '/hang'), /socket hang up|ECONNRESET/);
-  await program.logged(/is killed: its event loop was blocked for more than 1000 ms/);
+  await program.logged(/killing worker \d \(process \d+\): its event loop was blocked for more than 1000 ms/);
   await cut;
-  await program.logged(/is ready$/, 3);
+  await program.logged(/is ready$/, 2);
 });
 
 test('without the primary, workers drain and end', async (t) => {
@@ -213,15 +213,15 @@ test('without the primary, workers drain and end', async (t) => {
   const answer = get(await program.port(), '/held');
   await program.printed(/^held$/m);
   program.signal('SIGKILL');
-  while (lives(program.pid)) await new Promise((resolve) => setImmediate(resolve));
+  await allGone([program.pid]);
   release(program);
   assert.equal((await answer).body, 'released\n');
   await program.exit();
   // Their output closes shortly before they are gone.
-  while (program.workers.some(lives)) await new Promise((resolve) => setImmediate(resolve));
+  await allGone(program.workers);
 });
 
-/** Has all workers answer what they hold. */
+/** Has all workers answer the requests that they hold. */
 function release(program: Program): void {
   for (const pid of program.workers) if (lives(pid)) process.kill(pid, 'SIGUSR2');
 }

@@ -1,12 +1,12 @@
 /**
- * Workers that a reload has replaced finish what they have.
+ * Workers that a reload has replaced finish what they have in flight.
  */
 import assert from 'node:assert/strict';
 import net, { type Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { Signal } from '../support/wait.ts';
-import { FakeLaunch } from './fake-workers.ts';
-import { Load, Program } from './program.ts';
+import { FakeLaunch } from './supervise/fake-workers.ts';
+import { ANSWER_MS, Load, Program } from './program.ts';
 
 describe('a worker that a reload replaced', () => {
   test('has the reload timeout; at the end of the launch the drain timeout', async () => {
@@ -26,7 +26,7 @@ describe('a worker that a reload replaced', () => {
     assert.equal(await launch.ended(), 1);
   });
 
-  test('keeps the time that it has where that is shorter', () => {
+  test('keeps its own limit if that is shorter', () => {
     const launch = FakeLaunch.ready({ workers: 1, drainTimeoutMs: 5_000, reloadTimeoutMs: 2_000 });
     void launch.supervisor.reload();
     launch.worker(2).says('ready');
@@ -34,7 +34,7 @@ describe('a worker that a reload replaced', () => {
     assert.deepEqual(launch.worker(1).limits, [2_000]);
   });
 
-  test('must end when there are too many: the oldest first, with a line in the log', async () => {
+  test('must end when there are too many: the oldest first, and the log says so', async () => {
     const launch = FakeLaunch.ready({ workers: 1 });
     for (let i = 0; i < 34; i++) {
       const reloaded = launch.supervisor.reload();
@@ -43,13 +43,13 @@ describe('a worker that a reload replaced', () => {
     }
     const hurried = launch.all.filter(({ limits }) => limits.includes(0)).map(({ id }) => id);
     assert.deepEqual(hurried, [1, 2]);
-    const line = 'worker 1 (process 1001) must end at once: reloads left more than 32 old workers';
+    const line = 'worker 1 (process 1001) must end at once: more than 32 replaced workers are draining';
     assert.equal(launch.lines.filter((other) => other === line).length, 1);
   });
 });
 
 const APP = (options: string): string => `
-  const app = http.createServer((request, response) => setTimeout(() => response.end('hello\\n'), 2));
+  const app = http.createServer((request, response) => setTimeout(() => response.end('hello\\n'), ${ANSWER_MS}));
   app.on('upgrade', (request, socket) => {
     socket.on('error', () => {});
     socket.on('end', () => socket.end());
@@ -62,7 +62,7 @@ const APP = (options: string): string => `
     return app;
   }, { workers: 2, ${options} });`;
 
-test('ten reloads under load: no request fails, 500 open WebSockets outlive them, SIGTERM cuts these', async (t) => {
+test('ten reloads under load: no request fails, 500 open WebSockets outlive them, SIGTERM cuts them', async (t) => {
   const program = new Program(t, APP('drainTimeoutMs: 300,'));
   const port = await program.port();
   const sockets = await Promise.all(Array.from({ length: 500 }, () => Tunnel.open(t, port)));
@@ -77,17 +77,17 @@ test('ten reloads under load: no request fails, 500 open WebSockets outlive them
   await Promise.all(sockets.map((socket, i) => socket.echoes(`message ${i}`)));
   program.signal('SIGTERM');
   assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.stderr);
-  const cut = [...program.stderr.matchAll(/cut what its time limit left in flight: (\d+) connections?/g)];
+  const cut = [...program.stderr.matchAll(/did not drain in time: cut (\d+) connections?/g)];
   assert.equal(cut.reduce((sum, [, count]) => sum + Number(count), 0), 500, program.stderr);
-  assert.doesNotMatch(program.stderr, /is killed/);
+  assert.doesNotMatch(program.stderr, /killing worker/);
   await Promise.all(sockets.map((socket) => socket.closed()));
 });
 
-test('the reload timeout cuts what is left of old workers, and that is no failure', async (t) => {
+test('the reload timeout cuts what replaced workers have left, which is not a failure', async (t) => {
   const program = new Program(t, APP('reloadTimeoutMs: 200,'));
   const socket = await Tunnel.open(t, await program.port());
   program.signal('SIGHUP');
-  await program.logged(/cut what its time limit left in flight: 1 connection$/);
+  await program.logged(/did not drain in time: cut 1 connection$/);
   await socket.closed();
   program.signal('SIGTERM');
   assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.stderr);
@@ -102,7 +102,7 @@ class Tunnel {
   private constructor(t: TestContext, port: number) {
     this.#socket = net.connect(port, '127.0.0.1');
     this.#socket.on('error', () => {
-      // What becomes of it is seen by its end.
+      // 'close' follows.
     });
     this.#socket.setEncoding('latin1').on('data', (part: string) => {
       this.#text += part;

@@ -4,10 +4,10 @@ import { availableParallelism } from 'node:os';
 import { describe, test } from 'node:test';
 import { inspect } from 'node:util';
 import { launch } from '../../src/cluster/index.ts';
-import { parseLaunchOptions, parseWorkers } from '../../src/cluster/options.ts';
-import { parseReloadOptions } from '../../src/cluster/supervise/plan.ts';
+import { parseLaunchOptions } from '../../src/cluster/options.ts';
+import { parseReloadOptions, parseWorkers } from '../../src/cluster/reload-options.ts';
 
-test('the defaults are those of the docs', () => {
+test('the defaults are those in the docs', () => {
   const settings = parseLaunchOptions({});
   const { workers, drainTimeoutMs, reloadTimeoutMs, hungTimeoutMs, startTimeoutMs, distribution } = settings;
   assert.deepEqual(
@@ -26,7 +26,7 @@ test("'auto' is one worker per core", () => {
   assert.throws(() => parseWorkers(0), { code: 'OPTIONS_INVALID' });
 });
 
-describe('wrong options are all told at once, each with its name', () => {
+describe('one error names all wrong options', () => {
   const table: readonly [options: unknown, problems: readonly RegExp[]][] = [
     [{ workers: 0 }, [/^workers: must be an integer from 1 to 1024 or 'auto' \(got 0\)$/]],
     [{ workers: 'many' }, [/^workers: .* \(got "many"\)$/]],
@@ -47,14 +47,14 @@ describe('wrong options are all told at once, each with its name', () => {
     [{ dispatch: { name: 'first', pick: () => undefined }, listen: { path: `/tmp/${'x'.repeat(103)}` } }, [
       /^listen\.path: .* at most 10[37] octets \(got 108: /,
     ]],
-    [{ listen: { port: 8080 } }, [/^listen: goes with dispatch only; without it, the workers listen$/]],
+    [{ listen: { port: 8080 } }, [/^listen: only with dispatch; without dispatch, workers listen in run$/]],
     [{ stopDelayMs: 'soon' }, [/^stopDelayMs: must be an integer from 0 .*\(got "soon"\)/]],
     [{ reloadTimeoutMs: -1, onReload: 'now', setup: () => undefined }, [
       /^reloadTimeoutMs: must be an integer from 0 .*\(got -1\)/,
       /^onReload: must be a function \(got "now"\)$/,
-      /^setup: must be a value that JSON can carry \(got a function\)$/,
+      /^setup: must be serializable as JSON \(got a function\)$/,
     ]],
-    [{ setup: { n: 1n } }, [/^setup: must be a value that JSON can carry: .*BigInt/]],
+    [{ setup: { n: 1n } }, [/^setup: must be serializable as JSON: .*BigInt/]],
     [{ wrokers: 2 }, [/^wrokers: unknown option; did you mean workers\? \(known here: dispatch, /]],
     [{ processes: 2 }, [/^processes: unknown option; did you mean workers\?/]],
     [{ dispatch: 'leastBusy', listen: { port: 0 } },
@@ -74,7 +74,7 @@ describe('wrong options are all told at once, each with its name', () => {
   }
 });
 
-describe('what is to run must be a function', () => {
+describe('run must be a function', () => {
   const table: readonly [what: string, run: unknown, problem: RegExp][] = [
     ['a server', http.createServer(), /^run: must .* e\.g\. launch\(\(\) => server.listen\(8080\)\) \(got a server\)$/],
     ['nothing', undefined, /^run: must be a function .* \(got undefined\)$/],
@@ -87,8 +87,8 @@ describe('what is to run must be a function', () => {
   }
 });
 
-describe('what a reload may change', () => {
-  test('is what is given, checked', () => {
+describe('the options of a reload', () => {
+  test('are those that were given', () => {
     assert.deepEqual(parseReloadOptions(undefined), {});
     const given = { drainTimeoutMs: 5, setup: undefined };
     assert.deepEqual(parseReloadOptions(given), given);
@@ -97,7 +97,7 @@ describe('what a reload may change', () => {
     });
   });
 
-  test('is nothing else, all at once', () => {
+  test('are checked; one error names all that are wrong', () => {
     assert.throws(() => parseReloadOptions({ workers: 0, drainTimeoutMs: '5', hungTimeoutMs: 1 }), {
       code: 'OPTIONS_INVALID',
       message: /^reload: hungTimeoutMs: unknown option.*\nreload: drainTimeoutMs: must be .*\nworkers: must be .*$/,

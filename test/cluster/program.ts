@@ -7,10 +7,12 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { directory } from '../support/process-files.ts';
+import { within } from '../support/wait.ts';
 
 export const LAUNCHER = new URL('../../dist/src/cluster/index.js', import.meta.url);
-/** Where Express is, to be imported by a program that is somewhere else. */
+/** Express, for programs in other directories. */
 export const EXPRESS = import.meta.resolve('express');
 
 /** How a process ended. */
@@ -19,14 +21,14 @@ export interface Exit {
   readonly signal: string | null;
 }
 
-/** Where a program is, how it is started, and with which flags of Node. */
+/** Where a program is and how it is started. */
 interface Place {
   readonly at?: string;
   readonly cwd?: string;
   readonly flags?: readonly string[];
 }
 
-/** A program, its workers, and what they wrote. It ends with the test, after which no process of it may be left. */
+/** A program, its workers, and their output. It ends with the test; a process that is left then fails the test. */
 export class Program {
   stdout = '';
   stderr = '';
@@ -35,7 +37,7 @@ export class Program {
   #exit: Exit | undefined;
   #wake: (() => void)[] = [];
 
-  /** `text` may use `launch`, `drainServer` and `http`. It is in `at`, and started from `cwd` as by a shell. */
+  /** `text` may use `launch`, `drainServer` and `http`. It is written to `at`, and started from `cwd` as by a shell. */
   constructor(t: TestContext, text: string, { at = directory(t), cwd, flags = [] }: Place = {}) {
     if (!existsSync(LAUNCHER)) throw new Error(`${LAUNCHER.href} is not there: npm run build`);
     this.#file = join(at, 'app.mjs');
@@ -51,7 +53,7 @@ export class Program {
       this.stderr += part;
       this.#raise();
     });
-    // 'close', not 'exit': the workers have the same output, so this comes when the last of all has ended.
+    // 'close', not 'exit': workers share the output, so this comes when the last process has ended.
     this.#child.on('close', (code, signal) => {
       this.#exit = { code, signal };
       this.#raise();
@@ -64,12 +66,12 @@ export class Program {
     return this.#child.pid;
   }
 
-  /** The processes of all workers that were ever ready, in their order. */
+  /** The process ids of all workers that were ever ready, in order. */
   get workers(): number[] {
     return [...this.stderr.matchAll(/worker \d+ \(process (\d+)\) is ready/g)].map((match) => Number(match[1]));
   }
 
-  /** Makes this the program for the workers to come. */
+  /** Replaces the program, for workers that start from now on. */
   write(text: string): void {
     writeFileSync(this.#file, `
       import http from 'node:http';
@@ -77,7 +79,7 @@ export class Program {
       ${text}`);
   }
 
-  /** Has nobody read its standard error any more. */
+  /** Stops reading its standard error: what it writes there fails from now on. */
   closeStderr(): void {
     this.#child.stderr?.destroy();
   }
@@ -86,13 +88,13 @@ export class Program {
     this.#child.kill(name);
   }
 
-  /** Resolves when `pattern` is on its standard error, `times` times. */
+  /** Resolves when standard error has `pattern`, `times` times. */
   async logged(pattern: RegExp, times = 1): Promise<void> {
     const all = new RegExp(pattern, 'gm');
     await this.#until(() => [...this.stderr.matchAll(all)].length >= times, `${String(pattern)}, ${times} times`);
   }
 
-  /** Resolves when `pattern` is on its standard output. */
+  /** Resolves when standard output has `pattern`. */
   async printed(pattern: RegExp): Promise<void> {
     await this.#until(() => pattern.test(this.stdout), String(pattern));
   }
@@ -104,7 +106,7 @@ export class Program {
     return Number(/^port (\d+)$/m.exec(this.stdout)?.[1]);
   }
 
-  /** Resolves when it has ended, and all of its workers. */
+  /** Resolves when it and all of its workers have ended. */
   async exit(): Promise<Exit> {
     await this.#until(() => this.#exit !== undefined, 'its end', true);
     assert.ok(this.#exit !== undefined);
@@ -145,7 +147,7 @@ export class Program {
   }
 }
 
-/** Whether a process is there. One that has ended and was not fetched by its parent is not. */
+/** Whether a process is running. A zombie is not. */
 export function lives(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -156,7 +158,21 @@ export function lives(pid: number): boolean {
   }
 }
 
-/** Downstreams that ask again and again, each on a connection that it keeps as long as it may. */
+/** Resolves when none of these processes is there any more. They are not our children, so no event says so. */
+export async function allGone(pids: readonly number[]): Promise<void> {
+  const gone = async (): Promise<void> => {
+    while (pids.some(lives)) await pause(POLL_MS);
+  };
+  await within(gone(), () => `the end of processes ${pids.filter(lives).join(', ')}`);
+}
+
+/**
+ * How long a server under load takes to answer. Requests are in flight at every moment of a reload all the same, but
+ * the load leaves the processor to the workers that start.
+ */
+export const ANSWER_MS = 20;
+
+/** Downstreams that send one request after the other, each on a connection that it keeps as long as it can. */
 export class Load {
   answers = 0;
   readonly failures: string[] = [];
@@ -166,14 +182,14 @@ export class Load {
   #over = false;
   #wake: (() => void)[] = [];
 
-  /** With `reconnect: false` each of them is content when it is told that its connection ends. */
+  /** With `reconnect: false` each of them stops when a response ends its connection. */
   constructor(port: number, downstreams: number, reconnect: boolean) {
     this.#port = port;
     this.#reconnect = reconnect;
     this.#loops = Array.from({ length: downstreams }, () => this.#loop());
   }
 
-  /** Resolves when `count` more requests were answered. */
+  /** Resolves when `count` more requests have been answered. */
   async answered(count: number): Promise<void> {
     const enough = this.answers + count;
     while (this.answers < enough && this.failures.length === 0) {
@@ -183,7 +199,7 @@ export class Load {
     }
   }
 
-  /** Ends it, and checks that nothing failed. */
+  /** Ends the load, and checks that no request failed. */
   async end(over = true): Promise<void> {
     if (over) this.#over = true;
     await Promise.all(this.#loops);
@@ -216,7 +232,7 @@ export class Load {
   }
 }
 
-/** Asks once. Resolves with whether that was the last request on its connection. */
+/** Sends one request. Resolves with whether the response ends the connection. */
 function ask(port: number, agent: http.Agent): Promise<boolean> {
   return new Promise((resolve, reject) => {
     http.get({ host: '127.0.0.1', port, agent }, (response) => {
@@ -233,3 +249,4 @@ function ask(port: number, agent: http.Agent): Promise<boolean> {
 }
 
 const LIMIT_MS = 20_000;
+const POLL_MS = 10;

@@ -1,5 +1,5 @@
 /**
- * What a reload gives the workers that start from then on.
+ * What a reload changes for workers that start from then on.
  */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
@@ -8,13 +8,13 @@ import { describe, test } from 'node:test';
 import { get } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
 import { turns } from '../support/wait.ts';
-import { FakeLaunch } from './fake-workers.ts';
+import { FakeLaunch } from './supervise/fake-workers.ts';
 import { Program } from './program.ts';
 
 const states = (launch: FakeLaunch): string[] => launch.states.filter((state) => !state.endsWith('draining'));
 
 describe('a reload', () => {
-  test('gives its setup to new workers, and to those that make up for dead ones', async () => {
+  test('gives its setup to new workers, and to those that replace dead ones', async () => {
     const launch = FakeLaunch.ready({ setup: 'old' });
     const reloaded = launch.supervisor.reload({ setup: 'new' });
     launch.worker(3).says('ready');
@@ -39,7 +39,7 @@ describe('a reload', () => {
     assert.deepEqual(launch.all.at(-1)?.limits, [10_000]);
   });
 
-  test('to more or fewer workers waits until the first new one is ready', async () => {
+  test('resizes when the first new worker is ready', async () => {
     for (const workers of [1, 4]) {
       const launch = FakeLaunch.ready({ workers: 2 });
       const reloaded = launch.supervisor.reload({ workers });
@@ -51,7 +51,7 @@ describe('a reload', () => {
     }
   });
 
-  test('asks what has changed, each time it begins', async () => {
+  test('asks onReload each time it begins', async () => {
     let n = 0;
     const launch = FakeLaunch.ready({ workers: 1 }, undefined, () => Promise.resolve({ setup: ++n }));
     const both = [launch.supervisor.reload(), launch.supervisor.reload()];
@@ -63,14 +63,14 @@ describe('a reload', () => {
     assert.deepEqual(launch.all.map(({ plan }) => plan.setup), [undefined, 1, 2]);
   });
 
-  test('that is told nothing sound does not begin', async () => {
+  test('does not begin if onReload fails', async () => {
     const launch = FakeLaunch.ready({}, undefined, () => Promise.reject(new Error('no luck')));
     assert.equal(await launch.supervisor.reload(), false);
     assert.equal(launch.all.length, 2);
-    assert.ok(launch.lines.includes('reload failed, the workers that were there go on serving: no luck'));
+    assert.ok(launch.lines.includes('reload failed, the old workers keep serving: no luck'));
   });
 
-  test('that is still asking is not failed by a worker that dies meanwhile, and ends with the launch', async () => {
+  test('that still asks onReload does not fail with a worker that dies, and ends with the launch', async () => {
     let answer: (change: object) => void = () => undefined;
     const asked = new Promise<object>((resolve) => {
       answer = resolve;
@@ -89,7 +89,7 @@ describe('a reload', () => {
   });
 });
 
-test('SIGHUP takes what onReload says; respawned workers have that of the last reload that succeeded', async (t) => {
+test('SIGHUP applies what onReload returns; replacements get the setup of the last successful reload', async (t) => {
   const at = directory(t);
   const file = join(at, 'setup.json');
   const write = (value: object): void => {

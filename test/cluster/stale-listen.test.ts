@@ -1,5 +1,5 @@
 /**
- * Unix sockets that a crash left, under a launch.
+ * Unix sockets that a crash left behind, under a launch.
  */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { directory } from '../support/process-files.ts';
 import { crashOn } from './crash.ts';
-import { lives, Program } from './program.ts';
+import { allGone, Program } from './program.ts';
 
 const LISTENS = {
   'by the server that run returns': (path: string) => `launch(() => app.listen(${path}), { workers: 2 })`,
@@ -17,7 +17,7 @@ const LISTENS = {
     await new Promise((resolve, reject) => { app.once('error', reject).listen({ path: ${path} }, resolve); });
     return app;
   }, { workers: 2 })`,
-  'by a run that awaits it, and throws by an event': (path: string) => `launch(async () => {
+  'by a run that awaits it, and fails by an event': (path: string) => `launch(async () => {
     await new Promise((resolve) => { app.listen(${path}, resolve); });
     return app;
   }, { workers: 2, distribution: 'primary' })`,
@@ -31,7 +31,7 @@ const program = (launch: string): string => `
   await ${launch};`;
 
 for (const [how, launch] of Object.entries(LISTENS)) {
-  describe(`a Unix socket that is listened on ${how}`, () => {
+  describe(`a Unix socket, listened on ${how}`, () => {
     test('is taken over from a process that crashed', async (t) => {
       const path = join(directory(t), 'socket');
       crashOn(path);
@@ -42,7 +42,7 @@ for (const [how, launch] of Object.entries(LISTENS)) {
       assert.deepEqual(await running.exit(), { code: 0, signal: null }, running.stderr);
     });
 
-    test('is left to the one that has it', async (t) => {
+    test('is left to the process that listens on it', async (t) => {
       const path = join(directory(t), 'socket');
       await owning(t, path);
       const running = new Program(t, program(launch(JSON.stringify(path))));
@@ -58,7 +58,7 @@ test('a file at the path stays, and the launch ends', async (t) => {
   writeFileSync(path, 'precious');
   const running = new Program(t, program(LISTENS['by dispatch'](JSON.stringify(path))));
   assert.deepEqual(await running.exit(), { code: 1, signal: null });
-  assert.match(running.stderr, /the launch fails: listen EADDRINUSE: .* it is not a socket; remove it/);
+  assert.match(running.stderr, /the launch failed: listen EADDRINUSE: .* it is not a socket; remove it/);
   assert.equal(readFileSync(path, 'utf8'), 'precious');
 });
 
@@ -70,11 +70,11 @@ test('after kill -9 of the primary, the next one takes the socket over', async (
   first.signal('SIGKILL');
   await first.exit();
   // Their output closes shortly before they are gone.
-  while (first.workers.some(lives)) await new Promise((resolve) => setImmediate(resolve));
+  await allGone(first.workers);
   assert.ok(existsSync(path), 'it left its socket');
   const second = new Program(t, text);
   await second.logged(/all workers are ready: 2/);
-  assert.match(second.stderr, /socket: removed; a process that crashed had left this socket behind/);
+  assert.match(second.stderr, /removed the Unix socket .*socket, which a crashed process had left behind/);
   assert.equal(await get(path), 'hello\n');
 });
 

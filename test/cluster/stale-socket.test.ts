@@ -18,7 +18,7 @@ function listen(t: TestContext, path: string): Promise<net.Server> {
 }
 
 describe('the path of a Unix socket', () => {
-  test('that a crash left behind is listened on anew', async (t) => {
+  test('that a crash left behind is reused', async (t) => {
     const path = join(directory(t), 'socket');
     crashOn(path);
     await assert.rejects(listen(t, path), { code: 'EADDRINUSE' });
@@ -26,12 +26,12 @@ describe('the path of a Unix socket', () => {
     assert.ok(server.listening && existsSync(path));
   });
 
-  test('that is free is listened on', async (t) => {
+  test('that is free is used', async (t) => {
     const path = join(directory(t), 'socket');
     assert.ok((await listenOnPath(path, () => listen(t, path))).listening);
   });
 
-  test('on which somebody listens is left alone', async (t) => {
+  test('on which a process listens is left alone', async (t) => {
     const path = join(directory(t), 'socket');
     const owner = await listen(t, path);
     await assert.rejects(listenOnPath(path, () => listen(t, path)), {
@@ -50,7 +50,7 @@ describe('the path of a Unix socket', () => {
       symlinkSync(`${path}-target`, path);
     }],
   ] as const) {
-    test(`at which there is ${what} is left alone`, async (t) => {
+    test(`that is ${what} is left alone`, async (t) => {
       const path = join(directory(t), 'socket');
       make(path);
       await assert.rejects(listenOnPath(path, () => listen(t, path)), {
@@ -60,7 +60,7 @@ describe('the path of a Unix socket', () => {
     });
   }
 
-  test('that two want at once is removed once', async (t) => {
+  test('that two claim at once is removed once', async (t) => {
     const path = join(directory(t), 'socket');
     crashOn(path);
     const outcomes = await Promise.allSettled([1, 2].map(() => listenOnPath(path, () => listen(t, path))));
@@ -68,7 +68,7 @@ describe('the path of a Unix socket', () => {
     assert.deepEqual((await removeStaleSocket(path)).kind, 'taken', 'one listens');
   });
 
-  test('that fails otherwise is left alone', async (t) => {
+  test('that fails for another reason is left alone', async (t) => {
     const path = join(directory(t), 'nowhere', 'socket');
     await assert.rejects(listenOnPath(path, () => listen(t, path)), { code: /^(EACCES|ENOENT)$/ });
   });

@@ -1,13 +1,13 @@
 /**
- * A worker that does not read what it is told.
+ * A worker that does not read its messages.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Heard } from '../../src/cluster/channels/channels.ts';
+import type { Heard } from '../../src/cluster/channels/worker-channels.ts';
 import { Relay } from '../../src/cluster/channels/relay.ts';
 import { lives, Program } from './program.ts';
 
-/** A relay to workers of which some read nothing. */
+/** A relay to workers, some of which do not read. */
 class Reading {
   readonly told = new Map<number, Heard[][]>();
   readonly relay: Relay;
@@ -66,7 +66,7 @@ function three(): Reading {
 }
 
 describe('to a worker that does not read', () => {
-  test('nothing is sent before what was sent is on its way; then all in one message, in its order', () => {
+  test('nothing more is sent until the last message is on its way; then all in one message, in order', () => {
     const reading = three();
     reading.stop(2);
     for (let i = 0; i < 10; i++) reading.send(1, i);
@@ -79,7 +79,7 @@ describe('to a worker that does not read', () => {
     assert.deepEqual(values(reading.take(2)), [[1, 2, 3, 4, 5, 6, 7, 8, 9]]);
   });
 
-  test('a limited number of messages waits; beyond that it is told that it missed some, and if it leads', () => {
+  test('a limited number of messages waits; beyond that it is told that it missed some, and whether it leads', () => {
     const reading = three();
     reading.stop(2);
     for (let i = 0; i < 10_000; i++) reading.send(1, i);
@@ -97,14 +97,14 @@ describe('to a worker that does not read', () => {
     assert.deepEqual(reading.take(2), [[{ type: 'heard', channel: 'news', from: 3, value: 'after' }]]);
   });
 
-  test('what waits is dropped for others alone', () => {
+  test('other workers get all messages', () => {
     const reading = three();
     reading.stop(2);
     for (let i = 0; i < 1_000; i++) reading.send(1, i);
     assert.equal(reading.take(3).flat().filter(({ type }) => type === 'heard').length, 1_000);
   });
 
-  test('nothing waits once it has ended', () => {
+  test('nothing is sent once it is gone', () => {
     const reading = three();
     reading.stop(2);
     for (let i = 0; i < 1_000; i++) reading.send(1, i);
@@ -115,7 +115,7 @@ describe('to a worker that does not read', () => {
   });
 });
 
-test('a worker that is stopped does not fill the memory of the primary, and hears that it missed some', async (t) => {
+test('a stopped worker does not fill the memory of the primary, and is told that it missed messages', async (t) => {
   const program = new Program(t, `
     import cluster from 'node:cluster';
     if (cluster.isPrimary) {
@@ -151,7 +151,7 @@ test('a worker that is stopped does not fill the memory of the primary, and hear
   };
   const atFirst = await memory();
   process.kill(talking, 'SIGUSR2');
-  // 200 MB in all.
+  // 200 MB in total.
   await program.printed(/sent 10000/);
   const atLast = await memory();
   assert.ok(atLast - atFirst < 100, `${atFirst} MB, then ${atLast} MB`);

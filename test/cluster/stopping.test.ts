@@ -1,5 +1,5 @@
 /**
- * What a program hears of a stop that is delayed, in a worker of a launch and under another cluster.
+ * `context.stopping` during the stop delay, in a worker of a launch and of another cluster.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -15,7 +15,7 @@ const APP = `
     return server;
   }, { workers: 1, stopDelayMs: 1500, drainTimeoutMs: 10_000 });`;
 
-describe('with stopDelayMs a worker is told at once, and serves on until the delay is over', () => {
+describe('with stopDelayMs a worker is told at once, and serves until the delay is over', () => {
   for (const [how, before] of [
     ['of a launch', ''],
     ['of another cluster', `

@@ -1,6 +1,6 @@
 /**
- * A fixed run of exchanges: one connection, one after the other, always the same octets. What it costs does not depend
- * on how fast it goes.
+ * A fixed run of exchanges: on one connection, one after the other, always the same octets. Its cost does not depend on
+ * how fast it runs.
  */
 import net, { type AddressInfo, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
@@ -12,7 +12,7 @@ const BODY = 'x'.repeat(100);
 const ANSWER = 'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n'
   + `Cache-Control: public, max-age=60\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`;
 
-/** Starts an upstream that answers each head alike. Returns its origin. */
+/** Starts an upstream that gives each request the same answer. Returns its origin. */
 export async function startUpstream(t: TestContext): Promise<string> {
   const sockets = new Set<Socket>();
   const server = net.createServer({ noDelay: true }, (socket) => {
@@ -62,7 +62,7 @@ export class Client {
     atEnd(t, () => this.#socket.destroy());
   }
 
-  /** Has `count` requests answered, each sent when the one before is. */
+  /** Sends `count` requests, each when the one before has been answered. */
   async exchange(count: number): Promise<void> {
     for (let i = 0; i < count; i++) {
       await new Promise<void>((resolve, reject) => {

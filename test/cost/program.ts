@@ -1,18 +1,22 @@
 /**
- * The balancer of allocations.test.ts: `node --expose-gc --import tsx program.ts <front> <origin>`. From the build, as
- * it is shipped. Tells its port; then, each time it is asked, what it has allocated since it was asked last.
+ * The balancer of a test of memory: `node --expose-gc --import tsx program.ts <front> <origin>`. From the build, as it
+ * is shipped. Sends its port; then, each time it is asked, what it has allocated and promoted since it was last asked.
  */
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { constants, type PerformanceEntry, PerformanceObserver } from 'node:perf_hooks';
+import { getHeapSpaceStatistics } from 'node:v8';
 import type * as Equipoise from '../../src/index.ts';
 
-/** What it tells. */
-export type Told = { readonly port: number } | {
+export interface Memory {
+  /** What is in use grows by what is allocated, as long as nothing is collected. */
   readonly allocatedBytes: number;
-  /** Collections that came by themselves: what they took is missing from the octets. */
+  /** What survived young collections until it was moved to the old space. */
+  readonly promotedBytes: number;
+  /** Collections that were not asked for. What they freed is missing from `allocatedBytes`. */
   readonly collections: number;
-};
+}
+export type Message = { readonly port: number } | Memory;
 
 type Collection = PerformanceEntry & { readonly detail: { readonly flags: number } };
 
@@ -22,10 +26,10 @@ const { createBalancer } = await import(BUILD) as typeof Equipoise;
 
 const balancer = createBalancer({ upstreams: [origin] });
 if (front === 'listen') {
-  tell({ port: (await balancer.listen({ port: 0, host: '127.0.0.1' }) as AddressInfo).port });
+  send({ port: (await balancer.listen({ port: 0, host: '127.0.0.1' }) as AddressInfo).port });
 } else {
   const server = http.createServer(balancer.handle).listen(0, '127.0.0.1', () => {
-    tell({ port: (server.address() as AddressInfo).port });
+    send({ port: (server.address() as AddressInfo).port });
   });
 }
 
@@ -37,16 +41,16 @@ const observer = new PerformanceObserver((list) => {
 });
 observer.observe({ entryTypes: ['gc'] });
 
-let before = 0;
+let before = { used: 0, old: 0 };
 process.on('message', () => {
-  // What is in use grows by what is allocated, as long as nothing is collected.
-  const allocatedBytes = used() - before;
-  // The observer hears of collections a turn later.
+  const allocatedBytes = used() - before.used;
+  const promotedBytes = old() - before.old;
+  // The observer is called a turn later.
   setImmediate(() => {
-    tell({ allocatedBytes, collections });
+    send({ allocatedBytes, promotedBytes, collections });
     collections = 0;
     globalThis.gc?.();
-    before = used();
+    before = { used: used(), old: old() };
   });
 });
 process.once('disconnect', () => process.exit());
@@ -56,6 +60,10 @@ function used(): number {
   return heapUsed + external;
 }
 
-function tell(told: Told): void {
-  process.send?.(told);
+function old(): number {
+  return getHeapSpaceStatistics().find(({ space_name }) => space_name === 'old_space')?.space_used_size ?? 0;
+}
+
+function send(message: Message): void {
+  process.send?.(message);
 }

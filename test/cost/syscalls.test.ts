@@ -1,5 +1,5 @@
 /**
- * What one exchange asks of the kernel: most of what it costs. No time is measured, calls are counted, by strace.
+ * The system calls of one exchange, which are most of its cost. strace counts them; nothing is timed.
  */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -13,18 +13,18 @@ import { Signal } from '../support/wait.ts';
 import { Client, startUpstream } from './exchanges.ts';
 
 const BINARY = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
-/** What starting and stopping takes is the same in a short run and a long one. */
+/** Starting and stopping takes the same calls in a short run and a long one. */
 const SHORT = 200;
 const LONG = 1_200;
-/** All that concerns descriptors. */
+/** Everything that concerns descriptors. */
 const TRACED = 'trace=%desc,%network';
-/** Not counted: memory is V8's to ask for, and how often a loop waits depends on when things come. */
+/** Not counted: V8 asks for memory, and how often a loop waits depends on when things arrive. */
 const OTHERS = /^(?:mmap|munmap|epoll_p?wait2?|total)$/;
 
 /** 4.0 were measured with Node 20.20, 22.23, 24.21 and 26.10: a read and a write for each of the two messages. */
 const BOUND = 5;
 
-/** Why there is nothing to count with. */
+/** Why system calls cannot be counted here. */
 function lacking(): string | false {
   const { error, status, stderr } = spawnSync('strace', ['-f', '-c', '-e', TRACED, 'true'], { encoding: 'utf8' });
   if (error !== undefined) return 'strace is not installed (apt-get install strace)';
@@ -34,7 +34,7 @@ function lacking(): string | false {
 /** The calls of a balancer, by name, that starts, serves `count` exchanges and ends. */
 async function calls(t: TestContext, directory: string, origin: string, count: number): Promise<Map<string, number>> {
   const [table, pidFile] = ['table', 'pid'].map((name) => path.join(directory, `${name}-${count}`)) as [string, string];
-  const env = { ...process.env, NODE_V8_COVERAGE: undefined }; // what coverage writes down is not what is counted
+  const env = { ...process.env, NODE_V8_COVERAGE: undefined }; // coverage has system calls of its own
   const args = ['-f', '-c', '-e', TRACED, '-o', table, process.execPath, BINARY,
     '--listen', '127.0.0.1:0', '--pid-file', pidFile, origin];
   const strace = spawn('strace', args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -51,7 +51,7 @@ async function calls(t: TestContext, directory: string, origin: string, count: n
     ended = true;
     signal.raise();
   });
-  // Who is traced goes on when the tracer is killed: it is told first.
+  // A traced process survives its tracer, so it is signalled itself.
   const stop = (name: NodeJS.Signals): void => {
     if (!ended && existsSync(pidFile)) process.kill(Number(readFileSync(pidFile, 'utf8')), name);
   };

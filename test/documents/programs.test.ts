@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { makeCertificate, NO_OPENSSL } from '../support/certificate.ts';
 import { documentAt, documents, root } from '../support/documents.ts';
+import { freePort } from '../support/process-client.ts';
 
 const BINARY = join(root, 'dist/src/cli/main.js');
 const MAX_LAUNCHER_LINES = 15;
@@ -77,6 +78,17 @@ describe('programs of the documents', () => {
     return child;
   };
 
+  /** Starts a program that logs nothing but errors; returns what it logged so far, too. */
+  const program = (args: readonly string[]): { readonly child: ChildProcess; readonly errors: () => string } => {
+    const child = start(args);
+    child.stdout?.resume();
+    let errors = '';
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      errors += text;
+    });
+    return { child, errors: () => errors };
+  };
+
   /** The code with its ports replaced: 8080 by `port`, 3001 to 3003 by those of our upstreams. */
   const placed = (code: string, port: number): string =>
     code.replace(/\b300([123])\b/g, (_, n) => String((upstreams[Number(n) - 1]?.address() as AddressInfo).port))
@@ -115,13 +127,8 @@ describe('programs of the documents', () => {
       test(`${path}, program ${i + 1} serves: ${line}`, { skip }, async () => {
         const port = await freePort();
         writeFileSync(join(folder, file(i)), placed(code, port));
-        const child = start([file(i)]);
-        child.stdout?.resume();
-        let errors = '';
-        child.stderr?.on('data', (text: Buffer) => {
-          errors += text.toString();
-        });
-        await ready(child, port, () => errors);
+        const { child, errors } = program([file(i)]);
+        await ready(child, port, errors);
         assert.match(await (secure ? secureAnswer(port) : answer(port)), /^upstream \d \/x$/);
         // A program that asks who may come does so, for upgrades as well: the README shows how.
         if (code.includes('allowed(request)')) {
@@ -129,7 +136,7 @@ describe('programs of the documents', () => {
           assert.equal(await upgradeStatus(port), 401);
         }
         // What a launcher tells of its workers is no error.
-        assert.equal(errors.replace(/^equipoise: (all )?workers?\b.*\n/gm, ''), '');
+        assert.equal(errors().replace(/^equipoise: (all )?workers?\b.*\n/gm, ''), '');
       });
     }
 
@@ -139,12 +146,8 @@ describe('programs of the documents', () => {
         const port = await freePort();
         assert.ok(code.trim().split('\n').length < MAX_LAUNCHER_LINES, 'it is short');
         writeFileSync(join(folder, file(i)), code.replace(/\b8000\b/, String(port)));
-        const child = start([file(i)]);
-        let errors = '';
-        child.stderr?.on('data', (text: Buffer) => {
-          errors += text.toString();
-        });
-        await ready(child, port, () => errors);
+        const { child, errors } = program([file(i)]);
+        await ready(child, port, errors);
         const text = await (await fetch(`http://127.0.0.1:${port}/`)).text();
         assert.match(text, /^hello from \d+$/);
         assert.notEqual(text, `hello from ${child.pid ?? 0}`, 'the primary does no such work');
@@ -157,14 +160,9 @@ describe('programs of the documents', () => {
       test(`${path}, program ${i + 1} runs to its end`, async () => {
         const port = await freePort();
         writeFileSync(join(folder, file(i)), placed(code, port));
-        const child = start([file(i)]);
-        child.stdout?.resume();
-        let errors = '';
-        child.stderr?.on('data', (text: Buffer) => {
-          errors += text.toString();
-        });
-        assert.deepEqual(await once(child, 'close'), [0, null], errors);
-        assert.equal(errors, '');
+        const { child, errors } = program([file(i)]);
+        assert.deepEqual(await once(child, 'close'), [0, null], errors());
+        assert.equal(errors(), '');
       });
     }
 
@@ -187,13 +185,9 @@ describe('programs of the documents', () => {
           const name = /^\/\/ (\S+\.js)/.exec(code)?.[1] ?? '';
           writeFileSync(join(folder, name), code);
           const port = await freePort();
-          const child = start([BINARY, '-l', `127.0.0.1:${port}`, '-s', `./${name}`,
+          const { child, errors } = program([BINARY, '-l', `127.0.0.1:${port}`, '-s', `./${name}`,
             ...placed('http://127.0.0.1:3001 http://127.0.0.1:3002', port).split(' ')]);
-          let errors = '';
-          child.stderr?.on('data', (text: Buffer) => {
-            errors += text.toString();
-          });
-          await ready(child, port, () => errors);
+          await ready(child, port, errors);
           assert.match(await answer(port), /^upstream \d \/x$/);
         }
       });
@@ -207,15 +201,10 @@ describe('programs of the documents', () => {
         const text = placed(code, port);
         assert.equal(typeof JSON.parse(text), 'object');
         writeFileSync(join(folder, name), text);
-        const child = start([BINARY, '-c', name]);
-        child.stdout?.resume();
-        let errors = '';
-        child.stderr?.on('data', (more: Buffer) => {
-          errors += more.toString();
-        });
-        await ready(child, port, () => errors);
+        const { child, errors } = program([BINARY, '-c', name]);
+        await ready(child, port, errors);
         assert.match(await answer(port), /^upstream \d \/x$/);
-        assert.equal(errors, '');
+        assert.equal(errors(), '');
       });
     }
   }
@@ -255,24 +244,6 @@ function upgradeStatus(port: number): Promise<number | undefined> {
       resolve(response.statusCode);
     }).on('error', reject);
   });
-}
-
-/**
- * A port to put into a program. Below those that the system hands out by itself, so that no other test can be given it
- * before the program listens.
- */
-async function freePort(): Promise<number> {
-  for (let port = 20_000 + process.pid % 10_000; ; port++) {
-    const server = net.createServer();
-    const free = await new Promise((resolve) => {
-      server.once('error', () => { resolve(false); });
-      server.listen(port, () => { resolve(true); });
-    });
-    if (free !== true) continue;
-    server.close();
-    await once(server, 'close');
-    return port;
-  }
 }
 
 /** Resolves when connections to the port are accepted; never once the program has ended. */

@@ -80,7 +80,7 @@ describe('a request or a response whose methods throw', () => {
       assert.deepEqual(under.reports, ['HOOK_FAILED']);
       assert.match(under.errors[0]?.message ?? '', /^balancer\.handle: .*middleware is broken$/);
       assert.equal((await (await under.connect()).exchange(get('/good'))).text, '/good');
-      // A guest that was left behind would be counted.
+      // A downstream that was left behind would be counted.
       assert.deepEqual(await under.balancer.close(), { cut: 0 });
     });
   }

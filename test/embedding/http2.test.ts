@@ -133,7 +133,7 @@ for (const kind of [H2C, H2]) {
       assert.equal(answer.status, 503);
       assert.equal(answer.fields['retry-after'], '1');
       assert.equal(answer.fields['proxy-status'], 'equipoise; error=destination_unavailable');
-      assert.equal(answer.body.toString(), 'No upstream can take the request now.\n');
+      assert.equal(answer.body.toString(), 'No upstream is available for the request.\n');
     });
 
     for (const [name, way] of [['closes', close], ['resets', reset]] as const) {

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { startBalancer } from '../support/balancer.ts';
 import { get } from '../support/client.ts';
 import { FRONTS } from '../support/fronts.ts';
-import { Holding, Waits } from '../support/holding.ts';
+import { Holding, startFull, Waits } from '../support/holding.ts';
 import { failsWith } from '../support/streams.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
 import { within } from '../support/wait.ts';
@@ -82,15 +82,9 @@ for (const front of FRONTS) {
     });
 
     test('have no more time than all their attempts together: 504', async (t) => {
-      const holding = await Holding.start(t);
-      const under = await startBalancer(t, {
-        upstreams: [{ origin: holding.origin, maxInFlight: 1 }], front, maxQueued: 9, queueTimeoutMs: 5_000,
-        totalTimeoutMs: 3_000,
+      const { holding, under, waits, client } = await startFull(t, {
+        front, queueTimeoutMs: 5_000, totalTimeoutMs: 3_000,
       });
-      const waits = new Waits(under);
-      const client = await under.connect();
-      client.send(get('/0'));
-      await holding.came(1);
       await under.advance(1_000);
       const waiting = await waits.send(get('/1'));
       holding.release();
@@ -110,14 +104,7 @@ for (const front of FRONTS) {
     });
 
     test('are served while the balancer closes, or cut at its end', async (t) => {
-      const holding = await Holding.start(t);
-      const under = await startBalancer(t, {
-        upstreams: [{ origin: holding.origin, maxInFlight: 1 }], front, maxQueued: 9, queueTimeoutMs: 60_000,
-      });
-      const waits = new Waits(under);
-      const client = await under.connect();
-      client.send(get('/0'));
-      await holding.came(1);
+      const { holding, under, waits, client } = await startFull(t, { front, queueTimeoutMs: 60_000 });
       const [served, cut] = [await waits.send(get('/served')), await waits.send(get('/cut'))];
       const second = await waits.send(get('/cut'));
       const closing = under.balancer.close({ timeoutMs: 5_000 });

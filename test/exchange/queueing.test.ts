@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { startBalancer } from '../support/balancer.ts';
 import { get, post } from '../support/client.ts';
 import { FRONTS } from '../support/fronts.ts';
-import { Holding, Waits } from '../support/holding.ts';
+import { Holding, startFull, Waits } from '../support/holding.ts';
 import { pattern } from '../support/message.ts';
 import { turns } from '../support/wait.ts';
 
@@ -65,16 +65,9 @@ for (const front of FRONTS) {
     });
 
     test('are answered 503 when their time is over, with a time to come back', async (t) => {
-      const holding = await Holding.start(t);
-      const under = await startBalancer(t, {
-        upstreams: [{ origin: holding.origin, maxInFlight: 1 }], front, maxQueued: 9, queueTimeoutMs: 3_000,
-      });
+      const { holding, under, waits, client } = await startFull(t, { front, queueTimeoutMs: 3_000 });
       const refused: unknown[] = [];
       under.balancer.on('refused', (event) => refused.push(event));
-      const waits = new Waits(under);
-      const client = await under.connect();
-      client.send(get('/0'));
-      await holding.came(1);
       const one = await waits.send();
       await under.advance(1_000);
       const two = await waits.send();
@@ -102,14 +95,7 @@ for (const front of FRONTS) {
     });
 
     test('are as many as maxQueued: one more is answered 503 at once', async (t) => {
-      const holding = await Holding.start(t);
-      const under = await startBalancer(t, {
-        upstreams: [{ origin: holding.origin, maxInFlight: 1 }], front, maxQueued: 2,
-      });
-      const waits = new Waits(under);
-      const client = await under.connect();
-      client.send(get('/0'));
-      await holding.came(1);
+      const { holding, under, waits, client } = await startFull(t, { front, maxQueued: 2 });
       const waiting = [await waits.send(get('/1')), await waits.send(get('/2'))];
       const late = await under.connect();
       const answer = await late.exchange(get());
@@ -125,14 +111,7 @@ for (const front of FRONTS) {
     });
 
     test('leave their place when their downstream goes', async (t) => {
-      const holding = await Holding.start(t);
-      const under = await startBalancer(t, {
-        upstreams: [{ origin: holding.origin, maxInFlight: 1 }], front, maxQueued: 1,
-      });
-      const waits = new Waits(under);
-      const client = await under.connect();
-      client.send(get('/0'));
-      await holding.came(1);
+      const { holding, under, waits, client } = await startFull(t, { front, maxQueued: 1 });
       const gone = await waits.send(get('/gone'));
       gone.reset();
       // There is a place again as soon as the reset has come.
@@ -154,14 +133,7 @@ for (const front of FRONTS) {
     });
 
     test('hold back what comes of their bodies', async (t) => {
-      const holding = await Holding.start(t);
-      const under = await startBalancer(t, {
-        upstreams: [{ origin: holding.origin, maxInFlight: 1 }], front, maxQueued: 9,
-      });
-      const waits = new Waits(under);
-      const client = await under.connect();
-      client.send(get('/0'));
-      await holding.came(1);
+      const { holding, waits, client } = await startFull(t, { front });
       const body = pattern(32 << 20);
       const upload = await waits.send(post('/upload', body));
       // What the kernel takes, it has taken when nothing moves any more.
@@ -179,14 +151,7 @@ for (const front of FRONTS) {
     });
 
     test('in a pipeline wait their turn, each', async (t) => {
-      const holding = await Holding.start(t);
-      const under = await startBalancer(t, {
-        upstreams: [{ origin: holding.origin, maxInFlight: 1 }], front, maxQueued: 9,
-      });
-      const waits = new Waits(under);
-      const client = await under.connect();
-      client.send(get('/0'));
-      await holding.came(1);
+      const { holding, waits, client } = await startFull(t, { front });
       const pipelined = await waits.send(get('/1') + get('/2') + get('/3'));
       for (let i = 0; i <= 3; i++) {
         await holding.came(i + 1);

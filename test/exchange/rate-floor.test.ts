@@ -11,8 +11,8 @@ import {
 describe('the floor', () => {
   /** 100 octets a second, behind by 10 s at most: a bucket of 1,000. */
   const floor = (): RateFloor => {
-    const made = new RateFloor(100, 10_000);
-    made.start(500);
+    const made = new RateFloor(100);
+    made.start(500, 10_000);
     return made;
   };
 
@@ -58,14 +58,14 @@ describe('the floor', () => {
   test('each start fills the bucket', () => {
     const used = floor();
     assert.equal(used.sweep(10_501, true), true);
-    used.start(20_000);
+    used.start(20_000, 10_000);
     assert.equal(used.sweep(30_000, true), false);
     assert.equal(used.sweep(30_001, true), true);
   });
 
   test('none, and nobody is late', () => {
-    const none = new RateFloor(0, 10_000);
-    none.start(0);
+    const none = new RateFloor(0);
+    none.start(0, 10_000);
     assert.equal(none.sweep(1e9, true), false);
   });
 });

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import tls from 'node:tls';
-import { endOrReset } from '../../src/end-or-reset.ts';
+import { endOrReset } from '../../src/streams/end-or-reset.ts';
 import { type BalancerUnderTest, startBalancer } from '../support/balancer.ts';
 import { makeCertificate, NO_OPENSSL } from '../support/certificate.ts';
 import { type Client, get } from '../support/client.ts';

@@ -11,27 +11,27 @@ import { play, startUpstream } from '../support/upstream.ts';
 import { gate } from '../support/wait.ts';
 
 const NOTHING = /^$/;
-/** It is no fault of the upstream's. */
+/** Not the upstream's fault. */
 const GONE = /^A ok DOWNSTREAM_GONE$/;
 const GONE_FROM_RESPONSE = /^A ok 200 DOWNSTREAM_GONE$/;
-/** One direction of a tunnel may end before the other: by FIN it has ended in order. */
+/** One direction of a tunnel may end before the other: a FIN is an orderly end. */
 const GONE_FROM_TUNNEL: Record<Leave, RegExp> = { FIN: /^A ok 101$/, RST: /^A ok 101 DOWNSTREAM_GONE$/ };
 
-/** What the balancer tells of the attempt that was under way. */
+/** How the attempt that was under way settles. */
 const TABLE: Readonly<Record<string, RegExp | Record<Leave, RegExp>>> = {
-  'before the head of its request is whole': NOTHING,
+  'before its request head is complete': NOTHING,
   'while its upstream is being connected': GONE,
-  'behind the head of its request': GONE,
+  'after its request head': GONE,
   'in the middle of its body': GONE,
   'while it floods an upstream that does not read': GONE,
   'while it waits': GONE,
-  'in the head of its response': GONE,
-  'behind the head of its response': GONE_FROM_RESPONSE,
-  'in the body of its response': GONE_FROM_RESPONSE,
-  'in the body of an early response': GONE_FROM_RESPONSE,
+  'in the middle of its response head': GONE,
+  'after its response head': GONE_FROM_RESPONSE,
+  'in the middle of its response body': GONE_FROM_RESPONSE,
+  'in the middle of an early response body': GONE_FROM_RESPONSE,
   'while it does not read a large response': GONE_FROM_RESPONSE,
   'in a tunnel': GONE_FROM_TUNNEL,
-  // libuv shows a reset behind data that was not read yet as an end, mostly.
+  // libuv mostly reports a reset after unread data as an end.
   'in a tunnel that it floods': /^A ok 101(?: DOWNSTREAM_GONE)?$/,
   'in a tunnel that floods it': GONE_FROM_TUNNEL,
   'in a tunnel that its upstream has half closed': GONE_FROM_TUNNEL,

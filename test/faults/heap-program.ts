@@ -1,6 +1,6 @@
 /**
- * The program of heap.test.ts: repeats each fault and prints, a line each, how much memory was in use after each group
- * of repetitions. Not in the test's own process: the test runner's hooks keep things themselves.
+ * The program of heap.long.test.ts: repeats each fault and prints, a line each, how much memory was in use after each
+ * group of repetitions. A process of its own, because the hooks of the test runner keep things themselves.
  *
  *   node --expose-gc --import tsx heap-program.ts <repetitions> <part> <parts>
  */
@@ -19,10 +19,10 @@ import { Signal, turns } from '../support/wait.ts';
 
 const GROUPS = 5;
 const AT_ONCE = 40;
-/** Beyond every timeout. */
+/** Longer than any timeout. */
 const PATIENCE_MS = 4_000_000;
 
-/** What a test has that its upstreams need: an end. */
+/** In place of a test's context: its upstreams need an end. */
 class Scope {
   #end: () => unknown = () => undefined;
 
@@ -35,7 +35,7 @@ class Scope {
   }
 }
 
-/** A client that keeps its connection as long as it can: of one for each request, most of the time would be its. */
+/** A client that keeps its connection as long as it can: a new one for each request would take most of the time. */
 class Client {
   readonly #port: number;
   #socket: net.Socket | undefined;
@@ -46,7 +46,7 @@ class Client {
     this.#port = port;
   }
 
-  /** Sends one request and resolves when its answer has come, or broken off. */
+  /** Sends one request and resolves when its answer is complete, or has broken off. */
   ask(kind: Kind): Promise<void> {
     this.#got = '';
     this.#socket ??= this.#connect();
@@ -82,7 +82,7 @@ class Client {
   }
 }
 
-/** Whether a response is all there, by its length or its last chunk. */
+/** Whether a response is complete, by its length or its last chunk. */
 function isWhole(text: string): boolean {
   const length = /\r\nContent-Length: (\d+)\r\n/i.exec(text)?.[1];
   if (length === undefined) return text.endsWith('\r\n0\r\n\r\n');
@@ -138,7 +138,7 @@ async function repeat(t: TestContext, fault: Fault, kind: Kind): Promise<number[
       }
       await all;
     }
-    // What idles in the pool is closed, and the upstreams let go of it.
+    // Idle connections are closed, and the upstreams forget them.
     time.advance(PATIENCE_MS);
     for (const { origin, inFlight } of balancer.upstreams) if (inFlight > 0) throw new Error(`in flight at ${origin}`);
     await a.forget();
@@ -159,7 +159,7 @@ const CASES = FAULTS.flatMap((fault) => {
 
 const [repetitions = 0, part = 0, parts = 1] = process.argv.slice(2).map(Number);
 const mine = CASES.filter((_, at) => at % parts === part);
-// The first is repeated once for nothing: what is compiled and cached by that is kept for good.
+// The first case runs once more, uncounted: what is compiled and cached then stays.
 for (const [at, { fault, kind }] of [...mine.slice(0, 1), ...mine].entries()) {
   const scope = new Scope();
   const sizes = await repeat(scope as unknown as TestContext, fault, kind);

@@ -1,29 +1,28 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Services } from '../../src/exchange/services.ts';
-import { Front, type FrontRules, type Guest } from '../../src/fronts/front.ts';
+import { Downstreams, type OpenDownstream } from '../../src/fronts/downstreams.ts';
 import { startBalancer } from '../support/balancer.ts';
 import { get } from '../support/client.ts';
 import { turns } from '../support/wait.ts';
 
-/** A guest that is late from `at` on, and leaves when it is swept then. */
-class LateGuest implements Guest {
+/** A downstream that is late from `at` on, and leaves when it is swept then. */
+class LateDownstream implements OpenDownstream {
   readonly busy = true;
   place = -1;
   readonly swept: number[] = [];
-  readonly #front: Front;
+  readonly #all: Downstreams;
   readonly #at: number;
 
-  constructor(front: Front, at: number) {
-    this.#front = front;
+  constructor(all: Downstreams, at: number) {
+    this.#all = all;
     this.#at = at;
-    front.guests.add(this);
+    all.add(this);
   }
 
   sweep(now: number): boolean {
     this.swept.push(now);
     if (now < this.#at) return false;
-    this.#front.left(this);
+    this.#all.remove(this);
     return true;
   }
 
@@ -37,31 +36,31 @@ class LateGuest implements Guest {
 }
 
 describe('a sweep', () => {
-  /** A front without a balancer: sweeping needs none of it. */
-  const front = (): Front => new Front({} as Services, {} as FrontRules, () => undefined);
+  /** Downstreams without a balancer. What they report is dropped. */
+  const downstreams = (): Downstreams => new Downstreams(() => undefined, () => undefined);
 
-  test('ends a few guests at a time, so that what else happens comes between', async () => {
-    const made = front();
-    const guests = Array.from({ length: 25 }, () => new LateGuest(made, 5));
+  test('ends a few downstreams at a time, so that what else happens comes between', async () => {
+    const made = downstreams();
+    const late = Array.from({ length: 25 }, () => new LateDownstream(made, 5));
     made.sweep(5);
-    const left: number[] = [made.guests.all.length];
-    while (made.guests.all.length > 0) {
+    const left: number[] = [made.size];
+    while (made.size > 0) {
       await turns(1);
-      left.push(made.guests.all.length);
+      left.push(made.size);
     }
     assert.deepEqual(left, [15, 5, 0]);
-    assert.ok(guests.every(({ swept }) => swept.length === 1));
+    assert.ok(late.every(({ swept }) => swept.length === 1));
   });
 
-  test('goes on past a guest that throws, reports it, and is rid of it', () => {
+  test('goes on past a downstream that throws, reports it, and drops it', () => {
     const reports: string[] = [];
     const report = ({ code }: { readonly code: string }): void => {
       reports.push(code);
     };
-    const made = new Front({ report } as unknown as Services, {} as FrontRules, () => undefined);
-    const first = new LateGuest(made, 5);
-    const broken = new LateGuest(made, 5);
-    const last = new LateGuest(made, 5);
+    const made = new Downstreams(report, () => undefined);
+    const first = new LateDownstream(made, 5);
+    const broken = new LateDownstream(made, 5);
+    const last = new LateDownstream(made, 5);
     const throws = (): never => {
       throw new Error('oh no');
     };
@@ -69,32 +68,32 @@ describe('a sweep', () => {
     made.sweep(5);
     assert.deepEqual([first.swept, last.swept], [[5], [5]]);
     assert.deepEqual(reports, ['INTERNAL_ERROR']);
-    assert.equal(made.guests.all.length, 0);
+    assert.equal(made.size, 0);
     // And the next sweep is one again.
-    const late = new LateGuest(made, 6);
+    const late = new LateDownstream(made, 6);
     made.sweep(6);
     assert.deepEqual(late.swept, [6]);
   });
 
   test('looks at any number of those that are not late at once', () => {
-    const made = front();
-    const guests = Array.from({ length: 5_000 }, () => new LateGuest(made, 6));
+    const made = downstreams();
+    const late = Array.from({ length: 5_000 }, () => new LateDownstream(made, 6));
     made.sweep(5);
-    assert.ok(guests.every(({ swept }) => swept.length === 1));
-    assert.equal(made.guests.all.length, 5_000);
+    assert.ok(late.every(({ swept }) => swept.length === 1));
+    assert.equal(made.size, 5_000);
   });
 
   test('is not begun anew before it is through', async () => {
-    const made = front();
-    const guests = Array.from({ length: 25 }, () => new LateGuest(made, 5));
+    const made = downstreams();
+    const late = Array.from({ length: 25 }, () => new LateDownstream(made, 5));
     made.sweep(5);
     made.sweep(6);
     await turns(4);
     made.sweep(7);
-    assert.ok(guests.every(({ swept }) => swept.length === 1 && swept[0] === 5));
-    const late = new LateGuest(made, 8);
+    assert.ok(late.every(({ swept }) => swept.length === 1 && swept[0] === 5));
+    const another = new LateDownstream(made, 8);
     made.sweep(8);
-    assert.deepEqual(late.swept, [8]);
+    assert.deepEqual(another.swept, [8]);
   });
 
   test('reaches all who are late together: each is told', async (t) => {

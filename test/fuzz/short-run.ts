@@ -1,5 +1,5 @@
 /**
- * The part of the tests that is fuzzing: some 50,000 cases of one kind through `socket` and some 8,000 through
+ * The part of the tests that is fuzzing: some 25,000 cases of one kind through `socket` and some 8,000 through
  * `node:http`, half of them new each time. Each is a file of its own, since a file has only so much time.
  */
 import assert from 'node:assert/strict';
@@ -8,7 +8,7 @@ import { testSeed } from '../../src/testing/random.ts';
 import type { Front } from './front.ts';
 import { KINDS, NOTES, Session } from './session.ts';
 
-const DRAWS: Readonly<Record<Front, number>> = { socket: 20_000, 'node:http': 3_000 };
+const DRAWS: Readonly<Record<Front, number>> = { socket: 10_000, 'node:http': 3_000 };
 
 /** Adds tests that fuzz `kind` through `front` with the usual seed and with a new one. */
 export function testFuzzing(kind: typeof KINDS[number], front: Front): void {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { parseOptions, parseUpstream, parseUpstreams } from '../../src/options/parse.ts';
+import { parseOptions } from '../../src/options/parse.ts';
+import { parseUpstream, parseUpstreams } from '../../src/options/upstreams.ts';
 import { atOnce } from '../../src/loop/slices.ts';
 import { inspected, problemsWith } from '../support/options.ts';
 

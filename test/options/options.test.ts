@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { systemTime } from '../../src/loop/clock.ts';
 import { BalancerError } from '../../src/errors.ts';
-import {
-  parseOptions, parseUpstream, type ParsedUpstream, parseUpstreams, readOptions, type Settings,
-} from '../../src/options/parse.ts';
+import { parseOptions, readOptions, type Settings } from '../../src/options/parse.ts';
+import { parseUpstream, type ParsedUpstream, parseUpstreams } from '../../src/options/upstreams.ts';
 import { atOnce } from '../../src/loop/slices.ts';
 import type { Strategy } from '../../src/strategy.ts';
 import { inspected, problemsWith } from '../support/options.ts';

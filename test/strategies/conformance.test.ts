@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Strategy, Upstream } from '../../src/strategy.ts';
 import { seededRandom, testSeed } from '../../src/testing/random.ts';
-import { type ConformanceOptions, type Make, type StandIn, conformance, rules } from '../../src/testing/conformance.ts';
+import { conformance, type ConformanceOptions, type Make, rules, type StandIn } from '../../src/testing/index.ts';
 
 conformance('two choices', ({ rng }) => twoChoices(rng));
 conformance('by address', byAddress, { spreads: false });

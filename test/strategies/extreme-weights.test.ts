@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { rules } from '../../src/testing/conformance.ts';
+import { rules } from '../../src/testing/rules.ts';
 import { seededRandom, testSeed } from '../../src/testing/random.ts';
 import type { Candidate, PickContext, Strategy } from '../../src/strategy.ts';
 import { leastBusy } from '../../strategies/least-busy.ts';

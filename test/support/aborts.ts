@@ -10,23 +10,23 @@ import {
 } from './upstream.ts';
 import { turns } from './wait.ts';
 
-/** In order, with no more to say; or by breaking the connection. */
+/** An orderly close, or a reset. */
 export type Leave = 'FIN' | 'RST';
 export const LEAVES: readonly Leave[] = ['FIN', 'RST'];
 
 export interface Stage {
   /** Where the client leaves. */
   readonly name: string;
-  /** The requests that come to it. */
+  /** The kinds of request that get there. */
   readonly of: readonly Kind[];
-  /** How it can leave there. Default: in both ways. */
+  /** How the client can leave there. Default: both ways. */
   readonly by?: readonly Leave[];
   /**
-   * What the upstream does with it, up to when the client has `left` and after. Where there is none, no connection to
-   * it comes about.
+   * What the upstream does before and after the client has `left`. Without a script its connection is never
+   * established.
    */
   readonly script?: (left: Promise<void>) => Script;
-  /** Has the exchange come to it. */
+  /** Takes the exchange to this stage. */
   readonly reach: (on: Scene) => Promise<unknown>;
 }
 
@@ -76,7 +76,7 @@ const switched: readonly Step[] = [head, SWITCHED.head + SWITCHED.body];
 
 export const STAGES: readonly Stage[] = [
   {
-    name: 'before the head of its request is whole',
+    name: 'before its request head is complete',
     of: KINDS,
     script: () => well,
     reach: async ({ client, asked }) => {
@@ -93,7 +93,7 @@ export const STAGES: readonly Stage[] = [
     },
   },
   {
-    name: 'behind the head of its request',
+    name: 'after its request head',
     of: ['POST'],
     script: () => [request],
     reach: async ({ client, asked, upstream }) => {
@@ -125,7 +125,7 @@ export const STAGES: readonly Stage[] = [
   },
   { name: 'while it waits', of: KINDS, script: () => [request], reach: read },
   {
-    name: 'in the head of its response',
+    name: 'in the middle of its response head',
     of: KINDS,
     script: () => answer((all) => all.slice(0, 20)),
     reach: async (on) => {
@@ -134,7 +134,7 @@ export const STAGES: readonly Stage[] = [
     },
   },
   {
-    name: 'behind the head of its response',
+    name: 'after its response head',
     of: PLAINLY,
     script: () => answer((all) => all.slice(0, -PLAIN.body.length)),
     reach: async (on) => {
@@ -143,7 +143,7 @@ export const STAGES: readonly Stage[] = [
     },
   },
   {
-    name: 'in the body of its response',
+    name: 'in the middle of its response body',
     of: PLAINLY,
     script: () => answer((all) => all.slice(0, -5)),
     reach: async (on) => {
@@ -152,7 +152,7 @@ export const STAGES: readonly Stage[] = [
     },
   },
   {
-    name: 'in the body of an early response',
+    name: 'in the middle of an early response body',
     of: ['POST'],
     script: () => [head, PLAIN.head, 'hello'],
     reach: async ({ client, asked }) => {
@@ -205,7 +205,7 @@ export const STAGES: readonly Stage[] = [
     name: 'in a tunnel that it has half closed',
     of: ['upgrade'],
     by: ['RST'],
-    // It is seen to be gone only by what is sent to it.
+    // Only sending to it shows that it is gone.
     script: (left) => [...switched, untilEnd, 'still here', when(left), 'are you?'],
     reach: async (on) => {
       await through(on);

@@ -1,6 +1,6 @@
 /**
- * A balancer under test: in virtual time, watched from all sides, and closed at the end of the test, when nothing may
- * be left of it.
+ * A balancer under test: in virtual time, with everything it does recorded. It is closed at the end of the test, when
+ * nothing may be left of it.
  */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
@@ -14,7 +14,7 @@ import { VirtualTime } from '../../src/testing/time.ts';
 import type { ScriptedUpstream } from './upstream.ts';
 import { Signal, turns, within } from './wait.ts';
 
-/** A pick as the strategy saw it. */
+/** A pick, as the strategy saw it. */
 export interface Pick {
   readonly origin: string | undefined;
   readonly candidates: readonly string[];
@@ -38,9 +38,9 @@ export class BalancerUnderTest {
   readonly balancer: Balancer;
   readonly time = new VirtualTime();
   readonly picks: Pick[] = [];
-  /** The settled attempts, in their order. */
+  /** The settled attempts, in order. */
   readonly outcomes: Settled[] = [];
-  /** What was reported, as `CODE` or `CODE at origin`. */
+  /** The reports, as `CODE` or `CODE at origin`. */
   readonly reports: string[] = [];
   /** The errors that were reported. */
   readonly errors: Error[] = [];
@@ -59,7 +59,7 @@ export class BalancerUnderTest {
     this.#t = t;
     this.#front = front ?? SOCKET;
     this.balancer = createBalancer({
-      // What the tests upgrade to through node:http, too.
+      // The protocols that tests upgrade to; node:http needs to know them.
       upgradeProtocols: ['raw', 'other/1'],
       ...rest,
       upstreams: upstreams.map((upstream) => {
@@ -122,7 +122,7 @@ export class BalancerUnderTest {
       await within(closed, () => 'the balancer to close');
       await this.#door?.close();
     }
-    assert.equal(this.time.timers, 0, 'the clock goes on after the close');
+    assert.equal(this.time.timers, 0, 'the clock runs on after the close');
   }
 
   async #nothingInFlight(): Promise<void> {

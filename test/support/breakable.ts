@@ -1,5 +1,5 @@
 /**
- * A balancer behind both fronts whose own sockets can be broken from outside, in this process or in one of its own.
+ * A balancer behind both fronts whose own sockets a test can break, in this process or in one of its own.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
@@ -11,7 +11,7 @@ import { type FrontDoor, FRONTS } from './fronts.ts';
 import { neverConnects } from './streams.ts';
 import { Signal, within } from './wait.ts';
 
-/** Which of the balancer's sockets. */
+/** One of the balancer's sockets. */
 export type Side = 'downstream' | 'upstream';
 export type Break = 'FIN' | 'RST';
 
@@ -20,15 +20,15 @@ export interface Breakable {
   readonly ports: readonly number[];
   /** Breaks the balancer's own socket on that side of the latest exchange. */
   break(side: Side, how: Break): Promise<void>;
-  /** Resolves when a request for {@link BLACK_HOLE} waits for its connection. */
+  /** Resolves when a request for {@link BLACK_HOLE} waits to connect. */
   connecting(): Promise<void>;
   /** Resolves when nothing is in flight. */
   idle(): Promise<void>;
-  /** Closes it. Fails if anything had to be cut, or the process does not end well. */
+  /** Closes it. Fails if anything had to be cut, or if the process does not end cleanly. */
   close(): Promise<void>;
 }
 
-/** A target whose first connect is never answered. */
+/** The target whose first connect is never answered. */
 export const BLACK_HOLE = '/black-hole';
 
 /** Starts one in this process, before this upstream. */
@@ -39,7 +39,7 @@ export async function startBreakable(upstream: string): Promise<Breakable> {
     made[side].push((message as { readonly socket: Socket }).socket);
     signal.raise();
   };
-  // As they are, without the seams that embedders have: the fast path differs behind those.
+  // Taken from diagnostics: with a `connect` option, say, the fast path would be another.
   const channels = [
     ['net.server.socket', noting('downstream')], ['net.client.socket', noting('upstream')],
   ] as const;
@@ -70,7 +70,7 @@ export async function startBreakable(upstream: string): Promise<Breakable> {
   const doors: FrontDoor[] = [];
   for (const front of FRONTS) doors.push(await front.open(balancer));
   const ports = doors.map(({ port }) => port);
-  /** Whether a socket is one of the balancer's. In one process with the test, others are made as well. */
+  /** Whether a socket is the balancer's. In the test's own process there are others. */
   const ours = (side: Side, { localPort = 0, remotePort }: Socket): boolean => {
     return side === 'downstream' ? ports.includes(localPort) : remotePort === Number(new URL(upstream).port);
   };
@@ -136,7 +136,7 @@ export async function forkBreakable(upstream: string): Promise<Breakable> {
   };
 }
 
-/** The next message of a process; fails where it ends instead. */
+/** The next message of a process; fails if it ends instead. */
 async function answer(child: ChildProcess, over: Promise<unknown>, what: () => string): Promise<string> {
   const ended = over.then(() => {
     throw new Error(`the process ended before ${what()}`);

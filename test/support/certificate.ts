@@ -1,5 +1,5 @@
 /**
- * Certificates for this machine, signed by themselves and made anew for each run.
+ * Self-signed certificates for this machine, made anew for each run.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -12,7 +12,7 @@ export interface Certificate {
 }
 
 /**
- * A new certificate for these names, or undefined where there is no openssl to make one. One of `-1` days has expired.
+ * A new certificate for these names, or undefined without openssl. With `-1` days it has expired.
  */
 export function makeCertificate(names = 'DNS:localhost,IP:127.0.0.1', days = 1): Certificate | undefined {
   const directory = mkdtempSync(join(tmpdir(), 'equipoise-'));
@@ -33,5 +33,5 @@ export function makeCertificate(names = 'DNS:localhost,IP:127.0.0.1', days = 1):
   }
 }
 
-/** Why tests that need a certificate are skipped, if they are. */
-export const NO_OPENSSL = 'needs the command openssl, which is not there';
+/** Why tests that need a certificate are skipped without one. */
+export const NO_OPENSSL = 'needs the openssl command, which is not installed';

@@ -1,20 +1,20 @@
 /**
- * A channel among workers that are no processes: the launcher's own parts, without the processes between them.
+ * A channel between workers that are not processes: the launcher's own parts, with nothing but calls between them.
  */
 import type { Channel } from '../../src/channel.ts';
-import { Channels, type Heard, type Said } from '../../src/cluster/channels/channels.ts';
+import { Channels, type Heard, type Said } from '../../src/cluster/channels/worker-channels.ts';
 import { Relay } from '../../src/cluster/channels/relay.ts';
 
 export class FakeWorkers {
-  /** What workers have said, in its order. */
+  /** What workers have said, in order. */
   readonly said: [worker: number, said: Said][] = [];
   /** What they were told. */
   readonly told: [worker: number, heard: readonly Heard[]][] = [];
   readonly relay: Relay;
   readonly #workers = new Map<number, Channels>();
-  /** Whether messages stay where they are until they are let go. */
+  /** Callbacks of messages that are held back, while they are. */
   #held: (() => void)[] | undefined;
-  /** Workers that read nothing, and what is on its way to them. */
+  /** Workers that do not read, and what waits for them. */
   readonly #stopped = new Map<number, (() => void)[]>();
   #soon: (() => void)[] = [];
 
@@ -55,12 +55,12 @@ export class FakeWorkers {
     return channels.channel(name);
   }
 
-  /** Has all that was said be heard. */
+  /** Delivers all that was said. */
   deliver(): void {
     while (this.#soon.length > 0) for (const then of this.#soon.splice(0)) then();
   }
 
-  /** Has a worker read nothing until the returned function is called. */
+  /** Makes a worker stop reading until the returned function is called. */
   stop(worker: number): () => void {
     const waiting: (() => void)[] = [];
     this.#stopped.set(worker, waiting);
@@ -76,7 +76,7 @@ export class FakeWorkers {
     this.relay.gone(worker);
   }
 
-  /** Has what is sent not be on its way until the returned function is called. */
+  /** Holds back what workers send until the returned function is called. */
   hold(): () => void {
     this.#held = [];
     return () => {

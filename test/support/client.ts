@@ -13,7 +13,7 @@ export interface Response extends Body {
   readonly head: Head;
   /** The body as latin1 text. */
   readonly text: string;
-  /** Interim responses that came before it. */
+  /** The interim responses before it. */
   readonly interims: readonly Head[];
 }
 
@@ -38,12 +38,12 @@ export class Client {
     return this.send(request).response(String(request).startsWith('HEAD ') ? 'HEAD' : 'GET');
   }
 
-  /** Reads one head, be it interim or final. */
+  /** Reads one head, interim or final. */
   async head(): Promise<Head> {
     return new Head(await this.inbox.until('\r\n\r\n'));
   }
 
-  /** Reads one whole response. Fails with `Broken` where the connection ends in the middle of it. */
+  /** Reads one whole response. Fails with `Broken` if the connection ends in the middle of it. */
   async response(method = 'GET'): Promise<Response> {
     const interims: Head[] = [];
     for (;;) {
@@ -59,12 +59,12 @@ export class Client {
     }
   }
 
-  /** Reads over all that comes until the connection is over: `end` for a close in order, `reset` for a break. */
+  /** Discards all that arrives until the connection is over: `end` for an orderly close, `reset` for a reset. */
   over(): Promise<'end' | 'reset'> {
     return this.inbox.over();
   }
 
-  /** Says that it has no more to send. */
+  /** Closes its sending side. */
   end(): void {
     this.socket.end();
   }
@@ -74,7 +74,7 @@ export class Client {
     this.socket.destroy();
   }
 
-  /** Breaks the connection. */
+  /** Resets the connection. */
   reset(): void {
     if (this.socket instanceof Socket) this.socket.resetAndDestroy();
     else this.socket.destroy(new Error('reset'));

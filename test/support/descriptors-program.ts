@@ -1,6 +1,6 @@
 /**
- * Requests and probes in a process that has no file descriptors left; started with a low limit of them, and the port of
- * an upstream.
+ * Requests and probes in a process without free file descriptors; started with a low limit, and the port of an
+ * upstream.
  */
 import { closeSync, openSync } from 'node:fs';
 import { Duplex } from 'node:stream';
@@ -42,11 +42,11 @@ async function ask(host: string): Promise<string> {
 
 const status = (response: string): string => response.split(' ')[1] ?? '';
 
-// What is loaded at the first lookup, say, needs descriptors, too.
+// The first lookup, say, loads files, which needs descriptors too.
 await ask('127.0.0.1');
 await ask('localhost');
 const taken: number[] = [];
-/** Takes all descriptors that there are. */
+/** Takes all free descriptors. */
 function take(): void {
   try {
     for (;;) taken.push(openSync('/dev/null', 'r'));

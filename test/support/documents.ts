@@ -18,7 +18,7 @@ export interface Document {
   readonly path: string;
   readonly text: string;
   readonly blocks: readonly Block[];
-  /** Without the fenced blocks. */
+  /** The text without the fenced blocks. */
   readonly prose: string;
 }
 

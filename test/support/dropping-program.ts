@@ -1,6 +1,6 @@
 /**
- * A balancer whose idle downstreams take all file descriptors; started with a low limit of them. Prints its port, then
- * what it reports.
+ * A balancer whose idle downstreams use up all file descriptors; started with a low limit. Prints its port, then its
+ * reports.
  */
 import type { AddressInfo } from 'node:net';
 import { createBalancer } from '../../src/balancer.ts';

@@ -1,5 +1,5 @@
 /**
- * Upstreams that are well or not as the test says.
+ * Upstreams that a test takes down and up again.
  */
 import type { TestContext } from 'node:test';
 import type { BalancerOptions, UpstreamOptions } from '../../src/options/options.ts';
@@ -9,7 +9,7 @@ import { get } from './client.ts';
 import { failsWith } from './streams.ts';
 import { echo, type ScriptedUpstream, type Scripts, startUpstream } from './upstream.ts';
 
-/** Some upstreams, those of them that cannot be connected to, and the option that makes it so. */
+/** Some upstreams, which of them refuse connections, and the `connect` option that makes them. */
 export class Fallible {
   readonly upstreams: readonly ScriptedUpstream[];
   readonly down = new Set<ScriptedUpstream>();
@@ -46,7 +46,7 @@ export class Fallible {
   }
 }
 
-/** Picks the upstream that the target names by its tag `name`, such as `/b`; the first where that is no candidate. */
+/** Picks the upstream whose tag `name` is the target, such as `/b`; the first if that is not a candidate. */
 export const byTarget: Strategy = {
   name: 'by target',
   pick: (candidates, { request }) => {

@@ -1,5 +1,5 @@
 /**
- * One row of the fault table: a request that meets a fault, and all that came of it, in its order.
+ * One row of the fault table: a request that meets a fault, and all that came of it, in order.
  */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
@@ -18,12 +18,12 @@ export const KINDS: readonly Kind[] = ['GET', 'POST', 'upgrade'];
 export const UPGRADE = 'Connection: Upgrade\r\nUpgrade: raw\r\n';
 /** A body that comes in pieces: `somepiecesmore`. */
 const PIECES = ['4\r\nsome\r\n', '6\r\npieces\r\n', '4\r\nmore\r\n', '0\r\n\r\n'];
-/** Each has a length of its own, so that no other fires in its place. */
+/** All different, so that none fires in another's place. */
 const TIMES = {
   connectTimeoutMs: 1_000, responseTimeoutMs: 20_000, idleTimeoutMs: 10_000, tunnelIdleTimeoutMs: 40_000,
   minBodyBytesPerSecond: 0,
 } as const;
-/** Beyond all of them. */
+/** Longer than any of them. */
 const PATIENCE_MS = 50_000;
 
 /** The good answer to a request of this kind. */
@@ -79,12 +79,12 @@ async function tunnel(client: Client): Promise<string> {
   return `101 ${got === SWITCHED.body ? 'whole' : `'${got}'`}, ${await client.over()}`;
 }
 
-/** How often upstreams read the head of this request: from then on they may do what it asks for. */
+/** How often upstreams read the head of this request: from then on they may act on it. */
 export function executions(upstreams: readonly (ScriptedUpstream | undefined)[], asked: string): number {
   return upstreams.flatMap((upstream) => upstream?.plainEvents ?? []).filter((event) => event === asked).length;
 }
 
-/** Starts a balancer that writes down what it tells, with upstreams by their names. */
+/** Starts a balancer whose events are recorded, with upstreams by their names. */
 export async function watched(
   t: TestContext, options: TestOptions, named: ReadonlyMap<string, string>, events: string[],
 ): Promise<BalancerUnderTest> {
@@ -107,8 +107,8 @@ export async function watched(
 }
 
 /**
- * Plays one row: the fault is at upstream A, which is picked first; B is well. Returns the events up to what the client
- * saw; fails where anything is left of them, or the next request is not served.
+ * Plays one row: upstream A has the fault and is picked first; B is healthy. Returns the events up to what the client
+ * saw; fails if anything is left open, or the next request is not served.
  */
 export async function row(
   t: TestContext, fault: Fault, kind: Kind, front: FrontKind, options: Partial<TestOptions> = {},
@@ -118,7 +118,7 @@ export async function row(
   const stalled = gate();
   const script = faulty(fault, { ...goodFor(kind), stalled: stalled.open });
   const unconnected = fault.origin ?? (fault.connect === undefined ? undefined : 'http://black-hole.test');
-  // The fault is met once; whoever comes again to the same upstream is served.
+  // The fault happens once: later connections to the same upstream are served.
   const a = unconnected === undefined
     ? await startUpstream(t, (peer) => peer.number === 1 ? (script as (one: typeof peer) => unknown)(peer) : well(peer))
     : undefined;
@@ -143,7 +143,7 @@ export async function row(
   if (fault.stalls) {
     if (a === undefined) await under.picked(1);
     else await stalled.opened;
-    // What was sent before goes on before time does.
+    // What was sent before arrives before time passes.
     await turns(20);
     await under.advance(PATIENCE_MS);
   }

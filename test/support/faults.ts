@@ -1,5 +1,5 @@
 /**
- * The fault kit: what upstreams do to a balancer, each fault a script of its own for the connection that meets it.
+ * The fault kit: what upstreams do to a balancer. Each fault is a script for the connection that meets it.
  */
 import type { Duplex } from 'node:stream';
 import type { Head } from './message.ts';
@@ -9,7 +9,7 @@ import {
 } from './upstream.ts';
 import { turns } from './wait.ts';
 
-/** What a faulty upstream would have answered, had it been well: its fault is a fault in this. */
+/** What a faulty upstream would have answered without its fault. */
 export interface Answer {
   readonly head: string;
   readonly body: string;
@@ -17,22 +17,22 @@ export interface Answer {
 
 /** What a script is made from. */
 export interface Scene extends Answer {
-  /** To be called where it does no more, for ever. */
+  /** Must be called where the script stalls. */
   readonly stalled: () => void;
 }
 
 export interface Fault {
   /** What the upstream does, as in "an upstream that ...". */
   readonly name: string;
-  /** For a connection that comes about: what is done on it, from its first byte. */
+  /** What happens on a connection, from its first byte. */
   readonly script?: (scene: Scene) => readonly Step[];
-  /** For one that never does: where nobody listens. */
+  /** Instead of a connection: an origin where nobody listens. */
   readonly origin?: string;
-  /** For one that never does: a stream instead of a connection. */
+  /** Instead of a connection: a stream that fails or never connects. */
   readonly connect?: () => Duplex;
   /** Whether the connection serves a request before the one that meets the fault. */
   readonly used?: true;
-  /** Whether the fault lasts until the balancer's patience ends. */
+  /** Whether the fault lasts until a timeout of the balancer. */
   readonly stalls?: true;
 }
 
@@ -42,10 +42,10 @@ export const SWITCHED: Answer = {
   head: 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n', body: PLAIN.body,
 };
 
-/** Lets what was sent go on before what follows can overtake it. */
+/** Lets what was sent arrive before what follows can overtake it. */
 export const arrived = (): Promise<void> => turns(8);
 
-/** Serves every request on the connection, as it should be. */
+/** Serves every request on the connection properly. */
 export async function well(peer: Peer): Promise<void> {
   for (;;) {
     const asked = await peer.request();
@@ -58,12 +58,12 @@ export async function well(peer: Peer): Promise<void> {
   }
 }
 
-/** What there is to answer to a request. */
+/** The proper answer to a request. */
 export function answerTo(asked: Head): Answer {
   return asked.get('upgrade') === undefined ? PLAIN : SWITCHED;
 }
 
-/** One fault, then whatever else comes on the connection is served. */
+/** One fault; whatever else arrives on the connection is served. */
 export function faulty(fault: Fault, scene: Scene): Script {
   const script = fault.script?.(scene) ?? [];
   return async (peer) => {
@@ -72,7 +72,7 @@ export function faulty(fault: Fault, scene: Scene): Script {
       peer.send(PLAIN.head + PLAIN.body);
     }
     await play(peer, script);
-    // Where a fault left the connection open, it may be used again.
+    // If the fault left the connection open, it may be reused.
     if (peer.socket.writable && !fault.stalls) await well(peer);
   };
 }
@@ -81,7 +81,7 @@ const CHUNKED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n';
 const HALF_A_HEAD = 'HTTP/1.1 200 OK\r\nContent-Len';
 const GOES = { closes: close, resets: reset, 'half-closes': halfClose } as const;
 
-/** An end of each kind at one point of the course. */
+/** Each kind of end at one point of the exchange. */
 function goes(where: string, before: (scene: Scene) => readonly Step[]): Fault[] {
   return Object.entries(GOES).map(([way, go]) => ({
     name: `${way} ${where}`, script: (scene) => [...before(scene), arrived, go],
@@ -98,7 +98,7 @@ export const FAULTS: readonly Fault[] = [
   ...goes('in the body', ({ head: start, body }) => [request, start + body.slice(0, 5)]),
   ...goes('in a body in chunks', () => [request, `${CHUNKED}5\r\nhello\r\n`]),
   ...goes('in a body until close', () => [request, 'HTTP/1.1 200 OK\r\n\r\nhello']),
-  ...goes('behind its answer', ({ head: start, body }) => [request, start + body]),
+  ...goes('after its answer', ({ head: start, body }) => [request, start + body]),
   {
     name: 'trickles',
     script: ({ head: start, body }) => [request, async (peer) => {
@@ -128,7 +128,7 @@ export const FAULTS: readonly Fault[] = [
   { name: 'answers before it is asked', script: ({ head: start, body }) => [start + body, request] },
   { name: 'sends garbage for a head', script: () => [request, '\x16\x03\x01\x02 garbage\r\n\r\n'] },
   { name: 'sends garbage in chunks', script: () => [request, `${CHUNKED}5\r\nhello\r\nzz\r\ngarbage\r\n`] },
-  { name: 'sends garbage behind its answer', script: () => [request, `${PLAIN.head}${PLAIN.body}garbage`] },
+  { name: 'sends garbage after its answer', script: () => [request, `${PLAIN.head}${PLAIN.body}garbage`] },
   {
     name: 'announces more than it sends',
     script: () => [request, 'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhelloworld', arrived, close],
@@ -153,6 +153,6 @@ export const FAULTS: readonly Fault[] = [
   { name: 'switches protocols without a name', script: () => [request, 'HTTP/1.1 101 Switching Protocols\r\n\r\n'] },
   { name: 'closes an idle connection exactly as it is reused', used: true, script: () => [bytes(1), close] },
   { name: 'resets an idle connection exactly as it is reused', used: true, script: () => [bytes(1), reset] },
-  { name: 'closes a reused connection that has asked', used: true, script: () => [request, close] },
+  { name: 'closes a reused connection without an answer', used: true, script: () => [request, close] },
   { name: 'closes a reused connection in the head', used: true, script: () => [request, HALF_A_HEAD, arrived, close] },
 ];

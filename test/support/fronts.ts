@@ -1,5 +1,5 @@
 /**
- * The ways into a balancer, so that one test can go through each of them.
+ * The ways into a balancer, so that one test can use each of them.
  */
 import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
@@ -9,7 +9,7 @@ import type { Balancer } from '../../src/balancer.ts';
 /** An open way in. */
 export interface FrontDoor {
   readonly port: number;
-  /** Closes what the balancer does not close by itself. */
+  /** Closes what the balancer does not close itself. */
   close(): Promise<void>;
 }
 
@@ -35,7 +35,7 @@ export const NODE_HTTP: FrontKind = {
 
 export const FRONTS: readonly FrontKind[] = [SOCKET, NODE_HTTP];
 
-/** Embedded, behind middleware that gets each request, and each upgrade, before the balancer. */
+/** Embedded, with middleware that sees each request and each upgrade before the balancer does. */
 export function behind(
   middleware: (request: IncomingMessage) => void, options: http.ServerOptions = {},
   prepare: (server: http.Server) => void = () => undefined,
@@ -56,7 +56,7 @@ export function behind(
   };
 }
 
-/** Has a server listen on a free port. */
+/** Makes a server listen on a free port. */
 export async function serve(server: Server): Promise<FrontDoor> {
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve);
@@ -72,5 +72,5 @@ export async function serve(server: Server): Promise<FrontDoor> {
   };
 }
 
-/** The timeouts of node:http run in real time: none of ours is to hang on them. */
+/** The timeouts of node:http run in real time: no test may depend on them. */
 export const UNTIMED: http.ServerOptions = { keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 };

@@ -1,8 +1,8 @@
 /**
- * An upstream that answers when the test says so, and the requests that wait for it.
+ * An upstream that answers when the test says so, and the queue of requests for it.
  */
 import type { TestContext } from 'node:test';
-import type { BalancerUnderTest } from './balancer.ts';
+import { type BalancerUnderTest, startBalancer, type TestOptions } from './balancer.ts';
 import { type Client, get } from './client.ts';
 import { type Peer, response, type ScriptedUpstream, startUpstream } from './upstream.ts';
 import { gate, Signal } from './wait.ts';
@@ -10,7 +10,7 @@ import { gate, Signal } from './wait.ts';
 /** Holds each request until it is released; then answers with its target. */
 export class Holding {
   readonly upstream: ScriptedUpstream;
-  /** The targets of the requests that came, in their order. */
+  /** The targets of the requests that arrived, in order. */
   readonly targets: string[] = [];
   readonly #held: (() => void)[] = [];
   readonly #signal = new Signal();
@@ -28,7 +28,7 @@ export class Holding {
     return this.upstream.origin;
   }
 
-  /** Resolves when `count` requests have come since the start. */
+  /** Resolves when `count` requests have arrived since the start. */
   came(count: number): Promise<void> {
     return this.#signal.until(
       () => this.targets.length >= count, () => `${count} requests, having [${this.targets.join(', ')}]`);
@@ -53,11 +53,11 @@ export class Holding {
   }
 }
 
-/** Watches who waits. */
+/** Watches the queue of a balancer. */
 export class Waits {
   readonly #under: BalancerUnderTest;
   readonly #signal = new Signal();
-  /** How many waited, each time that one more did. */
+  /** How many were waiting, each time that a request began to. */
   readonly counts: number[] = [];
 
   constructor(under: BalancerUnderTest) {
@@ -81,4 +81,25 @@ export class Waits {
     await this.#signal.until(() => this.counts.length > before, () => 'a request to wait');
     return client;
   }
+}
+
+export interface FullBalancer {
+  readonly holding: Holding;
+  readonly under: BalancerUnderTest;
+  readonly waits: Waits;
+  /** The downstream whose request to `/0` is in flight. */
+  readonly client: Client;
+}
+
+/** Starts a balancer with one upstream that is full: it has room for one request, which is in flight. */
+export async function startFull(t: TestContext, options: Omit<TestOptions, 'upstreams'>): Promise<FullBalancer> {
+  const holding = await Holding.start(t);
+  const under = await startBalancer(t, {
+    upstreams: [{ origin: holding.origin, maxInFlight: 1 }], maxQueued: 9, ...options,
+  });
+  const waits = new Waits(under);
+  const client = await under.connect();
+  client.send(get('/0'));
+  await holding.came(1);
+  return { holding, under, waits, client };
 }

@@ -13,7 +13,7 @@ export interface HttpUpstream {
   readonly server: Server;
 }
 
-/** Starts a server on a free port. Ends with the test, which fails if a connection to it is left open. */
+/** Starts a server on a free port. It ends with the test, which fails if a connection to it is left open. */
 export async function startHttpUpstream(t: TestContext, listener?: RequestListener): Promise<HttpUpstream> {
   const server = http.createServer(UNTIMED, listener);
   const sockets = new Set<Socket>();

@@ -53,7 +53,7 @@ export async function startHttp2(t: TestContext, kind: Http2Kind, upstreams: rea
   const under = await startBalancer(t, { upstreams, front: kind });
   const session = http2.connect(kind.url(under.port), certificate && { ca: certificate.cert });
   session.on('error', () => {
-    // The streams tell.
+    // The streams report it.
   });
   const done = new Promise((resolve) => session.once('close', resolve));
   atEnd(t, async () => {
@@ -63,7 +63,7 @@ export async function startHttp2(t: TestContext, kind: Http2Kind, upstreams: rea
   return { under, session };
 }
 
-/** Sends a request and reads the whole response. Fails where its stream is broken off. */
+/** Sends a request and reads the whole response. Fails if its stream is reset. */
 export async function ask(
   session: ClientHttp2Session, fields: http2.OutgoingHttpHeaders, body?: Buffer, trailers?: http2.OutgoingHttpHeaders,
 ): Promise<Http2Answer> {

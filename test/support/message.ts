@@ -8,7 +8,7 @@ const EMPTY: Buffer = Buffer.alloc(0);
 
 /** The stream ended, or was reset, before what was waited for had come. */
 export class Broken extends Error {
-  /** `end`: the other side said that it has no more. `reset`: the connection broke. */
+  /** `end`: the other side closed in order. `reset`: the connection was reset. */
   readonly how: 'end' | 'reset';
 
   constructor(how: 'end' | 'reset', what: string) {
@@ -18,7 +18,7 @@ export class Broken extends Error {
   }
 }
 
-/** Reads a stream as far as it is asked to. What nobody asks for stays unread, and the sender comes to feel it. */
+/** Reads a stream only as far as it is asked to. The rest stays unread, so that the sender feels back-pressure. */
 export class Inbox {
   readonly #stream: Duplex;
   readonly #signal = new Signal();
@@ -46,7 +46,7 @@ export class Inbox {
     return this.#ended;
   }
 
-  /** What has come up to and with `mark`, as latin1. */
+  /** Everything up to and including `mark`, as latin1. */
   async until(mark: string): Promise<string> {
     for (;;) {
       const at = this.#held.indexOf(mark, 0, 'latin1');
@@ -66,7 +66,7 @@ export class Inbox {
     return parts.length === 1 ? (parts[0] ?? EMPTY) : Buffer.concat(parts);
   }
 
-  /** Reads over `length` bytes without keeping them. */
+  /** Discards `length` bytes. */
   async skip(length: number): Promise<void> {
     for (let left = length; left > 0;) {
       if (this.#held.length === 0) await this.#more(`${left} more bytes`);
@@ -87,7 +87,7 @@ export class Inbox {
     return this.#take(this.#held.length);
   }
 
-  /** All up to the end of the stream. Fails where it is reset. */
+  /** Everything up to the end of the stream. Fails if it is reset. */
   async rest(): Promise<Buffer> {
     const parts: Buffer[] = [];
     for (;;) {
@@ -97,7 +97,7 @@ export class Inbox {
     }
   }
 
-  /** Reads over all that comes until the stream is over, and says how it ended. */
+  /** Discards all that arrives until the stream is over, and returns how it ended. */
   async over(): Promise<'end' | 'reset'> {
     while (this.#ended === undefined) {
       try {
@@ -158,24 +158,24 @@ export class Head {
     return this.fields.filter(([other]) => other.toLowerCase() === name.toLowerCase()).map(([, value]) => value);
   }
 
-  /** The values of a field in one, as lists are joined; undefined where it is absent. */
+  /** The values of a field, joined as lists are; undefined if it is absent. */
   get(name: string): string | undefined {
     const values = this.all(name);
     return values.length === 0 ? undefined : values.join(', ');
   }
 }
 
-/** A body and the trailer lines behind it. */
+/** A body and its trailer lines. */
 export interface Body {
   readonly bytes: Buffer;
   readonly trailers: string;
-  /** The sizes of the chunks it came in, where it was chunked. */
+  /** The sizes of its chunks, if it was chunked. */
   readonly chunks: readonly number[];
 }
 
 export const NO_BODY: Body = { bytes: EMPTY, trailers: '', chunks: [] };
 
-/** Reads the body that `head` announces; `untilClose` says whether one without a length goes on to the end. */
+/** Reads the body that `head` announces; `untilClose` says whether one without a length lasts until the end. */
 export async function readBody(inbox: Inbox, head: Head, untilClose: boolean): Promise<Body> {
   if (head.get('transfer-encoding')?.toLowerCase() === 'chunked') return chunkedBody(inbox);
   const length = head.get('content-length');
@@ -189,12 +189,12 @@ async function chunkedBody(inbox: Inbox): Promise<Body> {
   for (;;) {
     const line = await inbox.until('\r\n');
     const size = Number.parseInt(line, 16);
-    if (!(size >= 0)) throw new Error(`no chunk size: ${JSON.stringify(line)}`);
+    if (!(size >= 0)) throw new Error(`not a chunk size: ${JSON.stringify(line)}`);
     if (size === 0) break;
     chunks.push(size);
     parts.push(await inbox.exactly(size));
     const end = (await inbox.exactly(2)).toString('latin1');
-    if (end !== '\r\n') throw new Error(`no end of a chunk: ${JSON.stringify(end)}`);
+    if (end !== '\r\n') throw new Error(`not the end of a chunk: ${JSON.stringify(end)}`);
   }
   let trailers = '';
   for (;;) {
@@ -205,7 +205,7 @@ async function chunkedBody(inbox: Inbox): Promise<Body> {
   return { bytes: Buffer.concat(parts), trailers, chunks };
 }
 
-/** Bytes in chunked coding, in chunks of at most `size`, with `trailers` (whole lines) behind them. */
+/** Bytes in chunked coding, in chunks of at most `size`, followed by `trailers` (whole lines). */
 export function chunked(bytes: Buffer | string, size = Infinity, trailers = ''): Buffer {
   const body = Buffer.from(bytes);
   const parts: Buffer[] = [];
@@ -217,7 +217,7 @@ export function chunked(bytes: Buffer | string, size = Infinity, trailers = ''):
   return Buffer.concat(parts);
 }
 
-/** `length` bytes that show where they are from, so that a lost, doubled or moved piece is seen. */
+/** `length` bytes that depend on their position, so that a lost, doubled or moved piece shows. */
 export function pattern(length: number): Buffer {
   const bytes = Buffer.allocUnsafe(length);
   for (let i = 0; i < length; i++) bytes[i] = (i * 31 + (i >>> 8) * 17 + (i >>> 16) * 7) & 0xff;

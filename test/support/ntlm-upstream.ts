@@ -1,11 +1,11 @@
 /**
- * An upstream that authenticates its connections, as NTLM does: by a handshake of two requests, after which whatever
- * comes over the connection is the user's.
+ * An upstream that authenticates connections, as NTLM does: after a handshake of two requests, everything on the
+ * connection is the user's.
  */
 import type { TestContext } from 'node:test';
 import { type Peer, response, type ScriptedUpstream, startUpstream } from './upstream.ts';
 
-/** What begins a handshake, and the challenge to it, as NTLM has them in base64. */
+/** The three messages of an NTLM handshake, in base64. */
 const TYPE_1 = 'TlRMTVNTUAABAAAA';
 const TYPE_2 = 'TlRMTVNTUAACAAAA';
 const TYPE_3 = 'TlRMTVNTUAADAAAA';
@@ -20,12 +20,12 @@ export function proof(user: string, connection: string, scheme = 'NTLM'): string
   return `Authorization: ${scheme} ${TYPE_3}${user}.${connection}\r\n`;
 }
 
-/** The connection that a challenge came over. */
+/** The number of the connection that a challenge came over. */
 export function challenged(fields: string | undefined): string {
   return new RegExp(`${TYPE_2}(\\d+)`).exec(fields ?? '')?.[1] ?? 'none';
 }
 
-/** Answers 200 with `user@connection target`, or 401. What it offers stands in `offer`, whole lines. */
+/** Answers 200 with `user@connection target`, or 401. `offer` has its challenges, as whole lines. */
 export async function ntlm(peer: Peer, offer = 'WWW-Authenticate: NTLM\r\n', fields = ''): Promise<void> {
   let user: string | undefined;
   let asked = false;

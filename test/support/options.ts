@@ -1,11 +1,11 @@
 /**
- * What is wrong with options, as the tests read it.
+ * The problems that a parse of options reports.
  */
 import assert from 'node:assert/strict';
 import { BalancerError } from '../../src/errors.ts';
 import { parseOptions } from '../../src/options/parse.ts';
 
-/** The problems that the one error of a parse tells. */
+/** The problems in the error that a parse throws. */
 export function problemsWith(options: unknown): string[] {
   try {
     parseOptions(options);

@@ -1,11 +1,11 @@
 /**
- * One upstream's health, and the time that it lives in.
+ * One upstream's health, with a time of its own.
  */
 import assert from 'node:assert/strict';
 import { Health, type HealthRules } from '../../src/upstreams/health.ts';
 
 const RULES: HealthRules = { ejectAfter: 3, ejectMs: 1_000, maxEjectMs: 30_000, slowStartMs: 10_000 };
-/** Chance in the middle: the jitter is none. */
+/** The middle of the range: no jitter. */
 const MIDDLE = (): number => 0.5;
 
 export class Patient {
@@ -42,14 +42,14 @@ export class Patient {
     return this.health.probed(up, this.now, needed);
   }
 
-  /** Fails as often as it takes. */
+  /** Fails until it is ejected. */
   eject(): this {
     for (let i = 0; i < 100 && !this.fail(); i++);
     assert.equal(this.health.standing, 'ejected');
     return this;
   }
 
-  /** Is ejected and waits for its trial. */
+  /** Ejects it and waits until it is on trial. */
   toTrial(): this {
     this.eject().wait(this.health.ejectedMs);
     assert.equal(this.health.standing, 'trial');

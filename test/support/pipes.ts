@@ -1,5 +1,5 @@
 /**
- * Connections within the process, so that a test decides what comes in one turn of the event loop.
+ * Connections within the process, so that a test decides what arrives in one turn of the event loop.
  */
 import { Duplex } from 'node:stream';
 
@@ -9,18 +9,18 @@ export class Pipe extends Duplex {
   readonly written: string[] = [];
   readonly #onWrite: (text: string) => void;
 
-  /** `onWrite` hears of each write. */
+  /** `onWrite` is called with each write. */
   constructor(onWrite: (text: string) => void = () => undefined) {
     super({ decodeStrings: true, allowHalfOpen: true });
     this.#onWrite = onWrite;
   }
 
-  /** Has this come from the other end. */
+  /** Makes this arrive from the other end. */
   comes(text: string): void {
     this.push(Buffer.from(text, 'latin1'));
   }
 
-  /** Has the other end say that it has no more. */
+  /** Makes the other end close its sending side. */
   ends(): void {
     this.push(null);
   }
@@ -30,13 +30,13 @@ export class Pipe extends Duplex {
     return this.written.join('');
   }
 
-  /** As of a socket. */
+  /** As a socket has it. */
   setNoDelay(): this {
     return this;
   }
 
   override _read(): void {
-    // It comes when it comes.
+    // The test pushes.
   }
 
   override _write(bytes: Buffer, _encoding: BufferEncoding, done: () => void): void {
@@ -47,7 +47,7 @@ export class Pipe extends Duplex {
   }
 }
 
-/** A connection to an upstream, which is connected in a moment. */
+/** A connection to an upstream, established on the next tick. */
 export function connecting(onWrite?: (text: string) => void): Pipe {
   const pipe = new Pipe(onWrite);
   process.nextTick(() => {

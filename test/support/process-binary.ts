@@ -11,12 +11,12 @@ export const BINARY = fileURLToPath(new URL('../../dist/src/cli/main.js', import
 
 export interface BinaryOptions {
   readonly cwd?: string;
-  /** Set beside what this process has: coverage follows processes by it. */
+  /** Added to the environment of this process, by which coverage follows processes. */
   readonly env?: Readonly<Record<string, string>>;
   readonly stdio?: StdioOptions;
-  /** For Node itself. */
+  /** Flags of Node itself. */
   readonly execArgv?: readonly string[];
-  /** Run instead of the binary: a program that runs it. */
+  /** A program to run instead of the binary, which runs it. */
   readonly program?: string;
 }
 
@@ -36,13 +36,13 @@ export class Binary {
   #exit: Exit | undefined;
 
   constructor(args: readonly string[], { cwd, env, stdio, execArgv = [], program = BINARY }: BinaryOptions = {}) {
-    if (!existsSync(BINARY)) throw new Error(`${BINARY} is not there: npm run build`);
+    if (!existsSync(BINARY)) throw new Error(`${BINARY} does not exist: run npm run build`);
     this.#child = spawn(process.execPath, [...execArgv, program, ...args], {
       env: { ...process.env, ...env },
       stdio: stdio ?? ['ignore', 'pipe', 'pipe'],
       ...(cwd === undefined ? {} : { cwd }),
     });
-    // Whatever becomes of this process, none is left behind.
+    // However this process ends, it leaves no child behind.
     const kill = (): void => void this.#child.kill('SIGKILL');
     process.once('exit', kill);
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
@@ -53,7 +53,7 @@ export class Binary {
       this.stderr += text;
       this.#signal.raise();
     });
-    // 'close' rather than 'exit': what it wrote has come by then.
+    // 'close' rather than 'exit': by then all its output has been read.
     this.#child.on('close', (code, signal) => {
       process.off('exit', kill);
       this.#exit = { code, signal, stdout: this.stdout, stderr: this.stderr };
@@ -61,7 +61,7 @@ export class Binary {
     });
   }
 
-  /** Resolves with its first line on standard output: it is ready. */
+  /** Resolves with its first line on standard output, which says that it is ready. */
   async ready(): Promise<string> {
     await this.#until(() => this.stdout.includes('\n'), 'the line that says it is ready');
     return this.stdout.slice(0, this.stdout.indexOf('\n'));
@@ -75,12 +75,12 @@ export class Binary {
     return Number(port);
   }
 
-  /** Resolves when `pattern` shows on standard output. */
+  /** Resolves when `pattern` appears on standard output. */
   async printed(pattern: RegExp): Promise<void> {
     await this.#until(() => pattern.test(this.stdout), `${String(pattern)} on standard output`);
   }
 
-  /** Resolves when `pattern` shows on standard error. */
+  /** Resolves when `pattern` appears on standard error. */
   async logged(pattern: RegExp): Promise<void> {
     await this.#until(() => pattern.test(this.stderr), `${String(pattern)} on standard error`);
   }
@@ -101,7 +101,7 @@ export class Binary {
     this.#child.kill(name);
   }
 
-  /** Reads its output no more: what it writes from now on fails with EPIPE. */
+  /** Stops reading its output: what it writes from now on fails with EPIPE. */
   async hangUp(): Promise<void> {
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       if (stream === null || stream.closed) continue;
@@ -110,7 +110,7 @@ export class Binary {
     }
   }
 
-  /** Ends it if it still runs, in order if that works. */
+  /** Ends it if it still runs, gracefully if that works. */
   async stop(): Promise<void> {
     if (this.#exit !== undefined) return;
     this.signal('SIGTERM');

@@ -2,7 +2,7 @@
  * Plain requests to a process under test, and plain upstreams behind it.
  */
 import http, { type IncomingHttpHeaders, type IncomingMessage, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import net, { type AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
 import { gate, Signal } from './wait.ts';
 
@@ -44,15 +44,15 @@ export function startNamed(t: TestContext, name: string): Promise<string> {
   });
 }
 
-/** An upstream that begins to answer, and holds back the rest until it is released. */
+/** An upstream that starts to answer, and holds back the rest until it is released. */
 export interface HoldingUpstream {
   readonly origin: string;
-  /** Resolves when `times` requests have come. */
+  /** Resolves when `times` requests have arrived. */
   readonly asked: (times?: number) => Promise<void>;
   readonly release: () => void;
 }
 
-/** Starts one. It sends `start` of the body at once, `rest` when it is released. */
+/** Starts one. It sends `start` of the body at once, and `rest` when it is released. */
 export async function startHolding(t: TestContext, start: string, rest: string): Promise<HoldingUpstream> {
   const signal = new Signal();
   const released = gate();
@@ -71,7 +71,7 @@ export async function startHolding(t: TestContext, start: string, rest: string):
   };
 }
 
-/** Has a server listen on a free port until the test ends. Returns the port. */
+/** Makes a server listen on a free port until the test ends. Returns the port. */
 export async function listening(t: TestContext, server: Server): Promise<number> {
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve);
@@ -81,4 +81,21 @@ export async function listening(t: TestContext, server: Server): Promise<number>
     server.closeAllConnections();
   });
   return (server.address() as AddressInfo).port;
+}
+
+/**
+ * A free port for a program that needs its number. It is below those that the system assigns, so that no other test can
+ * get it before the program listens.
+ */
+export async function freePort(): Promise<number> {
+  for (let port = 20_000 + process.pid % 10_000; ; port++) {
+    const server = net.createServer();
+    const isFree = await new Promise((resolve) => {
+      server.once('error', () => { resolve(false); });
+      server.listen(port, () => { resolve(true); });
+    });
+    if (isFree !== true) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }

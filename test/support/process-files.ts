@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 
-/** A new directory with `files`, by name; it goes with the test. */
+/** A new directory with `files`, by name; it is removed when the test ends. */
 export function directory(t: TestContext, files: Readonly<Record<string, string>> = {}): string {
   const path = mkdtempSync(join(tmpdir(), 'equipoise-'));
   t.after(() => {

@@ -1,11 +1,12 @@
 /**
- * Small programs in processes of their own: what only the end of a process can show.
+ * Small programs in processes of their own: for what only the end of a process shows.
  */
 import { spawn, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { within } from './wait.ts';
 
-const SOURCE = new URL('../../src/index.ts', import.meta.url).href;
+/** As `npm run build` leaves it: a program that compiles TypeScript takes longer to start than it runs. */
+const BUILD = new URL('../../dist/src/index.js', import.meta.url).href;
 
 export interface Ended {
   readonly code: number | null;
@@ -14,18 +15,18 @@ export interface Ended {
 }
 
 /**
- * Runs a program that may use `createBalancer`, `http`, `net` and the strategy `first`, and resolves with what it
- * printed when it has ended by itself. `fds` are passed on to it, from file descriptor 3.
+ * Runs a program that may use `createBalancer`, `http`, `net` and the strategy `first`. When it has ended by itself,
+ * resolves with what it printed. It gets `fds` as file descriptors from 3 on.
  */
 export async function runProgram(program: string, fds: readonly number[] = []): Promise<Ended> {
   const text = `
     import http from 'node:http';
     import net from 'node:net';
-    import { createBalancer } from ${JSON.stringify(SOURCE)};
+    import { createBalancer } from ${JSON.stringify(BUILD)};
     const first = { name: 'first', pick: (candidates) => candidates[0] };
     ${program}`;
   const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', ...fds];
-  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', text], { stdio });
+  const child = spawn(process.execPath, ['--input-type=module', '-e', text], { stdio });
   let [out, err] = ['', ''];
   child.stdout?.setEncoding('utf8').on('data', (part: string) => {
     out += part;

@@ -1,11 +1,11 @@
 /**
- * What a process says when something went wrong that nobody caught.
+ * Warnings, and errors that nobody catches.
  */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { atEnd } from './scope.ts';
 
-/** Fails the test if, until its end, the process warns or something is thrown, or rejected, that nobody catches. */
+/** Fails the test if the process warns, or an exception or rejection is not caught, before its end. */
 export function quiet(t: TestContext): void {
   const said: string[] = [];
   const listeners = (['warning', 'unhandledRejection', 'uncaughtException'] as const).map((event) => {

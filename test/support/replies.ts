@@ -1,9 +1,9 @@
 /**
- * Answers of upstreams that are not well.
+ * Answers of unhealthy upstreams.
  */
 import { type Peer, request, response, type Script, serve } from './upstream.ts';
 
-/** A 503 in order. */
+/** A well-formed 503. */
 export const BUSY = response('busy', '', '503 Service Unavailable');
 
 /** Answers each request with this status. */

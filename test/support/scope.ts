@@ -1,5 +1,5 @@
 /**
- * What a test opened, closed again in reverse order when it ends; then nothing may be left of it.
+ * Closes what a test opened, in reverse order, when it ends. Then nothing may be left open.
  */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
@@ -7,7 +7,7 @@ import { turns } from './wait.ts';
 
 const scopes = new WeakMap<TestContext, (() => unknown)[]>();
 
-/** Has `end` called when the test ends, before everything that was there earlier is ended. */
+/** Calls `end` when the test ends, before the ends that were added earlier. */
 export function atEnd(t: TestContext, end: () => unknown): void {
   let ends = scopes.get(t);
   if (ends === undefined) {
@@ -31,7 +31,7 @@ export function atEnd(t: TestContext, end: () => unknown): void {
   ends.push(end);
 }
 
-/** What the process has open before any test; the output streams are opened when they are first looked at. */
+/** What the process has open before any test. Reading the output streams opens them. */
 const BEFORE = [process.stdout, process.stderr].length > 0 ? sockets() : [];
 
 /** The sockets and servers that this process has open, by their kind. */
@@ -40,7 +40,7 @@ function sockets(): string[] {
 }
 
 async function nothingLeft(): Promise<void> {
-  // Handles close a few turns of the event loop after they were told to.
+  // Handles close a few turns of the event loop after `close` was called.
   for (let i = 0; i < 200 && sockets().length > BEFORE.length; i++) await turns(1);
   assert.deepEqual(sockets(), BEFORE, 'sockets or servers were left open');
 }

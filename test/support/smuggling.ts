@@ -1,6 +1,6 @@
 /**
- * Attempts to have an upstream see a request that was not sent to it: `GET /smuggled`. Each is the bytes of one
- * downstream connection; read strictly, they end with a whole message or with something that must be refused.
+ * Attempts to make an upstream see a request that was not sent to it: `GET /smuggled`. Each is the bytes of one
+ * downstream connection; read strictly, they end with a complete message or with something that must be refused.
  */
 
 export interface Attempt {
@@ -9,7 +9,7 @@ export interface Attempt {
   readonly raw: string;
 }
 
-/** The target that no upstream may see, unless a strict reader of the same bytes sees it too. */
+/** A target that no upstream may see unless a strict reader of the same bytes sees it too. */
 export const SMUGGLED = '/smuggled';
 const REQUEST = `GET ${SMUGGLED} HTTP/1.1\r\nHost: evil.example\r\n\r\n`;
 const IN_CHUNKS = `${REQUEST.length.toString(16)}\r\n${REQUEST}\r\n0\r\n\r\n`;
@@ -17,7 +17,7 @@ const BEHIND_CHUNKS = `0\r\n\r\n${REQUEST}`;
 
 const CODING = 'Transfer-Encoding: chunked\r\n';
 
-/** A framing field in disguise: known to one reader, not to another. */
+/** A framing field in disguise: one reader recognises it, another does not. */
 type Disguise = readonly [name: string, lines: (name: string, value: string) => string];
 
 const DISGUISES: readonly Disguise[] = [
@@ -66,7 +66,7 @@ const DISGUISES: readonly Disguise[] = [
   ['announced as a trailer', (name, value) => `Trailer: ${name}\r\n${name}: ${value}`],
 ];
 
-/** Octets that some reader takes for the end of a line, or for a blank. */
+/** Octets that some readers take for the end of a line, or for a blank. */
 const ENDS = ['\n', '\r', '\r\n', '\n\r', '\0', '\v', '\f', '\x85', '\xa0', '\r\r\n'];
 
 /** Where a downstream can put text of its own in a head. */
@@ -95,7 +95,7 @@ const SIZES = [
   '5,5', '05', '5;a=b', '5;', '',
 ];
 
-/** What may stand where a chunked body ends. */
+/** What may follow the data of a chunked body. */
 const ENDINGS: readonly (readonly [name: string, ending: string])[] = [
   ['a request as a trailer', `0\r\n${REQUEST}`],
   ['a request as a trailer with a colon', `0\r\nGET: ${SMUGGLED} HTTP/1.1\r\nHost: x\r\n\r\n`],

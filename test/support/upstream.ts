@@ -9,9 +9,9 @@ import { gate, Signal } from './wait.ts';
 
 /** One step on one connection: bytes to send, or something to do. */
 export type Step = string | Buffer | ((peer: Peer) => unknown);
-/** What happens on one connection. When it is done the connection stays open until the balancer closes it. */
+/** What happens on one connection. It then stays open until the balancer closes it. */
 export type Script = readonly Step[] | ((peer: Peer) => unknown);
-/** One function for all connections; or a script for each, and a connection beyond them fails the test. */
+/** One function for all connections; or a script for each, where an extra connection fails the test. */
 export type Scripts = readonly Script[] | ((peer: Peer) => unknown);
 
 /** A request as it arrived. */
@@ -30,7 +30,7 @@ export class Peer {
   readonly requests: Received[] = [];
   readonly #note: (event: string | null) => void;
 
-  /** `note` hears of each event, and of null when a request was read. */
+  /** `note` is called with each event, and with null when a request was read. */
   constructor(number: number, socket: Socket, note: (event: string | null) => void) {
     this.number = number;
     this.socket = socket;
@@ -59,7 +59,7 @@ export class Peer {
     return request;
   }
 
-  /** Reads `length` bytes of whatever it is. */
+  /** Reads `length` bytes, whatever they are. */
   async bytes(length: number): Promise<string> {
     const text = (await this.inbox.exactly(length)).toString('latin1');
     this.#note(`read ${text}`);
@@ -70,7 +70,7 @@ export class Peer {
     this.socket.write(bytes, 'latin1');
   }
 
-  /** Sends `bytes` and resolves when the kernel has them all: with a balancer that does not read, it never does. */
+  /** Sends `bytes` and resolves when the kernel has them all: never, if the balancer does not read. */
   async push(bytes: Buffer): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.socket.write(bytes, (error) => {
@@ -85,27 +85,27 @@ export class Peer {
 export const request = (peer: Peer): Promise<Received> => peer.request();
 /** Reads the head of a request and leaves its body unread. */
 export const head = (peer: Peer): Promise<Head> => peer.head();
-/** Reads `length` bytes of whatever it is. */
+/** Reads `length` bytes, whatever they are. */
 export const bytes = (length: number): Step => (peer) => peer.bytes(length);
-/** Says that no more comes, and goes on reading. */
+/** Closes the sending side, and goes on reading. */
 export const halfClose = (peer: Peer): void => {
   peer.socket.end();
 };
-/** Closes both directions, once what was sent before is on its way. */
+/** Closes both directions, once what was sent before has been written. */
 export const close = (peer: Peer): void => {
   peer.socket.end(() => {
     peer.socket.destroy();
   });
 };
-/** Breaks the connection. */
+/** Resets the connection. */
 export const reset = (peer: Peer): void => {
   peer.socket.resetAndDestroy();
 };
-/** Waits for the end of what the balancer sends. */
+/** Waits until the balancer closes its sending side. */
 export const untilEnd = async (peer: Peer): Promise<void> => {
   await peer.inbox.over();
 };
-/** Waits for `opened`, reading nothing meanwhile. */
+/** Waits for `opened` without reading. */
 export const when = (opened: Promise<void>): Step => () => opened;
 
 /** A response of known length. `fields` are whole lines. */
@@ -133,7 +133,7 @@ export class ScriptedUpstream {
   readonly port: number;
   /**
    * What happened, each with the number of its connection: `1 open`, `1 GET /path`, `1 body 5`, `1 read abc`, `1 end`
-   * (the balancer has no more to say), `1 reset`.
+   * (the balancer closed its sending side), `1 reset`.
    */
   readonly events: string[] = [];
   readonly peers: Peer[] = [];
@@ -141,7 +141,7 @@ export class ScriptedUpstream {
   readonly #server: Server;
   readonly #signal = new Signal();
   readonly #faults: unknown[] = [];
-  /** The scripts that run, each with what breaks it off. */
+  /** The running scripts, each with a function that stops waiting for it. */
   readonly #running = new Map<Promise<void>, () => void>();
 
   constructor(server: Server, scripts: Scripts) {
@@ -163,7 +163,7 @@ export class ScriptedUpstream {
         this.#note(number, 'reset');
       });
       if (script === undefined) this.#faults.push(new Error(`connection ${number} was not expected`));
-      // One for each: a promise that all of them wait for would keep what each has seen.
+      // One for each: a promise that all of them waited for would keep what each has seen.
       const ended = gate();
       const running = this.#run(peer, script ?? [], ended.opened);
       this.#running.set(running, ended.open);
@@ -176,12 +176,12 @@ export class ScriptedUpstream {
     return this.events.map((event) => event.replace(/^\d+ /, ''));
   }
 
-  /** The requests that were wholly read, over all connections. */
+  /** The requests that were completely read, over all connections. */
   get requests(): Received[] {
     return this.peers.flatMap((peer) => peer.requests);
   }
 
-  /** The request that was wholly read last. */
+  /** The last request that was completely read. */
   latest: Received | undefined;
 
   /** Resolves when an event has happened, `times` times. */
@@ -192,7 +192,7 @@ export class ScriptedUpstream {
     );
   }
 
-  /** Resolves when an event has happened on whichever connection. */
+  /** Resolves when an event has happened on any connection. */
   sawAnywhere(event: string): Promise<void> {
     return this.#signal.until(
       () => this.plainEvents.includes(event),
@@ -208,7 +208,7 @@ export class ScriptedUpstream {
     );
   }
 
-  /** Resolves with how connection `number` was ended by the balancer. Its script must be reading, or be done. */
+  /** Resolves with how the balancer ended connection `number`. Its script must be reading, or be done. */
   async gone(number: number): Promise<'end' | 'reset'> {
     const how = (): 'end' | 'reset' | undefined => this.#peer(number)?.inbox.ended;
     await this.#signal.until(
@@ -218,19 +218,19 @@ export class ScriptedUpstream {
     return how() ?? 'reset';
   }
 
-  /** Resolves when the balancer has ended all connections, and forgets them and all that happened on them. */
+  /** Waits until the balancer has ended all connections, then forgets them and their events. */
   async forget(): Promise<void> {
     for (const { number } of this.peers) await this.gone(number);
     this.peers.length = this.events.length = 0;
     this.latest = undefined;
   }
 
-  /** Stops listening: whoever connects is refused. */
+  /** Stops listening: further connections are refused. */
   refuse(): void {
     this.#server.close();
   }
 
-  /** Ends what is open. Fails if a script did, or if the balancer left a connection open. */
+  /** Closes what is open. Fails if a script failed, or if the balancer left a connection open. */
   async end(): Promise<void> {
     this.#server.close();
     for (const end of this.#running.values()) end();
@@ -256,7 +256,7 @@ export class ScriptedUpstream {
     try {
       await Promise.race([play(peer, script), ended]);
     } catch (cause) {
-      // A connection that ends is what most scripts end with; the events tell whether it should have.
+      // Most scripts end with their connection; the events show whether it should have ended.
       if (!(cause instanceof Broken)) this.#faults.push(cause);
     }
     await peer.inbox.over();
@@ -265,7 +265,7 @@ export class ScriptedUpstream {
   }
 }
 
-/** Does what a script says, on one connection. */
+/** Runs a script on one connection. */
 export async function play(peer: Peer, script: Script): Promise<void> {
   if (typeof script === 'function') {
     await script(peer);
@@ -277,7 +277,7 @@ export async function play(peer: Peer, script: Script): Promise<void> {
   }
 }
 
-/** Starts an upstream on a free port. Ends with the test. */
+/** Starts an upstream on a free port. It ends with the test. */
 export async function startUpstream(t: TestContext, scripts: Scripts): Promise<ScriptedUpstream> {
   const server = net.createServer({ allowHalfOpen: true, noDelay: true });
   await new Promise<void>((resolve) => {
@@ -289,8 +289,8 @@ export async function startUpstream(t: TestContext, scripts: Scripts): Promise<S
 }
 
 /**
- * An origin where nobody listens. Not a port that was free a moment ago: another test may have it by now, or the next
- * call. These were assigned to services of long ago.
+ * An origin where nobody listens. Not a port that was free a moment ago: another test may have got it by now. These
+ * belong to long-gone services.
  */
 export function refusingOrigin(port: 1 | 2 | 3 = 1): string {
   return `http://127.0.0.1:${port}`;

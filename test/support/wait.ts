@@ -1,11 +1,11 @@
 /**
- * Waiting for events. The limit is no measure of anything: it turns a wait that would never end into a failure that
- * says what was waited for.
+ * Waiting for events. The limit measures nothing: it turns a wait that would never end into a failure that says what it
+ * waited for.
  */
 
 const LIMIT_MS = 20_000;
 
-/** Resolves as `promise` does. Fails where that takes so long that it will never come. */
+/** Resolves as `promise` does. Fails if that takes too long. */
 export async function within<T>(promise: Promise<T>, what: () => string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<never>((_, reject) => {
@@ -20,7 +20,7 @@ export async function within<T>(promise: Promise<T>, what: () => string): Promis
   }
 }
 
-/** Tells those who wait that something changed, so that they look again. */
+/** Wakes all waits when something has changed, so that they check again. */
 export class Signal {
   #wake: (() => void)[] = [];
 
@@ -30,7 +30,7 @@ export class Signal {
     for (const wake of woken) wake();
   }
 
-  /** Resolves when `seen` returns true, which is asked now and after each `raise`. */
+  /** Resolves when `seen` returns true; it is called now and after each `raise`. */
   until(seen: () => boolean, what: () => string): Promise<void> {
     const looking = async (): Promise<void> => {
       while (!seen()) {
@@ -52,7 +52,7 @@ export function gate(): { readonly opened: Promise<void>; readonly open: () => v
   return { opened, open };
 }
 
-/** Lets all that is ready to happen in this process happen: `turns` rounds of the event loop. */
+/** Lets everything that is ready happen: `count` turns of the event loop. */
 export async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
     await new Promise<void>((resolve) => {

@@ -1,10 +1,10 @@
 /**
- * A reader of requests that can be told to be lax, as servers out there are. Without a laxity it is strict (RFC 9112),
- * and stops at the first thing that is wrong.
+ * A reader of requests that can be made lax, as some servers are. Without a laxity it is strict (RFC 9112) and stops at
+ * the first error.
  */
 import type { RecordedMessage } from './wire-decoder.ts';
 
-/** The known ways of reading more, or something else, than was said; each has misled a server behind a proxy. */
+/** Known ways to misread a request; each has misled a server behind a proxy. */
 export const LAXITIES = {
   'bare-lf': 'takes a bare LF for the end of a line',
   'bare-cr': 'takes a bare CR for the end of a line',
@@ -12,35 +12,35 @@ export const LAXITIES = {
   'nul-cuts': 'reads a line as a C string: up to a NUL',
   'obs-fold': 'joins folded lines',
   'space-colon': 'allows spaces before the colon',
-  'bad-fields': 'reads over lines that are no fields',
+  'bad-fields': 'skips lines that are not fields',
   'wide-blanks': 'trims VT, FF, NBSP and NEL as well, and allows control characters',
   'underscores': 'takes _ for - in field names',
   'request-line': 'splits the request line at any blanks, and needs no version',
   'first-length': 'takes the first of several lengths',
   'last-length': 'takes the last of several lengths',
-  'number-length': 'reads lengths with a sign, in hex or with anything behind them',
+  'number-length': 'reads lengths with a sign, in hex, or followed by anything',
   'te-ignored': 'knows no Transfer-Encoding: takes Content-Length, or no body',
-  'cl-over-te': 'takes Content-Length where there is Transfer-Encoding as well',
-  'te-over-cl': 'takes Transfer-Encoding where there is Content-Length as well',
-  'te-substring': 'takes any coding that has "chunked" in it for chunked',
+  'cl-over-te': 'takes Content-Length even if there is a Transfer-Encoding',
+  'te-over-cl': 'takes Transfer-Encoding even if there is a Content-Length',
+  'te-substring': 'takes any coding that contains "chunked" for chunked',
   'size-0x': 'reads chunk sizes with 0x',
   'size-sign': 'reads chunk sizes with a sign',
   'size-blanks': 'reads chunk sizes with spaces around them',
   'size-32': 'keeps chunk sizes in 32 bits',
   'size-64': 'keeps chunk sizes in 64 bits',
-  'extension-lf': 'allows anything in chunk extensions, LF among it',
-  'chunk-end': 'skips two octets behind a chunk, whatever they are',
+  'extension-lf': 'allows anything in chunk extensions, even LF',
+  'chunk-end': 'skips two octets after a chunk, whatever they are',
   'last-chunk': 'ends a chunked body at the line of the last chunk',
   'bodiless': 'reads no body of GET, HEAD, DELETE and OPTIONS',
 } as const;
 export type Laxity = keyof typeof LAXITIES;
 
-/** What was read of the bytes of one connection. */
+/** What was read from the bytes of one connection. */
 export interface Reading {
   readonly messages: readonly RecordedMessage[];
-  /** What is wrong with the rest. Nothing is read behind it. */
+  /** What is wrong with the rest, which is not read. */
   readonly fault: string | undefined;
-  /** Where the first message starts that is not whole, and its head, where at least that is. */
+  /** Where the first incomplete message starts, and its head if that is complete. */
   readonly end: number;
   readonly begun: Omit<RecordedMessage, 'body'> | undefined;
 }
@@ -84,12 +84,12 @@ class Reader {
   constructor(text: string, lax: ReadonlySet<Laxity>) {
     this.#text = text;
     this.#lax = lax;
-    // A CR at the end of what has come may yet be followed by its LF.
+    // A CR at the end of what has arrived may yet be followed by its LF.
     const cr = lax.has('bare-cr') ? '|\\r(?=[^])' : '';
     this.#ends = new RegExp(`\\r\\n${cr}${lax.has('bare-lf') ? '|\\n' : ''}${lax.has('nul-ends') ? '|\\0' : ''}`, 'g');
   }
 
-  /** The next message; undefined where more must come. */
+  /** The next message; undefined if more must arrive. */
   message(): RecordedMessage | undefined {
     this.begun = undefined;
     let line = this.#line();
@@ -104,7 +104,7 @@ class Reader {
     return body === undefined ? undefined : { ...this.begun, body };
   }
 
-  /** The next line without its end; undefined where more must come. */
+  /** The next line without its end; undefined if more must arrive. */
   #line(): string | undefined {
     this.#ends.lastIndex = this.at;
     const end = this.#ends.exec(this.#text);
@@ -189,7 +189,7 @@ class Reader {
       const line = this.#lax.has('extension-lf') ? this.#lineToCrLf() : this.#line();
       if (line === undefined) return undefined;
       const length = this.#size(line);
-      // Behind the last chunk stand trailers, which are fields, or nothing.
+      // After the last chunk: trailers, which are fields, or nothing.
       if (length === 0) return this.#lax.has('last-chunk') || this.#fields() !== undefined ? body : undefined;
       const data = this.#take(length);
       if (data === undefined) return undefined;

@@ -1,6 +1,6 @@
 /**
- * An upstream that is lax where it is told to be: it answers each request that it takes its bytes for with the target,
- * and closes where even it can make nothing of them.
+ * An upstream that is lax in chosen ways: it answers each request that it reads with its target, and closes the
+ * connection where even it finds no request.
  */
 import assert from 'node:assert/strict';
 import net, { type AddressInfo, type Socket } from 'node:net';
@@ -13,7 +13,7 @@ import type { RecordedMessage } from './wire-decoder.ts';
 import type { RecordingUpstream } from './wire-upstream.ts';
 
 export interface WeakUpstream extends RecordingUpstream {
-  /** The bytes of each connection that came before the last `take`, since the one before it. */
+  /** The bytes of each connection between the last two calls of `take`. */
   readonly taken: readonly string[];
 }
 
@@ -26,7 +26,7 @@ export async function startWeakUpstream(...lax: readonly Laxity[]): Promise<Weak
     let held = '';
     socket.setEncoding('latin1');
     socket.on('error', () => {
-      // The balancer may break off what it cannot finish.
+      // The balancer may reset what it cannot finish.
     });
     socket.on('data', (text: string) => {
       came.set(socket, (came.get(socket) ?? '') + text);
@@ -84,7 +84,7 @@ export class BeforeWeakUpstream {
     this.#lax = lax;
   }
 
-  /** The bytes of the last attempt, by the connections that they went over. */
+  /** The bytes of the last attempt, for each connection that they went over. */
   get taken(): readonly string[] {
     return this.#upstream?.taken ?? [];
   }

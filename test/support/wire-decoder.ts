@@ -1,5 +1,5 @@
 /**
- * Messages decoded by the letter of RFC 9112 and independently of src: what cannot be decoded throws.
+ * Decodes messages strictly by RFC 9112, independently of src: what cannot be decoded throws.
  */
 
 export type FieldLine = readonly [name: string, value: string];
@@ -31,12 +31,12 @@ export interface DecodedResponse extends DecodedHead {
   readonly reason: string;
   readonly body: string;
   readonly trailers: readonly FieldLine[];
-  /** Whether its end has come; `next` is where it is then. */
+  /** Whether it is complete; `next` is then its end. */
   readonly whole: boolean;
   readonly next: number;
 }
 
-/** Decodes the requests of one connection as they come. */
+/** Decodes the requests of one connection as they arrive. */
 export class RequestDecoder {
   #held = '';
   #head: DecodedRequestHead | undefined;
@@ -46,7 +46,7 @@ export class RequestDecoder {
     this.#held += text;
   }
 
-  /** The next message, or undefined where more must come. Throws what is wrong. */
+  /** The next message, or undefined if more must arrive. Throws on an error. */
   next(): DecodedMessage | undefined {
     if (this.#head === undefined) {
       this.#head = requestHead(this.#held);
@@ -61,21 +61,21 @@ export class RequestDecoder {
     return message;
   }
 
-  /** What has come of a message that is not whole: its head, and its body so far. */
+  /** The part of an incomplete message: its head, and its body so far. */
   get partial(): DecodedMessage | undefined {
     if (this.#head === undefined || this.#body === undefined) return undefined;
     return { ...this.#head, body: this.#body.data, trailers: [] };
   }
 
-  /** Whether nothing has come since the last message. */
+  /** Whether nothing has arrived since the last message. */
   get idle(): boolean {
     return this.#held === '';
   }
 }
 
 /**
- * Decodes the response to `method` that starts at `at`, or undefined where more of its head must come; `ended` says
- * whether the connection has ended in order behind `text`. Throws what is wrong.
+ * Decodes the response to `method` that starts at `at`; undefined if its head is incomplete. `ended` says whether the
+ * connection was closed in order after `text`. Throws on an error.
  */
 export function decodeResponse(text: string, at: number, method: string, ended: boolean): DecodedResponse | undefined {
   const end = text.indexOf('\r\n\r\n', at);
@@ -126,7 +126,7 @@ function fieldOf(text: string, what: string): FieldLine {
   return [field[1] ?? '', field[2] ?? ''];
 }
 
-/** How the body behind a head is framed. Throws what is wrong with that. */
+/** How the body after a head is framed. Throws if that is wrong. */
 function bodyOf({ fields, end }: DecodedHead, untilClose: boolean): Body {
   const lengths = fields.get('content-length');
   const codings = fields.get('transfer-encoding');
@@ -144,9 +144,9 @@ interface Body {
   /** The data so far. */
   readonly data: string;
   readonly trailers: readonly FieldLine[];
-  /** Up to where it has been read. */
+  /** How far it has been read. */
   readonly at: number;
-  /** Reads on in `text`, which has grown since; returns whether the end has come. */
+  /** Reads on in `text`, which has grown since; returns whether the body is complete. */
   read(text: string): boolean;
 }
 

@@ -1,13 +1,13 @@
 /**
- * An upstream that writes down every message it can decode, by the letter of RFC 9112, and what it cannot. It answers
- * each with 200.
+ * An upstream that records every message it can decode, strictly by RFC 9112, and what it cannot. It answers each with
+ * 200.
  */
 import net, { type AddressInfo, type Socket } from 'node:net';
 import { type RecordedMessage, RequestDecoder } from './wire-decoder.ts';
 
 export interface RecordingUpstream {
   readonly origin: string;
-  /** Takes out what was written down since the last call. */
+  /** Returns what was recorded since the last call. */
   take(): { decoded: RecordedMessage[]; faults: string[] };
   close(): Promise<void>;
 }
@@ -46,7 +46,7 @@ function serve(socket: Socket, onMessage: (message: RecordedMessage) => void, on
   let continued = false;
   socket.setEncoding('latin1');
   socket.on('error', () => {
-    // The balancer may break off what it cannot finish.
+    // The balancer may reset what it cannot finish.
   });
   socket.on('data', (text: string) => {
     decoder.add(text);

@@ -52,7 +52,7 @@ describe('a listener', () => {
     await balancer.update(['http://b.test']);
     assert.deepEqual(origins(balancer), ['http://b.test']);
     assert.deepEqual(under.reports, ['HOOK_FAILED']);
-    assert.match(String(under.errors[0]?.cause), /http:\/\/b\.test is there already/);
+    assert.match(String(under.errors[0]?.cause), /http:\/\/b\.test already exists/);
   });
 
   test('can make the next update', async (t) => {

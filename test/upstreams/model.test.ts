@@ -4,11 +4,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Events } from '../../src/events.ts';
-import { parseOptions, parseUpstream, parseUpstreams } from '../../src/options/parse.ts';
+import { parseOptions } from '../../src/options/parse.ts';
+import { parseUpstream, parseUpstreams } from '../../src/options/upstreams.ts';
 import { atOnce } from '../../src/loop/slices.ts';
 import type { Upstream } from '../../src/strategy.ts';
 import { Dialler } from '../../src/upstreams/dial.ts';
-import { Members } from '../../src/upstreams/members.ts';
+import { UpstreamSet } from '../../src/upstreams/upstream-set.ts';
 import { Names, systemFind } from '../../src/upstreams/names.ts';
 import { seededRandom, testSeed } from '../../src/testing/random.ts';
 
@@ -19,9 +20,10 @@ for (const maxEjectedPercent of [0, 30, 50, 100]) {
     const rng = seededRandom(seed);
     const settings = parseOptions({ upstreams: [], maxEjectedPercent });
     let told: readonly Upstream[] = [];
-    const members = new Members(settings, {
+    const names = new Names(systemFind, () => 0);
+    const upstreams = new UpstreamSet(settings, {
       events: new Events(() => assert.fail('no listener throws')),
-      dialler: new Dialler(undefined, new Names(systemFind, () => 0), () => assert.fail('nothing is connected')),
+      dialler: new Dialler(undefined, names, new WeakSet(), () => assert.fail('nothing is connected')),
       rng,
       onChange: (candidates) => {
         told = candidates;
@@ -35,26 +37,27 @@ for (const maxEjectedPercent of [0, 30, 50, 100]) {
     const changes: (() => void)[] = [
       () => {
         there.push(`http://n${fresh++}.test`);
-        members.add(parseUpstream(there.at(-1), settings));
+        upstreams.add(parseUpstream(there.at(-1), settings));
       },
       () => {
         const origin = one();
         if (origin === '') return;
         there.splice(there.indexOf(origin), 1);
         down.delete(origin);
-        void members.remove(origin, Infinity);
+        void upstreams.remove(origin, Infinity);
       },
       () => {
         const origin = one();
-        for (const member of members.all) if (member.origin === origin) members.probed(member, down.has(origin), 0);
+        const upstream = upstreams.all.find((each) => each.origin === origin);
+        if (upstream !== undefined) upstreams.probed(upstream, down.has(origin), 0);
         if (origin !== '' && !down.delete(origin)) down.add(origin);
       },
       () => {
         const kept = there.filter(() => rng() < 0.8);
         there.splice(0, Infinity, ...kept, `http://n${fresh++}.test`);
         for (const origin of down) if (!there.includes(origin)) down.delete(origin);
-        const wanted = atOnce(parseUpstreams(there, settings, (origin) => members.settingsOf(origin)));
-        void atOnce(members.update(wanted, Infinity));
+        const wanted = atOnce(parseUpstreams(there, settings, (origin) => upstreams.settingsOf(origin)));
+        void atOnce(upstreams.update(wanted, Infinity));
       },
     ];
     let panics = 0;
@@ -64,7 +67,7 @@ for (const maxEjectedPercent of [0, 30, 50, 100]) {
       if (panic) panics++;
       const expected = there.filter((origin) => panic || !down.has(origin));
       assert.deepEqual(told.map(({ origin }) => origin), expected, `after change ${i}`);
-      assert.deepEqual(members.candidates, told);
+      assert.deepEqual(upstreams.candidates, told);
     }
     if (maxEjectedPercent < 100) assert.ok(panics > 0, 'there were panics');
     assert.ok(panics < 2_000, 'and times without');

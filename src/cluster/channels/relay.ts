@@ -1,11 +1,12 @@
 /**
- * The primary's side of channels: passes on what one worker says to the others that have joined, and says who leads.
- * It looks into no message. Pure: sending and the turn of the event loop come in.
+ * The primary's side of channels: passes what one worker says to the others that have joined, and says which one leads.
+ * It does not look into messages. Pure: sending and the turn of the event loop come in.
  */
-import type { Heard, Said } from './channels.ts';
+import { Outbox } from './outbox.ts';
+import type { Heard, Said } from './worker-channels.ts';
 
 export interface RelayWorld {
-  /** Sends; `sent` is to be called when it is on its way, or can't be any more. */
+  /** Sends to a worker. Calls `sent` when the messages are on their way, or cannot be sent any more. */
   readonly send: (worker: number, heard: readonly Heard[], sent: () => void) => void;
   /** Calls `then` when what has arrived by now has been read. */
   readonly soon: (then: () => void) => void;
@@ -14,17 +15,17 @@ export interface RelayWorld {
 export class Relay {
   readonly #world: RelayWorld;
   readonly #channels = new Map<string, Members>();
-  /** Workers that drain: they still tell and hear, but do not lead. */
+  /** Workers that drain: they still send and receive, but do not lead. */
   readonly #draining = new Set<number>();
   readonly #outboxes = new Map<number, Outbox>();
-  /** Whether what waits is about to be sent: what comes in one turn goes out in one message. */
-  #posting = false;
+  /** Whether a flush is due: messages of one turn go out as one. */
+  #flushing = false;
 
   constructor(world: RelayWorld) {
     this.#world = world;
   }
 
-  /** A worker says something. */
+  /** Takes what a worker says. */
   hear(worker: number, said: Said): void {
     const { channel } = said;
     const members = this.#channels.get(channel);
@@ -73,7 +74,7 @@ export class Relay {
     else this.#elect(channel);
   }
 
-  /** Has one lead: whoever does goes on, as long as it can. */
+  /** Keeps the leader while it can lead; otherwise the first member that can becomes the leader. */
   #elect(channel: string): void {
     const members = this.#channels.get(channel);
     if (members === undefined) return;
@@ -93,15 +94,15 @@ export class Relay {
     let outbox = this.#outboxes.get(worker);
     if (outbox === undefined) this.#outboxes.set(worker, outbox = new Outbox());
     outbox.add(heard, Math.max(MIN_WAITING, members * WAITING_PER_MEMBER));
-    if (outbox.sending || this.#posting) return;
-    this.#posting = true;
+    if (outbox.sending || this.#flushing) return;
+    this.#flushing = true;
     this.#world.soon(() => {
-      this.#posting = false;
+      this.#flushing = false;
       for (const [to, waiting] of this.#outboxes) this.#send(to, waiting);
     });
   }
 
-  /** Sends what waits for a worker, once it has taken what was sent before. */
+  /** Sends what waits for a worker, once what was sent before is on its way. */
   #send(worker: number, outbox: Outbox): void {
     if (outbox.sending || outbox.empty) return;
     outbox.sending = true;
@@ -113,52 +114,12 @@ export class Relay {
   }
 }
 
-/**
- * What one worker is to be told. Where it does not read, a limited number of messages waits for it: beyond that all of
- * them go, and in their place it is told of each channel that it missed something, and whether it leads. A part of them
- * would be worse than none: what is told of changes is wrong for good once one of them is missing.
- */
-class Outbox {
-  /** Whether a message to the worker is not on its way yet. */
-  sending = false;
-  #waiting: Heard[] = [];
-  readonly #missed = new Set<string>();
-
-  get empty(): boolean {
-    return this.#waiting.length === 0 && this.#missed.size === 0;
-  }
-
-  add(heard: Heard, limit: number): void {
-    if (this.#missed.has(heard.channel)) return;
-    this.#waiting.push(heard);
-    if (this.#waiting.length <= limit) return;
-    for (const { channel } of this.#waiting) this.#missed.add(channel);
-    this.#waiting = [];
-  }
-
-  /** Nothing more is to be told of a channel. */
-  left(channel: string): void {
-    this.#missed.delete(channel);
-    this.#waiting = this.#waiting.filter((heard) => heard.channel !== channel);
-  }
-
-  take(leads: (channel: string) => boolean): Heard[] {
-    const missed = [...this.#missed].flatMap<Heard>((channel) => [
-      { type: 'missed', channel }, { type: 'leads', channel, leading: leads(channel) },
-    ]);
-    const all = [...missed, ...this.#waiting];
-    this.#missed.clear();
-    this.#waiting = [];
-    return all;
-  }
-}
-
-/** Who is on a channel, in the order in which they joined. */
+/** The members of a channel, in the order in which they joined. */
 interface Members {
   readonly all: Set<number>;
   leader: number | undefined;
 }
 
-/** Some seconds of what balancers tell each other, which is ten messages a second from each. */
+/** A few seconds of what balancers tell each other, at ten messages a second from each. */
 const WAITING_PER_MEMBER = 64;
 const MIN_WAITING = 256;

@@ -3,21 +3,22 @@
  * and time come in.
  */
 import type { Socket } from 'node:net';
-import { guarded, guardedValue, messageOf, type OnFault } from '../../guard.ts';
+import { faultText, guarded, guardedValue, nameOf, type OnFault } from '../../guard.ts';
 import type { PickContext, Strategy, WorkerCandidate } from '../../strategy.ts';
+import { HandedConnection, Target } from './target.ts';
 
-/** What a worker tells of its connections, by their numbers. */
+/** What a worker reports of its connections, by their numbers. */
 export interface ConnectionNews {
-  /** Those that it has got: if it dies now, they are lost with it. */
+  /** The worker has them: if it dies now, they are lost with it. */
   readonly taken: readonly number[];
   readonly closed: readonly number[];
 }
 
 /** What the dispatcher needs of the world. */
 export interface DispatchWorld {
-  /** Sends a connection to a worker, and keeps it open here. */
+  /** Sends a connection to a worker, and keeps this end of it open. */
   readonly send: (worker: number, connection: number, socket: Socket) => void;
-  /** Hears of faults of the strategy. */
+  /** Called when the strategy fails. */
   readonly onFault: (what: string) => void;
   readonly now: () => number;
 }
@@ -26,15 +27,15 @@ export class Dispatcher {
   readonly #strategy: Strategy<WorkerCandidate>;
   readonly #name: string;
   readonly #world: DispatchWorld;
-  readonly #workers = new Map<number, Target>();
+  readonly #targets = new Map<number, Target>();
   #candidates: Target[] = [];
-  /** Connections that came while no worker was ready. */
+  /** Connections that wait for the first worker to be ready. */
   #waiting: Socket[] = [];
   /**
-   * Those that were handed over and have not ended, each at the place of its number. Places are used again: the tables
-   * of a Map that churns with connections would keep each other's garbage alive.
+   * Connections that were handed over and have not closed, at the index that is their number. Numbers are used again: a
+   * Map that churns with connections keeps garbage alive.
    */
-  readonly #handed: (Handed | undefined)[] = [undefined];
+  readonly #handed: (HandedConnection | undefined)[] = [undefined];
   readonly #free: number[] = [];
   readonly #pickFault: OnFault;
   readonly #settledFault: OnFault;
@@ -45,7 +46,7 @@ export class Dispatcher {
     this.#strategy = strategy;
     this.#name = nameOf(strategy);
     this.#world = world;
-    this.#pickFault = this.#faultIn('pick');
+    this.#pickFault = this.#faultIn('pick', CLOSED);
     this.#settledFault = this.#faultIn('settled');
     this.#changedFault = this.#faultIn('changed');
   }
@@ -53,24 +54,24 @@ export class Dispatcher {
   /** A worker takes connections from now on. */
   add(id: number, pid: number | undefined): void {
     if (this.#closing) return;
-    this.#workers.set(id, new Target(id, pid, this.#world.now));
+    this.#targets.set(id, new Target(id, pid, this.#world.now));
     this.#changed();
     for (const socket of this.#waiting.splice(0)) this.dispatch(socket);
   }
 
   /** A worker gets no new connections. */
   drain(id: number): void {
-    const target = this.#workers.get(id);
+    const target = this.#targets.get(id);
     if (target?.ready !== true) return;
     target.ready = false;
     this.#changed();
   }
 
-  /** A worker is gone. What it had not taken yet goes to another one: nothing of it was read. */
+  /** A worker is gone. Connections that it had not taken go to another worker: nothing of them was read. */
   gone(id: number): void {
-    const target = this.#workers.get(id);
+    const target = this.#targets.get(id);
     if (target === undefined) return;
-    this.#workers.delete(id);
+    this.#targets.delete(id);
     this.#changed();
     const lost = this.#handed.filter((handed) => handed?.target === target);
     const untaken = lost.flatMap((handed) => handed?.socket ?? []);
@@ -78,9 +79,9 @@ export class Dispatcher {
     for (const socket of untaken) this.dispatch(socket);
   }
 
-  /** A worker tells of its connections. */
+  /** A worker reports on its connections. */
   news(id: number, { taken, closed }: ConnectionNews): void {
-    const target = this.#workers.get(id);
+    const target = this.#targets.get(id);
     if (target === undefined) return;
     for (const connection of taken) this.#of(target, connection)?.taken();
     for (const connection of closed) {
@@ -89,12 +90,12 @@ export class Dispatcher {
     }
   }
 
-  /** A worker tells how busy it is. */
+  /** A worker reports how busy it is. */
   busy(id: number, load: number): void {
-    this.#workers.get(id)?.report(load);
+    this.#targets.get(id)?.report(load);
   }
 
-  /** Has a worker serve the connection, which must be paused. */
+  /** Hands a connection, which must be paused, to a worker. */
   dispatch(socket: Socket): void {
     if (socket.destroyed) return;
     if (this.#candidates.length === 0) {
@@ -103,28 +104,28 @@ export class Dispatcher {
       return;
     }
     const target = this.#pick(socket.remoteAddress ?? '');
-    if (target === undefined || target.waiting >= MAX_WAITING) {
+    if (target === undefined || target.untaken >= MAX_WAITING) {
       socket.destroy();
       return;
     }
     // No await between the pick and its count.
     const connection = this.#free.pop() ?? this.#handed.length;
-    const handed = new Handed(target, connection, socket, this.#world.now());
+    const handed = new HandedConnection(target, connection, socket, this.#world.now());
     this.#handed[connection] = handed;
     target.handedOver(handed);
     this.#world.send(target.worker, connection, socket);
   }
 
-  /** No worker gets new connections; what waits for one is let go. */
+  /** Hands over no more connections, and closes those that wait for a worker. */
   close(): void {
     this.#closing = true;
-    for (const target of this.#workers.values()) target.ready = false;
+    for (const target of this.#targets.values()) target.ready = false;
     this.#changed();
     for (const socket of this.#waiting.splice(0)) socket.destroy();
   }
 
   /** The connection of this number, if this worker has it. */
-  #of(target: Target, connection: number): Handed | undefined {
+  #of(target: Target, connection: number): HandedConnection | undefined {
     const handed = this.#handed[connection];
     return handed?.target === target ? handed : undefined;
   }
@@ -136,21 +137,21 @@ export class Dispatcher {
     if (picked === undefined) return undefined;
     const target = candidates.find((candidate) => candidate === picked);
     if (target === undefined) {
-      this.#world.onFault(`strategy ${this.#name} picked something that is not one of the candidates`);
+      this.#world.onFault(`strategy ${this.#name} picked something that is not a candidate${CLOSED}`);
     }
     return target;
   }
 
-  /** The workers that take what they are sent; all, if none does. */
+  /** The workers that take what they are sent; all of them, if none does. */
   #responsive(): readonly Target[] {
     const before = this.#world.now() - LATE_MS;
-    const late = (target: Target): boolean => target.waitsSince < before;
+    const late = (target: Target): boolean => target.untakenSince < before;
     if (!this.#candidates.some(late)) return this.#candidates;
     const others = this.#candidates.filter((target) => !late(target));
     return others.length > 0 ? others : this.#candidates;
   }
 
-  #settle(handed: Handed, error: string | undefined): void {
+  #settle(handed: HandedConnection, error: string | undefined): void {
     const { target, connection, at } = handed;
     this.#handed[connection] = undefined;
     this.#free.push(connection);
@@ -161,124 +162,23 @@ export class Dispatcher {
   }
 
   #changed(): void {
-    this.#candidates = [...this.#workers.values()].filter(({ ready }) => ready);
+    this.#candidates = [...this.#targets.values()].filter(({ ready }) => ready);
     guarded(() => this.#strategy.changed?.(this.#candidates), this.#changedFault);
   }
 
-  #faultIn(method: string): OnFault {
+  #faultIn(method: string, consequence = ''): OnFault {
     return (what, cause) => {
-      const told = cause === undefined ? '' : `: ${messageOf(cause)}`;
-      this.#world.onFault(`strategy ${this.#name} ${what} in ${method}${told}`);
+      this.#world.onFault(faultText(`strategy ${this.#name} ${what} in ${method}`, cause) + consequence);
     };
   }
 }
 
-/** A connection that was handed to a worker. */
-class Handed {
-  readonly target: Target;
-  readonly connection: number;
-  readonly at: number;
-  /** As long as the worker has not got it. */
-  socket: Socket | undefined;
-  /** The next one that was handed to the same worker. */
-  next: Handed | undefined;
-
-  constructor(target: Target, connection: number, socket: Socket, at: number) {
-    this.target = target;
-    this.connection = connection;
-    this.socket = socket;
-    this.at = at;
-  }
-
-  /** The worker has it: this end goes, and the connection stays. */
-  taken(): void {
-    if (this.socket === undefined) return;
-    this.socket.destroy();
-    this.socket = undefined;
-    this.target.tookOne();
-  }
-
-  /** It is over. If the worker never got it, its socket is for somebody else. */
-  settled(): void {
-    if (this.socket !== undefined) {
-      this.socket = undefined;
-      this.target.tookOne();
-    }
-    this.target.inFlight--;
-  }
-}
-
-/** A worker that connections are handed to. */
-class Target implements WorkerCandidate {
-  readonly worker: number;
-  readonly id: string;
-  readonly pid: number | undefined;
-  readonly weight = 1;
-  ready = true;
-  inFlight = 0;
-  /** How many of them the worker has not got. */
-  waiting = 0;
-  readonly #now: () => number;
-  /** Those that the worker has not got, oldest first, with some that it has got in between. */
-  #oldest: Handed | undefined;
-  #latest: Handed | undefined;
-  #load = 0;
-  #reportedAt: number;
-
-  constructor(worker: number, pid: number | undefined, now: () => number) {
-    this.worker = worker;
-    this.id = String(worker);
-    this.pid = pid;
-    this.#now = now;
-    this.#reportedAt = now();
-  }
-
-  handedOver(handed: Handed): void {
-    this.inFlight++;
-    this.waiting++;
-    if (this.#latest === undefined) this.#oldest = handed;
-    else this.#latest.next = handed;
-    this.#latest = handed;
-  }
-
-  /** One that waited does not any more. Those that are let go keep no pointer to those that follow them. */
-  tookOne(): void {
-    this.waiting--;
-    while (this.#oldest !== undefined && this.#oldest.socket === undefined) {
-      const { next }: Handed = this.#oldest;
-      this.#oldest.next = undefined;
-      this.#oldest = next;
-    }
-    if (this.#oldest === undefined) this.#latest = undefined;
-  }
-
-  /** Since when a connection has been on its way to it. */
-  get waitsSince(): number {
-    return this.#oldest?.at ?? Infinity;
-  }
-
-  get load(): number {
-    return this.#now() - this.#reportedAt > SILENT_MS ? 1 : this.#load;
-  }
-
-  report(load: number): void {
-    this.#load = load;
-    this.#reportedAt = this.#now();
-  }
-}
-
-/** The name of a strategy, for messages: it may be a getter that throws, or gives something else when read again. */
-function nameOf(strategy: Strategy<WorkerCandidate>): string {
-  const name: unknown = guardedValue(() => strategy.name, () => undefined);
-  return typeof name === 'string' ? name : 'without a name';
-}
-
-/** How many connections may wait: for the first worker, and for one that does not take what it was sent. */
+/** What a failed pick means for the connection. */
+const CLOSED = '; the connection was closed';
+/** How many connections may wait: for the first worker, and for a worker that does not take what it was sent. */
 const MAX_WAITING = 10_000;
 /**
- * A worker that has not taken a connection for so long is blocked: to take one is a millisecond or two. It gets no more
- * while there is another, so that one block holds up one connection or two, whatever the strategy.
+ * A worker that has not taken a connection for this long is blocked, since that takes a millisecond or two. It gets no
+ * more while there is another worker, so that a blocked one delays only one connection or two, whatever the strategy.
  */
 const LATE_MS = 10;
-/** A worker that has not told its load for so long has no turn of its event loop to spare. */
-const SILENT_MS = 1_000;

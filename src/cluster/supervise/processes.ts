@@ -1,53 +1,54 @@
 /**
- * The processes of workers: how they are started, and what they say.
+ * The processes of workers: starts them by node:cluster, and hears what they say.
  */
 import cluster, { type Worker } from 'node:cluster';
 import { messageOf } from '../../guard.ts';
 import type { LaunchEvent } from '../events.ts';
-import { WORKER_ENV } from '../mark.ts';
-import { asMessage, type Message } from '../messages.ts';
+import { asMessage, type Message } from '../ipc-messages.ts';
+import { WORKER_ENV } from '../process-role.ts';
+import { removeStaleSocket } from '../stale-socket.ts';
 import type { Plan } from './plan.ts';
 import { isDirectory, type Release } from './release.ts';
-import { removeStaleSocket } from '../stale-socket.ts';
-import type { Told } from './supervisor.ts';
-import type { WorkerInfo, WorkerProcess } from './worker-state.ts';
+import type { WorkerInfo } from './worker-info.ts';
+import type { WorkerProcess, WorkerReport } from './worker-process.ts';
 
-/** What it needs of the launch. */
 export interface ProcessesWorld {
   readonly release: Release;
-  /** Gets what is not about a worker's life. */
+  /** Takes messages that are not about a worker's life. */
   readonly hear: (id: number, message: Message) => void;
   readonly tell: (event: LaunchEvent) => void;
 }
 
+type Report = (report: WorkerReport) => void;
+
 export class Processes {
   readonly #world: ProcessesWorld;
   readonly #workers = new Map<number, Worker>();
-  /** Unix sockets that were looked at, since a worker could not listen there: what came of it, and whom it helps. */
-  readonly #sockets = new Map<string, { readonly last: number; readonly removed: Promise<boolean> }>();
+  /** Unix sockets on which a worker could not listen: whether others may try, and up to which worker that holds. */
+  readonly #sockets = new Map<string, { readonly lastId: number; readonly free: Promise<boolean> }>();
   #lastId = 0;
 
   constructor(world: ProcessesWorld) {
     this.#world = world;
   }
 
-  /** Starts a worker. Where no process can be made, that is told as its end. */
-  readonly fork = ({ id }: WorkerInfo, plan: Plan, told: (what: Told) => void): WorkerProcess => {
+  /** Starts a worker. If its process cannot be started, that is reported as its end. */
+  readonly fork = ({ id }: WorkerInfo, plan: Plan, report: Report): WorkerProcess => {
     this.#lastId = id;
     let worker: Worker;
     try {
       this.#setUp();
       worker = cluster.fork(WORKER_ENV);
     } catch (cause) {
-      setImmediate(notStarted, cause, told);
+      setImmediate(notStarted, cause, report);
       return { pid: undefined, drain: () => undefined, stopSoon: () => undefined, kill: () => undefined };
     }
     this.#workers.set(id, worker);
-    this.#follow(id, worker, plan, told);
+    this.#follow(id, worker, plan, report);
     return {
       pid: worker.process.pid,
       drain: (started, limitMs) => {
-        // One that has not begun has nothing to end, and might not listen to us yet.
+        // Before it is ready, it has nothing to drain, and may not listen to messages yet.
         if (started) this.send(id, { equipoise: 'drain', limitMs });
         else signal(worker, 'SIGTERM');
       },
@@ -60,27 +61,24 @@ export class Processes {
     };
   };
 
-  /** Of a worker that is gone, nothing more is to be kept. */
+  /** Drops a worker that is gone. */
   forget(id: number): void {
     this.#workers.delete(id);
   }
 
-  /**
-   * Tells a worker; `sent` is called when that is on its way, or can't be any more. One that has just ended hears
-   * nothing; that it has ended is heard otherwise.
-   */
+  /** `sent` is called when the message is on its way, or cannot be sent any more: a worker that has ended gets none. */
   send(id: number, message: Message, sent: () => void = () => undefined): void {
     const worker = this.#workers.get(id);
     if (worker?.isConnected() === true) worker.send(message, sent);
     else setImmediate(sent);
   }
 
-  /** The worker's own channel, for connections. */
+  /** The worker of node:cluster, which can be sent connections. */
   get(id: number): Worker | undefined {
     return this.#workers.get(id);
   }
 
-  #follow(id: number, worker: Worker, plan: Plan, told: (what: Told) => void): void {
+  #follow(id: number, worker: Worker, plan: Plan, report: Report): void {
     let again: Promise<boolean> | undefined;
     worker.on('message', (value: unknown) => {
       const message = asMessage(value);
@@ -91,20 +89,20 @@ export class Processes {
           break;
         }
         case 'started':
-          // What the worker asked of us before, such as to listen, is answered before this.
+          // By then, what the worker asked before, such as to listen on a port, is answered.
           setImmediate(() => {
             this.send(id, { equipoise: 'check' });
           });
           break;
         case 'ready': case 'alive': case 'draining':
-          told({ type: message.equipoise });
+          report({ type: message.equipoise });
           break;
         case 'drained':
-          told({ type: 'drained', cut: message.cut ?? 0 });
+          report({ type: 'drained', cut: message.cut ?? 0 });
           break;
         case 'failed':
-          if (message.path !== undefined) again = this.#freed(message.path, id);
-          told({ type: 'failed', text: message.text ?? '' });
+          if (message.path !== undefined) again = this.#isFree(message.path, id);
+          report({ type: 'failed', text: message.text ?? '' });
           break;
         case 'fault':
           this.#world.tell({ type: 'fault', why: `worker ${id}: ${message.text ?? ''}` });
@@ -117,48 +115,49 @@ export class Processes {
     });
     worker.on('exit', (code: number | null, signal: string | null) => {
       const gone = async (): Promise<void> => {
-        told({ type: 'gone', code, signal, again: await again ?? false });
+        report({ type: 'gone', code, signal, again: await again ?? false });
       };
-      // What it said last is read first.
+      // Its last messages come first.
       if (worker.isConnected()) worker.once('disconnect', () => void gone());
       else void gone();
     });
-    // Unheard, this ends the primary. Of a process that there is, it tells what its end tells as well.
+    // Without a listener, this would end the primary. If the process did start, its exit tells the same.
     worker.on('error', (cause: unknown) => {
-      if (worker.process.pid === undefined) notStarted(cause, told);
+      if (worker.process.pid === undefined) notStarted(cause, report);
     });
   }
 
-  /** Has the next worker run the program that is behind the link now. */
+  /** Has the next worker run the program that the link points to now. */
   #setUp(): void {
     const { cwd, exec } = this.#world.release;
-    // A directory that is not there is none to start in; the one of this process may be deleted as well, or not.
+    // Without its directory, the next worker starts like the last one.
     if (cwd === undefined || !isDirectory(cwd)) return;
     cluster.setupPrimary({ cwd, ...(exec === undefined ? {} : { exec }) });
   }
 
   /**
-   * Whether a worker that could not listen at `path` may try again. All that were started before the path was looked at
-   * may, if it was found free or was freed then: by now another one of them may listen there.
+   * Whether another worker may try to listen at `path`, where this one could not: the path is free, or held a socket
+   * that a crash left, which this removes. The answer holds for all workers started before it was asked for, since one
+   * of them may listen there by now.
    */
-  #freed(path: string, id: number): Promise<boolean> {
+  #isFree(path: string, id: number): Promise<boolean> {
     const known = this.#sockets.get(path);
-    if (known !== undefined && id <= known.last) return known.removed;
-    const removed = removeStaleSocket(path).then(({ kind }) => {
+    if (known !== undefined && id <= known.lastId) return known.free;
+    const free = removeStaleSocket(path).then(({ kind }) => {
       if (kind === 'stale') this.#world.tell({ type: 'socket-removed', path });
       return kind !== 'taken';
     });
-    this.#sockets.set(path, { last: this.#lastId, removed });
-    return removed;
+    this.#sockets.set(path, { lastId: this.#lastId, free });
+    return free;
   }
 }
 
-/** Signals a worker that has a process. For one that could not be started, Node 20 signals our own process group. */
+/** Signals a worker that has a process. Without one, Node 20 would signal our own process group. */
 function signal(worker: Worker, name: 'SIGTERM' | 'SIGKILL'): void {
   if (worker.process.pid !== undefined) worker.process.kill(name);
 }
 
-function notStarted(cause: unknown, told: (what: Told) => void): void {
-  told({ type: 'failed', text: messageOf(cause) });
-  told({ type: 'gone', code: null, signal: null });
+function notStarted(cause: unknown, report: Report): void {
+  report({ type: 'failed', text: messageOf(cause) });
+  report({ type: 'gone', code: null, signal: null });
 }

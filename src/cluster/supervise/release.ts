@@ -1,13 +1,13 @@
 /**
- * Where workers find the program: behind the link that it was started through. With `cd current && node app.mjs`, Node
- * knows only what the link `current` points to at that moment; a deployment moves the link, and deletes old releases.
+ * Where workers find the program: behind the link through which it was started. With `cd current && node app.mjs`, Node
+ * knows only what the link `current` points to at that moment. A deployment moves the link and deletes old releases.
  */
 import { statSync } from 'node:fs';
 import { resolve, sep } from 'node:path';
 
-/** What of a process says how it was started. */
+/** How a process was started. */
 export interface Started {
-  /** Its working directory, links resolved. */
+  /** Its working directory, with links resolved. */
   readonly cwd: string;
   /** The shell's name for that directory, `$PWD`. */
   readonly pwd: string | undefined;
@@ -15,13 +15,13 @@ export interface Started {
   readonly program: string | undefined;
 }
 
-/** What workers are started with, where that is not what this process would give them anyway. */
+/** What workers are started with, if it differs from what they would get anyway. */
 export interface Release {
   readonly cwd?: string;
   readonly exec?: string;
 }
 
-/** How to start workers of a program that was started so. To be asked once, while all of that is there. */
+/** How to start workers of the program. Call it once at the start, while its directory is still there. */
 export function releaseOf({ cwd, pwd, program }: Started): Release {
   if (pwd === undefined || resolve(pwd) !== pwd || !isSameDirectory(pwd, cwd)) return {};
   if (program === undefined) return { cwd: pwd };

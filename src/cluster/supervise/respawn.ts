@@ -1,45 +1,54 @@
 /**
- * When a worker that died is made up for: at once, unless workers die again and again.
+ * When a worker that died is replaced: at once, unless workers die again and again.
  */
 
-/** Says how long to wait before each replacement. Pure: time and chance come in. */
+/** The budget of replacements, and those that have to wait. Pure: time and chance come in. */
 export class Respawn {
   readonly #rng: () => number;
-  /** Deaths in a row of workers that had hardly lived. */
+  /** Deaths in a row of workers that hardly lived. */
   #streak = 0;
   /** When the replacements of the last window start, oldest first. */
   #starts: number[] = [];
+  /** Until when replacements wait, one entry for each. */
+  #waiting: number[] = [];
 
   constructor(rng: () => number) {
     this.#rng = rng;
   }
 
+  /** How many replacements wait at `now`. */
+  waiting(now: number): number {
+    this.#waiting = this.#waiting.filter((until) => until > now);
+    return this.#waiting.length;
+  }
+
   /**
-   * The wait before the replacement of a worker that died at `now`, `livedMs` after it was ready (0 if it never was),
-   * where `workers` are wanted.
+   * Schedules the replacement of a worker that died at `now`, `livedMs` after it was ready (0 if it never was), of
+   * `workers` that are wanted. Returns how long it waits.
    *
-   * A death after a life of some length is followed at once: whoever crashes once a minute is respawned for ever. Short
-   * lives double the wait, a quarter more or less, so that workers that die together do not come back together. And
-   * whatever their lives, no more than a budget of replacements starts in any window.
+   * A worker that lived for a while is replaced at once: one that crashes once a minute is replaced for ever. After
+   * short lives the delay doubles, give or take a quarter, so that workers that die together do not return together.
+   * However long they live, the replacements that start in any window stay within a budget.
    */
-  delayMs(now: number, livedMs: number, workers: number): number {
+  schedule(now: number, livedMs: number, workers: number): number {
     this.#streak = livedMs >= SHORT_LIFE_MS ? 0 : this.#streak + 1;
     const doubled = this.#streak < 2 ? 0 : Math.min(FIRST_DELAY_MS * 2 ** (this.#streak - 2), MAX_DELAY_MS);
     let start = now + doubled * (0.75 + this.#rng() / 2);
     this.#starts = this.#starts.filter((at) => at > now - WINDOW_MS);
     const budget = BUDGET + workers;
-    const room = this.#starts.at(-budget);
-    if (room !== undefined) start = Math.max(start, room + WINDOW_MS);
+    const oldest = this.#starts.at(-budget);
+    if (oldest !== undefined) start = Math.max(start, oldest + WINDOW_MS);
     this.#starts.push(start);
     this.#starts.sort((a, b) => a - b);
+    if (start > now) this.#waiting.push(start);
     return start - now;
   }
 }
 
-/** A worker that lives less than this after it was ready is in a loop. */
+/** A worker that dies sooner than this after it was ready is in a crash loop. */
 const SHORT_LIFE_MS = 500;
 const FIRST_DELAY_MS = 100;
 const MAX_DELAY_MS = 15_000;
-/** 10 and one for each worker in 10 s: neither one death a second is held back, nor that of all workers at once. */
+/** 10 and one for each worker in 10 s: neither one death a second nor the death of all workers at once has to wait. */
 const WINDOW_MS = 10_000;
 const BUDGET = 10;

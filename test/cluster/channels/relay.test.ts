@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import type { ChannelMember, ChannelSeat } from '../../../src/channel.ts';
 import { FakeWorkers } from '../../support/channel.ts';
 
-/** A worker on a channel, and all that it was told there. */
+/** A member of a channel, and everything that it was told. */
 class Member implements ChannelMember {
   readonly events: string[] = [];
   readonly seat: ChannelSeat;
@@ -24,7 +24,7 @@ class Member implements ChannelMember {
     this.events.push(leading ? 'leads' : 'leads no more');
   }
 
-  /** What it was told since the last time. */
+  /** What it was told since the last call. */
   take(): string[] {
     return this.events.splice(0);
   }
@@ -39,7 +39,7 @@ function launch(count: number): { workers: FakeWorkers; members: Member[] } {
 }
 
 describe('on a channel', () => {
-  test('everybody but the sender hears what is sent, in its order', () => {
+  test('all but the sender get a message, in order', () => {
     const { workers, members: [a, b, c] } = launch(3);
     a?.seat.send({ n: 1 });
     b?.seat.send('two');
@@ -50,7 +50,7 @@ describe('on a channel', () => {
     ]);
   });
 
-  test('what comes in one turn is told in one message', () => {
+  test('the messages of one turn are delivered together', () => {
     const { workers, members: [a, b] } = launch(3);
     workers.told.length = 0;
     for (let i = 0; i < 10; i++) {
@@ -61,7 +61,7 @@ describe('on a channel', () => {
     assert.deepEqual(workers.told.map(([worker, heard]) => [worker, heard.length]), [[1, 10], [2, 10], [3, 20]]);
   });
 
-  test('nobody hears of another channel', () => {
+  test('members do not get messages of other channels', () => {
     const { workers, members: [a] } = launch(2);
     const other = new Member(workers, 1, 'other');
     const another = new Member(workers, 2, 'other');
@@ -72,7 +72,7 @@ describe('on a channel', () => {
     assert.deepEqual([another.take(), a?.take()], [['1: "here"'], []]);
   });
 
-  test('whoever has left hears nothing, is not heard, and may join again', () => {
+  test('a member that left gets nothing, cannot send, and may join again', () => {
     const { workers, members: [a, b, c] } = launch(3);
     b?.seat.leave();
     b?.seat.leave();
@@ -90,13 +90,13 @@ describe('on a channel', () => {
     assert.deepEqual(a?.take(), []);
   });
 
-  test('one worker joins once', () => {
+  test('a worker joins once', () => {
     const { workers } = launch(1);
-    const message = /'upstreams': this worker has joined it before/;
+    const message = /'upstreams': this worker has joined it already/;
     assert.throws(() => new Member(workers, 1), { code: 'OPTIONS_INVALID', message });
   });
 
-  test('others hear when a process ends, and nothing waits for it', () => {
+  test('the others are told when a process ends, and nothing is kept for it', () => {
     const { workers, members: [a, b] } = launch(2);
     b?.seat.send('last word');
     a?.seat.send('too late');
@@ -105,7 +105,7 @@ describe('on a channel', () => {
     assert.deepEqual([a?.take(), b?.take()], [['2: "last word"', '2 left'], []]);
   });
 
-  test('where nobody joins, nothing is said', () => {
+  test('without members, nothing is sent', () => {
     const workers = new FakeWorkers();
     workers.channel(1);
     workers.channel(2, 'other');
@@ -113,7 +113,7 @@ describe('on a channel', () => {
     assert.deepEqual([workers.said, workers.told], [[], []]);
   });
 
-  test('what is said without having joined is passed to nobody', () => {
+  test('messages of a worker that has not joined are dropped', () => {
     const { workers, members: [a] } = launch(1);
     workers.relay.hear(7, { type: 'send', channel: 'upstreams', value: 1 });
     workers.relay.hear(7, { type: 'send', channel: 'nowhere', value: 1 });
@@ -123,8 +123,8 @@ describe('on a channel', () => {
   });
 });
 
-describe('on a channel there leads', () => {
-  test('the one that joined first, and it alone', () => {
+describe('the leader of a channel', () => {
+  test('is the member that joined first', () => {
     const workers = new FakeWorkers();
     const [a, b] = [new Member(workers, 1), new Member(workers, 2)];
     workers.deliver();
@@ -136,7 +136,7 @@ describe('on a channel there leads', () => {
     ['its process ends', (workers: FakeWorkers) => { workers.end(1); }],
     ['it leaves', (_: FakeWorkers, a: Member) => { a.seat.leave(); }],
   ] as const) {
-    test(`another one when ${name}`, () => {
+    test(`is another member when ${name}`, () => {
       const { workers, members: [a, b, c] } = launch(3);
       assert.ok(a !== undefined);
       end(workers, a);
@@ -147,7 +147,7 @@ describe('on a channel there leads', () => {
     });
   }
 
-  test('none that drains, and again one as soon as one can', () => {
+  test('is never one that drains; the next member that can lead does', () => {
     const { workers, members: [a, b] } = launch(2);
     workers.relay.drain(2);
     workers.relay.drain(1);

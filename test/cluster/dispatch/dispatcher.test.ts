@@ -20,7 +20,7 @@ describe('a connection', () => {
     assert.deepEqual(under.counts(), [2, 2]);
   });
 
-  test('is let go here when the worker has it, not before', () => {
+  test('is closed at this end when the worker has it, not before', () => {
     const under = new Under(first, 1);
     const socket = under.connect();
     assert.equal(socket.destroyed, false);
@@ -28,7 +28,7 @@ describe('a connection', () => {
     assert.equal(socket.destroyed, true);
   });
 
-  test('that a worker had not got when it died goes to another one', () => {
+  test('that a worker had not taken when it died goes to another one', () => {
     const under = new Under(first, 2);
     const [taken, untaken] = [under.connect(), under.connect()];
     under.dispatcher.news(1, { taken: [1], closed: [] });
@@ -37,7 +37,7 @@ describe('a connection', () => {
     assert.equal(untaken.destroyed, false);
   });
 
-  test('waits where no worker is ready', () => {
+  test('waits until a worker is ready', () => {
     const under = new Under(first, 0);
     const socket = under.connect();
     assert.deepEqual(under.sent, []);
@@ -45,14 +45,14 @@ describe('a connection', () => {
     assert.deepEqual(under.sent, [[1, socket]]);
   });
 
-  test('goes to no worker that drains', () => {
+  test('does not go to a worker that drains', () => {
     const under = new Under(first, 2);
     under.dispatcher.drain(1);
     const socket = under.connect();
     assert.deepEqual(under.sent, [[2, socket]]);
   });
 
-  test('goes to no worker that does not take what it was sent, while there is another', () => {
+  test('does not go to a worker that does not take what it was sent, while there is another', () => {
     const under = new Under(first, 2);
     const sentTo = (): number | undefined => {
       under.connect();
@@ -60,7 +60,7 @@ describe('a connection', () => {
     };
     assert.equal(sentTo(), 1);
     under.time.advance(10);
-    assert.equal(sentTo(), 1, 'that is no time');
+    assert.equal(sentTo(), 1, 'it is not late yet');
     under.time.advance(1);
     assert.equal(sentTo(), 2);
     under.time.advance(11);
@@ -81,7 +81,7 @@ describe('a connection', () => {
 });
 
 describe('the strategy', () => {
-  test('sees the ready workers, and hears of changes and ends', () => {
+  test('sees the ready workers, and is told of changes and of closed connections', () => {
     const seen: string[] = [];
     const outcomes: Outcome[] = [];
     const under = new Under({
@@ -106,7 +106,7 @@ describe('the strategy', () => {
     ]);
   });
 
-  test('sees how busy a worker is; one that says nothing is busy', () => {
+  test('sees how busy a worker is; a silent one counts as busy', () => {
     let loads: readonly number[] = [];
     const under = new Under({
       name: 'loads',
@@ -124,12 +124,13 @@ describe('the strategy', () => {
 
   const faults: readonly [what: string, strategy: Strategy<WorkerCandidate>, fault: string | undefined][] = [
     ['declines', { name: 'bad', pick: () => undefined }, undefined],
-    ['throws', { name: 'bad', pick: () => { throw new Error('no luck'); } }, 'strategy bad threw in pick: no luck'],
-    ['picks what is no candidate', { name: 'bad', pick: ([one]) => one && { ...one } },
-      'strategy bad picked something that is not one of the candidates'],
+    ['throws', { name: 'bad', pick: () => { throw new Error('no luck'); } },
+      'strategy bad threw in pick: no luck; the connection was closed'],
+    ['picks something that is not a candidate', { name: 'bad', pick: ([one]) => one && { ...one } },
+      'strategy bad picked something that is not a candidate; the connection was closed'],
   ];
   for (const [what, strategy, fault] of faults) {
-    test(`that ${what} has the connection closed`, () => {
+    test(`that ${what}: the connection is closed`, () => {
       const under = new Under(strategy, 2);
       assert.equal(under.connect().destroyed, true);
       assert.deepEqual([under.sent, under.faults], [[], fault === undefined ? [] : [fault]]);
@@ -138,25 +139,26 @@ describe('the strategy', () => {
 
   const nameless: readonly [what: string, read: () => string][] = [
     ['throws', () => { throw new Error('no name'); }],
-    ['is no string', () => Symbol('bad') as unknown as string],
+    ['is not a string', () => Symbol('bad') as unknown as string],
   ];
   for (const [what, read] of nameless) {
-    test(`whose name ${what} when it is read has its faults told all the same`, () => {
+    test(`whose name ${what} has its faults reported all the same`, () => {
       const throwing: Strategy<WorkerCandidate> = {
         get name() { return read(); },
         pick: () => { throw new Error('no luck'); },
       };
-      assert.equal(faultOf(throwing), 'strategy without a name threw in pick: no luck');
+      assert.equal(faultOf(throwing), 'strategy without a name threw in pick: no luck; the connection was closed');
       const straying: Strategy<WorkerCandidate> = {
         get name() { return read(); },
         pick: ([one]) => one && { ...one },
       };
-      assert.equal(faultOf(straying), 'strategy without a name picked something that is not one of the candidates');
+      assert.equal(faultOf(straying),
+        'strategy without a name picked something that is not a candidate; the connection was closed');
     });
   }
 });
 
-/** The one fault that a connection brings out. */
+/** The one fault that dispatching a connection reports. */
 function faultOf(strategy: Strategy<WorkerCandidate>): string | undefined {
   const under = new Under(strategy, 1);
   assert.equal(under.connect().destroyed, true);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FakeLaunch } from '../fake-workers.ts';
+import { FakeLaunch } from './fake-workers.ts';
 
 const DELAYED = { stopDelayMs: 5_000, drainTimeoutMs: 2_000 };
 
@@ -19,7 +19,7 @@ test('workers are told at once, and drain when the delay is over, each with the 
   assert.equal(launch.time.timers, 0);
 });
 
-test('a worker that dies meanwhile is replaced, and the new one is told when it is ready', async () => {
+test('a worker that dies meanwhile is replaced, and the new one is told once it is ready', async () => {
   const launch = FakeLaunch.ready(DELAYED);
   launch.supervisor.close('SIGTERM');
   launch.worker(1).dies();
@@ -30,10 +30,10 @@ test('a worker that dies meanwhile is replaced, and the new one is told when it 
   launch.advance(4_000);
   assert.deepEqual(launch.states, ['2 draining', '3 draining']);
   for (const id of [2, 3]) launch.worker(id).says('drained').ends();
-  assert.equal(await launch.ended(), 0, 'what died before the end is no failure of the end');
+  assert.equal(await launch.ended(), 0, 'a death before the drain does not count');
 });
 
-test('a reload that is under way ends, and none begins', async () => {
+test('a reload that is under way is abandoned, and no other begins', async () => {
   const launch = FakeLaunch.ready(DELAYED);
   const reloaded = launch.supervisor.reload();
   launch.worker(3).says('ready');
@@ -48,7 +48,7 @@ test('a reload that is under way ends, and none begins', async () => {
   assert.ok(launch.states.every((state) => state.endsWith('draining')), launch.states.join(', '));
 });
 
-test('a second signal ends it at once', async () => {
+test('a second signal kills the workers', async () => {
   const launch = FakeLaunch.ready(DELAYED);
   launch.supervisor.close('SIGTERM');
   launch.supervisor.stop('a second signal');
@@ -56,7 +56,7 @@ test('a second signal ends it at once', async () => {
   assert.equal(await launch.ended(), 1);
 });
 
-test('before all were ready there is no delay', () => {
+test('before all workers were ready there is no delay', () => {
   const launch = new FakeLaunch(DELAYED);
   launch.supervisor.close('SIGTERM');
   assert.deepEqual(launch.states, ['1 draining', '2 draining']);

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { FakeLaunch } from '../fake-workers.ts';
+import { FakeLaunch } from './fake-workers.ts';
 
 describe('the start', () => {
-  test('starts as many as are wanted, and says when all are ready', () => {
+  test('starts as many workers as are wanted, and says when all are ready', () => {
     const launch = new FakeLaunch({ workers: 3 });
     assert.deepEqual(launch.states, ['1 starting', '2 starting', '3 starting']);
     for (const id of [3, 1, 2]) launch.worker(id).says('ready');
@@ -13,9 +13,9 @@ describe('the start', () => {
 
   const failures: readonly [what: string, code: number | null, signal: string | null, exit: number][] = [
     ['with its exit code', 3, null, 3],
-    ['with 1, where its own says that all was well', 0, null, 1],
-    ['with 1, where it was killed', null, 'SIGKILL', 1],
-    ['with 1, where no process could be made', null, null, 1],
+    ['with 1 if the worker exits with 0', 0, null, 1],
+    ['with 1 if it was killed', null, 'SIGKILL', 1],
+    ['with 1 if its process could not be started', null, null, 1],
   ];
   for (const [what, code, signal, exit] of failures) {
     test(`a worker that fails before it is ready ends the launch ${what}`, async () => {
@@ -25,12 +25,12 @@ describe('the start', () => {
       assert.equal(await launch.ended(), undefined);
       launch.worker(1).dies('SIGTERM');
       assert.equal(await launch.ended(), exit);
-      assert.equal(launch.all.length, 2, 'nothing is started again');
+      assert.equal(launch.all.length, 2, 'no worker is started again');
       assert.equal(launch.time.timers, 0, 'the ticks stop');
     });
   }
 
-  test('what is ready by then drains, but not for longer than the launch may take', async () => {
+  test('workers that are ready by then drain for 3 s at most', async () => {
     const launch = new FakeLaunch({ drainTimeoutMs: 60_000 });
     launch.worker(1).says('ready');
     launch.worker(2).fails('no luck').ends(1);
@@ -44,7 +44,7 @@ describe('the start', () => {
     assert.equal(await launch.ended(), 1);
   });
 
-  test('what several workers fail with alike is told once', () => {
+  test('an error that several workers fail with is logged once', () => {
     const launch = new FakeLaunch({ workers: 3 });
     launch.worker(1).fails('the port is in use').ends(1);
     launch.worker(2).fails('the port is in use').ends(1);
@@ -53,7 +53,7 @@ describe('the start', () => {
     assert.equal(launch.lines.filter((line) => line.includes('no luck')).length, 1, launch.lines.join('\n'));
   });
 
-  test('a worker that never becomes ready is a failure, too', async () => {
+  test('a worker that never becomes ready ends the launch, too', async () => {
     const launch = new FakeLaunch({ workers: 1, startTimeoutMs: 5_000 });
     launch.advance(4_900);
     assert.deepEqual(launch.worker(1).done, []);
@@ -61,10 +61,10 @@ describe('the start', () => {
     assert.deepEqual(launch.worker(1).done, ['kill']);
     launch.worker(1).dies();
     assert.equal(await launch.ended(), 1);
-    assert.ok(launch.lines.includes('worker 1 (process 1001) is killed: it was not ready within 5000 ms'));
+    assert.ok(launch.lines.includes('killing worker 1 (process 1001): it was not ready within 5000 ms'));
   });
 
-  test('a worker that failed, and does not end by itself, is ended', () => {
+  test('a worker that failed but does not exit is killed', () => {
     const launch = new FakeLaunch({ workers: 1 });
     launch.worker(1).fails('no luck');
     launch.advance(1_000);
@@ -73,7 +73,7 @@ describe('the start', () => {
 });
 
 describe('the end', () => {
-  test('drains all workers, starts none, and resolves with 0 when the last is gone', async () => {
+  test('drains all workers, starts none, and resolves with 0 when the last one is gone', async () => {
     const launch = FakeLaunch.ready();
     launch.supervisor.close('SIGTERM');
     assert.deepEqual(launch.states, ['1 draining', '2 draining']);
@@ -86,7 +86,7 @@ describe('the end', () => {
     assert.equal(launch.time.timers, 0, 'the ticks stop');
   });
 
-  test('during the start: those that were not ready have nothing to lose', async () => {
+  test('during the start: workers that are not ready end at once', async () => {
     const launch = new FakeLaunch();
     launch.worker(1).says('ready');
     launch.supervisor.close('SIGTERM');
@@ -96,14 +96,14 @@ describe('the end', () => {
     assert.equal(await launch.ended(), 0);
   });
 
-  test('a worker that becomes ready meanwhile goes on draining', () => {
+  test('a worker that becomes ready meanwhile keeps draining', () => {
     const launch = new FakeLaunch();
     launch.supervisor.close('SIGTERM');
     launch.worker(1).says('ready');
     assert.deepEqual(launch.states, ['1 draining', '2 draining']);
   });
 
-  test('what was cut by the workers themselves is no failure, and the log tells of it', async () => {
+  test('connections that workers cut are logged, and are not a failure', async () => {
     const launch = FakeLaunch.ready({ drainTimeoutMs: 5_000 });
     launch.supervisor.close('SIGTERM');
     assert.deepEqual(launch.all.map(({ limits }) => limits), [[5_000], [5_000]]);
@@ -112,12 +112,12 @@ describe('the end', () => {
     launch.worker(2).cuts(3).ends();
     assert.equal(await launch.ended(), 0);
     assert.deepEqual(launch.lines.filter((line) => line.includes(' cut ')), [
-      'worker 1 (process 1001) cut what its time limit left in flight: 1 connection',
-      'worker 2 (process 1002) cut what its time limit left in flight: 3 connections',
+      'worker 1 (process 1001) did not drain in time: cut 1 connection',
+      'worker 2 (process 1002) did not drain in time: cut 3 connections',
     ]);
   });
 
-  test('what neither drains nor cuts in its time is killed, and the exit code says so', async () => {
+  test('a worker that neither drains nor cuts in time is killed, and the exit code is 1', async () => {
     const launch = FakeLaunch.ready({ drainTimeoutMs: 5_000 });
     launch.supervisor.close('SIGTERM');
     launch.worker(1).says('drained').ends();
@@ -127,10 +127,10 @@ describe('the end', () => {
     assert.deepEqual(launch.worker(2).done, ['drain', 'kill']);
     launch.worker(2).dies();
     assert.equal(await launch.ended(), 1);
-    assert.ok(launch.lines.includes('worker 2 (process 1002) is killed: it had not drained within 5000 ms'));
+    assert.ok(launch.lines.includes('killing worker 2 (process 1002): it did not drain within 5000 ms'));
   });
 
-  test('what has drained, and does not end by itself, is ended without a complaint', async () => {
+  test('a worker that has drained but does not exit is killed, and the exit code is 0', async () => {
     const launch = FakeLaunch.ready({ workers: 1 });
     launch.supervisor.close('SIGTERM');
     launch.worker(1).says('drained');
@@ -140,21 +140,21 @@ describe('the end', () => {
     assert.equal(await launch.ended(), 0);
   });
 
-  test('a drain that fails is told by the exit code', async () => {
+  test('a failed drain determines the exit code', async () => {
     const launch = FakeLaunch.ready({ workers: 1 });
     launch.supervisor.close('SIGTERM');
     launch.worker(1).fails('no luck').ends(7);
     assert.equal(await launch.ended(), 7);
   });
 
-  test('a worker that crashes while it drains is told by the exit code', async () => {
+  test('a worker that crashes while draining makes the exit code 1', async () => {
     const launch = FakeLaunch.ready({ workers: 1 });
     launch.supervisor.close('SIGTERM');
     launch.worker(1).dies('SIGSEGV');
     assert.equal(await launch.ended(), 1);
   });
 
-  test('at once: all are killed', async () => {
+  test('by stop(): all workers are killed', async () => {
     const launch = FakeLaunch.ready();
     launch.supervisor.close('SIGTERM');
     launch.supervisor.stop('a second signal');
@@ -165,7 +165,7 @@ describe('the end', () => {
     assert.equal(await launch.ended(), 1);
   });
 
-  test('a worker waiting to be made up for is not waited for', async () => {
+  test('does not wait for replacements that are due', async () => {
     const launch = FakeLaunch.ready({ workers: 1 });
     launch.worker(1).dies();
     launch.worker(2).dies();
@@ -174,7 +174,7 @@ describe('the end', () => {
     assert.equal(await launch.ended(), 0);
   });
 
-  test('nothing more can be asked for', async () => {
+  test('after that, nothing can be requested', async () => {
     const launch = FakeLaunch.ready();
     launch.supervisor.close('SIGTERM');
     launch.supervisor.resize(5);
@@ -184,7 +184,7 @@ describe('the end', () => {
   });
 });
 
-test('a worker that drains by itself is replaced at once', () => {
+test('a worker that begins to drain by itself is replaced at once', () => {
   const launch = FakeLaunch.ready();
   launch.worker(1).says('draining');
   assert.deepEqual(launch.states, ['1 draining', '2 ready', '3 starting']);
@@ -205,17 +205,17 @@ describe('a hung worker', () => {
     assert.deepEqual(launch.worker(1).done, []);
     launch.worker(2).dies();
     assert.deepEqual(launch.states, ['1 ready', '3 starting']);
-    const line = 'worker 2 (process 1002) is killed: its event loop was blocked for more than 2000 ms';
+    const line = 'killing worker 2 (process 1002): its event loop was blocked for more than 2000 ms';
     assert.equal(launch.lines.filter((other) => other === line).length, 1);
   });
 
-  test('is let be where there is no limit', () => {
+  test('is left alone without a limit', () => {
     const launch = FakeLaunch.ready({ hungTimeoutMs: 0 });
     launch.advance(100_000);
     assert.deepEqual(launch.worker(1).done, []);
   });
 
-  test('is not one that is starting or draining: these have limits of their own', () => {
+  test('is not one that starts or drains: they have limits of their own', () => {
     const launch = new FakeLaunch({ hungTimeoutMs: 1_000 });
     launch.advance(5_000);
     launch.worker(1).says('ready');
@@ -225,7 +225,7 @@ describe('a hung worker', () => {
     assert.deepEqual(launch.all.map(({ done }) => done), [['drain'], ['drain']]);
   });
 
-  test('is not one that was silent while the primary itself stood still', () => {
+  test('is not one that was silent while the primary itself was paused', () => {
     const launch = FakeLaunch.ready({ hungTimeoutMs: 2_000 });
     launch.time.advance(3_600_000);
     assert.deepEqual(launch.worker(1).done, []);

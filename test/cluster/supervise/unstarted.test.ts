@@ -1,13 +1,13 @@
 /**
- * A worker that could not be started has no process to signal. In a process group of its own: what went wrong once was
- * that the signal went to the group, the primary and whoever had started it included.
+ * A worker that could not be started has no process to signal. The test runs in a process group of its own, since the
+ * signal once went to the whole group: the primary, and the process that had started it.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
 
-const PROCESSES = new URL('../../../src/cluster/supervise/processes.ts', import.meta.url).href;
+const PROCESSES = new URL('../../../dist/src/cluster/supervise/processes.js', import.meta.url).href;
 
 for (const what of ['drain(false, 1_000)', 'kill()']) {
   test(`${what} of a worker that could not be started signals nobody`, async () => {
@@ -25,7 +25,7 @@ for (const what of ['drain(false, 1_000)', 'kill()']) {
       worker.${what};
       await over;
       process.stdout.write('alive');`;
-    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
       detached: true, stdio: ['ignore', 'pipe', 'inherit'],
     });
     let said = '';

@@ -1,0 +1,116 @@
+/**
+ * One attempt: an exchange's try on one upstream, from the count of its pick to its settling.
+ */
+import type { Ending, ErrorCode } from '../errors.ts';
+import type { Pool } from '../pools/pool.ts';
+import { runHook } from '../pools/plugin.ts';
+import type { UpstreamConnection } from '../upstreams/connection.ts';
+import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
+import type { Affinity, DownstreamSocket } from './affinity.ts';
+import type { ExchangeServices } from './services.ts';
+
+/** One attempt at a time. It is used again for the next attempt, and for the next exchange. */
+export class Attempt {
+  /** Undefined between attempts, as are the connection and the status. */
+  upstream: ManagedUpstream | undefined;
+  connection: UpstreamConnection | undefined;
+  /** The status of the response, once its head is there. */
+  status: number | undefined;
+  /** Whether the strategy picked the upstream, and so hears how the attempt ends. */
+  picked = true;
+  readonly #services: ExchangeServices;
+  #pool: Pool;
+  #startedAt = 0;
+  /** What ties the connection to that of the downstream, if anything does. */
+  #affinity: Affinity | undefined;
+  /** Whether the connection is authenticated, or about to be, and so must not serve another downstream. */
+  #private = false;
+
+  constructor(services: ExchangeServices, pool: Pool) {
+    this.#services = services;
+    this.#pool = pool;
+  }
+
+  /** Begins on `upstream` of `pool`, and counts it; `picked` by the strategy, or given by an affinity. */
+  begin(pool: Pool, upstream: ManagedUpstream, picked: boolean): void {
+    pool.upstreams.begin(upstream);
+    this.#pool = pool;
+    this.upstream = upstream;
+    this.picked = picked;
+    this.status = undefined;
+    this.#startedAt = this.#services.clock.source.now();
+    this.#affinity = undefined;
+    this.#private = false;
+  }
+
+  /** Takes a connection; a `fresh` one where an idle one has just turned out to be closed. Throws CONNECT_UNUSABLE. */
+  connect({ connections }: ManagedUpstream, fresh: boolean): UpstreamConnection {
+    return this.connection = connections.take(fresh, this.#services.clock.now);
+  }
+
+  /** Takes the connection that belongs to the downstream's. */
+  connectBound(bound: Affinity): UpstreamConnection {
+    this.connection = bound.take();
+    this.#affinity = bound;
+    this.#private = true;
+    return this.connection;
+  }
+
+  /** Has the connection serve only this downstream connection from now on. */
+  bind(downstream: DownstreamSocket | undefined): void {
+    const { upstream, connection } = this;
+    if (this.#private || upstream === undefined || connection === undefined) return;
+    this.#private = true;
+    this.#affinity = this.#services.affinities.bind(downstream, this.#pool, upstream, connection);
+  }
+
+  /** The head of the final response is there. */
+  responded(status: number): void {
+    const { upstream } = this;
+    if (upstream === undefined) return;
+    this.status = status;
+    const now = this.#services.clock.source.now();
+    // Only attempts that a strategy sent there can readmit an upstream that is ejected.
+    if (this.picked || upstream.listed) {
+      this.#pool.upstreams.answered(upstream, this.#startedAt, now, isBroken(status), status);
+    } else upstream.answered(now - this.#startedAt);
+  }
+
+  /** Gives the connection back after a whole response; where it is not `reusable`, closes it. */
+  release(reusable: boolean): void {
+    const { upstream, connection } = this;
+    if (upstream === undefined || connection === undefined) return;
+    const { now } = this.#services.clock;
+    if (!reusable) connection.destroy();
+    else if (this.#affinity !== undefined) this.#affinity.give(now);
+    else if (this.#private) connection.destroy();
+    else upstream.connections.give(connection, now);
+  }
+
+  /** Ends the attempt and uncounts it: the one place that does. `error` is what ended it, if an error did. */
+  settle(ending: Ending, error: ErrorCode | undefined): void {
+    const { upstream } = this;
+    if (upstream === undefined) return;
+    const { clock, events, report } = this.#services;
+    const { upstreams, strategy, traits, queue } = this.#pool;
+    const affinity = this.#affinity;
+    this.upstream = this.connection = this.#affinity = undefined;
+    const began = this.#startedAt;
+    const now = clock.source.now();
+    const well = error === undefined && this.status !== undefined && !isBroken(this.status);
+    upstreams.settle(upstream, ending, well, began, now, error);
+    const heard = this.picked && traits.hearsSettled;
+    if (heard || events.heard('settled')) {
+      const outcome = { ok: ending.fault !== 'upstream', status: this.status, durationMs: now - began, error };
+      if (heard) runHook(strategy, 'settled', () => strategy.settled?.(upstream.shown, outcome), report);
+      events.tell('settled', { upstream: upstream.shown, outcome });
+    }
+    affinity?.freed();
+    queue.wake();
+  }
+}
+
+/** Whether a response of this status is that of a gateway whose own upstream fails: no better than no response. */
+function isBroken(status: number): boolean {
+  return status >= 502 && status <= 504;
+}

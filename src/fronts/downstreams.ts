@@ -1,0 +1,128 @@
+/**
+ * The downstreams of a balancer: which are open, the sweep of their deadlines, and how they leave when it closes.
+ */
+import { BalancerError } from '../errors.ts';
+
+/** A downstream while it is served: a connection of our own, or a request of an http server. */
+export interface OpenDownstream {
+  /** Its index in {@link Downstreams}, which sets it; -1 while it is not there. */
+  place: number;
+  /** Ends what is past its deadline. Returns whether there was anything to end. */
+  sweep(now: number): boolean;
+  /** Finishes what is in flight, then leaves; leaves at `deadline` if nothing is. */
+  drain(deadline: number): void;
+  /** Whether it would lose something if it were cut now. */
+  readonly busy: boolean;
+  /** Leaves at once. */
+  destroy(): void;
+}
+
+/**
+ * Kept in an array in which each entry knows its index, so that any of them leaves in constant time: the tables of a
+ * Map or Set that churns with requests keep each other's garbage alive until the next full collection (Node 24, 64
+ * connections: scavenges of 15 ms instead of 0.4, and a quarter of all CPU time).
+ */
+export class Downstreams {
+  readonly #all: OpenDownstream[] = [];
+  readonly #report: (error: BalancerError) => void;
+  readonly #onEmpty: () => void;
+  /** Whether a sweep is under way: it may take several turns. */
+  #sweeping = false;
+
+  /** `onEmpty` is called each time the last downstream has left. */
+  constructor(report: (error: BalancerError) => void, onEmpty: () => void) {
+    this.#report = report;
+    this.#onEmpty = onEmpty;
+  }
+
+  get size(): number {
+    return this.#all.length;
+  }
+
+  add(downstream: OpenDownstream): void {
+    downstream.place = this.#all.push(downstream) - 1;
+  }
+
+  /** Removes a downstream, if it is still there. */
+  remove(downstream: OpenDownstream): void {
+    const { place } = downstream;
+    if (place < 0) return;
+    downstream.place = -1;
+    const last = this.#all.pop();
+    if (last !== undefined && last !== downstream) {
+      this.#all[place] = last;
+      last.place = place;
+    }
+    if (this.#all.length === 0) this.#onEmpty();
+  }
+
+  /** Has all finish what they have in flight and leave, idle ones at `deadline`. */
+  drain(deadline: number): void {
+    for (const downstream of this.#all) downstream.drain(deadline);
+  }
+
+  /** Cuts all that are left. Returns how many of them lost something. */
+  cut(): number {
+    let busy = 0;
+    // A copy: those that leave change the array.
+    for (const downstream of [...this.#all]) {
+      if (downstream.busy) busy++;
+      try {
+        downstream.destroy();
+      } catch (cause) {
+        this.#report(new BalancerError('INTERNAL_ERROR', 'a downstream could not be cut', { cause }));
+        this.remove(downstream);
+      }
+    }
+    return busy;
+  }
+
+  /**
+   * Ends what is past its deadline. At most a few are ended in one turn of the event loop, so that thousands that are
+   * late together do not hold up the rest.
+   */
+  sweep(now: number): void {
+    if (!this.#sweeping) this.#sweepBelow(this.#all.length, now);
+  }
+
+  /** Sweeps from index `end` down to 0: the entry that replaces one that leaves comes from behind, and was swept. */
+  #sweepBelow(end: number, now: number): void {
+    let ended = 0;
+    let place = end;
+    while (--place >= 0) {
+      const downstream = this.#all[place];
+      if (downstream === undefined || !this.#sweepOne(downstream, now) || ++ended < MAX_ENDED_AT_ONCE) continue;
+      this.#sweeping = true;
+      setImmediate(() => {
+        this.#sweepBelow(place, now);
+      });
+      return;
+    }
+    this.#sweeping = false;
+  }
+
+  /** A downstream that throws, in a stream or middleware that is not ours, must not keep others from their sweep. */
+  #sweepOne(downstream: OpenDownstream, now: number): boolean {
+    try {
+      return downstream.sweep(now);
+    } catch (cause) {
+      this.#report(new BalancerError('INTERNAL_ERROR', 'a downstream could not be ended', { cause }));
+      this.#drop(downstream);
+      return true;
+    }
+  }
+
+  /** Removes a downstream that failed: it would fail again at each sweep. */
+  #drop(downstream: OpenDownstream): void {
+    try {
+      downstream.destroy();
+    } catch {
+      // The first failure was reported.
+    } finally {
+      this.remove(downstream);
+    }
+  }
+}
+
+/** To refuse and close one takes some 100 µs: 1 ms of it between two turns of the loop. */
+const MAX_ENDED_AT_ONCE = 10;

@@ -1,0 +1,95 @@
+/**
+ * The options of the front, checked and completed: what is accepted from downstreams, and what is sent for them,
+ * whichever pool serves a request.
+ */
+import { flag, integers, optionalFunction, type Range, shown, timeSource } from './checks.ts';
+import type { TimeSource } from '../loop/time-source.ts';
+import type { FrontOptions } from './options.ts';
+
+/** The options of the front with all defaults filled in; {@link FrontOptions} says what each means. */
+export interface FrontSettings extends Readonly<Record<keyof typeof FRONT_NUMBERS, number>> {
+  /** The pseudonym; `''` sends no Via. */
+  readonly via: string;
+  readonly forwarded: boolean;
+  readonly xForwarded: boolean;
+  /** Whether the hop at this address may speak of earlier hops. */
+  readonly trusts: (address: string) => boolean;
+  /** In lower case. */
+  readonly upgradeProtocols: ReadonlySet<string>;
+  readonly upgradeTarget: FrontOptions['upgradeTarget'];
+  readonly onReport: FrontOptions['onReport'];
+  readonly time: TimeSource | undefined;
+  readonly rng: (() => number) | undefined;
+}
+
+/** Reads the options of the front, and of nothing else. Adds what is wrong to `problems`. */
+export function parseFront(options: Readonly<Record<string, unknown>>, problems: string[]): FrontSettings {
+  return {
+    ...integers(options, '', FRONT_NUMBERS, problems),
+    via: via(options['via'], problems),
+    forwarded: flag(options['forwarded'], 'forwarded', problems),
+    xForwarded: options['xForwarded'] === undefined || flag(options['xForwarded'], 'xForwarded', problems),
+    trusts: trusts(options['trustForwarded'], problems),
+    upgradeProtocols: upgradeProtocols(options['upgradeProtocols'], problems),
+    upgradeTarget:
+      optionalFunction(options['upgradeTarget'], 'upgradeTarget', problems) as FrontSettings['upgradeTarget'],
+    onReport: optionalFunction(options['onReport'], 'onReport', problems) as FrontSettings['onReport'],
+    time: timeSource(options['time'], problems),
+    rng: optionalFunction(options['rng'], 'rng', problems) as FrontSettings['rng'],
+  };
+}
+
+/** Defaults and limits. A default of Infinity is no limit. The sizes of heads and chunks hold for responses as well. */
+const FRONT_NUMBERS = {
+  idleTimeoutMs: { fallback: 60_000, min: 1 },
+  headTimeoutMs: { fallback: 10_000, min: 1 },
+  keepAliveTimeoutMs: { fallback: 60_000, min: 1 },
+  maxConnections: { fallback: 16_384, min: 1 },
+  maxRequestsPerConnection: { fallback: Infinity, min: 1 },
+  maxHeadBytes: { fallback: 16_384, min: 1_024 },
+  maxRequestLineBytes: { fallback: 8_192, min: 64 },
+  maxFields: { fallback: 100, min: 1 },
+  maxBodyBytes: { fallback: Infinity, min: 0, max: Number.MAX_SAFE_INTEGER },
+  // Node's parser takes 16 KiB of extensions for each chunk, and we are never laxer.
+  maxChunkLineBytes: { fallback: 1_024, min: 32, max: 16_384 },
+  maxChunkExtensionBytes: { fallback: 16_384, min: 0 },
+  maxTrailerBytes: { fallback: 16_384, min: 64 },
+  maxHeldBytes: { fallback: 65_536, min: 1 },
+  minBodyBytesPerSecond: { fallback: 100, min: 0 },
+} as const satisfies Readonly<Record<string, Range>>;
+
+export const FRONT_OPTION_NAMES: readonly string[] = [
+  ...Object.keys(FRONT_NUMBERS), 'via', 'forwarded', 'xForwarded', 'trustForwarded', 'upgradeProtocols',
+  'upgradeTarget', 'onReport', 'time', 'rng',
+];
+
+function via(value: unknown, problems: string[]): string {
+  if (value === undefined) return 'equipoise';
+  if (value === false) return '';
+  // RFC 9110 §7.6.3: received-by is a pseudonym (a token) or a host with its port.
+  if (typeof value === 'string' && /^[\w!#$%&'*+.^`|~:-]+$/.test(value)) return value;
+  problems.push(`via: must be false or a token such as 'edge-1' (got ${shown(value)})`);
+  return '';
+}
+
+function trusts(value: unknown, problems: string[]): FrontSettings['trusts'] {
+  if (typeof value === 'function') return value as FrontSettings['trusts'];
+  if (value !== undefined && typeof value !== 'boolean') {
+    problems.push(`trustForwarded: must be true, false or a function of an address (got ${shown(value)})`);
+  }
+  return () => value === true;
+}
+
+function upgradeProtocols(value: unknown, problems: string[]): ReadonlySet<string> {
+  const protocols: readonly unknown[] = Array.isArray(value) ? value : [];
+  const isProtocol = (one: unknown): one is string => typeof one === 'string' && PROTOCOL.test(one);
+  if ((value !== undefined && !Array.isArray(value)) || !protocols.every(isProtocol)) {
+    problems.push(`upgradeProtocols: must be a list of protocols such as ['tcp'] (got ${shown(value)})`);
+  } else if (protocols.some((protocol) => /^h2c/i.test(protocol))) {
+    problems.push('upgradeProtocols: h2c cannot be tunnelled; leave it out, such requests are served over HTTP/1.1');
+  }
+  return new Set(protocols.filter(isProtocol).map((protocol) => protocol.toLowerCase()));
+}
+
+/** protocol-name ["/" protocol-version] (RFC 9110 §7.8). */
+const PROTOCOL = /^[\w!#$%&'*+.^`|~-]+(\/[\w!#$%&'*+.^`|~-]+)?$/;

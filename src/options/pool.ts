@@ -1,0 +1,95 @@
+/**
+ * The options of a pool, checked and completed: its upstreams, who picks among them, and what its requests may cost.
+ */
+import type { Channel } from '../channel.ts';
+import { flag, integers, isRecord, optionalFunction, type Range, shown } from './checks.ts';
+import { type HealthCheck, readHealthCheck } from './health-check.ts';
+import { atOnce } from '../loop/slices.ts';
+import type { PoolOptions } from './options.ts';
+import { strategyProblem } from './strategy-check.ts';
+import type { Strategy } from '../strategy.ts';
+import { type ParsedUpstream, readUpstreams } from './upstreams.ts';
+
+/** The options of a pool with all defaults filled in; {@link PoolOptions} says what each means. */
+export interface PoolSettings extends Readonly<Record<keyof typeof POOL_NUMBERS, number>> {
+  readonly upstreams: readonly ParsedUpstream[];
+  readonly strategy: Strategy | undefined;
+  readonly peers: Channel | undefined;
+  /** For upstreams whose own entry says nothing. */
+  readonly healthCheck: HealthCheck | undefined;
+  readonly retryOn: ReadonlySet<number>;
+  readonly changeOrigin: boolean;
+  readonly connect: PoolOptions['connect'];
+}
+
+/** Reads the options of a pool, and of nothing else. Adds what is wrong to `problems`. */
+export function parsePool(options: Readonly<Record<string, unknown>>, problems: string[]): PoolSettings {
+  const common = {
+    connect: optionalFunction(options['connect'], 'connect', problems) as PoolSettings['connect'],
+    healthCheck: readHealthCheck(options['healthCheck'], 'healthCheck', problems),
+  };
+  return {
+    ...integers(options, '', POOL_NUMBERS, problems),
+    ...common,
+    upstreams: atOnce(readUpstreams(options['upstreams'], common, problems)),
+    strategy: strategy(options['strategy'], problems),
+    peers: peers(options['peers'], problems),
+    retryOn: retryOn(options['retryOn'], problems),
+    changeOrigin: flag(options['changeOrigin'], 'changeOrigin', problems),
+  };
+}
+
+/** Defaults and limits. A default of Infinity is no limit. */
+const POOL_NUMBERS = {
+  maxAttempts: { fallback: 3, min: 1 },
+  maxReplayBytes: { fallback: 0, min: 0 },
+  retryBudgetPercent: { fallback: 20, min: 0, max: 100 },
+  minRetriesPerSecond: { fallback: 10, min: 0 },
+  ejectAfter: { fallback: 5, min: 0 },
+  ejectMs: { fallback: 1_000, min: 1 },
+  maxEjectMs: { fallback: 30_000, min: 1 },
+  maxEjectedPercent: { fallback: 67, min: 0, max: 100 },
+  slowStartMs: { fallback: 10_000, min: 0 },
+  maxInFlight: { fallback: Infinity, min: 1 },
+  maxQueued: { fallback: 0, min: 0 },
+  queueTimeoutMs: { fallback: 1_000, min: 1 },
+  connectTimeoutMs: { fallback: 5_000, min: 1 },
+  responseTimeoutMs: { fallback: 60_000, min: 1 },
+  totalTimeoutMs: { fallback: Infinity, min: 1 },
+  tunnelIdleTimeoutMs: { fallback: 3_600_000, min: 1 },
+  upstreamIdleTimeoutMs: { fallback: 4_000, min: 0 },
+  maxIdlePerUpstream: { fallback: 256, min: 0 },
+  maxUpstreamConnectionMs: { fallback: 300_000, min: 1 },
+  maxRequestsPerUpstreamConnection: { fallback: Infinity, min: 1 },
+} as const satisfies Readonly<Record<string, Range>>;
+
+export const POOL_OPTION_NAMES: readonly string[] = [
+  ...Object.keys(POOL_NUMBERS), 'upstreams', 'strategy', 'peers', 'healthCheck', 'retryOn', 'changeOrigin', 'connect',
+];
+
+function strategy(value: unknown, problems: string[]): Strategy | undefined {
+  const problem = value === undefined ? undefined : strategyProblem(value);
+  if (problem === undefined) return value as Strategy | undefined;
+  problems.push(`strategy: ${problem}`);
+  return undefined;
+}
+
+function peers(value: unknown, problems: string[]): Channel | undefined {
+  if (value === undefined) return undefined;
+  if (isRecord(value) && typeof value['join'] === 'function') return value as unknown as Channel;
+  problems.push(
+    `peers: must be an object with the method join, such as channel('upstreams') of launch (got ${shown(value)})`);
+  return undefined;
+}
+
+function retryOn(value: unknown, problems: string[]): ReadonlySet<number> {
+  const statuses: readonly unknown[] = Array.isArray(value) ? value : [];
+  const known = (status: unknown): boolean => {
+    return status === 429 || (Number.isInteger(status) && (status as number) >= 500 && (status as number) <= 599);
+  };
+  if ((value !== undefined && !Array.isArray(value)) || !statuses.every(known)) {
+    problems.push(
+      `retryOn: must be a list of statuses, 429 or from 500 to 599, e.g. [502, 503, 504] (got ${shown(value)})`);
+  }
+  return new Set(statuses as number[]);
+}

@@ -1,0 +1,37 @@
+/**
+ * Tells the end of a stream from a reset.
+ */
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+
+/**
+ * Calls `told` once it is known why nothing more comes over `stream`: with an ECONNRESET error if it was reset, else
+ * with none, or with an error of another kind (EPIPE: it ended in order, and the other side reset only when it was sent
+ * something later). If the stream closes first, `told` may not be called.
+ */
+export function endOrReset(stream: Duplex, told: (error?: NodeJS.ErrnoException | null) => void): void {
+  // If data and a hang-up come in one turn, libuv reads no further and reports an end, even after a reset. Only a write
+  // shows which it was; an empty one sends nothing. Pending writes show it too, but may wait forever if the other side
+  // has stopped reading; one turn is long enough for their error to arrive.
+  if (!(stream instanceof Socket) || !stream.writable) told();
+  else if ('encrypted' in stream && hasLostPeer(stream)) told(RESET);
+  else if (stream.writableLength > 0) setImmediate(told);
+  else stream.write('', told);
+}
+
+/**
+ * Whether the system no longer knows a socket's peer, which is so after a reset. In Node 20 a TLS socket notices the
+ * reset by the empty write but does not pass the error on. Once asked for its peer, a socket caches the answer.
+ */
+function hasLostPeer({ localAddress, remoteAddress }: Socket): boolean {
+  return localAddress !== undefined && remoteAddress === undefined;
+}
+
+/** The error that a write would have failed with. */
+const RESET: NodeJS.ErrnoException = Object.assign(new Error('reset by the other side'), { code: 'ECONNRESET' });
+
+/** Whether `stream` is plain TCP, where a reset shows the other side that the data did not end in order. */
+export function isResettable(stream: Duplex): stream is Socket {
+  // Unix sockets have no resets; over TLS the missing close_notify shows it.
+  return stream instanceof Socket && !('encrypted' in stream) && stream.remoteAddress !== undefined;
+}

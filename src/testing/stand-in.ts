@@ -1,0 +1,98 @@
+/**
+ * What the conformance suite has strategies pick among.
+ */
+import assert from 'node:assert/strict';
+import type { Upstream, WorkerCandidate } from '../strategy.ts';
+
+/** Has all that an upstream has, and all that a worker has. */
+export type StandIn = Upstream & WorkerCandidate;
+
+/** Frozen, so that a strategy cannot change it; the suite changes its counts, weight and load. */
+export class FakeUpstream implements StandIn {
+  readonly id: string;
+  readonly origin: string;
+  readonly state = 'active';
+  readonly maxInFlight = Infinity;
+  readonly inFlightElsewhere = 0;
+  readonly failures = 0;
+  readonly responses = 0;
+  readonly retries = 0;
+  readonly ejections = 0;
+  readonly tags = Object.freeze({});
+  readonly pid: number;
+  #load = 0;
+  #weight: number;
+  #inFlight: number;
+  #picks = 0;
+  #latencyMs: number | undefined;
+
+  constructor(number: number, weight = 1, inFlight = 0) {
+    this.id = this.origin = `http://10.0.0.1:${String(3000 + number)}`;
+    this.pid = 1000 + number;
+    this.#weight = weight;
+    this.#inFlight = inFlight;
+    Object.freeze(this);
+  }
+
+  get weight(): number {
+    return this.#weight;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  get picks(): number {
+    return this.#picks;
+  }
+
+  get latencyMs(): number {
+    return this.#latencyMs ?? (this.#picks === 0 ? 0 : 5);
+  }
+
+  get load(): number {
+    return this.#load;
+  }
+
+  weigh(weight: number): this {
+    this.#weight = weight;
+    return this;
+  }
+
+  /** Shows this latency from now on, whatever happens; 0: no response yet. */
+  answersIn(latencyMs: number): void {
+    this.#latencyMs = latencyMs;
+  }
+
+  burden(load: number): void {
+    this.#load = load;
+  }
+
+  begin(): void {
+    this.#picks++;
+    this.#inFlight++;
+  }
+
+  end(): void {
+    this.#inFlight--;
+    assert.ok(this.#inFlight >= 0, `${this.id} settled more often than it was picked`);
+  }
+
+  /** Its values, as a plain object. */
+  snapshot(): StandIn {
+    const { id, origin, state, maxInFlight, weight, inFlight, inFlightElsewhere, latencyMs, pid, load } = this;
+    const { picks, failures, responses, retries, ejections } = this;
+    const counts = { inFlight, inFlightElsewhere, picks, failures, responses, retries, ejections };
+    return { id, origin, state, maxInFlight, weight, latencyMs, pid, load, tags: {}, ...counts };
+  }
+}
+
+/** Equal and idle ones. */
+export function fakes(size: number): readonly FakeUpstream[] {
+  return list(Array.from({ length: size }, (_, i) => new FakeUpstream(i)));
+}
+
+/** A frozen array, as strategies get them. */
+export function list<T>(items: readonly T[]): readonly T[] {
+  return Object.freeze([...items]);
+}

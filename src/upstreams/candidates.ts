@@ -1,0 +1,120 @@
+/**
+ * Which upstreams may be picked now. Computed when something changes, not for each request.
+ */
+import type { Upstream } from '../strategy.ts';
+import type { ManagedUpstream } from './managed-upstream.ts';
+import { PublicUpstream } from './public-upstream.ts';
+
+/** The candidates among the upstreams of one set. */
+export class Candidates {
+  readonly #upstreams: ReadonlyMap<string, ManagedUpstream>;
+  readonly #maxEjectedPercent: number;
+  readonly #onChange: (selectable: readonly Upstream[]) => void;
+  /** Those that are well or on trial: the candidates while none is at its limit. Strategies were given this array. */
+  #selectable: readonly Upstream[] = [];
+  #withRoom: readonly Upstream[] | undefined;
+  /** Those at their own limits, and the candidates for which that was computed. */
+  #atLimit: readonly Upstream[] = NONE;
+  #atLimitBeside: readonly Upstream[] = NONE;
+  /** How many were ejected or on trial when all were last looked at. */
+  #unproven = 0;
+  /** Whether so many are ejected or on trial that all are candidates. */
+  #panic = false;
+
+  /** `upstreams` are those not draining. `onChange` is called after each change, with all that may be picked. */
+  constructor(
+    upstreams: ReadonlyMap<string, ManagedUpstream>, maxEjectedPercent: number,
+    onChange: (selectable: readonly Upstream[]) => void,
+  ) {
+    this.#upstreams = upstreams;
+    this.#maxEjectedPercent = maxEjectedPercent;
+    this.#onChange = onChange;
+  }
+
+  /** Those that may be picked now. */
+  get now(): readonly Upstream[] {
+    if (this.#withRoom === undefined) {
+      const withRoom = this.#selectable.filter(hasRoom);
+      this.#withRoom = withRoom.length === this.#selectable.length ? this.#selectable : Object.freeze(withRoom);
+    }
+    return this.#withRoom;
+  }
+
+  /** Those that would be candidates but for their own `maxInFlight`. Computed when first read after a change. */
+  get atLimit(): readonly Upstream[] {
+    const { now } = this;
+    if (now === this.#selectable) return NONE;
+    if (now !== this.#atLimitBeside) {
+      this.#atLimitBeside = now;
+      this.#atLimit = Object.freeze(this.#selectable.filter(isAtLimit));
+    }
+    return this.#atLimit;
+  }
+
+  /** Whether any, besides `others`, would be a candidate if it had room. */
+  crowded(others: readonly Upstream[]): boolean {
+    return this.#selectable.some((upstream) => !hasRoom(upstream) && !others.includes(upstream));
+  }
+
+  /** An upstream may have reached its limit, or have room again. */
+  roomChanged(): void {
+    this.#withRoom = undefined;
+  }
+
+  /** An upstream was added. */
+  added(upstream: Upstream): void {
+    this.#moved([...this.#selectable, upstream]);
+  }
+
+  /** An upstream was removed. */
+  removed(upstream: Upstream): void {
+    const left: Upstream[] = [];
+    // V8's own methods for this are slow on frozen arrays.
+    for (const other of this.#selectable) if (other !== upstream) left.push(other);
+    this.#moved(left);
+  }
+
+  /**
+   * Looks at all upstreams: their health, weights or options have changed, or several came or went. Returns whether
+   * that ended a panic.
+   */
+  changed(): boolean {
+    this.#unproven = 0;
+    for (const upstream of this.#upstreams.values()) if (!upstream.proven) this.#unproven++;
+    // If too many have failed, all are candidates: any attempt is better than none.
+    const panicked = this.#panic;
+    this.#panic = this.#tooManyUnproven;
+    const selectable: Upstream[] = [];
+    for (const upstream of this.#upstreams.values()) if (upstream.list(this.#panic)) selectable.push(upstream.shown);
+    // Before anyone is told, who may make the next change.
+    const panicEnded = panicked && !this.#panic;
+    this.#announce(selectable);
+    return panicEnded;
+  }
+
+  /** One came or went. The others, which may be thousands, are looked at only if that can affect them. */
+  #moved(selectable: readonly Upstream[]): void {
+    if (this.#panic || this.#tooManyUnproven) this.changed();
+    else this.#announce(selectable);
+  }
+
+  get #tooManyUnproven(): boolean {
+    return this.#unproven * 100 > this.#maxEjectedPercent * this.#upstreams.size;
+  }
+
+  #announce(selectable: readonly Upstream[]): void {
+    this.#selectable = Object.freeze(selectable);
+    this.#withRoom = undefined;
+    this.#onChange(this.#selectable);
+  }
+}
+
+function hasRoom(upstream: Upstream): boolean {
+  return PublicUpstream.managedOf(upstream)?.hasRoom === true;
+}
+
+function isAtLimit(upstream: Upstream): boolean {
+  return PublicUpstream.managedOf(upstream)?.atLimit === true;
+}
+
+const NONE: readonly Upstream[] = Object.freeze([]);

@@ -1,0 +1,228 @@
+/**
+ * One upstream of one pool: its counts, its health and its connections.
+ */
+import { alike } from '../options/checks.ts';
+import type { ParsedUpstream } from '../options/upstreams.ts';
+import type { Upstream } from '../strategy.ts';
+import type { Dialler } from './dial.ts';
+import { Health, type HealthRules } from './health.ts';
+import { IdleConnections, type IdleConnectionRules } from './idle-connections.ts';
+import { PublicUpstream } from './public-upstream.ts';
+
+/** The settings that an upstream uses. */
+export type ManagedUpstreamRules = IdleConnectionRules & HealthRules;
+
+/** An upstream as the balancer manages it. Strategies and users get its {@link ManagedUpstream.shown public side}. */
+export class ManagedUpstream {
+  readonly origin: string;
+  /** What everything outside the core gets. */
+  readonly shown: PublicUpstream;
+  /** The set that it belongs to, for its whole life. */
+  readonly owner: object;
+  readonly #connections: IdleConnections;
+  readonly #health: Health;
+  #settings: ParsedUpstream;
+  /** The weight that it shows; it changes only when strategies are told. */
+  #weight: number;
+  /** Copies from the settings and the health, so that a pick among thousands reads fewer objects. */
+  #maxInFlight: number;
+  #onTrial = false;
+  #leaving: 'draining' | 'gone' | undefined;
+  #inFlight = 0;
+  #inFlightElsewhere = 0;
+  #latencyMs = 0;
+  #picks = 0;
+  #failures = 0;
+  #responses = 0;
+  #retries = 0;
+  #ejections = 0;
+  #cutAt = Infinity;
+  #listed = true;
+  #panic = false;
+  /** Whether the request that tests it is in flight. */
+  #tried = false;
+
+  /** `rng` is for the jitter of ejections and of the maximum age of connections. */
+  constructor(
+    settings: ParsedUpstream, rules: ManagedUpstreamRules, dialler: Dialler, rng: () => number, owner: object,
+  ) {
+    this.owner = owner;
+    this.origin = settings.origin;
+    this.#settings = settings;
+    this.#weight = settings.weight;
+    this.#maxInFlight = settings.maxInFlight;
+    this.shown = new PublicUpstream(this, settings.weight);
+    this.#connections = new IdleConnections(settings, rules, dialler, rng);
+    this.#health = new Health(rules, rng);
+  }
+
+  get maxInFlight(): number {
+    return this.#maxInFlight;
+  }
+
+  get state(): Upstream['state'] {
+    if (this.#leaving !== undefined) return this.#leaving;
+    const { standing } = this.#health;
+    return standing === 'well' ? 'active' : standing;
+  }
+
+  get inFlightElsewhere(): number {
+    return this.#inFlightElsewhere;
+  }
+
+  /** What this balancer has in flight: limits and draining depend on that alone. */
+  get inFlightHere(): number {
+    return this.#inFlight;
+  }
+
+  /** Other balancers have this much in flight. */
+  countElsewhere(inFlight: number): void {
+    this.#inFlightElsewhere = inFlight;
+    this.#show();
+  }
+
+  get latencyMs(): number {
+    return this.#latencyMs;
+  }
+
+  get picks(): number {
+    return this.#picks;
+  }
+
+  get failures(): number {
+    return this.#failures;
+  }
+
+  get responses(): number {
+    return this.#responses;
+  }
+
+  get retries(): number {
+    return this.#retries;
+  }
+
+  get ejections(): number {
+    return this.#ejections;
+  }
+
+  /** Its current options. */
+  get settings(): ParsedUpstream {
+    return this.#settings;
+  }
+
+  get connections(): IdleConnections {
+    return this.#connections;
+  }
+
+  get health(): Health {
+    return this.#health;
+  }
+
+  /** Whether it is being removed, and gets no new work. */
+  get draining(): boolean {
+    return this.#leaving !== undefined;
+  }
+
+  /** When what is still in flight will be cut, in the clock's time. */
+  get cutAt(): number {
+    return this.#cutAt;
+  }
+
+  /**
+   * Whether it has room for one more. On trial it takes one request at a time, unless a panic needs it; what it has in
+   * flight from before, such as tunnels, does not count.
+   */
+  get hasRoom(): boolean {
+    if (this.atLimit) return false;
+    return !this.#tried || this.#panic || !this.#onTrial;
+  }
+
+  /** Whether it has reached its `maxInFlight`. */
+  get atLimit(): boolean {
+    return this.#inFlight >= this.#maxInFlight;
+  }
+
+  /** Whether it is well. Its state is then `active`, unless it is being removed. */
+  get proven(): boolean {
+    return this.#health.standing === 'well';
+  }
+
+  /** Whether it may be picked, apart from its limit. */
+  get listed(): boolean {
+    return this.#listed;
+  }
+
+  /** Updates its weight and whether it may be picked; in a `panic` all may. Returns {@link ManagedUpstream.listed}. */
+  list(panic: boolean): boolean {
+    this.#panic = panic;
+    this.#onTrial = this.#health.standing === 'trial';
+    this.#weight = this.#settings.weight * (panic ? 1 : this.#health.ramp);
+    this.#show();
+    return this.#listed = this.#leaving === undefined && (panic || this.#health.standing !== 'ejected');
+  }
+
+  begin(): void {
+    this.#inFlight++;
+    this.#picks++;
+    this.#show();
+    if (this.#onTrial) this.#tried = true;
+  }
+
+  /** `began` is when the attempt began. */
+  settle(ok: boolean, began: number): void {
+    this.#inFlight--;
+    this.#show();
+    if (this.#tried && this.#health.concerns(began)) this.#tried = false;
+    if (!ok) this.#failures++;
+    if (this.#leaving === 'draining' && this.#inFlight === 0) this.#leaving = 'gone';
+  }
+
+  /** Whether it is needed at full weight, since too many others are ejected. */
+  get needed(): boolean {
+    return this.#panic;
+  }
+
+  /** Adds the time to a response head to the moving average over some ten responses. */
+  answered(latencyMs: number): void {
+    this.#responses++;
+    this.#latencyMs += this.#latencyMs === 0 ? latencyMs : (latencyMs - this.#latencyMs) / LATENCY_WINDOW;
+  }
+
+  /** Another attempt follows one on this upstream. */
+  retried(): void {
+    this.#retries++;
+  }
+
+  ejected(): void {
+    this.#ejections++;
+    this.#tried = false;
+    // A restarted upstream does not know its idle connections any more.
+    this.#connections.clear();
+  }
+
+  /** Takes new options for the same origin. Returns whether strategies must be told. */
+  change(settings: ParsedUpstream): boolean {
+    const { weight, tags } = this.#settings;
+    this.#settings = settings;
+    this.#maxInFlight = settings.maxInFlight;
+    this.#weight = settings.weight * (this.#panic ? 1 : this.#health.ramp);
+    this.#show();
+    return weight !== settings.weight || !alike(tags, settings.tags);
+  }
+
+  /** Ends new work. It is gone when what it has in flight has ended, or was cut at `cutAt`. */
+  drain(cutAt: number): void {
+    this.#cutAt = Math.min(this.#cutAt, cutAt);
+    if (this.#leaving !== undefined) return;
+    this.#connections.close();
+    this.#listed = false;
+    this.#leaving = this.#inFlight === 0 ? 'gone' : 'draining';
+  }
+
+  #show(): void {
+    PublicUpstream.show(this.shown, this.#weight, this.#inFlight + this.#inFlightElsewhere);
+  }
+}
+
+/** The weight of a new latency in the average is 1/10. */
+const LATENCY_WINDOW = 10;

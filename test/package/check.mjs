@@ -1,0 +1,40 @@
+/**
+ * Checks the package as it would be published: `npm run lint:package`, after `npm run build`. Packs it, and tries the
+ * tarball with publint and attw ("are the types wrong").
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const MAX_UNPACKED_BYTES = 600_000;
+
+const folder = mkdtempSync(join(tmpdir(), 'equipoise-lint-'));
+try {
+  const run = (command, ...args) => execFileSync(command, args, { cwd: root, encoding: 'utf8' });
+  const tool = (name, ...args) => run(process.execPath, join(root, 'node_modules', name), ...args);
+  // Without scripts: they would build again.
+  const [packed] = JSON.parse(run('npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', folder));
+  const { files, unpackedSize } = packed;
+  const tarball = join(folder, readdirSync(folder).find((name) => name.endsWith('.tgz')));
+  const paths = files.map(({ path }) => path);
+
+  const maps = paths.filter((path) => path.endsWith('.map'));
+  if (maps.length > 0) throw new Error(`holds source maps, such as ${maps[0]}; run npm run build first`);
+  if (unpackedSize > MAX_UNPACKED_BYTES) {
+    throw new Error(`must have at most ${MAX_UNPACKED_BYTES} octets unpacked (has ${unpackedSize})`);
+  }
+  tool('publint/src/cli.js', tarball, '--strict');
+  // attw does not expand patterns in exports.
+  const strategies = paths.flatMap((path) => /^dist\/(strategies\/.+)\.js$/.exec(path)?.[1] ?? []);
+  tool('@arethetypeswrong/cli/dist/index.js', tarball, '--profile', 'esm-only', '--format', 'ascii',
+    '--include-entrypoints', ...strategies);
+  console.log(`package: ${paths.length} files, ${unpackedSize} octets unpacked; publint and attw find no fault`);
+} catch (error) {
+  console.error(`package: ${error.stdout || error.message}`);
+  process.exitCode = 1;
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}

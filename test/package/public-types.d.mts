@@ -1,0 +1,2 @@
+export declare const reportPath: string;
+export declare function report(): string;
