@@ -103,8 +103,9 @@ function faultOnSocket(ours: Forwarded, { requests, error, endHere }: Expected, 
  * What is forwarded are requests that Node read, in their order, and each answer is that to the request in its place.
  * A request may be missing where node:http broke the connection off with the piece that it came in.
  */
-function faultByNode(ours: Forwarded, oracle: Expected): string | undefined {
-  const { requests, error, brokenOff } = oracle;
+function faultByNode(ours: Forwarded, expected: Expected): string | undefined {
+  const oracle = withQuietStop(ours, expected);
+  const { requests, all, error, brokenOff } = oracle;
   const marks = new Map<Read, number>();
   let next = 0;
   for (const [i, one] of ours.arrived.entries()) {
@@ -118,8 +119,10 @@ function faultByNode(ours: Forwarded, oracle: Expected): string | undefined {
       marks.set(read, one.mark);
       // The parser behind `upgrade` is ours, and may be stricter.
       const refused = ours.refused !== undefined && isTunnelled(read);
+      // node:http hands over what came behind a request that we answered with Connection: close, before it closes.
+      const closed = all.indexOf(read) >= ours.answers.length && closesBehind(ours.answers.at(-1));
       const cut = !one.whole && read.whole && read.lastPiece < brokenOff;
-      if (cut && !refused) return `request ${i + 1} was forwarded in part`;
+      if (cut && !refused && !closed) return `request ${i + 1} was forwarded in part`;
       next++;
       break;
     }
@@ -127,9 +130,27 @@ function faultByNode(ours: Forwarded, oracle: Expected): string | undefined {
   return faultOfAnswers(ours, oracle, marks);
 }
 
+/**
+ * Where nobody listens for 'upgrade', the parser says nothing, or too late, about what is malformed behind a request to
+ * upgrade. Behind `upgrade`, which hands that back, it does: then that is where the connection was broken off.
+ */
+function withQuietStop({ answers }: Forwarded, oracle: Expected): Expected {
+  const last = oracle.all.at(-1);
+  const isQuiet = oracle.error === 'STUCK' || oracle.cutShort === undefined;
+  if (!isQuiet || last?.upgrade !== true || answers.at(-1)?.by !== 'parser') return oracle;
+  return { ...oracle, brokenOff: Math.min(oracle.brokenOff, last.piece) };
+}
+
+/** Whether an answer is ours and closes the connection. */
+function closesBehind(answer: Answer | undefined): boolean {
+  return answer?.by === 'refusal' || answer?.closes === true;
+}
+
 function faultOfAnswers(ours: Forwarded, oracle: Expected, marks: ReadonlyMap<Read, number>): string | undefined {
   const { all, error, cutShort } = oracle;
   for (const [i, answer] of ours.answers.entries()) {
+    // The parser behind `upgrade` is ours: it says by itself what it refuses, as Node does.
+    if (answer.by === 'refusal' && i === all.length && error !== undefined) continue;
     const fault = answer.by === 'parser' ? faultOfBare(answer, oracle) : faultOfAnswer(answer, all[i], marks);
     if (fault !== undefined) return `answer ${i + 1}, ${answer.status} by ${answer.by}: ${fault}`;
   }
@@ -174,11 +195,9 @@ string | undefined {
 }
 
 /** node:http says with which status its parser stopped, if nothing of a response that is due has been sent. */
-function faultOfBare({ status }: Answer, { error, all, cutShort }: Expected): string | undefined {
+function faultOfBare({ status }: Answer, { error, cutShort }: Expected): string | undefined {
   if (error === undefined) {
-    // Where nobody listens for 'upgrade', the parser keeps quiet about bytes behind one that ends the connection.
-    const quiet = cutShort === undefined && endsConnection(all.at(-1));
-    return quiet && status === 400 ? undefined : 'Node does not stop';
+    return cutShort === undefined && status === 400 ? undefined : 'Node does not stop';
   }
   // What stuck is an error that Node keeps quiet about: see `executeAll`.
   const wanted = STATUS_OF_ERROR.get(error) ?? (error === 'STUCK' ? status : 400);
@@ -187,12 +206,6 @@ function faultOfBare({ status }: Answer, { error, all, cutShort }: Expected): st
 
 /** Since version 25 Node reads the body of an upgrade, and tells nobody that it is malformed: it reads no further. */
 const QUIET = Number.parseInt(process.versions.node, 10) >= 25;
-
-function endsConnection(read: Read | undefined): boolean {
-  const lines = pairs(read?.rawHeaders ?? []);
-  const options = itemsOf([...valuesOf(lines, 'connection'), ...valuesOf(lines, 'proxy-connection')]);
-  return options.includes('close') || (read?.minor === 0 && !options.includes('keep-alive'));
-}
 
 const STATUS_OF_ERROR: ReadonlyMap<string, number> = new Map([
   ['HPE_HEADER_OVERFLOW', 431], ['HPE_CHUNK_EXTENSIONS_OVERFLOW', 413],
