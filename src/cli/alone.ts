@@ -44,8 +44,8 @@ export async function serveAlone(
     log('SIGHUP: ignored, since this process is stopping');
   });
   const { drainTimeoutMs: timeoutMs, stopDelayMs: delayMs } = current;
-  const delayed = delayMs === 0 ? '' : `accepting for another ${delayMs / 1000} s, then `;
-  log(`${signal}: ${delayed}finishing what is in flight, for at most ${timeoutMs / 1000} s`);
+  const delayed = delayMs === 0 ? '' : `still accepting for ${delayMs / 1000} s, then `;
+  log(`${signal}: ${delayed}finishing what is in flight, for ${timeoutMs / 1000} s at most`);
   const cut = await serving.close({ timeoutMs, delayMs });
   if (cut === 1) log('1 connection was cut: it took longer than the drain timeout');
   if (cut > 1) log(`${cut} connections were cut: they took longer than the drain timeout`);

@@ -82,7 +82,7 @@ async function why(error: unknown, path: string): Promise<string> {
       const rename = extension.endsWith('ts') ? '.mts' : '.mjs';
       return own
         ? `it is an ES module, and ${extension} is for CommonJS: rename it to ${rename}`
-        : `it is an ES module in a CommonJS package: rename it to ${rename}, or set "type": "module" in its package.json`;
+        : `it is an ES module in a CommonJS package: rename it to ${rename}, or set "type": "module" in package.json`;
     }
     return `${await syntaxPlace(error, path)}${message}`;
   }

@@ -32,8 +32,8 @@ export class Output {
   };
 
   /**
-   * Resolves when everything is written, or after a short wait. Resolves with true if something is left, which would keep
-   * this process alive until somebody reads it.
+   * Resolves when everything is written, or after a short wait: with whether something is left, which would keep this
+   * process alive until somebody reads it.
    */
   async finished(): Promise<boolean> {
     const waiting = this.#streams.filter(({ writableLength }) => writableLength > 0);

@@ -8,8 +8,8 @@ import { messageOf } from '../guard.ts';
 
 /**
  * A file with our process ID. It is written under a temporary name and renamed, so that nobody reads half of it and a
- * symbolic link is replaced, not followed. It is removed only if it still holds our ID: another process may have written
- * its own in the meantime.
+ * symbolic link is replaced, not followed. It is removed only if it still holds our ID: another process may have
+ * written its own in the meantime.
  */
 export class PidFile {
   #path: string | undefined;

@@ -2,8 +2,8 @@
  * Serves by workers: the primary's part and the worker's part.
  *
  * The primary reads the configuration at the start and on SIGHUP, and sends it to the workers, so a worker that is
- * respawned later uses the last good configuration, whatever is on disk by then. This works for JSON files only: modules
- * may export functions, which cannot be sent, so each worker loads modules from disk itself.
+ * respawned later uses the last good configuration, whatever is on disk by then. This works for JSON files only:
+ * modules may export functions, which cannot be sent, so each worker loads modules from disk itself.
  */
 import cluster from 'node:cluster';
 import { launch } from '../cluster/index.ts';
