@@ -128,7 +128,7 @@ export interface PoolOptions {
   readonly responseTimeoutMs?: number;
   /** Time limit of all attempts together, from the request head to the response head. Default: no limit. */
   readonly totalTimeoutMs?: number;
-  /** Maximum time without data on an upgraded connection, in both directions. Default 3,600,000 ms. */
+  /** Maximum time without data in either direction of an upgraded connection. Default 3,600,000 ms. */
   readonly tunnelIdleTimeoutMs?: number;
 
   /** How long an upstream connection may be idle, unless its `Keep-Alive: timeout` says otherwise. Default 4,000 ms. */
