@@ -23,7 +23,7 @@ describe('connections and open files', () => {
   test('a value of the user stays, with a warning', () => {
     const { maxConnections, warning } = fit(1_067, { ...DEMAND, maxConnections: 600, configured: true });
     assert.equal(maxConnections, undefined);
-    assert.match(warning ?? '', /^maxConnections: 600 connections need 1267 open files, .* or set it to 500 at most$/);
+    assert.match(warning ?? '', /^maxConnections: 600 connections need 1267 open files, .* or set it to at most 500$/);
   });
   test('the limit is that of the process', { skip: process.platform === 'win32' }, () => {
     const code = "import('./src/cli/descriptors.ts').then((m) => console.log(m.descriptorLimit()))";
