@@ -78,7 +78,7 @@ describe('if it cannot listen, it exits with 1 and says once which address and w
       assert.deepEqual([code, stdout], [1, '']);
       const told = stderr.split('\n').filter((line) => line.includes('EADDRINUSE'));
       assert.equal(told.length, 1, stderr);
-      assert.match(told[0] ?? '', new RegExp(`listen: 127\\.0\\.0\\.1:${port} is in use \\(EADDRINUSE\\): end what `
+      assert.match(told[0] ?? '', new RegExp(`listen: 127\\.0\\.0\\.1:${port} is in use \\(EADDRINUSE\\): stop what `
         + 'listens there, or choose another address$'));
     });
   }
