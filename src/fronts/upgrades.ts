@@ -41,7 +41,8 @@ export class Upgrades {
       if (this.#front.refused.has(socket)) {
         // Its http server no longer listens for errors, and none of them matters here.
         stream.on('error', () => undefined).end();
-      } else if (mayTunnel(request, this.#rules.upgradeProtocols)) this.#tunnel(request, stream, behind);
+      } else if (isAmbiguous(request, behind)) this.#refuse(request, stream, 'REQUEST_MALFORMED');
+      else if (mayTunnel(request, this.#rules.upgradeProtocols)) this.#tunnel(request, stream, behind);
       else this.#giveBack(request, stream, behind);
     });
   }
@@ -58,7 +59,7 @@ export class Upgrades {
       return;
     }
     if (stream === request.socket || request.complete) {
-      this.#sockets.upgrade(stream, Buffer.concat([bytes, bodyOf(request, behind), behind]), request.socket);
+      this.#sockets.upgrade(stream, Buffer.concat([bytes, bodyOf(request), behind]), request.socket);
     } else this.#gather(request, stream, bytes);
   }
 
@@ -106,7 +107,7 @@ export class Upgrades {
     if (server === undefined || head === undefined || server.listenerCount('request') === 0) {
       this.#refuse(request, stream, 'REQUEST_MALFORMED');
     } else if (stream === socket) {
-      socket.unshift(Buffer.concat([Buffer.from(head, 'latin1'), bodyOf(request, behind), behind]));
+      socket.unshift(Buffer.concat([Buffer.from(head, 'latin1'), bodyOf(request), behind]));
       // The http side of a TLS server listens for the decrypted connection.
       server.emit(server.listenerCount('secureConnection') > 0 ? 'secureConnection' : 'connection', socket);
     } else this.#answerHere(request, socket, server);
@@ -141,13 +142,21 @@ export class Upgrades {
  * The body of a request as received, as far as Node has read it. Since version 25 Node reads the bodies of upgrades;
  * before, they are part of what arrived after the head.
  */
-function bodyOf(request: IncomingMessage, behind: Buffer): Buffer {
+function bodyOf(request: IncomingMessage): Buffer {
   const parts: Buffer[] = [];
   // Node 26 returns one part at a time.
   for (let part; (part = request.read() as Buffer | null) !== null;) parts.push(part);
   if (parts.length > 0) return framed(request, Buffer.concat(parts));
-  const unread = Number.parseInt(process.versions.node, 10) < 25 || CHUNK_SIZE.test(behind.toString('latin1', 0, 20));
-  return unread ? Buffer.alloc(0) : framed(request, Buffer.alloc(0));
+  return READS_BODIES ? framed(request, Buffer.alloc(0)) : Buffer.alloc(0);
+}
+
+/**
+ * Whether nobody can tell if chunks behind the head are the body. Since version 25 Node has read it, and it was empty;
+ * but not that of a coding with a tab behind it, which Node does not know, and which it shows without the tab.
+ */
+function isAmbiguous(request: IncomingMessage, behind: Buffer): boolean {
+  if (!READS_BODIES || !request.complete || request.readableLength > 0) return false;
+  return valuesOf(request, 'transfer-encoding').length > 0 && CHUNK_SIZE.test(behind.toString('latin1', 0, 20));
 }
 
 /** A whole body, framed as its head says. */
@@ -159,4 +168,5 @@ function framed(request: IncomingMessage, body: Buffer): Buffer {
 }
 
 const ORIGIN_FORM = /^\/[\x21\x22\x24-\x7e]*$/;
+const READS_BODIES = Number.parseInt(process.versions.node, 10) >= 25;
 const CHUNK_SIZE = /^[\da-f]+[ \t]*[;\r]/i;

@@ -89,7 +89,7 @@ function withoutTabs(pieces: readonly string[]): string[] | undefined {
 }
 
 const HEAD = /^[^\r\n]+\r\n(?:[^\r\n]+\r\n)*\r\n/gm;
-const ASKS = /^connection:[^\r\n]*upgrade[ ,\r]/im;
+const ASKS = /^connection:[^\r\n]*upgrade[ ,\t\r]/im;
 const TABBED = /^((?:transfer-encoding|(?:proxy-)?connection):[^\r\n]*?)[ \t]*\t[ \t]*(?=\r$)/gim;
 
 const KNOWN: ReadonlySet<string> = new Set(METHODS);
