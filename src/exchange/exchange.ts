@@ -390,7 +390,8 @@ export class Exchange implements ConnectionUser, Steered {
     const progress = this.progress;
     const { upstream, connection } = this.attempt;
     if (connection === undefined || upstream === undefined) return;
-    const host = this.#pool.rules.changeOrigin || !head.hasHost ? upstream.settings.authority : head.host;
+    const own = this.#pool.rules.changeOrigin || !head.hasHost ? upstream.settings.authority : head.host;
+    const host = head.revisedHost ?? own;
     let forwarding = forwardingFields(head, this.downstream.hop, this.#services.rules);
     if (this.#hooking !== undefined) forwarding = this.#hooking.withoutTaken(forwarding);
     connection.writer.begin(requestHead(head, host, forwarding), head.framing, head.contentLength);
