@@ -6,8 +6,7 @@ import { reportFault } from '../pools/plugin.ts';
 import type { Pool } from '../pools/pool.ts';
 import type { Services } from '../pools/services.ts';
 import type { PickContext, PickRequest, Upstream } from '../strategy.ts';
-import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
-import { PublicUpstream } from '../upstreams/public-upstream.ts';
+import { type ManagedUpstream, managedOf } from '../upstreams/managed-upstream.ts';
 
 
 
@@ -102,7 +101,7 @@ export class Picks {
       return 'OVERLOADED';
     }
     const lastResort = candidates.find((candidate) => candidate === picked && candidate.state === 'ejected');
-    if (lastResort !== undefined) return PublicUpstream.managedOf(lastResort) ?? 'STRATEGY_FAILED';
+    if (lastResort !== undefined) return managedOf(lastResort) ?? 'STRATEGY_FAILED';
     let fault = 'picked no candidate';
     // Looking at the value may throw.
     guardedValue(() => picked, (what) => {

@@ -15,7 +15,7 @@ describe('connections and open files', () => {
     assert.deepEqual(fit(20_067, DEMAND), { maxConnections: 10_000, warning: undefined });
     const { maxConnections, warning } = fit(1_067, DEMAND);
     assert.equal(maxConnections, 500);
-    assert.match(warning ?? '', /^maxConnections: is 500, not 16384: this process may open 1067 files only; raise it /);
+    assert.match(warning ?? '', /^maxConnections: lowered from 16384 to 500: this process may only open 1067 files; raise it /);
   });
   test('fewer requests in flight leave more for downstreams', () => {
     assert.equal(fit(1_067, { ...DEMAND, maxInFlight: 100 }).maxConnections, 900);

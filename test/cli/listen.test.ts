@@ -101,7 +101,7 @@ describe('where it cannot listen it ends with 1 and says which address, once, an
     const folder = join(directory(t), 'nowhere');
     const { code, stdout, stderr } = await run(['-l', `unix:${folder}/balancer.sock`, 'http://127.0.0.1:3001']);
     assert.deepEqual([code, stdout], [1, '']);
-    assert.equal(stderr, `equipoise: listen: unix:${folder}/balancer.sock: there is no directory ${folder}\n`);
+    assert.equal(stderr, `equipoise: listen: unix:${folder}/balancer.sock: the directory ${folder} does not exist\n`);
   });
 
   test('a descriptor that is none', async () => {

@@ -128,7 +128,7 @@ test('ejections, readmissions and requests turned away have a line', () => {
     `${A} is ejected for 1.0 s: too many of its attempts failed in a row, the last with CONNECT_REFUSED`,
     `${A} is ejected for 1.0 s: too many of its attempts failed in a row, the last with status 503`,
     `${A} is ejected until its probes succeed: its probes failed`,
-    `${A} is readmitted: it answers again`,
-    'NO_CANDIDATE: answered 503: strategy mine declined, or what may be tried was tried',
+    `${A} is readmitted: it responds again`,
+    'NO_CANDIDATE: answered 503: strategy mine declined, or every candidate was tried',
   ]);
 });

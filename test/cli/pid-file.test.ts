@@ -77,7 +77,7 @@ describe('a pid file', () => {
     file.write(join(folder, 'a'));
     assert.throws(() => {
       file.write(join(folder, 'none', 'b'));
-    }, /^Error: pid-file: cannot write .*none\/b: there is no directory .*none$/);
+    }, /^Error: pid-file: cannot write .*none\/b: the directory .*none does not exist$/);
     assert.deepEqual(readdirSync(folder), ['a']);
   });
 
@@ -90,7 +90,7 @@ describe('a pid file', () => {
       }, { message: `pid-file: cannot write ${path}: ${why}` });
     };
     cannot(join(folder, 'pid'), 'it is a directory');
-    cannot('/dev/null', 'it is not a plain file');
+    cannot('/dev/null', 'it is not a regular file');
     assert.deepEqual(readdirSync(folder), ['pid']);
   });
 

@@ -32,7 +32,7 @@ describe('a limit in time', () => {
     const busy = setInterval(() => undefined, 1);
     try {
       await assert.rejects(inTime(new Promise(() => undefined), 5), (error) => {
-        return error instanceof Unsettled && error.message === 'it has not resolved within 0.005 s';
+        return error instanceof Unsettled && error.message === 'it did not resolve within 0.005 s';
       });
     } finally {
       clearInterval(busy);
@@ -57,7 +57,7 @@ describe('a failure that nobody foresees is one line, and exit code 1', () => {
       const waiting = 'await new Promise((resolve) => setTimeout(resolve, 20_000));\nexport default {};';
       const cwd = directory(t, { 'it.mjs': `${text}\n${waiting}` });
       const { code, stdout, stderr } = await run(['-c', 'it.mjs', ...ARGS], { cwd });
-      assert.deepEqual([code, stdout, stderr], [1, '', 'equipoise: it could not start: no luck\n']);
+      assert.deepEqual([code, stdout, stderr], [1, '', 'equipoise: could not start: no luck\n']);
     });
   }
 
@@ -65,6 +65,6 @@ describe('a failure that nobody foresees is one line, and exit code 1', () => {
   test('no permission to listen', { skip }, async () => {
     const { code, stdout, stderr } = await run(ARGS, { execArgv: ['--permission', '--allow-fs-read=*'] });
     assert.deepEqual([code, stdout], [1, '']);
-    assert.match(stderr, /^equipoise: it could not start: .*--allow-net.*\n$/);
+    assert.match(stderr, /^equipoise: could not start: .*--allow-net.*\n$/);
   });
 });

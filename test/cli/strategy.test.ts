@@ -80,7 +80,7 @@ describe('--strategy with a file', () => {
   test('that is not there: wrong configuration', async (t) => {
     const { code, stderr } = await run(['-s', './nowhere.mjs', '-l', '127.0.0.1:0', UPSTREAM], { cwd: directory(t) });
     assert.equal(code, 2);
-    assert.match(stderr, /^equipoise: strategy: cannot load \.\/nowhere\.mjs: there is no such file$/m);
+    assert.match(stderr, /^equipoise: strategy: cannot load \.\/nowhere\.mjs: the file does not exist$/m);
   });
 });
 

@@ -61,7 +61,7 @@ describe('wrong usage ends with 2, each problem with its path and what to write 
       [/^upstreams\[0\]\.origin: must start with http:.*; did you mean http:\/\/127\.0\.0\.1:3001\?$/]],
     [[UPSTREAM, 'localhost'], [/^upstreams\[1\]\.origin: .*; did you mean http:\/\/localhost\?$/]],
     [[UPSTREAM, UPSTREAM], [/^upstreams\[1\]: http:\/\/127\.0\.0\.1:3001 is upstreams\[0\] already/]],
-    [['--demo', UPSTREAM], [/^--demo: brings its own upstreams; leave out the others$/]],
+    [['--demo', UPSTREAM], [/^--demo: has its own upstreams; leave out the others$/]],
   ];
   for (const [args, problems] of table) {
     test(args.join(' '), async () => {

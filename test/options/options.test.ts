@@ -216,14 +216,14 @@ describe('what is wrong is told with its path, and what to write instead', () =>
       ['ws://a.example', /must start with http:\/\/ or https:\/\/ \(got .*\); did you mean http:\/\/a\.example\?$/],
       ['wss://a.example', /did you mean https:\/\/a\.example\?$/],
       ['ftp://a.example', /must start with http:\/\/ or https:\/\/ /],
-      ['http://a.example/path', /must have no path, but has "\/path" \(got .*\); write http:\/\/a\.example$/],
-      ['http://a.example?q', /must have no query, but has "\?q" \(got .*\); write http:\/\/a\.example$/],
-      ['http://a.example/?', /must have no path, but has "\/\?" /],
-      ['http://a.example#f', /must have no fragment, but has "#f" /],
-      ['http://u@a.example', /must hold no user and no password \(got .*\); write http:\/\/a\.example$/],
+      ['http://a.example/path', /must not have a path, but has "\/path" \(got .*\); write http:\/\/a\.example$/],
+      ['http://a.example?q', /must not have a query, but has "\?q" \(got .*\); write http:\/\/a\.example$/],
+      ['http://a.example/?', /must not have a path, but has "\/\?" /],
+      ['http://a.example#f', /must not have a fragment, but has "#f" /],
+      ['http://u@a.example', /must not contain a user or password \(got .*\); write http:\/\/a\.example$/],
       ['http://u:p@a.example', /\(got "http:\/\/\*\*\*@a\.example"\)/],
-      ['http://:p@a.example', /must hold no user and no password /],
-      ['http://a.example:99999', /must have a port of at most 65535 \(got .*\)$/],
+      ['http://:p@a.example', /must not contain a user or password /],
+      ['http://a.example:99999', /must have a port ≤ 65535 \(got .*\)$/],
       ['::1', /must have brackets around an IPv6 address, e\.g\. http:\/\/\[::1\]:3001 \(got "::1"\)$/],
       ...['', ' ', 'http://', 'http://a b', 'unix:/run/x.sock'].map((text): [unknown, RegExp] => (
         [text, /must be http:\/\/host\[:port\].*\(got .*\)$/])),
@@ -248,7 +248,7 @@ describe('what is wrong is told with its path, and what to write instead', () =>
         /must be an object of strings, e\.g\. \{ zone: 'a' \} \(got .*\)$/])),
     ...[null, 5, true].map((value): [unknown, string, RegExp] => (
       [{ upstreams: ONE, strategy: value }, 'strategy',
-        /: must be an object with a name and a method pick \(got .*\)$/])),
+        /: must be an object with a name and a pick method \(got .*\)$/])),
     [{ upstreams: ONE, strategy: {} }, 'strategy', /; name is missing, pick is missing \(got \{\}\)$/],
     [{ upstreams: ONE, strategy: { pick } }, 'strategy', /; name is missing \(got \{\}\)$/],
     [{ upstreams: ONE, strategy: { name: 'x' } }, 'strategy', /; pick is missing \(got \{"name":"x"\}\)$/],
@@ -264,7 +264,7 @@ describe('what is wrong is told with its path, and what to write instead', () =>
     [{ upstreams: ONE, strategy: Promise.resolve(strategy) }, 'strategy',
       /not a promise of one; write await before it$/],
     ...[5, {}, { join: true }, () => ({ join: () => undefined })].map((value): [unknown, string, RegExp] => (
-      [{ upstreams: ONE, peers: value }, 'peers', /must be an object with the method join.* \(got .*\)$/])),
+      [{ upstreams: ONE, peers: value }, 'peers', /must be an object with a method join.* \(got .*\)$/])),
     [{ upstreams: ONE, strategy: () => strategy }, 'strategy', /not its factory; call it, e\.g\. roundRobin\(\)$/],
     ...['', 'a b', 'a,b', 'a(b)', 'caf\xe9', 'a\r\nX: y', true, 5, null].map((via): [unknown, string, RegExp] => (
       [{ upstreams: ONE, via }, 'via', /must be false or a token such as 'edge-1' \(got .*\)$/])),
@@ -276,7 +276,7 @@ describe('what is wrong is told with its path, and what to write instead', () =>
     [{ upstreams: ONE, upgradeProtocols: ['H2C'] }, 'upgradeProtocols', /h2c cannot be tunnelled; leave it out/],
     ...['true', 1, null, ['10.0.0.1']].map((value): [unknown, string, RegExp] => (
       [{ upstreams: ONE, trustForwarded: value }, 'trustForwarded',
-        /must be true, false or a function of an address \(got .*\)$/])),
+        /must be true, false or a function that takes an address \(got .*\)$/])),
     ...['503', 503, null, {}, [200], [404], [503, '504'], [600], [502.5], [NaN], [null], [[503]]]
       .map((statuses): [unknown, string, RegExp] => (
         [{ upstreams: ONE, retryOn: statuses }, 'retryOn',

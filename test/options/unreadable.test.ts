@@ -47,7 +47,7 @@ describe('an upstream that cannot be read is OPTIONS_INVALID', () => {
     test(`in createBalancer: ${what}`, () => {
       const [problem = '', ...others] = problemsWith({ upstreams: ['http://b.test', make()] });
       assert.deepEqual(others, []);
-      assert.match(problem, /^(upstreams\[1\]|options): reading this threw: /);
+      assert.match(problem, /^(upstreams\[1\]|options): reading it threw: /);
     });
 
     test(`in add and update: ${what}`, async (t) => {
@@ -73,7 +73,7 @@ describe('an upstream that cannot be read is OPTIONS_INVALID', () => {
     await assert.rejects(balancer.close(throwing('delayMs', {})), { code: 'OPTIONS_INVALID' });
     assert.equal(balancer.ready, true);
     for (const options of [throwing('upstreams', {}), throwing('maxAttempts', { upstreams: [] }), hostile()]) {
-      assert.match(problemsWith(options)[0] ?? '', /reading this threw: oh no$/);
+      assert.match(problemsWith(options)[0] ?? '', /reading it threw: oh no$/);
     }
   });
 });
@@ -95,7 +95,7 @@ describe('a strategy that cannot be read', () => {
   for (const name of ['name', 'pick', 'picksFull', 'settled', 'changed']) {
     test(`since ${name} throws, is refused`, () => {
       assert.match(problemsWith({ upstreams: [], strategy: throwing(name, strategy) })[0] ?? '',
-        /^strategy: must be an object with a name and a method pick; reading it threw: oh no$/);
+        /^strategy: must be an object with a name and a pick method; reading it threw: oh no$/);
     });
   }
 

@@ -52,7 +52,7 @@ describe('the conformance suite finds', () => {
     ['a promise', /picks, at once/, () => ({ name: 'x', pick: (async () => Promise.resolve()) as never })],
     ['a copy for a pick', /picks, at once/, () => ({ name: 'x', pick: ([one]) => one && { ...one } })],
     ['declining', /picks, at once/, () => ({ name: 'x', pick: () => undefined })],
-    ['one candidate for all', /starves nobody/, () => ({ name: 'x', pick: first })],
+    ['one candidate for all', /starves no candidate/, () => ({ name: 'x', pick: first })],
     [
       'an index past the end',
       /stays in range/,
