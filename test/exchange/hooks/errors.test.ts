@@ -135,7 +135,7 @@ for (const way of WAYS) {
       });
     }
 
-    const failing: Record<string, Hooks['onError']> = {
+    const failing: Record<string, NonNullable<Hooks['onError']>> = {
       'throws': () => {
         throw new Error('worse');
       },

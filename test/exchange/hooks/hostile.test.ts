@@ -160,7 +160,7 @@ for (const way of WAYS) {
         upstreams: [refusingOrigin()],
         onRequest: () => new Response(new ReadableStream({
           start: (controller) => {
-            controller.enqueue(piece);
+            controller.enqueue(piece as Uint8Array);
           },
         })),
       });
