@@ -22,7 +22,7 @@ export interface Answered {
   readonly status: number;
   readonly text: string;
   /** The value of a header, by its lower-case name. */
-  header(name: string): string | undefined;
+  readonly header: (name: string) => string | undefined;
   /** The trailers, by lower-case name. */
   readonly trailers: Readonly<Record<string, string>>;
 }
@@ -32,19 +32,19 @@ export interface Asking {
   /** Rejects where the response breaks off, or never starts. */
   readonly answer: Promise<Answered>;
   /** Goes away without waiting for the answer. */
-  leave(): void;
+  readonly leave: () => void;
 }
 
 export interface Served {
   readonly under: BalancerUnderTest;
-  begin(asked?: Asked): Promise<Asking>;
-  ask(asked?: Asked): Promise<Answered>;
+  readonly begin: (asked?: Asked) => Promise<Asking>;
+  readonly ask: (asked?: Asked) => Promise<Answered>;
 }
 
 export interface Way {
   readonly name: string;
   readonly front: FrontKind;
-  start(t: TestContext, options: TestOptions): Promise<Served>;
+  readonly start: (t: TestContext, options: TestOptions) => Promise<Served>;
 }
 
 function http1(front: FrontKind): Way {
@@ -100,7 +100,8 @@ const HTTP2: Way = {
 
 function overHttp2(session: ClientHttp2Session, { method = 'GET', target = '/', headers, body }: Asked = {}): Asking {
   const stream = session.request(
-    { ...headers, ':method': method, ':path': target, ':authority': 'example.test' }, { endStream: body === undefined });
+    { ...headers, ':method': method, ':path': target, ':authority': 'example.test' },
+    { endStream: body === undefined });
   let left = false;
   const answer = within(new Promise<Answered>((resolve, reject) => {
     let got: Record<string, unknown> = {};

@@ -187,7 +187,11 @@ export class Hooking implements HookedStory {
       this.#transformDownload(stages);
     }
     exchange.relay(head);
-    this.#download?.resume();
+    if (this.#download !== undefined) {
+      // The first piece out of a transform may be long in coming.
+      exchange.progress.downloadBlocked = !exchange.downstream.flush();
+      this.#download.resume();
+    }
     held?.giveTo(exchange);
     if (held !== undefined && exchange.active && exchange.readEnd()) exchange.attempt.connection?.resume();
   }

@@ -188,6 +188,26 @@ for (const front of FRONTS) {
       assert.deepEqual(answer.interims, []);
     });
 
+    test('the head leaves before there is anything of the body', async (t) => {
+      const go = gate();
+      const under = await startBalancer(t, {
+        upstreams: NOBODY,
+        front,
+        onRequest: () => new Response(new ReadableStream({
+          async pull(controller) {
+            await go.opened;
+            controller.enqueue(Buffer.from('late'));
+            controller.close();
+          },
+        })),
+      });
+      const client = await under.connect();
+      client.send(get());
+      assert.equal((await client.head()).line, 'HTTP/1.1 200 OK');
+      go.open();
+      assert.equal(await client.inbox.until('0\r\n\r\n'), '4\r\nlate\r\n0\r\n\r\n');
+    });
+
     test('an upgrade is refused by a Response', async (t) => {
       const under = await startBalancer(t, {
         upstreams: NOBODY, front, onRequest: () => new Response('no', { status: 403 }),

@@ -42,7 +42,7 @@ const ROWS: readonly Row[] = [
     script: [request, 'garbage\r\n\r\n'],
   },
   {
-    name: 'the upstream sends a head that is too large', status: 502, code: 'RESPONSE_HEAD_TOO_LARGE', source: 'upstream',
+    name: 'the upstream sends too large a head', status: 502, code: 'RESPONSE_HEAD_TOO_LARGE', source: 'upstream',
     script: [request, `HTTP/1.1 200 OK\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`],
   },
   {
@@ -173,7 +173,8 @@ for (const way of WAYS) {
 for (const front of FRONTS) {
   describe(`onError and the connection, through ${front.name}`, () => {
     // A server of node:http answers what its own parser refuses.
-    for (const wait of [0, 5]) test(`sees a malformed body, ${wait} turns long`, { skip: front !== SOCKET }, async (t) => {
+    const skip = front !== SOCKET;
+    for (const wait of [0, 5]) test(`sees a malformed body, for ${wait} turns`, { skip }, async (t) => {
       const upstream = await startUpstream(t, [(peer) => peer.request()]);
       const seen: string[] = [];
       const under = await startBalancer(t, {
@@ -197,7 +198,7 @@ for (const front of FRONTS) {
       assert.equal(answer.status, 400);
     });
 
-    for (const wait of [0, 5]) test(`a body that is too large goes on coming, ${wait} turns long`, async (t) => {
+    for (const wait of [0, 5]) test(`a body that is too large goes on coming, for ${wait} turns`, async (t) => {
       const upstream = await startUpstream(t, [(peer) => peer.request()]);
       let calls = 0;
       const under = await startBalancer(t, {
@@ -239,7 +240,11 @@ for (const front of FRONTS) {
     test('the connection serves on after its answer', async (t) => {
       const upstream = await startUpstream(t, [[request, 'garbage\r\n\r\n'], echo]);
       const under = await startBalancer(t, {
-        upstreams: [upstream], front, maxAttempts: 1, ejectAfter: 0, onError: () => new Response('sorry', { status: 500 }),
+        upstreams: [upstream],
+        front,
+        maxAttempts: 1,
+        ejectAfter: 0,
+        onError: () => new Response('sorry', { status: 500 }),
       });
       const client = await under.connect();
       assert.equal((await client.exchange(get('/1'))).text, 'sorry');

@@ -2,7 +2,7 @@
  * Hooks that misbehave: a clear error, the process lives, nothing stays in flight, and the next request is served.
  */
 import assert from 'node:assert/strict';
-import { EventEmitter } from 'node:events';
+import type { EventEmitter } from 'node:events';
 import { describe, test } from 'node:test';
 import type { HookExchange, HookResult, Hooks } from '../../../src/hooks.ts';
 import { echo, refusingOrigin, startUpstream } from '../../support/upstream.ts';

@@ -193,7 +193,7 @@ for (const way of WAYS) {
         onRequest: ({ request: asked }) => {
           asked.pipeThrough({
             readable: new ReadableStream({ cancel: cancelled.open }), writable: new WritableStream(),
-          } as never);
+          });
           return new Response('mine');
         },
       });

@@ -34,8 +34,8 @@ for (const way of WAYS) {
       const answer = await ask({ target: '/old', headers: { 'x-kept': 'a', 'x-gone': 'b' } });
       assert.equal(answer.text, '/new?q=1');
       assert.deepEqual(seen, [{
-        method: 'GET', target: '/old', host: 'example.test', protocol: way.name === 'HTTP/2' ? '2.0' : '1.1', attempts: 0,
-        pool: 'default', answer: undefined, remoteAddress: '127.0.0.1', scheme: 'http', upstream: undefined, kept: 'a',
+        method: 'GET', target: '/old', host: 'example.test', protocol: way.name === 'HTTP/2' ? '2.0' : '1.1',
+        attempts: 0, pool: 'default', answer: undefined, remoteAddress: '127.0.0.1', scheme: 'http', upstream: undefined, kept: 'a',
       }]);
       const head = upstream.requests[0]?.head;
       assert.equal(head?.line, 'GET /new?q=1 HTTP/1.1');
@@ -111,7 +111,7 @@ for (const front of [SOCKET, ACCEPT, NODE_HTTP]) {
       assert.equal((await client.exchange(get('/', lines))).status, 200);
       const text = upstream.requests[0]?.head.text ?? '';
       assert.ok(text.includes(
-        'X-First: a\r\nx-DUP: \xe9\xff\r\nX-Second: changed\r\nX-Dup: c,  d\r\nCookie: a=1\r\nCookie: b=2\r\nx-new: n\r\n',
+        `${lines.replace('X-Second: b', 'X-Second: changed')}x-new: n\r\n`,
       ), text);
     });
 
@@ -206,7 +206,7 @@ test('a strategy sees the headers as onRequest has left them', async (t) => {
     strategy: {
       name: 'reader',
       pick: (candidates, { request: asked }) => {
-        seen.push(['x-user', 'x-gone', 'x-kept', 'host', 'connection'].map((name) => asked?.field(name)));
+        seen.push(['x-user', 'x-gone', 'x-kept', 'host', 'connection'].map((name) => asked.field(name)));
         return candidates[0];
       },
     },

@@ -80,11 +80,9 @@ for (const way of WAYS) {
           const { under, ask } = await way.start(t, {
             upstreams: [upstream],
             onResponse: ({ response: answer }) => {
-              const { readable, writable } = shifting();
-              void writable;
               answer.pipeThrough({
-                readable, writable: new WritableStream({ abort: aborted.open }),
-              } as never);
+                readable: shifting().readable, writable: new WritableStream({ abort: aborted.open }),
+              });
               return asynchronous ? wait() : undefined;
             },
           });
@@ -288,8 +286,9 @@ for (const front of FRONTS) {
     test('a downstream that reads nothing holds back the upstream', async (t) => {
       let octets = 0;
       const total = 64 << 20;
-      const upstream = await startUpstream(t, [[request, `HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`, (peer) => {
-        void peer.push(Buffer.alloc(total)).catch(() => undefined);
+      const head = `HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`;
+      const upstream = await startUpstream(t, [[request, head, (peer) => {
+        peer.push(Buffer.alloc(total)).catch(() => undefined);
       }]]);
       const under = await startBalancer(t, {
         upstreams: [upstream],

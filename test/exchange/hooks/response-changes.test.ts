@@ -21,8 +21,8 @@ for (const way of WAYS) {
         onResponse: ({ request: asked, response: answer, upstream: { origin }, attempts }) => {
           const { headers } = answer;
           seen.push([
-            asked.target, answer.status, headers.get('server'), headers.get('content-length'), headers.getSetCookie(), origin,
-            attempts,
+            asked.target, answer.status, headers.get('server'), headers.get('content-length'), headers.getSetCookie(),
+            origin, attempts,
           ]);
           headers.delete('server');
           headers.set('x-id', asked.id);
@@ -39,7 +39,10 @@ for (const way of WAYS) {
       assert.equal(String(answer.header('set-cookie')).replaceAll(', ', ','), 'a=1,b=2,c=3');
     });
 
-    for (const [from, to] of [[204, 200], [304, 200], [200, 204], [200, 304], [200, 205], [204, 304], [304, 204], [304, 205]] as const) {
+    const changes = [
+      [204, 200], [304, 200], [200, 204], [200, 304], [200, 205], [204, 304], [304, 204], [304, 205],
+    ] as const;
+    for (const [from, to] of changes) {
       test(`from ${from} to ${to}, and the connections serve on`, async (t) => {
         const upstream = await startUpstream(t, (peer) => (async () => {
           for (;;) {

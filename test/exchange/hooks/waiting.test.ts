@@ -143,7 +143,8 @@ for (const way of WAYS) {
   describe(`while onResponse is under way, through ${way.name}`, () => {
     test('the whole response arrives: it is relayed once the hook is done', async (t) => {
       const upstream = await startUpstream(t, [[
-        request, 'HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 5\r\n\r\n',
+        request,
+        'HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 5\r\n\r\n',
         echo,
       ]]);
       const slow = new Slow();
@@ -237,7 +238,9 @@ for (const way of WAYS) {
   describe(`while onError is under way, through ${way.name}`, () => {
     test('the downstream leaves', async (t) => {
       const slow = new Slow();
-      const { under, begin } = await way.start(t, { upstreams: [refusingOrigin()], maxAttempts: 1, onError: slow.hook });
+      const { under, begin } = await way.start(t, {
+        upstreams: [refusingOrigin()], maxAttempts: 1, onError: slow.hook,
+      });
       const { answer, leave } = await begin();
       await slow.started.opened;
       const aborted = gate();
