@@ -1,6 +1,6 @@
 /**
- * Hooks that do nothing change nothing in what comes of a fault. Each fault meets one kind of request for each front and
- * kind of hook; `EQUIPOISE_HOOKS` runs the whole table, and all other tests, with them.
+ * Hooks that do nothing change nothing in what comes of a fault. Each fault meets one kind of request for each front
+ * and kind of hook; `EQUIPOISE_HOOKS` runs the whole table, and all other tests, with them.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';

@@ -151,6 +151,21 @@ for (const front of [SOCKET, ACCEPT]) {
 }
 
 for (const front of [SOCKET, ACCEPT, NODE_HTTP]) {
+  test(`a refused upgrade is a response like any other, through ${front.name}`, async (t) => {
+    const upstream = await startUpstream(t, [[request, response('no', '', '403 Forbidden')]]);
+    const under = await startBalancer(t, {
+      upstreams: [upstream],
+      front,
+      onResponse: ({ response: answer }) => {
+        answer.headers.set('x-seen', answer.status);
+      },
+    });
+    const answer = await (await under.connect()).exchange(get('/', 'Connection: Upgrade\r\nUpgrade: raw\r\n'));
+    assert.equal(answer.status, 403);
+    assert.equal(answer.text, 'no');
+    assert.equal(answer.head.get('x-seen'), '403');
+  });
+
   test(`a downstream of HTTP/1.0 gets the response that onResponse has changed, through ${front.name}`, async (t) => {
     const upstream = await startUpstream(t, [
       [request, 'HTTP/1.1 200 OK\r\n\r\nhello', close],

@@ -50,6 +50,28 @@ for (const way of WAYS) {
       assert.equal(slow.exchange?.request.signal.aborted, true);
     });
 
+    test('the downstream leaves: what the hook throws because of it is not reported', async (t) => {
+      const started = gate();
+      const rejected = gate();
+      const { under, begin } = await way.start(t, {
+        upstreams: [refusingOrigin()],
+        onRequest: ({ request: { signal } }) => new Promise<undefined>((_, reject) => {
+          signal.addEventListener('abort', () => {
+            reject(signal.reason as Error);
+            rejected.open();
+          });
+          started.open();
+        }),
+      });
+      const { answer, leave } = await begin();
+      await started.opened;
+      leave();
+      await ended(answer);
+      await within(rejected.opened, () => 'the hook to reject');
+      await turns(3);
+      assert.deepEqual(under.reports, []);
+    });
+
     test('the downstream leaves: an answer that comes too late is cancelled', async (t) => {
       const slow = new Slow();
       const cancelled = gate();
