@@ -102,7 +102,7 @@ describe('--config', () => {
   });
 });
 
-describe('a wrong configuration ends with 2', () => {
+describe('a wrong configuration exits with 2', () => {
   const at = 'http://127.0.0.1:3001';
   const table: readonly [what: string, file: string, text: string, problems: readonly RegExp[]][] = [
     ['JSON that ends early', 'c.json', '{\n "upstreams": [',
@@ -159,7 +159,7 @@ describe('a wrong configuration ends with 2', () => {
       const lines = stderr.trimEnd().split('\n').map((line) => line.replace(/^equipoise: /, ''));
       const missing = problems.filter((problem) => !lines.some((line) => problem.test(line)));
       assert.deepEqual(missing, [], stderr);
-      // Nothing that merely follows from it is told.
+      // Consequences of a problem are not reported.
       assert.equal(lines.length, problems.length + 1, stderr);
     });
   }
@@ -170,13 +170,13 @@ describe('a wrong configuration ends with 2', () => {
     assert.match(stderr, /^equipoise: config: .*: rename it to \.mjs, or set "type": "module" in package\.json$/m);
   });
   const strips = 'typescript' in process.features && process.features.typescript !== false;
-  test('TypeScript, where Node does not take it', { skip: strips ? 'this Node strips types' : false }, async (t) => {
+  test('TypeScript, if Node does not support it', { skip: strips ? 'this Node strips types' : false }, async (t) => {
     const { code, stderr } = await run(['-c', 'c.ts'], { cwd: directory(t, { 'c.ts': 'export default {};' }) });
     assert.equal(code, 2);
     assert.match(stderr,
       /^equipoise: config: .*: TypeScript needs Node 22\.18 or newer \(this is Node [\d.]+\); compile /);
   });
-  test('a file that is not there', async (t) => {
+  test('a file that does not exist', async (t) => {
     const { code, stderr } = await run(['-c', 'c.json'], { cwd: directory(t) });
     assert.equal(code, 2);
 

@@ -53,7 +53,7 @@ describe('an address', () => {
   });
 });
 
-describe('what is no address is refused, with what to write instead', () => {
+describe('a value that is not an address is refused, with what to write instead', () => {
   const forms = /^listen: must be \[host:\]port, unix:PATH\[,mode=660\] or fd:N, e\.g\. 127\.0\.0\.1:8080 \(got /;
   const bad: readonly [value: unknown, problem: RegExp][] = [
     ...['', ' ', 'x', '-1', '1.5', '0x50', '1e3', '127.0.0.1', '127.0.0.1:', '127.0.0.1:x', ':8080',

@@ -23,7 +23,7 @@ describe('a pid file', () => {
     file.remove();
   });
 
-  test('takes the place of what a crash left', (t) => {
+  test('replaces one that a crash left behind', (t) => {
     const path = join(directory(t, { pid: '99999999\n' }), 'pid');
     new PidFile().write(path);
     assert.equal(readFileSync(path, 'utf8'), OWN);
@@ -49,7 +49,7 @@ describe('a pid file', () => {
     assert.deepEqual(readdirSync(folder), []);
   });
 
-  test('replaces a symbolic link, and leaves alone what that names', (t) => {
+  test('replaces a symbolic link, and leaves its target alone', (t) => {
     const folder = directory(t, { precious: 'precious' });
     const path = join(folder, 'pid');
     symlinkSync('precious', path);
@@ -81,7 +81,7 @@ describe('a pid file', () => {
     assert.deepEqual(readdirSync(folder), ['a']);
   });
 
-  test('cannot take the place of what is no plain file', (t) => {
+  test('replaces only regular files', (t) => {
     const folder = directory(t);
     mkdirSync(join(folder, 'pid'));
     const cannot = (path: string, why: string): void => {

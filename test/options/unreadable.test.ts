@@ -1,5 +1,5 @@
 /**
- * Options that are objects of somebody else's making: getters that throw, Proxies, and objects that change later.
+ * Hostile objects as options: getters that throw, Proxies, and objects that change later.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -18,7 +18,7 @@ function throwing<T extends object>(name: string, rest: T): T {
   } });
 }
 
-/** A Proxy that throws, whatever is done with it. */
+/** A Proxy that throws on every operation. */
 function hostile(): UpstreamOptions {
   const traps = ['get', 'ownKeys', 'getOwnPropertyDescriptor', 'has', 'getPrototypeOf'].map((trap) => [trap, () => {
     throw new Error('oh no');
@@ -78,7 +78,7 @@ describe('an upstream that cannot be read is OPTIONS_INVALID', () => {
   });
 });
 
-test('tags are a frozen copy: what their owner changes later changes nothing', async (t) => {
+test('tags are a frozen copy: later changes by their owner have no effect', async (t) => {
   const tags: Record<string, string> = { zone: 'a' };
   const { balancer } = await startBalancer(t, { upstreams: [{ origin: A, tags }] });
   tags['zone'] = 'b';
