@@ -35,8 +35,8 @@ for (const way of WAYS) {
       assert.equal(answer.text, '/new?q=1');
       assert.deepEqual(seen, [{
         method: 'GET', target: '/old', host: 'example.test', protocol: way.name === 'HTTP/2' ? '2.0' : '1.1',
-        attempts: 0, pool: 'default', answer: undefined, remoteAddress: '127.0.0.1', scheme: 'http', upstream: undefined,
-        kept: 'a',
+        attempts: 0, pool: 'default', answer: undefined, remoteAddress: '127.0.0.1', scheme: 'http',
+        upstream: undefined, kept: 'a',
       }]);
       const head = upstream.requests[0]?.head;
       assert.equal(head?.line, 'GET /new?q=1 HTTP/1.1');
