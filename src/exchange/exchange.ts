@@ -23,7 +23,7 @@ import { type Downstream, NOWHERE } from './downstream.ts';
 import { Hooking, type Steered } from './hooks/hooking.ts';
 import { Picks } from './picks.ts';
 import { PlaceInLine } from './place-in-line.ts';
-import { CONNECTING, IDLE, Progress, QUEUED, RELAYING, REVISING, TUNNEL, WAITING } from './progress.ts';
+import { CONNECTING, FAILING, IDLE, Progress, QUEUED, RELAYING, REVISING, TUNNEL, WAITING } from './progress.ts';
 import { Replay } from './replay.ts';
 import { Retries } from './retries.ts';
 import type { ExchangeServices } from './services.ts';
@@ -96,6 +96,8 @@ export class Exchange implements ConnectionUser, Steered {
   /** Request data, once the front was asked to read the body. */
   requestData(bytes: Buffer, from: number, to: number): void {
     const progress = this.progress;
+    // While the hook for a failure is under way, or its answer is sent, the rest of the request is dropped.
+    if (progress.requestDone || progress.phase === FAILING) return;
     this.#received += to - from;
     this.deadlines.bytes(to - from);
     if (this.#received > this.#services.rules.maxBodyBytes && progress.phase !== TUNNEL) {
@@ -181,8 +183,8 @@ export class Exchange implements ConnectionUser, Steered {
 
   /** As `abort`, but answers with the code's status, or cuts a response that has begun. */
   refuse(code: ErrorCode): void {
-    if (!this.active) return;
-    const { responding } = this.progress;
+    const { responding, phase } = this.progress;
+    if (!this.active || phase === FAILING) return;
     this.attempt.connection?.destroy();
     this.attempt.settle(NOT_THE_UPSTREAM, code);
     if (responding) this.#cut();
@@ -390,7 +392,8 @@ export class Exchange implements ConnectionUser, Steered {
     const progress = this.progress;
     const { upstream, connection } = this.attempt;
     if (connection === undefined || upstream === undefined) return;
-    const host = this.#pool.rules.changeOrigin || !head.hasHost ? upstream.settings.authority : head.host;
+    const own = this.#pool.rules.changeOrigin || !head.hasHost ? upstream.settings.authority : head.host;
+    const host = head.revisedHost ?? own;
     let forwarding = forwardingFields(head, this.downstream.hop, this.#services.rules);
     if (this.#hooking !== undefined) forwarding = this.#hooking.withoutTaken(forwarding);
     connection.writer.begin(requestHead(head, host, forwarding), head.framing, head.contentLength);

@@ -43,6 +43,8 @@ export class HookAnswer {
     head.answer(answer, method, this.#body !== undefined);
     progress.phase = RELAYING;
     downstream.respond(head, progress.requestDone);
+    // The first piece of the body may be long in coming.
+    if (this.#body !== undefined) progress.downloadBlocked = !downstream.flush();
     deadlines.moved();
   }
 

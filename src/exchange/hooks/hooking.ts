@@ -177,7 +177,7 @@ export class Hooking implements HookedStory {
     const hasDate = headers.has('date');
     const stages = content.takeStages();
     view.seal('the response was sent');
-    if (mayHaveBody(head.status) !== mayHaveBody(status)) {
+    if (status !== head.status && !(mayHaveBody(head.status) && mayHaveBody(status))) {
       this.answerWith({ status, reason, fields: headers.sentWithoutLength, hasDate, body: undefined });
       return;
     }
@@ -187,7 +187,11 @@ export class Hooking implements HookedStory {
       this.#transformDownload(stages);
     }
     exchange.relay(head);
-    this.#download?.resume();
+    if (this.#download !== undefined) {
+      // The first piece out of a transform may be long in coming.
+      exchange.progress.downloadBlocked = !exchange.downstream.flush();
+      this.#download.resume();
+    }
     held?.giveTo(exchange);
     if (held !== undefined && exchange.active && exchange.readEnd()) exchange.attempt.connection?.resume();
   }
@@ -201,6 +205,8 @@ export class Hooking implements HookedStory {
       attempt.connection?.destroy();
       attempt.settle(REPLACED, undefined);
     }
+    // A request that a hook has read to its end leaves the connection ready for the next one.
+    if (this.upload?.whole === true) progress.requestDone = true;
     this.#answer = new HookAnswer(answer, {
       progress,
       deadlines,
@@ -368,9 +374,9 @@ export class Hooking implements HookedStory {
 
 type Stages = readonly [Stage, ...Stage[]];
 
-/** Whether a response of this status may have a body (RFC 9110 §6.4.1). */
+/** Whether a response of this status may have a body (RFC 9110 §6.4.1 and §15.3.6). */
 function mayHaveBody(status: number): boolean {
-  return status !== 204 && status !== 304;
+  return status !== 204 && status !== 205 && status !== 304;
 }
 
 /** The answer of a hook replaces the response. */
