@@ -14,8 +14,10 @@ export interface Downstream {
    * where many share it (HTTP/2).
    */
   readonly socket: DownstreamSocket | undefined;
-  /** What `handle` was given as \`state\`, for hooks. */
+  /** What `handle` was given as `state`, for hooks. */
   readonly state?: unknown;
+  /** The whole request body, where `handle` was given it: it stays, so it can be sent again whatever its size. */
+  readonly wholeBody?: Buffer | undefined;
   /** The request body is wanted: from now on it comes by the exchange's `requestData` and `requestEnd`. */
   readBody(): void;
   /** The request body may flow again, after `flushRequest` returned false. */

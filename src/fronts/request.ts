@@ -29,6 +29,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   readonly socket: DownstreamSocket | undefined;
   readonly busy = true;
   state: unknown;
+  wholeBody: Buffer | undefined;
   place = -1;
   readonly #front: Front;
   readonly #request: IncomingMessage;
@@ -142,6 +143,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
       this.state = state;
       if (body === undefined || body === null || body === this.#request) return undefined;
       const given = givenBody(body, this.#front.givenBodies);
+      this.wholeBody = given.bytes;
       this.#body = this.#given = new GivenBodyReader(given, this);
       return given;
     } catch (cause) {

@@ -3,6 +3,8 @@
  */
 import assert from 'node:assert/strict';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
+import http2 from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { PassThrough, Readable } from 'node:stream';
 import { describe, test } from 'node:test';
 import middie from '@fastify/middie';
@@ -15,7 +17,6 @@ import { get, post } from '../support/client.ts';
 import { type FrontKind, serve, UNTIMED } from '../support/fronts.ts';
 import { ask, H2C } from '../support/http2.ts';
 import { pattern } from '../support/message.ts';
-import http2 from 'node:http2';
 import { atEnd } from '../support/scope.ts';
 import { echo, request, reset, response, startUpstream, when } from '../support/upstream.ts';
 import { gate, turns, within } from '../support/wait.ts';
@@ -156,7 +157,8 @@ describe('a body that is given to handle', () => {
     ['options that are none', 'hello', 'OPTIONS_INVALID', /handle.*got "hello"/],
     ['an option that does not exist', { boby: 'a' }, 'OPTIONS_INVALID', /handle\.boby.*body/],
     ['a getter that throws', { get body(): string { throw new Error('not now'); } }, 'OPTIONS_INVALID', /not now/],
-    ['a getReader that throws', { body: { getReader() { throw new Error('no'); } } }, 'OPTIONS_INVALID', /cannot be read: no/],
+    ['a getReader that throws', { body: { getReader() { throw new Error('no'); } } }, 'OPTIONS_INVALID',
+      /cannot be read: no/],
     ['a destroyed stream', { body: spent }, 'BODY_CONSUMED', /read, closed or given before/],
     ['a locked stream', { body: locked }, 'BODY_CONSUMED', /read, closed or given before/],
   ];
@@ -172,8 +174,8 @@ describe('a body that is given to handle', () => {
     });
   }
 
-  for (const [name, stream] of [['Readable', Readable.from(['a'])], ['ReadableStream', webStream(Buffer.from('a'))]]) {
-    test(`a ${String(name)} that was given before: 500 BODY_CONSUMED`, async (t) => {
+  for (const stream of [Readable.from(['a']), webStream(Buffer.from('a'))]) {
+    test(`a ${stream.constructor.name} that was given before: 500 BODY_CONSUMED`, async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [upstream], front: parsing(() => ({ body: stream })) });
       const client = await under.connect();
@@ -217,7 +219,8 @@ describe('a body that is given to handle', () => {
 
   test('a web stream of text: the error says what to do', async (t) => {
     const upstream = await startUpstream(t, echo);
-    const under = await startBalancer(t, { upstreams: [upstream], front: parsing(() => ({ body: webStream('text') })) });
+    const body = webStream('text');
+    const under = await startBalancer(t, { upstreams: [upstream], front: parsing(() => ({ body })) });
     assert.equal((await (await under.connect()).exchange(post('/', 'hello'))).status, 500);
     assert.match(under.errors[0]?.message ?? '', /TextEncoderStream/);
   });
@@ -267,7 +270,10 @@ describe('a body that is given to handle', () => {
     const client = await under.connect();
     client.send(post('/', 'hello'));
     await under.picked(1);
-    for (let before = -1; before !== given; await turns(300)) before = given;
+    for (let before = -1; before !== given;) {
+      before = given;
+      await turns(300);
+    }
     assert.ok(given < 400, `${given} pieces of 64 KiB were read while nobody took them`);
     open();
     assert.equal((await client.response()).text, 'done');
@@ -285,14 +291,25 @@ describe('a body that is given to handle', () => {
     assert.equal((await (await under.connect()).exchange(post('/stream', 'a'))).status, 413);
   });
 
-  test('an upstream that closes: an idempotent request is sent again with its body', async (t) => {
-    const failing = await startUpstream(t, [[request, reset]]);
-    const upstream = await startUpstream(t, echo);
-    const body = pattern(5_000);
-    const under = await startBalancer(t, { upstreams: [failing, upstream], front: parsing(() => ({ body })) });
-    assert.equal((await (await under.connect()).exchange(post('/a', 'hello', '', 'PUT'))).text, '/a');
-    assert.ok(upstream.requests[0]?.body.bytes.equals(body));
-  });
+  for (const [name, given, retried] of [
+    ['a Buffer: sent again, whatever its size', (body) => body, true],
+    ['a stream: kept for that only up to maxReplayBytes', (body) => Readable.from([body]), false],
+  ] as readonly [name: string, given: (body: Buffer) => Buffer | Readable, retried: boolean][]) {
+    test(`an upstream that closes without an answer to a PUT of ${name}`, async (t) => {
+      const failing = await startUpstream(t, [[request, reset]]);
+      const other = await startUpstream(t, [[request, reset]]);
+      const upstream = await startUpstream(t, echo);
+      const body = pattern(50_000);
+      const under = await startBalancer(t, {
+        upstreams: [failing, other, upstream], retryBudgetPercent: 100, maxAttempts: 3,
+        front: parsing(() => ({ body: given(body) })),
+      });
+      const answer = await (await under.connect()).exchange(post('/a', 'hello', '', 'PUT'));
+      assert.equal(answer.status, retried ? 200 : 502);
+      assert.equal(under.picks.length, retried ? 3 : 1);
+      assert.equal(upstream.requests[0]?.body.bytes.equals(body), retried || undefined);
+    });
+  }
 
   test('a hook answers: the stream is destroyed unread', async (t) => {
     const upstream = await startUpstream(t, []);
@@ -365,8 +382,7 @@ describe('a body that a parser has read, in the frameworks', () => {
             balancer.handle(request.raw, reply.raw, { body: JSON.stringify(request.body) });
           });
           await application.listen({ port: 0, host: '127.0.0.1' });
-          const [address] = application.addresses();
-          return { port: address?.port ?? 0, close: () => application.close() };
+          return { port: (application.server.address() as AddressInfo).port, close: () => application.close() };
         },
       },
     });
@@ -408,9 +424,10 @@ describe('a body that a parser has read, in the frameworks', () => {
     const upstream = await startUpstream(t, echo);
     const { balancer } = await startBalancer(t, { upstreams: [upstream] });
     const dispatch: DispatchFunc = (request, response) => {
-      balancer.handle(request as unknown as IncomingMessage, response as unknown as ServerResponse, { body: 'given' });
+      balancer.handle(request, response, { body: 'given' });
     };
-    const answer = await within(inject(dispatch, { method: 'POST', url: '/a', payload: 'what came' }), () => 'an answer');
+    const asked = inject(dispatch, { method: 'POST', url: '/a', payload: 'what came' });
+    const answer = await within(asked, () => 'an answer');
     assert.equal(answer.payload, '/a');
     assert.equal(upstream.requests[0]?.body.bytes.toString(), 'given');
     assert.equal(upstream.requests[0].head.get('content-length'), '5');
