@@ -60,7 +60,7 @@ export class MemorySocket extends Duplex {
     onRoom?.();
     // Later, so that what was written before arrives before; and as over a network, the error stays here.
     if (peer !== undefined) setImmediate(() => peer.destroy());
-    done(null);
+    done(error);
   }
 
   /** For what serves sockets: there is no Nagle's algorithm to turn off. */
