@@ -61,7 +61,8 @@ export class AppServer extends Server {
 
   /** A fetch handler that was given as a request listener would never answer. */
   #refuseResponse(returned: unknown): void {
-    if (returned instanceof Response) throw new TypeError(`is a fetch handler: write { '${this.#origin}': { fetch } }`);
+    const isResponse = typeof returned === 'object' && returned instanceof Response;
+    if (isResponse) throw new TypeError(`is a fetch handler: write { '${this.#origin}': { fetch } }`);
   }
 }
 

@@ -20,27 +20,30 @@ export function fetchListener(
     outgoing.once('close', () => {
       if (!outgoing.writableFinished) controller.abort(new Error('the request was aborted'));
     });
-    const response: unknown = await app.fetch(requestOf(incoming, origin, controller.signal));
+    const response: unknown = await app.fetch(requestOf(incoming, outgoing, origin, controller.signal));
     await send(response, outgoing, incoming.method === 'HEAD');
   };
 }
 
-function requestOf(incoming: IncomingMessage, origin: string, signal: AbortSignal): Request {
+function requestOf(
+  incoming: IncomingMessage, outgoing: ServerResponse, origin: string, signal: AbortSignal,
+): Request {
   const { method = 'GET', url = '/', rawHeaders, headers } = incoming;
   const list = new Headers();
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) list.append(rawHeaders[i] ?? '', rawHeaders[i + 1] ?? '');
   // A Request of these methods cannot have a body; node:http drops it.
   const hasBody = method !== 'GET' && method !== 'HEAD' &&
     (headers['transfer-encoding'] ?? headers['content-length'] ?? '0') !== '0';
-  const init = { method, headers: list, signal, ...hasBody && { body: bodyOf(incoming), duplex: 'half' as const } };
+  const body = hasBody ? { body: bodyOf(incoming, outgoing), duplex: 'half' as const } : {};
+  const init = { method, headers: list, signal, ...body };
   // Put together, not resolved: `//host/` is a path here. `OPTIONS *` is about the whole server.
   const target = url.startsWith('/') ? url : `/${url.replace(/^https?:\/\/[^/?]*\/?/i, '')}`;
   const named = `${origin.slice(0, origin.indexOf(':'))}://${headers.host ?? ''}`;
   return new Request(`${parseOrigin(named)?.origin ?? origin}${target}`, init);
 }
 
-/** The request body, read as the handler likes. */
-function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
+/** The request body, read as the handler likes. What it has not read when its response is sent is dropped. */
+function bodyOf(incoming: IncomingMessage, outgoing: ServerResponse): ReadableStream<Uint8Array> {
   let open = true;
   const over = (act: () => void): void => {
     if (open) act();
@@ -60,10 +63,14 @@ function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
       });
       const broken = (): void => {
         over(() => {
-          controller.error(new Error('the request was aborted'));
+          controller.error(new Error('the request was aborted, or answered'));
         });
       };
       incoming.on('error', broken).on('close', broken);
+      outgoing.once('finish', () => {
+        broken();
+        incoming.resume();
+      });
       incoming.pause();
     },
     pull() {

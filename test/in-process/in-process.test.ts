@@ -142,6 +142,45 @@ describe('an upstream within the process', () => {
     assert.equal(signal?.aborted, true);
   });
 
+  for (const [name, app] of [
+    ['a request listener', (_, response) => response.end('early')],
+    ['a fetch handler', { fetch: () => new Response('early') }],
+  ] as readonly [string, InProcessApp][]) {
+    test(`${name} that answers without reading the upload: it is dropped, and the connection serves on`, async (t) => {
+      const client = await (await start(t, app)).connect();
+      for (let i = 0; i < 3; i++) assert.equal((await client.exchange(post('/', pattern(1_000_000)))).text, 'early');
+    });
+  }
+
+  test('a listener that rejects after its response: a process warning, and no harm', async (t) => {
+    const warned = new Promise<Error>((resolve) => process.once('warning', resolve));
+    const under = await start(t, async (_: IncomingMessage, response: ServerResponse) => {
+      await new Promise<void>((resolve) => response.end('well', resolve));
+      await turns(10);
+      throw new Error('too late');
+    });
+    const client = await under.connect();
+    assert.equal((await client.exchange(get('/'))).text, 'well');
+    assert.match((await within(warned, () => 'the warning')).message, /app\.local rejected: too late/);
+    assert.deepEqual(under.reports, []);
+  });
+
+  test('close cuts what is in flight, and the application is told', async (t) => {
+    const closed: unknown[] = [];
+    const under = await start(t, (_, response) => {
+      response.on('close', () => closed.push('closed'));
+    });
+    const client = await under.connect();
+    client.send(get('/'));
+    await under.picked(1);
+    await turns(10);
+    const closing = under.balancer.close({ timeoutMs: 0 });
+    await under.advance(1_000);
+    assert.deepEqual(await within(closing, () => 'the balancer to close'), { cut: 1 });
+    await turns(5);
+    assert.deepEqual(closed, ['closed']);
+  });
+
   const BROKEN: readonly (readonly [name: string, app: InProcessApp, cause: RegExp])[] = [
     ['a listener that throws', () => {
       throw new Error('boom');
