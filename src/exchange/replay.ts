@@ -6,7 +6,7 @@ import type { MessageWriter } from '../streams/message-writer.ts';
 
 export class Replay {
   #maxBytes = 0;
-  /** One buffer that grows: pieces of an octet each would cost a hundred times what they hold. */
+  /** One growing buffer: a list of one-byte pieces would take a hundred times their size. */
   #kept = NO_BYTES;
   #length = 0;
   #whole = true;
@@ -28,7 +28,7 @@ export class Replay {
     this.#lasting = undefined;
   }
 
-  /** Keeps a copy of a piece that is being sent; drops everything once it is too much. */
+  /** Keeps a copy of a piece that is being sent; drops everything once it exceeds `maxBytes`. */
   keep(bytes: Buffer, from: number, to: number): void {
     if (bytes === this.#lasting || this.#length + to - from <= this.#maxBytes) this.hold(bytes, from, to);
     else this.#drop();
@@ -52,12 +52,12 @@ export class Replay {
     this.#length = length;
   }
 
-  /** Whether everything that has come of the body is kept. */
+  /** Whether everything received of the body is kept. */
   get whole(): boolean {
     return this.#whole;
   }
 
-  /** Writes what has come so far. */
+  /** Writes what is kept. */
   writeTo(writer: MessageWriter): void {
     writer.data(this.#kept, 0, this.#length);
     if (this.#length > this.#maxBytes && this.#kept !== this.#lasting) this.#drop();

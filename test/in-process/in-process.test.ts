@@ -154,11 +154,12 @@ describe('an upstream within the process', () => {
 
   test('a listener that rejects after its response: a process warning, and no harm', async (t) => {
     const warned = new Promise<Error>((resolve) => process.once('warning', resolve));
-    const under = await start(t, async (_: IncomingMessage, response: ServerResponse) => {
+    const listener = async (_: IncomingMessage, response: ServerResponse): Promise<void> => {
       await new Promise<void>((resolve) => response.end('well', resolve));
       await turns(10);
       throw new Error('too late');
-    });
+    };
+    const under = await start(t, (request, response): unknown => listener(request, response));
     const client = await under.connect();
     assert.equal((await client.exchange(get('/'))).text, 'well');
     assert.match((await within(warned, () => 'the warning')).message, /app\.local rejected: too late/);
