@@ -16,6 +16,7 @@ const ROOMS = {
   pools: [[...FOR_ALL, 'http1', 'streams', 'upstreams'], 'pools may import upstreams'],
   exchange: [[...FOR_ALL, 'http1', 'streams', 'upstreams', 'pools'], 'an exchange may import pools'],
   fronts: [[...FOR_ALL, 'http1', 'streams', 'upstreams', 'pools', 'exchange'], 'fronts may import exchanges'],
+  'in-process': [[...FOR_ALL, 'exchange'], 'upstreams within the process stand beside the data path, not in it'],
   cluster: [FOR_ALL, 'the launcher knows nothing of balancing'],
   testing: [FOR_ALL, 'what plugin authors test with needs none of the engine'],
 };
@@ -120,6 +121,19 @@ export default tseslint.config(
           regex: BUILTINS.replace('cluster', 'cluster|dns'),
           allowTypeImports: true,
           message: 'Names are looked up by node:dns, as a pure helper.',
+        }],
+      }],
+    },
+  },
+  {
+    // A connection within the process is a pair of streams, and only node:stream makes them.
+    files: ['src/in-process/memory-socket.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': ['error', {
+        patterns: [{
+          regex: BUILTINS.replace('cluster', 'cluster|stream'),
+          allowTypeImports: true,
+          message: 'Streams in memory are made by node:stream, as a pure helper.',
         }],
       }],
     },

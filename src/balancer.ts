@@ -7,7 +7,8 @@ import net, { type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { random } from '../strategies/random.ts';
 import {
-  checkListener, type CloseOptions, type DrainOptions, parseCloseOptions, parseDrainOptions, parseListenOptions,
+  checkListener, type CloseOptions, type DrainOptions, type HandleOptions, parseCloseOptions, parseDrainOptions,
+  parseListenOptions,
 } from './options/calls.ts';
 import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
@@ -31,6 +32,12 @@ import type { Services } from './pools/services.ts';
 import type { Upstream } from './strategy.ts';
 import { lack, Names, systemFind } from './upstreams/names.ts';
 
+/** See {@link Balancer.handle}. */
+type Handle = (
+  request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse,
+  options?: HandleOptions | ((error?: unknown) => void),
+) => void;
+
 /** A load balancer: see {@link createBalancer}. */
 export interface Balancer {
   /** The name of the strategy that picks. */
@@ -49,10 +56,11 @@ export interface Balancer {
   listen(options: ListenOptions): Promise<AddressInfo | string>;
   /** Serves one connection that was accepted elsewhere, by a TLS server for example. */
   readonly accept: (socket: Socket) => void;
-  /** A request listener for `node:http`, `node:https` and the compat API of `node:http2`; also Express middleware. */
-  readonly handle: (
-    request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse,
-  ) => void;
+  /**
+   * A request listener for `node:http`, `node:https` and the compat API of `node:http2`; also Express middleware, whose
+   * `next` is ignored. `body` replaces a body that a parser has read; `state` becomes `exchange.state` for hooks.
+   */
+  readonly handle: Handle;
   /**
    * An 'upgrade' listener for `node:http` and `node:https`. It tunnels WebSocket handshakes, and the protocols that
    * `upgradeProtocols` names; any other request goes back to the server's 'request' listeners, as if it had not asked
@@ -207,11 +215,9 @@ class NodeBalancer implements Balancer {
     if (this.#welcomes(socket)) this.#sockets.serve(socket);
   };
 
-  readonly handle = (
-    request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse,
-  ): void => {
+  readonly handle: Handle = (request, response, options) => {
     // The compat API is that of node:http, as far as a front needs it.
-    DownstreamRequest.serve(this.#front, request as IncomingMessage, response as ServerResponse);
+    DownstreamRequest.serve(this.#front, request as IncomingMessage, response as ServerResponse, options);
   };
 
   readonly upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {

@@ -2,7 +2,8 @@
  * The public names of equipoise.
  */
 export { type Balancer, createBalancer } from './balancer.ts';
-export type { CloseOptions, DrainOptions } from './options/calls.ts';
+export type { CloseOptions, DrainOptions, HandleOptions } from './options/calls.ts';
+export { inProcess, type InProcessApp } from './in-process/in-process.ts';
 export type { ListenOptions } from './options/listen.ts';
 export type { Channel, ChannelMember, ChannelSeat } from './channel.ts';
 export type { TimeSource } from './loop/time-source.ts';

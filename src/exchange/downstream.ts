@@ -16,6 +16,8 @@ export interface Downstream {
   readonly socket: DownstreamSocket | undefined;
   /** What `handle` was given as `state`, for hooks. */
   readonly state?: unknown;
+  /** The whole request body, where `handle` was given it: it stays, so it can be sent again whatever its size. */
+  readonly wholeBody?: Buffer | undefined;
   /** Asks for the request body: pass it to the exchange's `requestData` and `requestEnd` from now on. */
   readBody(): void;
   /** The request body may flow again, after `flushRequest` returned false. */

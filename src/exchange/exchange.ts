@@ -306,7 +306,7 @@ export class Exchange implements ConnectionUser, Steered {
     this.#pool = pool;
     this.#picks.start(pool, this.downstream.hop.address);
     this.#retries.start(pool);
-    this.#replay.start(pool.rules.maxReplayBytes);
+    this.#replay.start(pool.rules.maxReplayBytes, this.downstream.wholeBody);
     this.deadlines.start(pool.rules);
   }
 

@@ -31,6 +31,8 @@ export class Front {
   connections = 0;
   /** Connections of http servers on which a head was refused: it is uncertain where the next one starts. */
   readonly refused = new WeakSet<object>();
+  /** Streams that `handle` was given as bodies: each is that of one request. */
+  readonly givenBodies = new WeakSet<object>();
   /** Whether the balancer is closing; responses then say `Connection: close`. */
   closing = false;
   readonly #services: ExchangeServices;
