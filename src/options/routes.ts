@@ -5,7 +5,7 @@ import { messageOf } from '../guard.ts';
 import { isRecord, onlyKnown, shown } from './checks.ts';
 import { isToken, type Side, trimmedValue, valueProblem, type Write, writeProblem } from './header-rules.ts';
 import { didYouMean } from './nearest.ts';
-import { redirectProblem, routeHost, routeMethods, routePath } from './route-parts.ts';
+import { hostProblem, redirectProblem, routeHost, routeMethods, routePath } from './route-parts.ts';
 import { unreachable } from './unreachable-routes.ts';
 
 /** A route, checked. What its parts mean stands at {@link RouteOptions}. */
@@ -221,7 +221,7 @@ function headerEdits(
     else if (same !== undefined) problems.push(`${at}: is the same header as ${shown(same)}; leave one out`);
     else if (typeof text === 'string') {
       const sent = trimmedValue(text);
-      const problem = valueProblem(sent);
+      const problem = valueProblem(sent) ?? (lower === 'host' && side === 'request' ? hostProblem(sent) : undefined);
       if (problem === undefined) edits.push({ name, value: sent });
       else problems.push(`${at}: ${problem}`);
     } else if (text === null && how === 'set') edits.push({ name, value: null });

@@ -47,7 +47,7 @@ export function* parseUpstreams(input: unknown, common: Common, known?: Known): 
   try {
     // A copy: the caller may change its list meanwhile.
     const list: unknown = Array.isArray(input) ? input.slice() : input;
-    parsed = yield* readUpstreams(list, common, problems, known);
+    parsed = yield* readUpstreams(list, 'upstreams', common, problems, known);
   } catch (cause) {
     problems.push(unreadable('upstreams', cause));
   }
@@ -63,12 +63,12 @@ export function parsedOrigin(input: unknown): string {
   throw invalid([`remove: ${problem ?? originProblem(String(input))}`]);
 }
 
-/** A list of upstreams checked, in slices. Adds what is wrong to `problems`. */
+/** The list of upstreams at `path` checked, in slices. Adds what is wrong to `problems`. */
 export function* readUpstreams(
-  value: unknown, common: Common, problems: string[], known?: Known,
+  value: unknown, path: string, common: Common, problems: string[], known?: Known,
 ): Work<ParsedUpstream[]> {
   if (!Array.isArray(value)) {
-    problems.push(`upstreams: must be a list of origins, e.g. ['http://127.0.0.1:3001'] (got ${shown(value)})`);
+    problems.push(`${path}: must be a list of origins, e.g. ['http://127.0.0.1:3001'] (got ${shown(value)})`);
     return [];
   }
   const parsed: ParsedUpstream[] = [];
@@ -77,11 +77,11 @@ export function* readUpstreams(
     if (at > 0) yield;
     for (let i = at; i < Math.min(at + SLICE, value.length); i++) {
       const entry: unknown = value[i];
-      const one = asBefore(entry, common, known) ?? readEntry(entry, `upstreams[${i}]`, common, problems);
+      const one = asBefore(entry, common, known) ?? readEntry(entry, `${path}[${i}]`, common, problems);
       if (one === undefined) continue;
       const first = places.get(one.origin);
       if (first === undefined) places.set(one.origin, i);
-      else problems.push(`upstreams[${i}]: ${one.origin} is upstreams[${first}] already; give it a weight`);
+      else problems.push(`${path}[${i}]: ${one.origin} is ${path}[${first}] already; give it a weight`);
       parsed.push(one);
     }
   }
