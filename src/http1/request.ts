@@ -210,7 +210,8 @@ export class RequestHead implements PickRequest, FieldTaker {
       case 12:
         if (this.method !== 'OPTIONS' && this.method !== 'TRACE') return false;
         if (!line.is('max-forwards')) return false;
-        this.maxForwards = this.maxForwards === undefined ? line.value() : joined(this.maxForwards, line.value());
+        // A second one makes it malformed, even where either is empty.
+        this.maxForwards = this.maxForwards === undefined ? line.value() : `${this.maxForwards}, ${line.value()}`;
         return true;
       case 13:
         if (line.is('authorization')) this.#credentials(line);

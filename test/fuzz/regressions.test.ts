@@ -66,6 +66,12 @@ const REQUESTS: readonly RequestRegression[] = [
     why: 'Node answers it with 417; we took an empty expectation for none',
   },
   {
+    name: 'an empty Max-Forwards, and another one',
+    text: `TRACE / HTTP/1.1\r\n${host}Max-Forwards:\r\nMax-Forwards: 1\r\n\r\n${next}`,
+    forwarded: ['/next'],
+    why: 'two of them are malformed, as one would be; we took the empty one for none',
+  },
+  {
     name: 'PRI as a method of HTTP/1.0',
     text: 'PRI / HTTP/1.0\r\n\r\n',
     forwarded: [],

@@ -103,8 +103,9 @@ function faultOnSocket(ours: Forwarded, { requests, error, endHere }: Expected, 
  * What is forwarded are requests that Node read, in their order, and each answer is that to the request in its place.
  * A request may be missing where node:http broke the connection off with the piece that it came in.
  */
-function faultByNode(ours: Forwarded, oracle: Expected): string | undefined {
-  const { requests, error, brokenOff } = oracle;
+function faultByNode(ours: Forwarded, expected: Expected): string | undefined {
+  const oracle = withQuietStop(ours, expected);
+  const { requests, all, error, brokenOff } = oracle;
   const marks = new Map<Read, number>();
   let next = 0;
   for (const [i, one] of ours.arrived.entries()) {
@@ -118,8 +119,10 @@ function faultByNode(ours: Forwarded, oracle: Expected): string | undefined {
       marks.set(read, one.mark);
       // The parser behind `upgrade` is ours, and may be stricter.
       const refused = ours.refused !== undefined && isTunnelled(read);
+      // node:http hands over what came behind a request that we answered with Connection: close, before it closes.
+      const closed = all.indexOf(read) >= ours.answers.length && closesBehind(ours.answers.at(-1));
       const cut = !one.whole && read.whole && read.lastPiece < brokenOff;
-      if (cut && !refused) return `request ${i + 1} was forwarded in part`;
+      if (cut && !refused && !closed) return `request ${i + 1} was forwarded in part`;
       next++;
       break;
     }
@@ -127,27 +130,42 @@ function faultByNode(ours: Forwarded, oracle: Expected): string | undefined {
   return faultOfAnswers(ours, oracle, marks);
 }
 
+/**
+ * Where nobody listens for 'upgrade', the parser says nothing, or too late, about what is malformed in or behind a
+ * request to upgrade. Behind `upgrade`, which hands that back, it does: that is where the connection was broken off.
+ */
+function withQuietStop({ answers }: Forwarded, oracle: Expected): Expected {
+  const last = oracle.all.at(-1);
+  const isQuiet = oracle.error === 'STUCK' || oracle.error === undefined;
+  if (!isQuiet || last?.upgrade !== true || answers.at(-1)?.by !== 'parser') return oracle;
+  return { ...oracle, brokenOff: Math.min(oracle.brokenOff, last.piece) };
+}
+
+/** Whether an answer is ours and closes the connection. */
+function closesBehind(answer: Answer | undefined): boolean {
+  return answer?.by === 'refusal' || answer?.closes === true;
+}
+
 function faultOfAnswers(ours: Forwarded, oracle: Expected, marks: ReadonlyMap<Read, number>): string | undefined {
   const { all, error, cutShort } = oracle;
   for (const [i, answer] of ours.answers.entries()) {
+    // The parser behind `upgrade` is ours: it says by itself what it refuses, as Node does.
+    if (answer.by === 'refusal' && i === all.length && error !== undefined) continue;
     const fault = answer.by === 'parser' ? faultOfBare(answer, oracle) : faultOfAnswer(answer, all[i], marks);
     if (fault !== undefined) return `answer ${i + 1}, ${answer.status} by ${answer.by}: ${fault}`;
   }
   const answered = ours.answers.filter(({ by }) => by !== 'parser').length;
   const last = all[answered - 1];
   // A tunnel is the last on its connection; so is what the last hop answers before it has read the body.
-  const isLast = isTunnelled(last) || ours.answers[answered - 1]?.closes === true;
+  const isLast = takesSocket(last) || ours.answers[answered - 1]?.closes === true;
   const due = all.findIndex((read) => !isDue(read, oracle));
   if (answered < (due < 0 ? all.length : due) && ours.refused === undefined && !isLast) {
     return `${answered} requests answered of ${due < 0 ? all.length : due}`;
   }
-  const quiet = error === 'STUCK' && QUIET && all.at(-1)?.upgrade === true;
-  if (error !== undefined && ours.ended === 'open' && !isTunnelled(all.at(-1)) && !quiet) {
-    return `open; Node stops: ${error}`;
-  }
+  if (error !== undefined && ours.ended === 'open' && !takesSocket(all.at(-1))) return `open; Node stops: ${error}`;
   const open = ours.ended === 'open' && !isTunnelled(all.at(-1));
   if (open && cutShort === undefined && ours.atEnd === bare(400)) return undefined;
-  const atEnd = open && cutShort === true ? bare(400) : '';
+  const atEnd = open && cutShort === true && !takesSocket(all.at(-1)) ? bare(400) : '';
   return ours.atEnd === atEnd ? undefined : `sent at the end ${JSON.stringify(ours.atEnd)}`;
 }
 
@@ -174,25 +192,30 @@ string | undefined {
 }
 
 /** node:http says with which status its parser stopped, if nothing of a response that is due has been sent. */
-function faultOfBare({ status }: Answer, { error, all, cutShort }: Expected): string | undefined {
+function faultOfBare({ status }: Answer, { error, all }: Expected): string | undefined {
   if (error === undefined) {
-    // Where nobody listens for 'upgrade', the parser keeps quiet about bytes behind one that ends the connection.
-    const quiet = cutShort === undefined && endsConnection(all.at(-1));
-    return quiet && status === 400 ? undefined : 'Node does not stop';
+    // See `withQuietStop`.
+    return all.at(-1)?.upgrade === true && status === 400 ? undefined : 'Node does not stop';
   }
   // What stuck is an error that Node keeps quiet about: see `executeAll`.
   const wanted = STATUS_OF_ERROR.get(error) ?? (error === 'STUCK' ? status : 400);
   return status === wanted ? undefined : `for ${error} it should be ${wanted}`;
 }
 
-/** Since version 25 Node reads the body of an upgrade, and tells nobody that it is malformed: it reads no further. */
-const QUIET = Number.parseInt(process.versions.node, 10) >= 25;
-
-function endsConnection(read: Read | undefined): boolean {
-  const lines = pairs(read?.rawHeaders ?? []);
-  const options = itemsOf([...valuesOf(lines, 'connection'), ...valuesOf(lines, 'proxy-connection')]);
-  return options.includes('close') || (read?.minor === 0 && !options.includes('keep-alive'));
+/**
+ * Whether no other request comes over the connection: it becomes a tunnel, or (since version 25 of Node) carries an
+ * upgrade whose body is read as that of any other request. Node tells nobody if that is malformed, and `upgrade`
+ * answers and closes; before it tunnels, it waits for the whole body.
+ */
+function takesSocket(read: Read | undefined): boolean {
+  return isTunnelled(read) || (READS_BODIES && read?.upgrade === true && hasBody(read));
 }
+
+function hasBody({ rawHeaders }: Read): boolean {
+  return rawHeaders.some((name, i) => i % 2 === 0 && /^(?:content-length|transfer-encoding)$/i.test(name));
+}
+
+const READS_BODIES = Number.parseInt(process.versions.node, 10) >= 25;
 
 const STATUS_OF_ERROR: ReadonlyMap<string, number> = new Map([
   ['HPE_HEADER_OVERFLOW', 431], ['HPE_CHUNK_EXTENSIONS_OVERFLOW', 413],
@@ -221,6 +244,7 @@ function faultOfEnd({ messages, partial, ended }: Forwarded, { requests, error }
   const whole = requests.filter((read) => read.whole).length;
   if (whole !== messages.length) return `${messages.length} requests forwarded, more awaited; Node read ${whole}`;
   const begun = requests[whole];
+  if (READS_BODIES && partial === undefined && isTunnelled(begun)) return undefined;
   if ((begun === undefined) !== (partial === undefined)) {
     return begun === undefined ? 'the body of a request awaited; Node awaits its head'
       : 'the rest of a head awaited; for Node it is whole';

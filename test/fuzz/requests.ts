@@ -55,7 +55,7 @@ export class RequestsFuzz implements Fuzz<Delivery> {
   async #expected(pieces: readonly string[], { eager }: Delivery): Promise<Expected> {
     let reading = await this.#oracle.run(pieces);
     if (this.#front === 'node:http') {
-      const at = reading.requests.findIndex(({ upgrade, rawHeaders }) => upgrade && CODING.test(rawHeaders.join('\n')));
+      const at = reading.requests.findIndex(({ upgrade }) => upgrade);
       const plain = at < 0 ? undefined : withoutTabs(pieces);
       const other = plain && await this.#oracle.run(plain);
       // Without the tab it is the same request to upgrade, or Node refuses it.
@@ -69,16 +69,14 @@ export class RequestsFuzz implements Fuzz<Delivery> {
   }
 }
 
-const CODING = /^transfer-encoding$/im;
-
 /**
- * The pieces without tabs behind the codings of requests to upgrade, if there are any. Node's parser does not know
- * `chunked` with a tab behind it, and reads no body of such a request; but it shows the value without the tab, so that
- * nothing behind 'upgrade' can tell. By RFC 9110 §5.5 the tab means nothing, and so it is read there.
+ * The pieces without tabs behind what frames requests to upgrade, if there are any. Node's parser does not know
+ * `chunked`, `close` or `keep-alive` with a tab behind it; but it shows the value without the tab, so that nothing
+ * behind 'upgrade' can tell. By RFC 9110 §5.5 the tab means nothing, and so it is read there.
  */
 function withoutTabs(pieces: readonly string[]): string[] | undefined {
   const text = pieces.join('');
-  const plain = text.replace(HEAD, (head) => /^upgrade:/im.test(head) ? head.replace(TABBED, '$1') : head);
+  const plain = text.replace(HEAD, (head) => ASKS.test(head) ? head.replace(TABBED, '$1') : head);
   if (plain === text) return undefined;
   // Cut where it was, as far as that goes: which piece brings what matters to what node:http breaks off.
   const removed: number[] = [];
@@ -91,7 +89,8 @@ function withoutTabs(pieces: readonly string[]): string[] | undefined {
 }
 
 const HEAD = /^[^\r\n]+\r\n(?:[^\r\n]+\r\n)*\r\n/gm;
-const TABBED = /^(transfer-encoding:[ \t]*chunked)[ \t]*\t[ \t]*(?=\r$)/gim;
+const ASKS = /^connection:[^\r\n]*upgrade[ ,\r]/im;
+const TABBED = /^((?:transfer-encoding|(?:proxy-)?connection):[^\r\n]*?)[ \t]*\t[ \t]*(?=\r$)/gim;
 
 const KNOWN: ReadonlySet<string> = new Set(METHODS);
 /** What stands in for a method that Node does not know: nothing but CONNECT means anything to a parser. */
