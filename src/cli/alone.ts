@@ -7,6 +7,7 @@ import type { Arguments } from './arguments.ts';
 import type { Beginning } from './beginning.ts';
 import { type Configuration, configure } from './config.ts';
 import type { PidFile } from './pid-file.ts';
+import { upstreamsByPool } from './pools.ts';
 import { serve } from './serve.ts';
 
 /** Serves until it is told to stop and has drained. Rejects if it cannot serve. */
@@ -68,9 +69,15 @@ async function reload(
   const next = await configure(args, problems);
   if (problems.length > 0) throw new Error(problems.join('\n'));
   pidFile.write(next.pidFile);
-  balancer.update(next.options.upstreams, { timeoutMs: next.reloadTimeoutMs }).catch((error: unknown) => {
-    log(`the upstreams are not reloaded: ${messageOf(error)}`);
-  });
+  const wanted = upstreamsByPool(next.options);
+  for (const [name, upstreams] of wanted) {
+    balancer.pools[name]?.update(upstreams, { timeoutMs: next.reloadTimeoutMs }).catch((error: unknown) => {
+      log(`the upstreams are not reloaded: ${messageOf(error)}`);
+    });
+  }
+  const now = Object.keys(balancer.pools);
+  const moved = [...wanted.keys()].filter((name) => !now.includes(name)).concat(now.filter((name) => !wanted.has(name)));
+  if (moved.length > 0) log(`not reloaded, since pools come and go with a restart, or --workers: ${moved.join(', ')}`);
   log('reloaded: upstreams, drainTimeout, stopDelay, reloadTimeout and pidFile are those of the configuration now; ' +
     'other options take a restart, or --workers');
   return next;

@@ -10,8 +10,9 @@ import { USAGE } from '../../src/cli/arguments.ts';
 import { parseLaunchOptions } from '../../src/cluster/options.ts';
 import { type ErrorCode, meaningOf } from '../../src/errors.ts';
 import { EVENT_NAMES } from '../../src/events.ts';
-import { OPTION_NAMES, parseOptions } from '../../src/options/parse.ts';
+import { OPTION_NAMES } from '../../src/options/parse.ts';
 import { documentAt, root, rowsOf, spansOf } from '../support/documents.ts';
+import { settingsOf } from '../support/options.ts';
 
 /** The part of a text below a heading, down to the next one of its kind. */
 function section(text: string, heading: string): string {
@@ -36,7 +37,7 @@ test('the tables of options name each with its default', () => {
     ['healthCheck', 'maxInFlight', 'origin', 'tags', 'weight']);
   const rows = new Map(rowsOf(text.replace(entries, '\n')).map(([cell, value = '']) => [nameIn(cell), value]));
   assert.deepEqual([...rows.keys()].sort(), [...OPTION_NAMES].sort());
-  for (const [name, value] of Object.entries(parseOptions({ upstreams: [] }))) {
+  for (const [name, value] of Object.entries(settingsOf({ upstreams: [] }))) {
     if (typeof value !== 'number') continue;
     const shown = value === Infinity ? 'no limit' : String(value);
     assert.equal(rows.get(name)?.replaceAll('`', ''), shown, name);
