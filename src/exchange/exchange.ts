@@ -5,14 +5,12 @@
  * (`attempt.ts`), the choice of the next one (`picks.ts`, `retries.ts`), and where it waits (`place-in-line.ts`). One
  * reason makes this file long: the calls of both sides, the front's and the upstream connection's, meet in one state.
  */
-import { STATUS_CODES } from 'node:http';
-import type { Duplex } from 'node:stream';
 import { BalancerError, type Ending, endingOf, type ErrorCode } from '../errors.ts';
 import { continuesHandshake } from '../http1/connection-auth.ts';
 import { forwardingFields, hasPassed } from '../http1/forwarding.ts';
-import { CHUNKED, NONE, UNTIL_CLOSE } from '../http1/framing.ts';
+import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { RequestHead } from '../http1/request.ts';
-import { ResponseHead } from '../http1/response.ts';
+import type { ResponseHead } from '../http1/response.ts';
 import { forwardsLeft, requestHead } from '../http1/serialise.ts';
 import type { Pool } from '../pools/pool.ts';
 import type { ConnectionUser, UpstreamConnection } from '../upstreams/connection.ts';
@@ -22,14 +20,7 @@ import { type Answer, answerTo, finalAnswer } from './answers.ts';
 import { Attempt } from './attempt.ts';
 import { Deadlines } from './deadlines.ts';
 import { type Downstream, NOWHERE } from './downstream.ts';
-import type { Behind, HookedExchange } from './hooks/hooked-exchange.ts';
-import { type Detour, type ReadDetour, TransformDetour } from './hooks/detour.ts';
-import type { HeldResponse } from './hooks/held-response.ts';
-import { HookAnswer } from './hooks/hook-answer.ts';
-import type { HookedResponse } from './hooks/hooked-response.ts';
-import type { ResponseAnswer } from './hooks/response-answer.ts';
-import type { Stage } from './hooks/body-transform.ts';
-import { type HookedStory, HookStages } from './hooks/stages.ts';
+import { Hooking, type Steered } from './hooks/hooking.ts';
 import { Picks } from './picks.ts';
 import { PlaceInLine } from './place-in-line.ts';
 import { CONNECTING, IDLE, Progress, QUEUED, RELAYING, REVISING, TUNNEL, WAITING } from './progress.ts';
@@ -38,26 +29,21 @@ import { Retries } from './retries.ts';
 import type { ExchangeServices } from './services.ts';
 
 /** One exchange at a time; used again for the next request of its connection. */
-export class Exchange implements ConnectionUser, HookedStory {
+export class Exchange implements ConnectionUser, Steered {
   /** The request: its front fills it before {@link Exchange.start}. */
   readonly head = new RequestHead();
   readonly #services: ExchangeServices;
   #pool: Pool;
-  #downstream: Downstream = NOWHERE;
-  readonly #progress: Progress;
-  readonly #deadlines: Deadlines;
-  readonly #attempt: Attempt;
+  downstream: Downstream = NOWHERE;
+  readonly progress: Progress;
+  readonly deadlines: Deadlines;
+  readonly attempt: Attempt;
   readonly #picks: Picks;
   readonly #replay = new Replay();
   readonly #retries: Retries;
   readonly #place: PlaceInLine;
   /** Undefined without hooks. */
-  readonly #stages: HookStages | undefined;
-  /** The answer of a hook, while it is sent. */
-  #hookAnswer: HookAnswer | undefined;
-  /** Where the bodies go that a hook transforms or reads. */
-  #upload: Detour | undefined;
-  #download: Detour | undefined;
+  readonly #hooking: Hooking | undefined;
   /** Octets of request body so far. */
   #received = 0;
   #trailers = '';
@@ -66,80 +52,89 @@ export class Exchange implements ConnectionUser, HookedStory {
   constructor(services: ExchangeServices, pool: Pool) {
     this.#services = services;
     this.#pool = pool;
-    this.#progress = new Progress(this.head);
-    this.#deadlines = new Deadlines(this.#progress, services.clock, services.rules.minBodyBytesPerSecond, pool.rules);
-    this.#attempt = new Attempt(services, pool);
+    this.progress = new Progress(this.head);
+    this.deadlines = new Deadlines(this.progress, services.clock, services.rules.minBodyBytesPerSecond, pool.rules);
+    this.attempt = new Attempt(services, pool);
     this.#picks = new Picks(pool, this.head, services.report);
     this.#retries = new Retries(pool, this.head, this.#picks, this.#replay);
     this.#place = new PlaceInLine(this, this.#picks);
-    this.#stages = services.hooks && new HookStages(services.hooks, this, this.#progress);
+    this.#hooking = services.hooks && new Hooking(services, services.hooks, this);
   }
 
   /** Starts on the request in `head`. `downstream` gets its answer, sooner or later, exactly once. */
   start(downstream: Downstream, pool: Pool): void {
-    this.#downstream = downstream;
-    this.#progress.start();
-    this.#enter(pool);
+    this.downstream = downstream;
+    this.progress.start();
+    this.enter(pool);
     this.#received = 0;
-    this.#stages?.begin(this.#behind());
+    this.#hooking?.begin();
     const refusal = this.#refusal();
-    if (refusal !== undefined) this.#answer(refusal);
+    if (refusal !== undefined) this.answer(refusal);
     // It goes no further: the request is for us (RFC 9110 §7.6.2).
     else if (this.head.maxForwards !== undefined && forwardsLeft(this.head.maxForwards) === 0) {
       this.#answerBy(finalAnswer(this.head));
-    } else if (this.#stages !== undefined) this.#stages.request();
-    else this.#forward();
+    } else if (this.#hooking !== undefined) this.#hooking.request();
+    else this.forward();
   }
 
   /** Whether a request is being served. */
   get active(): boolean {
-    return this.#progress.phase !== IDLE;
+    return this.progress.phase !== IDLE;
   }
 
   get pool(): Pool {
     return this.#pool;
   }
 
+  /** Attempts begun. */
+  get attempts(): number {
+    return this.#picks.attempt;
+  }
+
   // --- what the front tells
 
   /** Request data, once the front was asked to read the body. */
   requestData(bytes: Buffer, from: number, to: number): void {
-    const progress = this.#progress;
+    const progress = this.progress;
     this.#received += to - from;
-    this.#deadlines.bytes(to - from);
+    this.deadlines.bytes(to - from);
     if (this.#received > this.#services.rules.maxBodyBytes && progress.phase !== TUNNEL) {
       this.refuse('REQUEST_BODY_TOO_LARGE');
       return;
     }
-    if (this.#upload === undefined) this.#upstreamData(bytes, from, to);
+    const upload = this.#hooking?.upload;
+    if (upload === undefined) this.upstreamData(bytes, from, to);
     else {
-      progress.uploadBlocked = !this.#upload.write(bytes, from, to);
-      this.#deadlines.moved();
+      progress.uploadBlocked = !upload.write(bytes, from, to);
+      this.deadlines.moved();
     }
   }
 
-  #upstreamData(bytes: Buffer, from: number, to: number): void {
-    const { phase, unconnected } = this.#progress;
+  /** Request data, for the upstream. */
+  upstreamData(bytes: Buffer, from: number, to: number): void {
+    const { phase, unconnected } = this.progress;
     if (unconnected) {
       this.#replay.hold(bytes, from, to);
       return;
     }
     if (phase === WAITING) this.#replay.keep(bytes, from, to);
-    this.#attempt.connection?.writer.data(bytes, from, to);
-    this.#deadlines.moved();
+    this.attempt.connection?.writer.data(bytes, from, to);
+    this.deadlines.moved();
   }
 
   /** The request body is complete. In a tunnel: the downstream has ended its side. */
   requestEnd(trailers: string): void {
-    if (this.#upload === undefined) this.#upstreamEnd(trailers);
-    else this.#upload.end(trailers);
+    const upload = this.#hooking?.upload;
+    if (upload === undefined) this.upstreamEnd(trailers);
+    else upload.end(trailers);
   }
 
-  #upstreamEnd(trailers: string): void {
-    const progress = this.#progress;
+  /** The end of the request body, for the upstream. */
+  upstreamEnd(trailers: string): void {
+    const progress = this.progress;
     progress.requestDone = true;
     this.#trailers = trailers;
-    const { connection } = this.#attempt;
+    const { connection } = this.attempt;
     // An attempt that is still connecting sends what has come once it can.
     if (connection === undefined || progress.phase === CONNECTING) return;
     connection.writer.end(trailers);
@@ -147,20 +142,20 @@ export class Exchange implements ConnectionUser, HookedStory {
       connection.writer.flush();
       connection.end();
     }
-    this.#deadlines.moved();
+    this.deadlines.moved();
     if (!progress.responseDone) return;
     // The connection becomes idle: nothing would flush it before its next request.
     connection.writer.flush();
-    this.#finish();
+    this.finish();
   }
 
   /** Sends what the front has handed over. Returns false to hold the body until `resumeBody`. */
   flushRequest(): boolean {
-    const progress = this.#progress;
-    if (this.#upload !== undefined) return !progress.uploadBlocked;
+    const progress = this.progress;
+    if (this.#hooking?.upload !== undefined) return !progress.uploadBlocked;
     // A body that was asked for must not pile up while another attempt connects, or waits to.
     if (progress.unconnected) return !progress.bodyAsked;
-    const { connection } = this.#attempt;
+    const { connection } = this.attempt;
     if (connection?.ready !== true) return true;
     progress.uploadBlocked = !connection.writer.flush(this.#services.turn);
     return !progress.uploadBlocked;
@@ -168,45 +163,38 @@ export class Exchange implements ConnectionUser, HookedStory {
 
   /** The downstream can take more of the response. */
   drained(): void {
-    const progress = this.#progress;
+    const progress = this.progress;
     if (!progress.downloadBlocked) return;
     progress.downloadBlocked = false;
-    if (progress.phase > CONNECTING) this.#deadlines.moved();
-    if (progress.complete) this.#finish();
-    else if (this.#hookAnswer !== undefined) this.#hookAnswer.resume();
-    else if (this.#download !== undefined) this.#download.resume();
-    else this.#attempt.connection?.resume();
+    if (progress.phase > CONNECTING) this.deadlines.moved();
+    if (progress.complete) this.finish();
+    else if (this.#hooking?.drained() !== true) this.attempt.connection?.resume();
   }
 
   /** The request can't be completed: the downstream is gone, or broke the protocol. Nothing more is sent. */
   abort(code: ErrorCode): void {
     if (!this.active) return;
-    this.#attempt.connection?.destroy();
-    this.#attempt.settle(NOT_THE_UPSTREAM, code);
+    this.attempt.connection?.destroy();
+    this.attempt.settle(NOT_THE_UPSTREAM, code);
     this.#rest(true);
   }
 
   /** As `abort`, but answers with the code's status, or cuts a response that has begun. */
   refuse(code: ErrorCode): void {
     if (!this.active) return;
-    const { responding } = this.#progress;
-    this.#attempt.connection?.destroy();
-    this.#attempt.settle(NOT_THE_UPSTREAM, code);
+    const { responding } = this.progress;
+    this.attempt.connection?.destroy();
+    this.attempt.settle(NOT_THE_UPSTREAM, code);
     if (responding) this.#cut();
-    else this.#answer(code);
+    else this.answer(code);
   }
 
   /** Ends an exchange that is past a deadline, or whose body is too slow. Returns whether it did. */
   sweep(now: number): boolean {
-    const overdue = this.#deadlines.overdue(now, this.#attempt);
+    const overdue = this.deadlines.overdue(now, this.attempt);
     if (overdue === undefined) return false;
-    if (this.#hookStalls) {
-      this.report(new BalancerError('HOOK_FAILED', 'the body stopped in a hook\'s stream'));
-      this.refuse('HOOK_FAILED');
-      return true;
-    }
-    if (overdue.ends === 'hook') this.#stages?.timeOut(this.#services.rules.hookTimeoutMs);
-    else if (overdue.ends === 'attempt') this.#breakOff(overdue.code);
+    if (this.#hooking?.overdue(overdue) === true) return true;
+    if (overdue.ends === 'attempt') this.#breakOff(overdue.code);
     else this.refuse(overdue.code);
     return true;
   }
@@ -216,7 +204,7 @@ export class Exchange implements ConnectionUser, HookedStory {
   /** The upstream connection that belongs to our downstream's. After a failure on it, the strategy picks. */
   get bound(): Affinity | undefined {
     if (this.#picks.attempt > 0) return undefined;
-    return this.#services.affinities.of(this.#downstream.socket, this.#pool);
+    return this.#services.affinities.of(this.downstream.socket, this.#pool);
   }
 
   proceed(): void {
@@ -232,22 +220,22 @@ export class Exchange implements ConnectionUser, HookedStory {
   }
 
   interim(head: ResponseHead): void {
-    const progress = this.#progress;
-    this.#deadlines.moved();
+    const progress = this.progress;
+    this.deadlines.moved();
     // A 100 that was not asked for, or that an earlier attempt brought already, goes no further (RFC 9110 §15.2).
     const again = progress.continued && this.#picks.attempt > 1;
     if (head.status === 100 && (!this.head.expectContinue || again)) return;
     if (head.status === 100) progress.continued = true;
-    if (this.head.minor === 1) this.#downstream.interim(head);
+    if (this.head.minor === 1) this.downstream.interim(head);
   }
 
   responded(head: ResponseHead): void {
     const { status } = head;
-    const attempt = this.#attempt;
+    const attempt = this.attempt;
     const { upstream } = attempt;
     if (upstream === undefined) return;
     attempt.responded(status);
-    if (head.authenticatesConnection) attempt.bind(this.#downstream.socket);
+    if (head.authenticatesConnection) attempt.bind(this.downstream.socket);
     if (status === 101) {
       this.#tunnel(head);
       return;
@@ -259,273 +247,68 @@ export class Exchange implements ConnectionUser, HookedStory {
       this.#tryAgain(upstream, undefined, status);
       return;
     }
-    if (this.#stages?.response(head) !== true) this.#relay(head);
+    if (this.#hooking?.response(head) !== true) this.relay(head);
   }
 
   body(bytes: Buffer, from: number, to: number, text: string): void {
-    this.#deadlines.bytes(to - from);
-    if (this.#download !== undefined) {
-      this.#download.write(bytes, from, to);
-      this.#deadlines.moved();
-      return;
-    }
-    if (this.#progress.phase === REVISING) {
-      this.#stages?.held?.body(bytes, from, to);
-      return;
-    }
-    this.#deadlines.moved();
-    this.#downstream.data(bytes, from, to, text);
+    this.deadlines.bytes(to - from);
+    if (this.#hooking?.takes(bytes, from, to) === true) return;
+    this.deadlines.moved();
+    this.downstream.data(bytes, from, to, text);
   }
 
   ended(trailers: string): void {
-    const progress = this.#progress;
-    if (this.#download !== undefined) {
-      this.#download.end(trailers);
-      return;
-    }
-    if (progress.phase === REVISING) {
-      this.#stages?.held?.ended(trailers);
-      return;
-    }
+    const progress = this.progress;
+    if (this.#hooking?.takesEnd(trailers) === true) return;
     progress.responseDone = true;
-    this.#downstream.end(trailers);
-    if (progress.complete) this.#finish();
+    this.downstream.end(trailers);
+    if (progress.complete) this.finish();
   }
 
   readEnd(): boolean {
-    if (this.#download !== undefined) return !this.#download.stalled;
-    // What one read brought is held while a hook decides; no more than that.
-    if (this.#progress.phase === REVISING) return false;
-    const flushed = this.#downstream.flush();
-    this.#progress.downloadBlocked = !flushed;
+    const hooking = this.#hooking;
+    if (hooking?.holdsResponse === true) return hooking.hasRoom;
+    const flushed = this.downstream.flush();
+    this.progress.downloadBlocked = !flushed;
     return flushed;
   }
 
   flushed(): void {
-    const progress = this.#progress;
-    this.#deadlines.moved();
-    if (this.#upload !== undefined) {
-      this.#upload.resume();
+    const progress = this.progress;
+    this.deadlines.moved();
+    if (this.#hooking?.upload !== undefined) {
+      this.#hooking.upload.resume();
       return;
     }
     progress.uploadBlocked = false;
-    if (progress.phase === TUNNEL && progress.requestDone && progress.responseDone) this.#finish();
-    else this.#downstream.resumeBody();
+    if (progress.phase === TUNNEL && progress.requestDone && progress.responseDone) this.finish();
+    else this.downstream.resumeBody();
   }
 
   failed(code: ErrorCode, cause: Error | undefined): void {
-    const progress = this.#progress;
-    if (this.#stages?.held?.whole === true || this.#download?.whole === true) {
+    const progress = this.progress;
+    if (this.#hooking?.hasWhole === true) {
       // As below, once the hook is done with it.
       progress.requestDone = true;
     } else if (progress.responseDone && code !== 'INTERNAL_ERROR') {
       // The whole response is there. An upstream may stop reading the request then.
       progress.requestDone = true;
-      this.#finish();
+      this.finish();
     } else this.#attemptFailed(code, cause);
-  }
-
-  // --- what hooks decide
-
-  forward(view: HookedExchange): void {
-    const { head } = this;
-    const { request } = view;
-    head.revise(request.target, request.headers.sent, request.headers.host);
-    const stages = request.content.takeStages();
-    view.seal('the request was sent');
-    if (stages !== undefined) this.#transformUpload(stages);
-    const pool = this.#services.pools.get(view.pool);
-    if (pool !== undefined && pool !== this.#pool) this.#enter(pool);
-    this.#forward();
-    this.flushRequest();
-  }
-
-  relayRevised(head: ResponseHead, view: HookedResponse, held: HeldResponse | undefined): void {
-    const { status, headers } = view;
-    const reason = STATUS_CODES[status] ?? '';
-    const hasDate = headers.has('date');
-    const stages = view.content.takeStages();
-    view.seal('the response was sent');
-    if (hasBody(head.status) !== hasBody(status)) {
-      this.answerWith({ status, reason, fields: headers.sentWithoutLength, hasDate, body: undefined });
-      return;
-    }
-    head.revise(status, reason, stages === undefined ? headers.sent : headers.sentWithoutLength, hasDate);
-    if (stages !== undefined) {
-      head.framing = CHUNKED;
-      this.#transformDownload(stages);
-    }
-    this.#relay(head);
-    this.#download?.resume();
-    held?.giveTo(this);
-    if (held === undefined || !this.active) return;
-    if (this.readEnd()) this.#attempt.connection?.resume();
-  }
-
-  answerWith(answer: ResponseAnswer): void {
-    const attempt = this.#attempt;
-    this.#leaveQueue();
-    if (this.#download === undefined) {
-      // The upstream's response, if there is one, is not wanted any more.
-      attempt.connection?.destroy();
-      attempt.settle(SERVED, undefined);
-    }
-    const progress = this.#progress;
-    const downstream = this.#downstream;
-    this.#hookAnswer = new HookAnswer(answer, {
-      progress,
-      deadlines: this.#deadlines,
-      downstream,
-      method: this.head.method,
-      answered: () => {
-        progress.requestDone = progress.responseDone = true;
-        downstream.end('');
-        this.#finish();
-      },
-      answerFailed: (error) => {
-        this.report(error);
-        this.refuse('HOOK_FAILED');
-      },
-    });
-    // The front disposes of what is left of the request, unless the hook reads it.
-    if (this.#upload === undefined) progress.requestDone = true;
-    this.#hookAnswer.resume();
-  }
-
-  hookFailed(error: BalancerError): void {
-    this.#services.report(error, this.#attempt.upstream?.origin);
-    this.#attempt.connection?.destroy();
-    this.#attempt.settle(OUR_OWN, error.code);
-    this.#answer(error.code, error);
-  }
-
-  report(error: BalancerError): void {
-    this.#services.report(error, undefined);
-  }
-
-  awaitHook(): void {
-    this.#deadlines.hooked(this.#services.rules.hookTimeoutMs);
-  }
-
-  readResponse(read: ReadDetour): () => void {
-    this.#download = read;
-    this.#stages?.held?.giveTo(this);
-    return () => {
-      this.#attempt.connection?.resume();
-    };
-  }
-
-  /** Shows the exchange to its hooks. */
-  #behind(): Behind {
-    const { head } = this;
-    const downstream = this.#downstream;
-    const attempt = this.#attempt;
-    const picks = this.#picks;
-    const { pools } = this.#services;
-    attempt.last = undefined;
-    return {
-      head,
-      hop: downstream.hop,
-      socket: downstream.socket as Duplex | undefined,
-      state: downstream.state,
-      pool: this.#pool.name,
-      get upstream() {
-        return attempt.last;
-      },
-      get attempts() {
-        return picks.attempt;
-      },
-      hasPool: (name) => pools.has(name),
-      readRequest: (read) => this.#readRequest(read),
-    };
-  }
-
-  /** A hook reads the request body: it goes no further. */
-  #readRequest(read: ReadDetour): () => void {
-    const progress = this.#progress;
-    this.#upload = read;
-    progress.bodyAsked = true;
-    if (progress.unasked) {
-      progress.continued = true;
-      this.#downstream.interim(CONTINUE);
-      this.#downstream.flush();
-    }
-    this.#downstream.readBody();
-    return () => {
-      progress.uploadBlocked = false;
-      this.#downstream.resumeBody();
-    };
-  }
-
-  #transformUpload(stages: Stages): void {
-    const progress = this.#progress;
-    this.head.framing = CHUNKED;
-    this.#upload = new TransformDetour(stages, {
-      room: () => {
-        progress.uploadBlocked = false;
-        this.#downstream.resumeBody();
-      },
-      data: (bytes) => {
-        this.#upstreamData(bytes, 0, bytes.length);
-        const { connection } = this.#attempt;
-        return !progress.unconnected && connection?.ready === true && connection.writer.flush(this.#services.turn);
-      },
-      end: (trailers) => {
-        this.#upload = undefined;
-        this.#upstreamEnd(trailers);
-        this.flushRequest();
-      },
-      failed: (cause) => {
-        this.hookFailed(new BalancerError('HOOK_FAILED', 'a transform of the request body failed', { cause }));
-      },
-    });
-  }
-
-  #transformDownload(stages: Stages): void {
-    const progress = this.#progress;
-    const detour = this.#download = new TransformDetour(stages, {
-      room: () => {
-        this.#attempt.connection?.resume();
-      },
-      data: (bytes) => {
-        this.#deadlines.moved();
-        this.#downstream.data(bytes, 0, bytes.length, '');
-        progress.downloadBlocked = !this.#downstream.flush();
-        return !progress.downloadBlocked;
-      },
-      end: (trailers) => {
-        this.#download = undefined;
-        // A transform may end a body early: the rest is not wanted.
-        if (!detour.whole) this.#attempt.connection?.destroy();
-        this.ended(trailers);
-      },
-      failed: (cause) => {
-        this.report(new BalancerError('HOOK_FAILED', 'a transform of the response body failed', { cause }));
-        this.refuse('HOOK_FAILED');
-      },
-    });
-  }
-
-  /** Whether a hook's stream is what keeps a body waiting. */
-  get #hookStalls(): boolean {
-    const { phase, downloadBlocked, requestDone } = this.#progress;
-    if (phase === WAITING) return !requestDone && this.#upload?.stalled === true;
-    if (phase !== RELAYING || downloadBlocked) return false;
-    return this.#download?.stalled ?? this.#hookAnswer !== undefined;
   }
 
   // --- the story
 
   /** Has the exchange go by the rules of `pool`. */
-  #enter(pool: Pool): void {
+  enter(pool: Pool): void {
     this.#pool = pool;
-    this.#picks.start(pool, this.#downstream.hop.address);
+    this.#picks.start(pool, this.downstream.hop.address);
     this.#retries.start(pool);
     this.#replay.start(pool.rules.maxReplayBytes);
-    this.#deadlines.start(pool.rules);
+    this.deadlines.start(pool.rules);
   }
 
-  #forward(): void {
+  forward(): void {
     this.#pool.budget.begun();
     // This overtakes none of those in the queue: they are waiting for upstreams that have no room.
     this.#try();
@@ -545,14 +328,14 @@ export class Exchange implements ConnectionUser, HookedStory {
     const { bound } = this;
     const upstream = bound === undefined ? this.#picks.next() : this.#follow(bound);
     if (typeof upstream === 'string') {
-      if (upstream !== 'OVERLOADED' || !this.#wait(bound)) this.#answer(upstream);
+      if (upstream !== 'OVERLOADED' || !this.#wait(bound)) this.answer(upstream);
       return;
     }
-    const attempt = this.#attempt;
+    const attempt = this.attempt;
     // No await between the pick and the count: the next pick sees this one.
     attempt.begin(this.#pool, upstream, bound === undefined);
-    this.#progress.phase = CONNECTING;
-    this.#deadlines.connecting();
+    this.progress.phase = CONNECTING;
+    this.deadlines.connecting();
     let connection: UpstreamConnection;
     try {
       connection = bound === undefined ? attempt.connect(upstream, this.#picks.fresh) : attempt.connectBound(bound);
@@ -560,7 +343,7 @@ export class Exchange implements ConnectionUser, HookedStory {
       this.#attemptFailed(cause instanceof BalancerError ? cause.code : 'INTERNAL_ERROR', cause);
       return;
     }
-    if (this.head.authenticatesConnection) attempt.bind(this.#downstream.socket);
+    if (this.head.authenticatesConnection) attempt.bind(this.downstream.socket);
     connection.begin(this, this.head.method, this.head.upgrade);
     if (connection.ready) this.#send();
   }
@@ -576,63 +359,63 @@ export class Exchange implements ConnectionUser, HookedStory {
   #wait(bound: Affinity | undefined): boolean {
     const { events } = this.#services;
     const { queue } = this.#pool;
-    const progress = this.#progress;
+    const progress = this.progress;
     if (bound?.busy === true) {
       // As long as it takes: requests on one connection are answered in order.
       this.#place.follow(bound);
       progress.phase = QUEUED;
-      this.#deadlines.lined();
+      this.deadlines.lined();
       return true;
     }
     if (!this.#place.enterQueue()) return false;
     const again = progress.phase === QUEUED;
     progress.phase = QUEUED;
-    const isNew = this.#deadlines.queued(again);
+    const isNew = this.deadlines.queued(again);
     if (isNew && events.heard('queued')) events.tell('queued', { waiting: queue.length });
     return true;
   }
 
-  #relay(head: ResponseHead): void {
-    const progress = this.#progress;
+  relay(head: ResponseHead): void {
+    const progress = this.progress;
     progress.phase = RELAYING;
     this.#replay.clear();
-    this.#deadlines.moved();
+    this.deadlines.moved();
     // A downstream that was not told to continue may send the body or not: the next request can't be told from it.
     progress.bodyless = progress.unasked;
-    this.#downstream.respond(head, !progress.bodyless);
+    this.downstream.respond(head, !progress.bodyless);
   }
 
   #send(): void {
     const { head } = this;
-    const progress = this.#progress;
-    const { upstream, connection } = this.#attempt;
+    const progress = this.progress;
+    const { upstream, connection } = this.attempt;
     if (connection === undefined || upstream === undefined) return;
     const host = this.#pool.rules.changeOrigin || !head.hasHost ? upstream.settings.authority : head.host;
-    let forwarding = forwardingFields(head, this.#downstream.hop, this.#services.rules);
-    if (this.#stages?.view !== undefined) forwarding = this.#stages.view.request.headers.withoutTaken(forwarding);
+    let forwarding = forwardingFields(head, this.downstream.hop, this.#services.rules);
+    if (this.#hooking !== undefined) forwarding = this.#hooking.withoutTaken(forwarding);
     connection.writer.begin(requestHead(head, host, forwarding), head.framing, head.contentLength);
     progress.phase = WAITING;
-    this.#deadlines.moved();
+    this.deadlines.moved();
     if (head.framing === NONE) connection.writer.end('');
     else if (progress.bodyAsked) this.#sendAgain(connection);
     else {
       progress.bodyAsked = true;
-      this.#downstream.readBody();
-      this.#upload?.resume();
+      this.downstream.readBody();
+      this.#hooking?.upload?.resume();
     }
   }
 
   /** Sends what has come of the body already, then reads on. */
   #sendAgain({ writer }: UpstreamConnection): void {
     this.#replay.writeTo(writer);
-    if (this.#progress.requestDone) writer.end(this.#trailers);
-    else if (this.#upload !== undefined) this.#upload.resume();
-    else this.#downstream.resumeBody();
+    if (this.progress.requestDone) writer.end(this.#trailers);
+    else if (this.#hooking?.upload !== undefined) this.#hooking.upload.resume();
+    else this.downstream.resumeBody();
   }
 
   #tunnel(head: ResponseHead): void {
-    const { connection } = this.#attempt;
-    const progress = this.#progress;
+    const { connection } = this.attempt;
+    const progress = this.progress;
     if (connection === undefined) return;
     if (!progress.requestDone) {
       // The rest of the request body would be taken for the new protocol.
@@ -641,36 +424,36 @@ export class Exchange implements ConnectionUser, HookedStory {
     }
     progress.phase = TUNNEL;
     progress.requestDone = false;
-    this.#deadlines.moved();
+    this.deadlines.moved();
     connection.writer.begin('', UNTIL_CLOSE);
-    this.#downstream.tunnel(head);
-    this.#downstream.readBody();
+    this.downstream.tunnel(head);
+    this.downstream.readBody();
   }
 
   /** Ends an attempt that has failed in our view. */
   #breakOff(code: ErrorCode): void {
-    this.#attempt.connection?.destroy();
+    this.attempt.connection?.destroy();
     this.#attemptFailed(code, undefined);
   }
 
   /** Tries again where that is safe and may help; answers or cuts elsewhere. The connection is destroyed already. */
   #attemptFailed(code: ErrorCode, cause: unknown): void {
-    const attempt = this.#attempt;
+    const attempt = this.attempt;
     const { upstream, connection } = attempt;
     if (upstream === undefined) return;
-    const { responding, phase } = this.#progress;
+    const { responding, phase } = this.progress;
     const closedIdle = code === 'UPSTREAM_CLOSED' && (connection?.uses ?? 0) > 1;
     const unsent = closedIdle && connection?.writer.unsent === true;
     const error = cause instanceof BalancerError ? cause : new BalancerError(code, undefined, { cause });
     this.#services.report(error, upstream.origin);
     const handshaking = !attempt.picked && continuesHandshake(this.head);
-    const stage = closedIdle ? 'idle' : this.#progress.stage(attempt.status);
+    const stage = closedIdle ? 'idle' : this.progress.stage(attempt.status);
     attempt.settle(endingOf(code, stage), code);
     if (responding) this.#cut();
     // The answer to a challenge makes sense on the challenging connection only: the client has to start over.
-    else if (handshaking || phase === REVISING) this.#answer(code, error);
+    else if (handshaking || phase === REVISING) this.answer(code, error);
     else if (this.#retries.afterFailure(upstream, code, closedIdle, unsent)) this.#tryAgain(upstream, code, undefined);
-    else this.#answer(code, error);
+    else this.answer(code, error);
   }
 
   /** Makes another attempt in place of the one on `upstream`. */
@@ -685,11 +468,11 @@ export class Exchange implements ConnectionUser, HookedStory {
   }
 
   /** Ends the attempt well, once the last byte has left. */
-  #finish(): void {
-    const progress = this.#progress;
-    const attempt = this.#attempt;
+  finish(): void {
+    const progress = this.progress;
+    const attempt = this.attempt;
     const { connection } = attempt;
-    progress.downloadBlocked = !this.#downstream.flush();
+    progress.downloadBlocked = !this.downstream.flush();
     if (progress.downloadBlocked) return;
     const tunnelled = progress.phase === TUNNEL;
     if (tunnelled && connection?.finished === false) return;
@@ -699,10 +482,10 @@ export class Exchange implements ConnectionUser, HookedStory {
   }
 
   /** Answers the request ourselves, or as `onError` says. `error` is what failed, where more than its code is known. */
-  #answer(code: ErrorCode, error?: BalancerError): void {
+  answer(code: ErrorCode, error?: BalancerError): void {
     // Before listeners and hooks run: what they change may wake the queue.
-    this.#leaveQueue();
-    if (this.#stages?.error(code, error) !== true) this.answerOurselves(code);
+    this.leaveQueue();
+    if (this.#hooking?.error(code, error) !== true) this.answerOurselves(code);
   }
 
   answerOurselves(code: ErrorCode): void {
@@ -718,15 +501,15 @@ export class Exchange implements ConnectionUser, HookedStory {
   }
 
   #sendAnswer({ head, body }: Answer): void {
-    const progress = this.#progress;
+    const progress = this.progress;
     progress.phase = RELAYING;
-    this.#downstream.respond(head, progress.requestDone);
-    if (this.head.method !== 'HEAD') this.#downstream.data(body, 0, body.length, '');
-    this.#downstream.end('');
+    this.downstream.respond(head, progress.requestDone);
+    if (this.head.method !== 'HEAD') this.downstream.data(body, 0, body.length, '');
+    this.downstream.end('');
     // The front disposes of what is left of the request.
     progress.requestDone = progress.responseDone = true;
-    this.#deadlines.moved();
-    this.#finish();
+    this.deadlines.moved();
+    this.finish();
   }
 
   #cut(): void {
@@ -746,8 +529,8 @@ export class Exchange implements ConnectionUser, HookedStory {
   /** The downstream's stream, which may be foreign code, threw in a place where nobody else would notice. */
   downstreamFailed(cause: unknown): void {
     this.#reportFailure(cause);
-    this.#attempt.connection?.destroy();
-    this.#attempt.settle(OUR_OWN, 'INTERNAL_ERROR');
+    this.attempt.connection?.destroy();
+    this.attempt.settle(OUR_OWN, 'INTERNAL_ERROR');
     this.#cut();
   }
 
@@ -758,41 +541,20 @@ export class Exchange implements ConnectionUser, HookedStory {
 
   /** Clears the exchange. Returns its downstream, which it has no more to do with. */
   #rest(aborted = false): Downstream {
-    const downstream = this.#downstream;
-    if (this.#stages !== undefined) this.#leaveHooks(this.#stages, aborted);
-    this.#leaveQueue();
-    this.#downstream = NOWHERE;
-    this.#progress.phase = IDLE;
-    this.#deadlines.clear();
+    const downstream = this.downstream;
+    this.#hooking?.finish(aborted);
+    this.leaveQueue();
+    this.downstream = NOWHERE;
+    this.progress.phase = IDLE;
+    this.deadlines.clear();
     this.#replay.clear();
     this.head.clear();
     return downstream;
   }
 
-  #leaveHooks(stages: HookStages, aborted: boolean): void {
-    const over = new Error('the exchange is over');
-    this.#hookAnswer?.cancel();
-    this.#upload?.abort(over);
-    this.#download?.abort(over);
-    this.#hookAnswer = this.#upload = this.#download = undefined;
-    stages.finish(aborted);
+  leaveQueue(): void {
+    if (this.progress.phase === QUEUED) this.#place.leave();
   }
-
-  #leaveQueue(): void {
-    if (this.#progress.phase === QUEUED) this.#place.leave();
-  }
-}
-
-type Stages = readonly [Stage, ...Stage[]];
-
-/** What asks a downstream for the body that a hook reads. */
-const CONTINUE = new ResponseHead();
-CONTINUE.status = 100;
-CONTINUE.line = 'HTTP/1.1 100 Continue\r\n';
-
-/** Whether a response of this status may have a body (RFC 9110 §6.4.1). */
-function hasBody(status: number): boolean {
-  return status !== 204 && status !== 304;
 }
 
 /** The response reached its end, or another attempt replaces it. */
