@@ -76,7 +76,9 @@ async function reload(
     });
   }
   const now = Object.keys(balancer.pools);
-  const moved = [...wanted.keys()].filter((name) => !now.includes(name)).concat(now.filter((name) => !wanted.has(name)));
+  const moved = [
+    ...[...wanted.keys()].filter((name) => !now.includes(name)), ...now.filter((name) => !wanted.has(name)),
+  ];
   if (moved.length > 0) log(`not reloaded, since pools come and go with a restart, or --workers: ${moved.join(', ')}`);
   log('reloaded: upstreams, drainTimeout, stopDelay, reloadTimeout and pidFile are those of the configuration now; ' +
     'other options take a restart, or --workers');

@@ -85,12 +85,12 @@ export class RouteTaken {
     head.revise(head.target, lines.sent, lines.host);
   }
 
-  /** The request's headers as edited by the route; undefined where hooks have them, or nothing was edited. */
-  get edited(): HeaderLines | undefined {
-    return this.#edited;
+  /** The forwarding lines to send: without those that the route has set or removed. */
+  withoutTaken(forwarding: string): string {
+    return this.#edited?.withoutTaken(forwarding) ?? forwarding;
   }
 
-  /** Edits the headers of a response as hooks are about to see them. */
+  /** Edits the headers of a response that hooks are about to see. */
   editSeen(headers: HeaderLines): void {
     apply(this.#route?.responseHeaders ?? NO_EDITS, headers);
   }
