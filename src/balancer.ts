@@ -1,5 +1,5 @@
 /**
- * Composes the rooms into a balancer, and ends it in order.
+ * Composes the rooms into a balancer, and closes it in order.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
@@ -33,7 +33,6 @@ import type { Services } from './pools/services.ts';
 import type { Upstream } from './strategy.ts';
 import { lack, Names, systemFind } from './upstreams/names.ts';
 
-
 /**
  * A load balancer: see {@link createBalancer}. `strategy`, `upstreams`, `add`, `remove` and `update` are those of the
  * pool `default`; where there is none, they throw (or reject with) OPTIONS_INVALID.
@@ -43,15 +42,15 @@ export interface Balancer {
   readonly pools: Readonly<Record<string, BalancerPool>>;
   /** The name of the strategy that picks. */
   readonly strategy: string;
-  /** All upstreams as they stand now, draining ones last. */
+  /** All current upstreams, draining ones last. */
   readonly upstreams: readonly Upstream[];
   /**
-   * Whether new requests should be sent here: true until `close` is called. For a readiness probe. It says nothing of
-   * the upstreams: where they are down for all balancers, taking the balancers out of service as well helps nobody.
+   * Whether new requests should be sent here: true until `close` is called. For a readiness probe. It does not depend
+   * on the upstreams: if they are down for all balancers, taking the balancers out of service does not help.
    */
   readonly ready: boolean;
   /**
-   * Listens, by the fast path. Can be called several times. Resolves with the address when connections are taken;
+   * Listens, on the fast path. Can be called several times. Resolves with the address once it accepts connections;
    * rejects with the system's error, OPTIONS_INVALID, or CLOSING once `close` was called.
    */
   listen(options: ListenOptions): Promise<AddressInfo | string>;
@@ -63,42 +62,42 @@ export interface Balancer {
   ) => void;
   /**
    * An 'upgrade' listener for `node:http` and `node:https`. It tunnels WebSocket handshakes, and the protocols that
-   * `upgradeProtocols` names; what else asks for an upgrade goes back to the server's 'request' listeners, as if it had
-   * not asked. What it tunnels passes no middleware: where requests need a permission, ask for it before.
+   * `upgradeProtocols` names; any other request goes back to the server's 'request' listeners, as if it had not asked
+   * for an upgrade. Tunnels bypass middleware: authorise requests before you call it.
    */
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
   /** Adds an upstream at once. Throws OPTIONS_INVALID, or CLOSING once a `close` is past its delay. */
   add(upstream: string | UpstreamOptions): Upstream;
   /**
-   * Gives an upstream no new work. Resolves when what it has in flight has ended; what has not after `timeoutMs`
-   * (default: no limit) is cut. Rejects with OPTIONS_INVALID.
+   * Gives an upstream no new work. Resolves when what it has in flight has ended, or was cut after `timeoutMs`
+   * (default: no limit). Rejects with OPTIONS_INVALID.
    */
   remove(origin: string, options?: DrainOptions): Promise<void>;
   /**
-   * Makes these the upstreams, as one change: adds those that are new, drains those that are not named, as `remove`
-   * does, and gives the others their new options; they keep their counts and connections. A list of more than 500 is
-   * worked through in slices, between which requests are served; `upstreams`, `add` and the like have the rest done at
-   * once, so nobody sees them as they were. Resolves when the drained ones are gone; rejects with OPTIONS_INVALID, or
-   * CLOSING once a `close` is past its delay, and nothing has changed.
+   * Makes these the upstreams, as one change: adds new ones, drains those that are not listed, as `remove` does, and
+   * gives the others their new options; they keep their counts and connections. A list of more than 500 is processed in
+   * slices, between which requests are served; reading `upstreams`, or calling `add` and the like, completes the update
+   * at once. Resolves when the drained upstreams are gone. Rejects with OPTIONS_INVALID, or CLOSING once a `close` is
+   * past its delay; nothing has changed then.
    */
   update(upstreams: readonly (string | UpstreamOptions)[], options?: DrainOptions): Promise<void>;
   /**
-   * Has `listener` hear of an event from now on. What it throws is reported, and goes no further. Throws
-   * OPTIONS_INVALID for an unknown event and for what is not a function.
+   * Adds a listener for an event. What it throws is reported, and goes no further. Throws OPTIONS_INVALID for an
+   * unknown event, or if `listener` is not a function.
    */
   on<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this;
-  /** Has it hear no more. Throws as `on` does. */
+  /** Removes a listener. Throws as `on` does. */
   off<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this;
   /**
-   * Makes `ready` false; after `delayMs` (default 0), stops listening, answers what is in flight, then closes all
-   * connections; what is not done `timeoutMs` (default 10,000) later is cut. Resolves when nothing is left, with the
-   * number of connections and requests that were cut. Called again, it can only hurry: whatever is due earlier by the
-   * new times happens then. Rejects with OPTIONS_INVALID, and nothing has changed.
+   * Makes `ready` false; after `delayMs` (default 0) stops listening, finishes what is in flight and closes all
+   * connections; cuts what is left `timeoutMs` (default 10,000) later. Resolves when nothing is left, with the number
+   * of connections and requests that were cut. Calling it again can only bring these times forward. Rejects with
+   * OPTIONS_INVALID; nothing has changed then.
    */
   close(options?: CloseOptions): Promise<{ readonly cut: number }>;
 }
 
-/** Makes a balancer. Throws OPTIONS_INVALID, with all that is wrong with the options in one message. */
+/** Creates a balancer. Throws OPTIONS_INVALID, with every problem of the options in one message. */
 export function createBalancer<State = unknown>(options: BalancerOptions<State>): Balancer {
   return new NodeBalancer(parseOptions(options));
 }
@@ -113,13 +112,13 @@ class NodeBalancer implements Balancer {
   readonly #upgrades: Upgrades;
   readonly #events: Events;
   readonly #reports: Reports;
-  /** Servers that listen, or are about to, each with the function that says that it will not. */
+  /** Servers that listen or are about to, each with the function that rejects its `listen`. */
   readonly #servers = new Map<Server, (cause: Error) => void>();
   /** When to stop accepting, and when to cut what is left. */
   #stopAt = Infinity;
   #cutAt = Infinity;
   #closed: Promise<{ cut: number }> | undefined;
-  /** Called once, when accepting stops, with what waits for the servers to close. */
+  /** Called once, when accepting stops, with a promise that the servers are closed. */
   #onStopped: (servers: Promise<unknown>) => void = () => undefined;
   #onEmpty: (() => void) | undefined;
   #cut = 0;
@@ -155,7 +154,7 @@ class NodeBalancer implements Balancer {
         this.#stillOpen();
       },
     });
-    // Anything but true distrusts: a truthy value may be a mistake.
+    // Only `true` trusts: another truthy value may be a mistake.
     const trusts = (address: string): boolean => guardedValue(() => front.trusts(address), (what, cause) => {
       this.#onHookFault(`trustForwarded ${what}`, cause);
     }) === true;
@@ -178,7 +177,7 @@ class NodeBalancer implements Balancer {
         this.#sweep(now, pausedMs);
       });
     } catch (cause) {
-      // The balancer does not come to be: it must leave no timer and no seat on a channel.
+      // No balancer is created: it must leave no timer and no seat on a channel behind.
       this.#pools.stop();
       throw cause;
     }
@@ -221,7 +220,7 @@ class NodeBalancer implements Balancer {
   }
 
   readonly accept = (socket: Socket): void => {
-    // A stream that is not a socket has no use for it.
+    // A stream that is not a socket may not have it.
     (socket as Partial<Socket>).setNoDelay?.(true);
     if (this.#welcomes(socket)) this.#sockets.serve(socket);
   };
@@ -293,13 +292,13 @@ class NodeBalancer implements Balancer {
     return { cut: this.#cut };
   }
 
-  /** Stops listening, and has everybody leave who has nothing in flight. */
+  /** Stops listening, and lets downstreams leave that have nothing in flight. */
   #stopAccepting(now: number): void {
     if (this.#front.closing) return;
     this.#pools.finishUpdates();
     this.#front.closing = true;
     const servers = [...this.#servers].map(([server, failed]) => new Promise((resolve) => {
-      // Its host name may still be looked up: then nobody would hear of it any more.
+      // The lookup of its host name may not be finished: `listen` would never settle.
       if (!server.listening) failed(new BalancerError('CLOSING'));
       server.close(resolve);
     }));
@@ -307,12 +306,12 @@ class NodeBalancer implements Balancer {
     this.#onStopped(Promise.all(servers));
   }
 
-  /** Throws CLOSING: nobody would look after what is added from now on. */
+  /** Throws CLOSING once accepting has stopped: upstreams added later would never be drained. */
   #stillOpen(): void {
     if (this.#front.closing) throw new BalancerError('CLOSING');
   }
 
-  /** Whether a connection is to be served. One that is closed already would never tell. */
+  /** Whether to serve a connection. One that is already closed would never emit 'close'. */
   #welcomes(socket: Socket): boolean {
     const welcome = !this.#front.closing && !socket.destroyed;
     if (welcome) return true;
@@ -328,7 +327,7 @@ class NodeBalancer implements Balancer {
     if (now >= this.#stopAt) this.#stopAccepting(now);
     if (pausedMs > 0) this.#pools.paused(pausedMs);
     for (const part of [this.#front.downstreams, this.#names, ...this.#pools.parts]) {
-      // A part that fails must not keep the others from their sweep.
+      // If one fails, the others must still be swept.
       try {
         part.sweep(now);
       } catch (cause) {
@@ -339,7 +338,7 @@ class NodeBalancer implements Balancer {
     if (now >= this.#cutAt && this.#front.closing) this.#cut += this.#front.downstreams.cut();
   }
 
-  /** Something that was given as an option, or to `on`, failed. */
+  /** Reports the failure of a function that was passed as an option or to `on`. */
   readonly #onHookFault: OnFault = (what, cause) => {
     this.#report(new BalancerError('HOOK_FAILED', what, { cause }), undefined);
   };
@@ -354,7 +353,7 @@ class NodeBalancer implements Balancer {
   }
 }
 
-/** An eighth of the shortest timeout, so that none is noticed much too late; between 10 and 250 ms. */
+/** An eighth of the shortest timeout, so that none is noticed much too late; 10 to 250 ms. */
 function tickMs({ front, pools }: BalancerSettings): number {
   let shortest = Math.min(front.idleTimeoutMs, front.headTimeoutMs, front.keepAliveTimeoutMs);
   for (const pool of pools.values()) {
@@ -366,5 +365,5 @@ function tickMs({ front, pools }: BalancerSettings): number {
   return Math.min(250, Math.max(10, Math.floor(shortest / 8)));
 }
 
-/** How long an idle connection stays open while closing: a request already on its way is answered, not reset. */
+/** How long idle connections stay open during a close: a request already on its way is answered, not reset. */
 const IDLE_GRACE_MS = 200;

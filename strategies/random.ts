@@ -6,22 +6,22 @@ export interface RandomOptions {
 }
 
 /**
- * Weighted random, the default strategy: each pick falls on a candidate with a chance proportional to its weight.
+ * Weighted random, the default strategy: each candidate is picked with a probability proportional to its weight.
  *
- * Several balancers that do not know of each other still spread evenly, and nothing has to be in step. Over few picks
- * the spread is uneven: n picks over m equal candidates give each about n/m, give or take √(n/m).
+ * Several independent balancers still spread evenly together, and nothing has to be synchronized. Over few picks the
+ * spread is uneven: n picks among m equal candidates give each about n/m, plus or minus √(n/m).
  *
  * What it cannot know: anything about load. A slow candidate gets as much as a fast one.
  *
- * Cost of a pick: one draw, without allocation. Where `changed` told of the array, O(1) if all weights are equal, else
- * O(log n); O(n) in any other array, such as a retry's. Source: roulette-wheel (fitness-proportionate) selection, by
+ * Cost of a pick: one draw, no allocation. O(1) if all weights are equal, otherwise O(log n), in the array of the last
+ * `changed`; O(n) in any other array, such as a retry's. Source: roulette-wheel (fitness-proportionate) selection by
  * cumulative weights.
  */
 export function random<C extends Candidate = Upstream>({ rng = Math.random }: RandomOptions = {}): Strategy<C> {
-  // Kept to recognise it, never read: the array of the last `changed`. Every other array (a retry's, or one shortened
-  // by in-flight limits) is weighed at the pick.
+  // The array of the last `changed`: only compared, never read. Any other array (a retry's, or one shortened by
+  // in-flight limits) is weighed at the pick.
   let told: readonly C[] | undefined;
-  // The weight of each candidate that was told and of all before it, where they differ.
+  // The cumulative weights of that array; undefined if all weights are equal.
   let sums: Float64Array | undefined;
   return {
     name: 'random',
@@ -36,7 +36,7 @@ export function random<C extends Candidate = Upstream>({ rng = Math.random }: Ra
   };
 }
 
-/** The cumulative weights; undefined where all weights are equal. */
+/** The cumulative weights; undefined if all weights are equal. */
 function summed(candidates: readonly Candidate[]): Float64Array | undefined {
   const sums = new Float64Array(candidates.length);
   const first = candidates[0]?.weight;
@@ -50,7 +50,7 @@ function summed(candidates: readonly Candidate[]): Float64Array | undefined {
   return equal ? undefined : sums;
 }
 
-/** Where a draw falls: on the first whose sum is above it. */
+/** The index that a draw selects: the first whose sum is above it. */
 function drawn(sums: Float64Array, draw: number): number {
   let low = 0;
   let high = sums.length - 1; // also for a draw near 1 that rounds up to the total
@@ -71,5 +71,5 @@ function weighed<C extends Candidate>(candidates: readonly C[], draw: number): C
     left -= candidate.weight;
     if (left < 0) return candidate;
   }
-  return candidates.at(-1); // rounding can leave a crumb of a draw near 1
+  return candidates.at(-1); // rounding can leave a remainder of a draw near 1
 }

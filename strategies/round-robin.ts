@@ -5,7 +5,7 @@ export interface RoundRobinOptions {
   readonly rng?: () => number;
 }
 
-/** Candidates of one weight, which simply take turns; among groups, each is worth all that its members weigh. */
+/** Candidates of equal weight, which simply take turns. The group's weight is the sum of theirs. */
 interface Group<C> {
   readonly members: C[];
   readonly weight: number;
@@ -14,26 +14,26 @@ interface Group<C> {
 }
 
 /**
- * Smooth weighted round-robin: candidates take turns. While the candidates stay the same and their weights are whole
- * numbers, each gets exactly its weight in any sum-of-weights picks in a row, and a heavy one's turns are spread out:
- * weights 5, 1, 1 give, say, a a b a c a a, and never a a a a a b c. `changed` starts a new cycle. A retry is a turn.
+ * Smooth weighted round-robin: candidates take turns. While the candidates stay the same and their weights are
+ * integers, any series of picks as long as the sum of the weights gives each exactly its weight. The turns of a heavy
+ * candidate are spread out: weights 5, 1, 1 give, for example, a a b a c a a, never a a a a a b c. `changed` starts a
+ * new cycle. A retry counts as a turn.
  *
- * A cycle starts at random, so that workers and balancers that start together do not all march on one upstream.
+ * A cycle starts at a random place, so that workers and balancers that start together do not all pick one upstream.
  *
- * What it cannot know: the turns that other workers and balancers give, and load. A slow candidate gets as much as a
- * fast one.
+ * What it cannot know: the turns of other workers and balancers, and load. A slow candidate gets as much as a fast one.
  *
- * Cost of a pick: where `changed` told of the array, O(d) for d different weights, so O(1) where all are equal, without
- * allocation. O(n) in any other array, such as a retry's, without allocation but at a candidate's first pick. Source:
- * nginx, "Upstream: smooth weighted round-robin balancing" (commit 52327e0627f4, 2012), with a random start, among
- * groups of equal weights: a group's turns are spread out, and so are those of its members.
+ * Cost of a pick: in the array of the last `changed`, O(d) for d different weights, so O(1) if all are equal, without
+ * allocation. In any other array, such as a retry's, O(n), and allocation only at a candidate's first pick. Source:
+ * nginx, "Upstream: smooth weighted round-robin balancing" (commit 52327e0627f4, 2012), with a random start, applied to
+ * groups of equal weights: the turns of a group are spread out, and so are those of its members.
  */
 export function roundRobin<C extends Candidate = Upstream>({ rng = Math.random }: RoundRobinOptions = {}): Strategy<C> {
-  // Kept to recognise it, never read: the array of the last `changed`.
+  // The array of the last `changed`: only compared, never read.
   let told: readonly C[] | undefined;
   let groups: readonly Group<C>[] = [];
-  // What each candidate is owed in other arrays. Weak, so that one that has gone is forgotten even if `changed` is
-  // never called.
+  // The credit of each candidate in other arrays. Weak, so that candidates that are gone can be collected even if
+  // `changed` is never called.
   let credits = new WeakMap<C, number>();
   return {
     name: 'round-robin',
@@ -44,8 +44,9 @@ export function roundRobin<C extends Candidate = Upstream>({ rng = Math.random }
       let total = 0;
       for (const candidate of candidates) {
         const { weight } = candidate;
-        // Cycles stay exact from such a start: debts below the weights add up to less than a cycle's total. So the
-        // average credit at a pick is above 0, and who had its share of the first cycle stands at 0 or less.
+        // Cycles are exact despite the random start: it takes less than its weight from each credit, so less than a
+        // cycle's total in sum. The average credit at a pick stays above 0, and a candidate that has had its share of
+        // the first cycle is at 0 or below.
         const credit = (credits.get(candidate) ?? -rng() * weight) + weight;
         credits.set(candidate, credit);
         total += weight;
@@ -55,7 +56,7 @@ export function roundRobin<C extends Candidate = Upstream>({ rng = Math.random }
       return best;
     },
     changed(candidates) {
-      // Credit earned in one set can be worth many turns in a row in another.
+      // Credit from one set could be worth many turns in a row in another.
       credits = new WeakMap();
       told = candidates;
       groups = grouped(candidates, rng);
@@ -63,7 +64,7 @@ export function roundRobin<C extends Candidate = Upstream>({ rng = Math.random }
   };
 }
 
-/** As above, among groups. */
+/** The same algorithm, among groups. */
 function nextOf<C>(groups: readonly Group<C>[]): C | undefined {
   let best = groups[0];
   if (best === undefined) return undefined;

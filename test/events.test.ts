@@ -197,11 +197,11 @@ describe('on and off', () => {
     const { balancer } = await startBalancer(t, { upstreams: [] });
     const listener = (): void => undefined;
     const table: [event: unknown, message: RegExp][] = [
-      ['setled', /no such event: "setled"; did you mean settled\?$/],
-      ['Ejected', /no such event: "Ejected"; did you mean ejected\?$/],
-      ['error', /no such event: "error"; use ejected, readmitted, retried, settled, added, draining, removed/],
-      ['toString', /no such event: "toString"; use /],
-      [undefined, /no such event: undefined; use /],
+      ['setled', /unknown event "setled"; did you mean settled\?$/],
+      ['Ejected', /unknown event "Ejected"; did you mean ejected\?$/],
+      ['error', /unknown event "error"; use ejected, readmitted, retried, settled, added, draining, removed/],
+      ['toString', /unknown event "toString"; use /],
+      [undefined, /unknown event undefined; use /],
     ];
     for (const [event, message] of table) {
       const expected = { name: 'BalancerError', code: 'OPTIONS_INVALID', message };

@@ -1,5 +1,5 @@
 /**
- * Serves in this one process.
+ * Serves in a single process, without workers.
  */
 import type { Balancer } from '../balancer.ts';
 import { messageOf } from '../guard.ts';
@@ -10,7 +10,7 @@ import type { PidFile } from './pid-file.ts';
 import { upstreamsByPool } from './pools.ts';
 import { serve } from './serve.ts';
 
-/** Serves until it is told to stop and has drained. Rejects if it cannot serve. */
+/** Serves until a signal stops it and it has drained. Rejects if it cannot serve. */
 export async function serveAlone(
   args: Arguments, configuration: Configuration, pidFile: PidFile, { output, signals, started }: Beginning,
 ): Promise<void> {
@@ -37,12 +37,12 @@ export async function serveAlone(
     try {
       current = await reload(args, current, serving.balancer, pidFile, log);
     } catch (error) {
-      log(`not reloaded, everything goes on as before:\n${messageOf(error)}`);
+      log(`not reloaded, nothing has changed:\n${messageOf(error)}`);
     }
   }));
   const signal = await stop;
   signals.onReload(() => {
-    log('SIGHUP: ignored, since it is about to end');
+    log('SIGHUP: ignored, since this process is stopping');
   });
   const { drainTimeoutMs: timeoutMs, stopDelayMs: delayMs } = current;
   const delayed = delayMs === 0 ? '' : `still accepting for ${delayMs / 1000} s, then `;
@@ -53,16 +53,16 @@ export async function serveAlone(
 }
 
 /**
- * Takes from the configuration file what can change while this process serves. Resolves with what holds from now on;
- * rejects where the file is wrong, and then nothing has changed.
+ * Applies what can change at run time from the configuration file. Resolves with the configuration now in force. If the
+ * file is wrong, rejects and changes nothing.
  */
 async function reload(
   args: Arguments, current: Configuration, balancer: Balancer, pidFile: PidFile,
   log: (line: string) => void,
 ): Promise<Configuration> {
   if (args.demo || args.config === undefined) {
-    const why = args.demo ? 'the upstreams of --demo are built in' : 'there is no configuration file (--config)';
-    log(`SIGHUP: nothing is reloaded: ${why}`);
+    const why = args.demo ? 'the upstreams of --demo are built in' : 'no configuration file was given (--config)';
+    log(`SIGHUP: nothing to reload: ${why}`);
     return current;
   }
   const problems: string[] = [];
@@ -72,20 +72,20 @@ async function reload(
   const wanted = upstreamsByPool(next.options);
   for (const [name, upstreams] of wanted) {
     balancer.pools[name]?.update(upstreams, { timeoutMs: next.reloadTimeoutMs }).catch((error: unknown) => {
-      log(`the upstreams are not reloaded: ${messageOf(error)}`);
+      log(`the upstreams were not reloaded: ${messageOf(error)}`);
     });
   }
   const now = Object.keys(balancer.pools);
   const moved = [
     ...[...wanted.keys()].filter((name) => !now.includes(name)), ...now.filter((name) => !wanted.has(name)),
   ];
-  if (moved.length > 0) log(`not reloaded, since pools come and go with a restart, or --workers: ${moved.join(', ')}`);
-  log('reloaded: upstreams, drainTimeout, stopDelay, reloadTimeout and pidFile are those of the configuration now; ' +
-    'other options take a restart, or --workers');
+  if (moved.length > 0) log(`not reloaded: adding or removing pools needs a restart, or --workers: ${moved.join(', ')}`);
+  log('reloaded: upstreams, drainTimeout, stopDelay, reloadTimeout and pidFile; ' +
+    'changes of other options need a restart, or --workers');
   return next;
 }
 
-/** A function that runs `task` once at a time. Called meanwhile, it runs once more after that. */
+/** Returns a function that runs `task`. Calls during a run cause one more run after it. */
 function oneAtATime(task: () => Promise<void>): () => void {
   let wanted = false;
   let running = false;

@@ -1,10 +1,10 @@
 /**
- * The command line, read into what was asked for. Collects every problem instead of stopping at the first.
+ * Parses the command line. Collects every problem instead of stopping at the first.
  */
 import { parseArgs } from 'node:util';
 import { didYouMean } from '../options/nearest.ts';
 
-/** What the command line asks for. What it leaves open is for the configuration file, then the defaults. */
+/** What the command line says. The configuration file, then the defaults, fill in the rest. */
 export interface Arguments {
   readonly listen: readonly string[];
   readonly strategy: string | undefined;
@@ -18,7 +18,7 @@ export interface Arguments {
   readonly version: boolean;
   readonly help: boolean;
   readonly upstreams: readonly string[];
-  /** Whether a wrong option may have held upstreams: then it is of no use to ask for some. */
+  /** Whether a wrong option may have been meant to name upstreams: then none are reported as missing. */
   readonly unclear: boolean;
 }
 
@@ -31,14 +31,14 @@ Options:
                                      where to listen; default 8080; repeatable
   -s, --strategy <name | ./file>     random (default), round-robin, least-connections, or a module that
                                      default-exports a strategy or its factory
-  -w, --workers <n | auto>           processes that serve; default 1; auto = one per core
+  -w, --workers <n | auto>           number of serving processes; default 1; auto = one per core
   -c, --config <file.js | file.json> the options of createBalancer, and listen, strategy, workers, drainTimeout,
                                      stopDelay, reloadTimeout and pidFile
       --demo                         start three small upstreams and balance over them
-      --drain-timeout <seconds>      how long requests may take to end after SIGTERM; default 10
-      --stop-delay <seconds>         how long to go on accepting after SIGTERM, not ready any more; default 0
+      --drain-timeout <seconds>      how long requests may take to finish after SIGTERM; default 10
+      --stop-delay <seconds>         how long to keep accepting after SIGTERM, already not ready; default 0
       --reload-timeout <seconds>     how long old workers may take to finish after a reload; default 3600
-      --pid-file <path>              where to write the process id, for as long as it runs
+      --pid-file <path>              where to write the process ID; the file is removed at exit
       --version                      print the version
       --help                         print this
 
@@ -46,7 +46,7 @@ SIGTERM and SIGINT finish what is in flight, then exit with 0; a second one exit
 configuration file again. Exit codes: 0 after a clean drain, 1 for a failure, 2 for wrong usage or configuration.
 `;
 
-/** Reads the arguments after the script's name. */
+/** Parses the arguments after the script's name. */
 export function readArguments(argv: readonly string[], problems: string[]): Arguments {
   const { tokens, values } = parseArgs({
     args: [...argv],
@@ -61,7 +61,7 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
   for (const [i, token] of tokens.entries()) {
     if (token.kind === 'positional') {
       const before = tokens[i - 1];
-      // What follows an unknown option is likely its value, and no mistake of its own.
+      // What follows an unknown option is probably its value, not a second mistake.
       const itsValue = before?.kind === 'option' && !known(before.name) && before.value === undefined &&
         !token.value.includes('://');
       if (itsValue) unclear = true;
@@ -75,10 +75,10 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
       unclear ||= FOR_UPSTREAMS.test(name);
     } else if (option.type === 'string' && (value === undefined || value === '')) {
       problems.push(`${rawName}: needs a value; see equipoise --help`);
-      // The file might have named upstreams.
+      // The file may name upstreams.
       unclear ||= name === 'config';
     } else if (option.type === 'string' && inlineValue !== true && isOption(value)) {
-      // What looks like its value is the next option.
+      // What parseArgs took for the value is the next option.
       problems.push(`${rawName}: needs a value before ${String(value)}; see equipoise --help`);
       return readArguments(argv.toSpliced(index, 1), problems);
     } else if (name !== 'listen' && inlineValue !== true && /^https?:\/\//i.test(value ?? '')) {
@@ -89,7 +89,7 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
       unclear = true;
     }
   }
-  // What lacks its value is told above, and not again as a wrong one.
+  // A missing value was reported above; do not report it again as a wrong one.
   const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
   return {
     listen: (values.listen ?? []).map(text).filter((value) => value !== undefined),
@@ -112,21 +112,21 @@ function known(name: string): { readonly type: 'string' | 'boolean' } | undefine
   return Object.hasOwn(OPTIONS, name) ? OPTIONS[name as keyof typeof OPTIONS] : undefined;
 }
 
-/** Whether a value is an option that we know. */
+/** Whether a value looks like one of our options. */
 function isOption(value: string | undefined): boolean {
   const [, long, short] = /^(?:--([^=]+)(?:=.*)?|-(.))$/s.exec(value ?? '') ?? [];
   return (long !== undefined && known(long) !== undefined) ||
     (short !== undefined && Object.values(OPTIONS).some((option) => 'short' in option && option.short === short));
 }
 
-/** What may be meant by an option that does not exist. */
+/** What an unknown option may have been meant to be. */
 function meant(name: string): string {
   if (FOR_UPSTREAMS.test(name)) return ' name upstreams without one, e.g. equipoise http://127.0.0.1:3001';
   const near = didYouMean(name, Object.keys(OPTIONS).map((each) => `--${each}`));
   return near === '' ? ' see equipoise --help' : near;
 }
 
-/** Options of other programs that name an upstream. */
+/** Options that name an upstream in other programs. */
 const FOR_UPSTREAMS = /^(?:upstreams?|backends?|targets?|servers?|origins?|nodes?|proxy|url|to)$/i;
 
 const OPTIONS = {

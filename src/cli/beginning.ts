@@ -1,5 +1,5 @@
 /**
- * What is set up before anything else is loaded.
+ * What main.ts sets up before it loads anything else.
  */
 import type { Output } from './output.ts';
 import type { Signals } from './signals.ts';
@@ -7,6 +7,6 @@ import type { Signals } from './signals.ts';
 export interface Beginning {
   readonly output: Output;
   readonly signals: Signals;
-  /** Call this when the process is ready. */
+  /** Call this once the process is ready. */
   readonly started: () => void;
 }

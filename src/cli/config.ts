@@ -1,5 +1,5 @@
 /**
- * Command line and configuration file together: what to listen on, and the options of the balancer.
+ * Combines the command line and the configuration file: where to listen, and the options of the balancer.
  */
 import { dirname, resolve } from 'node:path';
 import { isRecord, onlyKnown, shown } from '../options/checks.ts';
@@ -12,21 +12,21 @@ import { isJson, load } from './load.ts';
 import { completePools, connectOf } from './pools.ts';
 import { loadStrategy } from './strategies.ts';
 
-/** All that a run needs. */
+/** Everything that a run needs. */
 export interface Configuration {
   readonly listen: readonly ListenAddress[];
   readonly drainTimeoutMs: number;
-  /** From the signal to stop to the end of accepting: not ready meanwhile. */
+  /** How long to keep accepting after the signal to stop, while already not ready. */
   readonly stopDelayMs: number;
-  /** What old workers have to finish after a reload. */
+  /** How long old workers may take to finish after a reload. */
   readonly reloadTimeoutMs: number;
-  /** Processes that serve: one each; `undefined` is this one. */
+  /** The number of serving processes; undefined: this process serves. */
   readonly workers: number | 'auto' | undefined;
   readonly pidFile: string | undefined;
   readonly options: BalancerOptions;
-  /** What the configuration file holds, if that is a file of JSON. */
+  /** The content of the configuration file, if it is a JSON file. */
   readonly json: Json | undefined;
-  /** What is no mistake, but worth a line of the log: to be told once, when it starts. */
+  /** Lines for the log at the start: not mistakes, but worth knowing. */
   readonly warnings: readonly string[];
 }
 
@@ -34,8 +34,8 @@ export interface Configuration {
 export type Json = Readonly<Record<string, unknown>>;
 
 /**
- * Completes the arguments with the configuration file and the defaults; adds what is wrong to `problems`. Where `json`
- * is given, that is what the file holds, whatever is on the disk.
+ * Completes the arguments from the configuration file and the defaults. Adds what is wrong to `problems`. If `json` is
+ * given, it is used as the content of the file, and the disk is not read.
  */
 export async function configure(args: Arguments, problems: string[], json?: Json): Promise<Configuration> {
   const file = await readConfig(args.config, json, problems);
@@ -56,16 +56,16 @@ export async function configure(args: Arguments, problems: string[], json?: Json
 /** A configuration file. */
 interface ConfigFile {
   readonly values: Readonly<Record<string, unknown>>;
-  /** Whether it could not be read: what it lacks then is nobody's mistake. */
+  /** Whether it could not be read: then nothing is reported as missing from it. */
   readonly failed: boolean;
-  /** Paths in it are relative to it. */
+  /** Resolves a path, relative to the file. */
   readonly resolve: (path: string) => string;
 }
 
-/** What was given, and where: on the command line, else in the file, else by default. */
+/** A value and its source: the command line, else the file, else the default. */
 interface Given {
   readonly value: unknown;
-  /** What problems are told of: `pid-file`, `pidFile`. */
+  /** Its name in messages: `pid-file`, `pidFile`. */
   readonly at: string;
   readonly resolve: (path: string) => string;
 }
@@ -83,7 +83,7 @@ async function readConfig(path: string | undefined, json: Json | undefined, prob
     return { ...beside, values };
   }
   const got = typeof value === 'function' ? 'a function; export what it returns' : shown(value);
-  problems.push(`config: ${path} must hold an object, e.g. { "upstreams": ["http://127.0.0.1:3001"] } (got ${got})`);
+  problems.push(`config: ${path} must contain an object, e.g. { "upstreams": ["http://127.0.0.1:3001"] } (got ${got})`);
   return { ...none, failed: true };
 }
 
@@ -114,7 +114,7 @@ async function balancerOptions(
   else options['strategy'] = chosen;
   const { upstreams } = options;
   if (args.demo && (args.upstreams.length > 0 || file.values['upstreams'] !== undefined)) {
-    problems.push('--demo: brings its own upstreams; leave out the others');
+    problems.push('--demo: has its own upstreams; leave out the others');
   } else if (!args.demo && Array.isArray(upstreams) && upstreams.length === 0 && !file.failed && !args.unclear) {
     problems.push('upstreams: none given; name at least one, e.g. http://127.0.0.1:3001, or try --demo');
   }
@@ -131,7 +131,7 @@ async function balancerOptions(
 }
 
 function addresses(args: Arguments, file: ConfigFile, problems: string[]): ListenAddress[] {
-  // A demonstration is for whoever starts it, not for the network.
+  // A demo is for the person who starts it, not for the network.
   const listen = file.values['listen'] ?? (args.demo ? '127.0.0.1:8080' : 8080);
   const from: readonly (readonly [value: unknown, at: string])[] = args.listen.length > 0
     ? args.listen.map((value) => [value, 'listen'])
@@ -148,7 +148,7 @@ function seconds({ value, at }: Given, problems: string[], max = MAX_SECONDS): n
   return 0;
 }
 
-/** How many processes are to serve; undefined where this one does it alone. */
+/** The number of serving processes; undefined if this process serves. */
 function workers({ value, at }: Given, problems: string[]): number | 'auto' | undefined {
   if (value === 'auto') return value;
   const count = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
@@ -162,23 +162,23 @@ function workers({ value, at }: Given, problems: string[]): number | 'auto' | un
 function pidFile({ value, at, resolve: beside }: Given, problems: string[]): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value === 'string' && value !== '') return beside(value);
-  problems.push(`${at}: must be the path of a file, e.g. "/run/equipoise.pid" (got ${shown(value)})`);
+  problems.push(`${at}: must be a file path, e.g. "/run/equipoise.pid" (got ${shown(value)})`);
   return undefined;
 }
 
-/** What the command line calls what the file may say, too. */
+/** The names on the command line of what can be set in the file, too. */
 const FLAGS = {
   strategy: 'strategy', workers: 'workers', drainTimeout: 'drain-timeout', stopDelay: 'stop-delay',
   reloadTimeout: 'reload-timeout', pidFile: 'pid-file',
 } as const;
-/** What a file may hold besides the options of `createBalancer`. */
+/** What a file may contain besides the options of `createBalancer`. */
 const OF_FILES = ['listen', ...Object.keys(FLAGS)];
 const KNOWN: ReadonlySet<string> = new Set([...OPTION_NAMES, ...OF_FILES]);
 const LISTED = `${[...new Set(['upstreams', ...OF_FILES])].join(', ')}, and all options of createBalancer`;
 
 /** A day. */
 const MAX_SECONDS = 86_400;
-/** A month: WebSockets may live long. */
+/** A month: WebSockets can live long. */
 const MAX_RELOAD_SECONDS = 30 * MAX_SECONDS;
-/** As many as the launcher takes. */
+/** The launcher's limit. */
 const MAX_WORKERS = 1_024;

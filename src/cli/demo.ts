@@ -1,10 +1,10 @@
 /**
- * Three small upstreams, so that there is something to balance over on the first try.
+ * Three small upstreams for a first try.
  */
 import http, { type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** Upstreams that run. */
+/** The running upstreams. */
 export interface Demo {
   readonly origins: readonly string[];
   close(): void;

@@ -1,15 +1,15 @@
 /**
- * Where a text stops being JSON. Node's own message tells an offset at best, and in some versions not even that.
+ * Finds the first syntax error of a JSON text. Node's own message has an offset at best, and not in all versions.
  */
 
-/** What is wrong, and where: line and column from 1. */
+/** A syntax error and its position; line and column start at 1. */
 export interface JsonFault {
   readonly line: number;
   readonly column: number;
   readonly what: string;
 }
 
-/** The first fault of a text; undefined if it is JSON. */
+/** The first syntax error; undefined if the text is JSON. */
 export function jsonFault(text: string): JsonFault | undefined {
   const scanner = new Scanner(text);
   const what = scanner.scan();
@@ -26,11 +26,11 @@ class Scanner {
     this.#text = text;
   }
 
-  /** Reads to the end. Returns what is wrong at `at`. */
+  /** Reads to the end, or to an error: then returns what is wrong at `at`. */
   scan(): string | undefined {
     const fault = this.#value();
     if (fault !== undefined) return fault;
-    return this.#next() === undefined ? undefined : 'nothing may follow the value';
+    return this.#next() === undefined ? undefined : 'unexpected text after the value';
   }
 
   #value(): string | undefined {
@@ -41,7 +41,7 @@ class Scanner {
     return this.#takes(LITERAL) ? undefined : this.#unexpected('a value');
   }
 
-  /** An object or a list, from its bracket on. */
+  /** An object or array, starting at its bracket. */
   #list(end: string, part: () => string | undefined): string | undefined {
     this.at++;
     if (this.#next() === end) {
@@ -58,7 +58,7 @@ class Scanner {
       if (next === end) return undefined;
       if (this.#next() !== end) continue;
       this.at = comma;
-      return `a comma may not stand before ${end}`;
+      return `remove the comma before ${end}`;
     }
   }
 
@@ -76,11 +76,11 @@ class Scanner {
     const good = GOOD_PART.exec(this.#text.slice(this.at))?.[0] ?? '';
     this.at += good.length;
     const next = this.#text[this.at];
-    if (next === undefined || next < ' ') return 'text in quotes must end on its line';
+    if (next === undefined || next < ' ') return 'a string must end on the same line';
     return `${JSON.stringify(this.#text.slice(this.at, this.at + 2))} is not an escape; write \\\\ for a backslash`;
   }
 
-  /** The next character that is no white space. */
+  /** The next character that is not white space. */
   #next(): string | undefined {
     this.#takes(SPACE);
     return this.#text[this.at];
@@ -95,11 +95,11 @@ class Scanner {
 
   #unexpected(wanted: string): string {
     const rest = this.#text.slice(this.at);
-    if (rest === '') return `the text ends where ${wanted} should be`;
+    if (rest === '') return `expected ${wanted}, got the end of the file`;
     if (rest.startsWith('//') || rest.startsWith('/*')) return 'JSON has no comments';
-    if (rest.startsWith("'")) return 'text must stand in double quotes';
+    if (rest.startsWith("'")) return 'strings need double quotes';
     const word = /^[\w$.+-]+|^[^]/u.exec(rest)?.[0] ?? '';
-    return `${wanted} must stand here, not ${word.slice(0, 20)}`;
+    return `expected ${wanted}, got ${word.slice(0, 20)}`;
   }
 }
 

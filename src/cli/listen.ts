@@ -1,25 +1,25 @@
 /**
- * Where to listen, as the command line and the configuration file say it.
+ * Parses where to listen, from the command line or the configuration file.
  */
 import { isRecord, shown, socketPath } from '../options/checks.ts';
 import { checkPort, type ListenOptions, readListenOptions } from '../options/listen.ts';
 
-/** Where to listen. The permissions of a Unix socket are for whoever opens it: the core has no file system. */
+/** Where to listen. `mode` is the permissions of a Unix socket, which the binary sets: the core has no `node:fs`. */
 export type ListenAddress =
   | Exclude<ListenOptions, { readonly path: string }>
   | { readonly path: string; readonly mode?: number; readonly backlog?: number };
 
-/** How an address is read. */
+/** The context of an address. */
 export interface ListenContext {
-  /** What problems are told of: `listen`, `listen[1]`. */
+  /** Its name in messages: `listen`, `listen[1]`. */
   readonly at: string;
-  /** What a relative path of a Unix socket is relative to, if not the working directory. */
+  /** Resolves the path of a Unix socket, if not relative to the working directory. */
   readonly resolve?: (path: string) => string;
 }
 
 /**
- * Reads one address: `[host:]port`, `unix:PATH[,mode=660]`, `fd:N`; from a file also a number, or an object as
- * `listen` of a balancer takes it. Undefined where it is none; then `problems` say why.
+ * Parses one address: `[host:]port`, `unix:PATH[,mode=660]` or `fd:N`; in a file also a number, or an object as in
+ * `balancer.listen`. If it is wrong, returns undefined and adds why to `problems`.
  */
 export function readListen(value: unknown, context: ListenContext, problems: string[]): ListenAddress | undefined {
   if (typeof value === 'number') return readPort(value, undefined, context.at, problems);
@@ -56,7 +56,7 @@ function readObject(
   const options = readListenOptions(resolved === path ? given : { ...given, path: resolved }, at, problems, ['mode']);
   if (options === undefined) return undefined;
   if (mode === undefined) return problems.length > before ? undefined : options;
-  if (!('path' in options)) problems.push(`${at}.mode: goes with path only; leave it out`);
+  if (!('path' in options)) problems.push(`${at}.mode: can only be used with path; leave it out`);
   const permissions = readMode(mode, `${at}.mode`, problems);
   if (problems.length > before || !('path' in options) || permissions === undefined) return undefined;
   return { ...options, mode: permissions };
@@ -80,14 +80,14 @@ function readPath(
   return permissions === undefined ? { path: resolved } : { path: resolved, mode: permissions };
 }
 
-/** The permissions of a Unix socket. As text only: 660 in a JSON file would be a decimal number. */
+/** The permissions of a Unix socket. Must be a string: the number 660 in a JSON file would be decimal. */
 function readMode(mode: unknown, at: string, problems: string[]): number | undefined {
   if (typeof mode === 'string' && /^0?[0-7]{3}$/.test(mode)) return Number.parseInt(mode, 8);
   problems.push(`${at}: the mode must be three octal digits as a string, e.g. "660" (got ${shown(mode)})`);
   return undefined;
 }
 
-/** What text that is not an address may have been meant to be. */
+/** What a text that is not an address may have been meant to be. */
 function hint(text: string): string {
   const url = /^https?:\/\/([^/]+)\/?$/i.exec(text)?.[1];
   if (url !== undefined) return `; did you mean ${url}?`;

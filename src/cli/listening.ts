@@ -1,5 +1,5 @@
 /**
- * Has a balancer listen where it is configured to, and says where that is, or why it cannot be.
+ * Makes a balancer listen on all configured addresses. If one fails, explains why.
  */
 import { chmodSync, existsSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
@@ -10,7 +10,7 @@ import { messageOf } from '../guard.ts';
 import { addressText, authorityText } from '../options/listen.ts';
 import type { ListenAddress } from './listen.ts';
 
-/** Listens everywhere. Resolves with the addresses as people read them; rejects with a line that says what is wrong. */
+/** Listens on all addresses. Resolves with their readable forms; rejects with one line that says what is wrong. */
 export async function listenEverywhere(balancer: Balancer, listen: readonly ListenAddress[]): Promise<string[]> {
   const addresses: string[] = [];
   for (const where of listen) {
@@ -31,7 +31,7 @@ async function listenAt(balancer: Balancer, where: ListenAddress): Promise<Addre
   return address;
 }
 
-/** What is typed into a browser. A wildcard answers at the loopback address, too. */
+/** The URL to type into a browser; for a wildcard address, that of the loopback interface. */
 function shownAddress(address: AddressInfo | string): string {
   if (typeof address === 'string') return addressText(address);
   const { address: host, port } = address;
@@ -39,7 +39,7 @@ function shownAddress(address: AddressInfo | string): string {
   return `http://${addressText(address)}`;
 }
 
-/** As it is written in the configuration. */
+/** The address as the configuration has it. */
 function configured(where: ListenAddress): string {
   if ('path' in where) return `unix:${where.path}`;
   if ('fd' in where) return `fd:${where.fd}`;
@@ -51,20 +51,20 @@ function whyNot(where: ListenAddress, error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
   const at = configured(where);
   if (code === 'EADDRINUSE') {
-    // Of a path, it is known what is there.
-    const what = /is in use: (.*)$/.exec(messageOf(error))?.[1] ?? 'end what listens there, or choose another address';
+    // For a path, the message says what is there.
+    const what = /is in use: (.*)$/.exec(messageOf(error))?.[1] ?? 'stop what listens there, or choose another address';
     return `${at} is in use (EADDRINUSE): ${what}`;
   }
   if ('path' in where) {
-    // Node says EACCES of either.
+    // Node reports EACCES for a missing directory as well.
     if (existsSync(dirname(where.path))) return `${at}: ${code === 'EACCES' ? NO_PERMISSION : messageOf(error)}`;
-    return `${at}: there is no directory ${dirname(where.path)}`;
+    return `${at}: the directory ${dirname(where.path)} does not exist`;
   }
   if ('fd' in where) return `${at} is not a listening socket that this process was given: ${messageOf(error)}`;
   switch (code) {
-    case 'EACCES': return `${at}: ${NO_PERMISSION}; ports below 1024 take root, or the capability CAP_NET_BIND_SERVICE`;
+    case 'EACCES': return `${at}: ${NO_PERMISSION}; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE`;
     case 'EADDRNOTAVAIL': return `${at} is not an address of this machine (EADDRNOTAVAIL)`;
-    case 'ENOTFOUND': return `${at}: no address is known for this name (ENOTFOUND)`;
+    case 'ENOTFOUND': return `${at}: this name has no address (ENOTFOUND)`;
     default: return `${at}: ${messageOf(error)}`;
   }
 }

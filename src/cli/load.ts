@@ -1,5 +1,5 @@
 /**
- * Loads what users write: JSON files and modules. Where that fails, says why in words, and at which line.
+ * Loads the user's JSON files and modules. If that fails, says why and at which line.
  */
 import { execFile } from 'node:child_process';
 import { readFile, stat } from 'node:fs/promises';
@@ -11,12 +11,13 @@ import { jsonFault } from './json.ts';
 import { inTime, Unsettled } from './patience.ts';
 
 /**
- * The content of a JSON file, or what a module default-exports. Undefined if there is none: then `problems` say why.
+ * The content of a JSON file, or the default export of a module. If that fails, returns undefined and adds why to
+ * `problems`.
  */
 export async function load(path: string, at: string, problems: string[]): Promise<unknown> {
   const json = isJson(path);
   try {
-    // A module is loaded once under one name; a reload wants what it says now.
+    // Node caches modules by URL; a reload needs the current content.
     const { mtimeMs } = await stat(path);
     if (json) return parseJson(await readFile(path));
     const loading: Promise<unknown> = import(`${pathToFileURL(resolve(path)).href}?${mtimeMs}`);
@@ -30,12 +31,12 @@ export async function load(path: string, at: string, problems: string[]): Promis
   return undefined;
 }
 
-/** Whether a file is read as JSON, not loaded as a module. */
+/** Whether a file is read as JSON, rather than loaded as a module. */
 export function isJson(path: string): boolean {
   return extname(path).toLowerCase() === '.json';
 }
 
-/** Where a function or module of the user's threw, as ` (file:line:column)`; `''` if that is not known. */
+/** Where the user's function or module threw, as ` (file:line:column)`; `''` if unknown. */
 export function placeOf(error: unknown): string {
   const stack = error instanceof Error ? error.stack ?? '' : '';
   for (const line of stack.split('\n')) {
@@ -64,37 +65,37 @@ function parseJson(content: Buffer): unknown {
 /** Why a module cannot be loaded. */
 async function why(error: unknown, path: string): Promise<string> {
   if (error instanceof Unsettled) return error.message;
-  // A module may throw anything, `undefined` too.
+  // A module may throw anything, even undefined.
   if (!isRecord(error)) return `it threw ${shown(error)}`;
   const { code } = error;
   const message = messageOf(error).split('\n')[0] ?? '';
   const extension = extname(path);
   if (code === 'ERR_UNKNOWN_FILE_EXTENSION') {
     if (/Unknown file extension "\.[cm]?ts"/.test(message)) {
-      return `TypeScript takes Node 22.18 or newer (this is Node ${process.versions.node}); compile it to JavaScript`;
+      return `TypeScript needs Node 22.18 or newer (this is Node ${process.versions.node}); compile it to JavaScript`;
     }
-    return `it must be a .json, .js, .mjs, .cjs or .ts file (got ${extension === '' ? 'none of these' : extension})`;
+    return `it must be a .json, .js, .mjs, .cjs or .ts file (got ${extension === '' ? 'no extension' : extension})`;
   }
   if (error instanceof SyntaxError) {
     if (extension !== '.mjs' && extension !== '.mts' && ESM_IN_COMMONJS.test(message)) {
       const own = extension === '.cjs' || extension === '.cts';
       const rename = extension.endsWith('ts') ? '.mts' : '.mjs';
       return own
-        ? `it is an ES module, and ${extension} is for CommonJS: rename to ${rename}`
-        : `it is an ES module in a CommonJS package: rename to ${rename}, or set "type": "module" in its package.json`;
+        ? `it is an ES module, and ${extension} is for CommonJS: rename it to ${rename}`
+        : `it is an ES module in a CommonJS package: rename it to ${rename}, or set "type": "module" in package.json`;
     }
     return `${await syntaxPlace(error, path)}${message}`;
   }
   if (message.includes('is not defined in ES module scope')) {
-    return `it is CommonJS in an ES module package: rename to .cjs, or write export default${placeOf(error)}`;
+    return `it is CommonJS in an ES module package: rename it to .cjs, or use export default${placeOf(error)}`;
   }
   return whyNoFile(error) ?? (code === 'ERR_MODULE_NOT_FOUND' ? message : `${message}${placeOf(error)}`);
 }
 
-/** Why a file cannot be read; undefined if something else is wrong. */
+/** Why a file cannot be read; undefined for any other error. */
 function whyNoFile(error: unknown): string | undefined {
   switch ((error as NodeJS.ErrnoException).code) {
-    case 'ENOENT': case 'ENOTDIR': return 'there is no such file';
+    case 'ENOENT': case 'ENOTDIR': return 'the file does not exist';
     case 'EACCES': case 'EPERM': return 'no permission to read it';
     case 'EISDIR': case 'ERR_UNSUPPORTED_DIR_IMPORT': return 'it is a directory';
     default: return undefined;
@@ -102,23 +103,23 @@ function whyNoFile(error: unknown): string | undefined {
 }
 
 /**
- * `line 3, column 6: ` of a syntax error. Node puts them into the stack of CommonJS and TypeScript; of an ES module it
- * tells them on standard error alone, when it checks one.
+ * `line 3, column 6: ` of a syntax error. For CommonJS and TypeScript, the stack has them. For an ES module, Node only
+ * prints them to standard error, when it checks the file.
  */
 async function syntaxPlace(error: SyntaxError, path: string): Promise<string> {
   const own = placeInReport(error.stack ?? '');
   if (own !== '') return own;
   return new Promise((done) => {
     execFile(process.execPath, ['--check', path], { timeout: CHECK_TIMEOUT_MS }, (failure, _, report) => {
-      // A module that passes is not at fault: one that it imports is.
+      // If this module passes the check, the error is in one that it imports.
       done(failure === null ? 'in a module that it imports: ' : placeInReport(report));
     });
   });
 }
 
 /**
- * Read from what Node shows: `path:line`, then the line, then a mark below the column; at the end of a file, where
- * something is missing, there is nothing to mark.
+ * Parses what Node prints: `path:line`, then the line itself, then a mark below the column. The mark is missing if the
+ * error is at the end of the file.
  */
 function placeInReport(report: string): string {
   const [, line, mark] = /^(?:file:\/\/)?\/?[^\n]*:(\d+)\n[^\n]*\n(?:( *)\^|\s*\n)/.exec(report.trimStart()) ?? [];

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The binary's first moments: signals, output and failures are taken care of before anything else is loaded.
+ * The entry point of the binary: handles signals, output and failures before it loads anything else.
  */
 import { Output } from './output.ts';
 import { Signals } from './signals.ts';
@@ -11,6 +11,6 @@ const signals = new Signals(output.log);
 const started = watchStart(output.log);
 const { main } = await import('./run.ts');
 process.exitCode = await main(process.argv.slice(2), { output, signals, started });
-// Where it was not ready for as much as a moment.
+// In case it never became ready.
 started();
 if (await output.finished()) process.exit();

@@ -1,5 +1,5 @@
 /**
- * What the binary writes: its one line on standard output, its log on standard error.
+ * The output of the binary: one line on standard output, the log on standard error.
  */
 import type { Writable } from 'node:stream';
 import { LogStream } from '../cluster/log-stream.ts';
@@ -10,9 +10,9 @@ export class Output {
   readonly #log: LogStream;
 
   /**
-   * Has this process outlive the readers of its output. When one goes away (a log pipe ends, a terminal is closed, a
-   * disk is full), the stream tells of it by an 'error', which would end the process unless somebody listens. There is
-   * nobody left to tell; what is written is lost until it can be written again.
+   * Lets this process outlive the readers of its output. When one goes away (a log pipe ends, a terminal closes, the
+   * disk is full), the stream emits 'error', which would end the process without a listener. There is nowhere left to
+   * report it; output is lost until the stream can be written again.
    */
   constructor(out: Writable, log: Writable) {
     this.#streams = [out, log];
@@ -21,19 +21,19 @@ export class Output {
     for (const stream of this.#streams) stream.on('error', () => undefined);
   }
 
-  /** Writes a line, or several, to standard output. */
+  /** Writes one or more lines to standard output. */
   readonly say = (text: string): void => {
     this.#out.write(text);
   };
 
-  /** Writes a line to the log, or several, each with our name. */
+  /** Writes one or more lines to the log, each prefixed with our name. */
   readonly log = (text: string): void => {
     this.#log.write(text.replace(/^/gm, 'equipoise: '));
   };
 
   /**
-   * Resolves when everything is written, or when its reader has been given long enough: with whether something is left,
-   * which would keep this process from ending for as long as nobody reads.
+   * Resolves when everything is written, or after a short wait: with whether something is left, which would keep this
+   * process alive until somebody reads it.
    */
   async finished(): Promise<boolean> {
     const waiting = this.#streams.filter(({ writableLength }) => writableLength > 0);
@@ -47,7 +47,7 @@ export class Output {
   }
 }
 
-/** Resolves when what waits now is written, or cannot be. */
+/** Resolves when what is buffered now has been written or has failed. */
 function written(stream: Writable): Promise<void> {
   return new Promise((resolve) => {
     stream.write('', () => {
@@ -56,5 +56,5 @@ function written(stream: Writable): Promise<void> {
   });
 }
 
-/** Less than what the launcher gives to a worker that has drained. */
+/** Less than the launcher allows a drained worker for its exit. */
 const FINISH_MS = 500;

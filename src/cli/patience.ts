@@ -1,20 +1,20 @@
 /**
- * A limit for what a user's file may take to load: what never resolves must not end the process without a word, nor
- * hold it for ever.
+ * A time limit for loading the user's files. A promise that never settles must not block the process forever, nor let
+ * it exit without a message.
  */
 
-/** The error of what took too long, or will never come. */
+/** The promise took too long, or can never settle. */
 export class Unsettled extends Error {}
 
-/** Resolves or rejects as `promise` does; rejects if it takes too long, or if nothing is left that could settle it. */
+/** Settles as `promise` does. Rejects if that takes too long, or if nothing is left that could settle it. */
 export async function inTime<T>(promise: PromiseLike<T>, limitMs = LIMIT_MS): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   let onIdle = (): void => undefined;
   const tooLate = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(new Unsettled(`it has not resolved within ${limitMs / 1000} s`));
+      reject(new Unsettled(`it did not resolve within ${limitMs / 1000} s`));
     }, limitMs);
-    // It must not keep the event loop going: that there is nothing else is worth knowing at once.
+    // It must not keep the event loop alive: if nothing else does, beforeExit reports that at once.
     timer.unref();
     onIdle = () => {
       reject(new Unsettled('it never resolves: nothing is left to wait for'));
@@ -29,5 +29,5 @@ export async function inTime<T>(promise: PromiseLike<T>, limitMs = LIMIT_MS): Pr
   }
 }
 
-/** Time to fetch a configuration from elsewhere; less than a worker has to become ready. */
+/** Enough to fetch a configuration over the network; less than a worker has to become ready. */
 const LIMIT_MS = 30_000;

@@ -1,5 +1,5 @@
 /**
- * The file that names our process, for as long as it serves.
+ * The file that holds the ID of our process while it serves.
  */
 import { randomUUID } from 'node:crypto';
 import { lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -7,19 +7,19 @@ import { dirname } from 'node:path';
 import { messageOf } from '../guard.ts';
 
 /**
- * A file with our process id. It is written whole, under another name first, so that nobody reads half of it and a
- * symbolic link is replaced instead of followed. It is removed only if it still holds our id: by then another process
- * may have written its own.
+ * A file with our process ID. It is written under a temporary name and renamed, so that nobody reads half of it and a
+ * symbolic link is replaced, not followed. It is removed only if it still holds our ID: another process may have
+ * written its own in the meantime.
  */
 export class PidFile {
   #path: string | undefined;
 
-  /** Where it is; undefined for nowhere. */
+  /** Its path; undefined if there is none. */
   get path(): string | undefined {
     return this.#path;
   }
 
-  /** Writes the file, and removes the one that was written to another path. Throws a line that says what is wrong. */
+  /** Writes the file, and removes the earlier one at another path. Throws an error of one line. */
   write(path: string | undefined): void {
     if (path === this.#path) return;
     if (path !== undefined) writeOwn(path);
@@ -27,7 +27,7 @@ export class PidFile {
     this.#path = path;
   }
 
-  /** Removes the file, if it is still ours. Throws a line that says why it cannot be removed. */
+  /** Removes the file, if it is still ours. Throws an error of one line. */
   remove(): void {
     const path = this.#path;
     if (path === undefined) return;
@@ -35,7 +35,7 @@ export class PidFile {
     try {
       if (readFileSync(path, 'utf8').trim() === String(process.pid)) rmSync(path, { force: true });
     } catch (error) {
-      // Somebody else has removed it already.
+      // It is already gone.
       if (codeOf(error) === 'ENOENT') return;
       throw new Error(`pid-file: cannot remove ${path}: ${reason(error, path)}`, { cause: error });
     }
@@ -47,9 +47,9 @@ function writeOwn(path: string): void {
   let written = false;
   try {
     const there = lstatSync(path, { throwIfNoEntry: false });
-    // To put a file in the place of /dev/null, say, would break others.
+    // Replacing /dev/null by a file, for example, would break other programs.
     if (there !== undefined && !there.isFile() && !there.isSymbolicLink()) {
-      throw new Error(there.isDirectory() ? 'it is a directory' : 'it is not a plain file');
+      throw new Error(there.isDirectory() ? 'it is a directory' : 'it is not a regular file');
     }
     writeFileSync(temporary, `${process.pid}\n`, { flag: 'wx' });
     written = true;
@@ -60,9 +60,9 @@ function writeOwn(path: string): void {
   }
 }
 
-/** Without the system call and its arguments, which name the temporary file. */
+/** The message without the system call and its arguments, which name the temporary file. */
 function reason(error: unknown, path: string): string {
-  if (codeOf(error) === 'ENOENT') return `there is no directory ${dirname(path)}`;
+  if (codeOf(error) === 'ENOENT') return `the directory ${dirname(path)} does not exist`;
   const text = messageOf(error);
   return codeOf(error) === undefined ? text : text.replace(/, \w+ '.*$/s, '');
 }

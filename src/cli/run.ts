@@ -15,7 +15,7 @@ import { supervise, work } from './workers.ts';
 const FAILED = 1;
 const WRONG_USAGE = 2;
 
-/** Runs until it is told to stop. Resolves with the exit code. */
+/** Runs until a signal stops it. Resolves with the exit code. */
 export async function main(argv: readonly string[], beginning: Beginning): Promise<number> {
   const problems: string[] = [];
   const args = readArguments(argv, problems);
@@ -28,7 +28,7 @@ export async function main(argv: readonly string[], beginning: Beginning): Promi
   return code;
 }
 
-/** Serves alone or by workers, as is configured. */
+/** Serves in this process or by workers, as configured. */
 async function run(args: Arguments, problems: string[], beginning: Beginning): Promise<number> {
   const { log } = beginning.output;
   beginning.signals.endUntilReady(() => process.exit(0));
@@ -51,7 +51,7 @@ async function run(args: Arguments, problems: string[], beginning: Beginning): P
       return await supervise(args, configuration, pidFile, beginning);
     }
     if (configuration.workers !== undefined) {
-      log('workers: ignored, since this process is a worker already, of a cluster that is not ours');
+      log('workers: ignored, since this process is already a worker of another cluster');
     }
     await serveAlone(args, configuration, pidFile, beginning);
     return 0;
@@ -61,7 +61,7 @@ async function run(args: Arguments, problems: string[], beginning: Beginning): P
   }
 }
 
-/** The channel to a primary would keep this process, whoever's worker it is. */
+/** The channel to a primary, ours or another, would keep this process alive. */
 function leaveCluster(code: number): void {
   if (!cluster.isWorker) return;
   if (code !== 0) process.exit(code);

@@ -1,5 +1,5 @@
 /**
- * A balancer that serves as it is configured: what the binary runs, in its own process or in each worker.
+ * Runs the configured balancer, in a single process or in each worker.
  */
 import { type Balancer, createBalancer } from '../balancer.ts';
 import type { Channel } from '../channel.ts';
@@ -9,25 +9,25 @@ import { listenEverywhere } from './listening.ts';
 import { logEvents, reportLog } from './log.ts';
 import { withPeers } from './pools.ts';
 
-/** A balancer that listens. */
+/** A listening balancer. */
 export interface Serving {
   readonly balancer: Balancer;
-  /** What is told when it is ready. */
+  /** The line to print when it is ready. */
   readonly line: string;
-  /** Drains it, as `close` of a balancer does. Resolves with the number of connections that were cut. */
+  /** Drains it like `balancer.close`. Resolves with the number of connections that were cut. */
   close(limits: { readonly timeoutMs: number; readonly delayMs: number }): Promise<number>;
 }
 
-/** What a balancer is served with, besides its configuration. */
+/** What `serve` needs besides the configuration. */
 export interface Means {
-  /** Whether the demo's upstreams are started, and balanced over. */
+  /** Whether to start the demo's upstreams and balance over them. */
   readonly demo: boolean;
   readonly log: (text: string) => void;
-  /** Where a pool meets that of the other workers. */
+  /** Connects a pool with those of the other workers. */
   readonly peers?: (pool: string) => Channel;
 }
 
-/** Starts a balancer. What was started is ended if that fails. */
+/** Starts a balancer. If that fails, closes what was started. */
 export async function serve({ listen, options }: Configuration, { demo, log, peers }: Means): Promise<Serving> {
   const upstreams = demo ? await startDemo() : undefined;
   let balancer: Balancer | undefined;

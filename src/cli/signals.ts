@@ -1,9 +1,9 @@
 /**
- * The signals of this process, from its first moment on: until somebody listens, SIGHUP, SIGUSR1 and SIGUSR2 would end
- * it, or open Node's debugger.
+ * Handles signals from the start of the process. Without listeners, SIGHUP and SIGUSR2 would end it, and SIGUSR1 would
+ * open Node's debugger.
  */
 
-/** Hears the signals that mean something, and hands them on to whoever takes them. */
+/** Listens to the signals and passes them to the current handlers. */
 export class Signals {
   readonly #log: (line: string) => void;
   #onStop: ((signal: string) => void) | undefined;
@@ -16,10 +16,10 @@ export class Signals {
       this.#hungUp = this.#onReload === undefined;
       this.#onReload?.();
     });
-    // Log rotation and other servers' habits send these. Node would open its debugger for the first.
+    // Log rotation and scripts for other servers send these. Node would open its debugger for SIGUSR1.
     for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) {
       process.on(signal, () => {
-        log(`${signal}: ignored; SIGHUP reads the configuration again, SIGTERM stops`);
+        log(`${signal}: ignored; SIGHUP reloads the configuration, SIGTERM stops`);
       });
     }
   }
@@ -27,33 +27,33 @@ export class Signals {
   /** Until `onStop` is called, SIGTERM and SIGINT end the process: nothing is served yet. */
   endUntilReady(end: () => never): void {
     this.onStop((signal) => {
-      this.#log(`${signal}: ended before it was ready`);
+      this.#log(`${signal}: stopped before it was ready`);
       end();
     });
   }
 
-  /** Has SIGTERM and SIGINT heard by `listener` alone. */
+  /** Makes `listener` the only listener of SIGTERM and SIGINT. */
   onStop(listener: (signal: string) => void): void {
     const before = this.#onStop;
-    // Node drops a signal that has come but was not told yet when its last listener goes: so the next one comes first.
+    // Add before removing: Node drops a pending signal when its last listener is removed.
     process.on('SIGTERM', listener).on('SIGINT', listener);
     this.#onStop = listener;
     if (before !== undefined) process.off('SIGTERM', before).off('SIGINT', before);
   }
 
-  /** Whether a SIGHUP has come before anybody could reload. */
+  /** Whether a SIGHUP arrived before `onReload` was called. */
   get hungUp(): boolean {
     return this.#hungUp;
   }
 
-  /** Has SIGHUP heard by `listener`, which hears at once of one that came earlier. */
+  /** Sets the listener of SIGHUP, and calls it at once if one has already arrived. */
   onReload(listener: () => void): void {
     this.#onReload = listener;
     if (this.#hungUp) listener();
     this.#hungUp = false;
   }
 
-  /** Leaves SIGTERM and SIGINT to others, which listen already. */
+  /** Stops listening to SIGTERM and SIGINT. Others must already listen. */
   leave(): void {
     if (this.#onStop !== undefined) process.off('SIGTERM', this.#onStop).off('SIGINT', this.#onStop);
     this.#onStop = undefined;

@@ -1,5 +1,5 @@
 /**
- * The strategy that was asked for by a name or by a file.
+ * Finds the strategy for a name or a file.
  */
 import { leastConnections } from '../../strategies/least-connections.ts';
 import { random } from '../../strategies/random.ts';
@@ -12,7 +12,7 @@ import type { Strategy } from '../strategy.ts';
 import { load, placeOf } from './load.ts';
 import { inTime, Unsettled } from './patience.ts';
 
-/** The strategies by name: a literal table, so that nothing is loaded that was not asked for by a path. */
+/** The strategies by name. A literal table: only a path makes the binary load other code. */
 const STRATEGIES: Readonly<Record<string, () => Strategy>> = {
   random: () => random(),
   'round-robin': () => roundRobin(),
@@ -20,8 +20,8 @@ const STRATEGIES: Readonly<Record<string, () => Strategy>> = {
 };
 
 /**
- * What a name or a path stands for: a strategy as far as nothing else is known. `at` is what problems are told of,
- * `resolve` what a path is relative to. Undefined if it can't be had; then `problems` say why.
+ * Returns the strategy of this name or path; the caller must check that it is one. `at` is the option's name in
+ * messages, `resolve` resolves a path. On failure, returns undefined and adds why to `problems`.
  */
 export async function loadStrategy(
   name: string, at: string, resolve: (path: string) => string, problems: string[],

@@ -1,9 +1,9 @@
 /**
- * Serves in workers: what the primary does, and what a worker does.
+ * Serves by workers: the primary's part and the worker's part.
  *
- * The primary reads the configuration, at the start and on SIGHUP, and hands it to the workers: one that is respawned
- * later serves by the last good configuration, whatever is on the disk by then. That holds for a file of JSON. What a
- * module exports may be functions, which cannot be handed over, so each worker loads modules from the disk itself.
+ * The primary reads the configuration at the start and on SIGHUP, and sends it to the workers, so a worker that is
+ * respawned later uses the last good configuration, whatever is on disk by then. This works for JSON files only:
+ * modules may export functions, which cannot be sent, so each worker loads modules from disk itself.
  */
 import cluster from 'node:cluster';
 import type { Channel } from '../channel.ts';
@@ -18,20 +18,20 @@ import type { PidFile } from './pid-file.ts';
 import { serve } from './serve.ts';
 
 const FAILED = 1;
-/** A worker that answers nobody for so long will not come back by itself. */
+/** A worker that is unresponsive for this long will not recover by itself. */
 const HUNG_TIMEOUT_MS = 10_000;
 
-/** What the primary hands to a worker. */
+/** What the primary sends to a worker. */
 interface Setup {
   readonly json?: Json;
 }
 
-/** What a worker tells the primary: the line that says it is ready. */
+/** What a worker sends to the primary: the line that says it is ready. */
 interface FromWorker {
   readonly line?: string;
 }
 
-/** In the primary: has workers serve until it is told to stop. Resolves with the exit code; rejects if it cannot. */
+/** In the primary: runs workers until a signal stops it. Resolves with the exit code; rejects if it cannot start. */
 export async function supervise(
   args: Arguments, configuration: Configuration, pidFile: PidFile, { output, signals, started }: Beginning,
 ): Promise<number> {
@@ -53,7 +53,7 @@ export async function supervise(
     }
   };
   const launched = launch(() => {
-    throw new Error('the primary serves nothing');
+    throw new Error('the primary does not serve');
   }, {
     ...settingsOf(configuration),
     hungTimeoutMs: HUNG_TIMEOUT_MS,
@@ -75,14 +75,14 @@ export async function supervise(
       }
     },
   });
-  // The launcher listens to them now.
+  // The launcher listens to SIGTERM and SIGINT now.
   signals.leave();
   if (signals.hungUp) void launched.reload();
   const code = await launched;
   return outcome.failed ? FAILED : code;
 }
 
-/** In a worker: serves until it is told to stop. Resolves with the exit code. */
+/** In a worker: serves until the primary stops it. Resolves with the exit code. */
 export async function work(args: Arguments, { output, started }: Beginning): Promise<number> {
   try {
     return await launch(async ({ channel, setup }) => {
@@ -98,12 +98,12 @@ export async function work(args: Arguments, { output, started }: Beginning): Pro
       };
     }, { hungTimeoutMs: HUNG_TIMEOUT_MS });
   } catch {
-    // The primary was told why, and says so.
+    // The primary knows why, and logs it.
     return FAILED;
   }
 }
 
-/** What a configuration means for the launcher. */
+/** The launcher's settings of a configuration. */
 function settingsOf({ workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, json }: Configuration): {
   readonly workers: number | 'auto';
   readonly drainTimeoutMs: number;
@@ -115,7 +115,7 @@ function settingsOf({ workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs,
   return { workers, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, setup };
 }
 
-/** The configuration; rejects with all that is wrong with it. */
+/** Reads the configuration. Rejects with every problem found. */
 async function read(args: Arguments, json?: Json): Promise<Configuration> {
   const problems: string[] = [];
   const configuration = await configure(args, problems, json);
@@ -123,7 +123,7 @@ async function read(args: Arguments, json?: Json): Promise<Configuration> {
   return configuration;
 }
 
-/** Removes Unix sockets that a crash left behind, before any worker listens; rejects where one is in use. */
+/** Removes Unix sockets that a crash left behind, before any worker listens. Rejects if one is in use. */
 async function clearSockets(listen: readonly ListenAddress[]): Promise<void> {
   for (const where of listen) {
     if (!('path' in where)) continue;

@@ -4,7 +4,8 @@
 import {
   integers, isRecord, onlyKnown, optionalFunction, type Range, record, shown, socketPath, timeSource,
 } from '../options/checks.ts';
-import { systemRng, systemTime, type TimeSource } from '../loop/clock.ts';
+import { systemRng, systemTime } from '../loop/clock.ts';
+import type { TimeSource } from '../loop/time-source.ts';
 import { BalancerError } from '../errors.ts';
 import type { ListenOptions } from '../options/listen.ts';
 import { strategyProblem } from '../options/strategy-check.ts';

@@ -1,6 +1,6 @@
 /**
- * Upstream connections that belong to one downstream connection. NTLM, and Negotiate in most of its forms, authenticate
- * a connection instead of a request (RFC 4559 §6): whatever comes over it next is served as the same user. So such a
+ * Upstream connections that belong to one downstream connection. NTLM, and most forms of Negotiate, authenticate a
+ * connection instead of a request (RFC 4559 §6): all later requests on it are served as the same user. So such a
  * connection serves only the downstream connection that authenticated it, and is closed with it. Requests from there
  * use it without a pick; otherwise a handshake of several requests could never complete.
  */
@@ -8,7 +8,7 @@ import type { Pool } from '../pools/pool.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 
-/** The socket of a downstream connection: what an affinity is bound to. */
+/** The socket of a downstream connection, to which an affinity is bound. */
 export interface DownstreamSocket {
   readonly destroyed: boolean;
   once(event: 'close', listener: () => void): unknown;
@@ -57,7 +57,7 @@ export class Affinity {
     return this.connection;
   }
 
-  /** Gives the connection back after an exchange that ended well. */
+  /** Returns the connection after an exchange that ended well. */
   give(now: number): void {
     if (this.#over) this.connection.destroy();
     else this.upstream.connections.giveBound(this.connection, now);
@@ -66,7 +66,7 @@ export class Affinity {
   /** The exchange is over, however it ended: the next one may start. */
   freed(): void {
     this.#busy = false;
-    // Until one has taken the connection; if it is closed, all of them go elsewhere.
+    // Until one of them takes the connection; if it is closed, all of them go elsewhere.
     while (!this.busy) {
       const next = this.#followers.shift();
       if (next === undefined) return;
@@ -100,15 +100,15 @@ export class Affinities {
    */
   readonly #all = new Map<DownstreamSocket, Affinity[]>();
 
-  /** The affinity of a downstream connection to an upstream of `pool`, as long as it can be used. */
+  /** The affinity of a downstream connection to an upstream of `pool`, if it can still be used. */
   of(downstream: DownstreamSocket | undefined, pool: Pool): Affinity | undefined {
     if (this.#all.size === 0 || downstream === undefined) return undefined;
     return this.#all.get(downstream)?.find(({ open, upstream }) => open && upstream.owner === pool.upstreams);
   }
 
   /**
-   * Binds `connection`, which is serving an exchange of `pool`, to a downstream connection. Returns undefined where
-   * there is none to bind it to, or where it has an affinity already: then the connection must not be used again.
+   * Binds `connection`, which is serving an exchange of `pool`, to a downstream connection. Returns undefined if there
+   * is none, or if it already has an affinity: then the upstream connection must not be used again.
    */
   bind(
     downstream: DownstreamSocket | undefined, pool: Pool, upstream: ManagedUpstream, connection: UpstreamConnection,

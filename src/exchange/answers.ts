@@ -1,5 +1,5 @@
 /**
- * Responses of the balancer's own: short, with a Proxy-Status (RFC 9209), and without an address.
+ * The balancer's own responses: short, with Proxy-Status (RFC 9209), without any address.
  */
 import { type ErrorCode, meaningOf } from '../errors.ts';
 import type { Events } from '../events.ts';
@@ -15,8 +15,8 @@ export interface Answer {
 }
 
 /**
- * The answer to a request that failed with `code`; to HEAD one without its body. `events` hears that it was refused.
- * Each answer is made once: to refuse is the cheapest thing that the balancer does.
+ * The answer to a request that failed with `code`; `bodiless` for HEAD. Emits `refused`. Each answer is made once,
+ * which keeps refusing cheap.
  */
 export function answerTo(code: ErrorCode, events: Events, bodiless = false): Answer {
   const made = bodiless ? BODILESS : WHOLE;
@@ -31,7 +31,7 @@ const BODILESS = new Map<ErrorCode, Answer>();
 
 function compose(code: ErrorCode, bodiless: boolean): Answer {
   const { status, text, proxyStatus } = meaningOf(code);
-  // One connection too many is answered before its request is read: that may be a HEAD, which takes no body.
+  // A connection beyond the limit is answered before its request is read: that may be a HEAD, which allows no body.
   const body = code === 'CONNECTIONS_EXHAUSTED' ? NO_BYTES : Buffer.from(`${text}\n`);
   const head = new ResponseHead();
   const retry = status === 503 ? `Retry-After: ${RETRY_AFTER_SECONDS}\r\n` : '';
@@ -42,8 +42,8 @@ function compose(code: ErrorCode, bodiless: boolean): Answer {
 }
 
 /**
- * The answer to OPTIONS or TRACE as their final recipient. Of a TRACE it gives back what a trace is for, and nothing
- * that might be a secret (RFC 9110 §9.3.8).
+ * The answer to OPTIONS or TRACE as their final recipient. To TRACE it returns the request without headers that might
+ * be secret (RFC 9110 §9.3.8).
  */
 export function finalAnswer({ method, target, host, version, maxForwards = '', via }: RequestHead): Answer {
   const head = new ResponseHead();

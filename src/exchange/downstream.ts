@@ -1,5 +1,5 @@
 /**
- * What an exchange needs of the client's side. Two fronts give it: a socket, and a node:http request.
+ * What an exchange needs from the client's side. Two fronts implement it: a socket, and a node:http request.
  */
 import type { Hop } from '../http1/forwarding.ts';
 import type { ResponseHead } from '../http1/response.ts';
@@ -7,41 +7,41 @@ import type { DownstreamSocket } from './affinity.ts';
 
 /** The client's side of one exchange. Nothing is sent before {@link Downstream.flush}. */
 export interface Downstream {
-  /** Who is on the other end. */
+  /** The other end. */
   readonly hop: Hop;
   /**
-   * Its connection, to which an upstream connection may belong: one exchange after the other comes over it. Undefined
-   * where many share it (HTTP/2).
+   * Its connection, to which an upstream connection may be bound (see `affinity.ts`). Undefined if exchanges share it
+   * concurrently (HTTP/2).
    */
   readonly socket: DownstreamSocket | undefined;
-  /** What `handle` was given as \`state\`, for hooks. */
+  /** What `handle` was given as `state`, for hooks. */
   readonly state?: unknown;
-  /** The request body is wanted: from now on it comes by the exchange's `requestData` and `requestEnd`. */
+  /** Asks for the request body: pass it to the exchange's `requestData` and `requestEnd` from now on. */
   readBody(): void;
   /** The request body may flow again, after `flushRequest` returned false. */
   resumeBody(): void;
-  /** Sends an interim response (1xx, but for 101). */
+  /** Sends an interim response (1xx except 101). */
   interim(head: ResponseHead): void;
-  /** Starts the response. `keepAlive` is false where the connection cannot serve another request after it. */
+  /** Starts the response. `keepAlive` is false if the connection cannot serve another request after it. */
   respond(head: ResponseHead, keepAlive: boolean): void;
   /** Answers 101; both bodies are raw from now on, each until its side closes. */
   tunnel(head: ResponseHead): void;
   /**
-   * Response data. The buffer is the caller's again when `flush` has returned true, or `drained` was called. `text` is
-   * the same as latin1 where that is at hand, else `''`.
+   * Response data. The caller may reuse the buffer once `flush` has returned true or `drained` was called. `text` is
+   * the same data as latin1 if the caller has it, else `''`.
    */
   data(bytes: Buffer, from: number, to: number, text: string): void;
   /** The response is complete. */
   end(trailers: string): void;
-  /** Sends what has gathered. If it returns false, the exchange's `drained` will be called. */
+  /** Sends what was gathered. If it returns false, the exchange's `drained` will be called. */
   flush(): boolean;
-  /** Breaks the response off, so that the client can tell: the only honest failure after its first byte. */
+  /** Cuts the response, so that the client notices: after its first byte, no failure can be answered otherwise. */
   cut(): void;
   /** The exchange is over: its response is sent, or was cut. */
   settled(): void;
 }
 
-/** The downstream of an exchange that serves no request: nothing is ever sent there. */
+/** The downstream of an exchange that serves no request. */
 export const NOWHERE: Downstream = {
   hop: { address: '', proto: 'http', trusted: false },
   socket: undefined,

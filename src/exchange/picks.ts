@@ -6,10 +6,7 @@ import { reportFault } from '../pools/plugin.ts';
 import type { Pool } from '../pools/pool.ts';
 import type { Services } from '../pools/services.ts';
 import type { PickContext, PickRequest, Upstream } from '../strategy.ts';
-import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
-import { PublicUpstream } from '../upstreams/public-upstream.ts';
-
-
+import { type ManagedUpstream, managedOf } from '../upstreams/managed-upstream.ts';
 
 /** The picks of one exchange at a time. */
 export class Picks {
@@ -17,28 +14,28 @@ export class Picks {
   #pool: Pool;
   readonly #context: Context;
   /** Upstreams that failed this exchange, and those that had only closed an idle connection. */
-  #failed: readonly Upstream[] = NOBODY;
-  #stale: readonly Upstream[] = NOBODY;
+  #failed: readonly Upstream[] = NO_UPSTREAMS;
+  #stale: readonly Upstream[] = NO_UPSTREAMS;
   /** The upstream at its limit that the strategy picked: the exchange waits for this one. */
   #wanted: ManagedUpstream | undefined;
 
-  /** `request` is the head of each exchange in turn, as strategies see it. */
+  /** `request` is the request head, reused for each exchange, as strategies see it. */
   constructor(pool: Pool, request: PickRequest, report: Services['report']) {
     this.#report = report;
     this.#pool = pool;
     this.#context = new Context(request, this);
   }
 
-  /** Starts with a new exchange of `pool`, from this address. */
+  /** Starts a new exchange of `pool`, from this address. */
   start(pool: Pool, remoteAddress: string): void {
     this.#pool = pool;
     this.#context.attempt = 0;
     this.#context.remoteAddress = remoteAddress;
-    this.#failed = this.#stale = NOBODY;
+    this.#failed = this.#stale = NO_UPSTREAMS;
     this.#wanted = undefined;
   }
 
-  /** Whether the next attempt needs a new connection: an idle one has just turned out to be closed. */
+  /** Whether the next attempt needs a new connection, since an idle one turned out to be closed. */
   get fresh(): boolean {
     return this.#stale.length > 0;
   }
@@ -48,19 +45,19 @@ export class Picks {
     return this.#context.attempt;
   }
 
-  /** Whether asking the strategy again may help: it has candidates, and what it waits for has room or is gone. */
+  /** Whether asking the strategy again may help: there are candidates, and the wanted upstream has room or is gone. */
   get any(): boolean {
     const { upstreams } = this.#pool;
     if (upstreams.full || (this.#wanted !== undefined && this.#wanted.listed && this.#wanted.atLimit)) return false;
     return this.#untried().length > 0;
   }
 
-  /** Whether it waits for some upstreams only: the one that was picked, or those that it has not tried. */
+  /** Whether it waits for certain upstreams only: the one that was picked, or those that it has not tried. */
   get particular(): boolean {
     return this.#wanted !== undefined || this.#context.attempt > 0;
   }
 
-  /** The upstreams at their limits, without those that failed this exchange. */
+  /** The upstreams at their limits, except those that failed this exchange. */
   get full(): readonly Upstream[] {
     const { atLimit } = this.#pool.upstreams;
     return this.#failed.length === 0 ? atLimit : this.#notFailed(atLimit);
@@ -102,11 +99,11 @@ export class Picks {
       return 'OVERLOADED';
     }
     const lastResort = candidates.find((candidate) => candidate === picked && candidate.state === 'ejected');
-    if (lastResort !== undefined) return PublicUpstream.managedOf(lastResort) ?? 'STRATEGY_FAILED';
-    let fault = 'picked no candidate';
+    if (lastResort !== undefined) return managedOf(lastResort) ?? 'STRATEGY_FAILED';
+    let fault = 'picked something that is not a candidate';
     // Looking at the value may throw.
     guardedValue(() => picked, (what) => {
-      if (what === 'returned a promise') fault = 'is asynchronous: pick has to return at once';
+      if (what === 'returned a promise') fault = 'is asynchronous: pick must return a candidate, not a promise';
     });
     reportFault(strategy, fault, undefined, report);
     return 'STRATEGY_FAILED';
@@ -114,8 +111,8 @@ export class Picks {
 
   /**
    * Notes that an attempt on `upstream` failed; `stale` if only an idle connection had been closed. Returns whether
-   * another attempt may help: the limit is not reached, and an upstream is left to try; or, if the exchange may `wait`,
-   * one that is at its limit.
+   * another attempt may help: `maxAttempts` is not reached, and an upstream is left to try, or, if the exchange may
+   * `wait`, one that is at its limit.
    */
   failed(upstream: ManagedUpstream, stale: boolean, wait: boolean): boolean {
     const { upstreams, queue, rules } = this.#pool;
@@ -126,8 +123,8 @@ export class Picks {
   }
 
   /**
-   * The candidates that were not tried yet; if there are none, those that only closed an idle connection; if there are
-   * none either, and all others have failed this request, the ejected ones: better a try than none.
+   * The candidates not tried yet; else those that only closed an idle connection; else, since all of them have failed
+   * this request, the ejected ones: a try is better than none.
    */
   #untried(): readonly Upstream[] {
     const { upstreams } = this.#pool;
@@ -143,7 +140,7 @@ export class Picks {
   }
 }
 
-/** What a strategy gets to see of a pick. */
+/** What a strategy sees of a pick. */
 class Context implements PickContext {
   attempt = 0;
   remoteAddress = '';
@@ -160,4 +157,4 @@ class Context implements PickContext {
   }
 }
 
-const NOBODY: readonly Upstream[] = [];
+const NO_UPSTREAMS: readonly Upstream[] = [];

@@ -6,12 +6,12 @@ import type { MessageWriter } from '../streams/message-writer.ts';
 
 export class Replay {
   #maxBytes = 0;
-  /** One buffer that grows: pieces of an octet each would cost a hundred times what they hold. */
+  /** One growing buffer: a list of one-byte pieces would take a hundred times their size. */
   #kept = NO_BYTES;
   #length = 0;
   #whole = true;
 
-  /** Starts with a body of which up to `maxBytes` are to be kept. */
+  /** Starts a new body, of which up to `maxBytes` are kept. */
   start(maxBytes: number): void {
     this.#maxBytes = maxBytes;
     this.clear();
@@ -24,7 +24,7 @@ export class Replay {
     this.#whole = true;
   }
 
-  /** Keeps a copy of a piece that is being sent; drops everything once it is too much. */
+  /** Keeps a copy of a piece that is being sent; drops everything once it exceeds `maxBytes`. */
   keep(bytes: Buffer, from: number, to: number): void {
     if (this.#length + to - from <= this.#maxBytes) this.hold(bytes, from, to);
     else this.#drop();
@@ -43,12 +43,12 @@ export class Replay {
     this.#length = length;
   }
 
-  /** Whether everything that has come of the body is kept. */
+  /** Whether everything received of the body is kept. */
   get whole(): boolean {
     return this.#whole;
   }
 
-  /** Writes what has come so far. */
+  /** Writes what is kept. */
   writeTo(writer: MessageWriter): void {
     writer.data(this.#kept, 0, this.#length);
     if (this.#length > this.#maxBytes) this.#drop();

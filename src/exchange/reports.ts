@@ -1,5 +1,5 @@
 /**
- * Where failed attempts and faults are told of: to `onReport`, or where there is none, as process warnings.
+ * Passes failed attempts and faults to `onReport`; without one, emits process warnings.
  */
 import type { BalancerError } from '../errors.ts';
 import { guarded, messageOf } from '../guard.ts';
@@ -16,18 +16,18 @@ export class Reports {
     this.#throttle = new Throttle(now);
   }
 
-  /** Tells of an error; `upstream` is the origin where one was involved. Never throws. */
+  /** Reports an error; `upstream` is the origin of the upstream, if one was involved. Never throws. */
   tell(error: BalancerError, upstream: string | undefined): void {
     const onReport = this.#onReport;
     if (onReport !== undefined) {
       guarded(() => onReport({ error, upstream }), (what, cause) => {
-        // What should hear of faults is what failed.
+        // Not to onReport: it is what failed.
         this.#warn(`onReport ${what}`, 'HOOK_FAILED', cause, undefined);
       });
       return;
     }
     const { code, source, cause, message } = error;
-    // Of the embedder's own code, the stack is what helps. Of an upstream, the reason alone.
+    // For a fault in the embedder's code the stack helps; for an upstream the reason is enough.
     if (source === 'internal') this.#warn(message, code, cause, upstream);
     else {
       const why = cause instanceof Error ? `: ${messageOf(cause)}` : '';

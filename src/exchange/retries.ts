@@ -1,7 +1,7 @@
 /**
- * Whether another attempt may follow one that failed. A request that may have been processed is sent again only where
- * twice does no more harm than once: its method is idempotent (RFC 9110 §9.2.2), and no byte of a response has come or
- * the operator asked for the retry.
+ * Decides whether another attempt may follow a failed one. A request that may have been processed is sent again only if
+ * that is safe: its method is idempotent (RFC 9110 §9.2.2), and either no byte of a response has arrived or the
+ * operator asked for the retry (`retryOn`).
  */
 import { type ErrorCode, meaningOf } from '../errors.ts';
 import { NONE } from '../http1/framing.ts';
@@ -25,7 +25,7 @@ export class Retries {
     this.#replay = replay;
   }
 
-  /** Starts with an exchange of `pool`. */
+  /** Starts a new exchange of `pool`. */
   start(pool: Pool): void {
     this.#pool = pool;
   }
@@ -36,7 +36,7 @@ export class Retries {
    * request came; `unsent`: it certainly had, since nothing of the request had left. Returns whether to try again.
    */
   afterFailure(upstream: ManagedUpstream, code: ErrorCode, closedIdle: boolean, unsent: boolean): boolean {
-    // Another attempt would have no time left, or would meet the same lack of descriptors, ports or memory.
+    // Another attempt would have no time left, or would lack the same descriptors, ports or memory.
     if (code === 'TOTAL_TIMEOUT' || code === 'RESOURCES_EXHAUSTED') return false;
     const { retryable, status } = meaningOf(code);
     // A failed connect is retried whatever the request; later failures only if a second request does no harm.
@@ -54,12 +54,12 @@ export class Retries {
     return this.#picks.failed(upstream, false, false) && this.#pool.budget.take();
   }
 
-  /** Whether sending the request twice does no more harm than once, and is possible. */
+  /** Whether the request can be sent again, safely. */
   get #repeatable(): boolean {
     return IDEMPOTENT.has(this.#head.method) && this.#whole;
   }
 
-  /** Whether everything that has come of the request can be sent again. */
+  /** Whether everything received of the request can be sent again. */
   get #whole(): boolean {
     return this.#head.framing === NONE || this.#replay.whole;
   }

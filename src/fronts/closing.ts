@@ -1,6 +1,6 @@
 /**
  * Closes a downstream connection in order: our side first, the rest when the downstream has read the answer and closes
- * too (RFC 9112 §9.6). To close at once with bytes unread would reset the connection, and the answer could be lost.
+ * too (RFC 9112 §9.6). Closing at once with bytes unread would reset the connection, and the answer could be lost.
  */
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../loop/clock.ts';
@@ -10,14 +10,14 @@ export class Closing {
   deadline: number;
   /** Whether our side is closed; the downstream's is not yet. */
   lingering = false;
-  /** Whether it was closed otherwise meanwhile. */
+  /** Whether the connection was closed in another way meanwhile. */
   #over = false;
   readonly #clock: Clock;
   readonly #end: () => void;
 
   /**
-   * Waits until all bytes have left, at most `idleTimeoutMs`, then calls `end`, which ends the socket. Not before: a
-   * socket whose end is on its way can no longer be reset. Throws what the socket throws.
+   * Waits until all bytes have left, at most `idleTimeoutMs`, then calls `end`, which ends the socket. Not before: once
+   * its end is queued, a socket can no longer be reset. Throws what the socket throws.
    */
   constructor(socket: Duplex, clock: Clock, idleTimeoutMs: number, end: () => void) {
     this.#clock = clock;
@@ -31,7 +31,7 @@ export class Closing {
     else socket.write('', sent);
   }
 
-  /** Nothing is left to close. */
+  /** The connection is closed already. */
   cancel(): void {
     this.#over = true;
   }

@@ -1,7 +1,7 @@
 /**
  * The fast way in: HTTP/1.1 over a socket of our own. One object for each downstream connection, one exchange at a time
- * on it: pipelined requests wait, and are answered in order. What reads, what sends and what closes have files of their
- * own; this one is long because all changes of a connection's phase are in it.
+ * on it: pipelined requests wait, and are answered in order. Reading, sending and closing have files of their own; this
+ * one is long because it holds every change of a connection's phase.
  */
 import type { Duplex } from 'node:stream';
 import { endOrReset } from '../streams/end-or-reset.ts';
@@ -30,9 +30,9 @@ export interface ServedSocket extends Duplex {
   servedBy?: DownstreamConnection | undefined;
 }
 
-/** For a connection that an http server had before. That server counts it, too. */
+/** For a connection that an http server had before, and still counts. */
 export interface AdoptedConnection {
-  /** The stream that knows who is on the other end. */
+  /** The stream that knows the address of the other end. */
   readonly peer: Duplex;
 }
 
@@ -69,7 +69,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     socket.servedBy = this;
     this.#deadline = front.clock.now + front.rules.keepAliveTimeoutMs;
     front.downstreams.add(this);
-    // A connection that an http server has parsed before may hold bytes back.
+    // The http server may have paused the connection.
     this.#socket.guard(() => socket.resume());
     if (adopted !== undefined) return;
     front.connections++;
@@ -82,7 +82,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
 
   drain(deadline: number): void {
     this.#sender.keepAlive = false;
-    // A head that has begun to come may be finished, within its own time and that of the close.
+    // A head that has begun to arrive may be completed, within its own timeout and that of the close.
     if (this.#phase === HEAD && !this.#reader.midHead) this.#deadline = Math.min(this.#deadline, deadline);
   }
 
@@ -109,7 +109,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     return true;
   }
 
-  // --- what the exchange asks for
+  // --- calls from the exchange
 
   readBody(): void {
     this.#bodyWanted = true;
@@ -155,7 +155,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
   cut(): void {
     this.#sender.keepAlive = false;
     this.#sender.send();
-    // If the end of the connection would pass for the end of the body, only a reset tells the truth.
+    // If closing would look like the end of the body, only a reset shows that it was cut.
     this.#socket.destroy(this.#sender.untilClose && !this.#lingers);
   }
 
@@ -194,16 +194,16 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
       }
       return;
     }
-    // A downstream that ends while it waits for an answer is taken to be gone, as nginx and Node do: a killed client
-    // looks like that. One that has its answer may still be reading it.
+    // A downstream that ends while it waits for an answer is treated as gone, as by nginx and Node: a killed client
+    // looks the same. One that has its answer may still be reading it.
     if (this.#phase === HEAD || this.#phase === DISCARD) this.#end();
     else if (this.#phase !== CLOSING || this.#lingers) this.destroy();
   }
 
   closed(): void {
-    // An end that has not turned out to be a reset is an end.
+    // Unless the socket was reset, this was an orderly end.
     if ((this.socket.errored as NodeJS.ErrnoException | null | undefined)?.code !== 'ECONNRESET') this.#tunnelEnded();
-    // A tunnel that both sides ended in order is closed here; what the upstream has yet to read is still on its way.
+    // A tunnel that both sides ended in order is not abandoned: the upstream may not have read everything yet.
     const over = this.#tunnelled && this.#bodyDone && this.socket.writableFinished;
     if (!over || this.#phase !== EXCHANGE) this.#leave();
   }
@@ -217,7 +217,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     this.#exchange?.requestEnd('');
   }
 
-  /** The stream, which may be somebody else's, threw: nothing more can be done on it. */
+  /** The stream, which may be the embedder's, threw: it cannot be used any more. */
   #broken(cause: unknown): void {
     this.#report('a downstream connection could not be served', cause);
     if (this.#phase === CLOSED) return;
@@ -225,14 +225,14 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     this.#leave();
   }
 
-  /** For the socket: it may never emit 'close'. */
+  /** The socket could not be destroyed, and may never emit 'close'. */
   closeFailed(cause: unknown): void {
     this.#report('a downstream connection could not be closed', cause);
     this.#leave();
   }
 
   #endSocket(): void {
-    // If the stream has not taken all of a response, an end in order would pass for the response's: it is cut instead.
+    // If the stream threw during a response, an orderly end would make the response look complete: it is cut instead.
     if (!this.#sender.failed) this.#socket.guard(() => this.socket.end());
   }
 
@@ -255,7 +255,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
 
   // --- the bytes of requests
 
-  /** Reads what is held, as far as that can go now, and pauses the socket if no more can be taken. */
+  /** Reads the held bytes as far as possible now, and pauses the socket if no more can be taken. */
   #run(): void {
     if (this.#running) return;
     this.#running = true;
@@ -299,7 +299,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
       return;
     }
     if (read === PARTIAL) {
-      // Time runs from the first byte: a head that trickles in has no longer than one that stalls.
+      // The timeout runs from the first byte: a head that trickles in gets no more time than one that stalls.
       if (first) this.#deadline = clock.now + rules.headTimeoutMs;
       return;
     }
@@ -327,12 +327,12 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     this.#exchange?.requestEnd(this.#reader.trailers);
   }
 
-  /** For the writer: the socket has taken what was held back. */
+  /** For the writer: the socket can take more. */
   drained(): void {
     this.#exchange?.drained();
   }
 
-  /** For the writer: the socket, which may be somebody else's stream, threw. */
+  /** For the writer and the socket: the stream, which may be the embedder's, threw. */
   sinkFailed(cause: unknown): void {
     this.#broken(cause);
   }
@@ -349,7 +349,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     if (exchange !== undefined) this.#front.giveBack(exchange);
   }
 
-  /** Waits for the next request, or first for the end of a body that is no longer wanted. */
+  /** Waits for the next request, or first for the end of a body that is no longer needed. */
   #await(phase: typeof HEAD | typeof DISCARD): void {
     if (!this.#sender.keepAlive) {
       this.#end();
@@ -360,7 +360,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     this.#deadline = this.#front.clock.now + this.#front.rules.keepAliveTimeoutMs;
   }
 
-  /** Refuses a connection beyond the limit: with an answer, unless as many are being refused as are served. */
+  /** Refuses a connection beyond the limit: with an answer, unless as many are already being refused as served. */
   #turnAway(): void {
     const { connections, rules } = this.#front;
     this.#front.report(new BalancerError('CONNECTIONS_EXHAUSTED'));
@@ -368,9 +368,9 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     else this.refuse('CONNECTIONS_EXHAUSTED', NO_BYTES);
   }
 
-  /** Answers a head that cannot be served, and closes. `come` is what has come of the head. */
-  refuse(code: ErrorCode, come: Buffer = NO_BYTES): void {
-    const { head, body } = answerTo(code, this.#front.events, isHead(come));
+  /** Answers a head that cannot be served, and closes. `received` is the part of the head that has arrived. */
+  refuse(code: ErrorCode, received: Buffer = NO_BYTES): void {
+    const { head, body } = answerTo(code, this.#front.events, isHead(received));
     this.#giveBack();
     this.#sender.refuse(head, body, this.#front.clock.date);
     this.#end();
@@ -397,15 +397,15 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
   }
 
   /**
-   * Whether to close at once: the downstream has said that nothing follows its request, nothing has, and all of the
-   * answer is sent. Not while its bytes are still being read: an answer so fast may overtake what it sends.
+   * Whether to close at once: the downstream has said that it sends nothing more, and has not, and all of the answer is
+   * sent. Not while we are still reading from it: so fast an answer may overtake what it is sending.
    */
   get #closable(): boolean {
     const last = this.#sender.lastRequest && this.#phase === EXCHANGE && this.#bodyDone && !this.#tunnelled;
     return last && !this.#running && this.#reader.held === undefined && this.#socket.flushed;
   }
 
-  /** Whether our side is closed, and the downstream's is awaited. */
+  /** Whether our side is closed and the downstream's is not yet. */
   get #lingers(): boolean {
     return this.#closing?.lingering === true;
   }
@@ -417,6 +417,6 @@ const HEAD = 0;
 const EXCHANGE = 1;
 /** The exchange is over, the rest of its request body is still coming. */
 const DISCARD = 2;
-/** Nothing more will be sent or read; the last bytes may still be on their way, or the downstream's close. */
+/** Nothing more will be sent or read; we wait for the last bytes to leave, or for the downstream to close. */
 const CLOSING = 3;
 const CLOSED = 4;

@@ -3,9 +3,9 @@
  */
 import { BalancerError } from '../errors.ts';
 
-/** A downstream while it is served: a connection of our own, or a request of an http server. */
+/** A downstream while it is served: a connection of our own, or a request from an http server. */
 export interface OpenDownstream {
-  /** Its index in {@link Downstreams}, which sets it; -1 while it is not there. */
+  /** Its index in {@link Downstreams}, which sets it; -1 while it is not in there. */
   place: number;
   /** Ends what is past its deadline. Returns whether there was anything to end. */
   sweep(now: number): boolean;
@@ -56,12 +56,12 @@ export class Downstreams {
     if (this.#all.length === 0) this.#onEmpty();
   }
 
-  /** Has all finish what they have in flight and leave, idle ones at `deadline`. */
+  /** Lets all finish what they have in flight and leave; idle ones leave at `deadline`. */
   drain(deadline: number): void {
     for (const downstream of this.#all) downstream.drain(deadline);
   }
 
-  /** Cuts all that are left. Returns how many of them lost something. */
+  /** Cuts the rest. Returns how many of them lost something. */
   cut(): number {
     let busy = 0;
     // A copy: those that leave change the array.
@@ -85,7 +85,7 @@ export class Downstreams {
     if (!this.#sweeping) this.#sweepBelow(this.#all.length, now);
   }
 
-  /** Sweeps from index `end` down to 0: the entry that replaces one that leaves comes from behind, and was swept. */
+  /** Sweeps from index `end` down to 0. When an entry leaves, the one that takes its index has been swept already. */
   #sweepBelow(end: number, now: number): void {
     let ended = 0;
     let place = end;
@@ -101,7 +101,7 @@ export class Downstreams {
     this.#sweeping = false;
   }
 
-  /** A downstream that throws, in a stream or middleware that is not ours, must not keep others from their sweep. */
+  /** If a downstream throws, in foreign streams or middleware, the others must still be swept. */
   #sweepOne(downstream: OpenDownstream, now: number): boolean {
     try {
       return downstream.sweep(now);
@@ -124,5 +124,5 @@ export class Downstreams {
   }
 }
 
-/** To refuse and close one takes some 100 µs: 1 ms of it between two turns of the loop. */
+/** Refusing and closing one takes about 100 µs, so a sweep takes at most 1 ms of a turn. */
 const MAX_ENDED_AT_ONCE = 10;

@@ -1,16 +1,16 @@
 /**
- * Connections that are dropped for want of file descriptors: libuv accepts and closes them, and tells nobody. So it is
- * tried whether a descriptor can be had, where there is reason to doubt it.
+ * Detects connections that are dropped because no file descriptors are left. libuv accepts and closes them without an
+ * error, so when there is reason to suspect it we try to open a descriptor ourselves.
  */
 import { BalancerError } from '../errors.ts';
 
-/** Hears the error that a try for a descriptor fails with, or undefined. */
+/** Called with the error if no descriptor could be opened, otherwise with undefined. */
 type Told = (error: NodeJS.ErrnoException | undefined) => void;
 
 export class DroppedConnections {
   readonly #try: (told: Told) => void;
   readonly #report: (error: BalancerError) => void;
-  /** The most downstreams so far: while there are fewer, nothing is new. */
+  /** The most downstreams so far. A new maximum is a reason to try. */
   #most = PLENTY;
   /** Whether there is reason to try. */
   #doubtful = false;
@@ -18,18 +18,18 @@ export class DroppedConnections {
   #tryAt = 0;
   #reportAt = 0;
 
-  /** `attempt` tries for a descriptor. */
+  /** `attempt` tries to open a descriptor. */
   constructor(attempt: (told: Told) => void, report: (error: BalancerError) => void) {
     this.#try = attempt;
     this.#report = report;
   }
 
-  /** An upstream connection failed for want of something of ours. */
+  /** Call it when an upstream connection failed because this process ran out of a resource. */
   suspect(): void {
     this.#doubtful = true;
   }
 
-  /** `downstreams`: how many there are at `now`. */
+  /** `downstreams` is their number at `now`. */
   sweep(now: number, downstreams: number): void {
     if (downstreams > this.#most) {
       this.#most = downstreams;
@@ -40,7 +40,7 @@ export class DroppedConnections {
     this.#trying = true;
     this.#try((error) => {
       this.#trying = false;
-      // As long as there are none, it is tried again.
+      // Keep trying while there are none.
       this.#doubtful = error !== undefined;
       if (error === undefined || now < this.#reportAt) return;
       this.#reportAt = now + REPORT_MS;
@@ -49,9 +49,9 @@ export class DroppedConnections {
   }
 }
 
-const WHAT = 'connections are being dropped: no file descriptors are left; raise the limit of open files (ulimit -n)';
-/** With fewer downstreams no limit of open files is reached that a process can work under. */
+const WHAT = 'connections are being dropped: no file descriptors are left; raise the open-file limit (ulimit -n)';
+/** Fewer downstreams than this do not exhaust any realistic open-file limit. */
 const PLENTY = 64;
 const TRY_MS = 1_000;
-/** The log says it again while it lasts, but not more than anybody reads. */
+/** How often it is reported while it lasts. */
 const REPORT_MS = 10_000;

@@ -1,7 +1,7 @@
 /**
- * The header lines of a request as middleware has left them. Node keeps them twice: `rawHeaders`, the lines that came,
- * and `headers`, an object made from them before any listener runs. Middleware reads and edits the object, so an edit
- * there counts; whatever it left alone goes on as the line that came, with its place, its case and its duplicates.
+ * The header lines of a request, with the edits of middleware. Node keeps headers twice: `rawHeaders`, the lines as
+ * received, and `headers`, an object made from them before any listener runs. Middleware reads and edits the object, so
+ * edits there are sent. Headers that it left alone are sent as received, in the same place, case and number.
  */
 import type { IncomingMessage } from 'node:http';
 import { BalancerError } from '../errors.ts';
@@ -9,30 +9,30 @@ import { items } from '../http1/grammar.ts';
 import { HOST } from '../http1/request.ts';
 import { aloneEdited, type Came, isAsRead, isMadeUp } from './raw-headers.ts';
 
-/** The headers of a request by their names in lower case: as they are now, each as it was last set. */
+/** The current headers of a request by lower-case name, each as it was last set. */
 type Wanted = ReadonlyMap<string, { readonly name: string; readonly value: unknown }>;
 
 /**
- * The header lines to send for a request, as a flat list of names and values. Throws REQUEST_UNSENDABLE where
- * middleware has set what HTTP forbids.
+ * The header lines to send for a request, as a flat list of names and values. Throws REQUEST_UNSENDABLE if middleware
+ * has set something that HTTP forbids.
  */
 export function headerLines(request: IncomingMessage): readonly string[] {
-  // Requests that a library made up may lack either.
+  // A request made by a library may lack either.
   const { headers, rawHeaders: raw = [] } = request as Partial<Pick<IncomingMessage, 'headers' | 'rawHeaders'>>;
   return headers === undefined || asCame(headers, raw) ? raw : edited(request, headers, raw);
 }
 
-/** Whether the headers are the lines that came, one by one: most requests, told by a glance at each. */
+/** Whether the headers match the lines one by one. A cheap check, and true for most requests. */
 function asCame(headers: IncomingMessage['headers'], raw: readonly string[]): boolean {
   const names = Object.keys(headers);
   if (names.length * 2 !== raw.length) return false;
   for (let i = 0; i < names.length; i++) {
     const name = names[i] ?? '';
     const came = raw[2 * i] ?? '';
-    // Untouched, the values are the very same strings, and equal without a look at their characters.
+    // Untouched values are the same strings, so comparing them does not read their characters.
     if (headers[name] !== raw[2 * i + 1]) return false;
     if (came !== name && (came.length !== name.length || came.toLowerCase() !== name)) return false;
-    // It may pose as another.
+    // Some upstreams would read it as another header: see `poses`.
     if (name.includes('_')) return false;
   }
   return true;
@@ -52,15 +52,15 @@ function edited(request: IncomingMessage, headers: object, raw: readonly string[
     const value = raw[i + 1] ?? '';
     const lower = name.toLowerCase();
     const edit = edits.get(lower);
-    // In the place, and with the name, of its first line.
+    // An edited header takes the place and the spelling of its first line.
     if (edit !== undefined) {
       for (const one of edit) lines.push(name, one);
       edits.set(lower, NONE);
     } else if (lower === ':authority' && edits.has('host')) {
-      // The edited host follows in its place.
+      // Replaced by the edited host, which comes later.
     } else if (lower === 'connection') lines.push(name, withoutEdited(value, edits));
     else if (CREDENTIALS.has(lower) && judged?.has(lower) === true) {
-      // Middleware has seen the first line alone, and let it pass: another one would be another user.
+      // Middleware saw only the first line and accepted that: a second one could name another user.
     } else if (!poses(lower, edits, decided)) {
       lines.push(name, value);
       judged?.add(lower);
@@ -71,11 +71,11 @@ function edited(request: IncomingMessage, headers: object, raw: readonly string[
     const { name } = wanted.get(lower) ?? { name: lower };
     for (const value of values) lines.push(name, value);
   }
-  // Who has the very same lines need not look at them again.
+  // The same array tells the caller that nothing was edited.
   return edits.size === 0 && lines.length === raw.length ? raw : lines;
 }
 
-/** The names of the headers that middleware has edited, with `-` for `_`: a trailer may not bring them back. */
+/** The names of the headers that middleware has edited, with `-` for `_`: trailers must not bring them back. */
 export function editedNames(request: IncomingMessage): ReadonlySet<string> {
   const { headers, rawHeaders = [] } = request as Partial<Pick<IncomingMessage, 'headers' | 'rawHeaders'>>;
   const names = new Set<string>();
@@ -90,11 +90,11 @@ export function editedNames(request: IncomingMessage): ReadonlySet<string> {
   return names;
 }
 
-/** As in a header set that is read from its start to its end, the last spelling of a name wins. */
+/** If a name occurs in several spellings, the last one wins. */
 function wantedOf(headers: object): Wanted {
   const wanted = new Map<string, { name: string; value: unknown }>();
   for (const [name, value] of Object.entries(headers)) {
-    // What is undefined is not there.
+    // A header set to undefined or null counts as deleted.
     if (value !== undefined && value !== null) wanted.set(name.toLowerCase(), { name, value });
     else wanted.delete(name.toLowerCase());
   }
@@ -119,15 +119,15 @@ function editsOf(wanted: Wanted, came: Came, request: IncomingMessage): Map<stri
   for (const [name, values] of came) {
     const value = wanted.get(name)?.value;
     if (isFixed(name) || same(value, name, values, joins)) continue;
-    // Without a host a request goes nowhere: it keeps the one that came. Two are refused, whatever was made of them.
+    // A request needs a host: if it was deleted, the received one stays. Two Host lines are refused, edited or not.
     if (name !== 'host' || (value !== undefined && values.length === 1)) edits.set(name, sendable(name, value));
   }
-  // The framing of a request that a library has made up stands nowhere else.
+  // A request made by a library has its framing only in `headers`.
   const madeUp = came.size === 0 && isMadeUp(request);
   for (const [name, { value }] of wanted) {
     if (!came.has(name) && (madeUp || !isFixed(dashed(name)))) edits.set(name, sendable(name, value));
   }
-  // The host of HTTP/2 (RFC 9113 §8.3.1).
+  // HTTP/2 sends the host as `:authority` (RFC 9113 §8.3.1).
   const authority = wanted.get(':authority')?.value;
   if (authority !== undefined && authority !== came.get(':authority')?.[0] && !edits.has('host')) {
     edits.set('host', sendable('host', authority));
@@ -137,7 +137,7 @@ function editsOf(wanted: Wanted, came: Came, request: IncomingMessage): Map<stri
 
 /** Whether a header has the value that Node makes of its lines. */
 function same(value: unknown, name: string, values: readonly string[], joins: boolean): boolean {
-  // No object can be given a member of this name by an assignment, so it is in none.
+  // Assigning to this name never creates a property, so `headers` cannot contain it.
   if (name === '__proto__') return true;
   if (name === 'set-cookie') {
     return Array.isArray(value) && value.length === values.length && values.every((one, i) => one === value[i]);
@@ -147,7 +147,7 @@ function same(value: unknown, name: string, values: readonly string[], joins: bo
   return value === (SINGLE.has(name) && !joins ? values[0] : values.join(', '));
 }
 
-/** Whether HTTP allows this name, and this value. */
+/** Whether HTTP allows this name and value. */
 export function isSendable(name: string, value: string): boolean {
   return TOKEN_ONLY.test(name) && !FORBIDDEN.test(value);
 }
@@ -156,31 +156,31 @@ export function isSendable(name: string, value: string): boolean {
 function sendable(name: string, value: unknown): readonly string[] {
   if (value === undefined) return NONE;
   const values: unknown[] = Array.isArray(value) ? value : [value];
-  if (!TOKEN_ONLY.test(name)) throw unsendable(name, 'has a name that HTTP forbids');
+  if (!TOKEN_ONLY.test(name)) throw unsendable(name, 'is not a valid header name');
   return values.map((one) => {
     if (typeof one !== 'string' && typeof one !== 'number' && typeof one !== 'boolean' && typeof one !== 'bigint') {
-      throw unsendable(name, 'is not a string, a number or a list of them');
+      throw unsendable(name, 'must be a string, a number or a list of them');
     }
     const text = String(one);
-    if (FORBIDDEN.test(text)) throw unsendable(name, 'has a character that HTTP forbids in a value');
-    if (name === 'host' && (values.length > 1 || !HOST.test(text))) throw unsendable(name, 'is not a host');
+    if (FORBIDDEN.test(text)) throw unsendable(name, 'contains a character that HTTP forbids in a value');
+    if (name === 'host' && (values.length > 1 || !HOST.test(text))) throw unsendable(name, 'must be one valid host');
     return text;
   });
 }
 
 function unsendable(name: string, what: string): BalancerError {
-  return new BalancerError('REQUEST_UNSENDABLE', `request.headers[${JSON.stringify(name)}], as it was set, ${what}`);
+  return new BalancerError('REQUEST_UNSENDABLE', `request.headers[${JSON.stringify(name)}] ${what}`);
 }
 
-/** Connection without the names of edited headers: the downstream may nominate away its own, not those. */
+/** Connection without the names of edited headers: the downstream may have its own headers dropped, not those. */
 function withoutEdited(connection: string, edits: ReadonlyMap<string, unknown>): string {
   if (!items(connection).some((item) => edits.has(item) && item !== 'close')) return connection;
   return connection.split(',').filter((item) => !edits.has(items(item)[0] ?? '')).join(',');
 }
 
 /**
- * The headers of which middleware has decided what the upstream gets, each by its name with `-` for `_`: those that it
- * edited, and those that it saw and left. Only a deleted name with `_` leaves the one with `-` alone.
+ * The headers that middleware has decided on, by name with `-` for `_`: those it edited, and those it saw and left
+ * alone. The exception is a deleted name with `_`, which does not affect the spelling with `-`.
  */
 function decidedBy(edits: ReadonlyMap<string, readonly string[]>, came: Came): ReadonlySet<string> {
   const decided = new Set<string>();
@@ -190,8 +190,8 @@ function decidedBy(edits: ReadonlyMap<string, readonly string[]>, came: Came): R
 }
 
 /**
- * Whether this header, untouched, would be taken for one that middleware has decided on, by who takes `_` for `-`
- * (RFC 3875 §4.1.18). Names that pose as framing stay, to be refused.
+ * Whether an upstream that treats `_` as `-` (RFC 3875 §4.1.18) would take this untouched header for one that
+ * middleware has decided on. Names that pose as framing are kept, so that the parser refuses them.
  */
 function poses(name: string, edits: ReadonlyMap<string, readonly string[]>, decided: ReadonlySet<string>): boolean {
   if (name.includes('_')) return decided.has(dashed(name)) && !isFixed(dashed(name));
@@ -201,29 +201,29 @@ function poses(name: string, edits: ReadonlyMap<string, readonly string[]>, deci
   return false;
 }
 
-/** A name as who takes `_` for `-` reads it. */
+/** A name as an upstream that treats `_` as `-` reads it. */
 export function dashed(name: string): string {
   return name.includes('_') ? name.replaceAll('_', '-') : name;
 }
 
-/** Whether the server has its parser join the lines of all headers, so that middleware sees each. */
+/** Whether the server joins the lines of all headers, so that middleware sees each of them. */
 function joinsDuplicates(request: IncomingMessage): boolean {
   return (request as { readonly joinDuplicateHeaders?: boolean }).joinDuplicateHeaders === true;
 }
 
-/** Lines that were written into `rawHeaders` are checked like those in `headers`: no parser has read them. */
+/** Checks `rawHeaders` after an edit: no parser has read what was written into it. */
 function assertSendable(raw: readonly unknown[], edits: ReadonlyMap<string, unknown>): void {
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = String(raw[i]);
-    // A library may have listed a header without a value; those of HTTP/2 that are no headers have names of their own.
+    // A library may list a header without a value. Names with a colon are pseudo-headers of HTTP/2.
     if (raw[i + 1] === undefined || name.startsWith(':') || edits.has(name.toLowerCase())) continue;
     if (!isSendable(name, String(raw[i + 1]))) {
-      throw new BalancerError('REQUEST_UNSENDABLE', `request.rawHeaders, at ${JSON.stringify(name)}: HTTP forbids it`);
+      throw new BalancerError('REQUEST_UNSENDABLE', `request.rawHeaders: the line ${JSON.stringify(name)} is invalid`);
     }
   }
 }
 
-/** Whether edits of this header change nothing: it frames the message, belongs to the connection, or is none. */
+/** Whether edits of this header are ignored: it frames the message, concerns the connection, or is a pseudo-header. */
 function isFixed(name: string): boolean {
   return FIXED.has(name) || name.startsWith(':');
 }
@@ -237,10 +237,10 @@ const FIXED: ReadonlySet<string> = new Set([
   'transfer-encoding', 'upgrade',
 ]);
 
-/** Who asks: of these, no upstream gets a line that middleware has not seen. */
+/** Headers that identify the user: lines that middleware has not seen are not sent. */
 const CREDENTIALS: ReadonlySet<string> = new Set(['authorization', 'proxy-authorization']);
 
-/** Of these Node keeps the first line alone, unless the server's `joinDuplicateHeaders` says otherwise. */
+/** Node keeps only the first line of these, unless the server has `joinDuplicateHeaders`. */
 const SINGLE: ReadonlySet<string> = new Set([
   'age', 'authorization', 'content-length', 'content-type', 'etag', 'expires', 'from', 'host', 'if-modified-since',
   'if-unmodified-since', 'last-modified', 'location', 'max-forwards', 'proxy-authorization', 'referer', 'retry-after',

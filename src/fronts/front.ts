@@ -13,7 +13,7 @@ import type { Settings } from '../options/parse.ts';
 import type { Pool } from '../pools/pool.ts';
 import { Downstreams } from './downstreams.ts';
 
-/** The settings that the ways in go by. */
+/** The settings that the ways in use. */
 export type FrontRules = HeadLimits & BodyLimits & Pick<Settings,
   | 'headTimeoutMs' | 'idleTimeoutMs' | 'keepAliveTimeoutMs' | 'trusts' | 'maxConnections' | 'maxRequestsPerConnection'
   | 'maxHeldBytes'>;
@@ -29,9 +29,9 @@ export class Front {
   readonly downstreams: Downstreams;
   /** Connections of our own among the downstreams. */
   connections = 0;
-  /** Connections of http servers on which a head was refused: where the next one starts is uncertain. */
+  /** Connections of http servers on which a head was refused: it is uncertain where the next one starts. */
   readonly refused = new WeakSet<object>();
-  /** Whether the balancer is closing: responses say so. */
+  /** Whether the balancer is closing; responses then say `Connection: close`. */
   closing = false;
   readonly #services: ExchangeServices;
   readonly #spare: Exchange[] = [];
@@ -50,7 +50,7 @@ export class Front {
     }, onEmpty);
   }
 
-  /** Reports a failure that no upstream had a part in. */
+  /** Reports a failure that did not involve an upstream. */
   report(error: BalancerError): void {
     this.#services.report(error, undefined);
   }
@@ -70,5 +70,5 @@ export class Front {
   }
 }
 
-/** As many as are in flight at once on a busy core; some half a kilobyte each. */
+/** About as many as are in flight at once on a busy core; half a kilobyte each. */
 const MAX_SPARE = 1_024;

@@ -1,5 +1,5 @@
 /**
- * The socket of a downstream connection. It may be somebody else's stream: what its methods throw ends the connection,
+ * The socket of a downstream connection. It may be the embedder's stream: what its methods throw ends that connection
  * and nothing else.
  */
 import { Socket } from 'node:net';
@@ -9,9 +9,9 @@ import type { Hop } from '../http1/forwarding.ts';
 import type { FrontRules } from './front.ts';
 import { hopOf } from './hop.ts';
 
-/** What is told of a socket that throws. */
+/** Called when a socket throws. */
 export interface SocketOwner {
-  /** Nothing more can be done on it. Called in a turn of its own: the call that failed may be deep in an exchange. */
+  /** It cannot be used any more. Called in a microtask: the call that failed may be deep in an exchange. */
   sinkFailed(cause: unknown): void;
   /** It could not be destroyed, and may never emit 'close'. */
   closeFailed(cause: unknown): void;
@@ -25,7 +25,7 @@ export class GuardedSocket<S extends Duplex = Duplex> {
   #hop: Hop | undefined;
   #paused = false;
 
-  /** `peer` is the stream that knows who is on the other end. */
+  /** `peer` is the stream that knows the address of the other end. */
   constructor(stream: S, peer: Duplex, rules: FrontRules, owner: SocketOwner) {
     this.stream = stream;
     this.#peer = peer;
@@ -50,12 +50,12 @@ export class GuardedSocket<S extends Duplex = Duplex> {
     this.guard(() => paused ? this.stream.pause() : this.stream.resume());
   }
 
-  /** Whether destroying it now loses nothing: all is with the kernel, and no close_notify of TLS is due. */
+  /** Whether it can be destroyed without loss: the kernel has all data, and TLS has no close_notify to send. */
   get flushed(): boolean {
     return this.stream.writableLength === 0 && this.stream instanceof Socket && this.hop.proto === 'http';
   }
 
-  /** Destroys it. With `reset`, the other end can tell that from an end, if there is a way to. */
+  /** Destroys it; with `reset`, by a reset if possible, so that the other end does not take it for an orderly end. */
   destroy(reset: boolean): void {
     const { stream } = this;
     try {

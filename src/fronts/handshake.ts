@@ -1,11 +1,11 @@
 /**
- * What asks for an upgrade, and whether `upgrade` may tunnel it. Whoever is tunnelled has passed no middleware, so that
- * is only for what a tunnel is meant for: a WebSocket handshake (RFC 6455 §4.1), or a protocol that the embedder named.
+ * Decides which upgrade requests `upgrade` may tunnel. A tunnel bypasses middleware, so only WebSocket handshakes (RFC
+ * 6455 §4.1) and protocols that the embedder named get one.
  */
 import type { IncomingMessage } from 'node:http';
 import { items } from '../http1/grammar.ts';
 
-/** Whether this request may be tunnelled to. `named` are the protocols that the embedder passes on, in lower case. */
+/** Whether this request may be tunnelled. `named` are the embedder's `upgradeProtocols`, in lower case. */
 export function mayTunnel(request: IncomingMessage, named: ReadonlySet<string>): boolean {
   if (request.httpVersion !== '1.1') return false;
   const asked = valuesOf(request, 'upgrade').flatMap(items).filter((protocol) => protocol !== '');
@@ -20,8 +20,8 @@ function isWebSocket(request: IncomingMessage): boolean {
 }
 
 /**
- * The head of a request as it came, but for its wish to be upgraded; undefined where it has a character, let through by
- * a lenient parser, that another reading of it could stumble over.
+ * The head of a request as received, without its request for an upgrade. Undefined if it contains a character that only
+ * a lenient parser accepts and that would be read differently the second time.
  */
 export function plainHead(request: IncomingMessage): string | undefined {
   const { method = '', url = '', rawHeaders } = request;
@@ -38,7 +38,7 @@ export function plainHead(request: IncomingMessage): string | undefined {
   return `${head}\r\n`;
 }
 
-/** The values of a header, line by line, as they came. */
+/** The values of a header, line by line, as received. */
 export function valuesOf({ rawHeaders }: IncomingMessage, name: string): string[] {
   return rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]?.toLowerCase() === name);
 }

@@ -1,5 +1,5 @@
 /**
- * Requests that a node:http server has read, written out again as they would have come over HTTP/1.1.
+ * Writes requests that a node:http server has read as HTTP/1.1 text, for our own parser.
  */
 import type { IncomingMessage } from 'node:http';
 import { BalancerError } from '../errors.ts';
@@ -8,10 +8,10 @@ import { dashed, editedNames, headerLines, isSendable } from './edited-head.ts';
 import { isMadeUp } from './raw-headers.ts';
 
 /**
- * The request head as it would have come over HTTP/1.1, with what middleware has edited in it, and `target` in place of
- * the request's own. Whoever has the request before us may have written into it what no octet stands for: cut to eight
- * bits, `\u010a` would be a line feed. It becomes a NUL, which is refused anywhere. So does a line feed in the target:
- * middleware may have decoded it. Throws REQUEST_UNSENDABLE.
+ * The request head as HTTP/1.1, with the edits of middleware, and with `target` instead of the request's own.
+ * Middleware may have written characters above 0xff, which latin1 would truncate: `\u010a` would become a line feed.
+ * They become NUL, which the parser refuses everywhere. So does a line feed in the target, which middleware may have
+ * decoded. Throws REQUEST_UNSENDABLE.
  */
 export function headBytes(request: IncomingMessage, target = request.url ?? ''): Buffer {
   return Buffer.from(headText(request, target).replace(BEYOND_LATIN1, '\0'), 'latin1');
@@ -24,28 +24,28 @@ function headText(request: IncomingMessage, target: string): string {
   let text = `${method} ${inOneLine(routed(target, lines, request))} HTTP/${request.httpVersion}\r\n`;
   for (let i = 0; i + 1 < lines.length; i += 2) {
     const value: string | undefined = lines[i + 1];
-    // A library may have listed a header without a value.
+    // A library may list a header without a value.
     if (value !== undefined) text += line(lines[i] ?? '', value);
   }
-  // HTTP/1.1 has a Host field, though it may be empty.
+  // HTTP/1.1 requires a Host field; it may be empty.
   if (lines !== request.rawHeaders && valueOf(lines, 'host') === undefined && isMadeUp(request)) text += 'Host:\r\n';
   if (method !== 'GET' && method !== 'HEAD') text += missingFraming(request, method, lines);
   return `${text}\r\n`;
 }
 
-/** One header with its CRLF. A line feed in it would be another header, or another request. */
+/** One header with its CRLF. A line feed in it would start another header, or another request. */
 function line(name: string, value: unknown): string {
-  // Middleware may have listed a number.
+  // Middleware may have set a number.
   if (!String(value).includes('\n') && !name.includes('\n')) return `${name}: ${String(value)}\r\n`;
-  throw new BalancerError('REQUEST_UNSENDABLE', `${JSON.stringify(name)}, as middleware left it, has a line end`);
+  throw new BalancerError('REQUEST_UNSENDABLE', `the header ${JSON.stringify(name)} contains a line break`);
 }
 
-/** What stands in the request line, where a line feed is refused. */
+/** A part of the request line. A line feed becomes NUL, which the parser refuses. */
 function inOneLine(text: string): string {
   return text.includes('\n') ? text.replaceAll('\n', '\0') : text;
 }
 
-/** The target; one in absolute form, which would decide on the host, without its authority if the host was edited. */
+/** The target. The authority of an absolute form would override the host, so it is removed if the host was edited. */
 function routed(target: string, lines: readonly string[], request: IncomingMessage): string {
   if (target.startsWith('/') || lines === request.rawHeaders) return target;
   if (valueOf(lines, 'host') === valueOf(request.rawHeaders, 'host')) return target;
@@ -55,7 +55,7 @@ function routed(target: string, lines: readonly string[], request: IncomingMessa
   return rest.startsWith('/') ? rest : `/${rest}`;
 }
 
-/** What says that a body follows, where a library has made up a request with one of unknown length. */
+/** The framing that is missing when a library makes a request with a body of unknown length. */
 function missingFraming(request: IncomingMessage, method: string, lines: readonly string[]): string {
   if (method === 'OPTIONS' || method === 'TRACE' || method === 'DELETE' || !isMadeUp(request)) return '';
   const framed = (valueOf(lines, 'content-length') ?? valueOf(lines, 'transfer-encoding')) !== undefined;
@@ -67,7 +67,7 @@ function valueOf(lines: readonly string[], name: string): string | undefined {
   return at < 0 ? undefined : lines[at + 1];
 }
 
-/** Whether the request came over HTTP/2: Node's parser takes HTTP/1 requests that merely say so. */
+/** Whether the request came over HTTP/2. Its version alone does not tell: Node's HTTP/1 parser accepts `HTTP/2.0`. */
 export function isHttp2(request: IncomingMessage): boolean {
   return request.httpVersionMajor === 2 && 'stream' in request;
 }
@@ -78,7 +78,7 @@ function http2HeadText(method: string, target: string, lines: readonly string[],
   let cookie = '';
   let framed = false;
   for (const [name, value] of entries(lines)) {
-    // RFC 9113 §8.3.1: the authority is what Host was; §8.2.3: cookies may come in crumbs.
+    // RFC 9113 §8.3.1: `:authority` replaces Host. §8.2.3: cookies may be split over several lines.
     if (name === ':authority') authority = value;
     else if (name.toLowerCase() === 'host') authority ??= value;
     else if (name === 'cookie') cookie += cookie === '' ? value : `; ${value}`;
@@ -88,7 +88,7 @@ function http2HeadText(method: string, target: string, lines: readonly string[],
     }
   }
   if (cookie !== '') fields += line('cookie', cookie);
-  // HTTP/2 frames bodies itself: one without a length goes on in chunks (RFC 9113 §8.1).
+  // HTTP/2 frames bodies itself; one without a length is sent on chunked (RFC 9113 §8.1).
   if (!framed && hasBody) fields += 'Transfer-Encoding: chunked\r\n';
   const host = authority === undefined ? '' : line('Host', authority);
   return `${method} ${target} HTTP/1.1\r\n${host}${fields}\r\n`;
@@ -108,11 +108,11 @@ function endsWithHead(request: IncomingMessage): boolean {
 }
 
 /**
- * The trailer section of a request, each line with its CRLF, without the headers that middleware has edited; undefined
- * where somebody has written into it what HTTP forbids.
+ * The trailer section of a request, each line with its CRLF, without the headers that middleware has edited. Undefined
+ * if it contains something that HTTP forbids.
  */
 export function trailerText(request: IncomingMessage): string | undefined {
-  // Requests that a library made up may lack either.
+  // A request made by a library may lack either.
   const { rawTrailers = [], trailers = {} } = request as Partial<Pick<IncomingMessage, 'rawTrailers' | 'trailers'>>;
   const lines = rawTrailers.length > 0 || !isMadeUp(request) ? entries(rawTrailers) : Object.entries(trailers);
   if (lines.length === 0) return '';

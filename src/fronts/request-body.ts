@@ -1,6 +1,6 @@
 /**
- * The body of a request that an http server has read. A server of node:http2, or a library that makes requests up, may
- * end a body that was broken off, or end it twice.
+ * The body of a request that an http server has read. node:http2, and libraries that make requests, may end a body that
+ * was aborted, or end it twice.
  */
 import type { IncomingMessage } from 'node:http';
 import { BalancerError, type ErrorCode } from '../errors.ts';
@@ -8,18 +8,18 @@ import { requestTrailers } from '../http1/fields.ts';
 import type { BodyLimits } from '../http1/grammar.ts';
 import { trailerText } from './head-text.ts';
 
-/** Who takes the body. What these throw comes back by `bodyThrew`. */
+/** Receives the body. What these methods throw is passed to `bodyThrew`. */
 export interface BodyTaker {
   /** Whether the body is still wanted. */
   readonly takesBody: boolean;
   /** Returns false to hold the body until {@link RequestBody.resume}. */
   bodyData(bytes: Buffer): boolean;
   bodyEnd(trailers: string): void;
-  /** The downstream has broken the body off. */
+  /** The downstream has aborted the body. */
   bodyGone(): void;
   /** The body cannot be passed on. */
   bodyRefused(code: ErrorCode, error?: BalancerError): void;
-  /** The request, which may be somebody else's, threw, or what was called for it did. */
+  /** The request, which may be the embedder's, threw, or a method of this taker did. */
   bodyThrew(cause: unknown): void;
 }
 
@@ -56,12 +56,12 @@ export class RequestBody {
       request.on('error', () => {
         // The body was aborted; 'close' of the response follows and ends the exchange.
       });
-      // Middleware that had to wait for something may have paused it.
+      // Middleware may have paused it while it waited for something.
       request.resume();
     });
   }
 
-  /** Goes on after `bodyData` returned false. */
+  /** Continues after `bodyData` returned false. */
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
@@ -75,12 +75,12 @@ export class RequestBody {
   }
 
   #onEnd(): void {
-    // An answer that was given in full stands, however its request ends.
+    // A complete answer stands, however its request ends.
     if (!this.#taker.takesBody) {
       this.done = true;
       return;
     }
-    // node:http2 ends a body that its downstream has broken off as if it were whole; the stream knows better.
+    // node:http2 ends an aborted body as if it were complete; only the stream shows it.
     const { stream } = this.#request as {
       readonly stream?: { readonly aborted: boolean; readonly closed: boolean };
     };
@@ -88,7 +88,7 @@ export class RequestBody {
       this.#taker.bodyGone();
       return;
     }
-    // A request that a library made up may end twice.
+    // A request made by a library may end twice.
     if (this.done) return;
     this.done = true;
     const text = trailerText(this.#request);

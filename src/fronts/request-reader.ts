@@ -1,6 +1,6 @@
 /**
- * Reads requests off a downstream connection: heads, bodies, and what is left of a body that nobody wants any more.
- * Holds back what came too early: a body that is not asked for yet, or pipelined requests.
+ * Reads requests from a downstream connection: heads, bodies, and the rest of bodies that are no longer needed. Holds
+ * back what arrives early: bodies that are not wanted yet, and pipelined requests.
  */
 import { BodyReader } from '../http1/body.ts';
 import { requestTrailers } from '../http1/fields.ts';
@@ -9,11 +9,11 @@ import type { BodyLimits, HeadLimits } from '../http1/grammar.ts';
 import type { RequestHead } from '../http1/request.ts';
 import { SplitHead } from '../http1/split-head.ts';
 
-/** What became of a head. */
+/** The result of reading a head. */
 export type HeadRead = typeof WHOLE | typeof PARTIAL | typeof REFUSED;
 export const WHOLE = 0;
 export const PARTIAL = 1;
-/** `error` of the head tells why. */
+/** The head's `error` says why. */
 export const REFUSED = 2;
 
 export class RequestReader {
@@ -29,7 +29,7 @@ export class RequestReader {
     this.#limits = limits;
   }
 
-  /** Adds what has come, behind what is held. */
+  /** Adds received bytes after those held. */
   add(bytes: Buffer): void {
     this.#held = this.#held === undefined ? bytes : Buffer.concat([this.#held.subarray(this.#at), bytes]);
     this.#at = 0;
@@ -50,7 +50,7 @@ export class RequestReader {
     return this.#head.begun;
   }
 
-  /** What has come of a head that is partial or refused. */
+  /** The part of a partial or refused head that has arrived. */
   get headBytes(): Buffer {
     return this.#head.bytes;
   }
@@ -87,7 +87,7 @@ export class RequestReader {
     return body;
   }
 
-  /** Reads past the rest of a body. Returns false if it is malformed or too long to be worth it. */
+  /** Skips the rest of a body. Returns false if it is malformed, or too long to be worth skipping. */
   discard(held: Buffer): boolean {
     const body = this.readBody(held);
     this.#discarded += body.to - body.from;
@@ -112,5 +112,5 @@ export class RequestReader {
   }
 }
 
-/** Rest of a request body that is read over to keep the connection: beyond it, a new connection is cheaper. */
+/** The most that is skipped of a body to keep the connection: beyond that, a new connection is cheaper. */
 const MAX_DISCARDED_BYTES = 1_048_576;

@@ -1,6 +1,6 @@
 /**
  * The way in for embedders: a request that a server of node:http, node:https or node:http2 (compat API) has read. Its
- * head is written out and read by our own parser, so that all ways in refuse and pass on the same.
+ * head is written as text and read by our own parser, so that all ways in refuse and pass on the same.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -51,7 +51,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     this.#exchange = front.newExchange();
   }
 
-  /** Serves a request. What it or its response throws, which may be somebody else's, is reported and ends it. */
+  /** Serves a request. If it or its response, which may be foreign objects, throws, that is reported and ends it. */
   static serve(front: Front, request: IncomingMessage, response: ServerResponse): void {
     let made: DownstreamRequest;
     try {
@@ -78,7 +78,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     }
   }
 
-  /** The request, or its response, fails where it must not: nothing of it may stay in flight. */
+  /** The request or its response threw where it must not: end the exchange, so that nothing stays in flight. */
   #unusable(cause: unknown): void {
     try {
       this.broken('HOOK_FAILED', UNUSABLE, cause);
@@ -94,11 +94,11 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   #begin(): void {
     const request = this.#request;
     const { head } = this.#exchange;
-    // node:http serves the requests behind a refused one before it learns that the connection is to be closed.
+    // node:http serves requests pipelined behind a refused one, before it learns that the connection will close.
     const { refused, rules } = this.#front;
     const bytes = this.#bytes();
     if (bytes === undefined) return;
-    // A request that a library made up may have no socket.
+    // A request made by a library may have no socket.
     const socket = request.socket as Socket | undefined;
     const length = socket !== undefined && refused.has(socket) ? -1 : head.parse(bytes, bytes.length, rules);
     if (length <= 0) {
@@ -108,7 +108,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     }
     if (this.#http2) head.version = '2.0';
     if (head.host === '' && isMadeUp(request)) head.hasHost = false;
-    // Only the 'upgrade' event hands over a socket to tunnel through; and node:http has sent the 100 already.
+    // Only the 'upgrade' event hands over a socket to tunnel through. node:http has already sent 100 Continue.
     head.upgrade = '';
     head.expectContinue = false;
     if (head.framing !== NONE && (request.readableDidRead || typeof request.readableEncoding === 'string')) {
@@ -121,12 +121,12 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     this.#exchange.flushRequest();
   }
 
-  /** The head as our parser reads it; undefined if it cannot be sent, and was answered. */
+  /** The head as text for our parser; undefined if it cannot be sent, in which case it was answered. */
   #bytes(): Buffer | undefined {
     try {
       return headBytes(this.#request);
     } catch (cause) {
-      // Not only ours: the headers may have been replaced by an object that throws when it is read.
+      // May be a foreign error: an object that throws when read may have replaced the headers.
       const known = cause instanceof BalancerError;
       const error = known ? cause : new BalancerError('REQUEST_UNSENDABLE', undefined, { cause });
       this.#front.report(error);
@@ -138,14 +138,13 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   sweep(now: number): boolean {
     const { socket } = this.#request as { readonly socket?: Socket };
     if (socket?.destroyed !== true) return this.#exchange.sweep(now);
-    // A response that waits behind another (of pipelined requests) does not learn from node:http that its socket has
-    // closed.
+    // A response that is queued behind another (of pipelined requests) gets no 'close' from node:http.
     this.#onClose();
     return true;
   }
 
   drain(): void {
-    // The connection is the server's, and so are the requests after this one.
+    // The connection and the requests after this one belong to the server.
   }
 
   destroy(): void {
@@ -154,7 +153,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     this.#onClose();
   }
 
-  // --- what the exchange asks for
+  // --- calls from the exchange
 
   readBody(): void {
     this.#body = new RequestBody(this.#request, this.#front.rules, this);
@@ -186,14 +185,14 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   }
 
   flush(): boolean {
-    // A whole response with little data, or none, may leave with those of others.
+    // A complete response with little or no data may be sent together with others.
     if (!this.#deferred && this.#uploaded && this.#response.mayWait) {
       this.#deferred = this.#front.turn.defers(this);
     }
     return this.#deferred || this.#response.flush(this.#uploaded);
   }
 
-  /** For the turn: it is over. */
+  /** Called when the turn ends. */
   send(): void {
     this.#deferred = false;
     this.#response.flush(this.#uploaded);
@@ -207,11 +206,11 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   settled(): void {
     if (this.#deferred) return;
     this.#front.downstreams.remove(this);
-    // Not before the request is read, or given up: node:http throws away what comes of it after the response.
+    // Not before the request is read or abandoned: node:http discards what arrives of it after the response.
     this.#response.finish();
   }
 
-  // --- what the body tells
+  // --- calls from the body
 
   get takesBody(): boolean {
     return this.#exchange.active;
@@ -240,12 +239,12 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     this.#unusable(cause);
   }
 
-  /** Whether the request was read to its end: before that, node:http throws away the rest once the response ends. */
+  /** Whether the request was read to its end. Before that, ending the response makes node:http discard the rest. */
   get #uploaded(): boolean {
     return !this.#hasBody || this.#body?.done === true;
   }
 
-  // --- what the response tells
+  // --- calls from the response
 
   drained(): void {
     this.#exchange.drained();
@@ -256,7 +255,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     this.#front.report(new BalancerError(code, message, { cause }));
     if (this.#response.gone) return;
     this.#exchange.abort(code);
-    // If nothing has left, there can be an answer; but not after one that could not be sent either.
+    // If nothing was sent, it can still be answered, unless our own answer is what failed.
     if (this.#failed || !this.#response.renew()) this.cut();
     else {
       this.#failed = true;
@@ -288,7 +287,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   }
 }
 
-/** The connection of a request, unless a library made it up: that one would never emit 'close'. */
+/** The connection of a request; undefined if a library made it, since it would never emit 'close'. */
 function socketOf(request: IncomingMessage): DownstreamSocket | undefined {
   const { socket } = request as { readonly socket?: Socket };
   const { destroyed, once } = (socket ?? {}) as Partial<DownstreamSocket>;
@@ -302,5 +301,5 @@ function ignore(): void {
 
 const UNUSABLE = 'the request or its response threw';
 const CONSUMED =
-  'balancer.handle: the request body was read before it came here, or is to be decoded (setEncoding); ' +
+  'balancer.handle: the request body was already read, or setEncoding was called on it; ' +
   'put the balancer before body parsers';

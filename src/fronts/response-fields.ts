@@ -1,9 +1,9 @@
 /**
- * Response fields as the servers of Node.js take them.
+ * Response fields in the forms that Node's servers accept.
  */
 import { fieldPairs } from '../http1/fields.ts';
 
-/** All values of one field, under the name as it was first spelt. */
+/** All values of one field, with its name as first spelt. */
 export interface Field {
   readonly name: string;
   readonly values: readonly string[];
@@ -21,7 +21,7 @@ export function flatFields(block: string): string[] {
   return flat;
 }
 
-/** The fields of a block by their lower-case names, Content-Length last: see {@link withLengthLast}. */
+/** The fields of a block by lower-case name, Content-Length last: see {@link withLengthLast}. */
 export function fieldsByName(block: string): Map<string, Field> {
   const fields = new Map<string, { readonly name: string; readonly values: string[] }>();
   const flat = withLengthLast(fieldPairs(block));
@@ -36,8 +36,8 @@ export function fieldsByName(block: string): Map<string, Field> {
 }
 
 /**
- * Moves Content-Length to the end. Once node:http has seen it, it re-encodes a Content-Disposition that follows, and
- * octets above 0x7f leave as others (Node.js issue 46528).
+ * Moves Content-Length to the end. node:http re-encodes a Content-Disposition that follows it, which changes octets
+ * above 0x7f (Node.js issue 46528).
  */
 function withLengthLast(flat: string[]): string[] {
   for (let i = 0; i < flat.length; i += 2) {

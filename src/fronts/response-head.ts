@@ -1,5 +1,5 @@
 /**
- * Response heads and trailers as the servers of Node.js take them, and middleware in the place of their methods.
+ * Hands response heads and trailers to Node's servers, whose methods middleware may have replaced.
  */
 import { ServerResponse } from 'node:http';
 import { fieldPairs, withoutNominated } from '../http1/fields.ts';
@@ -9,7 +9,7 @@ import { upgradeOffer } from '../http1/serialise.ts';
 import { http2Fields, isConnectionSpecific } from './http2-fields.ts';
 import { type Field, fieldsByName, flatFields } from './response-fields.ts';
 
-/** A head that waits for the data that may go out with it. */
+/** A head that waits to be sent together with the first data. */
 export interface WaitingHead {
   readonly status: number;
   readonly reason: string;
@@ -18,20 +18,19 @@ export interface WaitingHead {
 }
 
 /**
- * The fields of a response over HTTP/1.1 that is framed as `framing`. `closing` is true where its connection is to be
- * closed after it.
+ * The fields of an HTTP/1.1 response with this framing. `closing` is true if the connection closes after it.
  */
 export function http1Fields(head: ResponseHead, framing: Framing, closing: boolean, response: ServerResponse): string {
   let { fields } = head;
-  // A Connection field of ours takes from node:http the decision whether to close: it has to say what that would be.
+  // With a Connection field of ours node:http does not choose itself whether to close, so the field says what it would.
   if (head.status === 426 && head.upgrade !== '') fields += upgradeOffer(head, !closing && persists(response));
   else if (closing) fields += 'Connection: close\r\n';
-  // node:http refuses to announce trailers where none can follow.
+  // node:http refuses a Trailer field unless the response is chunked.
   const idle = framing !== CHUNKED && /^trailer:/im.test(fields);
   return idle ? withoutNominated(fields, 'trailer') : fields;
 }
 
-/** Hands a head to the server. Returns what its `writeHead` does: of middleware, it may be anything. */
+/** Hands a head to the server. Returns what `writeHead` returned, which from middleware may be anything. */
 export function writeHead(response: ServerResponse, head: WaitingHead, framing: Framing, http2: boolean): unknown {
   const { status, reason, fields } = head;
   if (response.writeHead === OWN.writeHead && response.getHeaderNames().length === 0) {
@@ -40,16 +39,16 @@ export function writeHead(response: ServerResponse, head: WaitingHead, framing: 
   response.statusCode = status;
   for (const name of response.getHeaderNames()) if (overrules(name, framing, http2)) response.removeHeader(name);
   for (const [name, field] of http2 ? http2Fields(fields) : fieldsByName(fields)) {
-    // node:http2 ends a response of this status with its head, whatever body the upstream has sent with it.
+    // node:http2 ends a 205 with its head, even if the upstream sent a body.
     if (http2 && status === 205 && name === 'content-length') continue;
     const values = name === 'set-cookie' ? withPreset(response, field) : field.values;
     response.setHeader(field.name, values.length === 1 ? values[0] ?? '' : values);
   }
-  // Middleware in the place of writeHead may expect an object of fields, or none, and a reason, or none. So it gets the
-  // status alone, as it does from node:http where nobody calls writeHead.
+  // Middleware that replaces writeHead may not expect a reason or fields. Pass the status alone, as node:http does when
+  // it calls writeHead by itself.
   if (http2) return response.writeHead(status);
   response.statusMessage = reason;
-  // node:http would put the usual reason in the place of none.
+  // Given no reason, node:http would fill in the usual one.
   return reason === '' ? response.writeHead(status, '') : response.writeHead(status);
 }
 
@@ -57,7 +56,7 @@ export function writeHead(response: ServerResponse, head: WaitingHead, framing: 
 export function addTrailers(response: ServerResponse, block: string, http2: boolean): void {
   if (http2) {
     const trailers = [...http2Fields(block)].map(([name, { values }]) => [name, values] as const);
-    // Node.js takes several values of one trailer, though its types do not say so.
+    // Node.js accepts several values for one trailer, though its types do not say so.
     response.addTrailers(Object.fromEntries(trailers) as unknown as Record<string, string>);
     return;
   }
@@ -67,7 +66,7 @@ export function addTrailers(response: ServerResponse, block: string, http2: bool
   response.addTrailers(pairs);
 }
 
-/** Whether Node.js itself has refused a head: a status or field that it does not take. */
+/** Whether Node.js itself refused a head, for a status or field that it does not accept. */
 export function isRefusal(cause: unknown): boolean {
   return cause instanceof Error && 'code' in cause && /^ERR_(?:HTTP|INVALID)/.test(String(cause.code));
 }
@@ -78,13 +77,13 @@ function persists(response: ServerResponse): boolean {
   return response.shouldKeepAlive && maxRequestsOnConnectionReached !== true;
 }
 
-/** Whether a field that middleware has set goes: how a body is framed follows from what the upstream has sent. */
+/** Whether to remove a field that middleware has set: the upstream's response decides the framing. */
 function overrules(name: string, framing: Framing, http2: boolean): boolean {
   if (name === 'content-length') return true;
   return http2 ? isConnectionSpecific(name) : name === 'transfer-encoding' && framing !== CHUNKED;
 }
 
-/** The values of a field behind those that middleware has set. */
+/** The values that middleware has set for a field, followed by the upstream's. */
 function withPreset(response: ServerResponse, { name, values }: Field): readonly string[] {
   return [...[response.getHeader(name) ?? []].flat().map(String), ...values];
 }

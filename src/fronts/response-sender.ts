@@ -14,11 +14,11 @@ export class ResponseSender {
   keepAlive = true;
   /** Whether the downstream has said that it will send no further request (RFC 9112 §9.6). */
   lastRequest = false;
-  /** Whether the end of the response is that of the connection. */
+  /** Whether closing the connection ends the response. */
   untilClose = false;
   readonly #socket: Duplex;
   readonly #flusher: Flusher;
-  /** Made when there is something to send. */
+  /** Created when there is something to send. */
   #writer: MessageWriter | undefined;
 
   constructor(socket: Duplex, flusher: Flusher) {
@@ -68,12 +68,12 @@ export class ResponseSender {
     this.writer.begin(interimHead(head), UNTIL_CLOSE);
   }
 
-  /** Sends what has gathered; with `turn`, perhaps at its end. Returns false if the socket can take no more. */
+  /** Sends what was gathered, perhaps at the end of `turn`. Returns false if the socket can take no more. */
   flush(turn: Turn): boolean {
     return this.#writer?.flush(turn) ?? true;
   }
 
-  /** Sends what has gathered now. */
+  /** Sends what was gathered, now. */
   send(): void {
     this.#writer?.send();
   }

@@ -1,8 +1,8 @@
 /**
  * The response of an embedder's server (node:http, node:https or the compat API of node:http2), as an exchange sends
- * it: gathers the head and the data behind it, and sends them in as few calls as it takes. Its methods may have been
- * replaced by middleware, which sees or changes what is sent: each call may throw, do nothing, or answer by itself, and
- * none of that may leave an exchange in flight.
+ * it: gathers the head and the data, and sends them in as few calls as possible. Middleware may have replaced its
+ * methods to see or change what is sent: each call may throw, do nothing or send its own answer, and none of that may
+ * leave an exchange in flight.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { watched } from '../guard.ts';
@@ -15,16 +15,15 @@ import {
   destroy, flushGathered, flushHead, isPlain, needsDrain, replacesWrite, resetStream, sendLast, startOver,
 } from './server-response.ts';
 
-/** What is told of a response. */
+/** The owner of a response. */
 export interface ResponseUser {
   /** It can take more, after {@link DownstreamResponse.flush} returned false. */
   drained(): void;
   /**
-   * It cannot be sent: `RESPONSE_MALFORMED` if the server refuses its head, `HOOK_FAILED` if somebody else's code
-   * failed.
+   * It cannot be sent: `RESPONSE_MALFORMED` if the server refuses its head, `HOOK_FAILED` if foreign code failed.
    */
   broken(code: 'RESPONSE_MALFORMED' | 'HOOK_FAILED', what: string, cause: unknown): void;
-  /** Another handler has begun a response of its own. */
+  /** Another handler has started its own response. */
   taken(): void;
 }
 
@@ -61,20 +60,20 @@ export class DownstreamResponse {
     return this.#gone;
   }
 
-  /** Whether all of it was given and little of it waits: it may leave together with other responses. */
+  /** Whether it is complete and little of it is unsent: it may be sent together with other responses. */
   get mayWait(): boolean {
     return this.#complete && typeof this.#data !== 'object';
   }
 
-  /** Sends what an interim response says, as far as node:http can. */
+  /** Sends an interim response, as far as node:http can. */
   interim(head: ResponseHead): void {
-    // node:http can send early hints. It has sent 100 by itself, and has no way to send others.
+    // node:http sends 100 by itself, and can send early hints, but no others.
     if (head.status !== 103 || this.#gone) return;
     const links = fieldsByName(head.fields).get('link')?.values ?? [];
     try {
       if (links.length > 0) this.#response.writeEarlyHints({ link: [...links] });
     } catch {
-      // node:http takes only the plainest forms of Link. A hint may be left out (RFC 8297 §2); the response repeats it.
+      // node:http accepts only simple forms of Link. A hint may be left out (RFC 8297 §2): the response repeats it.
     }
   }
 
@@ -102,7 +101,7 @@ export class DownstreamResponse {
       this.#data = (before ?? '') + (text === '' ? bytes.toString('latin1', from, to) : text);
       return;
     }
-    // A copy: node:http may hold on to it behind earlier responses, and middleware may too.
+    // A copy: node:http may keep it while earlier responses are sent, and so may middleware.
     const copy = Buffer.from(bytes.subarray(from, to));
     this.#data = before === undefined ? copy : Buffer.concat([asBytes(before), copy]);
   }
@@ -120,7 +119,7 @@ export class DownstreamResponse {
   }
 
   /**
-   * Sends what has gathered, and ends a complete response if `mayEnd`. Returns false if it can take no more until
+   * Sends what was gathered, and ends a complete response if `mayEnd`. Returns false if it can take no more until
    * `drained` is called.
    */
   flush(mayEnd: boolean): boolean {
@@ -149,7 +148,7 @@ export class DownstreamResponse {
     }
   }
 
-  /** Breaks it off, so that the downstream can tell. `mayReset` is true if the downstream would see a reset. */
+  /** Cuts it, so that the downstream notices. `mayReset` is true if a reset would reach the downstream. */
   cut(mayReset: boolean): void {
     if (this.#gone) return;
     this.#gone = true;
@@ -188,7 +187,7 @@ export class DownstreamResponse {
     return true;
   }
 
-  /** Sends data behind which more comes. */
+  /** Sends data that is not the last. */
   #sendMore(data: Buffer | string): void {
     const response = this.#response;
     this.#written = true;
@@ -196,7 +195,7 @@ export class DownstreamResponse {
     const took: unknown = text ? response.write(data, 'latin1') : response.write(asBytes(data));
     if (took === false) this.#block();
     else if (took !== true) {
-      // The `write` of middleware may return anything; the stream itself knows.
+      // Middleware's `write` may return anything; ask the stream.
       this.#watch(took);
       if (needsDrain(response, this.#http2)) this.#block();
     }
@@ -205,7 +204,7 @@ export class DownstreamResponse {
 
   /** Sends the last data, if any, and ends the response. */
   #sendLast(data: Buffer | string | undefined): void {
-    // Nothing follows that could be held back, and node:http emits no 'drain' from here on.
+    // Nothing follows that would have to wait, and node:http emits no 'drain' from here on.
     this.#blocked = false;
     const response = this.#response;
     if (data === undefined) {
@@ -217,7 +216,7 @@ export class DownstreamResponse {
       sendLast(response, data);
       return;
     }
-    // Middleware that replaces `end` alone sees a body that comes whole there, and nothing of one in pieces.
+    // A body in one piece is passed to `end`, so that middleware which replaces only `end` sees it.
     const split = this.#written || replacesWrite(response, this.#http2);
     if (split) this.#watch(response.write(asBytes(data)));
     this.#watch(split ? response.end() : response.end(asBytes(data)));
@@ -227,7 +226,7 @@ export class DownstreamResponse {
     this.#blocked = true;
     if (this.#listening) return;
     this.#listening = true;
-    // Never removed: middleware that passes listeners on to a stream of its own does not pass on their removal.
+    // Never removed: middleware that forwards listeners to its own stream does not forward their removal.
     this.#response.on('drain', () => {
       if (!this.#blocked) return;
       this.#blocked = false;
@@ -267,5 +266,5 @@ function asBytes(data: Buffer | string): Buffer {
   return typeof data === 'string' ? Buffer.from(data, 'latin1') : data;
 }
 
-/** Below this a copy into the head's text is cheaper than a second buffer in the write. */
+/** Up to this size, copying into the head's text is cheaper than a second buffer in the write. */
 const MAX_TEXT_BYTES = 8_192;

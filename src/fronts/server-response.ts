@@ -1,22 +1,22 @@
 /**
- * What the servers of Node.js make of calls to a response, and middleware in the place of its methods: where they
- * encode, buffer, count or lose what they are given in ways of their own.
+ * Quirks of the responses of Node's servers, and of middleware that replaces their methods: where they encode, buffer,
+ * count or lose data in ways of their own.
  */
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Framing, LENGTH } from '../http1/framing.ts';
 
-/** Whether the methods that send a body are the server's own. Middleware may not expect latin1 text: it gets octets. */
+/** Whether the sending methods are the server's own. Middleware may not expect latin1 text, and gets buffers. */
 export function isPlain(response: ServerResponse): boolean {
   return response.write === OWN.write && response.end === OWN.end && response.writeHead === OWN.writeHead;
 }
 
-/** Whether middleware has replaced `write`: then it is to see all data there, the last included. */
+/** Whether middleware has replaced `write`. It must then see all data there, including the last. */
 export function replacesWrite(response: ServerResponse, http2: boolean): boolean {
   return http2 ? Object.hasOwn(response, 'write') : response.write !== OWN.write;
 }
 
-/** Whether 'drain' will follow. Asked where `write` did not return a boolean. */
+/** Whether 'drain' will follow. For a `write` that did not return a boolean. */
 export function needsDrain(response: ServerResponse, http2: boolean): boolean {
   const { stream } = response as { readonly stream?: { readonly writableNeedDrain: boolean } };
   return (http2 && stream !== undefined ? stream : response).writableNeedDrain;
@@ -30,14 +30,14 @@ export function sendLast(response: ServerResponse, data: Buffer | string): void 
   }
   response.write(data, 'latin1');
   // At once, as one write: corked with the end of the response it would be a vector of two, one of them empty.
-  // Libraries that make requests up may give a socket that is not a stream.
+  // Libraries that make requests may supply a socket that is not a stream.
   (response.socket as Partial<Socket> | null)?.uncork?.();
   response.end();
 }
 
 /**
- * Has middleware that compresses send what it has gathered. A body of unknown length may consist of events, which must
- * not wait. Returns what its `flush` does.
+ * Makes compressing middleware send what it has gathered: a body of unknown length may consist of events, which must
+ * not wait. Returns what its `flush` returned.
  */
 export function flushGathered(response: ServerResponse, framing: Framing): unknown {
   const { flush } = response as { readonly flush?: (this: ServerResponse) => unknown };
@@ -45,8 +45,8 @@ export function flushGathered(response: ServerResponse, framing: Framing): unkno
 }
 
 /**
- * Sends the head alone. node:http would encode it as UTF-8: octets above 0x7f would become two. Returns false if the
- * response stands behind another and has no socket yet.
+ * Sends the head alone, as latin1: node:http would encode it as UTF-8 and turn octets above 0x7f into two. Returns
+ * false if the response is queued behind another and has no socket yet.
  */
 export function flushHead(response: ServerResponse, http2: boolean): boolean {
   const socket = response.socket as Partial<Pick<Socket, 'setDefaultEncoding'>> | null;
@@ -64,27 +64,26 @@ export function flushHead(response: ServerResponse, http2: boolean): boolean {
   return true;
 }
 
-/** Breaks a response off, by a reset if `reset`. */
+/** Cuts a response, by a reset if `reset`. */
 export function destroy(request: IncomingMessage, response: ServerResponse, reset: boolean): void {
-  // Some libraries put little more than an emitter in the place of a socket.
+  // Some libraries supply little more than an emitter as the socket.
   const { socket } = request as { readonly socket?: Partial<Pick<Socket, 'uncork' | 'resetAndDestroy'>> };
-  // node:http corks until the next tick what must be seen before the end: in the socket, or since Node 26 in the
-  // response.
+  // node:http corks data until the next tick (in the socket, since Node 26 in the response); send it before the cut.
   (response as Partial<Pick<ServerResponse, 'uncork'>>).uncork?.();
   socket?.uncork?.();
   if (reset) socket?.resetAndDestroy?.();
   response.destroy();
 }
 
-/** Breaks a response over HTTP/2 off: without a code, a stream would look ended (RFC 9113 §8.1). */
+/** Cuts an HTTP/2 response: without an error code, the stream would look complete (RFC 9113 §8.1). */
 export function resetStream(response: ServerResponse): void {
   const { stream } = response as { readonly stream?: { close(code: number): void } };
   stream?.close(INTERNAL_ERROR);
 }
 
 /**
- * Makes room for another response after a head that could not be sent. The methods that middleware has put in the place
- * of the server's are removed, as they may be what failed. Returns false if something was sent, or if this fails too.
+ * Prepares for another response after a head that could not be sent. Methods that middleware has replaced are restored,
+ * as they may be what failed. Returns false if something was sent, or if this fails too.
  */
 export function startOver(response: ServerResponse): boolean {
   try {
@@ -97,7 +96,7 @@ export function startOver(response: ServerResponse): boolean {
   }
 }
 
-/** The methods of node:http itself, unless somebody has replaced them for all responses. */
+/** The methods of node:http, unless they were replaced for all responses. */
 const OWN = ServerResponse.prototype;
 const REPLACEABLE = ['writeHead', 'write', 'end'] as const;
 /** RFC 9113 §7. */

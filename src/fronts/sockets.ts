@@ -1,5 +1,5 @@
 /**
- * The way in for sockets: listens to them, for the connections that serve them.
+ * The way in for sockets: passes their events to the connections that serve them.
  */
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -13,8 +13,8 @@ interface PushesBytes {
 }
 
 /**
- * All sockets have the same listeners, which find the connection through the socket that calls them: four closures for
- * each of ten thousand idle connections would hold an eighth of their memory.
+ * All sockets share the same listeners, which find the connection through the socket (`this`): four closures for each
+ * of ten thousand idle connections would take an eighth of their memory.
  */
 export class DownstreamSockets {
   readonly #front: Front;
@@ -34,8 +34,8 @@ export class DownstreamSockets {
     this.#push = function push(bytes) {
       const connection = this.servedBy;
       if (bytes === null || connection?.paused !== false) {
-        // From here on it is a stream like any other, which buffers what comes and emits its end. Not deleted: V8
-        // would make a slow object of the socket.
+        // From here on it is an ordinary stream, which buffers and emits its end. Not deleted: that would make the
+        // socket a slow object in V8.
         this.push = (Object.getPrototypeOf(this) as PushesBytes).push;
         return this.push(bytes);
       }
@@ -48,9 +48,9 @@ export class DownstreamSockets {
   }
 
   /**
-   * Serves a connection that nobody else uses. What the system reads enters a stream by its `push`: while nothing is
-   * held back it is taken there, which saves the stream's part of each read, some 4% of all CPU time. Should a future
-   * Node have it enter elsewhere, it comes by 'data'.
+   * Serves a connection that nothing else uses. Data enters a stream by its `push`. While nothing is held back it is
+   * taken there, which saves the stream's share of each read, 4% of all CPU time. If a future Node bypasses `push`, the
+   * data arrives by 'data'.
    */
   serveOwn(socket: Socket): DownstreamConnection {
     socket.push = this.#push;
@@ -69,7 +69,7 @@ export class DownstreamSockets {
     return connection;
   }
 
-  /** Returns what was thrown, if anything: this makes the stream, which may be somebody else's, flow. */
+  /** Returns what was thrown, if anything: this makes the stream, which may be the embedder's, flow. */
   #listenForData(socket: ServedSocket): { readonly cause: unknown } | undefined {
     try {
       socket.on('data', this.#onData);
@@ -80,8 +80,8 @@ export class DownstreamSockets {
   }
 
   /**
-   * Serves an upgrade request that a node:http server has read. `bytes` are its head and what came behind it, `peer` is
-   * the stream that knows who is on the other end.
+   * Serves an upgrade request that a node:http server has read. `bytes` are its head and what arrived after it, `peer`
+   * is the stream that knows the address of the other end.
    */
   upgrade(stream: Duplex, bytes: Buffer, peer: Duplex): void {
     const connection = this.serve(stream, { peer });

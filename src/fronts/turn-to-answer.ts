@@ -1,14 +1,14 @@
 /**
- * Waiting for what is due before: node:http hands over an upgrade at once, though requests that were pipelined before
- * it may still be without their answers. On its socket nothing may be written before those have left.
+ * Delays an upgrade until earlier responses are sent. node:http hands over an upgrade at once, even if requests
+ * pipelined before it are still unanswered, and nothing may be written to the socket before those answers.
  */
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** A socket of node:http, and the response that is due on it. Its name has been the same for years. */
+/** A socket of node:http with the response it is sending: a private property, with the same name for years. */
 export type HttpSocket = Socket & { readonly _httpMessage?: ServerResponse | null };
 
-/** Waits on a socket that its server's parser has let go of, and keeps what comes meanwhile. */
+/** Waits on a socket that its server's parser has released, and keeps what arrives meanwhile. */
 export class TurnToAnswer {
   readonly #socket: HttpSocket;
   readonly #maxHeldBytes: number;
@@ -17,8 +17,8 @@ export class TurnToAnswer {
   #heldBytes = 0;
 
   /**
-   * Calls `onTurn`, at once where nothing is due, with what has come until then; never, where the downstream goes, or
-   * the last response closes the connection. `parsed` says that a parser still reads the socket: what comes is its.
+   * Calls `onTurn` with what has arrived, at once if no response is due; never if the downstream leaves or the last
+   * response closes the connection. With `parsed`, a parser still reads the socket and gets what arrives.
    */
   constructor(socket: HttpSocket, parsed: boolean, maxHeldBytes: number, onTurn: (held: Buffer) => void) {
     this.#socket = socket;
@@ -28,7 +28,7 @@ export class TurnToAnswer {
       onTurn(Buffer.alloc(0));
       return;
     }
-    // node:http listens no more: not for errors, nor for room for the rest of a response, nor for the end.
+    // node:http no longer listens: not for errors, not for 'drain' while it sends a response, not for the end.
     socket.on('error', this.#onError).on('drain', this.#onDrain).on('close', this.#leave);
     if (!parsed) socket.on('data', this.#onData).on('end', this.#onEnd);
     this.#await();
@@ -41,7 +41,7 @@ export class TurnToAnswer {
       return;
     }
     this.#leave();
-    // The last response may have been the last on the connection.
+    // The last response may have closed the connection.
     if (this.#socket.writable) this.#onTurn(Buffer.concat(this.#held));
   };
 
@@ -51,7 +51,7 @@ export class TurnToAnswer {
     if (this.#heldBytes >= this.#maxHeldBytes) this.#socket.pause();
   };
 
-  /** One that says no more while it waits is taken to be gone, as node:http takes it. */
+  /** A downstream that ends while it waits is treated as gone, as node:http does. */
   readonly #onEnd = (): void => {
     this.#leave();
     this.#held = [];
@@ -69,7 +69,7 @@ export class TurnToAnswer {
   readonly #leave = (): void => {
     const socket = this.#socket;
     socket.off('drain', this.#onDrain).off('close', this.#leave).off('data', this.#onData).off('end', this.#onEnd);
-    // What goes wrong with a socket that closes is nobody's news; with one that goes on, its next owner's.
+    // Errors of a closing socket do not matter; those of one that stays open are its next owner's.
     if (socket.writable) socket.off('error', this.#onError);
     socket._httpMessage?.off('finish', this.#await);
   };

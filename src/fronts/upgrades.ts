@@ -1,6 +1,6 @@
 /**
- * The way in for upgrades that a node:http server has read. What may be tunnelled is served on its socket; everything
- * else goes back to its server, as if it had asked for no upgrade, so that middleware sees it.
+ * The way in for upgrades that a node:http server has read. Those that may be tunnelled are served on their socket; all
+ * others go back to their server as if they had not asked for an upgrade, so that middleware sees them.
  */
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -12,7 +12,7 @@ import { headBytes, trailerText } from './head-text.ts';
 import type { DownstreamSockets } from './sockets.ts';
 import { type HttpSocket, TurnToAnswer } from './turn-to-answer.ts';
 
-/** What of the settings upgrades go by. */
+/** The settings for upgrades. */
 export interface UpgradeRules {
   readonly upgradeProtocols: ReadonlySet<string>;
   readonly upgradeTarget: ((request: IncomingMessage) => string) | undefined;
@@ -30,8 +30,8 @@ export class Upgrades {
   }
 
   /**
-   * Serves an upgrade when its turn has come. `stream` is the socket, or (Node 26) what stands for it while a body is
-   * still on its way; `head` is what has come behind the request.
+   * Serves an upgrade when its turn has come. `stream` is the socket, or (Node 26) its stand-in while a body is still
+   * arriving; `head` is what arrived after the request.
    */
   serve(request: IncomingMessage, stream: Duplex, head: Buffer): void {
     if (stream.destroyed) return;
@@ -39,7 +39,7 @@ export class Upgrades {
     new TurnToAnswer(socket, stream !== socket, this.#front.rules.maxHeldBytes, (held) => {
       const behind = Buffer.concat([head, held]);
       if (this.#front.refused.has(socket)) {
-        // Its http server has let go of it: what goes wrong from here on is nobody's news.
+        // Its http server no longer listens for errors, and none of them matters here.
         stream.on('error', () => undefined).end();
       } else if (mayTunnel(request, this.#rules.upgradeProtocols)) this.#tunnel(request, stream, behind);
       else this.#giveBack(request, stream, behind);
@@ -62,7 +62,7 @@ export class Upgrades {
     } else this.#gather(request, stream, bytes);
   }
 
-  /** What to ask the upstream for. Throws HOOK_FAILED where `upgradeTarget` fails. */
+  /** The target to send upstream. Throws HOOK_FAILED if `upgradeTarget` fails. */
   #target(request: IncomingMessage): string | undefined {
     const { upgradeTarget } = this.#rules;
     if (upgradeTarget === undefined) return undefined;
@@ -75,12 +75,12 @@ export class Upgrades {
     throw new BalancerError('HOOK_FAILED', 'upgradeTarget must return a path such as "/chat?room=1"');
   }
 
-  /** Node 26: the body still comes by the request. A tunnel begins when it is there, and such bodies are small. */
+  /** Node 26: the request still delivers the body. The tunnel begins once it is complete; such bodies are small. */
   #gather(request: IncomingMessage, stream: Duplex, head: Buffer): void {
     const parts: Buffer[] = [];
     let size = 0;
     const onError = (): void => {
-      // 'close' follows, and there is nothing yet that it could end.
+      // 'close' follows; there is no connection to end yet.
     };
     stream.on('error', onError);
     request.on('error', onError);
@@ -102,22 +102,22 @@ export class Upgrades {
     const socket = request.socket as HttpSocket & { readonly server?: Server };
     const { server } = socket;
     const head = plainHead(request);
-    // Without a 'request' listener nobody would ever answer.
+    // Without a 'request' listener it would never be answered.
     if (server === undefined || head === undefined || server.listenerCount('request') === 0) {
       this.#refuse(request, stream, 'REQUEST_MALFORMED');
     } else if (stream === socket) {
       socket.unshift(Buffer.concat([Buffer.from(head, 'latin1'), bodyOf(request, behind), behind]));
-      // Of a TLS server the decrypted connection is what its http side hears of.
+      // The http side of a TLS server listens for the decrypted connection.
       server.emit(server.listenerCount('secureConnection') > 0 ? 'secureConnection' : 'connection', socket);
     } else this.#answerHere(request, socket, server);
   }
 
-  /** Node 26: the request's body is still being read, and so is the request: it lacks a response alone. */
+  /** Node 26: the server is still reading the request, which only needs a response. */
   #answerHere(request: IncomingMessage, socket: HttpSocket, server: Server): void {
     const response = new ServerResponse(request);
     response.shouldKeepAlive = false;
     response.assignSocket(socket);
-    // When the body is read, node:http hears no more of the socket.
+    // node:http stops listening to the socket when the body is read.
     socket.on('error', () => undefined).on('drain', () => response.emit('drain'));
     response.on('finish', () => {
       response.detachSocket(socket);
@@ -138,12 +138,12 @@ export class Upgrades {
 }
 
 /**
- * The body of a request as it came, as far as Node has taken it off the connection: since version 25 it reads the
- * bodies of upgrades, before that they stand in what comes behind the head.
+ * The body of a request as received, as far as Node has read it. Since version 25 Node reads the bodies of upgrades;
+ * before, they are part of what arrived after the head.
  */
 function bodyOf(request: IncomingMessage, behind: Buffer): Buffer {
   const parts: Buffer[] = [];
-  // Node 26 gives one part at a time.
+  // Node 26 returns one part at a time.
   for (let part; (part = request.read() as Buffer | null) !== null;) parts.push(part);
   if (parts.length > 0) return framed(request, Buffer.concat(parts));
   const unread = Number.parseInt(process.versions.node, 10) < 25 || CHUNK_SIZE.test(behind.toString('latin1', 0, 20));

@@ -4,8 +4,6 @@
 import { SteadyTime } from './steady-time.ts';
 import type { TimeSource } from './time-source.ts';
 
-export type { TimeSource };
-
 /** Reads the time once per tick and has all deadlines checked. */
 export class Clock {
   /** The time of the last tick, in monotonic milliseconds: at most one tick behind. */

@@ -5,7 +5,8 @@
  */
 import { BalancerError } from '../errors.ts';
 import { disowned, guarded, guardedValue, isThenable, messageOf, type OnFault } from '../guard.ts';
-import { systemRng, type TimeSource } from './clock.ts';
+import { systemRng } from './clock.ts';
+import type { TimeSource } from './time-source.ts';
 
 /** Time from a source that may fail. */
 export class GuardedTime implements TimeSource {

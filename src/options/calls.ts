@@ -1,5 +1,5 @@
 /**
- * What the methods of a balancer are called with, checked as the options of `createBalancer` are.
+ * Checks the arguments of a balancer's methods, as parse.ts does for `createBalancer`.
  */
 import { onlyKnown, record, shown } from './checks.ts';
 import { BalancerError } from '../errors.ts';
@@ -10,22 +10,25 @@ import { didYouMean } from './nearest.ts';
 
 /** The options of `remove` and `update`. */
 export interface DrainOptions {
-  /** What removed upstreams still have in flight after so long is cut. Default `Infinity`: no limit. */
+  /** How long a removed upstream may finish what it has in flight; the rest is cut. Default `Infinity`: no limit. */
   readonly timeoutMs?: number;
 }
 
 /** The options of `close`. */
 export interface CloseOptions {
-  /** What is not done so long after the balancer has stopped accepting is cut. `Infinity`: never. Default 10,000 ms. */
+  /**
+   * How long requests may take to finish after the balancer stops accepting; the rest is cut. `Infinity`: no limit.
+   * Default 10,000 ms.
+   */
   readonly timeoutMs?: number;
   /**
-   * How long the balancer goes on accepting and serving, while `ready` is false already: load balancers and
+   * How long the balancer continues to accept and serve while `ready` is already false: load balancers and
    * orchestrators need some time to send new requests elsewhere. Default 0.
    */
   readonly delayMs?: number;
 }
 
-/** The options of `close` checked and completed. Throws OPTIONS_INVALID. */
+/** Checks the options of `close` and fills in the defaults. Throws OPTIONS_INVALID. */
 export function parseCloseOptions(input: unknown): Required<CloseOptions> {
   return parsed(input, 'close', (options, problems) => {
     onlyKnown(options, 'close.', CLOSE_KEYS, problems);
@@ -37,7 +40,7 @@ export function parseCloseOptions(input: unknown): Required<CloseOptions> {
   });
 }
 
-/** The options of `remove` or `update` checked and completed. Throws OPTIONS_INVALID. */
+/** Checks the options of `remove` or `update` and fills in the defaults. Throws OPTIONS_INVALID. */
 export function parseDrainOptions(input: unknown, method: 'remove' | 'update'): Required<DrainOptions> {
   return parsed(input, method, (options, problems) => {
     onlyKnown(options, `${method}.`, DRAIN_KEYS, problems);
@@ -46,18 +49,18 @@ export function parseDrainOptions(input: unknown, method: 'remove' | 'update'): 
   });
 }
 
-/** Where to listen, checked. Throws OPTIONS_INVALID. */
+/** Checks where to listen. Throws OPTIONS_INVALID. */
 export function parseListenOptions(input: unknown): ListenOptions {
   return parsed(input ?? null, 'listen', (options, problems) => readListenOptions(options, 'listen', problems));
 }
 
-/** Throws OPTIONS_INVALID for what is not an event or cannot listen to one. */
+/** Throws OPTIONS_INVALID unless `event` is the name of an event and `listener` is a function. */
 export function checkListener(event: unknown, listener: unknown, method: 'on' | 'off'): void {
   const problems: string[] = [];
   if (!(EVENT_NAMES as readonly unknown[]).includes(event)) {
     const meant = typeof event === 'string' ? didYouMean(event, EVENT_NAMES) : '';
     const instead = meant === '' ? ` use ${EVENT_NAMES.join(', ')}` : meant;
-    problems.push(`${method}: no such event: ${shown(event)};${instead}`);
+    problems.push(`${method}: unknown event ${shown(event)};${instead}`);
   }
   if (typeof listener !== 'function') {
     problems.push(`${method}: the listener must be a function (got ${shown(listener)})`);
@@ -65,7 +68,7 @@ export function checkListener(event: unknown, listener: unknown, method: 'on' | 
   refuse(problems);
 }
 
-/** What `read` makes of the options of a method. Throws OPTIONS_INVALID with everything that is wrong with them. */
+/** Reads the options of a method. Throws OPTIONS_INVALID, listing every problem. */
 function parsed<T>(
   input: unknown, method: string,
   read: (options: Readonly<Record<string, unknown>>, problems: string[]) => T | undefined,
@@ -77,16 +80,16 @@ function parsed<T>(
     const made = read(options, problems);
     if (problems.length === 0 && made !== undefined) return made;
   } catch (cause) {
-    problems.push(`${method}: reading its options threw: ${messageOf(cause)}`);
+    problems.push(`${method}: reading the options threw: ${messageOf(cause)}`);
   }
   throw invalid(problems);
 }
 
-/** A time from 0 to `max`; fractions will do, since such times are often what is left of another. */
+/** A time from 0 to `max`. Fractions are allowed, since such times are often the remainder of another. */
 function milliseconds(value: unknown, path: string, max: number, problems: string[]): number {
   if (typeof value === 'number' && value >= 0 && value <= max) return value;
   const orNone = max === Infinity ? ', or Infinity for no limit' : '';
-  problems.push(`${path}: must be a number of milliseconds from 0${orNone} (got ${shown(value)})`);
+  problems.push(`${path}: must be a number of milliseconds ≥ 0${orNone} (got ${shown(value)})`);
   return 0;
 }
 

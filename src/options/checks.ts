@@ -1,27 +1,27 @@
 /**
- * Checks of single values. Each adds what is wrong to `problems`, with its path and what to write instead, and goes on
- * without it.
+ * Checks of single values. A wrong value adds a line to `problems`, with its path and what to write instead, and a
+ * default or placeholder is returned, so that one pass finds every problem.
  */
 import type { TimeSource } from '../loop/time-source.ts';
 import { guardedValue, faultText } from '../guard.ts';
 import { isMoment } from '../loop/guarded-time.ts';
 import { didYouMean } from './nearest.ts';
 
-/** A numeric option: its default and its smallest value, and the largest where that is not {@link MAX_INTEGER}. */
+/** A numeric option: its default, its minimum, and its maximum if that is not {@link MAX_INTEGER}. */
 export interface Range {
   readonly fallback: number;
   readonly min: number;
   readonly max?: number;
 }
 
-/** The largest value of a 32-bit timer, for times and counts alike. */
+/** The maximum delay of a Node timer; used for counts as well. */
 const MAX_INTEGER = 2 ** 31 - 1;
-/** A longer list of names helps nobody. */
+/** A longer list of names would not help in a message. */
 const MAX_LISTED = 240;
-/** `sun_path` has 108 octets on Linux, 104 on macOS and the BSDs, with a NUL at the end. */
+/** `sun_path` has 108 octets on Linux, 104 on macOS and the BSDs, including the NUL at the end. */
 const MAX_SOCKET_PATH = process.platform === 'linux' ? 107 : 103;
 
-/** All numbers of a table, each with its default where it is not given. */
+/** Reads all numbers of a table. Those that are not given get their defaults. */
 export function integers<N extends string>(
   given: Readonly<Record<string, unknown>>, prefix: string, table: Readonly<Record<N, Range>>, problems: string[],
 ): Record<N, number> {
@@ -32,8 +32,8 @@ export function integers<N extends string>(
 }
 
 /**
- * Refuses names that are not `known`. `listed` is what a message says is known; left out, that is all of it, unless it
- * is too long for a message.
+ * Refuses names that are not `known`. `listed` is the list of known names that a message shows; by default all of them,
+ * unless that is too long.
  */
 export function onlyKnown(
   given: object, prefix: string, known: ReadonlySet<string>, problems: string[], listed = listOf(known),
@@ -42,7 +42,7 @@ export function onlyKnown(
     if (known.has(name)) continue;
     const meant = didYouMean(name, known);
     const all = listed === undefined ? ' see src/options/README.md' : ` known here: ${listed}`;
-    // Several that it may be are enough to choose from.
+    // Several suggestions are enough to choose from.
     const several = meant.includes(' or ') || listed === undefined;
     const instead = meant === '' ? all : several ? meant : `${meant} (${all.trim()})`;
     problems.push(`${prefix}${name}: unknown option;${instead}`);
@@ -59,7 +59,7 @@ export function integer(value: unknown, path: string, limits: Range, problems: s
   if (value === undefined || value === fallback) return fallback;
   if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value;
   const otherwise = fallback === Infinity ? 'leave it out for no limit' : `the default is ${fallback}`;
-  // A limit that is merely what a timer takes concerns those alone who are beyond it.
+  // The limit of timers is worth mentioning only to somebody who exceeds it.
   const ownLimit = max !== MAX_INTEGER && max !== Number.MAX_SAFE_INTEGER;
   const limited = ownLimit || (Number.isInteger(value) && (value as number) > max);
   const range = limited ? `from ${min} to ${max}` : `≥ ${min}`;
@@ -91,18 +91,18 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Whether they hold the same values by the same names. */
+/** Whether both hold the same values under the same names. */
 export function alike(one: Readonly<Record<string, unknown>>, other: Readonly<Record<string, unknown>>): boolean {
   const names = Object.keys(one);
   return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name]);
 }
 
 /**
- * Whether the system can take this as the path of a Unix socket: a longer one would be cut without a word, and the
- * socket stand elsewhere. Abstract names of Linux (with a NUL in front) are not supported.
+ * Checks that this can be the path of a Unix socket. The system would silently truncate a longer one and create the
+ * socket elsewhere. Abstract names of Linux (with a leading NUL) are not supported.
  */
 export function socketPath(path: string, at: string, problems: string[]): void {
-  // Named pipes have no such limit.
+  // Named pipes of Windows have no such limit.
   if (process.platform === 'win32') return;
   const octets = Buffer.byteLength(path);
   if (path.includes('\0')) {
@@ -113,7 +113,7 @@ export function socketPath(path: string, at: string, problems: string[]): void {
   }
 }
 
-/** A source of time, or undefined where none is given. */
+/** The source of time; undefined if none is given. */
 export function timeSource(value: unknown, problems: string[]): TimeSource | undefined {
   if (value === undefined) return undefined;
   if (isTimeSource(value)) {
@@ -121,7 +121,7 @@ export function timeSource(value: unknown, problems: string[]): TimeSource | und
     moment(() => value.epoch(), 'time.epoch', problems);
     const { pauseMs } = value;
     if (pauseMs !== undefined && !(typeof pauseMs === 'number' && pauseMs >= 0)) {
-      problems.push(`time.pauseMs: must be a number of milliseconds (got ${shown(pauseMs)}); leave it out for none`);
+      problems.push(`time.pauseMs: must be a number of milliseconds ≥ 0 (got ${shown(pauseMs)})`);
     }
     return value;
   }
@@ -129,7 +129,7 @@ export function timeSource(value: unknown, problems: string[]): TimeSource | und
   return undefined;
 }
 
-/** Calls what must return a time, to see whether it does. */
+/** Calls a function that must return a time, to check that it does. */
 function moment(read: () => unknown, path: string, problems: string[]): void {
   const before = problems.length;
   const value = guardedValue(read, (what, cause) => {
@@ -151,7 +151,7 @@ export function shown(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
-/** As JSON, where it can be: a value may hold itself, or refuse. */
+/** As JSON if possible: a value may be circular, or have a `toJSON` that throws. */
 function json(value: unknown): string {
   try {
     const text: unknown = JSON.stringify(value);

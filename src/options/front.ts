@@ -1,21 +1,21 @@
 /**
- * The options of the front, checked and completed: what is accepted from downstreams, and what is sent for them,
- * whichever pool serves a request.
+ * Checks the options of the front and fills in the defaults. They are the same for all pools: what is accepted from
+ * downstreams, and what is added to their requests.
  */
 import { flag, integers, optionalFunction, type Range, shown, timeSource } from './checks.ts';
 import type { TimeSource } from '../loop/time-source.ts';
 import type { FrontOptions } from './options.ts';
 import type { Hooks } from '../hooks.ts';
 
-/** The options of the front with all defaults filled in; {@link FrontOptions} says what each means. */
+/** The options of the front with all defaults filled in. {@link FrontOptions} explains each. */
 export interface FrontSettings extends Readonly<Record<keyof typeof FRONT_NUMBERS, number>> {
-  /** The pseudonym; `''` sends no Via. */
+  /** The pseudonym; with `''`, no Via is sent. */
   readonly via: string;
   readonly forwarded: boolean;
   readonly xForwarded: boolean;
-  /** Whether the hop at this address may speak of earlier hops. */
+  /** Whether to trust what the hop at this address says about earlier hops. */
   readonly trusts: (address: string) => boolean;
-  /** In lower case. */
+  /** Lower-case names. */
   readonly upgradeProtocols: ReadonlySet<string>;
   readonly upgradeTarget: FrontOptions['upgradeTarget'];
   readonly onReport: FrontOptions['onReport'];
@@ -25,7 +25,7 @@ export interface FrontSettings extends Readonly<Record<keyof typeof FRONT_NUMBER
   readonly rng: (() => number) | undefined;
 }
 
-/** Reads the options of the front, and of nothing else. Adds what is wrong to `problems`. */
+/** Reads the options of the front and ignores all others. Adds what is wrong to `problems`. */
 export function parseFront(options: Readonly<Record<string, unknown>>, problems: string[]): FrontSettings {
   return {
     ...integers(options, '', FRONT_NUMBERS, problems),
@@ -43,7 +43,7 @@ export function parseFront(options: Readonly<Record<string, unknown>>, problems:
   };
 }
 
-/** Defaults and limits. A default of Infinity is no limit. The sizes of heads and chunks hold for responses as well. */
+/** Defaults and limits. A default of Infinity means no limit. The sizes of heads and chunks apply to responses too. */
 const FRONT_NUMBERS = {
   idleTimeoutMs: { fallback: 60_000, min: 1 },
   headTimeoutMs: { fallback: 10_000, min: 1 },
@@ -54,7 +54,7 @@ const FRONT_NUMBERS = {
   maxRequestLineBytes: { fallback: 8_192, min: 64 },
   maxFields: { fallback: 100, min: 1 },
   maxBodyBytes: { fallback: Infinity, min: 0, max: Number.MAX_SAFE_INTEGER },
-  // Node's parser takes 16 KiB of extensions for each chunk, and we are never laxer.
+  // Node's parser accepts 16 KiB of extensions per chunk, and we are never laxer.
   maxChunkLineBytes: { fallback: 1_024, min: 32, max: 16_384 },
   maxChunkExtensionBytes: { fallback: 16_384, min: 0 },
   maxTrailerBytes: { fallback: 16_384, min: 64 },
@@ -89,7 +89,7 @@ function hooks(options: Readonly<Record<string, unknown>>, problems: string[]): 
 function trusts(value: unknown, problems: string[]): FrontSettings['trusts'] {
   if (typeof value === 'function') return value as FrontSettings['trusts'];
   if (value !== undefined && typeof value !== 'boolean') {
-    problems.push(`trustForwarded: must be true, false or a function of an address (got ${shown(value)})`);
+    problems.push(`trustForwarded: must be true, false or a function that takes an address (got ${shown(value)})`);
   }
   return () => value === true;
 }
@@ -100,7 +100,7 @@ function upgradeProtocols(value: unknown, problems: string[]): ReadonlySet<strin
   if ((value !== undefined && !Array.isArray(value)) || !protocols.every(isProtocol)) {
     problems.push(`upgradeProtocols: must be a list of protocols such as ['tcp'] (got ${shown(value)})`);
   } else if (protocols.some((protocol) => /^h2c/i.test(protocol))) {
-    problems.push('upgradeProtocols: h2c cannot be tunnelled; leave it out, such requests are served over HTTP/1.1');
+    problems.push('upgradeProtocols: h2c cannot be tunnelled; leave it out: requests for it are served over HTTP/1.1');
   }
   return new Set(protocols.filter(isProtocol).map((protocol) => protocol.toLowerCase()));
 }

@@ -1,11 +1,11 @@
 /**
- * The option `healthCheck`, of a pool and of a single upstream.
+ * Checks the option `healthCheck` of a pool and of a single upstream.
  */
 import { integers, isRecord, onlyKnown, type Range, shown } from './checks.ts';
 
-/** A health check with all defaults filled in; what each means stands at {@link HealthCheckOptions}. */
+/** A health check with all defaults filled in. {@link HealthCheckOptions} explains each. */
 export interface HealthCheck extends Readonly<Record<keyof typeof HEALTH_CHECK_NUMBERS, number>> {
-  /** Undefined where a connect is all. */
+  /** Undefined if the probe only connects. */
   readonly path: string | undefined;
   readonly host: string | undefined;
   readonly minStatus: number;
@@ -24,7 +24,7 @@ export function readHealthCheck(value: unknown, path: string, problems: string[]
   const { path: target, host, status = '200-399' } = check;
   if (target !== undefined && !(typeof target === 'string' && /^\/[\x21\x22\x24-\x7e]*$/.test(target))) {
     problems.push(
-      `${path}.path: must be a path such as '/health' (got ${shown(target)}); leave it out to connect and no more`);
+      `${path}.path: must be a path such as '/health' (got ${shown(target)}); leave it out to only connect`);
   }
   if (host !== undefined && !(typeof host === 'string' && /^[\w.:[\]-]+$/.test(host))) {
     problems.push(`${path}.host: must be a host such as 'app.example' (got ${shown(host)})`);

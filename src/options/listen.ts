@@ -1,18 +1,18 @@
 /**
- * Where to listen: the one type of it, its check, and how an address is shown.
+ * Where to listen: the type, its check, and how an address is written.
  */
 import type { AddressInfo } from 'node:net';
 import { integer, onlyKnown, shown, socketPath } from './checks.ts';
 
-/** Where to listen: a port, a Unix socket, or a socket that was opened before us (systemd's socket activation). */
+/** Where to listen: a port, a Unix socket, or a socket that is already open (systemd's socket activation). */
 export type ListenOptions =
   | { readonly port: number; readonly host?: string; readonly backlog?: number }
   | { readonly path: string; readonly backlog?: number }
   | { readonly fd: number };
 
 /**
- * Checks where to listen; `own` are keys that the caller checks itself. Returns a copy, since a server reads it again;
- * undefined if it names no place. Then, and where anything else is wrong, `problems` say so.
+ * Checks where to listen. `own` lists keys that the caller checks itself. Returns a copy, since a server reads the
+ * options again later; undefined if they name no place, or several. Adds what is wrong to `problems`.
  */
 export function readListenOptions(
   given: Readonly<Record<string, unknown>>, at: string, problems: string[], own: readonly string[] = [],
@@ -23,14 +23,14 @@ export function readListenOptions(
   const places = Object.entries({ port, path, fd }).filter(([, value]) => value !== undefined);
   const place = places[0]?.[0] as keyof typeof KEYS | undefined;
   if (place === undefined || places.length > 1) {
-    // Where a name is misspelt, it is likely the one that is missing.
+    // A misspelt name, reported already, is probably the one that is missing.
     if (problems.length > before) return undefined;
-    problems.push(`${at}: must have one of port, path and fd, e.g. { "port": 8080 } (got ${shown(given)})`);
+    problems.push(`${at}: must have exactly one of port, path and fd, e.g. { "port": 8080 } (got ${shown(given)})`);
     return undefined;
   }
   const options = Object.entries({ port, host, path, fd, backlog }).filter(([, value]) => value !== undefined);
   for (const [key] of options) {
-    if (!KEYS[place].includes(key)) problems.push(`${at}.${key}: does not go with ${place}; leave it out`);
+    if (!KEYS[place].includes(key)) problems.push(`${at}.${key}: cannot be used with ${place}; leave it out`);
   }
   if (port !== undefined) checkPort(port, `${at}.port`, problems);
   if (host !== undefined && !isText(host)) {
@@ -49,17 +49,17 @@ export function readListenOptions(
 
 export function checkPort(port: unknown, at: string, problems: string[]): void {
   if (!isWhole(port, MAX_PORT)) {
-    problems.push(`${at}: a port must be an integer from 0 to ${MAX_PORT} (got ${shown(port)})`);
+    problems.push(`${at}: the port must be an integer from 0 to ${MAX_PORT} (got ${shown(port)})`);
   }
 }
 
-/** A bound address as people write it: `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/equipoise.sock`. */
+/** A bound address in its usual notation: `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/equipoise.sock`. */
 export function addressText(address: AddressInfo | string): string {
   if (typeof address === 'string') return `unix:${address}`;
   return authorityText(address.address, address.port);
 }
 
-/** A host and its port; an IPv6 address takes brackets (RFC 3986 §3.2.2). */
+/** `host:port`, with brackets around an IPv6 address (RFC 3986 §3.2.2). */
 export function authorityText(host: string, port: number): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
@@ -72,7 +72,7 @@ function isWhole(value: unknown, max: number): boolean {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max;
 }
 
-/** What may be said of each kind of place. */
+/** The keys that go with each kind of place. */
 const KEYS: Readonly<Record<'port' | 'path' | 'fd', readonly string[]>> = {
   port: ['port', 'host', 'backlog'],
   path: ['path', 'backlog'],
@@ -80,5 +80,5 @@ const KEYS: Readonly<Record<'port' | 'path' | 'fd', readonly string[]>> = {
 };
 const MAX_PORT = 65_535;
 const MAX_FD = 2 ** 31 - 1;
-/** Node's own. */
+/** Node's default. */
 const DEFAULT_BACKLOG = 511;

@@ -1,10 +1,10 @@
 /**
- * What somebody probably meant by a name that does not exist.
+ * Suggests what an unknown name was probably meant to be.
  */
 
 /**
- * `' did you mean strategy?'`, or `''` if nothing is near. Looked for in turn: the same name in another spelling, what
- * other programs call it, a few wrong letters, and names that hold it (`timeout`).
+ * `' did you mean strategy?'`, or `''` if nothing is similar. Tries, in this order: the same name in another spelling,
+ * what other programs call it, a few wrong letters, and names that contain it (`timeout`).
  */
 export function didYouMean(name: string, known: Iterable<string>): string {
   const names = [...known].map((each) => ({ each, plain: plain(each) }));
@@ -14,11 +14,11 @@ export function didYouMean(name: string, known: Iterable<string>): string {
   const elsewhere = ours.flatMap((each) => names.filter(({ plain: other }) => other === plain(each)))[0];
   const meant = same?.each ?? elsewhere?.each ?? nearest(given, names);
   if (meant !== undefined) return ` did you mean ${meant}?`;
-  const holding = names.filter(({ plain: other }) => holds(other, given) || holds(given, other))
+  const containing = names.filter(({ plain: other }) => contains(other, given) || contains(given, other))
     .map(({ each }) => each).sort();
-  const last = holding.pop();
+  const last = containing.pop();
   if (last === undefined) return '';
-  return ` did you mean ${holding.length === 0 ? last : `${holding.join(', ')} or ${last}`}?`;
+  return ` did you mean ${containing.length === 0 ? last : `${containing.join(', ')} or ${last}`}?`;
 }
 
 interface Name {
@@ -26,7 +26,7 @@ interface Name {
   readonly plain: string;
 }
 
-/** The name that takes the fewest corrections. A third of the letters may be wrong. */
+/** The name with the smallest edit distance. Up to a third of the letters may be wrong. */
 function nearest(given: string, names: readonly Name[]): string | undefined {
   let found: string | undefined;
   let least = Math.floor(given.length / 3) + 1;
@@ -37,7 +37,7 @@ function nearest(given: string, names: readonly Name[]): string | undefined {
   return found;
 }
 
-/** Letters to insert, delete, replace or swap with their neighbour to make `to` of `from`. */
+/** How many letters to insert, delete, replace or swap with their neighbour to turn `from` into `to`. */
 function edits(from: string, to: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: to.length + 1 }, (_, j) => j);
@@ -55,21 +55,21 @@ function edits(from: string, to: string): number {
   return last[to.length] ?? 0;
 }
 
-function holds(name: string, part: string): boolean {
+function contains(name: string, part: string): boolean {
   return part.length >= MIN_PART && name.includes(part);
 }
 
-/** `pid-file`, `pid_file`, `PidFile`: one name in several spellings. */
+/** Makes the spellings of one name equal: `pid-file`, `pid_file`, `PidFile`. */
 function plain(name: string): string {
   return name.toLowerCase().replace(/[-_ ]/g, '');
 }
 
 /** No known name is longer. */
 const MAX_LENGTH = 40;
-/** A shorter part of a name says too little. */
+/** A shorter part would match too many names. */
 const MIN_PART = 5;
 
-/** What other programs call it, and what we call it: in each place, the first of ours that is known there. */
+/** Names in other programs, and ours for them. The first of ours that is known where the name was given is used. */
 const ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
   port: ['listen', 'origin'], p: ['listen'], bind: ['listen', 'host'], b: ['listen'],
   host: ['listen', 'origin'], hostname: ['listen', 'host', 'origin'], address: ['listen', 'origin', 'host'],

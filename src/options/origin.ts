@@ -1,31 +1,31 @@
 /**
- * Origins such as `http://10.0.0.1:3000`, read as the WHATWG URL standard says.
+ * Origins such as `http://10.0.0.1:3000`, parsed as the WHATWG URL standard says.
  */
 import { shown } from './checks.ts';
 
-/** An origin in its usual spelling, and its parts. */
+/** An origin in its normal form, and its parts. */
 export interface Origin {
   readonly origin: string;
   readonly protocol: 'http:' | 'https:';
   /** Without the brackets of an IPv6 address. */
   readonly host: string;
   readonly port: number;
-  /** Host and port as `Host` has them: without the scheme's own port. */
+  /** Host and port as in a `Host` header: without the scheme's default port. */
   readonly authority: string;
 }
 
-/** Undefined for what is no origin: of another scheme, or with a path, a query, a fragment or a user. */
+/** Undefined if it is not an origin: if it has another scheme, a path, a query, a fragment or a user. */
 export function parseOrigin(text: string): Origin | undefined {
   return parsePlain(text) ?? parseUrl(text);
 }
 
-/** The usual spelling of most origins: a whole list of them is read in a fraction of the time. */
+/** Reads the normal form of most origins, in a fraction of the time that `URL` takes: lists may be long. */
 function parsePlain(text: string): Origin | undefined {
   const match = PLAIN.exec(text);
   if (match === null) return undefined;
   const [, authority = '', host = '', digits] = match;
   const port = Number(digits ?? DEFAULT_PORT);
-  // 80 is left out in the usual spelling.
+  // The normal form leaves out port 80.
   if (port > MAX_PORT || (port === DEFAULT_PORT && digits !== undefined)) return undefined;
   return { origin: text, protocol: 'http:', host, port, authority };
 }
@@ -34,7 +34,7 @@ function parseUrl(text: string): Origin | undefined {
   const url = parsed(text);
   if (url === undefined) return undefined;
   const { href, origin, protocol, hostname, port, host: authority } = url;
-  // Path, query, fragment and user all show in the address as a whole.
+  // A path, query, fragment or user makes `href` longer than the origin.
   if (href !== `${origin}/` || (protocol !== 'http:' && protocol !== 'https:')) return undefined;
   return {
     origin,
@@ -47,16 +47,16 @@ function parseUrl(text: string): Origin | undefined {
 
 function parsed(text: string): URL | undefined {
   try {
-    // URL.canParse of Node 20 refuses all but ASCII, once V8 has optimised its caller.
+    // Not URL.canParse: in Node 20 it refuses non-ASCII input once V8 has optimised its caller.
     return new URL(text);
   } catch {
     return undefined;
   }
 }
 
-/** What is wrong with text that is no origin, and what to write instead. */
+/** What is wrong with a text that is not an origin, and what to write instead. */
 export function originProblem(text: string): string {
-  // A password is nobody's to read in a log.
+  // Keeps passwords out of logs.
   const got = `(got ${shown(text.replace(/^([a-z][a-z\d+.-]*:\/\/)[^/?#]*@/i, '$1***@'))})`;
   const [, scheme, authority = '', rest = ''] = /^(?:([a-z][a-z\d+.-]*):\/\/)?([^/?#]*)(.*)$/is.exec(text.trim()) ?? [];
   if (/^\d{1,5}$/.test(authority.replace(/^:/, '')) && scheme === undefined) {
@@ -69,15 +69,15 @@ export function originProblem(text: string): string {
   if (meant === undefined) return `${whyNoAuthority(place)} ${got}`;
   if (scheme === undefined) return `must start with http:// ${got}; did you mean ${meant}?`;
   if (!/^https?$/i.test(scheme)) return `must start with http:// or https:// ${got}; did you mean ${meant}?`;
-  if (user !== undefined) return `must hold no user and no password ${got}; write ${meant}`;
+  if (user !== undefined) return `must not contain a user or password ${got}; write ${meant}`;
   const what = rest.startsWith('/') ? 'path' : rest.startsWith('?') ? 'query' : 'fragment';
-  return `must have no ${what}, but has ${shown(rest)} ${got}; write ${meant}`;
+  return `must not have a ${what}, but has ${shown(rest)} ${got}; write ${meant}`;
 }
 
-/** What is wrong with what stands where host and port ought to. */
+/** What is wrong with the text in place of host and port. */
 function whyNoAuthority(text: string): string {
   const port = /:(\d+)$/.exec(text)?.[1];
-  if (port !== undefined && Number(port) > MAX_PORT) return `must have a port of at most ${MAX_PORT}`;
+  if (port !== undefined && Number(port) > MAX_PORT) return `must have a port ≤ ${MAX_PORT}`;
   if (/^[\da-f]*:[\da-f:.]*:[\da-f.]*$/i.test(text)) {
     return 'must have brackets around an IPv6 address, e.g. http://[::1]:3001';
   }
@@ -88,9 +88,9 @@ const DEFAULT_PORT = 80;
 const DEFAULT_TLS_PORT = 443;
 const MAX_PORT = 65_535;
 
-/** Of an IPv4 address: a zero in front would make it octal. */
+/** Of an IPv4 address. A leading zero would make it octal. */
 const OCTET = '(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)';
-/** Of a name: a digit in front might make it a number, and so the name an address; `xn--` would have to be checked. */
+/** Of a name. With a leading digit, the name might be an address; `xn--` would have to be validated. */
 const LABEL = '(?!xn--)[a-z](?:[a-z\\d-]{0,61}[a-z\\d])?';
 const PLAIN = new RegExp(
   `^http://((${OCTET}\\.${OCTET}\\.${OCTET}\\.${OCTET}|${LABEL}(?:\\.${LABEL}){0,9})(?::([1-9]\\d{0,4}))?)$`);

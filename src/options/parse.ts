@@ -1,5 +1,5 @@
 /**
- * The options of `createBalancer`, checked and completed in this one place. One error lists every problem.
+ * The one place that checks the options of `createBalancer` and fills in the defaults. One error lists every problem.
  */
 import { isRecord, onlyKnown, shown } from './checks.ts';
 import { FRONT_OPTION_NAMES, type FrontSettings, parseFront } from './front.ts';
@@ -20,15 +20,15 @@ export const OPTION_NAMES: ReadonlySet<string> = new Set([
   ...POOL_OPTION_NAMES, ...FRONT_OPTION_NAMES, 'pools', 'routes',
 ]);
 
-/** Throws OPTIONS_INVALID, which lists every problem with its path and what to write instead. */
+/** Throws OPTIONS_INVALID, listing every problem with its path and what to write instead. */
 export function parseOptions(input: unknown): BalancerSettings {
   return checked((problems) => readOptions(input, problems));
 }
 
-/** Adds what is wrong to `problems`: for callers that have problems of their own to report. */
+/** Adds what is wrong to `problems`, for callers with further problems to report. */
 export function readOptions(input: unknown, problems: string[]): BalancerSettings {
   if (!isRecord(input)) problems.push(`options: must be an object with a list of upstreams (got ${shown(input)})`);
-  // One line is enough where no options are given at all: what is missing from them follows from that.
+  // Without any options, this one line is enough: the missing upstreams follow from it.
   const options = isRecord(input) ? input : { upstreams: [] };
   onlyKnown(options, '', OPTION_NAMES, problems);
   return { ...readPools(options, problems), front: parseFront(options, problems) };

@@ -1,5 +1,5 @@
 /**
- * The options of a pool, checked and completed: its upstreams, who picks among them, and what its requests may cost.
+ * Checks the options of a pool and fills in the defaults: its upstreams, its strategy, the limits of its requests.
  */
 import type { Channel } from '../channel.ts';
 import { flag, integers, isRecord, optionalFunction, type Range, shown } from './checks.ts';
@@ -10,12 +10,12 @@ import { strategyProblem } from './strategy-check.ts';
 import type { Strategy } from '../strategy.ts';
 import { type ParsedUpstream, readUpstreams } from './upstreams.ts';
 
-/** The options of a pool with all defaults filled in; {@link PoolOptions} says what each means. */
+/** The options of a pool with all defaults filled in. {@link PoolOptions} explains each. */
 export interface PoolSettings extends Readonly<Record<keyof typeof POOL_NUMBERS, number>> {
   readonly upstreams: readonly ParsedUpstream[];
   readonly strategy: Strategy | undefined;
   readonly peers: Channel | undefined;
-  /** For upstreams whose own entry says nothing. */
+  /** For upstreams without a `healthCheck` of their own. */
   readonly healthCheck: HealthCheck | undefined;
   readonly retryOn: ReadonlySet<number>;
   readonly changeOrigin: boolean;
@@ -23,8 +23,8 @@ export interface PoolSettings extends Readonly<Record<keyof typeof POOL_NUMBERS,
 }
 
 /**
- * Reads the options of a pool, and of nothing else. Adds what is wrong to `problems`; `prefix` comes before each name
- * there: `''` for options at the top level, `pools.NAME.` for those of a named pool.
+ * Reads the options of a pool and ignores all others. Adds what is wrong to `problems`, with `prefix` before each name:
+ * `''` for options at the top level, `pools.NAME.` for those of a named pool.
  */
 export function parsePool(
   options: Readonly<Record<string, unknown>>, prefix: string, problems: string[],
@@ -44,7 +44,7 @@ export function parsePool(
   };
 }
 
-/** Defaults and limits. A default of Infinity is no limit. */
+/** Defaults and limits. A default of Infinity means no limit. */
 const POOL_NUMBERS = {
   maxAttempts: { fallback: 3, min: 1 },
   maxReplayBytes: { fallback: 0, min: 0 },
@@ -83,7 +83,7 @@ function peers(value: unknown, path: string, problems: string[]): Channel | unde
   if (value === undefined) return undefined;
   if (isRecord(value) && typeof value['join'] === 'function') return value as unknown as Channel;
   problems.push(
-    `${path}: must be an object with the method join, such as channel('upstreams') of launch (got ${shown(value)})`);
+    `${path}: must be an object with a method join, such as channel('upstreams') of launch (got ${shown(value)})`);
   return undefined;
 }
 
@@ -94,7 +94,7 @@ function retryOn(value: unknown, path: string, problems: string[]): ReadonlySet<
   };
   if ((value !== undefined && !Array.isArray(value)) || !statuses.every(known)) {
     problems.push(
-      `${path}: must be a list of statuses, 429 or from 500 to 599, e.g. [502, 503, 504] (got ${shown(value)})`);
+      `${path}: must be a list of statuses, each 429 or from 500 to 599, e.g. [502, 503, 504] (got ${shown(value)})`);
   }
   return new Set(statuses as number[]);
 }

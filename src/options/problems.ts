@@ -1,10 +1,10 @@
 /**
- * How a check of options ends: with what was read, or with one error that lists every problem.
+ * Turns the problems that checks have collected into one error.
  */
 import { BalancerError } from '../errors.ts';
 import { messageOf } from '../guard.ts';
 
-/** What `read` makes of its input. Throws OPTIONS_INVALID with all problems that it found. */
+/** Returns what `read` returns. Throws OPTIONS_INVALID if it found problems, listing all of them. */
 export function checked<T>(read: (problems: string[]) => T): T {
   const problems: string[] = [];
   try {
@@ -16,9 +16,9 @@ export function checked<T>(read: (problems: string[]) => T): T {
   throw invalid(problems);
 }
 
-/** The problem of an object with a getter that throws, or of a Proxy. */
+/** The problem of an object that cannot be read: it has a getter that throws, or is a Proxy. */
 export function unreadable(path: string, cause: unknown): string {
-  return `${path}: reading this threw: ${messageOf(cause)}`;
+  return `${path}: reading it threw: ${messageOf(cause)}`;
 }
 
 export function refuse(problems: readonly string[]): void {

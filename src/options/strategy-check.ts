@@ -1,11 +1,11 @@
 /**
- * Whether a value is a strategy, and what is wrong where it is none.
+ * Checks whether a value is a strategy.
  */
 import { shown } from './checks.ts';
 import { isThenable, messageOf } from '../guard.ts';
 import { didYouMean } from './nearest.ts';
 
-/** What keeps this from being a strategy, and what to write instead; undefined if it is one, as far as can be seen. */
+/** Why this is not a strategy, and what to write instead; undefined if it looks like one. */
 export function strategyProblem(value: unknown): string | undefined {
   try {
     return problemOf(value);
@@ -34,21 +34,21 @@ function problemOf(value: unknown): string | undefined {
   if (typeof name !== 'string') return `${EXPECTED}; name must be a string (got ${shown(name)})`;
   if (typeof pick !== 'function') return `${EXPECTED}; pick must be a function (got ${shown(pick)})`;
   if (picksFull !== undefined && typeof picksFull !== 'boolean') {
-    return `${EXPECTED}; picksFull must be true or false, if it is there (got ${shown(picksFull)})`;
+    return `${EXPECTED}; picksFull must be true or false, if present (got ${shown(picksFull)})`;
   }
   for (const [key, hook] of Object.entries({ settled, changed })) {
     if (hook === undefined || typeof hook === 'function') continue;
-    return `${EXPECTED}; ${key} must be a function, if it is there (got ${shown(hook)})`;
+    return `${EXPECTED}; ${key} must be a function, if present (got ${shown(hook)})`;
   }
   return undefined;
 }
 
-/** Whether this is a class: it can't be called. */
+/** Whether this is a class, which cannot be called without `new`. */
 export function isClass(value: unknown): boolean {
   return typeof value === 'function' && /^class\b/.test(Function.prototype.toString.call(value));
 }
 
-/** The import of the shipped strategy of this name, or of what it is likely meant to be. */
+/** How to import our strategy of this name, or of the most similar name. */
 function written(name: string): string {
   const meant = / did you mean (.*)\?/.exec(didYouMean(name, SHIPPED))?.[1];
   const file = SHIPPED.find((each) => each === meant) ?? 'round-robin';
@@ -57,8 +57,8 @@ function written(name: string): string {
   return `${example}import { ${factory} } from 'equipoise/strategies/${file}', and here ${factory}()`;
 }
 
-const EXPECTED = 'must be an object with a name and a method pick';
-/** What an arrow function is called after the property or export that it stands in. */
+const EXPECTED = 'must be an object with a name and a pick method';
+/** Names that an arrow function gets from its property or export, not from its author. */
 const GIVEN_NAMES: ReadonlySet<string> = new Set(['strategy', 'dispatch', 'default']);
-/** Those that come along, for messages alone. */
+/** The strategies of this package, for messages only. */
 const SHIPPED: readonly string[] = ['random', 'round-robin', 'least-connections', 'least-busy'];

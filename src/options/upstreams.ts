@@ -1,5 +1,5 @@
 /**
- * The list of upstreams checked: all of it for `createBalancer` and `update`, or one entry for `add`.
+ * Checks upstreams: a whole list for `createBalancer` and `update`, one entry for `add`.
  */
 import { BalancerError } from '../errors.ts';
 import { alike, isRecord, onlyKnown, shown } from './checks.ts';
@@ -13,24 +13,24 @@ import { checked, invalid, refuse, unreadable } from './problems.ts';
 export interface ParsedUpstream extends Required<Omit<UpstreamOptions, 'healthCheck'>> {
   readonly host: string;
   readonly port: number;
-  /** The Host value of the upstream. */
+  /** The upstream's value of `Host`. */
   readonly authority: string;
-  /** Undefined where there is none. */
+  /** Undefined if the upstream is not probed. */
   readonly healthCheck: HealthCheck | undefined;
 }
 
-/** What all upstreams of a list have in common. */
+/** Options of the pool that apply to each upstream. */
 export interface Common {
-  /** The option `connect`: without it, `https:` is out of reach. */
+  /** The option `connect`: without it, `https:` upstreams cannot be reached. */
   readonly connect: unknown;
-  /** For upstreams whose own entry says nothing. */
+  /** For upstreams without a `healthCheck` of their own. */
   readonly healthCheck: HealthCheck | undefined;
 }
 
-/** Gives what an origin was parsed to before. */
+/** Returns the earlier result for an origin. */
 export type Known = (origin: string) => ParsedUpstream | undefined;
 
-/** One upstream checked, for `add`. Throws OPTIONS_INVALID. */
+/** Checks one upstream, for `add`. Throws OPTIONS_INVALID. */
 export function parseUpstream(input: unknown, common: Common): ParsedUpstream {
   const parsed = checked((problems) => readEntry(input, 'upstream', common, problems));
   if (parsed === undefined) throw new BalancerError('OPTIONS_INVALID');
@@ -38,14 +38,14 @@ export function parseUpstream(input: unknown, common: Common): ParsedUpstream {
 }
 
 /**
- * A list of upstreams checked, for `update`. Where all options of an origin are as they were, what `known` gives is
- * returned for it. Throws OPTIONS_INVALID.
+ * Checks a list of upstreams, for `update`. Entries whose options have not changed become what `known` returns for
+ * them. Throws OPTIONS_INVALID.
  */
 export function* parseUpstreams(input: unknown, common: Common, known?: Known): Work<readonly ParsedUpstream[]> {
   const problems: string[] = [];
   let parsed: readonly ParsedUpstream[] = [];
   try {
-    // A copy: the caller may change its list meanwhile.
+    // A copy: the caller may change its list in the meantime.
     const list: unknown = Array.isArray(input) ? input.slice() : input;
     parsed = yield* readUpstreams(list, 'upstreams', common, problems, known);
   } catch (cause) {
@@ -55,7 +55,7 @@ export function* parseUpstreams(input: unknown, common: Common, known?: Known): 
   return parsed;
 }
 
-/** The usual spelling of an origin, for `remove`. Throws OPTIONS_INVALID. */
+/** The normal form of an origin, for `remove`. Throws OPTIONS_INVALID. */
 export function parsedOrigin(input: unknown): string {
   const problem = typeof input === 'string' ? undefined : `must be an origin (got ${shown(input)})`;
   const parsed = typeof input === 'string' ? parseOrigin(input) : undefined;
@@ -63,7 +63,7 @@ export function parsedOrigin(input: unknown): string {
   throw invalid([`remove: ${problem ?? originProblem(String(input))}`]);
 }
 
-/** The list of upstreams at `path` checked, in slices. Adds what is wrong to `problems`. */
+/** Checks the list of upstreams at `path`, in slices. Adds what is wrong to `problems`. */
 export function* readUpstreams(
   value: unknown, path: string, common: Common, problems: string[], known?: Known,
 ): Work<ParsedUpstream[]> {
@@ -81,19 +81,19 @@ export function* readUpstreams(
       if (one === undefined) continue;
       const first = places.get(one.origin);
       if (first === undefined) places.set(one.origin, i);
-      else problems.push(`${path}[${i}]: ${one.origin} is ${path}[${first}] already; give it a weight`);
+      else problems.push(`${path}[${i}]: ${one.origin} is already ${path}[${first}]; give it a weight instead`);
       parsed.push(one);
     }
   }
   return parsed;
 }
 
-/** What an entry was parsed to before, if nothing in it is new: most entries of a long list are as they were. */
+/** The earlier result for an entry, if nothing in it has changed. In a long list, that is true of most. */
 function asBefore(value: unknown, { healthCheck }: Common, known: Known | undefined): ParsedUpstream | undefined {
   try {
     return known === undefined ? undefined : sameAsBefore(value, known, healthCheck);
   } catch {
-    // It cannot be read. Parsing it says so.
+    // It cannot be read, and readEntry reports that.
     return undefined;
   }
 }
@@ -133,10 +133,10 @@ function readUpstream(value: unknown, path: string, common: Common, problems: st
   }
   const entry: Record<string, unknown> = typeof value === 'string' ? { origin: value } : value;
   const { origin, weight = 1, maxInFlight = Infinity, tags: given = NO_TAGS, healthCheck: own } = entry;
-  // A copy: what strategies read is not the caller's to change.
+  // A frozen copy: strategies must not see changes that the caller makes later.
   const tags = given === NO_TAGS || !isRecord(given) ? given : Object.freeze({ ...given });
   onlyKnown(entry, `${path}.`, KNOWN_OF_UPSTREAM, problems);
-  // Sums and ratios of weights in these bounds lose no upstream to rounding.
+  // Within these bounds, rounding in sums and ratios of weights never excludes an upstream.
   if (typeof weight !== 'number' || !(weight >= MIN_WEIGHT && weight <= MAX_WEIGHT)) {
     const got = shown(weight);
     problems.push(
@@ -158,7 +158,7 @@ function readUpstream(value: unknown, path: string, common: Common, problems: st
     return undefined;
   }
   if (parsed.protocol === 'https:' && common.connect === undefined) {
-    problems.push(`${path}.origin: ${parsed.origin} needs TLS, which the core leaves to you; give the option connect`);
+    problems.push(`${path}.origin: ${parsed.origin} needs TLS, which the core does not have; set the option connect`);
   }
   return {
     origin: parsed.origin,

@@ -1,5 +1,5 @@
 /**
- * Calls into a strategy. What it throws, now or later, is a bug of the plugin: it is reported and goes no further.
+ * Calls into a strategy. What it throws or rejects with is a bug of the plugin: it is reported and goes no further.
  */
 import { BalancerError } from '../errors.ts';
 import { guarded, guardedValue, nameOf } from '../guard.ts';

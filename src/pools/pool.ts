@@ -20,7 +20,7 @@ import { Queue } from './queue.ts';
 import { RetryBudget } from './retry-budget.ts';
 import type { Services } from './services.ts';
 
-/** The settings that the exchanges of a pool go by. */
+/** The settings that the exchanges of a pool use. */
 export type PoolRules = Pick<Settings,
   | 'changeOrigin' | 'maxAttempts' | 'connectTimeoutMs' | 'responseTimeoutMs' | 'idleTimeoutMs' | 'tunnelIdleTimeoutMs'
   | 'totalTimeoutMs' | 'retryOn' | 'maxReplayBytes' | 'queueTimeoutMs'>;
@@ -50,12 +50,12 @@ export class Pool {
   readonly #probes: Probes;
   readonly #peers: Peers | undefined;
   /**
-   * An update that is under way: a long list takes several turns. Any other change, or a look at the upstreams, has the
-   * rest of it done at once, so that changes happen in the order of their calls.
+   * An update in progress: a long list takes several turns. Any other change, or reading the upstreams, finishes it at
+   * once, so that changes happen in the order of their calls.
    */
   #updating: Pick<Slices<unknown>, 'finish'> | undefined;
 
-  /** Throws OPTIONS_INVALID where the channel in `peers` cannot be joined. */
+  /** Throws OPTIONS_INVALID if the channel in `peers` cannot be joined. */
   constructor(name: string, settings: Settings, strategy: Strategy, services: Services, means: PoolMeans) {
     const { clock, events, report } = services;
     const { names, adopted, rng, tickMs } = means;
@@ -65,7 +65,7 @@ export class Pool {
     this.traits = traitsOf(strategy);
     this.#services = services;
     this.queue = new Queue(settings.maxQueued, (cause) => {
-      report(new BalancerError('INTERNAL_ERROR', 'a queued request could not go on', { cause }), undefined);
+      report(new BalancerError('INTERNAL_ERROR', 'a queued request could not be resumed', { cause }), undefined);
     });
     this.budget = new RetryBudget(settings.retryBudgetPercent, settings.minRetriesPerSecond, clock.now);
     this.upstreams = new UpstreamSet(settings, {
@@ -118,7 +118,7 @@ export class Pool {
    */
   async remove(origin: string, timeoutMs: number): Promise<void> {
     this.finishUpdate();
-    // Any spelling that `add` takes for the same origin, and no other: an origin with a path is a mistake.
+    // Accepts every spelling that `add` accepts for this origin; an origin with a path is a mistake.
     await this.upstreams.remove(parsedOrigin(origin), this.#services.clock.source.now() + timeoutMs);
   }
 
@@ -138,12 +138,12 @@ export class Pool {
     return { drained: yield* this.upstreams.update(wanted, cutAt) };
   }
 
-  /** Does the rest of an update at once. */
+  /** Completes an update in progress at once. */
   finishUpdate(): void {
     this.#updating?.finish();
   }
 
-  /** The parts to be swept at each tick. One that fails must not keep the others from their sweep. */
+  /** The parts to sweep at each tick. If one fails, the others must still be swept. */
   get parts(): readonly { sweep(now: number): void }[] {
     return [this.upstreams, this.budget, this.#probes];
   }

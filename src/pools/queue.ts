@@ -2,23 +2,23 @@
  * Requests that wait for an upstream to have room, first come first served.
  */
 
-/** One that waits. Its place is the queue's to set: start it with undefined. */
+/** An entry of the queue. The queue sets the links: start them with undefined. */
 export interface Waiting {
-  /** Who waits before it and behind it. */
+  /** The entries before and behind it. */
   ahead: Waiting | undefined;
   behind: Waiting | undefined;
   /** Whether it could go on now. */
   readonly ready: boolean;
-  /** Whether it waits for some upstreams only: those behind it may find room on others before it does. */
+  /** Whether it waits for certain upstreams only: entries behind it may find room on others sooner. */
   readonly particular: boolean;
-  /** It has waited enough. If it enters the queue again meanwhile, it keeps its place. */
+  /** Resumes it. If it enters the queue again during this call, it keeps its place. */
   proceed(): void;
 }
 
 /**
- * A list through those who wait, so that any of them can leave in constant time, and nothing is made for one more. Its
- * links are cleared when one leaves: a Map or Set that churns with requests, or a link that stays behind, keeps garbage
- * alive until the next full collection (see `Guests`).
+ * A linked list through the entries themselves, so that any of them can leave in constant time and entering allocates
+ * nothing. Links are cleared when an entry leaves: a Map or Set that churns with requests, or a stale link, keeps
+ * garbage alive until the next full collection (see `Downstreams`).
  */
 export class Queue {
   readonly #max: number;
@@ -27,15 +27,15 @@ export class Queue {
   #last: Waiting | undefined;
   #length = 0;
   #waking = false;
-  /** Whether something got room while we were waking. */
+  /** Whether something got room during a wake. */
   #again = false;
-  /** Who is looked at next while we are waking. */
+  /** The entry to look at next during a wake. */
   #next: Waiting | undefined;
-  /** Who is going on, and whether it wants its place back. */
+  /** The entry that is being resumed, and whether it wants its place back. */
   #proceeding: Waiting | undefined;
   #stays = false;
 
-  /** `onFault` hears what one threw that was to go on: the others go on all the same. */
+  /** `onFault` is called with what an entry's `proceed` threw; the others are resumed all the same. */
   constructor(max: number, onFault: (cause: unknown) => void) {
     this.#max = max;
     this.#onFault = onFault;
@@ -45,12 +45,12 @@ export class Queue {
     return this.#length;
   }
 
-  /** Whether one more may wait. For one that is just going on, its place is kept. */
+  /** Whether one more may wait. The place of an entry that is being resumed is kept. */
   get hasRoom(): boolean {
     return this.#length < this.#max || this.#proceeding !== undefined;
   }
 
-  /** Waits at the end, or at the place that it had if it is just going on. Returns false where there is no room. */
+  /** Enters at the end, or keeps its place if it is being resumed. Returns false if the queue is full. */
   enter(waiting: Waiting): boolean {
     if (waiting === this.#proceeding) {
       this.#stays = true;
@@ -62,22 +62,22 @@ export class Queue {
     if (this.#last === undefined) this.#first = waiting;
     else this.#last.behind = waiting;
     this.#last = waiting;
-    // Whoever was last when they were all looked at has somebody behind it now.
+    // If the wake had reached the end, it continues here.
     if (this.#waking) this.#next ??= waiting;
     return true;
   }
 
-  /** Waits no more. */
+  /** Leaves the queue. */
   leave(waiting: Waiting): void {
     if (waiting === this.#proceeding) this.#stays = false;
     else if (waiting.ahead !== undefined || this.#first === waiting) this.#unlink(waiting);
   }
 
-  /** Something has room again: as many as find some go on, in their order. Then nobody waits who could go on. */
+  /** Something has room again: resumes all that can go on, in order. */
   wake(): void {
     if (this.#length === 0) return;
     this.#again = true;
-    // Who goes on may settle at once and wake us again: one loop does for all.
+    // A resumed entry may settle at once and call this again: one loop serves all.
     if (this.#waking) return;
     this.#waking = true;
     try {

@@ -1,17 +1,17 @@
 /**
- * How many retries the traffic may bear (after Finagle's RetryBudget): a share of the requests of a window, and a few
- * always. Where everything fails, unbounded retries would multiply the load on what is failing.
+ * Limits retries (after Finagle's RetryBudget) to a share of the requests in a window, plus a fixed minimum. When
+ * everything fails, unlimited retries would multiply the load on what is failing.
  */
 
 export class RetryBudget {
   readonly #share: number;
   readonly #always: number;
-  /** Requests and retries by the second, the current one at the cursor. */
+  /** Requests and retries per second; `#second` modulo the window is the current slot. */
   readonly #requests = new Float64Array(WINDOW_SECONDS);
   readonly #retries = new Float64Array(WINDOW_SECONDS);
   #second = 0;
-  #requestsInAll = 0;
-  #retriesInAll = 0;
+  #windowRequests = 0;
+  #windowRetries = 0;
   /** Requests since the last sweep. */
   #begun = 0;
 
@@ -21,30 +21,30 @@ export class RetryBudget {
     this.#second = Math.floor(now / 1000);
   }
 
-  /** A request has come. */
+  /** Counts a request. */
   begun(): void {
     this.#begun++;
   }
 
-  /** Takes one retry out of the budget, if there is one. */
+  /** Takes one retry from the budget. Returns false if none is left. */
   take(): boolean {
-    const allowed = this.#always + this.#share * (this.#requestsInAll + this.#begun);
-    if (this.#retriesInAll + 1 > allowed) return false;
-    this.#retriesInAll++;
+    const allowed = this.#always + this.#share * (this.#windowRequests + this.#begun);
+    if (this.#windowRetries + 1 > allowed) return false;
+    this.#windowRetries++;
     this.#count(this.#retries, 1);
     return true;
   }
 
-  /** Lets time pass: what is older than the window is forgotten. */
+  /** Drops what is older than the window. */
   sweep(now: number): void {
     this.#count(this.#requests, this.#begun);
-    this.#requestsInAll += this.#begun;
+    this.#windowRequests += this.#begun;
     this.#begun = 0;
     const second = Math.floor(now / 1000);
     for (let gone = Math.min(second - this.#second, WINDOW_SECONDS); gone > 0; gone--) {
       const slot = ++this.#second % WINDOW_SECONDS;
-      this.#requestsInAll -= this.#requests[slot] ?? 0;
-      this.#retriesInAll -= this.#retries[slot] ?? 0;
+      this.#windowRequests -= this.#requests[slot] ?? 0;
+      this.#windowRetries -= this.#retries[slot] ?? 0;
       this.#requests[slot] = this.#retries[slot] = 0;
     }
     this.#second = second;

@@ -11,6 +11,6 @@ export interface Services {
   readonly clock: Clock;
   readonly turn: Turn;
   readonly events: Events;
-  /** Takes each failed attempt and each fault of foreign code. `origin` names the upstream, where there is one. */
+  /** Reports a failed attempt or a fault of foreign code. `origin` is that of the upstream, if one was involved. */
   readonly report: (error: BalancerError, origin: string | undefined) => void;
 }

@@ -1,13 +1,13 @@
 /**
- * Tells the end of a stream from a reset.
+ * Distinguishes the end of a stream from a reset.
  */
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 /**
- * Calls `told` once it is known why nothing more comes over `stream`: with an ECONNRESET error if it was reset, else
- * with none, or with an error of another kind (EPIPE: it ended in order, and the other side reset only when it was sent
- * something later). If the stream closes first, `told` may not be called.
+ * Calls `told` once it is known why `stream` ended: with an ECONNRESET error if it was reset, otherwise with none or
+ * another error (EPIPE: it ended in order, and the other side reset only when something was sent to it later). If the
+ * stream closes first, `told` may not be called.
  */
 export function endOrReset(stream: Duplex, told: (error?: NodeJS.ErrnoException | null) => void): void {
   // If data and a hang-up come in one turn, libuv reads no further and reports an end, even after a reset. Only a write

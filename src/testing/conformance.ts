@@ -1,12 +1,12 @@
 /**
- * The rules that every strategy keeps, as tests. Run your own strategy through them in a test file of `node:test`:
+ * The rules that every strategy must keep, as tests. To check your own strategy, write a test file for `node:test`:
  *
  *     import { conformance } from 'equipoise/testing';
  *     import { myStrategy } from './my-strategy.js';
  *
  *     conformance('my-strategy', ({ rng }) => myStrategy({ rng }));
  *
- * The title names the seed of the run. EQUIPOISE_SEED=<seed> repeats it, if the strategy's randomness is `rng` alone.
+ * The title shows the seed of the run. EQUIPOISE_SEED=<seed> repeats it, if `rng` is the strategy's only randomness.
  */
 import { describe, test } from 'node:test';
 import { seededRandom, testSeed } from './random.ts';
@@ -14,8 +14,8 @@ import { rules } from './rules.ts';
 import type { ConformanceOptions, Make } from './trial.ts';
 
 /**
- * Registers a `describe` with one test per rule. The candidates are stand-ins with all that an `Upstream` has, and a
- * worker; they, and the arrays that hold them, are frozen. In-flight counts grow after a pick and shrink before
+ * Registers a `describe` with one test per rule. The candidates are stand-ins with all properties of an `Upstream` and
+ * of a `WorkerCandidate`. They and their arrays are frozen. In-flight counts grow after a pick and shrink before
  * `settled`.
  */
 export function conformance(name: string, make: Make, options: ConformanceOptions = {}): void {

@@ -1,5 +1,5 @@
 /**
- * The public names of equipoise/testing: what authors of strategies test with.
+ * The public names of equipoise/testing: tools to test strategies.
  */
 export { conformance } from './conformance.ts';
 export { seededRandom, testSeed } from './random.ts';

@@ -1,6 +1,6 @@
 /**
- * Randomness that can be repeated: mulberry32 (Tommy Ettinger, public domain). The same seed gives the same numbers
- * in [0, 1), in steps of 2^-32. For tests, not for secrets.
+ * Repeatable randomness: mulberry32 (Tommy Ettinger, public domain). The same seed gives the same numbers in [0, 1), in
+ * steps of 2^-32. For tests, not for secrets.
  */
 export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
@@ -12,11 +12,11 @@ export function seededRandom(seed: number): () => number {
   };
 }
 
-/** The seed of this run: a whole number from EQUIPOISE_SEED, or a new one each time. Print it where a test fails. */
-// eslint-disable-next-line no-restricted-properties -- the one place where chance enters a run of the tests
+/** The seed of this run: EQUIPOISE_SEED if it is set, otherwise a new one. Print it when a test fails. */
+// eslint-disable-next-line no-restricted-properties -- the one place where tests get a random seed
 export function testSeed(rng: () => number = Math.random): number {
   const given = process.env['EQUIPOISE_SEED'];
   if (given === undefined || given === '') return Math.floor(rng() * 2 ** 32);
-  if (!/^\d+$/.test(given)) throw new RangeError(`EQUIPOISE_SEED must be a whole number, not "${given}"`);
+  if (!/^\d+$/.test(given)) throw new RangeError(`EQUIPOISE_SEED must be an integer ≥ 0 (got "${given}")`);
   return Number(given);
 }

@@ -1,11 +1,11 @@
 /**
- * The rules that every strategy keeps.
+ * The rules that every strategy must keep.
  */
 import assert from 'node:assert/strict';
 import { FakeUpstream, fakes, list } from './stand-in.ts';
 import { below, type ConformanceOptions, failure, type Make, outcomes, Trial } from './trial.ts';
 
-/** For other test runners than Node's: call `check` in a test. It throws where the rule is broken. */
+/** One rule. With a test runner other than Node's, call `check` in a test: it throws if the rule is broken. */
 export interface Rule {
   readonly title: string;
   /** True for a rule that `spreads: false` skips. */
@@ -18,7 +18,7 @@ export const rules: readonly Rule[] = [
     title: 'has a name',
     check(make, rng) {
       const { name } = make({ rng });
-      assert.ok(typeof name === 'string' && name !== '', 'name must be a string that is not empty');
+      assert.ok(typeof name === 'string' && name !== '', 'name must be a non-empty string');
     },
   },
   {
@@ -51,7 +51,7 @@ export const rules: readonly Rule[] = [
   {
     title: 'leaves the candidates and their array as they are',
     check(make, rng, options) {
-      // Not frozen, unlike everywhere else: a change that a frozen object ignores in silence shows here.
+      // Unlike elsewhere, not frozen: outside strict mode, changes to frozen objects are silently ignored.
       const candidates = Array.from(
         { length: 4 },
         (_, i) => new FakeUpstream(i, 4 - i, (3 * i + 2) % 4).snapshot(),
@@ -72,7 +72,7 @@ export const rules: readonly Rule[] = [
     },
   },
   {
-    title: 'works on shorter arrays that changed() never told of, as in a retry or at in-flight limits',
+    title: 'works on shorter arrays that changed() was not called with, as in a retry or at in-flight limits',
     check(make, rng, options) {
       for (const told of [true, false]) {
         const trial = new Trial(make, rng, options);
@@ -117,7 +117,7 @@ export const rules: readonly Rule[] = [
         const candidates = list(weights.map((weight, i) => new FakeUpstream(i, weight)));
         trial.changed(candidates);
         for (let i = 0; i < 100; i++) trial.pick(candidates);
-        // Weights may change in place; changed() tells of it.
+        // Weights may change in place, followed by changed().
         candidates.forEach((candidate, i) => {
           candidate.weigh(weights.at(-1 - i) ?? 1);
         });
@@ -127,10 +127,10 @@ export const rules: readonly Rule[] = [
     },
   },
   {
-    title: 'neither declines nor starves equal ones at the ends of the range of weights, slow starts included',
+    title: 'neither declines nor starves equal candidates at extreme weights, including slow starts',
     spreads: true,
     check(make, rng, options) {
-      // From a thousandth, of which a slow start may show a ten-thousandth, to a million.
+      // Weights go from 1e-3, of which a slow start may show a ten-thousandth, to 1e6.
       for (const weight of [1e-7, 1e-3, 1, 1e6]) {
         for (const told of [true, false]) {
           const trial = new Trial(make, rng, options);
@@ -140,7 +140,7 @@ export const rules: readonly Rule[] = [
           for (let i = 0; i < 200; i++) trial.settle(trial.pick(candidates));
           const starved = candidates.filter(({ picks }) => picks === 0).map(({ id }) => id);
           assert.deepEqual(starved, [], `never picked in 200 picks, with weights of ${weight}`);
-          // Beside the heaviest, too, there is always a pick.
+          // There must be a pick beside the heaviest candidate, too.
           const mixed = list([...candidates, new FakeUpstream(3, 1e6)]);
           if (told) trial.changed(mixed);
           for (let i = 0; i < 200; i++) trial.settle(trial.pick(mixed));
@@ -177,7 +177,7 @@ export const rules: readonly Rule[] = [
     },
   },
   {
-    title: 'takes settled() in any order, also for a candidate that has gone',
+    title: 'accepts settled() in any order, and for a candidate that is gone',
     check(make, rng, options) {
       for (const order of ['oldest first', 'newest first', 'any']) {
         const trial = new Trial(make, rng, options);
@@ -196,7 +196,7 @@ export const rules: readonly Rule[] = [
     },
   },
   {
-    title: 'takes changed() at any time: before a pick, twice, with one candidate, with none',
+    title: 'accepts changed() at any time: before a pick, twice, with one candidate, with none',
     check(make, rng, options) {
       const trial = new Trial(make, rng, options);
       const three = fakes(3);
@@ -212,7 +212,7 @@ export const rules: readonly Rule[] = [
     },
   },
   {
-    title: 'starves nobody where all are equal and idle',
+    title: 'starves no candidate when all are equal and idle',
     spreads: true,
     check(make, rng, options) {
       for (const size of [1, 2, 3, 7]) {
@@ -230,7 +230,7 @@ export const rules: readonly Rule[] = [
     },
   },
   {
-    title: 'neither floods nor starves one that has not responded yet, beside equal ones that have',
+    title: 'neither floods nor starves a candidate that has not responded yet, beside equal ones that have',
     spreads: true,
     check(make, rng, options) {
       for (const size of [2, 3, 5]) {
@@ -242,7 +242,7 @@ export const rules: readonly Rule[] = [
         trial.changed(candidates);
         for (let i = 0; i < PICKS; i++) trial.pick(candidates);
         const got = candidates.at(-1)?.picks ?? 0;
-        // A fair chance of 1/5 is off by so much once in a million runs.
+        // A fair chance of 1/5 deviates this far once in a million runs.
         assert.ok(got >= 1 && got <= 1.4 * PICKS / size, `it got ${got} of ${PICKS} picks among ${size}`);
       }
     },
@@ -256,8 +256,8 @@ export const rules: readonly Rule[] = [
 ];
 
 /**
- * A random story of picks, retries, settles and changes to the set. `told` is the chance that changed() tells of one:
- * always in the core, but a wrapper around the strategy may not pass it on, and a pick must be a candidate even so.
+ * A random sequence of picks, retries, settles and changes to the set. `told` is the chance that changed() follows a
+ * change. The core always calls it, but a wrapper around the strategy may not, and picks must be candidates even then.
  */
 function churn(make: Make, rng: () => number, options: ConformanceOptions | undefined, told: number): void {
   const trial = new Trial(make, rng, options);
@@ -294,7 +294,7 @@ function churn(make: Make, rng: () => number, options: ConformanceOptions | unde
   for (const { id, inFlight } of seen) assert.equal(inFlight, 0, `${id} still has attempts in flight`);
 }
 
-/** Picks of a trial in which nothing settles, so that one without a response goes on without. */
+/** Picks of a trial in which nothing settles, so a candidate without a response stays without. */
 const PICKS = 600;
 
 function permutations<T>(items: readonly T[]): T[][] {

@@ -1,13 +1,13 @@
 /**
- * What the conformance suite has strategies pick among.
+ * The candidates of the conformance suite.
  */
 import assert from 'node:assert/strict';
 import type { Upstream, WorkerCandidate } from '../strategy.ts';
 
-/** Has all that an upstream has, and all that a worker has. */
+/** A candidate with all properties of an upstream and of a worker. */
 export type StandIn = Upstream & WorkerCandidate;
 
-/** Frozen, so that a strategy cannot change it; the suite changes its counts, weight and load. */
+/** Frozen, so that a strategy cannot change it. The suite changes its counts, weight and load by methods. */
 export class FakeUpstream implements StandIn {
   readonly id: string;
   readonly origin: string;
@@ -59,7 +59,7 @@ export class FakeUpstream implements StandIn {
     return this;
   }
 
-  /** Shows this latency from now on, whatever happens; 0: no response yet. */
+  /** Fixes the latency it shows; 0: no response yet. */
   answersIn(latencyMs: number): void {
     this.#latencyMs = latencyMs;
   }
@@ -87,12 +87,12 @@ export class FakeUpstream implements StandIn {
   }
 }
 
-/** Equal and idle ones. */
+/** Equal, idle candidates. */
 export function fakes(size: number): readonly FakeUpstream[] {
   return list(Array.from({ length: size }, (_, i) => new FakeUpstream(i)));
 }
 
-/** A frozen array, as strategies get them. */
+/** A frozen array, as strategies receive it. */
 export function list<T>(items: readonly T[]): readonly T[] {
   return Object.freeze([...items]);
 }

@@ -25,12 +25,12 @@ export class VirtualTime implements TimeSource {
     };
   }
 
-  /** How many still want ticks. */
+  /** How many timers are active. */
   get timers(): number {
     return this.#ticks.size;
   }
 
-  /** Moves time on and ticks once, at its new value: what is due by then is noticed, and nothing else. */
+  /** Advances time, then ticks once: everything due by then happens at the new time. */
   advance(ms: number): void {
     this.#now += ms;
     for (const tick of this.#ticks) tick();

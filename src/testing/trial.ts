@@ -1,22 +1,22 @@
 /**
- * One trial of the conformance suite: a strategy, and the attempts that it has begun.
+ * One trial of the conformance suite: a strategy and its open attempts.
  */
 import assert from 'node:assert/strict';
 import { isThenable } from '../guard.ts';
 import type { Candidate, Outcome, PickContext, PickRequest, Strategy } from '../strategy.ts';
 import type { FakeUpstream, StandIn } from './stand-in.ts';
 
-/** A strategy of upstreams or of workers. A test checks that it picks one of the stand-ins. */
+/** A strategy of upstreams or of workers. The suite checks that it picks one of the stand-ins. */
 export interface Tested extends Omit<Strategy<StandIn>, 'pick'> {
   pick(candidates: readonly StandIn[], context: PickContext<never>): Candidate | undefined;
 }
 
-/** Makes a new strategy. `rng` is the randomness of the run: numbers in [0, 1), like `Math.random`. */
+/** Creates a strategy. `rng` is the randomness of the run: numbers in [0, 1), like `Math.random`. */
 export type Make = (seams: { readonly rng: () => number }) => Tested;
 
-/** What a strategy does on purpose, although most must not. */
+/** What a strategy may do on purpose, although most must not. */
 export interface ConformanceOptions {
-  /** False if equal, idle candidates need not all get picks, for example where a hash chooses. Default true. */
+  /** False if equal, idle candidates need not all be picked, for example because a hash decides. Default true. */
   readonly spreads?: boolean;
   /** True if `pick` may return undefined although it was offered candidates. Default false. */
   readonly declines?: boolean;
@@ -86,7 +86,7 @@ export const outcomes: readonly Outcome[] = [
   success, failure, { ok: true, status: 500, durationMs: 1e6, error: undefined },
 ];
 
-/** An integer from 0 to below `limit`. */
+/** An integer from 0 up to, but not including, `limit`. */
 export function below(limit: number, rng: () => number): number {
   return Math.floor(rng() * limit);
 }

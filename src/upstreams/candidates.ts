@@ -2,8 +2,7 @@
  * Which upstreams may be picked now. Computed when something changes, not for each request.
  */
 import type { Upstream } from '../strategy.ts';
-import type { ManagedUpstream } from './managed-upstream.ts';
-import { PublicUpstream } from './public-upstream.ts';
+import { type ManagedUpstream, managedOf } from './managed-upstream.ts';
 
 /** The candidates among the upstreams of one set. */
 export class Candidates {
@@ -110,11 +109,11 @@ export class Candidates {
 }
 
 function hasRoom(upstream: Upstream): boolean {
-  return PublicUpstream.managedOf(upstream)?.hasRoom === true;
+  return managedOf(upstream)?.hasRoom === true;
 }
 
 function isAtLimit(upstream: Upstream): boolean {
-  return PublicUpstream.managedOf(upstream)?.atLimit === true;
+  return managedOf(upstream)?.atLimit === true;
 }
 
 const NONE: readonly Upstream[] = Object.freeze([]);

@@ -224,5 +224,10 @@ export class ManagedUpstream {
   }
 }
 
+/** The managed upstream behind `upstream`, if that is a public side. Only managed upstreams have public sides. */
+export function managedOf(upstream: unknown): ManagedUpstream | undefined {
+  return PublicUpstream.factsOf(upstream) as ManagedUpstream | undefined;
+}
+
 /** The weight of a new latency in the average is 1/10. */
 const LATENCY_WINDOW = 10;

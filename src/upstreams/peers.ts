@@ -4,7 +4,7 @@
  */
 import type { Channel, ChannelMember, ChannelSeat } from '../channel.ts';
 import { isRecord } from '../options/checks.ts';
-import type { TimeSource } from '../loop/clock.ts';
+import type { TimeSource } from '../loop/time-source.ts';
 import { BalancerError } from '../errors.ts';
 import { guarded, guardedValue, faultText, type OnFault } from '../guard.ts';
 import type { Events } from '../events.ts';

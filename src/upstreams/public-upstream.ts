@@ -1,18 +1,22 @@
 /**
- * An upstream as strategies, listeners and operators get it: live values to read, and no way to anything else.
+ * An upstream as strategies, listeners and operators see it: live values to read, and no way to reach anything else.
  */
 import type { Upstream } from '../strategy.ts';
-import type { ManagedUpstream } from './managed-upstream.ts';
 
-/** The public side of a {@link ManagedUpstream}. Static methods are for the core: an instance does not lead to them. */
+/** What the public side reads from the core's upstream. */
+export interface UpstreamFacts extends Omit<Upstream, 'id' | 'weight' | 'inFlight' | 'tags'> {
+  readonly settings: Pick<Upstream, 'tags'>;
+}
+
+/** The public side of an upstream. Static methods are for the core: they cannot be reached from an instance. */
 export class PublicUpstream implements Upstream {
   static {
     Object.defineProperty(this.prototype, 'constructor', { value: Object });
   }
 
-  /** The managed upstream behind its public side; undefined for anything else, however similar. */
-  static managedOf(upstream: unknown): ManagedUpstream | undefined {
-    return typeof upstream === 'object' && upstream !== null && #managed in upstream ? upstream.#managed : undefined;
+  /** What a public side was made from; undefined for anything else, however similar. */
+  static factsOf(upstream: unknown): UpstreamFacts | undefined {
+    return typeof upstream === 'object' && upstream !== null && #facts in upstream ? upstream.#facts : undefined;
   }
 
   /** Sets the numbers that an upstream shows. */
@@ -21,23 +25,23 @@ export class PublicUpstream implements Upstream {
     upstream.#inFlight = inFlight;
   }
 
-  readonly #managed: ManagedUpstream;
-  /** Copies, so that a strategy that compares thousands reads one object less for each. */
+  readonly #facts: UpstreamFacts;
+  /** Copies: a strategy that compares thousands of upstreams reads one object less for each. */
   #weight: number;
   #inFlight = 0;
 
-  constructor(managed: ManagedUpstream, weight: number) {
-    this.#managed = managed;
+  constructor(facts: UpstreamFacts, weight: number) {
+    this.#facts = facts;
     this.#weight = weight;
     Object.freeze(this);
   }
 
   get id(): string {
-    return this.#managed.origin;
+    return this.#facts.origin;
   }
 
   get origin(): string {
-    return this.#managed.origin;
+    return this.#facts.origin;
   }
 
   get weight(): number {
@@ -49,46 +53,46 @@ export class PublicUpstream implements Upstream {
   }
 
   get inFlightElsewhere(): number {
-    return this.#managed.inFlightElsewhere;
+    return this.#facts.inFlightElsewhere;
   }
 
   get state(): Upstream['state'] {
-    return this.#managed.state;
+    return this.#facts.state;
   }
 
   get maxInFlight(): number {
-    return this.#managed.maxInFlight;
+    return this.#facts.maxInFlight;
   }
 
   get latencyMs(): number {
-    return this.#managed.latencyMs;
+    return this.#facts.latencyMs;
   }
 
   get picks(): number {
-    return this.#managed.picks;
+    return this.#facts.picks;
   }
 
   get failures(): number {
-    return this.#managed.failures;
+    return this.#facts.failures;
   }
 
   get responses(): number {
-    return this.#managed.responses;
+    return this.#facts.responses;
   }
 
   get retries(): number {
-    return this.#managed.retries;
+    return this.#facts.retries;
   }
 
   get ejections(): number {
-    return this.#managed.ejections;
+    return this.#facts.ejections;
   }
 
   get tags(): Readonly<Record<string, string>> {
-    return this.#managed.settings.tags;
+    return this.#facts.settings.tags;
   }
 
-  /** Its values at this moment, as a plain object. */
+  /** Its current values, as a plain object. */
   toJSON(): Upstream {
     const { id, origin, state, weight, maxInFlight, inFlight, inFlightElsewhere, latencyMs } = this;
     const { picks, responses, failures, retries, ejections, tags } = this;
@@ -96,7 +100,7 @@ export class PublicUpstream implements Upstream {
     return { id, origin, state, weight, maxInFlight, inFlight, inFlightElsewhere, latencyMs, ...counts, tags };
   }
 
-  /** What `console.log` shows of it. */
+  /** What `console.log` shows. */
   [Symbol.for('nodejs.util.inspect.custom')](): Upstream {
     return this.toJSON();
   }

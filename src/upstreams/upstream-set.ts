@@ -9,8 +9,7 @@ import { SLICE, type Work } from '../loop/slices.ts';
 import type { Upstream } from '../strategy.ts';
 import { Candidates } from './candidates.ts';
 import type { Dialler } from './dial.ts';
-import { ManagedUpstream, type ManagedUpstreamRules } from './managed-upstream.ts';
-import { PublicUpstream } from './public-upstream.ts';
+import { ManagedUpstream, managedOf, type ManagedUpstreamRules } from './managed-upstream.ts';
 
 /** The settings that membership uses. */
 export type UpstreamSetRules = ManagedUpstreamRules & Pick<Settings, 'maxEjectedPercent' | 'maxInFlight'>;
@@ -94,18 +93,18 @@ export class UpstreamSet {
 
   /** Whether this upstream, which may be draining or gone, belongs to this set: events tell of those of all pools. */
   owns(upstream: Upstream): boolean {
-    return PublicUpstream.managedOf(upstream)?.owner === this;
+    return managedOf(upstream)?.owner === this;
   }
 
   /** The managed upstream behind `upstream` if it is a candidate, in constant time. */
   candidate(upstream: unknown): ManagedUpstream | undefined {
-    const managed = PublicUpstream.managedOf(upstream);
+    const managed = managedOf(upstream);
     return managed?.owner === this && managed.listed && managed.hasRoom ? managed : undefined;
   }
 
   /** The managed upstream behind `upstream` if it is one of {@link UpstreamSet.atLimit}, in constant time. */
   fullOne(upstream: unknown): ManagedUpstream | undefined {
-    const managed = PublicUpstream.managedOf(upstream);
+    const managed = managedOf(upstream);
     return managed?.owner === this && managed.listed && managed.atLimit ? managed : undefined;
   }
 

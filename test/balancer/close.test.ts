@@ -525,10 +525,10 @@ test('close checks its options, and nothing closes where they are wrong', async 
   const upstream = await startUpstream(t, echo);
   const under = await startBalancer(t, { upstreams: [upstream] });
   const table: [given: unknown, message: RegExp][] = [
-    [{ timeoutMs: '5000' }, /close\.timeoutMs: must be a number of milliseconds from 0, or Infinity .*\(got "5000"\)/],
+    [{ timeoutMs: '5000' }, /close\.timeoutMs: must be a number of milliseconds ≥ 0, or Infinity .*\(got "5000"\)/],
     [{ timeoutMs: NaN }, /close\.timeoutMs: .*\(got NaN\)/],
     [{ timeoutMs: -1 }, /close\.timeoutMs: .*\(got -1\)/],
-    [{ delayMs: Infinity }, /close\.delayMs: must be a number of milliseconds from 0 \(got Infinity\)/],
+    [{ delayMs: Infinity }, /close\.delayMs: must be a number of milliseconds ≥ 0 \(got Infinity\)/],
     [{ delayMs: '1' }, /close\.delayMs: .*\(got "1"\)/],
     [{ timeout: 5_000 }, /close\.timeout: unknown option/],
     [5_000, /close: must be an object \(got 5000\)$/],

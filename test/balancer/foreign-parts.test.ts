@@ -244,7 +244,7 @@ test('a pick that cannot be read is answered 500, and reported', async (t) => {
   const strategy = { name: 'mine', pick: () => new Proxy({}, { get: throwing }) as never };
   const { reports, ask } = await start(t, new VirtualTime(), { strategy });
   assert.equal(await ask(), 500);
-  assert.deepEqual(reports, ['strategy mine picked no candidate']);
+  assert.deepEqual(reports, ['strategy mine picked something that is not a candidate']);
 });
 
 test('a listener that takes others away, and adds some, changes who hears of the next event alone', async (t) => {

@@ -125,19 +125,19 @@ describe('listening', () => {
     const under = await startBalancer(t, { upstreams: [] });
     const table: [given: unknown, message: RegExp][] = [
       ...[-1, 65_536, 1.5, NaN, '80'].map((port): [unknown, RegExp] => {
-        return [{ port }, /listen\.port: a port must be an integer from 0 to 65535 \(got (-1|65536|1\.5|NaN|"80")\)$/];
+        return [{ port }, /listen\.port: the port must be an integer from 0 to 65535 \(got (-1|65536|1\.5|NaN|"80")\)$/];
       }),
-      [{}, /listen: must have one of port, path and fd, e\.g\. \{ "port": 8080 \} \(got \{\}\)$/],
-      [{ port: 1, path: '/x' }, /listen: must have one of port, path and fd/],
+      [{}, /listen: must have exactly one of port, path and fd, e\.g\. \{ "port": 8080 \} \(got \{\}\)$/],
+      [{ port: 1, path: '/x' }, /listen: must have exactly one of port, path and fd/],
       [8080, /listen: must be an object \(got 8080\)$/],
       [undefined, /listen: /],
       [{ path: '' }, /listen\.path: must be the path of a Unix socket, .* \(got ""\)$/],
       [{ path: 7 }, /listen\.path: must be the path of a Unix socket, .* \(got 7\)$/],
       [{ fd: -1 }, /listen\.fd: must be the number of an open file descriptor, e\.g\. 3 \(got -1\)$/],
-      [{ fd: 3, backlog: 5 }, /listen\.backlog: does not go with fd; leave it out$/],
+      [{ fd: 3, backlog: 5 }, /listen\.backlog: cannot be used with fd; leave it out$/],
       [{ port: 0, backlog: '5' }, /listen\.backlog: must be an integer/],
       [{ port: 0, host: 1 }, /listen\.host: must be a name or an address, e\.g\. "127\.0\.0\.1" \(got 1\)$/],
-      [{ path: '/x', host: 'a' }, /listen\.host: does not go with path; leave it out$/],
+      [{ path: '/x', host: 'a' }, /listen\.host: cannot be used with path; leave it out$/],
       [{ port: 0, hostname: '127.0.0.1' }, /listen\.hostname: unknown option/],
     ];
     for (const [given, message] of table) {

@@ -102,13 +102,13 @@ describe('--config', () => {
   });
 });
 
-describe('a wrong configuration ends with 2', () => {
+describe('a wrong configuration exits with 2', () => {
   const at = 'http://127.0.0.1:3001';
   const table: readonly [what: string, file: string, text: string, problems: readonly RegExp[]][] = [
     ['JSON that ends early', 'c.json', '{\n "upstreams": [',
-      [/^config: cannot load c\.json: line 2, column 16: the text ends where a value should be$/]],
+      [/^config: cannot load c\.json: line 2, column 16: expected a value, got the end of the file$/]],
     ['a comma too many', 'c.json', `{ "upstreams": ["${at}"],\n}`,
-      [/^config: cannot load c\.json: line 1, column 41: a comma may not stand before \}$/]],
+      [/^config: cannot load c\.json: line 1, column 41: remove the comma before \}$/]],
     ['a comment', 'c.json', '{\n  // mine\n}',
       [/^config: cannot load c\.json: line 2, column 3: JSON has no comments$/]],
     ['no JavaScript', 'c.mjs', 'export default {\n  a: = 1,\n};',
@@ -125,12 +125,12 @@ describe('a wrong configuration ends with 2', () => {
     ['a module that throws', 'c.mjs', 'throw new Error("no luck")',
       [/^config: cannot load c\.mjs: no luck \(\/.*\/c\.mjs:1:7\)$/]],
     ['CommonJS in an ES module', 'c.mjs', 'module.exports = {};',
-      [/^config: cannot load c\.mjs: it is CommonJS in an ES module package: rename to \.cjs, or write e/]],
+      [/^config: cannot load c\.mjs: it is CommonJS in an ES module package: rename it to \.cjs, or use e/]],
     ['no file of ours', 'c.yaml', 'upstreams: []',
       [/^config: cannot load c\.yaml: it must be a \.json, \.js, \.mjs, \.cjs or \.ts file \(got \.yaml\)$/]],
     ['no default export', 'c.mjs', 'export const upstreams = [];', [/^config: c\.mjs has no default export; write /]],
     ...['[]', '5', 'null'].map((text): [string, string, string, RegExp[]] => (
-      [text, 'c.json', text, [/^config: c\.json must hold an object, e\.g\. \{ "upstreams": .* \(got .*\)$/]])),
+      [text, 'c.json', text, [/^config: c\.json must contain an object, e\.g\. \{ "upstreams": .* \(got .*\)$/]])),
     ['no upstreams', 'c.json', '{}', [/^upstreams: none given/]],
     ['an empty list of upstreams', 'c.json', '{ "upstreams": [] }', [/^upstreams: none given/]],
     ['upstreams that are no list', 'c.json', `{ "upstreams": "${at}" }`, [/^upstreams: must be a list of origins/]],
@@ -159,7 +159,7 @@ describe('a wrong configuration ends with 2', () => {
       const lines = stderr.trimEnd().split('\n').map((line) => line.replace(/^equipoise: /, ''));
       const missing = problems.filter((problem) => !lines.some((line) => problem.test(line)));
       assert.deepEqual(missing, [], stderr);
-      // Nothing that merely follows from it is told.
+      // Consequences of a problem are not reported.
       assert.equal(lines.length, problems.length + 1, stderr);
     });
   }
@@ -167,26 +167,26 @@ describe('a wrong configuration ends with 2', () => {
     const cwd = directory(t, { 'c.js': 'export default {};', 'package.json': '{ "type": "commonjs" }' });
     const { code, stderr } = await run(['-c', 'c.js'], { cwd });
     assert.equal(code, 2);
-    assert.match(stderr, /^equipoise: config: .*: rename to \.mjs, or set "type": "module" in its package\.json$/m);
+    assert.match(stderr, /^equipoise: config: .*: rename it to \.mjs, or set "type": "module" in package\.json$/m);
   });
   const strips = 'typescript' in process.features && process.features.typescript !== false;
-  test('TypeScript, where Node does not take it', { skip: strips ? 'this Node strips types' : false }, async (t) => {
+  test('TypeScript, if Node does not support it', { skip: strips ? 'this Node strips types' : false }, async (t) => {
     const { code, stderr } = await run(['-c', 'c.ts'], { cwd: directory(t, { 'c.ts': 'export default {};' }) });
     assert.equal(code, 2);
     assert.match(stderr,
-      /^equipoise: config: .*: TypeScript takes Node 22\.18 or newer \(this is Node [\d.]+\); compile /);
+      /^equipoise: config: .*: TypeScript needs Node 22\.18 or newer \(this is Node [\d.]+\); compile /);
   });
-  test('a file that is not there', async (t) => {
+  test('a file that does not exist', async (t) => {
     const { code, stderr } = await run(['-c', 'c.json'], { cwd: directory(t) });
     assert.equal(code, 2);
 
          assert.equal(stderr,
-      'equipoise: config: cannot load c.json: there is no such file\nequipoise: See equipoise --help.\n');
+      'equipoise: config: cannot load c.json: the file does not exist\nequipoise: See equipoise --help.\n');
   });
   test('--demo beside its upstreams', async (t) => {
     const cwd = directory(t, { 'c.json': `{ "upstreams": ["${at}"] }` });
     const { code, stderr } = await run(['-c', 'c.json', '--demo'], { cwd });
     assert.equal(code, 2);
-    assert.match(stderr, /^equipoise: --demo: brings its own upstreams/);
+    assert.match(stderr, /^equipoise: --demo: has its own upstreams/);
   });
 });

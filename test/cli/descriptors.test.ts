@@ -15,7 +15,8 @@ describe('connections and open files', () => {
     assert.deepEqual(fit(20_067, DEMAND), { maxConnections: 10_000, warning: undefined });
     const { maxConnections, warning } = fit(1_067, DEMAND);
     assert.equal(maxConnections, 500);
-    assert.match(warning ?? '', /^maxConnections: is 500, not 16384: this process may open 1067 files only; raise it /);
+    assert.match(warning ?? '',
+      /^maxConnections: lowered from 16384 to 500: this process may only open 1067 files; raise it /);
   });
   test('fewer requests in flight leave more for downstreams', () => {
     assert.equal(fit(1_067, { ...DEMAND, maxInFlight: 100 }).maxConnections, 900);
@@ -23,7 +24,7 @@ describe('connections and open files', () => {
   test('a value of the user stays, with a warning', () => {
     const { maxConnections, warning } = fit(1_067, { ...DEMAND, maxConnections: 600, configured: true });
     assert.equal(maxConnections, undefined);
-    assert.match(warning ?? '', /^maxConnections: 600 connections need 1267 open files, .* or set it to 500 at most$/);
+    assert.match(warning ?? '', /^maxConnections: 600 connections need 1267 open files, .* or set it to at most 500$/);
   });
   test('the limit is that of the process', { skip: process.platform === 'win32' }, () => {
     const code = "import('./src/cli/descriptors.ts').then((m) => console.log(m.descriptorLimit()))";

@@ -37,7 +37,7 @@ describe('an upstream over TLS', { skip: hasOpenssl ? false : 'there is no opens
       assert.deepEqual(names, ['localhost']);
     });
 
-  test('that has no name but an address is told none', async (t) => {
+  test('with an address for a host gets no server name', async (t) => {
     const { port, authority, names } = await startUpstream(t, 'IP:127.0.0.1');
     const binary = start(t, ['-l', '127.0.0.1:0', `https://127.0.0.1:${port}`], { env: trusting(authority) });
     assert.equal((await get(await binary.port())).status, 200);
@@ -51,7 +51,7 @@ describe('an upstream over TLS', { skip: hasOpenssl ? false : 'there is no opens
     assert.equal(names.length, 1, 'handshakes');
   });
 
-  test('with a certificate that nobody vouches for is not talked to', async (t) => {
+  test('with an untrusted certificate gets no request', async (t) => {
     const { port, names } = await startUpstream(t, 'DNS:localhost');
     const binary = start(t, ['-l', '127.0.0.1:0', `https://localhost:${port}`], { env: { NODE_EXTRA_CA_CERTS: '' } });
     const { status, body } = await get(await binary.port());
@@ -61,7 +61,7 @@ describe('an upstream over TLS', { skip: hasOpenssl ? false : 'there is no opens
     assert.equal(names.length, 0, 'requests');
   });
 
-  test('with the certificate of another is not talked to', async (t) => {
+  test('with a certificate for another name gets no request', async (t) => {
     const { port, authority, names } = await startUpstream(t, 'DNS:other.example');
     const binary = start(t, ['-l', '127.0.0.1:0', `https://localhost:${port}`], { env: trusting(authority) });
     assert.equal((await get(await binary.port())).status, 502);
@@ -69,7 +69,7 @@ describe('an upstream over TLS', { skip: hasOpenssl ? false : 'there is no opens
     assert.equal(names.length, 0, 'requests');
   });
 
-  test('that speaks no TLS is no upstream', async (t) => {
+  test('without TLS gets no request', async (t) => {
     const server = net.createServer((socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'));
     await new Promise<void>((resolve) => {
       server.listen(0, '127.0.0.1', resolve);

@@ -53,7 +53,7 @@ describe('an address', () => {
   });
 });
 
-describe('what is no address is refused, with what to write instead', () => {
+describe('a value that is not an address is refused, with what to write instead', () => {
   const forms = /^listen: must be \[host:\]port, unix:PATH\[,mode=660\] or fd:N, e\.g\. 127\.0\.0\.1:8080 \(got /;
   const bad: readonly [value: unknown, problem: RegExp][] = [
     ...['', ' ', 'x', '-1', '1.5', '0x50', '1e3', '127.0.0.1', '127.0.0.1:', '127.0.0.1:x', ':8080',
@@ -62,21 +62,21 @@ describe('what is no address is refused, with what to write instead', () => {
     ['http://127.0.0.1:80', /\(got "http:\/\/127\.0\.0\.1:80"; did you mean 127\.0\.0\.1:80\?\)$/],
     ['/run/x.sock', /\(got "\/run\/x\.sock"; did you mean unix:\/run\/x\.sock\?\)$/],
     ...['65536', '127.0.0.1:100000', -1, 1.5, NaN, 65_536].map((value): [unknown, RegExp] => (
-      [value, /^listen: a port must be an integer from 0 to 65535 \(got .+\)$/])),
+      [value, /^listen: the port must be an integer from 0 to 65535 \(got .+\)$/])),
     ...['', '66', '6600', '668', 'rw', '0o660'].map((mode): [unknown, RegExp] => (
       [`unix:/x,mode=${mode}`, /^listen: the mode must be three octal digits as a string, e\.g\. "660" \(got "/])),
     [{ path: '/x', mode: 660 },
       /^listen\.mode: the mode must be three octal digits as a string, e\.g\. "660" \(got 660\)$/],
-    [{ port: 80, mode: '660' }, /^listen\.mode: goes with path only; leave it out$/],
-    [{ fd: 3, host: 'a' }, /^listen\.host: does not go with fd; leave it out$/],
+    [{ port: 80, mode: '660' }, /^listen\.mode: can only be used with path; leave it out$/],
+    [{ fd: 3, host: 'a' }, /^listen\.host: cannot be used with fd; leave it out$/],
     ['unix:/x,mod=660', /^listen: mod: unknown setting of a Unix socket \(known: mode\); write unix:\/x,mode=660$/],
     [`unix:/${'x'.repeat(LONGEST)}`,
       new RegExp(`^listen: the path of a Unix socket must have at most ${LONGEST} octets \\(got ${LONGEST + 1}: `)],
     [`unix:/${'é'.repeat(54)}`, /^listen: the path of a Unix socket must have at most \d+ octets \(got 109: /],
     ['unix:\0x', /^listen: the path of a Unix socket must not contain a NUL \(got /],
-    [{}, /^listen: must have one of port, path and fd, e\.g\. \{ "port": 8080 \} \(got \{\}\)$/],
-    [{ port: 1, fd: 3 }, /^listen: must have one of port, path and fd/],
-    [{ port: '80' }, /^listen\.port: a port must be an integer from 0 to 65535 \(got "80"\)$/],
+    [{}, /^listen: must have exactly one of port, path and fd, e\.g\. \{ "port": 8080 \} \(got \{\}\)$/],
+    [{ port: 1, fd: 3 }, /^listen: must have exactly one of port, path and fd/],
+    [{ port: '80' }, /^listen\.port: the port must be an integer from 0 to 65535 \(got "80"\)$/],
     [{ port: 80, host: 5 }, /^listen\.host: must be a name or an address, e\.g\. "127\.0\.0\.1" \(got 5\)$/],
     [{ port: 80, backlog: -1 }, /^listen\.backlog: must be an integer ≥ 0 \(got -1\); the default is 511$/],
     [{ port: 80, hots: 'a' }, /^listen\.hots: unknown option/],

@@ -46,7 +46,7 @@ describe('--listen', () => {
   test('with the descriptor of a socket that was opened before (socket activation)', async (t) => {
     const server = await listener(t);
     const { port } = server.address() as AddressInfo;
-    // Node tells the descriptor of a handle to nobody else.
+    // The only way to get the descriptor of a handle from Node.
     const { fd } = (server as unknown as { readonly _handle: { readonly fd: number } })._handle;
     const binary = start(t, ['-l', 'fd:3', await startNamed(t, 'A')], { stdio: ['ignore', 'pipe', 'pipe', fd] });
     server.close();
@@ -69,7 +69,7 @@ describe('--listen', () => {
   });
 });
 
-describe('where it cannot listen it ends with 1 and says which address, once, and why', () => {
+describe('if it cannot listen, it exits with 1 and says once which address and why', () => {
   for (const workers of ['1', '2']) {
     test(`a port in use, with ${workers} to serve`, async (t) => {
       const server = await listener(t);
@@ -78,7 +78,7 @@ describe('where it cannot listen it ends with 1 and says which address, once, an
       assert.deepEqual([code, stdout], [1, '']);
       const told = stderr.split('\n').filter((line) => line.includes('EADDRINUSE'));
       assert.equal(told.length, 1, stderr);
-      assert.match(told[0] ?? '', new RegExp(`listen: 127\\.0\\.0\\.1:${port} is in use \\(EADDRINUSE\\): end what `
+      assert.match(told[0] ?? '', new RegExp(`listen: 127\\.0\\.0\\.1:${port} is in use \\(EADDRINUSE\\): stop what `
         + 'listens there, or choose another address$'));
     });
   }
@@ -97,21 +97,21 @@ describe('where it cannot listen it ends with 1 and says which address, once, an
     assert.equal(stderr, 'equipoise: listen: 192.0.2.1:8080 is not an address of this machine (EADDRNOTAVAIL)\n');
   });
 
-  test('a Unix socket in a directory that is not there', async (t) => {
+  test('a Unix socket in a directory that does not exist', async (t) => {
     const folder = join(directory(t), 'nowhere');
     const { code, stdout, stderr } = await run(['-l', `unix:${folder}/balancer.sock`, 'http://127.0.0.1:3001']);
     assert.deepEqual([code, stdout], [1, '']);
-    assert.equal(stderr, `equipoise: listen: unix:${folder}/balancer.sock: there is no directory ${folder}\n`);
+    assert.equal(stderr, `equipoise: listen: unix:${folder}/balancer.sock: the directory ${folder} does not exist\n`);
   });
 
-  test('a descriptor that is none', async () => {
+  test('a number that is not an open descriptor', async () => {
     const { code, stdout, stderr } = await run(['-l', 'fd:77', 'http://127.0.0.1:3001']);
     assert.deepEqual([code, stdout], [1, '']);
     assert.match(stderr, /^equipoise: listen: fd:77 is not a listening socket that this process was given: .+\n$/);
   });
 });
 
-/** A listening server; it ends with the test. */
+/** A listening server, closed at the end of the test. */
 async function listener(t: TestContext): Promise<Server> {
   const server = net.createServer();
   t.after(() => server.close());

@@ -54,8 +54,8 @@ describe('a line says the code, the upstream, what happened and why', () => {
   }
 });
 
-describe('the same failure of the same upstream is told once a second', () => {
-  test('then with the count of those that were not', () => {
+describe('the same failure of the same upstream is logged once per second', () => {
+  test('then with the count of those left out', () => {
     const { lines, at, fail } = virtualLog();
     const told: number[] = [];
     for (const ms of [0, 1, 500, 999, 1_000, 1_001, 2_500, 9_000]) {
@@ -69,7 +69,7 @@ describe('the same failure of the same upstream is told once a second', () => {
     assert.deepEqual(counts, [undefined, '3', '1', undefined]);
   });
 
-  test('others are told beside it', () => {
+  test('other failures are logged in the same second', () => {
     const { lines, fail } = virtualLog();
     for (let i = 0; i < 3; i++) {
       fail('CONNECT_REFUSED', A);
@@ -93,7 +93,7 @@ describe('the same failure of the same upstream is told once a second', () => {
     assert.match(lines[1] ?? '', /\(and 99999 more like it\)$/);
   });
 
-  test('upstreams that come and go for ever are each told of', () => {
+  test('endlessly changing upstreams are each logged', () => {
     const { lines, at, fail } = virtualLog();
     for (let i = 0; i < 25_000; i++) {
       at(i);
@@ -103,7 +103,7 @@ describe('the same failure of the same upstream is told once a second', () => {
   });
 });
 
-test('ejections, readmissions and requests turned away have a line', () => {
+test('ejections, readmissions and refused requests are logged', () => {
   const lines: string[] = [];
   const events = new Events(() => assert.fail('a listener failed'));
   const upstream = { origin: A, state: 'active' } as Upstream;
@@ -129,8 +129,8 @@ test('ejections, readmissions and requests turned away have a line', () => {
     `${A} is ejected for 1.0 s: too many of its attempts failed in a row, the last with CONNECT_REFUSED`,
     `${A} is ejected for 1.0 s: too many of its attempts failed in a row, the last with status 503`,
     `${A} is ejected until its probes succeed: its probes failed`,
-    `${A} is readmitted: it answers again`,
-    `${A} (pool api) is readmitted: it answers again`,
-    'NO_CANDIDATE: answered 503: strategy mine declined, or what may be tried was tried',
+    `${A} is readmitted: it responds again`,
+    `${A} (pool api) is readmitted: it responds again`,
+    'NO_CANDIDATE: answered 503: strategy mine declined, or every candidate was tried',
   ]);
 });

@@ -8,10 +8,10 @@ import { start } from '../support/process-binary.ts';
 import { get, startNamed } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
 
-// journald restarts, a log pipe ends, a disk is full: what is logged then is lost, and nothing else.
+// journald restarts, a log pipe ends, a disk is full: the log is lost then, but nothing else.
 for (const workers of ['1', '2']) {
   describe(`when nobody reads its output any more, with ${workers} to serve`, () => {
-    test('the binary goes on, and ends in order', async (t) => {
+    test('the binary keeps serving and exits gracefully', async (t) => {
       const binary = start(t, ['-l', '127.0.0.1:0', '-w', workers, await nobody(t)]);
       const port = await binary.port();
       await binary.hangUp();
@@ -41,8 +41,8 @@ for (const workers of ['1', '2']) {
       assert.equal((await binary.exit()).code, 0);
     });
 
-    test('a reader that has stopped reading holds up neither the service nor the end', async (t) => {
-      // It is there, and never reads its standard input.
+    test('a reader that stops reading delays neither requests nor the exit', async (t) => {
+      // A process that never reads its standard input.
       const idle = ['-e', 'setInterval(() => undefined, 1e9)'];
       const reader = spawn(process.execPath, idle, { stdio: ['pipe', 'ignore'] });
       t.after(() => reader.kill('SIGKILL'));

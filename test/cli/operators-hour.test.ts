@@ -6,7 +6,7 @@ import { start } from '../support/process-binary.ts';
 import { get, startHolding, startNamed } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
 
-// One process lives through what an operator does to it in an hour, and serves all the while.
+// What an operator may do to one process in an hour. It serves all the time.
 test('an hour with an operator', async (t) => {
   const upstreams = [await startNamed(t, 'A')];
   const cwd = directory(t);
@@ -34,7 +34,7 @@ test('an hour with an operator', async (t) => {
   await binary.logged(/reload: complete/);
   await serves('B');
 
-  // The out-of-memory killer, or somebody who means well.
+  // The out-of-memory killer, or a person.
   process.kill(ready(3), 'SIGKILL');
   await binary.logged(/worker 5 .* is ready/);
   await serves('B');
@@ -46,20 +46,20 @@ test('an hour with an operator', async (t) => {
   await binary.logged(/SIGUSR2: ignored/);
   await serves('B');
 
-  // A typing mistake.
+  // A typo in the file.
   write(JSON.stringify(config).slice(0, -1));
   binary.signal('SIGHUP');
   await binary.logged(/reload failed/);
   await serves('B');
 
-  // The log collector restarts, and hears of nothing any more: not of a worker's death, nor of the rest.
+  // The log collector restarts and no longer reads the log, not even that a worker died.
   await binary.hangUp();
   process.kill(ready(5), 'SIGKILL');
   await serves('B');
   binary.signal('SIGUSR2');
   assert.equal(readFileSync(join(cwd, 'edge.pid'), 'utf8'), `${binary.pid}\n`);
 
-  // The last request is under way when the machine shuts down.
+  // The last request is in flight when the machine shuts down.
   const upstream = await startHolding(t, 'start ', 'end');
   write(JSON.stringify({ ...config, upstreams: [upstream.origin] }));
   binary.signal('SIGHUP');

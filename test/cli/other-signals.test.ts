@@ -77,18 +77,18 @@ test('SIGTERM before it is ready ends it with 0', async (t) => {
   binary.signal('SIGTERM');
   const { code, signal, stdout, stderr } = await binary.exit();
   assert.deepEqual([code, signal, stdout], [0, null, '']);
-  assert.match(stderr, /^equipoise: SIGTERM: ended before it was ready$/m);
+  assert.match(stderr, /^equipoise: SIGTERM: stopped before it was ready$/m);
 });
 
 test('SIGHUP where there is nothing to reload says so', async (t) => {
   for (const [args, why] of [
     [['--demo'], 'the upstreams of --demo are built in'],
-    [[await startNamed(t, 'A')], 'there is no configuration file \\(--config\\)'],
+    [[await startNamed(t, 'A')], 'no configuration file was given \\(--config\\)'],
   ] as const) {
     const binary = start(t, [...LISTEN, ...args]);
     const port = await binary.port();
     binary.signal('SIGHUP');
-    await binary.logged(new RegExp(`^equipoise: SIGHUP: nothing is reloaded: ${why}\\n$`));
+    await binary.logged(new RegExp(`^equipoise: SIGHUP: nothing to reload: ${why}\\n$`));
     assert.equal((await get(port)).status, 200);
   }
 });

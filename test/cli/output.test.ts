@@ -28,7 +28,7 @@ test('the log is on standard error', async (t) => {
   assert.equal(binary.stdout.split('\n').length, 2, 'standard output has the one line');
 });
 
-/** An origin where nobody listens. */
+/** An origin where nothing listens. */
 async function nobody(): Promise<string> {
   const server = net.createServer();
   await new Promise<void>((resolve) => {

@@ -23,7 +23,7 @@ describe('a pid file', () => {
     file.remove();
   });
 
-  test('takes the place of what a crash left', (t) => {
+  test('replaces one that a crash left behind', (t) => {
     const path = join(directory(t, { pid: '99999999\n' }), 'pid');
     new PidFile().write(path);
     assert.equal(readFileSync(path, 'utf8'), OWN);
@@ -49,7 +49,7 @@ describe('a pid file', () => {
     assert.deepEqual(readdirSync(folder), []);
   });
 
-  test('replaces a symbolic link, and leaves alone what that names', (t) => {
+  test('replaces a symbolic link, and leaves its target alone', (t) => {
     const folder = directory(t, { precious: 'precious' });
     const path = join(folder, 'pid');
     symlinkSync('precious', path);
@@ -77,11 +77,11 @@ describe('a pid file', () => {
     file.write(join(folder, 'a'));
     assert.throws(() => {
       file.write(join(folder, 'none', 'b'));
-    }, /^Error: pid-file: cannot write .*none\/b: there is no directory .*none$/);
+    }, /^Error: pid-file: cannot write .*none\/b: the directory .*none does not exist$/);
     assert.deepEqual(readdirSync(folder), ['a']);
   });
 
-  test('cannot take the place of what is no plain file', (t) => {
+  test('replaces only regular files', (t) => {
     const folder = directory(t);
     mkdirSync(join(folder, 'pid'));
     const cannot = (path: string, why: string): void => {
@@ -90,7 +90,7 @@ describe('a pid file', () => {
       }, { message: `pid-file: cannot write ${path}: ${why}` });
     };
     cannot(join(folder, 'pid'), 'it is a directory');
-    cannot('/dev/null', 'it is not a plain file');
+    cannot('/dev/null', 'it is not a regular file');
     assert.deepEqual(readdirSync(folder), ['pid']);
   });
 

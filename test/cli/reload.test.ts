@@ -10,7 +10,7 @@ import { turns, within } from '../support/wait.ts';
 /** Longer than any test takes, in seconds. */
 const LONG = 80_000;
 
-describe('SIGHUP with workers: all that is new in the file counts', () => {
+describe('SIGHUP with workers applies all changes of the file', () => {
   test('the number of workers', async (t) => {
     const { binary, write } = await configured(t, { workers: 2 });
     await binary.ready();
@@ -40,7 +40,7 @@ describe('SIGHUP with workers: all that is new in the file counts', () => {
     upstream.release();
   });
 
-  test('the reload timeout: how long those may take that the reload replaces', async (t) => {
+  test('the reload timeout: how long replaced workers may take', async (t) => {
     const upstream = await startHolding(t, '', 'never');
     const { binary, write } = await configured(t, { workers: 2, upstreams: [upstream.origin] });
     const answer = get(await binary.port()).catch(() => 'cut');
@@ -112,7 +112,7 @@ test('a worker that dies is replaced by one with the last good configuration', a
   const b = await startNamed(t, 'B');
   const { binary, write, cwd } = await configured(t, { workers: 2 });
   const port = await binary.port();
-  // Nobody has asked for this yet; and it is wrong.
+  // Not reloaded yet, and wrong.
   writeFileSync(join(cwd, 'c.json'), '{');
   killOne(binary, 1);
   await binary.logged(/worker 3 .* is ready/);
@@ -148,7 +148,7 @@ async function configured(t: TestContext, config: object): Promise<Configured> {
   return { binary: start(t, ['-c', 'c.json'], { cwd }), cwd, write };
 }
 
-/** Has it reload, and waits until it has. */
+/** Makes it reload, and waits until it is done. */
 async function reloaded(binary: Binary): Promise<void> {
   const times = (binary.stderr.match(/reload: complete|reloaded: /g)?.length ?? 0) + 1;
   binary.signal('SIGHUP');

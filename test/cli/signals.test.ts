@@ -10,7 +10,7 @@ const LARGE = 'x'.repeat(20_000_000);
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   describe(signal, () => {
-    test('ends an idle balancer with 0', async (t) => {
+    test('stops an idle balancer with 0', async (t) => {
       const binary = start(t, ['-l', '127.0.0.1:0', await startNamed(t, 'A')]);
       await binary.ready();
       binary.signal(signal);
@@ -32,7 +32,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       }
     });
 
-    test('lets a request in flight have its whole answer', async (t) => {
+    test('lets a request in flight finish', async (t) => {
       const { binary, upstream } = await holding(t, '', 'at last');
       const answer = get(await binary.port());
       await upstream.asked();
@@ -48,7 +48,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 
 describe('while it drains', () => {
-  test('a response that has begun goes on to its end', async (t) => {
+  test('a response that has begun is completed', async (t) => {
     const { binary, upstream } = await holding(t, 'start', LARGE);
     const response = await begin(await binary.port(), '/');
     binary.signal('SIGTERM');
@@ -60,7 +60,7 @@ describe('while it drains', () => {
     assert.equal((await binary.exit()).code, 0);
   });
 
-  test('several requests end, each in its time', async (t) => {
+  test('several requests finish, each in its own time', async (t) => {
     const { binary, upstream } = await holding(t, '', 'at last');
     const port = await binary.port();
     const answers = [get(port, '/1'), get(port, '/2'), get(port, '/3')];
@@ -91,7 +91,7 @@ describe('while it drains', () => {
   });
 });
 
-describe('what does not end', () => {
+describe('what does not finish', () => {
   for (const [first, second] of [['SIGTERM', 'SIGTERM'], ['SIGINT', 'SIGINT'], ['SIGTERM', 'SIGINT']] as const) {
     test(`${second} after ${first} exits at once`, async (t) => {
       const { binary, upstream } = await holding(t, '', 'never');

@@ -6,7 +6,7 @@ import { directory } from '../support/process-files.ts';
 
 const ARGS = ['-l', '127.0.0.1:0', 'http://127.0.0.1:9'];
 
-describe('what never resolves is wrong configuration, and said at once', () => {
+describe('a promise that never resolves is reported at once as wrong configuration', () => {
   const table: readonly [what: string, args: readonly string[], text: string, problem: string][] = [
     ['the factory of a strategy', ['-s', './it.mjs'], 'export default () => new Promise(() => {});',
       'strategy: the factory in ./it.mjs failed: it never resolves: nothing is left to wait for'],
@@ -27,19 +27,19 @@ describe('what never resolves is wrong configuration, and said at once', () => {
   }
 });
 
-describe('a limit in time', () => {
-  test('ends what goes on without ever resolving', async () => {
+describe('a time limit', () => {
+  test('rejects if a promise does not resolve in time', async () => {
     const busy = setInterval(() => undefined, 1);
     try {
       await assert.rejects(inTime(new Promise(() => undefined), 5), (error) => {
-        return error instanceof Unsettled && error.message === 'it has not resolved within 0.005 s';
+        return error instanceof Unsettled && error.message === 'it did not resolve within 0.005 s';
       });
     } finally {
       clearInterval(busy);
     }
   });
 
-  test('passes on what settles, and leaves no listener', async () => {
+  test('passes on the result, and leaves no listener', async () => {
     const before = process.listenerCount('beforeExit');
     assert.equal(await inTime(Promise.resolve(5)), 5);
     await assert.rejects(inTime(Promise.reject(new Error('no luck'))), /no luck/);
@@ -47,7 +47,7 @@ describe('a limit in time', () => {
   });
 });
 
-describe('a failure that nobody foresees is one line, and exit code 1', () => {
+describe('an unexpected failure is one line and exit code 1', () => {
   const table: readonly [what: string, text: string][] = [
     ['thrown later', "setImmediate(() => { throw new Error('no luck'); });"],
     ['a rejection that nobody handles', "setImmediate(() => void Promise.reject(new Error('no luck')));"],
@@ -57,7 +57,7 @@ describe('a failure that nobody foresees is one line, and exit code 1', () => {
       const waiting = 'await new Promise((resolve) => setTimeout(resolve, 20_000));\nexport default {};';
       const cwd = directory(t, { 'it.mjs': `${text}\n${waiting}` });
       const { code, stdout, stderr } = await run(['-c', 'it.mjs', ...ARGS], { cwd });
-      assert.deepEqual([code, stdout, stderr], [1, '', 'equipoise: it could not start: no luck\n']);
+      assert.deepEqual([code, stdout, stderr], [1, '', 'equipoise: could not start: no luck\n']);
     });
   }
 
@@ -65,6 +65,6 @@ describe('a failure that nobody foresees is one line, and exit code 1', () => {
   test('no permission to listen', { skip }, async () => {
     const { code, stdout, stderr } = await run(ARGS, { execArgv: ['--permission', '--allow-fs-read=*'] });
     assert.deepEqual([code, stdout], [1, '']);
-    assert.match(stderr, /^equipoise: it could not start: .*--allow-net.*\n$/);
+    assert.match(stderr, /^equipoise: could not start: .*--allow-net.*\n$/);
   });
 });

@@ -8,7 +8,7 @@ import { directory } from '../support/process-files.ts';
 
 const UPSTREAM = 'http://127.0.0.1:3001';
 
-/** Picks the last candidate: no strategy that comes along does. */
+/** Picks the last candidate, unlike any strategy of the package. */
 const LAST = "{ name: 'last', pick: (candidates) => candidates.at(-1) }";
 
 describe('--strategy with a name', () => {
@@ -77,10 +77,10 @@ describe('--strategy with a file', () => {
       assert.match(stderr, /^equipoise: See equipoise --help\.\n$/m);
     });
   }
-  test('that is not there: wrong configuration', async (t) => {
+  test('that does not exist: wrong configuration', async (t) => {
     const { code, stderr } = await run(['-s', './nowhere.mjs', '-l', '127.0.0.1:0', UPSTREAM], { cwd: directory(t) });
     assert.equal(code, 2);
-    assert.match(stderr, /^equipoise: strategy: cannot load \.\/nowhere\.mjs: there is no such file$/m);
+    assert.match(stderr, /^equipoise: strategy: cannot load \.\/nowhere\.mjs: the file does not exist$/m);
   });
 });
 

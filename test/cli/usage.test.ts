@@ -18,7 +18,7 @@ for (const option of ['--help', '-h']) {
   });
 }
 
-test('--version is that of the package', async () => {
+test('--version prints the version of the package', async () => {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     readonly version: string;
   };
@@ -50,7 +50,7 @@ describe('wrong usage ends with 2, each problem with its path and what to write 
     [['--demo=yes', UPSTREAM], [/^--demo: takes no value/]],
     ...['nonsense', '65536', '99999', '1.5', '127.0.0.1', '127.0.0.1:', ':8080', '::1', '::1:8080', '[::1]', 'unix:',
       'fd:', 'fd:x', 'http://127.0.0.1:8080', 'a b:80:80'].map((value): [readonly string[], RegExp[]] => (
-      [['--listen', value, UPSTREAM], [/^listen: (a port )?must be .* \(got .+\)$/]])),
+      [['--listen', value, UPSTREAM], [/^listen: (the port )?must be .* \(got .+\)$/]])),
     ...['soon', 'NaN', '-1', '86401', '1e9', 'Infinity', ' '].map((value): [readonly string[], RegExp[]] => (
       [[`--drain-timeout=${value}`, UPSTREAM],
         [/^drain-timeout: must be a number of seconds from 0 to 86400 \(got ".*"\)$/]])),
@@ -60,8 +60,8 @@ describe('wrong usage ends with 2, each problem with its path and what to write 
     [['127.0.0.1:3001'],
       [/^upstreams\[0\]\.origin: must start with http:.*; did you mean http:\/\/127\.0\.0\.1:3001\?$/]],
     [[UPSTREAM, 'localhost'], [/^upstreams\[1\]\.origin: .*; did you mean http:\/\/localhost\?$/]],
-    [[UPSTREAM, UPSTREAM], [/^upstreams\[1\]: http:\/\/127\.0\.0\.1:3001 is upstreams\[0\] already/]],
-    [['--demo', UPSTREAM], [/^--demo: brings its own upstreams; leave out the others$/]],
+    [[UPSTREAM, UPSTREAM], [/^upstreams\[1\]: http:\/\/127\.0\.0\.1:3001 is already upstreams\[0\]/]],
+    [['--demo', UPSTREAM], [/^--demo: has its own upstreams; leave out the others$/]],
   ];
   for (const [args, problems] of table) {
     test(args.join(' '), async () => {
@@ -70,7 +70,7 @@ describe('wrong usage ends with 2, each problem with its path and what to write 
   }
 });
 
-test('all problems are told at once', async () => {
+test('all problems are reported at once', async () => {
   await refused(
     ['--nonsense', '--listen', 'x', '--listen', 'y:z', '-s', 'z', '-c', './nowhere.json', '--drain-timeout', 'never',
       '--demo', 'ftp://a.example'],

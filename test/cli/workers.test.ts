@@ -23,7 +23,7 @@ function isThere(pid: number): boolean {
 }
 
 describe('with --workers', () => {
-  test('the workers serve, one line says so, SIGTERM ends all with 0', async (t) => {
+  test('the workers serve, one line says so, SIGTERM stops all with 0', async (t) => {
     const binary = start(t, [...LISTEN, '-w', '2', '-s', 'round-robin', await startNamed(t, 'A')]);
     const port = await binary.port();
     assert.equal(await binary.ready(), `Load balancer with round-robin strategy listening on http://127.0.0.1:${port}`);
@@ -45,7 +45,7 @@ describe('with --workers', () => {
     assert.equal((await get(port)).body, 'A');
   });
 
-  test('SIGHUP has new workers serve by the configuration as it is now', async (t) => {
+  test('SIGHUP starts new workers with the current configuration', async (t) => {
     const [a, b] = [await startNamed(t, 'A'), await startNamed(t, 'B')];
     const path = join(directory(t), 'config.json');
     const write = (upstreams: readonly string[]): void => {
@@ -60,7 +60,7 @@ describe('with --workers', () => {
     assert.equal((await get(port)).body, 'B');
   });
 
-  test('a configuration that is wrong leaves the old ones serving', async (t) => {
+  test('with a wrong configuration, the old workers keep serving', async (t) => {
     const path = join(directory(t), 'config.json');
     writeFileSync(path, JSON.stringify({ upstreams: [await startNamed(t, 'A')], listen: '127.0.0.1:0', workers: 2 }));
     const binary = start(t, ['-c', path]);
@@ -73,7 +73,7 @@ describe('with --workers', () => {
     assert.equal((await binary.exit()).code, 0);
   });
 
-  test('what the drain timeout cuts is told once, and is no failure', async (t) => {
+  test('what the drain timeout cuts is logged once and is not a failure', async (t) => {
     const upstream = await startHolding(t, '', 'never');
     const binary = start(t, [...LISTEN, '-w', '2', '--drain-timeout', '0.1', upstream.origin]);
     const answer = get(await binary.port()).catch(() => 'cut');
@@ -87,7 +87,7 @@ describe('with --workers', () => {
   });
 
   for (const value of ['0', '-1', '1.5', 'many', '1025']) {
-    test(`${value} is no number of workers`, async () => {
+    test(`${value} is not a number of workers`, async () => {
       const { code, stderr } = await run([`--workers=${value}`, 'http://127.0.0.1:9']);
       assert.equal(code, 2);
       assert.match(stderr, new RegExp(`workers: must be an integer from 1 to 1024, or auto \\(got "${value}"\\)`));
@@ -96,7 +96,7 @@ describe('with --workers', () => {
 });
 
 describe('alone', () => {
-  test('SIGHUP takes the upstreams from the configuration as it is now', async (t) => {
+  test('SIGHUP takes the upstreams from the current configuration', async (t) => {
     const [a, b] = [await startNamed(t, 'A'), await startNamed(t, 'B')];
     const path = join(directory(t), 'config.mjs');
     const write = (...upstreams: string[]): void => {
@@ -112,7 +112,7 @@ describe('alone', () => {
     assert.equal((await get(port)).body, 'B');
     writeFileSync(path, 'export default { upstreams: 5 };');
     binary.signal('SIGHUP');
-    await binary.logged(/not reloaded, everything goes on as before/);
+    await binary.logged(/not reloaded, nothing has changed/);
     await binary.logged(/upstreams: must be .* \(got 5\)/);
     assert.equal((await get(port)).body, 'B');
     binary.signal('SIGTERM');
@@ -123,7 +123,7 @@ describe('alone', () => {
     const binary = start(t, [...LISTEN, await startNamed(t, 'A')]);
     const port = await binary.port();
     binary.signal('SIGHUP');
-    await binary.logged(/reloaded/);
+    await binary.logged(/nothing to reload/);
     assert.equal((await get(port)).body, 'A');
   });
 });

@@ -11,6 +11,7 @@ import { parseLaunchOptions } from '../../src/cluster/options.ts';
 import { type ErrorCode, meaningOf } from '../../src/errors.ts';
 import { EVENT_NAMES } from '../../src/events.ts';
 import { OPTION_NAMES } from '../../src/options/parse.ts';
+import { POOL_OPTION_NAMES } from '../../src/options/pool.ts';
 import { documentAt, root, rowsOf, spansOf } from '../support/documents.ts';
 import { settingsOf } from '../support/options.ts';
 
@@ -28,7 +29,7 @@ const codes = [...source.matchAll(/^ {2}([A-Z_]+): (?:meaning|retryable)\(/gm)]
 
 const nameIn = (cell = ''): string => spansOf(cell)[0] ?? '';
 
-test('the tables of options name each with its default', () => {
+test('the tables of options name each with its default and what it belongs to', () => {
   const [text = '', ofFiles = ''] = documentAt('src/options/README.md').text.split('\n## In a configuration file\n');
   assert.deepEqual(rowsOf(ofFiles).flatMap(([cell = '']) => spansOf(cell)).sort(),
     ['drainTimeout', 'listen', 'pidFile', 'reloadTimeout', 'stopDelay', 'strategy', 'workers']);
@@ -37,6 +38,9 @@ test('the tables of options name each with its default', () => {
     ['healthCheck', 'maxInFlight', 'origin', 'tags', 'weight']);
   const rows = new Map(rowsOf(text.replace(entries, '\n')).map(([cell, value = '']) => [nameIn(cell), value]));
   assert.deepEqual([...rows.keys()].sort(), [...OPTION_NAMES].sort());
+  for (const [name, , of] of rowsOf(text.replace(entries, '\n'))) {
+    assert.equal(of, POOL_OPTION_NAMES.includes(nameIn(name)) ? 'pool' : 'front', name);
+  }
   for (const [name, value] of Object.entries(settingsOf({ upstreams: [] }))) {
     if (typeof value !== 'number') continue;
     const shown = value === Infinity ? 'no limit' : String(value);

@@ -58,7 +58,7 @@ for (const front of FRONTS) {
       for (let i = 0; i < 5; i++) assert.equal((await client.exchange(post('/', '012345678'))).status, 200);
     });
 
-    test('is no limit for a tunnel', async (t) => {
+    test('does not limit a tunnel', async (t) => {
       const upstream = await startUpstream(t, [[
         head, 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n',
         (peer) => peer.bytes(20), 'all of it',

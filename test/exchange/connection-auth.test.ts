@@ -78,7 +78,7 @@ for (const door of [SOCKET, ACCEPT, ACCEPT_TLS, NODE_HTTP, HTTPS, H1_BESIDE_H2] 
   const skip = door.secure === true && certificate === undefined && NO_OPENSSL;
   describe(`an upstream connection that was authenticated, through ${door.name}`, { skip }, () => {
     for (const scheme of ['NTLM', 'Negotiate', 'nTLM', 'NEGOTIATE']) {
-      test(`by ${scheme} serves its own downstream, and nobody else`, async (t) => {
+      test(`by ${scheme} serves only its own downstream`, async (t) => {
         const upstream = await startNtlm(t);
         const under = await start(t, upstream, { front: door });
         const alice = await connect(t, under, door);
@@ -273,7 +273,7 @@ for (const front of FRONTS) {
       assert.deepEqual(answers, [200, 401, front === SOCKET ? 200 : 401]);
     });
 
-    test('one that closes in the middle of a handshake is no reason to send the proof elsewhere: 502', async (t) => {
+    test('one that closes in the middle of a handshake: 502, and the proof is not sent elsewhere', async (t) => {
       const upstream = await startUpstream(t, [[
         (peer) => peer.request(), response('', 'WWW-Authenticate: NTLM TlRMTVNTUAACAAAA1\r\n', '401 Unauthorized'),
         head, close,

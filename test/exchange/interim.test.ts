@@ -63,7 +63,7 @@ for (const front of FRONTS) {
       assert.equal(answer.text, 'done');
     });
 
-    test('a 100 that nobody asked for is swallowed', async (t) => {
+    test('an unexpected 100 is swallowed', async (t) => {
       const upstream = await startUpstream(t, [[request, CONTINUE + CONTINUE, response('done'), echo]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();

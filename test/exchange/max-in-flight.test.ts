@@ -8,7 +8,7 @@ import { gate } from '../support/wait.ts';
 
 for (const front of FRONTS) {
   describe(`maxInFlight through ${front.name}`, () => {
-    test('a full upstream is no candidate until an attempt on it has settled', async (t) => {
+    test('a full upstream is not a candidate until an attempt on it has settled', async (t) => {
       const releases: (() => void)[] = [];
       const hold = async (peer: Peer): Promise<void> => {
         for (;;) {

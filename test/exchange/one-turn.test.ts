@@ -86,7 +86,7 @@ for (const way of WAYS) {
       });
     }
 
-    test('what an upstream sends before the request has left is no answer to it', async (t) => {
+    test('what an upstream sends before the request was sent is not its response', async (t) => {
       const house = await start(t, way);
       const before = house.upstreams.length;
       house.onPick = () => {

@@ -63,7 +63,7 @@ describe('the floor', () => {
     assert.equal(used.sweep(30_001, true), true);
   });
 
-  test('none, and nobody is late', () => {
+  test('none if nothing is late', () => {
     const none = new RateFloor(0);
     none.start(0, 10_000);
     assert.equal(none.sweep(1e9, true), false);

@@ -86,7 +86,7 @@ for (const front of FRONTS) {
       assert.deepEqual(under.outcomes.map(({ ok, status }) => [ok, status]), [[true, 503], [true, 503]]);
     });
 
-    test('has maxAttempts in all', async (t) => {
+    test('has maxAttempts attempts', async (t) => {
       const upstreams = [];
       for (let i = 0; i < 4; i++) upstreams.push(await startUpstream(t, serve(() => BUSY)));
       const under = await startBalancer(t, { upstreams, front, retryOn: [503] });
@@ -163,7 +163,7 @@ for (const front of FRONTS) {
       assert.deepEqual(under.reports, upstreams.map(({ origin }) => `RESPONSE_TIMEOUT at ${origin}`));
     });
 
-    test('has totalTimeoutMs over all attempts: 504, and nobody else is tried', async (t) => {
+    test('has totalTimeoutMs over all attempts: 504, and no other upstream is tried', async (t) => {
       const upstreams = [await startUpstream(t, [SILENT]), await startUpstream(t, [SILENT])];
       const other = await startUpstream(t, []);
       const under = await startBalancer(t, {

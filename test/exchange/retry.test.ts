@@ -15,7 +15,7 @@ function codes(under: BalancerUnderTest): string[] {
 
 for (const front of FRONTS) {
   describe(`a connect that fails, through ${front.name}`, () => {
-    test('is made up for by another upstream', async (t) => {
+    test('is retried on another upstream', async (t) => {
       const refusing = refusingOrigin();
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [refusing, upstream], front });
@@ -32,7 +32,7 @@ for (const front of FRONTS) {
       assert.deepEqual(under.balancer.upstreams.map(({ failures, picks }) => [failures, picks]), [[1, 1], [0, 1]]);
     });
 
-    test('up to three attempts in all', async (t) => {
+    test('up to three attempts', async (t) => {
       const [one, two] = [refusingOrigin(1), refusingOrigin(2)];
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [one, two, upstream], front });
@@ -60,7 +60,7 @@ for (const front of FRONTS) {
       assert.deepEqual(upstream.events, []);
     });
 
-    test('where nobody else is left: 502, and the next request is tried anew', async (t) => {
+    test('with no other upstream left: 502, and the next request is tried anew', async (t) => {
       const under = await startBalancer(t, { upstreams: [refusingOrigin()], front });
       const client = await under.connect();
       for (let i = 1; i <= 3; i++) {
@@ -102,7 +102,7 @@ for (const front of FRONTS) {
       });
     }
 
-    test('an upload for which nobody is found: 502 while it is still under way', async (t) => {
+    test('an upload without an upstream to take it: 502 before it is complete', async (t) => {
       const under = await startBalancer(t, { upstreams: [refusingOrigin()], front });
       const client = await under.connect();
       client.send(post('/', BODY).subarray(0, 100_000));

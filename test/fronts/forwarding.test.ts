@@ -182,7 +182,7 @@ for (const front of FRONTS) {
       ]);
     });
 
-    test('a trustForwarded that throws trusts nobody, and is reported', async (t) => {
+    test('a trustForwarded that throws trusts no address, and is reported', async (t) => {
       const upstream = await startUpstream(t, echo);
       const cause = new Error('no such list');
       const under = await startBalancer(t, {

@@ -127,7 +127,7 @@ for (const front of FRONTS) {
   });
 }
 
-test('an upgrade through node:http that is refused for good is answered in its order', async (t) => {
+test('an upgrade through node:http that is refused is answered in order', async (t) => {
   const late = gate();
   const slow = await startUpstream(t, [[request, () => late.opened, response('first'), bytes(0)]]);
   const under = await startBalancer(t, {

@@ -79,7 +79,7 @@ describe('a refused HEAD has no body', () => {
     assert.match(await rest(client), /^HTTP\/1\.1 400 [^]*\r\n\r\n$/);
   });
 
-  test('and what merely looks like one has', async (t) => {
+  test('and what only looks like one has', async (t) => {
     const under = await startBalancer(t, { upstreams: [] });
     for (const method of ['HEADER', 'head', ' HEAD', 'HEA']) {
       assert.match(await refusal(under, `${method} / HTTP/9.9\r\n\r\n`, 1), /\r\n\r\n.+\n$/, method);

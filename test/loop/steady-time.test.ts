@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Clock, type TimeSource } from '../../src/loop/clock.ts';
+import { Clock } from '../../src/loop/clock.ts';
+import type { TimeSource } from '../../src/loop/time-source.ts';
 
 /** The time of a process, as far as the test lets it go on. */
 class ProcessTime implements TimeSource {

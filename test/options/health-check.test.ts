@@ -33,7 +33,7 @@ describe('a health check', () => {
     });
   }
 
-  test('of one upstream stands instead of that for all, with defaults of its own', () => {
+  test('of one upstream replaces that of the pool, with its own defaults', () => {
     const { upstreams } = settingsOf({
       upstreams: [
         'http://a.example',
@@ -49,13 +49,13 @@ describe('a health check', () => {
     assert.equal(upstreams[2]?.healthCheck, undefined);
   });
 
-  test('of one upstream needs none for all', () => {
+  test('of one upstream needs none of the pool', () => {
     const upstreams = [{ origin: 'http://a.example', healthCheck: {} }, 'http://b.example'];
     const checks = settingsOf({ upstreams }).upstreams.map(({ healthCheck }) => healthCheck);
     assert.deepEqual(checks, [DEFAULTS, undefined]);
   });
 
-  test('for all goes for those that come later', () => {
+  test('of the pool applies to upstreams added later', () => {
     const settings = settingsOf({ upstreams: [], healthCheck: { rise: 7 } });
     assert.equal(parseUpstream('http://a.example', settings).healthCheck?.rise, 7);
     const given = ['http://a.example', { origin: 'http://b.example', healthCheck: false }];
@@ -71,7 +71,7 @@ describe('a health check', () => {
     [{ interval: 5 }, '.interval', /unknown option; did you mean intervalMs\?/],
     ...['', 'health', 'http://a.example/health', '/a b', '/a#b', '/a\r\nX: y', '/caf\xe9', 5, null]
       .map((path): [unknown, string, RegExp] => (
-        [{ path }, '.path', /must be a path such as '\/health' \(got .*\); leave it out to connect and no more$/])),
+        [{ path }, '.path', /must be a path such as '\/health' \(got .*\); leave it out to only connect$/])),
     ...[0, 99, 600, 20, '', '2xx', '200-', '-200', '300-200', '200-299-399', ' 200', null, [200], ['200-299'], true,
       { toString: null }].map((status): [unknown, string, RegExp] => (
       [{ status }, '.status', /must be a status or a range, e\.g\. 200 or '200-399' \(got .*\)$/])),
@@ -85,7 +85,7 @@ describe('a health check', () => {
     ...[0, null].map((fall): [unknown, string, RegExp] => [{ fall }, '.fall', /≥ 1 \(got .*\); the default is 3$/]),
   ];
   for (const [check, at, mend] of problems) {
-    test(`that is wrong is told with its path, and what to write instead: ${inspected(check)}`, () => {
+    test(`that is wrong is reported with its path, and what to write instead: ${inspected(check)}`, () => {
       const places: readonly [path: string, options: unknown][] = [
         ['healthCheck', { upstreams: [], healthCheck: check }],
         ['upstreams[1].healthCheck', { upstreams: [...ONE, { origin: 'http://a.example', healthCheck: check }] }],

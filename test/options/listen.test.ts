@@ -31,7 +31,7 @@ describe('where to listen', () => {
     assert.deepEqual(problems, []);
   });
 
-  test('has all its problems told', () => {
+  test('reports all its problems', () => {
     const problems: string[] = [];
     readListenOptions({ port: 1e6, host: '', backlog: -1, fdd: 3 }, 'at', problems);
     assert.deepEqual(problems.map((problem) => problem.split(':')[0]), ['at.fdd', 'at.port', 'at.host', 'at.backlog']);

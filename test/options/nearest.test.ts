@@ -6,7 +6,7 @@ const OPTIONS = [
   'listen', 'strategy', 'workers', 'drain-timeout', 'reload-timeout', 'pid-file', 'version', 'upstreams',
 ];
 
-describe('what may be meant', () => {
+describe('a suggestion', () => {
   const table: readonly [name: string, known: readonly string[], meant: string][] = [
     ['stratgy', OPTIONS, ' did you mean strategy?'],
     ['stratgey', OPTIONS, ' did you mean strategy?'],

@@ -11,7 +11,7 @@ import { inspected, problemsWith, settingsOf } from '../support/options.ts';
 const ONE = ['http://127.0.0.1:3001'];
 const pick: Strategy['pick'] = (candidates) => candidates[0];
 const strategy: Strategy = { name: 'first', pick };
-/** Settings without a way to speak TLS. */
+/** Settings without `connect`, so without TLS. */
 const PLAIN = settingsOf({ upstreams: [] });
 
 /** The numeric options: default, smallest value, and the largest where that is not what a timer takes. */
@@ -133,7 +133,7 @@ describe('retryOn', () => {
 });
 
 describe('a number', () => {
-  // 2^31 ms is more than a timer takes.
+  // 2^31 ms is more than a timer supports.
   for (const [name, [fallback, min, max = 2 ** 31 - 1]] of Object.entries(NUMBERS)) {
     test(`${name} is whole, from ${min}`, () => {
       for (const value of [min, min + 1, fallback, max]) {
@@ -194,7 +194,7 @@ describe('an upstream', () => {
   });
 });
 
-describe('what is wrong is told with its path, and what to write instead', () => {
+describe('a problem is reported with its path, and what to write instead', () => {
   const at = ONE[0];
   const table: readonly [options: unknown, path: string, mend: RegExp][] = [
     [{ upstreams: ONE, strategi: strategy }, 'strategi', /^strategi: unknown option; did you mean strategy\?$/],
@@ -216,14 +216,14 @@ describe('what is wrong is told with its path, and what to write instead', () =>
       ['ws://a.example', /must start with http:\/\/ or https:\/\/ \(got .*\); did you mean http:\/\/a\.example\?$/],
       ['wss://a.example', /did you mean https:\/\/a\.example\?$/],
       ['ftp://a.example', /must start with http:\/\/ or https:\/\/ /],
-      ['http://a.example/path', /must have no path, but has "\/path" \(got .*\); write http:\/\/a\.example$/],
-      ['http://a.example?q', /must have no query, but has "\?q" \(got .*\); write http:\/\/a\.example$/],
-      ['http://a.example/?', /must have no path, but has "\/\?" /],
-      ['http://a.example#f', /must have no fragment, but has "#f" /],
-      ['http://u@a.example', /must hold no user and no password \(got .*\); write http:\/\/a\.example$/],
+      ['http://a.example/path', /must not have a path, but has "\/path" \(got .*\); write http:\/\/a\.example$/],
+      ['http://a.example?q', /must not have a query, but has "\?q" \(got .*\); write http:\/\/a\.example$/],
+      ['http://a.example/?', /must not have a path, but has "\/\?" /],
+      ['http://a.example#f', /must not have a fragment, but has "#f" /],
+      ['http://u@a.example', /must not contain a user or password \(got .*\); write http:\/\/a\.example$/],
       ['http://u:p@a.example', /\(got "http:\/\/\*\*\*@a\.example"\)/],
-      ['http://:p@a.example', /must hold no user and no password /],
-      ['http://a.example:99999', /must have a port of at most 65535 \(got .*\)$/],
+      ['http://:p@a.example', /must not contain a user or password /],
+      ['http://a.example:99999', /must have a port ≤ 65535 \(got .*\)$/],
       ['::1', /must have brackets around an IPv6 address, e\.g\. http:\/\/\[::1\]:3001 \(got "::1"\)$/],
       ...['', ' ', 'http://', 'http://a b', 'unix:/run/x.sock'].map((text): [unknown, RegExp] => (
         [text, /must be http:\/\/host\[:port\].*\(got .*\)$/])),
@@ -231,9 +231,9 @@ describe('what is wrong is told with its path, and what to write instead', () =>
         [entry, /must be an origin such as 'http:.*' \(got .*\)$/])),
     ] as [unknown, RegExp][]).map(([entry, problem]): [unknown, string, RegExp] => (
       [{ upstreams: [at, entry] }, 'upstreams[1].origin', problem])),
-    [{ upstreams: ['https://a.example'] }, 'upstreams[0].origin', /give the option connect/],
-    [{ upstreams: [at, at] }, 'upstreams[1]', /give it a weight$/],
-    [{ upstreams: ['http://a.example', 'HTTP://A.EXAMPLE:80/'] }, 'upstreams[1]', /give it a weight$/],
+    [{ upstreams: ['https://a.example'] }, 'upstreams[0].origin', /set the option connect/],
+    [{ upstreams: [at, at] }, 'upstreams[1]', /give it a weight instead$/],
+    [{ upstreams: ['http://a.example', 'HTTP://A.EXAMPLE:80/'] }, 'upstreams[1]', /give it a weight instead$/],
     [{ upstreams: [{ origin: at, wait: 1 }] }, 'upstreams[0].wait', /known here: healthCheck, .*weight$/],
     [{ upstreams: [{ origin: at, wieght: 1 }] }, 'upstreams[0].wieght', /did you mean weight\? \(known here: .*\)$/],
     [{ upstreams: [{ origin: at, url: at }] }, 'upstreams[0].url', /did you mean origin\?/],
@@ -248,7 +248,7 @@ describe('what is wrong is told with its path, and what to write instead', () =>
         /must be an object of strings, e\.g\. \{ zone: 'a' \} \(got .*\)$/])),
     ...[null, 5, true].map((value): [unknown, string, RegExp] => (
       [{ upstreams: ONE, strategy: value }, 'strategy',
-        /: must be an object with a name and a method pick \(got .*\)$/])),
+        /: must be an object with a name and a pick method \(got .*\)$/])),
     [{ upstreams: ONE, strategy: {} }, 'strategy', /; name is missing, pick is missing \(got \{\}\)$/],
     [{ upstreams: ONE, strategy: { pick } }, 'strategy', /; name is missing \(got \{\}\)$/],
     [{ upstreams: ONE, strategy: { name: 'x' } }, 'strategy', /; pick is missing \(got \{"name":"x"\}\)$/],
@@ -264,7 +264,7 @@ describe('what is wrong is told with its path, and what to write instead', () =>
     [{ upstreams: ONE, strategy: Promise.resolve(strategy) }, 'strategy',
       /not a promise of one; write await before it$/],
     ...[5, {}, { join: true }, () => ({ join: () => undefined })].map((value): [unknown, string, RegExp] => (
-      [{ upstreams: ONE, peers: value }, 'peers', /must be an object with the method join.* \(got .*\)$/])),
+      [{ upstreams: ONE, peers: value }, 'peers', /must be an object with a method join.* \(got .*\)$/])),
     [{ upstreams: ONE, strategy: () => strategy }, 'strategy', /not its factory; call it, e\.g\. roundRobin\(\)$/],
     ...['', 'a b', 'a,b', 'a(b)', 'caf\xe9', 'a\r\nX: y', true, 5, null].map((via): [unknown, string, RegExp] => (
       [{ upstreams: ONE, via }, 'via', /must be false or a token such as 'edge-1' \(got .*\)$/])),
@@ -276,7 +276,7 @@ describe('what is wrong is told with its path, and what to write instead', () =>
     [{ upstreams: ONE, upgradeProtocols: ['H2C'] }, 'upgradeProtocols', /h2c cannot be tunnelled; leave it out/],
     ...['true', 1, null, ['10.0.0.1']].map((value): [unknown, string, RegExp] => (
       [{ upstreams: ONE, trustForwarded: value }, 'trustForwarded',
-        /must be true, false or a function of an address \(got .*\)$/])),
+        /must be true, false or a function that takes an address \(got .*\)$/])),
     ...['503', 503, null, {}, [200], [404], [503, '504'], [600], [502.5], [NaN], [null], [[503]]]
       .map((statuses): [unknown, string, RegExp] => (
         [{ upstreams: ONE, retryOn: statuses }, 'retryOn',
@@ -297,13 +297,13 @@ describe('what is wrong is told with its path, and what to write instead', () =>
     });
   }
   for (const options of [undefined, null, 5, 'http://127.0.0.1:3001', ONE, pick]) {
-    test(`options that are none: ${inspected(options)}`, () => {
+    test(`values that are not options: ${inspected(options)}`, () => {
       const problems = problemsWith(options);
       assert.equal(problems.length, 1);
       assert.match(problems[0] ?? '', /^options: must be an object with a list of upstreams \(got .*\)$/);
     });
   }
-  test('an upstream that is none', () => {
+  test('a value that is not an upstream', () => {
     for (const value of [5, null, undefined, [], true]) {
       const problems = problemsWith({ upstreams: [value] });
       assert.equal(problems.length, 1);
@@ -312,7 +312,7 @@ describe('what is wrong is told with its path, and what to write instead', () =>
   });
 });
 
-describe('a value is shown short, whatever it is', () => {
+describe('any value is shown as a short text', () => {
   const circular: Record<string, unknown> = {};
   circular['self'] = circular;
   const table: readonly [what: string, value: unknown][] = [
@@ -342,7 +342,7 @@ describe('a value is shown short, whatever it is', () => {
   }
 });
 
-test('all problems are told in one error', () => {
+test('all problems are reported in one error', () => {
   const options = {
     upstreams: ['http://127.0.0.1:3001', { origin: 'nonsense', weight: 0, wait: 1 }, 'http://127.0.0.1:3001'],
     strategy: 'round-robin',
@@ -366,7 +366,7 @@ test('all problems are told in one error', () => {
   ]);
 });
 
-test('readOptions adds its problems to those that are there', () => {
+test('readOptions adds its problems to earlier ones', () => {
   const problems = ['--listen: wrong'];
   readOptions({ upstreams: ONE, via: 5 }, problems);
   assert.equal(problems.length, 2);
@@ -374,7 +374,7 @@ test('readOptions adds its problems to those that are there', () => {
   assert.match(problems[1] ?? '', /^via: .*\(got 5\)$/);
 });
 
-describe('one upstream, to be added later', () => {
+describe('one upstream, for add', () => {
   const table: readonly [value: unknown, settings: Settings, problem: RegExp][] = [
     ['nonsense', PLAIN, /^ {2}upstream\.origin: must start with http:.* did you mean http:\/\/nonsense\?$/m],
     ['https://a.example', PLAIN, /^ {2}upstream\.origin: https:\/\/a\.example needs TLS/m],
@@ -394,8 +394,8 @@ describe('one upstream, to be added later', () => {
   }
 });
 
-describe('a list of upstreams, to take the place of those that are there', () => {
-  test('leaves what is as it was to what it was parsed to before', () => {
+describe('a list of upstreams, for update', () => {
+  test('reuses the earlier result of unchanged entries', () => {
     const origin = 'http://a.test';
     const given = { origin, weight: 2, maxInFlight: 3, tags: { zone: 'a' } };
     const [full] = parsedAll([given], PLAIN);
@@ -424,7 +424,7 @@ describe('a list of upstreams, to take the place of those that are there', () =>
     }
   });
 
-  test('is checked the same where it was parsed before', () => {
+  test('is checked just the same if it was parsed before', () => {
     const [before] = parsedAll(['http://a.test'], PLAIN);
     const origin = 'http://a.test';
     for (const wrong of [

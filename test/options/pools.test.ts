@@ -23,7 +23,7 @@ describe('one mistake, one line', () => {
     [{ pools: { api: {} } },
       'pools.api.upstreams: must be a list of origins, e.g. [\'http://127.0.0.1:3001\'] (got undefined)'],
     [{ pools: { api: { upstreams: [at, at] } } },
-      `pools.api.upstreams[1]: ${at} is pools.api.upstreams[0] already; give it a weight`],
+      `pools.api.upstreams[1]: ${at} is already pools.api.upstreams[0]; give it a weight instead`],
     [{ pools: { api: { upstreams: [{ origin: at, weight: 0 }] } } },
       'pools.api.upstreams[0].weight: must be a number from 0.001 to 1000000 (got 0); leave it out for 1'],
     [{ pools: { api: { ...POOL, maxInFlight: 0 } } },
@@ -33,8 +33,8 @@ describe('one mistake, one line', () => {
     [{ pools: { api: { ...POOL, changeOrigin: 1 } } }, 'pools.api.changeOrigin: must be true or false (got 1)'],
     [{ pools: { api: { ...POOL, connect: 1 } } }, 'pools.api.connect: must be a function (got 1)'],
     [{ pools: { api: { ...POOL, retryOn: 1 } } },
-      'pools.api.retryOn: must be a list of statuses, 429 or from 500 to 599, e.g. [502, 503, 504] (got 1)'],
-    [{ pools: { api: { ...POOL, peers: 1 } } }, 'pools.api.peers: must be an object with the method join, such as '
+      'pools.api.retryOn: must be a list of statuses, each 429 or from 500 to 599, e.g. [502, 503, 504] (got 1)'],
+    [{ pools: { api: { ...POOL, peers: 1 } } }, 'pools.api.peers: must be an object with a method join, such as '
       + 'channel(\'upstreams\') of launch (got 1)'],
     [{ pools: { api: POOL }, maxInFlight: 5 },
       'maxInFlight: belongs to a pool; write pools.api.maxInFlight, and so for each pool that needs it'],

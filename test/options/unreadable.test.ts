@@ -1,5 +1,5 @@
 /**
- * Options that are objects of somebody else's making: getters that throw, Proxies, and objects that change later.
+ * Hostile objects as options: getters that throw, Proxies, and objects that change later.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -18,7 +18,7 @@ function throwing<T extends object>(name: string, rest: T): T {
   } });
 }
 
-/** A Proxy that throws, whatever is done with it. */
+/** A Proxy that throws on every operation. */
 function hostile(): UpstreamOptions {
   const traps = ['get', 'ownKeys', 'getOwnPropertyDescriptor', 'has', 'getPrototypeOf'].map((trap) => [trap, () => {
     throw new Error('oh no');
@@ -47,7 +47,7 @@ describe('an upstream that cannot be read is OPTIONS_INVALID', () => {
     test(`in createBalancer: ${what}`, () => {
       const [problem = '', ...others] = problemsWith({ upstreams: ['http://b.test', make()] });
       assert.deepEqual(others, []);
-      assert.match(problem, /^(upstreams\[1\]|options): reading this threw: /);
+      assert.match(problem, /^(upstreams\[1\]|options): reading it threw: /);
     });
 
     test(`in add and update: ${what}`, async (t) => {
@@ -73,12 +73,12 @@ describe('an upstream that cannot be read is OPTIONS_INVALID', () => {
     await assert.rejects(balancer.close(throwing('delayMs', {})), { code: 'OPTIONS_INVALID' });
     assert.equal(balancer.ready, true);
     for (const options of [throwing('upstreams', {}), throwing('maxAttempts', { upstreams: [] }), hostile()]) {
-      assert.match(problemsWith(options)[0] ?? '', /reading this threw: oh no$/);
+      assert.match(problemsWith(options)[0] ?? '', /reading it threw: oh no$/);
     }
   });
 });
 
-test('tags are a frozen copy: what their owner changes later changes nothing', async (t) => {
+test('tags are a frozen copy: later changes by their owner have no effect', async (t) => {
   const tags: Record<string, string> = { zone: 'a' };
   const { balancer } = await startBalancer(t, { upstreams: [{ origin: A, tags }] });
   tags['zone'] = 'b';
@@ -95,7 +95,7 @@ describe('a strategy that cannot be read', () => {
   for (const name of ['name', 'pick', 'picksFull', 'settled', 'changed']) {
     test(`since ${name} throws, is refused`, () => {
       assert.match(problemsWith({ upstreams: [], strategy: throwing(name, strategy) })[0] ?? '',
-        /^strategy: must be an object with a name and a method pick; reading it threw: oh no$/);
+        /^strategy: must be an object with a name and a pick method; reading it threw: oh no$/);
     });
   }
 

@@ -61,7 +61,7 @@ class World {
 }
 
 describe('a queue', () => {
-  test('lets go on as many as find room, in the order of their coming', () => {
+  test('resumes as many as find room, in order of arrival', () => {
     const world = new World();
     world.guests('abcde');
     assert.equal(world.wake(2), 'ab');
@@ -82,7 +82,7 @@ describe('a queue', () => {
     assert.equal(world.wake(9), 'bd');
   });
 
-  test('of 0 lets nobody wait', () => {
+  test('of 0 disables waiting', () => {
     const world = new World(0);
     assert.equal(world.queue.enter(new Guest(world, 'a')), false);
     assert.equal(world.wake(9), '');

@@ -1,4 +1,4 @@
-/** The suite itself: strategies of one's own join it with one line, and it finds what it is there to find. */
+/** The suite itself: your own strategy joins it with one line, and it finds broken rules. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Strategy, Upstream } from '../../src/strategy.ts';
@@ -32,7 +32,7 @@ function byAddress(): Strategy {
   };
 }
 
-/** A wrapper, and so a strategy itself: declines where another's pick has three in flight already. */
+/** A wrapper: declines if the inner strategy's pick already has three in flight. */
 function bounded(inner: Strategy): Strategy {
   return {
     ...inner,
@@ -52,7 +52,7 @@ describe('the conformance suite finds', () => {
     ['a promise', /picks, at once/, () => ({ name: 'x', pick: (async () => Promise.resolve()) as never })],
     ['a copy for a pick', /picks, at once/, () => ({ name: 'x', pick: ([one]) => one && { ...one } })],
     ['declining', /picks, at once/, () => ({ name: 'x', pick: () => undefined })],
-    ['one candidate for all', /starves nobody/, () => ({ name: 'x', pick: first })],
+    ['one candidate for all', /starves no candidate/, () => ({ name: 'x', pick: first })],
     [
       'an index past the end',
       /stays in range/,
@@ -122,7 +122,7 @@ describe('the conformance suite finds', () => {
       () => ({ name: 'x', pick: (all) => all.find(({ inFlight }, i) => inFlight <= (all[i + 1]?.inFlight ?? -1)) }),
     ],
     [
-      'nobody to pick where all are blocked',
+      'no pick when all are blocked',
       /loads in every order/,
       () => ({ name: 'x', pick: (all) => all.find(({ load }) => load < 1) }),
     ],
@@ -157,7 +157,7 @@ describe('the conformance suite finds', () => {
     });
   }
 
-  test('nothing wrong with strategies that keep the rules', () => {
+  test('no fault in strategies that keep the rules', () => {
     assert.deepEqual(rulesBrokenBy(({ rng }) => twoChoices(rng)), []);
     assert.deepEqual(rulesBrokenBy(({ rng }) => bounded(twoChoices(rng)), { declines: true }), []);
   });

@@ -1,5 +1,5 @@
 /**
- * The shipped strategies at the ends of the range of weights (0.001 to 1,000,000), down to a ten-thousandth of it as in
+ * The shipped strategies at the extreme weights (0.001 to 1,000,000), down to a ten-thousandth of it as in
  * a slow start.
  */
 import assert from 'node:assert/strict';
@@ -52,7 +52,7 @@ describe(`weights of every size keep their proportions (EQUIPOISE_SEED=${seed})`
 
 /** Slots by whole weights: nothing is left of a weight below one half. */
 test('the conformance suite finds a strategy that rounds weights', () => {
-  const rule = rules.find(({ title }) => title.includes('ends of the range of weights'));
+  const rule = rules.find(({ title }) => title.includes('extreme weights'));
   assert.ok(rule !== undefined);
   assert.throws(() => {
     rule.check(() => ({

@@ -26,7 +26,7 @@ describe('least-busy draws among the idle by weight and the fourth power of what
     ['all nearly blocked', [worker(0.999), worker(1), worker(0.95)], [1 / 3, 1 / 3, 1 / 3]],
     ['weights', [worker(0, 3), worker(0, 1)], [3 / 4, 1 / 4]],
     ['weights of the busy', [worker(0.5, 3), worker(0, 1)], [3 / 19, 16 / 19]],
-    ['loads that are no numbers, as without', [worker(NaN, 3), worker(NaN, 1)], [3 / 4, 1 / 4]],
+    ['loads of NaN, as without loads', [worker(NaN, 3), worker(NaN, 1)], [3 / 4, 1 / 4]],
   ];
   for (const [title, candidates, shares] of table) {
     test(title, () => {
@@ -70,7 +70,7 @@ test('least-busy spares a blocked one while others are idle', () => {
   assert.ok(caught < 10, `${String(caught)} of 10,000`);
 });
 
-test('least-busy goes by the count first: one that ends nothing gets nothing, whatever its load says', () => {
+test('least-busy goes by the count first: a worker that finishes nothing gets nothing, whatever its load', () => {
   const strategy = leastBusy<Worker>({ rng: seededRandom(1) });
   const stuck = worker(0);
   const others = [worker(0.9), worker(0.9)];
@@ -79,7 +79,7 @@ test('least-busy goes by the count first: one that ends nothing gets nothing, wh
   assert.equal(stuck.inFlight, 1);
 });
 
-test('least-busy makes no herd of the connections between two reports', () => {
+test('least-busy does not send all connections between two reports to one worker', () => {
   // One worker looks idle, the others half busy, for as long as these 120 come. It gets twice their share, not all.
   const strategy = leastBusy<Worker>({ rng: seededRandom(1) });
   const candidates = [worker(0.5), worker(0), worker(0.5), worker(0.5)];

@@ -87,7 +87,7 @@ for (const front of FRONTS) {
   });
 }
 
-test('a stream that a promise brings is closed: nobody else would', async (t) => {
+test('a stream from a promise is closed, since nothing else would close it', async (t) => {
   const upstream = await startUpstream(t, () => undefined);
   const under = await startBalancer(t, {
     upstreams: [upstream],

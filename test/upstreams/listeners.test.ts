@@ -13,7 +13,7 @@ function origins(balancer: Balancer): string[] {
 }
 
 describe('a listener', () => {
-  test('hears of an update when all of it is done', async (t) => {
+  test('is emitted for an update once all of it is done', async (t) => {
     const { balancer } = await startBalancer(t, { upstreams: ['http://a.test', 'http://b.test'] });
     const heard: unknown[] = [];
     for (const event of ['added', 'removed'] as const) {

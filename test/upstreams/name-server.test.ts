@@ -97,7 +97,7 @@ describe('a name server that fails', () => {
     });
   }
 
-  test('on a name that was never known: the error is told', async (t) => {
+  test('on a name that was never resolved: the error is reported', async (t) => {
     const { server, ask } = await start(t);
     server.say('a.test', 'SERVFAIL');
     assert.deepEqual(await Promise.all([ask('a.test'), ask('a.test')]), ['ESERVFAIL', 'ESERVFAIL']);

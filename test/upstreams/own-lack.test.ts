@@ -61,7 +61,7 @@ for (const front of FRONTS) {
 
 const POSIX = process.platform === 'win32' ? 'needs ulimit' : false;
 
-test('without descriptors, in earnest: nobody is blamed, by traffic or by probes', { skip: POSIX }, async (t) => {
+test('without descriptors, for real: no upstream is blamed, by traffic or by probes', { skip: POSIX }, async (t) => {
   const { port } = await startUpstream(t, echo);
   const program = fileURLToPath(new URL('../support/descriptors-program.ts', import.meta.url));
   const limited = ['-c', 'ulimit -n 80 && exec "$0" "$@"', process.execPath, '--import', 'tsx', program,

@@ -184,7 +184,7 @@ for (const front of FRONTS) {
   });
 }
 
-test('a strategy that removes the last resort and picks it all the same has picked no candidate', async (t) => {
+test('a strategy that removes the last resort and picks it all the same has picked something that is not a candidate', async (t) => {
   const told: string[] = [];
   const balancer = createBalancer({
     upstreams: ['http://a.test', 'http://b.test'],

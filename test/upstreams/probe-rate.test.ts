@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { describe, test } from 'node:test';
 import { type Balancer, createBalancer } from '../../src/balancer.ts';
-import type { TimeSource } from '../../src/loop/clock.ts';
+import type { TimeSource } from '../../src/loop/time-source.ts';
 import type { BalancerOptions } from '../../src/options/options.ts';
 import { neverConnects } from '../support/streams.ts';
 

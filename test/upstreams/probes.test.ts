@@ -80,7 +80,7 @@ describe('a probe', () => {
     await upstream.read(3);
   });
 
-  test('is a connect alone where there is no path', async (t) => {
+  test('is only a connect without a path', async (t) => {
     const upstream = await startUpstream(t, []);
     upstream.refuse();
     const healthCheck = { intervalMs: INTERVAL, fall: 1 };

@@ -130,7 +130,7 @@ describe('remove and update', () => {
     const table: [given: unknown, problem: string][] = [
       ...[['"5000"', '5000'], ['NaN', NaN], ['-1', -1]].map(([shown, timeoutMs]): [unknown, string] => [
         { timeoutMs },
-        `timeoutMs: must be a number of milliseconds from 0, or Infinity for no limit (got ${shown})`,
+        `timeoutMs: must be a number of milliseconds ≥ 0, or Infinity for no limit (got ${shown})`,
       ]),
       [{ timeout: 5_000 }, 'timeout: unknown option'],
       [{ timeoutMs: 0, delayMs: 1 }, 'delayMs: unknown option'],

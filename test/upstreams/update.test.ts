@@ -89,7 +89,7 @@ describe('an update', () => {
     assert.deepEqual(told, []);
   });
 
-  test('to nobody leaves nobody: 503, until there is somebody again', async (t) => {
+  test('to an empty list: 503, until an upstream is added', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream] });
     await under.balancer.update([]);

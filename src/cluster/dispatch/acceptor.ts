@@ -2,7 +2,7 @@
  * The primary's listening socket for dispatch: accepts connections, and has the dispatcher hand them to workers.
  */
 import net, { type Server, type Socket } from 'node:net';
-import type { TimeSource } from '../../loop/clock.ts';
+import type { TimeSource } from '../../loop/time-source.ts';
 import type { LaunchEvent } from '../events.ts';
 import type { Message } from '../ipc-messages.ts';
 import type { DispatchSettings } from '../options.ts';

@@ -1,7 +1,7 @@
 /**
  * How long a drain may take: a time limit that can be shortened while it runs.
  */
-import type { TimeSource } from '../../loop/clock.ts';
+import type { TimeSource } from '../../loop/time-source.ts';
 
 /** What a drain is given. */
 export interface DrainLimit {

@@ -3,7 +3,8 @@
  */
 import type { Server, ServerResponse } from 'node:http';
 import net, { type Socket } from 'node:net';
-import { systemTime, type TimeSource } from '../../loop/clock.ts';
+import { systemTime } from '../../loop/clock.ts';
+import type { TimeSource } from '../../loop/time-source.ts';
 
 export interface DrainOptions {
   /** After this time, the connections that are left are cut. Default: no limit. `launch` passes one. */

@@ -2,7 +2,7 @@
  * The supervisor: reconciles the actual workers with the desired state. Whatever happens changes one of the two, and
  * `#reconcile` does the rest. Pure: processes, time and chance come in; what happens goes out as events.
  */
-import type { TimeSource } from '../../loop/clock.ts';
+import type { TimeSource } from '../../loop/time-source.ts';
 import type { LaunchEvent } from '../events.ts';
 import { ActualWorkers } from './actual-workers.ts';
 import { DesiredState } from './desired-state.ts';

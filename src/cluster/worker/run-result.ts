@@ -3,7 +3,7 @@
  */
 import type { Server } from 'node:http';
 import { isRecord, shown } from '../../options/checks.ts';
-import type { TimeSource } from '../../loop/clock.ts';
+import type { TimeSource } from '../../loop/time-source.ts';
 import { BalancerError } from '../../errors.ts';
 import type { WorkerConnections } from '../dispatch/worker-connections.ts';
 import type { DrainLimit } from '../drain/deadline.ts';
