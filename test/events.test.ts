@@ -152,7 +152,7 @@ for (const front of FRONTS) {
       await under.settled(2);
       assert.deepEqual(heard.splice(0), [
         ['settled', refusing, 'CONNECT_REFUSED'],
-        ['retried', refusing, { attempt: 1, code: 'CONNECT_REFUSED', status: undefined }],
+        ['retried', refusing, { pool: 'default', attempt: 1, code: 'CONNECT_REFUSED', status: undefined }],
         ['settled', upstream.origin, undefined],
       ]);
       await balancer.update([]);
