@@ -79,7 +79,7 @@ async function reload(
   const moved = [
     ...[...wanted.keys()].filter((name) => !now.includes(name)), ...now.filter((name) => !wanted.has(name)),
   ];
-  if (moved.length > 0) log(`not reloaded: adding or removing pools needs a restart, or --workers: ${moved.join(', ')}`);
+  if (moved.length > 0) log(`not reloaded: to add or remove pools takes a restart, or --workers: ${moved.join(', ')}`);
   log('reloaded: upstreams, drainTimeout, stopDelay, reloadTimeout and pidFile; ' +
     'changes of other options need a restart, or --workers');
   return next;

@@ -6,7 +6,7 @@ import { NONE } from '../http1/framing.ts';
 import { NO_BYTES } from '../http1/grammar.ts';
 import type { RequestHead } from '../http1/request.ts';
 import { ResponseHead } from '../http1/response.ts';
-import type { HeaderEdit, ParsedRoute, RouteAction } from '../options/routes.ts';
+import type { HeaderEdit, ParsedRoute, RouteAction } from '../options/parsed-route.ts';
 import type { Pool } from '../pools/pool.ts';
 import { type NoRoute, redirectTarget, Routes, sentTarget } from '../pools/routes.ts';
 import type { Answer } from './answers.ts';

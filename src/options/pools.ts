@@ -5,7 +5,8 @@
 import { messageOf } from '../guard.ts';
 import { isRecord, onlyKnown, shown } from './checks.ts';
 import { parsePool, POOL_OPTION_NAMES, type PoolSettings } from './pool.ts';
-import { type ParsedRoute, readPoolNames, readRoutes } from './routes.ts';
+import type { ParsedRoute } from './parsed-route.ts';
+import { readPoolNames, readRoutes } from './routes.ts';
 
 export interface ParsedPools {
   /** At least one. The pool `default`, if there is one, comes first. */
