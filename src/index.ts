@@ -9,7 +9,11 @@ export type { Channel, ChannelMember, ChannelSeat } from './channel.ts';
 export type { TimeSource } from './loop/time-source.ts';
 export type { BalancerEvents, Listener } from './events.ts';
 export { BalancerError, type ErrorCode, type ErrorSource } from './errors.ts';
-export type { BalancerOptions, HealthCheckOptions, Report, UpstreamOptions } from './options/options.ts';
+export type {
+  BalancerOptions, FrontOptions, HealthCheckOptions, PoolOptions, Report, UpstreamOptions,
+} from './options/options.ts';
+export type { RouteAnswer, RouteOptions } from './options/route-options.ts';
+export type { BalancerPool } from './pools/public-pool.ts';
 export type { Candidate, Outcome, PickContext, PickRequest, Strategy, Upstream } from './strategy.ts';
 export type {
   AnsweredExchange, ExchangeLimits, HookError, HookExchange, HookHeaders, HookRequest, HookResponse, HookResult, Hooks,

@@ -96,7 +96,7 @@ export class Attempt {
     const { upstream } = this;
     if (upstream === undefined) return;
     const { clock, events, report } = this.#services;
-    const { upstreams, strategy, traits, queue } = this.#pool;
+    const { name: pool, upstreams, strategy, traits, queue } = this.#pool;
     const affinity = this.#affinity;
     this.upstream = this.connection = this.#affinity = undefined;
     const began = this.#startedAt;
@@ -107,7 +107,7 @@ export class Attempt {
     if (heard || events.heard('settled')) {
       const outcome = { ok: ending.fault !== 'upstream', status: this.status, durationMs: now - began, error };
       if (heard) runHook(strategy, 'settled', () => strategy.settled?.(upstream.shown, outcome), report);
-      events.tell('settled', { upstream: upstream.shown, outcome });
+      events.tell('settled', { pool, upstream: upstream.shown, outcome });
     }
     affinity?.freed();
     queue.wake();

@@ -12,7 +12,7 @@ import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { forwardsLeft, requestHead } from '../http1/serialise.ts';
-import type { Pool } from '../pools/pool.ts';
+import { Pool } from '../pools/pool.ts';
 import type { ConnectionUser, UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity } from './affinity.ts';
@@ -26,6 +26,7 @@ import { PlaceInLine } from './place-in-line.ts';
 import { CONNECTING, FAILING, IDLE, Progress, QUEUED, RELAYING, REVISING, TUNNEL, WAITING } from './progress.ts';
 import { Replay } from './replay.ts';
 import { Retries } from './retries.ts';
+import { RouteTaken } from './routing.ts';
 import type { ExchangeServices } from './services.ts';
 
 /** One exchange at a time; used again for the next request of its connection. */
@@ -42,6 +43,8 @@ export class Exchange implements ConnectionUser, Steered {
   readonly #replay = new Replay();
   readonly #retries: Retries;
   readonly #place: PlaceInLine;
+  /** Undefined without routes. */
+  readonly #route: RouteTaken | undefined;
   /** Undefined without hooks. */
   readonly #hooking: Hooking | undefined;
   /** Octets of request body so far. */
@@ -58,23 +61,29 @@ export class Exchange implements ConnectionUser, Steered {
     this.#picks = new Picks(pool, this.head, services.report);
     this.#retries = new Retries(pool, this.head, this.#picks, this.#replay);
     this.#place = new PlaceInLine(this, this.#picks);
+    this.#route = services.routing && new RouteTaken(services.routing);
     this.#hooking = services.hooks && new Hooking(services, services.hooks, this);
   }
 
-  /** Starts on the request in `head`. `downstream` gets its answer, sooner or later, exactly once. */
+  /**
+   * Starts on the request in `head`. `downstream` gets its answer, sooner or later, exactly once. Without routes,
+   * `pool` serves it.
+   */
   start(downstream: Downstream, pool: Pool): void {
     this.downstream = downstream;
     this.progress.start();
-    this.enter(pool);
     this.#received = 0;
+    const destination = this.#destination(pool);
+    const isServed = destination instanceof Pool;
+    this.enter(isServed ? destination : pool);
     this.#hooking?.begin();
-    const refusal = this.#refusal();
-    if (refusal !== undefined) this.answer(refusal);
-    // It goes no further: the request is for us (RFC 9110 §7.6.2).
-    else if (this.head.maxForwards !== undefined && forwardsLeft(this.head.maxForwards) === 0) {
-      this.#answerBy(finalAnswer(this.head));
-    } else if (this.#hooking !== undefined) this.#hooking.request();
-    else this.forward();
+    if (typeof destination === 'string') this.answer(destination);
+    else if (!isServed) this.#answerBy(destination);
+    else {
+      this.#route?.editRequest(this.head, this.#hooking?.requestHeaders, downstream.hop.trusted);
+      if (this.#hooking !== undefined) this.#hooking.request();
+      else this.forward();
+    }
   }
 
   /** Whether a request is being served. */
@@ -239,6 +248,7 @@ export class Exchange implements ConnectionUser, Steered {
     attempt.responded(status);
     if (head.authenticatesConnection) attempt.bind(this.downstream.socket);
     if (status === 101) {
+      this.#route?.editResponse(head);
       this.#tunnel(head);
       return;
     }
@@ -249,7 +259,9 @@ export class Exchange implements ConnectionUser, Steered {
       this.#tryAgain(upstream, undefined, status);
       return;
     }
-    if (this.#hooking?.response(head) !== true) this.relay(head);
+    if (this.#hooking?.response(head, this.#route) === true) return;
+    this.#route?.editResponse(head);
+    this.relay(head);
   }
 
   body(bytes: Buffer, from: number, to: number, text: string): void {
@@ -316,6 +328,16 @@ export class Exchange implements ConnectionUser, Steered {
     this.#try();
   }
 
+  /** Where the request goes: the pool that serves it; what to answer instead; or why it goes nowhere. */
+  #destination(pool: Pool): Pool | Answer | ErrorCode {
+    const { head } = this;
+    const refusal = this.#refusal();
+    if (refusal !== undefined) return refusal;
+    // It goes no further: the request is for us (RFC 9110 §7.6.2).
+    if (head.maxForwards !== undefined && forwardsLeft(head.maxForwards) === 0) return finalAnswer(head);
+    return this.#route === undefined ? pool : this.#route.find(head);
+  }
+
   /** Why this request is not forwarded at all, whatever its upstream. */
   #refusal(): ErrorCode | undefined {
     const { via, contentLength, maxForwards } = this.head;
@@ -360,7 +382,7 @@ export class Exchange implements ConnectionUser, Steered {
   /** Waits for an upstream to have room, or for its turn on `bound`. Returns false where the queue is full. */
   #wait(bound: Affinity | undefined): boolean {
     const { events } = this.#services;
-    const { queue } = this.#pool;
+    const { name: pool, queue } = this.#pool;
     const progress = this.progress;
     if (bound?.busy === true) {
       // As long as it takes: requests on one connection are answered in order.
@@ -373,7 +395,7 @@ export class Exchange implements ConnectionUser, Steered {
     const again = progress.phase === QUEUED;
     progress.phase = QUEUED;
     const isNew = this.deadlines.queued(again);
-    if (isNew && events.heard('queued')) events.tell('queued', { waiting: queue.length });
+    if (isNew && events.heard('queued')) events.tell('queued', { pool, waiting: queue.length });
     return true;
   }
 
@@ -396,6 +418,7 @@ export class Exchange implements ConnectionUser, Steered {
     const host = head.revisedHost ?? own;
     let forwarding = forwardingFields(head, this.downstream.hop, this.#services.rules);
     if (this.#hooking !== undefined) forwarding = this.#hooking.withoutTaken(forwarding);
+    else if (this.#route !== undefined) forwarding = this.#route.withoutTaken(forwarding);
     connection.writer.begin(requestHead(head, host, forwarding), head.framing, head.contentLength);
     progress.phase = WAITING;
     this.deadlines.moved();
@@ -464,7 +487,8 @@ export class Exchange implements ConnectionUser, Steered {
     const { events } = this.#services;
     upstream.retried();
     if (events.heard('retried')) {
-      events.tell('retried', { upstream: upstream.shown, attempt: this.#picks.attempt, code, status });
+      const { attempt } = this.#picks;
+      events.tell('retried', { pool: this.#pool.name, upstream: upstream.shown, attempt, code, status });
     }
     this.#try();
     this.flushRequest();
@@ -546,6 +570,7 @@ export class Exchange implements ConnectionUser, Steered {
   #rest(aborted = false): Downstream {
     const downstream = this.downstream;
     this.#hooking?.finish(aborted);
+    this.#route?.clear();
     this.leaveQueue();
     this.downstream = NOWHERE;
     this.progress.phase = IDLE;

@@ -30,6 +30,13 @@ function hint(value: unknown): string {
   }
 }
 
+/** Why this cannot be sent as Host, with or without a port. */
+export function hostProblem(value: string): string | undefined {
+  const host = value.toLowerCase().replace(/:\d{1,5}$/, '');
+  if (HOST.test(host) && !host.startsWith('*')) return undefined;
+  return `must be a host such as 'api.example.com' or 'api.example.com:8080' (got ${shown(value)})`;
+}
+
 /** A path prefix without the slash at its end; `''` for `/`, and where none is given. */
 export function routePath(value: unknown, path: string, problems: string[]): string {
   if (value === undefined) return '';

@@ -5,40 +5,9 @@ import { messageOf } from '../guard.ts';
 import { isRecord, onlyKnown, shown } from './checks.ts';
 import { isToken, type Side, trimmedValue, valueProblem, type Write, writeProblem } from './header-rules.ts';
 import { didYouMean } from './nearest.ts';
-import { redirectProblem, routeHost, routeMethods, routePath } from './route-parts.ts';
+import type { HeaderEdit, ParsedRoute, Rewrite, RouteAction } from './parsed-route.ts';
+import { hostProblem, redirectProblem, routeHost, routeMethods, routePath } from './route-parts.ts';
 import { unreachable } from './unreachable-routes.ts';
-
-/** A route, checked. What its parts mean stands at {@link RouteOptions}. */
-export interface ParsedRoute {
-  /** In lower case, without a dot at its end; `''` for every host. */
-  readonly host: string;
-  /** Without a slash at its end; `''` for every target. */
-  readonly path: string;
-  /** HEAD is among them where GET is; undefined for every method. */
-  readonly methods: readonly string[] | undefined;
-  readonly action: RouteAction;
-  readonly requestHeaders: readonly HeaderEdit[];
-  readonly responseHeaders: readonly HeaderEdit[];
-}
-
-/** What becomes of a request. */
-export type RouteAction =
-  | { readonly kind: 'pool'; readonly pool: string; readonly rewrite: Rewrite | undefined }
-  | { readonly kind: 'redirect'; readonly status: number; readonly location: string }
-  /** `fields` are whole header lines, each with its CRLF. */
-  | { readonly kind: 'answer'; readonly status: number; readonly fields: string; readonly body: string };
-
-/** How a target is rewritten: `put` comes in place of its first `cut` octets. */
-export interface Rewrite {
-  readonly cut: number;
-  readonly put: string;
-}
-
-/** A header to set, or to remove (null). */
-export interface HeaderEdit {
-  readonly name: string;
-  readonly value: string | null;
-}
 
 /** The names of `pools`, each to be used in routes and in metrics; undefined where there is something else. */
 export function readPoolNames(value: unknown, problems: string[]): ReadonlySet<string> | undefined {
@@ -221,7 +190,7 @@ function headerEdits(
     else if (same !== undefined) problems.push(`${at}: is the same header as ${shown(same)}; leave one out`);
     else if (typeof text === 'string') {
       const sent = trimmedValue(text);
-      const problem = valueProblem(sent);
+      const problem = valueProblem(sent) ?? (lower === 'host' && side === 'request' ? hostProblem(sent) : undefined);
       if (problem === undefined) edits.push({ name, value: sent });
       else problems.push(`${at}: ${problem}`);
     } else if (text === null && how === 'set') edits.push({ name, value: null });

@@ -1,7 +1,7 @@
 /**
  * Routes that no request can reach.
  */
-import type { ParsedRoute } from './routes.ts';
+import type { ParsedRoute } from './parsed-route.ts';
 
 /** A route and its place in the list. */
 interface Placed {

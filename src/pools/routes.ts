@@ -4,7 +4,7 @@
  */
 import { nameIs } from '../http1/grammar.ts';
 import { hasDotSegments } from '../options/dot-segments.ts';
-import type { ParsedRoute } from '../options/routes.ts';
+import type { ParsedRoute } from '../options/parsed-route.ts';
 
 /** Why no route was found: none matches, or the target has dot segments, by which it would get past a path. */
 export type NoRoute = 'NO_ROUTE' | 'DOT_SEGMENTS';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { RouteOptions } from '../../src/options/route-options.ts';
-import { type ParsedRoute, readRoutes } from '../../src/options/routes.ts';
+import type { ParsedRoute } from '../../src/options/parsed-route.ts';
+import { readRoutes } from '../../src/options/routes.ts';
 import { redirectTarget, Routes, sentTarget } from '../../src/pools/routes.ts';
 import { seededRandom, testSeed } from '../../src/testing/random.ts';
 import { oneOf } from '../http1/heads.ts';

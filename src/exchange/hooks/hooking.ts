@@ -13,9 +13,11 @@ import type { Attempt } from '../attempt.ts';
 import type { Deadlines, Overdue } from '../deadlines.ts';
 import type { Downstream } from '../downstream.ts';
 import { type Progress, RELAYING, REVISING, WAITING } from '../progress.ts';
+import type { RouteTaken } from '../routing.ts';
 import type { ExchangeServices } from '../services.ts';
 import type { Stage } from './body-transform.ts';
 import { type Detour, type ReadDetour, TransformDetour } from './detour.ts';
+import type { HeaderLines } from './header-lines.ts';
 import type { HeldResponse, PieceTaker } from './held-response.ts';
 import { HookAnswer } from './hook-answer.ts';
 import type { HookCalls } from './hook-calls.ts';
@@ -81,14 +83,19 @@ export class Hooking implements HookedStory {
     this.#stages.request();
   }
 
-  /** Runs `onResponse`. Returns false where there is none. */
-  response(head: ResponseHead): boolean {
-    return this.#stages.response(head);
+  /** Runs `onResponse` on a response as its route leaves it. Returns false where there is no such hook. */
+  response(head: ResponseHead, route: RouteTaken | undefined): boolean {
+    return this.#stages.response(head, route);
   }
 
   /** Runs `onError`. Returns false where there is none, or where it has had its say already. */
   error(code: ErrorCode, error: BalancerError | undefined): boolean {
     return this.#stages.error(code, error);
+  }
+
+  /** The headers of the request as hooks see and edit them. */
+  get requestHeaders(): HeaderLines | undefined {
+    return this.#stages.view?.request.headers;
   }
 
   /** The forwarding lines to send: without those that a hook has written or deleted. */

@@ -6,6 +6,7 @@ import { BalancerError, type ErrorCode } from '../../errors.ts';
 import type { AnsweredExchange, HookError } from '../../hooks.ts';
 import type { ResponseHead } from '../../http1/response.ts';
 import { FAILING, PREPARING, type Progress, REVISING } from '../progress.ts';
+import type { RouteTaken } from '../routing.ts';
 import { cancelled } from './body-pull.ts';
 import type { ResponseAnswer } from './response-answer.ts';
 import type { ReadDetour } from './detour.ts';
@@ -80,11 +81,12 @@ export class HookStages {
     this.#wait(view, PREPARING);
   }
 
-  /** Runs `onResponse`. Returns false where there is none. */
-  response(head: ResponseHead): boolean {
+  /** Runs `onResponse` on a response as its route leaves it. Returns false where there is no such hook. */
+  response(head: ResponseHead, route: RouteTaken | undefined): boolean {
     const view = this.#view;
     if (view === undefined || !this.#calls.onResponse) return false;
     const response = view.response = new HookedResponse(head, (read) => this.#story.readResponse(read));
+    route?.editSeen(response.headers);
     this.#progress.phase = REVISING;
     this.#calls.response(view as AnsweredExchange, this.#later(view, REVISING, (outcome) => {
       const held = this.#held;
