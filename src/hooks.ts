@@ -62,14 +62,6 @@ export interface HookExchange<State = unknown> {
   pool: string;
   /** The embedder's own: what `handle` was given as `state`, undefined elsewhere, or what a hook has put there. */
   state: State;
-  /** Limits of this exchange, in place of those of its pool. May be set in `onRequest`. */
-  limits: ExchangeLimits;
-  /**
-   * Sends a copy of the request to a pool as well, as this hook leaves it, and discards the response. The exchange
-   * never waits for it; beyond `maxMirrored` copies it is dropped. For `onRequest`; throws for a pool that does not
-   * exist.
-   */
-  mirror(pool: string): void;
 }
 
 /** An exchange that an upstream has answered. */
@@ -78,25 +70,9 @@ export interface AnsweredExchange<State = unknown> extends HookExchange<State> {
   readonly upstream: Upstream;
 }
 
-/** Limits of one exchange. What is left out is as the options say. */
-export interface ExchangeLimits {
-  /** From the start of a connect to its end, in milliseconds. */
-  readonly connectTimeoutMs?: number;
-  /** From the last byte of the request to the head of its response, for each attempt, in milliseconds. */
-  readonly responseTimeoutMs?: number;
-  /** From the head of the request to the head of its response, over all attempts, in milliseconds. */
-  readonly totalTimeoutMs?: number;
-  /** Between two pieces of a body, in either direction, in milliseconds. */
-  readonly idleTimeoutMs?: number;
-  /** Attempts, the first one included. */
-  readonly maxAttempts?: number;
-  /** Statuses after which an idempotent request is tried again: 429 and 500 to 599. */
-  readonly retryOn?: readonly number[];
-}
-
 /** The request of an exchange. */
 export interface HookRequest {
-  /** Identifies the request in logs and upstream: taken from a trusted downstream, or made here. */
+  /** Identifies the request: the X-Request-Id of a trusted downstream, or a new UUID. Not sent unless a hook sets it. */
   readonly id: string;
   readonly method: string;
   /**

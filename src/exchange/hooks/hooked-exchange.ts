@@ -3,7 +3,7 @@
  * a hook may keep it, and must not see somebody else's request through it.
  */
 import type { Duplex } from 'node:stream';
-import type { ExchangeLimits, HookExchange } from '../../hooks.ts';
+import type { HookExchange } from '../../hooks.ts';
 import type { RequestHead } from '../../http1/request.ts';
 import type { Hop } from '../../http1/forwarding.ts';
 import { shown } from '../../options/checks.ts';
@@ -39,8 +39,6 @@ export class HookedExchange implements HookExchange {
   #pool: string;
   #upstream: Upstream | undefined;
   #attempts = 0;
-  #limits: ExchangeLimits = NO_LIMITS;
-  readonly #mirrors: string[] = [];
   /** Why the request can't be changed any more. */
   #sealed: string | undefined;
 
@@ -75,29 +73,7 @@ export class HookedExchange implements HookExchange {
     this.#pool = name;
   }
 
-  get limits(): ExchangeLimits {
-    return this.#limits;
-  }
-
-  set limits(limits: ExchangeLimits) {
-    this.#open('limits');
-    this.#limits = limits;
-  }
-
-  mirror(pool: string): void {
-    this.#open('mirror');
-    if (this.#behind?.hasPool(pool) !== true) {
-      throw new TypeError(`exchange.mirror: there is no pool ${shown(pool)}; see the option \`pools\``);
-    }
-    this.#mirrors.push(pool);
-  }
-
   // --- what the exchange calls
-
-  /** The pools that get a copy. @internal */
-  get mirrors(): readonly string[] {
-    return this.#mirrors;
-  }
 
   /** Has all further changes of the request throw: `why` is the reason. @internal */
   seal(why: string): void {
@@ -121,5 +97,4 @@ export class HookedExchange implements HookExchange {
   }
 }
 
-const NO_LIMITS: ExchangeLimits = Object.freeze({});
 const FINISHED = 'the exchange is over';

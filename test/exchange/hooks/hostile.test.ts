@@ -85,9 +85,6 @@ const WRITES: Record<string, [(exchange: HookExchange) => void, RegExp]> = {
   'a pool that is not there': [(exchange) => {
     exchange.pool = 'none';
   }, /there is no pool "none"/],
-  'a mirror that is not there': [(exchange) => {
-    exchange.mirror('none');
-  }, /there is no pool "none"/],
   ...Object.fromEntries([
     'Content-Length', 'Transfer-Encoding', 'Connection', 'Keep-Alive', 'Upgrade', 'TE', 'Trailer', 'Expect',
     'Transfer_Encoding', 'Content_Length',
@@ -219,12 +216,6 @@ for (const way of WAYS) {
         },
         (exchange) => {
           exchange.pool = 'default';
-        },
-        (exchange) => {
-          exchange.mirror('default');
-        },
-        (exchange) => {
-          exchange.limits = {};
         },
         ({ response }) => response?.headers.set('x-late', '1'),
         ({ response }) => {
