@@ -28,7 +28,7 @@ import type { ListenOptions } from './options/listen.ts';
 import type { BalancerOptions, UpstreamOptions } from './options/options.ts';
 import { type BalancerSettings, parseOptions } from './options/parse.ts';
 import { Pools } from './pools/pools.ts';
-import type { BalancerPool } from './pools/public-pool.ts';
+import type { BalancerPool } from './pools/balancer-pool.ts';
 import type { Services } from './pools/services.ts';
 import type { Upstream } from './strategy.ts';
 import { lack, Names, systemFind } from './upstreams/names.ts';

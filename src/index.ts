@@ -13,7 +13,7 @@ export type {
   BalancerOptions, FrontOptions, HealthCheckOptions, PoolOptions, Report, UpstreamOptions,
 } from './options/options.ts';
 export type { RouteAnswer, RouteOptions } from './options/route-options.ts';
-export type { BalancerPool } from './pools/public-pool.ts';
+export type { BalancerPool } from './pools/balancer-pool.ts';
 export type { Candidate, Outcome, PickContext, PickRequest, Strategy, Upstream } from './strategy.ts';
 export type {
   AnsweredExchange, HookError, HookExchange, HookHeaders, HookRequest, HookResponse, HookResult, Hooks,

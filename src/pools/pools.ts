@@ -6,7 +6,8 @@ import { DEFAULT_POOL } from '../options/pools.ts';
 import type { BalancerSettings } from '../options/parse.ts';
 import type { Strategy } from '../strategy.ts';
 import { Pool, type PoolMeans } from './pool.ts';
-import { type BalancerPool, PublicPool } from './public-pool.ts';
+import type { BalancerPool } from './balancer-pool.ts';
+import { PublicPool } from './public-pool.ts';
 import type { Services } from './services.ts';
 
 /** What all pools get, besides the services. */

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createBalancer } from '../../src/balancer.ts';
 import type { PoolOptions } from '../../src/options/options.ts';
-import type { BalancerPool } from '../../src/pools/public-pool.ts';
+import type { BalancerPool } from '../../src/pools/balancer-pool.ts';
 import { VirtualTime } from '../../src/testing/time.ts';
 import { FakeWorkers } from '../support/channel.ts';
 import { get } from '../support/client.ts';
