@@ -100,7 +100,7 @@ describe('a long update', () => {
     const { under, told } = await start(t);
     const wrong = ['nonsense', ...names(0, LONG), 'http://n7.test'];
     await assert.rejects(under.balancer.update(wrong), {
-      ...INVALID, message: /upstreams\[0\].origin: .*"nonsense"[^]*s\[3001\]: http:\S+ is upstreams\[8\] already/,
+      ...INVALID, message: /upstreams\[0\].origin: .*"nonsense"[^]*s\[3001\]: http:\S+ is already upstreams\[8\]/,
     });
     assert.deepEqual(told, []);
     assert.deepEqual(origins(under), names(0, LONG));
