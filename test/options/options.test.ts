@@ -89,8 +89,9 @@ test('what is given is taken', () => {
     strategy, forwarded: true, changeOrigin: true, via: 'edge-1', connect, onReport, rng, time: systemTime,
     xForwarded: false, upgradeTarget: () => '/',
   };
-  const numbers = Object.fromEntries(Object.entries<readonly number[]>(NUMBERS).map(([name, [, , max]], i) => {
-    return [name, max === 100 ? 40 + i : 2_000 + i];
+  const rows = Object.entries<readonly number[]>(NUMBERS);
+  const numbers = Object.fromEntries(rows.map(([name, [, , max = Infinity]], i) => {
+    return [name, max > 2_000 + i ? 2_000 + i : max - i];
   }));
   const settings = parseOptions({ upstreams: [], ...given, ...numbers });
   for (const [name, value] of Object.entries({ ...given, ...numbers })) {
