@@ -49,7 +49,7 @@ describe('--config', () => {
     assert.equal((await get(await binary.port())).body, 'A');
   });
 
-  test('with paths relative to it', async (t) => {
+  test('with paths relative to the file', async (t) => {
     const config = { upstreams: [await startNamed(t, 'A')], listen: { path: 'x.sock' }, strategy: './first.mjs' };
     const cwd = directory(t, {
       'balancer.json': `\uFEFF${JSON.stringify({ ...config, pidFile: 'x.pid' })}`,
@@ -87,7 +87,7 @@ describe('--config', () => {
     assert.match((await binary.exit()).stderr, /for 7 s at most/);
   });
 
-  test('drains for as long as it says', async (t) => {
+  test('sets the drain timeout', async (t) => {
     const upstream = await startHolding(t, 'st', 'uck');
     const config = { upstreams: [upstream.origin], listen: '127.0.0.1:0', drainTimeout: 0.1 };
     const cwd = directory(t, { 'balancer.json': JSON.stringify(config) });
@@ -159,7 +159,7 @@ describe('a wrong configuration exits with 2', () => {
       const lines = stderr.trimEnd().split('\n').map((line) => line.replace(/^equipoise: /, ''));
       const missing = problems.filter((problem) => !lines.some((line) => problem.test(line)));
       assert.deepEqual(missing, [], stderr);
-      // Consequences of a problem are not reported.
+      // What follows from a problem is not reported as another one.
       assert.equal(lines.length, problems.length + 1, stderr);
     });
   }

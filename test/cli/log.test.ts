@@ -54,8 +54,8 @@ describe('a line says the code, the upstream, what happened and why', () => {
   }
 });
 
-describe('the same failure of the same upstream is logged once per second', () => {
-  test('then with the count of those left out', () => {
+describe('the same failure of the same upstream is logged once a second', () => {
+  test('the next line says how many were left out', () => {
     const { lines, at, fail } = virtualLog();
     const told: number[] = [];
     for (const ms of [0, 1, 500, 999, 1_000, 1_001, 2_500, 9_000]) {

@@ -39,7 +39,7 @@ describe('a time limit', () => {
     }
   });
 
-  test('passes on the result, and leaves no listener', async () => {
+  test('passes the result on, and leaves no listener behind', async () => {
     const before = process.listenerCount('beforeExit');
     assert.equal(await inTime(Promise.resolve(5)), 5);
     await assert.rejects(inTime(Promise.reject(new Error('no luck'))), /no luck/);
