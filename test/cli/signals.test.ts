@@ -109,7 +109,7 @@ describe('what does not finish', () => {
   const held: readonly [what: string, start: string, timeout: string][] = [
     ['a request without an answer', '', '0.1'],
     ['a response that stopped', 'start', '0.1'],
-    ['anything, where there is no time', 'start', '0'],
+    ['anything, with a timeout of 0', 'start', '0'],
   ];
   for (const [what, started, timeout] of held) {
     test(`is cut when the drain timeout expires: ${what}`, async (t) => {

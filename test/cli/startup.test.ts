@@ -50,7 +50,7 @@ describe('a time limit', () => {
 describe('an unexpected failure is one line and exit code 1', () => {
   const table: readonly [what: string, text: string][] = [
     ['thrown later', "setImmediate(() => { throw new Error('no luck'); });"],
-    ['a rejection that nobody handles', "setImmediate(() => void Promise.reject(new Error('no luck')));"],
+    ['an unhandled rejection', "setImmediate(() => void Promise.reject(new Error('no luck')));"],
   ];
   for (const [what, text] of table) {
     test(what, async (t) => {

@@ -50,7 +50,7 @@ describe('--strategy with a file', () => {
   }
 
   const broken: readonly [what: string, text: string, problem: RegExp][] = [
-    ['that is no JavaScript', 'export default {\n  a: = 1 };',
+    ['that is not JavaScript', 'export default {\n  a: = 1 };',
       /^equipoise: strategy: cannot load \.\/it\.mjs: line 2, column 6: Unexpected token '='$/m],
     ['that throws', 'throw new Error("no luck")',
       /^equipoise: strategy: cannot load \.\/it\.mjs: no luck \(\/.*\/it\.mjs:1:7\)$/m],

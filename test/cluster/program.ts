@@ -37,7 +37,7 @@ export class Program {
   #exit: Exit | undefined;
   #wake: (() => void)[] = [];
 
-  /** `text` may use `launch`, `drainServer` and `http`. It is written to `at`, and started in `cwd` as a shell would. */
+  /** `text` may use `launch`, `drainServer` and `http`. It is written to `at` and started in `cwd` as by a shell. */
   constructor(t: TestContext, text: string, { at = directory(t), cwd, flags = [] }: Place = {}) {
     if (!existsSync(LAUNCHER)) throw new Error(`${LAUNCHER.href} is not there: npm run build`);
     this.#file = join(at, 'app.mjs');

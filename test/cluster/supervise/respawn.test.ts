@@ -80,7 +80,7 @@ describe('the delay', () => {
     });
   };
 
-  test('is zero at first, and doubles up to a limit while workers die young', () => {
+  test('is zero at first, and doubles up to a limit while workers are short-lived', () => {
     const delays = short(new Respawn(() => 0.5), 12);
     assert.deepEqual(delays, [0, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 15_000, 15_000, 15_000]);
   });
