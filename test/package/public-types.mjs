@@ -1,7 +1,7 @@
 /**
  * The report of the public types: each name that an entry point of the package exports, and each type that these
- * refer to, as API Extractor reads them from the declarations in `dist`. `npm run public-types` writes public-types.txt,
- * where reviewers see how a change affects the types; a test compares the two.
+ * refer to, as API Extractor reads them from the declarations in `dist`. `npm run public-types` writes it to
+ * public-types.txt, where reviewers see how a change affects the types; a test compares the two.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -11,7 +11,7 @@ export const BINARY = fileURLToPath(new URL('../../dist/src/cli/main.js', import
 
 export interface BinaryOptions {
   readonly cwd?: string;
-  /** Added to the environment of this process, which coverage needs. */
+  /** Added to the environment of this process, through which coverage reaches child processes. */
   readonly env?: Readonly<Record<string, string>>;
   readonly stdio?: StdioOptions;
   /** Flags of Node itself. */

@@ -15,8 +15,8 @@ export interface Ended {
 }
 
 /**
- * Runs a program that may use `createBalancer`, `http`, `net` and the strategy `first`. Resolves
- * with its output when it has ended by itself. It gets `fds` as file descriptors from 3 on.
+ * Runs a program that may use `createBalancer`, `http`, `net` and the strategy `first`. Resolves with its
+ * output when it has ended by itself. It gets `fds` as file descriptors from 3 on.
  */
 export async function runProgram(program: string, fds: readonly number[] = []): Promise<Ended> {
   const text = `
