@@ -51,7 +51,7 @@ describe('a downstream whose write throws', () => {
     });
   }
 
-  test('is gone, too, when it is refused, and the others are served', async (t) => {
+  test('is gone as well when it is refused, and the others are served', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream] });
     const stream = new ThrowingStream();
@@ -65,7 +65,7 @@ describe('a downstream whose write throws', () => {
 });
 
 describe('an upstream whose stream throws', () => {
-  test('in write is answered for, and nothing stays in flight', async (t) => {
+  test('in write gets an error response, and nothing stays in flight', async (t) => {
     const upstream = await startUpstream(t, echo);
     let throws = true;
     const under = await startBalancer(t, {
@@ -263,7 +263,7 @@ class Lines {
   }
 }
 
-test('what a stream did not take, in a write that threw, is not followed by an end in order', async (t) => {
+test('a write that threw is not followed by a clean end', async (t) => {
   const lines = await Lines.start(t, () => undefined);
   let ended = false;
   const victim = lines.accept((line) => {

@@ -42,7 +42,7 @@ const responses: readonly [name: string, head: string, piece: Buffer][] = [
 for (const i of [0, 1]) {
   describe(`a slow reader of 1 GiB, through ${watched([])[i]?.name ?? ''}`, () => {
     for (const [name, head, piece] of responses) {
-      test(`${name}: little of it is held`, async (t) => {
+      test(`${name}: only a little of it is held`, async (t) => {
         const downstreams: Socket[] = [];
         const upstreams: Socket[] = [];
         const front = watched(downstreams)[i];

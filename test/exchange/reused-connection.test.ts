@@ -35,7 +35,7 @@ for (const front of FRONTS) {
   for (const [way, step] of WAYS) {
     describe(`an idle connection that ${way} as the next request comes, through ${front.name}`, () => {
       for (const [name, bytes] of REPEATED) {
-        test(`${name} is sent again, on a new connection`, async (t) => {
+        test(`${name} is sent again on a new connection`, async (t) => {
           const upstream = await startUpstream(t, [[...warmUp, request, step], echo]);
           const under = await startBalancer(t, { upstreams: [upstream], front });
           const client = await under.connect();
@@ -79,7 +79,7 @@ for (const front of FRONTS) {
       assert.deepEqual(other.plainEvents, ['open', 'GET /x']);
     });
 
-    test('goes to no second idle connection, which may be as dead', async (t) => {
+    test('does not go to a second idle connection, which may be dead as well', async (t) => {
       // Two connections grow idle; the request that finds one of them dead must not try the other.
       const both = gate();
       let arrived = 0;
@@ -105,7 +105,7 @@ for (const front of FRONTS) {
       assert.equal((await client.exchange(get('/x'))).status, 502);
     });
 
-    test('is not sent a third time where the new connection closes as well', async (t) => {
+    test('is not sent a third time when the new connection closes as well', async (t) => {
       const upstream = await startUpstream(t, [[...warmUp, request, close], [request, close]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();

@@ -162,7 +162,7 @@ for (const front of FRONTS) {
 describe('a stream that is not open yet', () => {
   const connect: Connect = () => Object.assign(pair()[0], { connecting: true });
   for (const event of ['connect', 'ready'] as const) {
-    test(`is used when it tells of '${event}', and once`, async (t) => {
+    test(`is used when it emits '${event}', and once`, async (t) => {
       const [ours, theirs] = pair();
       let got = '';
       theirs.on('data', (bytes: Buffer) => {

@@ -41,14 +41,14 @@ const UNUSABLE: readonly [name: string, connect: Connect, said: RegExp][] = [
 ];
 
 for (const front of FRONTS) {
-  describe(`an upstream for which connect does no good, through ${front.name}`, () => {
+  describe(`an upstream for which connect gives nothing usable, through ${front.name}`, () => {
     const cases: readonly (typeof UNUSABLE[number] | readonly [string, Connect, RegExp, 'https'])[] = [
       ...UNUSABLE,
       ['returns undefined for https:', () => undefined,
         /^connect returned undefined for ORIGIN, which needs TLS; return a TLS stream for it$/, 'https'],
     ];
     for (const [name, connect, said, scheme = 'http'] of cases) {
-      test(`${name}: another one serves, and it is not held against the upstream`, async (t) => {
+      test(`${name}: another one serves, and the upstream is not blamed`, async (t) => {
         quiet(t);
         // Whoever connects in plain text is seen.
         const a = await startUpstream(t, []);

@@ -93,7 +93,7 @@ for (const front of FRONTS) {
       assert.deepEqual(heard, [['ejected', 'http://a.test', 'ejected', 1_000]]);
     });
 
-    test('where it is too slow for all the time that a request has', async (t) => {
+    test('where it exceeds the total time of a request', async (t) => {
       const upstream = await startUpstream(t, Array.from({ length: 5 }, () => SILENT));
       const other = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [upstream, other], front, totalTimeoutMs: 1_000, ...EXACT });
@@ -109,7 +109,7 @@ for (const front of FRONTS) {
 
   describe(`an upstream is not ejected, through ${front.name}`, () => {
     for (const status of [400, 404, 429, 500, 501, 505, 599]) {
-      test(`for answers of ${status}`, async (t) => {
+      test(`for answers with ${status}`, async (t) => {
         const upstream = await startUpstream(t, answering(status));
         const under = await startBalancer(t, { upstreams: [upstream, 'http://a.test'], front, ejectAfter: 2 });
         assert.deepEqual(await ask(under, 5), Array.from({ length: 5 }, () => status));

@@ -63,19 +63,19 @@ async function warm(
 }
 
 describe('connections to an upstream', () => {
-  test('are used again, the one used last first', async (t) => {
+  test('are reused, the most recently used first', async (t) => {
     const { ask, upstream } = await warm(t, [2, 3, 1]);
     assert.equal(await ask(), '1');
     assert.equal(await ask(), '1');
     assert.equal(upstream.peers.length, 3);
   });
 
-  test('are opened where all are in use', async (t) => {
+  test('are opened when all are in use', async (t) => {
     const { upstream } = await warm(t, [1, 2, 3, 4]);
     assert.equal(upstream.peers.length, 4);
   });
 
-  test('are those of one upstream: another has its own', async (t) => {
+  test('belong to one upstream: another has its own', async (t) => {
     const [one, two] = [await numbering(t), await numbering(t)];
     let turn = 0;
     const under = await startBalancer(t, {
@@ -146,7 +146,7 @@ describe('an idle connection to an upstream', () => {
     });
   }
 
-  test('goes by what the last response says', async (t) => {
+  test('lasts as long as the last response says', async (t) => {
     const fields = ['Keep-Alive: timeout=2\r\n', 'Keep-Alive: timeout=60\r\n', ''];
     const upstream = await startUpstream(t, [[...fields.flatMap((field) => [request, response('x', field)])]]);
     const under = await startBalancer(t, { upstreams: [upstream] });
@@ -163,7 +163,7 @@ describe('an idle connection to an upstream', () => {
     await upstream.gone(1);
   });
 
-  test('is closed where there are enough', async (t) => {
+  test('is closed where there are enough already', async (t) => {
     const { upstream, ask } = await warm(t, [1, 2, 3, 4, 5], { maxIdlePerUpstream: 2 });
     for (const number of [3, 4, 5]) await upstream.gone(number);
     assert.equal(await ask(), '2');

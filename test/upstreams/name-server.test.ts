@@ -16,7 +16,7 @@ import { Signal, within } from '../support/wait.ts';
 type Answer = readonly string[] | 'SERVFAIL' | 'NXDOMAIN';
 
 describe('a name server', () => {
-  test('is asked once for all who wait', async (t) => {
+  test('is asked once for all callers that wait', async (t) => {
     const { server, ask } = await start(t);
     const all = Array.from({ length: 100 }, () => ask('many.test'));
     await server.asked('many.test');
@@ -25,7 +25,7 @@ describe('a name server', () => {
     assert.deepEqual(server.queries, ['many.test']);
   });
 
-  test('is asked anew by whoever comes later: a name that moves is followed', async (t) => {
+  test('is asked again for later callers: a name that moves is followed', async (t) => {
     const { server, ask } = await start(t);
     server.say('a.test', ['10.0.0.1']);
     assert.equal(await ask('a.test'), '10.0.0.1');

@@ -73,7 +73,7 @@ function address(text: string): LookupAddress {
 }
 
 describe('a name is looked up', () => {
-  test('once for all who wait', () => {
+  test('once for all callers that wait', () => {
     const resolver = new Resolver();
     const all = [1, 2, 3].map(() => resolver.ask('a.test'));
     assert.deepEqual(resolver.asked, ['a.test']);
@@ -81,14 +81,14 @@ describe('a name is looked up', () => {
     assert.deepEqual(all, [['10.0.0.1 ::1'], ['10.0.0.1 ::1'], ['10.0.0.1 ::1']]);
   });
 
-  test('once for all who wait in vain, too', () => {
+  test('once for all callers that wait, also where it fails', () => {
     const resolver = new Resolver();
     const all = [1, 2].map(() => resolver.ask('a.test'));
     resolver.answer('a.test', 'EAI_AGAIN');
     assert.deepEqual(all, [['EAI_AGAIN'], ['EAI_AGAIN']]);
   });
 
-  test('anew for whoever comes later: a name that moves is followed', () => {
+  test('again for later callers: a name that moves is followed', () => {
     const resolver = new Resolver();
     resolver.know('a.test', '10.0.0.1');
     const later = resolver.ask('a.test');
@@ -97,7 +97,7 @@ describe('a name is looked up', () => {
     assert.deepEqual(later, ['10.0.0.2']);
   });
 
-  test('for one address where only one is asked for', () => {
+  test('for one address where the caller asks for one', () => {
     const resolver = new Resolver();
     const one = resolver.ask('a.test', {});
     const six = resolver.ask('a.test', { family: 6 });
@@ -106,7 +106,7 @@ describe('a name is looked up', () => {
     assert.deepEqual([one, six, four], [['10.0.0.1', 4], ['ENOTFOUND'], ['10.0.0.1 10.0.0.2']]);
   });
 
-  test('in vain where the answer is empty, or the resolver throws', async () => {
+  test('without success where the answer is empty, or the resolver throws', async () => {
     const resolver = new Resolver();
     const got = resolver.ask('a.test');
     resolver.answer('a.test', null);
@@ -122,7 +122,7 @@ describe('a name is looked up', () => {
 });
 
 describe('lookups', () => {
-  test('run two at a time, in the order of those who asked first', () => {
+  test('run two at a time, in the order in which they were requested', () => {
     const resolver = new Resolver();
     for (const name of ['a', 'b', 'c', 'd', 'c', 'a']) resolver.ask(name);
     assert.equal(resolver.open, 'a b');
@@ -132,7 +132,7 @@ describe('lookups', () => {
     assert.equal(resolver.open, 'a d');
   });
 
-  test('that hang have one slot each, and not for long', () => {
+  test('that hang hold one slot each, and not for long', () => {
     const resolver = new Resolver();
     for (let i = 0; i < 50; i++) resolver.ask('hangs');
     for (const name of ['a', 'b', 'c']) {
@@ -186,7 +186,7 @@ describe('the last good answer', () => {
     assert.deepEqual(third, ['10.0.0.2']);
   });
 
-  test('is none: then who asks waits for as long as it takes', () => {
+  test('does not exist: the caller waits for as long as the lookup takes', () => {
     const resolver = new Resolver();
     const got = resolver.ask('a.test');
     resolver.advance(60_000);

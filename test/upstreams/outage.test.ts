@@ -136,7 +136,7 @@ for (const [name, workers, options] of CASES) {
         }
       };
 
-      test('all serve alike from 3 s on, where none starts slowly', async () => {
+      test('all serve equally from 3 s on, where none starts slowly', async () => {
         await run({ slowStartMs: 0 }, async (world) => {
           await world.pass(3_000, 10);
           for (let i = 0; i < 3; i++) {

@@ -50,7 +50,7 @@ for (const front of FRONTS) {
       assert.deepEqual(under.picks.map(({ candidates }) => fallible.names(candidates)), ['abc', 'bc', 'c', 'c', 'c']);
     });
 
-    test('one of all that returns has the very next requests, with the whole weight', async (t) => {
+    test('the first of all to return serves the very next requests, with its whole weight', async (t) => {
       const fallible = await Fallible.start(t, 3);
       const under = await startBalancer(t, {
         upstreams: fallible.options, front, connect: fallible.connect, ...STRICT,
@@ -73,7 +73,7 @@ for (const front of FRONTS) {
       assert.deepEqual([state, weight], ['active', 1], 'it is needed whole');
     });
 
-    test('nobody starts slowly, and those on trial take as many as come', async (t) => {
+    test('no upstream starts slowly, and those on trial take every request', async (t) => {
       const [one, two] = [await Holding.start(t), await startUpstream(t, echo)];
       let failing = true;
       const under = await startBalancer(t, {
@@ -124,7 +124,7 @@ for (const front of FRONTS) {
       assert.deepEqual(weights(), [0.1, 1, 1], 'and no longer');
     });
 
-    test('with 0 percent all always are candidates', async (t) => {
+    test('with 0 percent all are always candidates', async (t) => {
       const fallible = await Fallible.start(t, 2);
       const under = await startBalancer(t, {
         upstreams: fallible.options, front, connect: fallible.connect, ...STRICT, maxEjectedPercent: 0,
@@ -135,7 +135,7 @@ for (const front of FRONTS) {
       assert.deepEqual(under.picks.map(({ candidates }) => fallible.names(candidates)), ['ab', 'b', 'ab', 'b']);
     });
 
-    test('with 100 percent there is no panic: where all are ejected, nobody is tried: 503', async (t) => {
+    test('with 100 percent there is no panic: where all are ejected, none is tried: 503', async (t) => {
       const fallible = await Fallible.start(t, 2);
       const under = await startBalancer(t, {
         upstreams: fallible.options, front, connect: fallible.connect, ...STRICT, maxEjectedPercent: 100,
@@ -151,7 +151,7 @@ for (const front of FRONTS) {
   });
 
   describe(`a request that all candidates have failed, through ${front.name}`, () => {
-    test('goes to one that is ejected: better a try than none', async (t) => {
+    test('goes to an ejected one rather than to none', async (t) => {
       const fallible = await Fallible.start(t, 3);
       const under = await startBalancer(t, {
         upstreams: fallible.options, front, connect: fallible.connect, ...LENIENT,
@@ -170,7 +170,7 @@ for (const front of FRONTS) {
       assert.deepEqual([under.balancer.upstreams[2].state, under.balancer.upstreams[2].weight], ['active', 1]);
     });
 
-    test('tries an ejected one no longer than the others: once', async (t) => {
+    test('tries an ejected one once, like any other', async (t) => {
       const fallible = await Fallible.start(t, 3);
       const under = await startBalancer(t, {
         upstreams: fallible.options, front, connect: fallible.connect, ...LENIENT, maxAttempts: 9,

@@ -75,7 +75,7 @@ describe('probes come as often as intervalMs says', () => {
   }
 
   for (const way of ['add', 'update'] as const) {
-    test(`also of an upstream that ${way} has brought, and no longer once it is gone`, async () => {
+    test(`also for an upstream that ${way} has added, until it is removed`, async () => {
       const { balancer, time, probes } = made({ upstreams: [A] }, open);
       const b = { origin: B, healthCheck: { intervalMs: 20 } };
       time.pass(1_000);
@@ -95,7 +95,7 @@ describe('probes come as often as intervalMs says', () => {
     });
   }
 
-  test('and a timeoutMs that is short holds', async () => {
+  test('and a short timeoutMs is kept', async () => {
     const { balancer, time, probes } = made({
       upstreams: [A, B], healthCheck: { intervalMs: 400, timeoutMs: 40, fall: 1 },
     }, (origin) => origin === A ? neverConnects() : open());

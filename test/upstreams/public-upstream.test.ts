@@ -21,8 +21,8 @@ function reachable(object: object): string[] {
   return [...names].sort();
 }
 
-describe('an upstream, as everybody outside the core gets it,', () => {
-  test('has its public values, and nothing else can be reached from it', async (t) => {
+describe('an upstream, as seen outside the core,', () => {
+  test('has its public values, and gives access to nothing else', async (t) => {
     const [upstream, refusing] = [await startUpstream(t, echo), refusingOrigin()];
     const seen = new Map<string, Upstream>();
     const note = (where: string) => ({ upstream: one }: { readonly upstream: Upstream }): void => {
@@ -68,7 +68,7 @@ describe('an upstream, as everybody outside the core gets it,', () => {
     }
   });
 
-  test('is the same object wherever it is told of', async (t) => {
+  test('is the same object everywhere', async (t) => {
     const upstream = await startUpstream(t, echo);
     const seen = new Set<unknown>();
     const under = await startBalancer(t, {

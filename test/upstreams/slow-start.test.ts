@@ -64,7 +64,7 @@ describe(`an upstream that returns gets its share step by step (EQUIPOISE_SEED=$
     });
   }
 
-  test('by least-connections under load: in proportion to what it has of its weight', async (t) => {
+  test('by least-connections under load: in proportion to its current weight', async (t) => {
     const [a, b] = [await Holding.start(t), await Holding.start(t)];
     let failing = true;
     const under = await startBalancer(t, {
@@ -103,7 +103,7 @@ describe(`an upstream that returns gets its share step by step (EQUIPOISE_SEED=$
 });
 
 for (const front of FRONTS) {
-  test(`a strategy is told of each change of health, with the weights after it, through ${front.name}`, async (t) => {
+  test(`a strategy is notified of each change of health, with the new weights, through ${front.name}`, async (t) => {
     const fallible = await Fallible.start(t, 2);
     const told: string[][] = [];
     const under = await startBalancer(t, {

@@ -104,7 +104,7 @@ for (const front of FRONTS) {
       });
     }
 
-    test('no client certificate where one is required, by TLS 1.3: told after the handshake', async (t) => {
+    test('no client certificate where one is required, by TLS 1.3: known only after the handshake', async (t) => {
       const origin = await start(t, {
         name: '', code: '', type: '', server: { requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' },
       });
