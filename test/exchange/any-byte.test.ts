@@ -41,7 +41,7 @@ const FRONTS: Record<string, (balancer: Balancer) => Promise<{ port: number; clo
 for (const [front, start] of Object.entries(FRONTS)) {
   for (const [how, leave] of Object.entries(LEAVE)) {
     describe(`through ${front}, ${how}`, () => {
-      test('a downstream that goes after any byte of its request', async () => {
+      test('a downstream that goes away after any byte of its request', async () => {
         const upstream = net.createServer((socket) => {
           socket.on('data', () => undefined).on('error', () => undefined);
         });
@@ -65,7 +65,7 @@ for (const [front, start] of Object.entries(FRONTS)) {
       });
 
       for (const [framing, response] of Object.entries(RESPONSES)) {
-        test(`an upstream that goes after any byte of a response ${framing}`, async () => {
+        test(`an upstream that goes away after any byte of a response ${framing}`, async () => {
           let length = 0;
           const upstream = net.createServer((socket) => {
             socket.on('error', () => undefined);

@@ -128,7 +128,7 @@ for (const front of FRONTS) {
       });
     }
 
-    test('a downstream that goes away while its response is held sets the upstream free', async (t) => {
+    test('a downstream that goes away while its response is held releases the upstream', async (t) => {
       let flood: Flood | undefined;
       const upstream = await startUpstream(t, [async (peer) => {
         await peer.request();
@@ -148,7 +148,7 @@ for (const front of FRONTS) {
       await upstream.gone(1);
     });
 
-    test('a tunnel holds both directions, each for itself', async (t) => {
+    test('a tunnel holds each direction on its own', async (t) => {
       const reading = gate();
       let down: Flood | undefined;
       const upstream = await startUpstream(t, [async (peer) => {
@@ -179,7 +179,7 @@ for (const front of FRONTS) {
   });
 }
 
-test('pipelined requests that cannot be served yet are not taken in without end', async (t) => {
+test('pipelined requests that cannot be served yet are read only up to a limit', async (t) => {
   const answering = gate();
   const upstream = await startUpstream(t, async (peer) => {
     for (;;) {

@@ -227,7 +227,7 @@ for (const front of FRONTS) {
     }
   });
 
-  test(`through ${front.name} pieces of a body are passed on as they come, not when all is there`, async (t) => {
+  test(`through ${front.name} pieces of a body are passed on as they come, not once all have arrived`, async (t) => {
     const upstream = await startUpstream(t, [async (peer) => {
       const head = await peer.head();
       peer.send(CHUNKED_HEAD);
@@ -247,7 +247,7 @@ for (const front of FRONTS) {
     assert.equal(await client.inbox.until('\r\n\r\n'), '0\r\n\r\n');
   });
 
-  test(`through ${front.name} the framing of each direction is its own`, async (t) => {
+  test(`through ${front.name} each direction has its own framing`, async (t) => {
     const upstream = await startUpstream(t, serve(({ body }) => {
       return Buffer.concat([Buffer.from(CHUNKED_HEAD), chunked(body.bytes, 3)]);
     }));

@@ -109,7 +109,7 @@ const BROKEN_BODIES: readonly (readonly [name: string, bytes: string])[] = [
 ];
 
 for (const front of FRONTS) {
-  describe(`a broken response, through ${front.name}, is answered 502 and its connection is not used again`, () => {
+  describe(`a broken response, through ${front.name}, is answered 502 and its connection is not reused`, () => {
     for (const [name, bytes] of BROKEN) {
       test(name, async (t) => {
         const upstream = await startUpstream(t, [[request, bytes], echo]);
@@ -128,7 +128,7 @@ for (const front of FRONTS) {
     }
   });
 
-  describe(`a body that breaks, through ${front.name}, is cut and its connection is not used again`, () => {
+  describe(`a body that breaks, through ${front.name}, is cut and its connection is not reused`, () => {
     for (const [name, bytes] of BROKEN_BODIES) {
       for (const together of [true, false]) {
         test(`${name}, ${together ? 'with' : 'behind'} its head`, async (t) => {

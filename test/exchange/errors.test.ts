@@ -106,7 +106,7 @@ const CASES: readonly Case[] = [
 const SECRET = /\d+\.\d+\.\d+\.\d+|10\.9\.8\.7|6543|localhost|\.ts\b|at .*:\d+|node:|Error/;
 
 for (const front of FRONTS) {
-  describe(`an error of our own, through ${front.name}`, () => {
+  describe(`an error response of our own, through ${front.name}`, () => {
     for (const one of CASES) {
       const { name, status, type } = one;
 

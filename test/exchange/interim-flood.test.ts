@@ -26,7 +26,7 @@ const WAYS: readonly (readonly [name: string, pieces: (interim: string) => strin
 ];
 
 for (const front of FRONTS) {
-  describe(`interim responses without end, through ${front.name}, are a broken response`, () => {
+  describe(`endless interim responses, through ${front.name}, are a broken response`, () => {
     for (const [kind, interim] of KINDS) {
       for (const [way, pieces] of WAYS) {
         for (const minor of [1, 0]) {

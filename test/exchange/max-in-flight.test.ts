@@ -58,7 +58,7 @@ for (const front of FRONTS) {
       assert.deepEqual(inFlight(), [0, 0]);
     });
 
-    test('the count is taken before the strategy is asked again', async (t) => {
+    test('the count is up to date before the strategy is asked again', async (t) => {
       const opened = gate();
       const upstream = await startUpstream(t, async (peer) => {
         await peer.request();

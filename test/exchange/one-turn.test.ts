@@ -50,7 +50,7 @@ const WAYS: readonly Way[] = [
 
 for (const way of WAYS) {
   describe(`many exchanges in one turn, through ${way.name}`, () => {
-    test('what they have to send leaves together, when all have been read', async (t) => {
+    test('their output leaves together, after all have been read', async (t) => {
       const house = await start(t, way);
       house.log.length = 0;
       house.ask((i) => get(`/${i}`));
@@ -64,7 +64,7 @@ for (const way of WAYS) {
     });
 
     for (const [what, request] of UNREPEATABLE) {
-      test(`an upstream connection that ends before the request has left loses no ${what}`, async (t) => {
+      test(`an upstream connection that ends before the request was sent loses no ${what}`, async (t) => {
         const house = await start(t, way, { maxReplayBytes: 100 });
         const before = house.upstreams.length;
         house.onPick = () => {
@@ -106,7 +106,7 @@ for (const way of WAYS) {
       }
     });
 
-    test('a close of the balancer before they have left cuts none of the answers', async (t) => {
+    test('a close of the balancer before they were sent cuts none of the answers', async (t) => {
       const house = await start(t, way);
       house.ask((i) => get(`/${i}`));
       await turns(5);
@@ -122,7 +122,7 @@ for (const way of WAYS) {
       assert.deepEqual(await closed, { cut: 0 });
     });
 
-    test('a close without any time lets the answers go that are there', async (t) => {
+    test('a close with no time still sends the answers that are ready', async (t) => {
       const house = await start(t, way);
       house.ask((i) => get(`/${i}`));
       await turns(5);
@@ -140,7 +140,7 @@ for (const way of WAYS) {
       assert.match(house.downstreams[0]?.text ?? '', /the answer to \/0$/);
     });
 
-    test('a downstream that goes before its answer has left costs the others nothing', async (t) => {
+    test('a downstream that goes away before its answer was sent does not affect the others', async (t) => {
       const house = await start(t, way);
       house.ask((i) => get(`/${i}`));
       await turns(5);

@@ -16,13 +16,13 @@ describe('the floor', () => {
     return made;
   };
 
-  test('who moves nothing has as long as it may fall behind', () => {
+  test('a peer that moves nothing has as long as it may fall behind', () => {
     const idle = floor();
     assert.equal(idle.sweep(10_500, true), false);
     assert.equal(idle.sweep(10_501, true), true);
   });
 
-  test('who moves just enough is borne for ever', () => {
+  test('a peer that moves just enough is never late', () => {
     const steady = floor();
     for (let now = 1_500; now < 1_000_000; now += 1_000) {
       steady.moved(100);
@@ -30,7 +30,7 @@ describe('the floor', () => {
     }
   });
 
-  test('who moves half of it has twice as long', () => {
+  test('a peer that moves half of it has twice as long', () => {
     const slow = floor();
     let now = 500;
     for (let late = false; !late; late = slow.sweep(now, true)) {
@@ -40,7 +40,7 @@ describe('the floor', () => {
     assert.ok(now > 20_400 && now < 20_800, `late at ${now}`);
   });
 
-  test('haste is no credit beyond the bucket', () => {
+  test('a burst earns no credit beyond the bucket', () => {
     const hasty = floor();
     hasty.moved(1_000_000_000);
     assert.equal(hasty.sweep(1_500, true), false);
@@ -48,7 +48,7 @@ describe('the floor', () => {
     assert.equal(hasty.sweep(10_501, true), true);
   });
 
-  test('time for which nobody waits does not count', () => {
+  test('time in which nothing is awaited does not count', () => {
     const patient = floor();
     assert.equal(patient.sweep(1_000_000, false), false);
     assert.equal(patient.sweep(1_010_000, true), false);
@@ -63,7 +63,7 @@ describe('the floor', () => {
     assert.equal(used.sweep(30_001, true), true);
   });
 
-  test('none if nothing is late', () => {
+  test('a floor of 0 is never late', () => {
     const none = new RateFloor(0);
     none.start(0, 10_000);
     assert.equal(none.sweep(1e9, true), false);
@@ -109,7 +109,7 @@ for (const front of FRONTS) {
       await upstream.gone(1);
     });
 
-    test('to send a body whose answer is there: the connection ends', async (t) => {
+    test('to send a body that was answered already: the connection ends', async (t) => {
       const upstream = await startUpstream(t, [[head, response('early'), ...ten]]);
       const { under, client } = await start(t, upstream);
       client.send(get('/', 'Content-Length: 100\r\n', 'POST'));
@@ -119,7 +119,7 @@ for (const front of FRONTS) {
       await upstream.gone(1);
     });
 
-    test('to send, beside a response that has begun: borne, it may be a conversation', async (t) => {
+    test('to send while its response is under way: allowed, it may be a conversation', async (t) => {
       const upstream = await startUpstream(t, [[
         head, 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n', ...ten, 'done',
       ]]);
@@ -158,7 +158,7 @@ for (const front of FRONTS) {
       assert.equal((await client.response()).text, 'served');
     });
 
-    test('for an upstream that is slower still: not its fault', async (t) => {
+    test('for an upstream that is even slower: not its fault', async (t) => {
       const upstream = await startUpstream(t, [[request, 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n']]);
       const { under, client } = await start(t, upstream);
       client.send(get());

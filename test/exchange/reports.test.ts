@@ -79,7 +79,7 @@ describe('without onReport', () => {
     assert.equal(said[1], 'STRATEGY_FAILED strategy broken threw in pick (and 499 more like it)');
   });
 
-  test('each upstream has its own', async (t) => {
+  test('each upstream has its own warning', async (t) => {
     const said = warnings(t);
     const refusing = [refusingOrigin(), 'http://127.0.0.1:2'];
     const { client } = await start(t, { upstreams: refusing, ejectAfter: 0 });

@@ -82,7 +82,7 @@ for (const front of FRONTS) {
       });
     }
 
-    test('where the upstream ends in order, then resets what still comes of the request: whole', async (t) => {
+    test('where the upstream ends cleanly, then resets the rest of the request: whole', async (t) => {
       const upstream = await startUpstream(t, async (peer) => {
         await peer.head();
         // All of the upload but its start is unread, and more comes, when the socket is closed.
@@ -128,7 +128,7 @@ for (const front of FRONTS) {
     for (const [way, error, heard] of [
       ['resets', 'DOWNSTREAM_GONE', 'reset'], ['half-closes, and reads on', undefined, 'end'],
     ] as const) {
-      test(`where the downstream ${way}: the upstream hears of ${heard}`, async (t) => {
+      test(`where the downstream ${way}: the upstream sees ${heard}`, async (t) => {
         const ends: Promise<string>[] = [];
         const upstream = await startUpstream(t, async (peer) => {
           await peer.head();

@@ -28,7 +28,7 @@ const EXCESS: readonly (readonly [name: string, method: string, bytes: string, s
 ];
 
 for (const front of FRONTS) {
-  describe(`bytes behind a response, through ${front.name}, are nobody's response`, () => {
+  describe(`surplus bytes after a response, through ${front.name}, answer no request`, () => {
     for (const [name, method, bytes, status, body] of EXCESS) {
       for (const extra of [EVIL, 'x', '\r\n', '4\r\ngood\r\n0\r\n\r\n']) {
         const shown = JSON.stringify(extra.slice(0, 10));
@@ -100,7 +100,7 @@ for (const front of FRONTS) {
     });
   });
 
-  describe(`a connection that its upstream will not keep, through ${front.name}, is not used again`, () => {
+  describe(`a connection that its upstream will not keep, through ${front.name}, is not reused`, () => {
     const table: [name: string, bytes: string][] = [
       ['Connection: close', response('good', 'Connection: close\r\n')],
       ['Connection: close among others', response('good', 'Connection: x-foo, Close\r\n')],

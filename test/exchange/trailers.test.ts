@@ -86,7 +86,7 @@ for (const front of FRONTS) {
 
     }
 
-    test('of a response: Content-Length breaks it off', async (t) => {
+    test('of a response: Content-Length aborts it', async (t) => {
       const upstream = await startUpstream(t, [[request, CHUNKED, chunked('hello', 2, 'Content-Length: 3\r\n')]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -130,7 +130,7 @@ for (const front of FRONTS) {
       assert.equal(await client.over(), 'end');
     });
 
-    test('are asked of the upstream where the downstream takes them', async (t) => {
+    test('are requested from the upstream if the downstream accepts them', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();

@@ -81,7 +81,7 @@ for (const front of FRONTS) {
         });
 
         if (!sent.startsWith(CHUNKED)) continue;
-        test(`${name}: to an HTTP/1.0 downstream only a reset tells`, async (t) => {
+        test(`${name}: an HTTP/1.0 downstream can tell only by a reset`, async (t) => {
           const read = gate();
           const upstream = await startUpstream(t, [[request, sent, when(read.opened), go]]);
           const under = await startBalancer(t, { upstreams: [upstream], front });
@@ -119,7 +119,7 @@ for (const front of FRONTS) {
         await assert.rejects(client.inbox.exactly(10), { name: 'Broken' });
       });
 
-      test('after an interim response: 502, and no second try', async (t) => {
+      test('after an interim response: 502, and no second attempt', async (t) => {
         const read = gate();
         const hints = 'HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n';
         const upstream = await startUpstream(t, [[request, hints, when(read.opened), go]]);

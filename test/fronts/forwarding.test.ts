@@ -93,7 +93,7 @@ function shown(head: Head | undefined, names: readonly string[]): Record<string,
 }
 
 for (const front of FRONTS) {
-  describe(`what an upstream is told through ${front.name}`, () => {
+  describe(`what an upstream receives through ${front.name}`, () => {
     for (const { name, options, fields = '', expected } of CASES) {
       test(name, async (t) => {
         const upstream = await startUpstream(t, echo);
@@ -115,7 +115,7 @@ for (const front of FRONTS) {
         via: '1.1 evil, 1.1 equipoise',
       };
       for (const [whom, trustForwarded, expected] of [['all', false, told], ['the trusted', true, added]] as const) {
-        test(`nothing of it can be nominated away ${name}, by ${whom}`, async (t) => {
+        test(`none of it can be nominated away ${name}, by ${whom}`, async (t) => {
           const upstream = await startUpstream(t, echo);
           const under = await startBalancer(t, { upstreams: [upstream], front, forwarded: true, trustForwarded });
           const fields = `X-Mine: 1\r\n${forged}${connection([...OURS, 'X-Mine'])}`;
@@ -139,7 +139,7 @@ for (const front of FRONTS) {
       }
     }
 
-    test('with changeOrigin, its own Host, and the one that was asked for', async (t) => {
+    test('with changeOrigin, its own Host, and the original one', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [upstream], front, changeOrigin: true });
       await (await under.connect()).exchange(get());
@@ -199,7 +199,7 @@ for (const front of FRONTS) {
     });
   });
 
-  describe(`what a downstream is told through ${front.name}`, () => {
+  describe(`what a downstream receives through ${front.name}`, () => {
     test('fields pass in their order, each as it came', async (t) => {
       const fields = 'X-One: 1\r\nSet-Cookie: a=b\r\nx-two: 2\r\nSet-Cookie: c=d\r\nX-Empty:\r\nServer: x\r\n';
       const upstream = await startUpstream(t, async (peer) => {
@@ -225,7 +225,7 @@ for (const front of FRONTS) {
       assert.equal(head.all('date').length, 1);
     });
 
-    test('statuses and reasons as they are', async (t) => {
+    test('statuses and reasons unchanged', async (t) => {
       const lines = ['200 OK', '299 ', '404 Nicht gefunden', '500 \xe9', '599 x', '600 y', '999 z'];
       const upstream = await startUpstream(t, async (peer) => {
         for (const line of lines) {

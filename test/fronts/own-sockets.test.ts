@@ -27,8 +27,8 @@ function watch(t: TestContext, port: number): number[] {
   return entered;
 }
 
-describe('a connection that the balancer has accepted', () => {
-  test('is read past its stream', async (t) => {
+describe('a connection that the balancer accepted itself', () => {
+  test('is read around its stream', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream] });
     const entered = watch(t, under.port);
@@ -41,7 +41,7 @@ describe('a connection that the balancer has accepted', () => {
     assert.deepEqual(entered, [-1]);
   });
 
-  test('is a stream like any other once something has to be held back, and loses nothing', async (t) => {
+  test('becomes an ordinary stream once something has to be held back, and loses nothing', async (t) => {
     const held = gate();
     const upstream = await startUpstream(t, [[
       () => held.opened, request, response('one'), request, response('two'), request, response('three'),

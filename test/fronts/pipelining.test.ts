@@ -18,7 +18,7 @@ for (const front of FRONTS) {
       for (const target of targets) assert.equal((await client.response()).text, target);
     });
 
-    test('are answered in order although the first takes its time', async (t) => {
+    test('are answered in order although the first is slow', async (t) => {
       const late = gate();
       const slow = await startUpstream(t, [async (peer) => {
         await peer.request();
@@ -41,7 +41,7 @@ for (const front of FRONTS) {
       assert.equal((await client.response()).text, '/3');
     });
 
-    test('keep the bodies that wait behind a slow one', async (t) => {
+    test('keep their bodies while they wait behind a slow one', async (t) => {
       const [late, more] = [gate(), gate()];
       const slow = await startUpstream(t, [async (peer) => {
         await peer.request();
@@ -169,7 +169,7 @@ describe('pipelined requests on a socket of our own', () => {
     assert.equal(under.picks.length, 1);
   });
 
-  test('before one that is malformed are answered, it is answered 400, and that is the end', async (t) => {
+  test('before a malformed one are answered; that one gets 400, and the connection ends', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream], front: SOCKET });
     const client = await under.connect();
@@ -209,7 +209,7 @@ describe('pipelined requests on a socket of our own', () => {
     for (let i = 0; i < 2_000; i++) assert.equal((await client.response()).status, 503);
   });
 
-  test('in any pieces are the same requests', async (t) => {
+  test('are the same requests at any split', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream], front: SOCKET });
     const bytes = Buffer.concat([

@@ -68,7 +68,7 @@ describe('a refused HEAD has no body', () => {
     }
   }
 
-  test('behind requests on the same connection', async (t) => {
+  test('after requests on the same connection', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream] });
     const client = await under.connect();
@@ -79,7 +79,7 @@ describe('a refused HEAD has no body', () => {
     assert.match(await rest(client), /^HTTP\/1\.1 400 [^]*\r\n\r\n$/);
   });
 
-  test('and what only looks like one has', async (t) => {
+  test('but a method that only looks like HEAD has', async (t) => {
     const under = await startBalancer(t, { upstreams: [] });
     for (const method of ['HEADER', 'head', ' HEAD', 'HEA']) {
       assert.match(await refusal(under, `${method} / HTTP/9.9\r\n\r\n`, 1), /\r\n\r\n.+\n$/, method);
@@ -87,7 +87,7 @@ describe('a refused HEAD has no body', () => {
   });
 
   for (const front of [SOCKET, NODE_HTTP]) {
-    test(`by the balancer once it was read, through ${front.name}`, async (t) => {
+    test(`refused by the balancer after it was read, through ${front.name}`, async (t) => {
       const holding = await Holding.start(t);
       const under = await startBalancer(t, {
         upstreams: [{ origin: holding.origin, maxInFlight: 1 }], front, maxBodyBytes: 3, responseTimeoutMs: 1_000,
@@ -110,7 +110,7 @@ describe('a refused HEAD has no body', () => {
     });
   }
 
-  test('nor has the answer to one connection too many, whatever it was about to ask', async (t) => {
+  test('nor has the answer to one connection too many, whatever its request', async (t) => {
     const under = await startBalancer(t, { upstreams: [], maxConnections: 1 });
     await under.connect();
     const second = await under.connect();

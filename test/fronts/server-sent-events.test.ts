@@ -11,7 +11,7 @@ import { within } from '../support/wait.ts';
 
 for (const front of FRONTS) {
   describe(`server-sent events through ${front.name}`, () => {
-    test('arrive one by one, and the server learns when nobody listens any more', async (t) => {
+    test('arrive one by one, and the server learns when the client is gone', async (t) => {
       let serve: ((response: ServerResponse) => void) | undefined;
       const served = new Promise<ServerResponse>((resolve) => {
         serve = resolve;

@@ -54,7 +54,7 @@ for (const front of FRONTS) {
       assert.deepEqual(under.outcomes.map(({ ok, status, error }) => [ok, status, error]), [[true, 101, undefined]]);
     });
 
-    test('asks the upstream as it was asked', async (t) => {
+    test('passes the request on unchanged', async (t) => {
       const upstream = await startUpstream(t, [[request, SWITCH]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -69,7 +69,7 @@ for (const front of FRONTS) {
       assert.equal(asked.get('x-forwarded-for'), '127.0.0.1');
     });
 
-    test('takes what comes with its heads', async (t) => {
+    test('carries the data that comes with its heads', async (t) => {
       const upstream = await startUpstream(t, [[head, `${SWITCH}hello`, bytes(5)]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -99,7 +99,7 @@ for (const front of FRONTS) {
       await under.settled(1);
     });
 
-    test('may end one direction first: the downstream has no more to say', async (t) => {
+    test('may end one direction first: the downstream sends no more', async (t) => {
       const upstream = await startUpstream(t, [[head, SWITCH, bytes(4), untilEnd, 'still here', halfClose]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -111,7 +111,7 @@ for (const front of FRONTS) {
       await under.settled(1);
     });
 
-    test('may end one direction first: the upstream has no more to say', async (t) => {
+    test('may end one direction first: the upstream sends no more', async (t) => {
       const upstream = await startUpstream(t, [[head, SWITCH, 'done', halfClose, bytes(10), untilEnd]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();

@@ -16,7 +16,7 @@ const CLAIMS = 'X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwar
   'Forwarded: for=6.6.6.6\r\nVia: 1.0 evil\r\n';
 const NOTHING = 'Host: a.example\r\n';
 
-describe('what an upstream is told of the hops before it', () => {
+describe('what an upstream learns about the hops before it', () => {
   type Row = readonly [what: string, hop: Hop, rules: ForwardingRules, fields: string, told: readonly string[]];
   const table: readonly Row[] = [
     ['over IPv4', V4, PLAIN, NOTHING,

@@ -22,7 +22,7 @@ describe('the class of every octet', () => {
   }
 });
 
-describe('nameIs compares without regard to case', () => {
+describe('nameIs ignores case', () => {
   const table: readonly [text: string, at: number, name: string, same: boolean][] = [
     ['host', 0, 'host', true],
     ['HOST', 0, 'host', true],
@@ -96,7 +96,7 @@ describe('listHas finds a whole item of a list', () => {
   }
 });
 
-describe('contentLength takes digits alone, as far as integers are exact', () => {
+describe('contentLength accepts only digits, as far as integers are exact', () => {
   const table: readonly [value: string, expected: number][] = [
     ['0', 0],
     ['5', 5],

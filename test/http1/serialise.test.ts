@@ -58,7 +58,7 @@ describe('the request head for an upstream', () => {
       assert.equal(read.keepAlive, true, 'the connection to the upstream is kept');
     });
   }
-  test('with another host, and what tells of the hops before', () => {
+  test('with another host, and the fields about earlier hops', () => {
     const head = parsedRequest('GET / HTTP/1.1\r\nHost: a.example\r\nX-A: 1\r\nVia: 1.0 x\r\n\r\n');
     assert.equal(requestHead(head, 'b.example:81', 'X-Forwarded-For: 1.2.3.4\r\nVia: 1.1 me\r\n'),
       'GET / HTTP/1.1\r\nHost: b.example:81\r\nX-A: 1\r\nX-Forwarded-For: 1.2.3.4\r\nVia: 1.1 me\r\n\r\n');
@@ -153,7 +153,7 @@ describe('the response head for a downstream', () => {
       }
     }
   });
-  test('one of our own', () => {
+  test('a response of our own', () => {
     const head = new ResponseHead();
     head.compose(503, 'Service Unavailable', 'Retry-After: 1\r\n', 12);
     assert.equal(responseHead(head, head.framing, 1, false, DATE),

@@ -15,7 +15,7 @@ function text(split: SplitHead): string {
 }
 
 describe('a head over several reads', () => {
-  test('is parsed where it lies if it comes in one', () => {
+  test('is parsed in place if it comes in one read', () => {
     const split = new SplitHead();
     const bytes = Buffer.from('GET / HTTP/1.1\r\n\r\nbody');
     assert.equal(split.add(bytes, 0, bytes.length, MAX), true);
@@ -25,7 +25,7 @@ describe('a head over several reads', () => {
     assert.equal(split.bytes.length, 0);
   });
 
-  test('is parsed again only when another line is whole', () => {
+  test('is parsed again only when another line is complete', () => {
     const split = new SplitHead();
     assert.equal(add(split, 'GET '), true);
     assert.equal(split.keep(), 4);
@@ -52,7 +52,7 @@ describe('a head over several reads', () => {
     assert.equal(split.end(6), 3);
   });
 
-  test('is kept as a copy: what was read into is read into again', () => {
+  test('is kept as a copy: the read buffer is reused', () => {
     const split = new SplitHead();
     const bytes = Buffer.from('GET');
     split.add(bytes, 0, 3, MAX);
@@ -61,7 +61,7 @@ describe('a head over several reads', () => {
     assert.equal(text(split), 'GET');
   });
 
-  test('takes no more than it may have, and is parsed when that is reached', () => {
+  test('takes no more than its limit, and is parsed when that is reached', () => {
     const split = new SplitHead();
     add(split, 'abcde', { max: 8 });
     split.keep();
@@ -70,7 +70,7 @@ describe('a head over several reads', () => {
     assert.equal(split.keep(), 3);
   });
 
-  test('is forgotten when it is cleared', () => {
+  test('is dropped by clear', () => {
     const split = new SplitHead();
     add(split, 'abc');
     split.keep();
