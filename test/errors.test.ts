@@ -84,7 +84,7 @@ describe('each code', () => {
   }
 });
 
-test('an error is an Error, with a message and a cause of its own', () => {
+test('an error is an Error, with its own message and cause', () => {
   const cause = new Error('ECONNREFUSED');
   const error = new BalancerError('CONNECT_REFUSED', 'connect 10.0.0.1:80', { cause });
   assert.ok(error instanceof Error);

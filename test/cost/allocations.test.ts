@@ -26,7 +26,7 @@ const FLAGS = [
  */
 const BOUNDS = { listen: 4_200, handle: 17_000 };
 
-describe('an exchange allocates no more than it did', () => {
+describe('an exchange allocates no more than before', () => {
   for (const [front, bound] of Object.entries(BOUNDS)) {
     test(`by ${front}: ${bound} octets`, async (t) => {
       const balancer = await startMeasured(t, FLAGS, front, await startUpstream(t));

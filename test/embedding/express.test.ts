@@ -58,7 +58,7 @@ describe('balancer.handle in Express', () => {
     assert.equal((await client.exchange(get('/other'))).status, 404);
   });
 
-  test('behind a handler that takes its time', async (t) => {
+  test('behind a slow handler', async (t) => {
     const upstream = await startUpstream(t, echo);
     const late = gate();
     const under = await startBalancer(t, {
@@ -99,7 +99,7 @@ describe('balancer.handle in Express', () => {
     assert.equal(head.get('x-frame-options'), 'ALLOW');
   });
 
-  test('behind a handler that changes the request: the upstream gets what came, under the new target', async (t) => {
+  test('behind a handler that changes the request: the upstream gets the original, under the new target', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, {
       upstreams: [upstream],
@@ -113,7 +113,7 @@ describe('balancer.handle in Express', () => {
     assert.equal((await (await under.connect()).exchange(get('/a'))).text, '/rewritten');
   });
 
-  test('behind a body parser: 500, reported with the mend', async (t) => {
+  test('behind a body parser: 500, reported with the remedy', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, {
       upstreams: [upstream],
@@ -134,7 +134,7 @@ describe('balancer.handle in Express', () => {
     assert.equal(upstream.requests[1]?.body.bytes.toString(), 'x');
   });
 
-  test('where the downstream left while a handler took its time, no upstream is bothered', async (t) => {
+  test('where the downstream left during a slow handler, no upstream is involved', async (t) => {
     const upstream = await startUpstream(t, echo);
     const [asked, left] = [gate(), gate()];
     const handled = gate();
@@ -166,7 +166,7 @@ describe('balancer.handle in Express', () => {
     assert.equal(upstream.requests.length, 0);
   });
 
-  test('where another handler loses its patience and answers, that is the answer', async (t) => {
+  test('where another handler gives up waiting and answers, that is the answer', async (t) => {
     const late = gate();
     const upstream = await startUpstream(t, [[request, () => late.opened, response('too late')], echo]);
     let giveUp = (): void => undefined;

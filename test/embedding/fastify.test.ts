@@ -45,7 +45,7 @@ describe('balancer.handle in Fastify, by @fastify/middie', () => {
     assert.equal(upstream.requests[2]?.body.bytes.toString(), '{"a":1}', 'middleware runs before the parsers');
   });
 
-  test('below a path, beside routes', async (t) => {
+  test('under a path, beside routes', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, {
       upstreams: [upstream],

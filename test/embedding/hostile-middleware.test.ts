@@ -145,7 +145,7 @@ describe('middleware that throws', () => {
     });
   }
 
-  test('from all of a subclass: cut, as nothing else can be said', async (t) => {
+  test('from every method of a subclass: cut, as nothing can be sent', async (t) => {
     class Broken extends http.ServerResponse {
       override writeHead(): never {
         throw new Error(`${String(this.req.url)} is broken`);
@@ -185,7 +185,7 @@ describe('middleware that throws', () => {
     assert.deepEqual(under.reports, ['HOOK_FAILED']);
   });
 
-  test('from flushHeaders, when its turn on the connection comes: cut, behind the response before it', async (t) => {
+  test('from flushHeaders, when its turn on the connection comes: cut, after the response before it', async (t) => {
     const waits = gate();
     const upstream = await startUpstream(t, async (peer) => {
       const { head: { line } } = await peer.request();
@@ -224,7 +224,7 @@ describe('middleware that throws', () => {
     client.destroy();
   });
 
-  test('in a turn with others: theirs leave, and its own is settled', async (t) => {
+  test('in a turn with others: the others are sent, and its own is settled', async (t) => {
     const all = 24;
     const go = gate();
     let came = 0;
@@ -298,7 +298,7 @@ describe('middleware that returns nonsense from write', () => {
 });
 
 describe('middleware that interferes', () => {
-  test('takes all listeners off: a downstream that leaves is noticed all the same', async (t) => {
+  test('removes all listeners: a downstream that leaves is still noticed', async (t) => {
     const upstream = await startUpstream(t, [[request]]);
     const taken: IncomingMessage[] = [];
     const under = await startBalancer(t, {
@@ -359,7 +359,7 @@ describe('middleware that interferes', () => {
     });
   }
 
-  test('begins a response of its own before that of the upstream: it is left alone, and reported', async (t) => {
+  test('begins its own response before that of the upstream: left alone, and reported', async (t) => {
     const asked = gate();
     const upstream = await startUpstream(t, [[request, when(asked.opened), response('late')], echo]);
     let mine: ServerResponse | undefined;
@@ -382,7 +382,7 @@ describe('middleware that interferes', () => {
     assert.match(under.errors[0]?.message ?? '', /another handler answered/);
   });
 
-  test('ends later, by a promise of its own: it is told to end once', async (t) => {
+  test('ends later, by its own promise: end is called once', async (t) => {
     let ends = 0;
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, {

@@ -180,7 +180,7 @@ for (const kind of [NODE, EXPRESS, FASTIFY]) {
         assert.equal(ends, 1);
       });
 
-      test(`that replaces end alone sees all of ${what}, or nothing of it`, async (t) => {
+      test(`that replaces only end sees all of ${what}, or none of it`, async (t) => {
         const seen: Buffer[] = [];
         let ends = 0;
         const upstream = await startUpstream(t, answering(() => bytes));
@@ -202,7 +202,7 @@ for (const kind of [NODE, EXPRESS, FASTIFY]) {
       });
     }
 
-    test('cannot frame the response: what it presets of that goes', async (t) => {
+    test('cannot frame the response: preset framing headers are dropped', async (t) => {
       const upstream = await startUpstream(t, [[
         request, Buffer.concat([Buffer.from(CHUNKED), chunked('hello', 2)]), request, response('hello'),
       ]]);
@@ -250,7 +250,7 @@ for (const kind of [NODE, EXPRESS, FASTIFY]) {
       });
     }
 
-    test('compression lets events through as they come', async (t) => {
+    test('compression passes events on as they come', async (t) => {
       const [first, second] = [gate(), gate()];
       const event = (text: string): string => String(chunked(`data: ${text}\n\n`, 100)).replace(/0\r\n\r\n$/, '');
       const script: Script = [

@@ -29,7 +29,7 @@ const DISPOSITION = `attachment; filename="${LATIN1} ${UTF8}"`;
 const FIELDS = `X-Latin: ${LATIN1}\r\nX-Utf: ${UTF8}\r\nContent-Disposition: ${DISPOSITION}\r\n`;
 
 for (const front of [...FRONTS, PRESET]) {
-  describe(`octets above 0x7f through ${front.name} arrive as they came`, () => {
+  describe(`octets above 0x7f through ${front.name} arrive unchanged`, () => {
     const whole = response('hello', FIELDS, REASON);
     const chunkedHead = `HTTP/1.1 ${REASON}\r\nTransfer-Encoding: chunked\r\n${FIELDS}\r\n`;
     const framings: [what: string, sent: readonly string[], asked: string | Buffer][] = [
@@ -61,7 +61,7 @@ for (const front of [...FRONTS, PRESET]) {
       });
     }
 
-    test('where the head leaves before the request is read', async (t) => {
+    test('where the head is sent before the request is read', async (t) => {
       const upstream = await startUpstream(t, [[head, `HTTP/1.1 204 ${REASON.slice(4)}\r\n${FIELDS}\r\n`]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();

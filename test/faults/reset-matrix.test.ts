@@ -189,11 +189,11 @@ async function matrix(t: TestContext, start: (origin: string) => Promise<Breakab
   }
 }
 
-test('a break of any socket in any phase does not end the process', async (t) => {
+test('a broken socket in any phase does not end the process', async (t) => {
   await matrix(t, forkBreakable);
 });
 
-test('a break of any socket in any phase is heard of by nobody', async (t) => {
+test('a broken socket in any phase affects no other exchange', async (t) => {
   quiet(t);
   await matrix(t, startBreakable);
 });

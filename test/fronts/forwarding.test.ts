@@ -170,7 +170,7 @@ for (const front of FRONTS) {
       assert.equal(head.get('x-forwarded-host'), 'other.test');
     });
 
-    test('fields pass in their order, each as it came', async (t) => {
+    test('fields are passed on in order, unchanged', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const fields = 'aCCept:  text/html ,x \r\nX-One: 1\r\nCookie: a=b\r\nX-One: 2\r\nCookie: c=d\r\nX-Empty:\r\n';
@@ -200,7 +200,7 @@ for (const front of FRONTS) {
   });
 
   describe(`what a downstream receives through ${front.name}`, () => {
-    test('fields pass in their order, each as it came', async (t) => {
+    test('fields are passed on in order, unchanged', async (t) => {
       const fields = 'X-One: 1\r\nSet-Cookie: a=b\r\nx-two: 2\r\nSet-Cookie: c=d\r\nX-Empty:\r\nServer: x\r\n';
       const upstream = await startUpstream(t, async (peer) => {
         await peer.request();

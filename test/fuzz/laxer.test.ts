@@ -88,7 +88,7 @@ for (const front of FRONTS) {
       });
     }
 
-    test('ends a request that broke off', async () => {
+    test('ends an aborted request', async () => {
       const fuzz = new RequestsFuzz(front);
       const text = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n';
       const judgement = await fuzz.judge({ pieces: [`${text}0\r\n\r\n`], eager: true }, [text]);

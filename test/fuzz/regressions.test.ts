@@ -133,7 +133,7 @@ const RESPONSES: readonly ResponseRegression[] = [
   },
 ];
 
-describe('requests that were, or might be, read in another way than Node reads them', () => {
+describe('requests that were, or might be, read differently from Node', () => {
   const fuzz = new RequestsFuzz();
   after(() => fuzz.close());
   for (const { name, text, forwarded, why } of REQUESTS) {
@@ -149,7 +149,7 @@ describe('requests that were, or might be, read in another way than Node reads t
   }
 });
 
-describe('requests to upgrade, behind node:http, that were read in another way than Node reads them', () => {
+describe('requests to upgrade, behind node:http, that were read differently from Node', () => {
   const fuzz = new RequestsFuzz('node:http');
   after(() => fuzz.close());
   const head = `POST /a HTTP/1.1\r\n${host}Connection: Upgrade\r\nUpgrade: h2c\r\n`;
@@ -168,7 +168,7 @@ describe('requests to upgrade, behind node:http, that were read in another way t
   }
 });
 
-describe('responses that were, or might be, read in another way than Node reads them', () => {
+describe('responses that were, or might be, read differently from Node', () => {
   const fuzz = new ResponsesFuzz();
   after(() => fuzz.close());
   for (const { name, text, method = 'GET', upgrade = false, passed, kept, why } of RESPONSES) {

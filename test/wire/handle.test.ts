@@ -65,12 +65,12 @@ describe('embedded in a server of node:http', () => {
     });
   }
 
-  test('what is said of Node is said of cases', () => {
+  test('every exception for Node names a case', () => {
     const ids = new Set(corpus.map(({ id }) => id));
     assert.deepEqual(Object.keys(OF_NODE).filter((id) => !ids.has(id)), []);
   });
 
-  test('nothing of all that was a failure of the balancer', () => {
+  test('none of this was a failure of the balancer', () => {
     assert.deepEqual(reports, []);
   });
 });

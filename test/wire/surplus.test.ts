@@ -25,7 +25,7 @@ const ATTACKS: readonly (readonly [name: string, bytes: string | Buffer])[] = [
 ];
 
 for (const front of FRONTS) {
-  describe(`behind ${front.name}, an upstream that answers a second request where there was one`, () => {
+  describe(`behind ${front.name}, an upstream that answers two requests where there was one`, () => {
     for (const [name, bytes] of ATTACKS) {
       const ways: readonly (readonly [when: string, steps: (passed: Promise<void>) => readonly Step[]])[] = [
         ['at once', () => [request, response('/attack') + SURPLUS]],
@@ -55,7 +55,7 @@ for (const front of FRONTS) {
       }
     }
 
-    test('before the body of the first has come: it is nobody\'s either', async (t) => {
+    test('before the body of the first has come: it answers no request either', async (t) => {
       const more = gate();
       const upstream = await startUpstream(t, [[head, response('/attack'), when(more.opened), SURPLUS], echo]);
       const under = await startBalancer(t, { upstreams: [upstream], front });

@@ -45,7 +45,7 @@ const DECEIVING = new Map(LAX.map((lax) => {
   return [lax, unseen.filter(({ raw }) => sees(decode(raw, lax)))];
 }));
 
-test('each laxity is deceived by some of the attempts where nothing stands before it', () => {
+test('each laxity is deceived by some of the attempts without a balancer', () => {
   const spared = LAX.filter((lax) => DECEIVING.get(lax)?.length === 0);
   assert.deepEqual(spared, []);
 });
@@ -57,7 +57,7 @@ for (const front of FRONTS) {
     after(() => under.end());
 
     for (const [kind, attempts] of Object.entries(KINDS)) {
-      test(`a strict upstream gets no request but those that a strict reader finds there: ${kind}`, async () => {
+      test(`a strict upstream gets only the requests that a strict reader finds there: ${kind}`, async () => {
         for (const attempt of attempts) {
           if (front === NODE_HTTP && OF_NODE.has(attempt.name)) continue;
           const { faults } = await under.send(attempt);
@@ -79,7 +79,7 @@ for (const front of FRONTS) {
     }
 
     for (const [i, lax] of LAX.entries()) {
-      test(`an upstream that ${LAXITIES[lax]} reads of the same bytes the same requests`, () => {
+      test(`an upstream that ${LAXITIES[lax]} reads the same requests from the same bytes`, () => {
         assert.ok(SENT.size > 100);
         for (const [bytes, one] of SENT) {
           if (one.front !== front) continue;
@@ -90,7 +90,7 @@ for (const front of FRONTS) {
     }
   });
 
-  describe(`behind ${front.name}, at work: an upstream that`, () => {
+  describe(`behind ${front.name}, while serving: an upstream that`, () => {
     for (const lax of LAX) {
       test(LAXITIES[lax], async () => {
         const under = new BeforeWeakUpstream(front, lax);
@@ -115,7 +115,7 @@ for (const front of FRONTS) {
 }
 
 for (const front of FRONTS) {
-  test(`through ${front.name} a chunk beyond 32 bits goes upstream as its data comes, in chunks of ours`, async (t) => {
+  test(`through ${front.name} a chunk beyond 32 bits is passed on as it comes, in our own chunks`, async (t) => {
     const { opened, open } = gate();
     let came = '';
     const upstream = await startUpstream(t, async (peer) => {

@@ -27,7 +27,7 @@ describe('the binary on a raw connection', () => {
     for (const end of ends.reverse()) await end();
   });
 
-  test('there are 216 cases, each with an id of its own', () => {
+  test('there are 216 cases, each with a unique id', () => {
     assert.equal(corpus.length, 216);
     assert.equal(new Set(corpus.map(({ id }) => id)).size, 216);
   });
@@ -50,7 +50,7 @@ describe('the binary on a raw connection', () => {
   }
 
   for (const [group, cases] of groups()) {
-    test(`${group}, in pieces cut at random (EQUIPOISE_SEED=${seed})`, async () => {
+    test(`${group}, in random pieces (EQUIPOISE_SEED=${seed})`, async () => {
       const rng = seededRandom(seed);
       for (const wire of cases) {
         const pieces = cut(wire.raw, rng);
@@ -60,7 +60,7 @@ describe('the binary on a raw connection', () => {
     });
   }
 
-  test('nothing of all that was a failure of the balancer', () => {
+  test('none of this was a failure of the balancer', () => {
     assert.equal(binary.stderr, '');
   });
 });
