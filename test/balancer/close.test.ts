@@ -53,7 +53,7 @@ for (const front of FRONTS) {
       const closing = under.balancer.close();
       late.open();
       assert.equal((await client.inbox.exactly(10)).toString(), 'helloworld');
-      // A server of node:http has its connections to itself.
+      // A server of node:http manages its connections itself.
       if (front === SOCKET) assert.equal(await client.over(), 'end');
       client.end();
       assert.deepEqual(await done(closing), { cut: 0 });
@@ -343,7 +343,7 @@ describe('closing a balancer', () => {
   });
 });
 
-/** A server of the test's own, which goes on taking connections whatever the balancer does. */
+/** The test's own server, which keeps accepting connections whatever the balancer does. */
 const ACCEPT: FrontKind = {
   name: 'accept',
   open: (balancer) => serve(net.createServer({ allowHalfOpen: true }, balancer.accept)),

@@ -1,6 +1,6 @@
 /**
- * Time, chance and channels that are given as options and fail: refused where a balancer cannot be made of them,
- * reported where they fail later, and never the end of anything.
+ * Clocks, random numbers and channels that are given as options and fail: refused where no balancer can be made,
+ * reported where they fail later, and never fatal.
  */
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
@@ -21,7 +21,7 @@ const throwing = (): never => {
 };
 const rejecting = (): never => Promise.reject(new Error('too late')) as never;
 
-/** Virtual time of which one method can be replaced at any time. */
+/** Virtual time, one method of which can be replaced at any time. */
 class FailingTime extends VirtualTime {
   instead: { now?: () => number; epoch?: () => number } = {};
 
@@ -199,7 +199,7 @@ describe('peers', () => {
       const time = new VirtualTime();
       const { reports } = await start(t, time, { peers });
       for (let from = 2; from < 5; from++) {
-        // To newcomers there is always something to tell; what was sent never says that it is on its way.
+        // There is always something to send to newcomers; a send never reports that it was accepted.
         member?.heard({ hello: true }, from);
         time.advance(100);
         await turns(2);

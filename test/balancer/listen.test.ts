@@ -48,7 +48,7 @@ describe('listening', () => {
     const client = await connectTo(t, path);
     assert.equal((await client.exchange(get('/a'))).text, '/a');
     assert.equal((await client.exchange(get('/b'))).text, '/b');
-    // There is no address to tell of.
+    // There is no address to return.
     const { head } = upstream.requests[0] ?? {};
     assert.equal(head?.get('x-forwarded-for'), undefined);
     assert.equal(head?.get('forwarded'), 'for=unknown;host="example.test";proto=http');

@@ -16,7 +16,7 @@ const balancer = createBalancer({
 const { port } = await balancer.listen({ port: 0, host: '127.0.0.1' }) as AddressInfo;
 process.on('message', (ms: number) => {
   process.send?.({ blocked: true });
-  // In a turn of its own, when that has gone out.
+  // In a later turn, after that was sent.
   setTimeout(() => {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
   }, 20);

@@ -6,7 +6,7 @@ import { get, post } from '../support/client.ts';
 import { type FrontKind, serve, UNTIMED } from '../support/fronts.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
 
-/** Has `read` take what it likes of the request before the balancer gets it. */
+/** Lets `read` consume any part of the request before the balancer gets it. */
 function behind(read: (request: IncomingMessage) => Promise<void>): FrontKind {
   return {
     name: 'node:http behind a reader',

@@ -13,12 +13,12 @@ import { within } from '../support/wait.ts';
 type Edit = (headers: Record<string, unknown>, request: IncomingMessage) => void;
 type Lines = [name: string, value: string][];
 
-/** What of the lines the upstream gets that are not the balancer's own. */
+/** The lines that the upstream gets, without the balancer's own. */
 const OURS = new Set(['host', 'via', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host']);
 
 interface Seen {
   readonly answer: Response;
-  /** What the upstream got; undefined where it was asked nothing. */
+  /** What the upstream got; undefined if it got no request. */
   readonly lines: Lines | undefined;
   readonly head: (name: string) => string | undefined;
   readonly body: string | undefined;
@@ -142,7 +142,7 @@ describe('edits of request.headers by middleware', () => {
     assert.deepEqual(left, [['X-User', 'alice'], ['X_Other', '2'], ['X-Role', 'admin']]);
     const { lines: set } = await through(t, get('/', posing), edits((headers) => {
       headers['x_role'] = 'guest';
-      // A spelling that is cleared away takes nothing else with it.
+      // Removing one spelling removes nothing else.
       delete headers['x_user'];
     }));
     assert.deepEqual(set, [['X-User', 'alice'], ['X_Other', '2'], ['x_role', 'guest']]);
@@ -296,7 +296,7 @@ const WEBSOCKET = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Ke
 
 describe('repeated headers as a server reads them', () => {
   const fields = 'Authorization: Basic a\r\nAuthorization: Basic b\r\nAccept: c\r\nAccept: d\r\nSet-Cookie: e\r\n';
-  // Of credentials middleware has judged the first line alone, where the server does not join them.
+  // Where the server does not join credentials, middleware has checked only the first line.
   const came = (joined: boolean): Lines => [
     ['Authorization', 'Basic a'], ...(joined ? [['Authorization', 'Basic b']] as Lines : []), ['Accept', 'c'],
     ['Accept', 'd'], ['Set-Cookie', 'e'],

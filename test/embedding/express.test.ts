@@ -9,14 +9,14 @@ import { pattern } from '../support/message.ts';
 import { echo, request, response, serve as answering, startUpstream } from '../support/upstream.ts';
 import { gate } from '../support/wait.ts';
 
-/** An Express application around the balancer. */
+/** An Express application with the balancer in it. */
 function app(build: (application: Express, handle: RequestHandler) => void): FrontKind {
   return {
     name: 'Express',
     open: (balancer) => {
       const application = express();
       build(application, balancer.handle);
-      // Express answers what nobody answered; it is not to print what it finds.
+      // Express answers unanswered requests; it must not print their errors.
       application.set('env', 'test');
       return serve(http.createServer(UNTIMED, application));
     },
@@ -95,7 +95,7 @@ describe('balancer.handle in Express', () => {
     assert.equal(head.get('x-two'), '1, 2');
     assert.equal(head.get('x-mine'), 'yes');
     assert.equal(head.get('x-powered-by'), 'Express');
-    // What the upstream says of itself holds.
+    // What the upstream says about itself takes precedence.
     assert.equal(head.get('x-frame-options'), 'ALLOW');
   });
 
@@ -127,7 +127,7 @@ describe('balancer.handle in Express', () => {
     assert.equal(answer.head.get('proxy-status'), 'equipoise; error=proxy_configuration_error');
     assert.deepEqual(under.reports, ['BODY_CONSUMED']);
     assert.match(under.errors[0]?.message ?? '', /before body parsers/);
-    // A request without a body has lost nothing; nor has one that the parser is not for.
+    // A request without a body has lost nothing; nor has one that the parser skips.
     const next = await under.connect();
     assert.equal((await next.exchange(get('/a'))).text, '/a');
     assert.equal((await next.exchange(post('/b', 'x', 'Content-Type: text/plain\r\n'))).text, '/b');
@@ -161,7 +161,7 @@ describe('balancer.handle in Express', () => {
     client.destroy();
     await handled.opened;
     for (let i = 0; i < 20; i++) await under.advance(0);
-    // Whatever was begun is over, without waiting for any time to run out.
+    // Everything is over without waiting for a timeout.
     await under.settled(under.picks.length);
     assert.equal(upstream.requests.length, 0);
   });

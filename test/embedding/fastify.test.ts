@@ -9,7 +9,7 @@ import type { FrontKind } from '../support/fronts.ts';
 import { pattern } from '../support/message.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
 
-/** A Fastify application around the balancer. */
+/** A Fastify application with the balancer in it. */
 function app(build: (application: FastifyInstance) => void, path?: string): FrontKind {
   return {
     name: 'Fastify',

@@ -14,7 +14,7 @@ import { turns } from '../support/wait.ts';
 
 const certificate = makeCertificate();
 
-/** The README's application: middleware asks for a token, `upgrade` stands beside it. */
+/** The README's application: middleware requires a token, with `upgrade` beside it. */
 function guarded(options: { secure?: boolean; check?: (request: IncomingMessage) => boolean } = {}): FrontKind {
   return {
     name: 'Express',
@@ -78,7 +78,7 @@ describe('a request for an upgrade that is not tunnelled passes the middleware',
       assert.equal(answer.status, 401);
       assert.equal(answer.text, 'who are you?');
       assert.equal(under.picks.length, 0);
-      // The connection serves on.
+      // The connection still serves.
       if (!String(asked).includes('HTTP/1.0')) {
         assert.equal((await client.exchange(get('/next', AUTHORISED))).text, '/next');
         assert.equal(upstream.requests.length, 1);
@@ -118,7 +118,7 @@ describe('a request for an upgrade that is not tunnelled passes the middleware',
     const answer = await client.response();
     assert.equal(answer.text, '/upload');
     assert.ok(upstream.requests[0]?.body.bytes.equals(body));
-    // Node 26 reads such a body itself, and only up to there: it may end the connection, if it says so.
+    // Node 26 reads such a body itself, but nothing after it: it may close the connection, if it announces that.
     if (answer.head.get('connection') === 'close') assert.equal(await client.over(), 'end');
     else assert.equal((await client.exchange(get('/next', AUTHORISED))).text, '/next');
   });

@@ -1,6 +1,6 @@
 /**
  * Middleware that fails or interferes. Whatever it does, the exchange ends, the fault is reported, nothing is left in
- * flight (the harness looks), and the next request is served.
+ * flight (the harness checks that), and the next request is served.
  */
 import assert from 'node:assert/strict';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
@@ -44,14 +44,14 @@ const rejects: Replace = (own) => (...given) => {
   own(...given);
   return Promise.reject(new Error('middleware is broken'));
 };
-/** Two pieces, so that the first of them leaves by `write`. */
+/** Two pieces, so that the first of them is sent by `write`. */
 const STREAMED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n';
 
 describe('a request or a response whose methods throw', () => {
   const broken = (): never => {
     throw new Error('middleware is broken');
   };
-  /** Breaks a method once: node:http calls it, too, and lets what it throws end the process. */
+  /** Breaks a method once: node:http calls it as well, and an error there would end the process. */
   const once = (target: object, method: 'on' | 'resume'): void => {
     Object.assign(target, { [method]: () => {
       Reflect.deleteProperty(target, method);
@@ -80,7 +80,7 @@ describe('a request or a response whose methods throw', () => {
       assert.deepEqual(under.reports, ['HOOK_FAILED']);
       assert.match(under.errors[0]?.message ?? '', /^balancer\.handle: .*middleware is broken$/);
       assert.equal((await (await under.connect()).exchange(get('/good'))).text, '/good');
-      // A downstream that was left behind would be counted.
+      // A leaked downstream would be counted.
       assert.deepEqual(await under.balancer.close(), { cut: 0 });
     });
   }
@@ -242,7 +242,7 @@ describe('middleware that throws', () => {
     assert.deepEqual(answers.flatMap(({ status }, i) => status === 'rejected' ? [i] : []), [3, 11, 19]);
     await under.settled(all);
     assert.deepEqual(under.reports, Array.from({ length: 3 }, () => 'HOOK_FAILED'));
-    // Nobody is left behind whom a close would wait for.
+    // No downstream is left that a close would wait for.
     assert.deepEqual(await under.balancer.close({ timeoutMs: 1_000 }), { cut: 0 });
   });
 
@@ -269,7 +269,7 @@ describe('middleware that throws', () => {
         })),
       }, [upstream]);
       const answer = await ask(session, { ':path': '/bad' }).catch(() => undefined);
-      // A body goes by `write` only where middleware looks at that; and a head can be answered anew.
+      // A body goes through `write` only where middleware watches it; and a head can be replaced.
       assert.equal(answer?.status, method === 'writeHead' ? 500 : undefined);
       assert.deepEqual(under.reports, ['HOOK_FAILED']);
       assert.equal((await ask(session, { ':path': '/good' })).body.toString(), '/good');

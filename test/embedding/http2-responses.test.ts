@@ -1,6 +1,6 @@
 /**
- * What HTTP/1.1 allows in a response and HTTP/2, or node:http2, does not: it arrives as far as it can, and the process
- * lives on.
+ * What HTTP/1.1 allows in a response and HTTP/2, or node:http2, does not: it arrives as far as possible, and the process
+ * survives.
  */
 import assert from 'node:assert/strict';
 import http2, { type ServerHttp2Session } from 'node:http2';
@@ -47,7 +47,7 @@ for (const kind of [H2C, H2]) {
       });
     }
 
-    // The fields that node:http2 takes once only, as far as a response can have them.
+    // The fields that node:http2 accepts only once, as far as a response can have them.
     for (const name of [
       'Access-Control-Allow-Credentials', 'Access-Control-Max-Age', 'Access-Control-Request-Method', 'Age',
       'Authorization', 'Content-Location', 'Content-MD5', 'Content-Range', 'Content-Type', 'Date', 'DNT', 'Expires',

@@ -103,7 +103,7 @@ for (const kind of [H2C, H2]) {
       assert.deepEqual(got['set-cookie'], ['a=b', 'c=d']);
     });
 
-    // What HTTP/1.1 allows and HTTP/2 does not must not be the end of the process.
+    // What HTTP/1.1 allows and HTTP/2 does not must not end the process.
     const odd: [name: string, bytes: string][] = [
       ['a status beyond 599', 'HTTP/1.1 600 Odd\r\nContent-Length: 0\r\n\r\n'],
       ['status 999', 'HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n'],
@@ -155,7 +155,7 @@ for (const kind of [H2C, H2]) {
             stream.resume();
             read.open();
           });
-          // NO_ERROR would tell of a response that is whole (RFC 9113 §8.1).
+          // NO_ERROR would mean a complete response (RFC 9113 §8.1).
           assert.notEqual(await within(broken, () => 'the stream to close'), http2.constants.NGHTTP2_NO_ERROR);
           await under.settled(1);
           assert.equal(session.destroyed, false);
@@ -227,7 +227,7 @@ for (const kind of [H2C, H2]) {
       const body = pattern(300_000);
       const upstream = await startUpstream(t, [[head, response('early'), async (peer) => {
         const received = await peer.inbox.rest().catch(() => Buffer.alloc(0));
-        // What came must not pass for a whole body where it is none.
+        // A partial body must not pass for a complete one.
         if (received.includes('\r\n0\r\n\r\n')) assert.ok(received.length > body.length);
       }], echo]);
       const { session, under } = await start(t, kind, [upstream]);

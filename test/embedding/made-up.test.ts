@@ -13,7 +13,7 @@ import { pattern } from '../support/message.ts';
 import { echo, request, reset, response, type ScriptedUpstream, startUpstream } from '../support/upstream.ts';
 import { gate, within } from '../support/wait.ts';
 
-/** A balancer that no server stands in front of: a library makes up its requests. */
+/** A balancer without a server: a library makes up its requests. */
 async function start(
   t: TestContext, options: Partial<TestOptions> = {},
 ): Promise<{ upstream: ScriptedUpstream; balancer: Balancer; reports: readonly string[] }> {
@@ -133,7 +133,7 @@ describe('a request of one\'s own making', () => {
     body: string;
   }
 
-  /** A request that is next to nothing: no raw lines, no socket. */
+  /** A minimal request: no raw lines, no socket. */
   function ask(balancer: Balancer, fields: object, body: readonly string[]): Promise<Made> {
     const asked = Object.assign(Readable.from(body.map((part) => Buffer.from(part))), {
       method: 'POST', url: '/', httpVersion: '1.1', httpVersionMajor: 1, httpVersionMinor: 1, ...fields,

@@ -1,5 +1,5 @@
 /**
- * NTLM and Negotiate authenticate a connection. An upstream connection that was authenticated serves nobody but the
+ * NTLM and Negotiate authenticate a connection. An upstream connection that was authenticated serves only the
  * downstream connection that did so, and is closed with it.
  */
 import assert from 'node:assert/strict';
@@ -84,7 +84,7 @@ for (const door of [SOCKET, ACCEPT, ACCEPT_TLS, NODE_HTTP, HTTPS, H1_BESIDE_H2] 
         const alice = await connect(t, under, door);
         assert.equal((await authenticate(alice, 'alice', scheme)).text, 'alice@1 /');
         assert.equal((await alice.exchange(get('/2'))).text, 'alice@1 /2');
-        // The attack: no credentials at all, right behind her.
+        // The attack: no credentials at all, right after her.
         const mallory = await connect(t, under, door);
         assert.equal((await mallory.exchange(get('/secret'))).status, 401);
         assert.equal((await alice.exchange(post('/3', 'body'))).text, 'alice@1 /3');
@@ -117,7 +117,7 @@ for (const door of [SOCKET, ACCEPT, ACCEPT_TLS, NODE_HTTP, HTTPS, H1_BESIDE_H2] 
       const [first, second] = under.balancer.upstreams;
       assert.deepEqual([first?.picks, first?.responses, first?.inFlight], [4, 4, 0]);
       assert.equal(second?.picks, 0);
-      // Another downstream is the strategy's to place.
+      // The strategy picks for another downstream.
       assert.equal((await (await connect(t, under, door)).exchange(get('/3'))).status, 401);
       assert.equal(upstreams[1].requests.length, 1);
     });
@@ -268,8 +268,8 @@ for (const front of FRONTS) {
       held.open();
       const answers = [];
       for (let i = 0; i < 3; i++) answers.push((await client.response()).status);
-      // The first of those behind it binds another connection, over which the last one goes. A server of node:http has
-      // had both come by then, and they go side by side.
+      // The first of those behind it binds another connection, over which the last one goes. A server of node:http
+      // has received both by then, and they run side by side.
       assert.deepEqual(answers, [200, 401, front === SOCKET ? 200 : 401]);
     });
 

@@ -32,7 +32,7 @@ for (const front of FRONTS) {
         assert.equal(answer.text, 'early');
         client.send(body.subarray(1000));
         await under.settled(1);
-        // To its very end, which no other request has to push out.
+        // To its very end, without another request to push it out.
         await upstream.saw(`1 body ${LENGTH}`);
         assert.equal((await client.exchange(get('/next'))).text, '/next');
         assert.deepEqual(upstream.plainEvents.slice(0, 4), ['open', 'POST /', `body ${LENGTH}`, 'GET /next']);
@@ -97,7 +97,7 @@ for (const front of FRONTS) {
     await upstream.saw('1 POST /');
     answered.open();
     assert.equal((await client.response()).text, 'stop');
-    // A connection that is not read from does not show that it has gone: time tells, at the latest.
+    // A connection that is not read does not show that it is closed: the timeout notices it at the latest.
     client.destroy();
     await under.advance(60_000);
     await under.settled(1);

@@ -14,7 +14,7 @@ import { echo, startUpstream } from '../support/upstream.ts';
 class ByTarget implements Strategy {
   readonly name = 'by-target';
   readonly picksFull: boolean;
-  /** What each pick was told: how many candidates and full ones, and the attempt. */
+  /** What each pick got: how many candidates and full ones, and the attempt. */
   readonly told: string[] = [];
   #all: readonly Upstream[] = [];
 
@@ -48,7 +48,7 @@ for (const front of FRONTS) {
       await own.came(1);
       const waiting = await waits.send(post('/0/b', 'body'));
       assert.deepEqual(waits.counts, [1]);
-      // Those behind it that want another do not wait.
+      // Later requests for another upstream do not wait.
       const third = await under.connect();
       third.send(get('/1/c'));
       await other.came(1);
@@ -143,7 +143,7 @@ for (const front of FRONTS) {
         strategy: {
           name: 'moody',
           picksFull: true,
-          // Whoever waits for the one wants the other as soon as that has room.
+          // A request that waits for the one wants the other as soon as that has room.
           pick: (candidates, { full = [], request }) => {
             if (request.target === '/held') return candidates[0];
             return full[wanted++ % full.length];

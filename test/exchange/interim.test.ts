@@ -36,7 +36,7 @@ for (const front of FRONTS) {
       assert.equal(answer.text, 'done');
     });
 
-    // What node:http has no way to send must do no harm either.
+    // What node:http cannot send must do no harm either.
     for (const link of ['</a>; title="a b"', '<a', 'nonsense', '</a>; rel="preload"; nopush, </b>; rel=preload', '']) {
       test(`103 with Link: ${link}`, async (t) => {
         const hints = `HTTP/1.1 103 Early Hints\r\nLink: ${link}\r\n\r\n`;
@@ -155,7 +155,7 @@ describe('Expect: 100-continue on a socket of our own', () => {
     assert.equal(answer.text, 'who are you?');
     assert.deepEqual(answer.interims, []);
     assert.equal(answer.head.get('connection'), 'close');
-    // Nobody may be left waiting for a body that will not come.
+    // Nothing may keep waiting for a body that will not come.
     assert.equal(await client.over(), 'end');
     await under.settled(1);
     await upstream.gone(1);

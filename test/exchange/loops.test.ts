@@ -66,7 +66,7 @@ for (const front of FRONTS) {
       const client = await under.connect();
       assert.equal((await client.exchange(get('/', 'Via: 1.1 equipoise\r\n'))).status, 200);
       assert.equal((await client.exchange(get('/', 'Via: 1.0 a\r\nVia: 1.1 b, 1.1 edge-1\r\n'))).status, 508);
-      // A field cannot be nominated away from us.
+      // A downstream cannot nominate Via away.
       assert.equal((await client.exchange(get('/', 'Via: 1.1 edge-1\r\nConnection: via\r\n'))).status, 508);
     });
 

@@ -42,7 +42,7 @@ for (const front of FRONTS) {
         test(`${method}: ${came ?? ''} is counted down`, async (t) => {
           const upstream = await startUpstream(t, echo);
           const under = await startBalancer(t, { upstreams: [upstream], front });
-          // It is ours, so that Connection cannot take it away.
+          // The field is ours, so Connection cannot remove it.
           const fields = `Max-Forwards: ${came ?? ''}\r\nConnection: max-forwards\r\n`;
           await (await under.connect()).exchange(get('/', fields, method));
           assert.deepEqual(upstream.requests[0]?.head.all('max-forwards'), [sent]);

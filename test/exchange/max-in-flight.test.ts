@@ -36,7 +36,7 @@ for (const front of FRONTS) {
         [one.origin, two.origin], [one.origin, two.origin], [two.origin],
       ]);
 
-      // All are full: 503 with a time to come back, and nobody is asked.
+      // All are full: 503 with Retry-After, and the strategy is not asked.
       const late = await under.connect();
       const refused = await late.exchange(get());
       assert.equal(refused.status, 503);

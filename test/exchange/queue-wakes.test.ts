@@ -70,7 +70,7 @@ for (const front of FRONTS) {
       const client = await under.connect();
       client.send(get('/0'));
       await holding.came(1);
-      // Has failed on the one, and waits for the other.
+      // It has failed on the one, and waits for the other.
       const waiting = await waits.send(get('/1'));
       broken = false;
       assert.equal((await (await under.connect()).exchange(get('/2'))).text, '/2');

@@ -31,7 +31,7 @@ for (const front of FRONTS) {
         for (let i = 0; i <= 4; i++) {
           await holding.came(i + 1);
           assert.equal(under.balancer.upstreams[0]?.inFlight, 1);
-          // Those who come meanwhile do not overtake.
+          // Later requests do not overtake.
           if (i === 1) clients.push(await waits.send(get('/5')));
           holding.release();
           assert.equal((await clients[i]?.response())?.text, `/${i}`);
@@ -81,7 +81,7 @@ for (const front of FRONTS) {
       assert.equal(two.inbox.ended, undefined);
       assert.deepEqual(refused, [{ status: 503, code: 'OVERLOADED' }]);
       assert.equal(under.picks.length, 1);
-      // Its connection goes on, and the other has its whole time.
+      // Its connection stays open, and the other has its whole time.
       one.send(get('/again'));
       await under.advance(999);
       holding.release();
@@ -114,7 +114,7 @@ for (const front of FRONTS) {
       const { holding, under, waits, client } = await startFull(t, { front, maxQueued: 1 });
       const gone = await waits.send(get('/gone'));
       gone.reset();
-      // There is a place again as soon as the reset has come.
+      // Its place is free again as soon as the reset has arrived.
       let answer = 503;
       const probing = await under.connect();
       while (answer === 503) {
@@ -136,7 +136,7 @@ for (const front of FRONTS) {
       const { holding, waits, client } = await startFull(t, { front });
       const body = pattern(32 << 20);
       const upload = await waits.send(post('/upload', body));
-      // What the kernel takes, it has taken when nothing moves any more.
+      // Once nothing moves any more, the kernel has taken what it can.
       for (let left = -1; left !== upload.socket.writableLength;) {
         left = upload.socket.writableLength;
         for (let i = 0; i < 100; i++) await turns(1);

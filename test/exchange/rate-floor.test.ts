@@ -9,7 +9,7 @@ import {
 } from '../support/upstream.ts';
 
 describe('the floor', () => {
-  /** 100 octets a second, behind by 10 s at most: a bucket of 1,000. */
+  /** 100 octets a second, at most 10 s behind: a bucket of 1,000. */
   const floor = (): RateFloor => {
     const made = new RateFloor(100);
     made.start(500, 10_000);
@@ -70,7 +70,7 @@ describe('the floor', () => {
   });
 });
 
-/** An octet every 2 s is never idle for 5 s, and half as fast as it has to be. */
+/** An octet every 2 s is never idle for 5 s, and half as fast as required. */
 const RULES = { idleTimeoutMs: 5_000, minBodyBytesPerSecond: 1, responseTimeoutMs: 60_000 } as const;
 
 for (const front of FRONTS) {
@@ -173,7 +173,7 @@ for (const front of FRONTS) {
     });
 
     test('to read a response: it is cut', async (t) => {
-      // A floor so high that nobody can hold it, and an idle time that does not end it first.
+      // A floor too high for any reader, and an idle timeout that does not end it first.
       const upstream = await startUpstream(t, [[request, async (peer) => {
         peer.send('HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n');
         await peer.push(Buffer.alloc(100_000_000)).catch(() => undefined);

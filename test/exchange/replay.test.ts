@@ -23,7 +23,7 @@ function putting(length: number | string): string {
   return get('/', `Content-Length: ${length}\r\n`, 'PUT');
 }
 
-/** Sends a body so that its pieces are read one by one: each has moved on before the next one comes. */
+/** Sends a body so that its pieces are read one by one: each was passed on before the next one comes. */
 async function sendInPieces(client: Client, under: BalancerUnderTest, pieces: readonly Buffer[]): Promise<void> {
   for (const piece of pieces) {
     await new Promise<void>((resolve) => {
@@ -167,7 +167,7 @@ for (const front of FRONTS) {
       const answer = await client.exchange(post('/', body, '', 'PUT'));
       assert.deepEqual([answer.status, answer.text], [503, 'busy']);
       assert.equal(other.peers.length, 0);
-      // One byte less is as much as is kept.
+      // One byte less is the most that is kept.
       const kept = await client.exchange(post('/', body.subarray(1), '', 'PUT'));
       assert.ok(kept.bytes.equals(body.subarray(1)));
     });

@@ -1,5 +1,5 @@
 /**
- * What is said of failed attempts and faults where nobody gave an `onReport`, or one that fails.
+ * What is reported of failed attempts and faults without an `onReport`, or with one that fails.
  */
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';

@@ -1,6 +1,6 @@
 /**
- * A reset that is noticed together with the data before it looks like an end to libuv. For a body that only the end of
- * the connection ends, and for a tunnel, the two are told apart all the same.
+ * libuv reports a reset that it notices together with earlier data as an end. For a body that only the end of
+ * the connection ends, and for a tunnel, the balancer still tells the two apart.
  */
 import assert from 'node:assert/strict';
 import { Socket } from 'node:net';
@@ -46,7 +46,7 @@ async function body(client: Client): Promise<string> {
   }
 }
 
-/** Starts an upstream that reads requests, and is told by the target what to do on its next turn. */
+/** Starts an upstream that reads requests, and does on its next turn what the target says. */
 function start(t: TestContext): Promise<ScriptedUpstream> {
   return startUpstream(t, async (peer: Peer) => {
     const { head } = await peer.request();
@@ -157,7 +157,7 @@ function breaks({ socket }: Client, way: string): void {
   WAYS[way]?.(socket, 'hello');
 }
 
-/** How a socket's other side is over. */
+/** How the other side of a socket ended. */
 function endOf(socket: Socket): Promise<string> {
   return new Promise((resolve) => {
     socket.on('error', () => {

@@ -8,7 +8,7 @@ import {
   bytes, close, echo, head, request, reset, response, serve, type Script, startUpstream,
 } from '../support/upstream.ts';
 
-/** What upstreams do, and the statuses that it is tried again for. */
+/** What upstreams do, and the statuses to retry on. */
 const FAILURES: readonly (readonly [name: string, script: Script, retryOn: readonly number[]])[] = [
   ...[429, 500, 502, 503, 504, 599].map((status) => [`answers ${status}`, answering(status), [status]] as const),
   ['closes without a response', [request, close], [502]],
@@ -31,7 +31,7 @@ for (const front of FRONTS) {
           [upstream.origin, 1], [other.origin, 2],
         ]);
         assert.deepEqual(under.balancer.upstreams.map(({ retries }) => retries), [1, 0]);
-        // Nothing of the first answer goes on, nor is its connection used again.
+        // Nothing of the first answer is passed on, and its connection is not reused.
         await upstream.gone(1);
         assert.equal((await client.exchange(get('/b'))).text, '/b');
         assert.equal(upstream.peers.length, 2);

@@ -10,7 +10,7 @@ import { gate } from '../support/wait.ts';
 /** The first request of each test, which leaves the connection idle. */
 const warmUp: Step[] = [request, response('warm')];
 
-/** Closes a used connection as the next request arrives on it: the upstream had grown tired of it meanwhile. */
+/** Closes a used connection as the next request arrives on it: the upstream's idle timeout is over. */
 const WAYS: readonly (readonly [name: string, step: Step])[] = [['closes', close], ['resets', reset]];
 
 const REPEATED: readonly (readonly [name: string, bytes: string | Buffer])[] = [
@@ -44,7 +44,7 @@ for (const front of FRONTS) {
           assert.equal(answer.status, 200);
           assert.equal(upstream.requests.length, 3);
           assert.equal(upstream.requests[2]?.head.text, upstream.requests[1]?.head.text, 'the same request');
-          // It was no failure to talk of: both sides did what they may.
+          // It was not a failure to report: both sides did what they may.
           assert.equal((await client.exchange(get('/next'))).text, '/next');
         });
       }

@@ -6,7 +6,7 @@ import { get, post } from '../support/client.ts';
 import { FRONTS } from '../support/fronts.ts';
 import { echo, refusingOrigin, startUpstream } from '../support/upstream.ts';
 
-/** Hands back what is no candidate, whatever the contract says. */
+/** Returns something that is not a candidate, against the contract. */
 function returning(picked: (candidates: readonly Upstream[]) => unknown): Strategy['pick'] {
   return (candidates) => picked(candidates) as Upstream;
 }

@@ -7,7 +7,7 @@ import { neverConnects } from '../support/streams.ts';
 import { bytes, echo, head, request, response, startUpstream, when } from '../support/upstream.ts';
 import { gate } from '../support/wait.ts';
 
-/** Each has a length of its own, so that a test knows which of them fired. */
+/** Each has a different length, so that a test knows which of them fired. */
 const TIMES = {
   connectTimeoutMs: 1_000, responseTimeoutMs: 20_000, idleTimeoutMs: 3_000, tunnelIdleTimeoutMs: 400_000,
   minBodyBytesPerSecond: 0,
@@ -221,7 +221,7 @@ for (const front of FRONTS) {
       const client = await under.connect();
       client.send(get('/', `Content-Length: ${64 << 20}\r\n`, 'POST')).send(Buffer.alloc(64 << 20));
       await upstream.saw('1 POST /');
-      // Time stands still until the last byte that the kernel takes has moved.
+      // Time stands still until the kernel has taken all that it can.
       for (let left = -1; left !== client.socket.writableLength;) {
         left = client.socket.writableLength;
         for (let i = 0; i < 100; i++) await under.advance(0);

@@ -5,7 +5,7 @@ import { FAULTS } from '../support/faults.ts';
 import { FRONTS } from '../support/fronts.ts';
 import { expected } from './table.ts';
 
-/** As bold as an operator can have it. */
+/** The most retries that an operator can configure. */
 const BOLD = { retryOn: [502, 503, 504], maxReplayBytes: 65_536 } as const;
 
 for (const front of FRONTS) {

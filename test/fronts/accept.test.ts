@@ -14,7 +14,7 @@ import { gate, within } from '../support/wait.ts';
 const certificate = makeCertificate();
 const skip = certificate === undefined && NO_OPENSSL;
 
-/** A TLS server of the test's own, whose connections the balancer serves. */
+/** The test's own TLS server, whose connections the balancer serves. */
 const TLS: FrontKind = {
   name: 'accept with TLS',
   open: (balancer) => serve(tls.createServer({ ...certificate, ALPNProtocols: ['http/1.1'] }, balancer.accept)),
@@ -128,7 +128,7 @@ describe('connections that a TLS server has accepted', { skip }, () => {
   });
 });
 
-/** A stream over a socket that others may listen to as well. */
+/** A stream over a socket that other code may listen to as well. */
 function tap(socket: Socket): Duplex {
   const stream = new Duplex({
     read: () => undefined,

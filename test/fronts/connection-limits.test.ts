@@ -15,7 +15,7 @@ describe('the total of connections', () => {
     assert.equal((await first.exchange(get('/1'))).text, '/1');
     assert.equal((await second.exchange(get('/2'))).text, '/2');
     const third = await under.connect();
-    // Not even asked what it wants.
+    // Refused before it sends a request.
     const answer = await third.response();
     assert.equal(answer.status, 503);
     assert.equal(answer.head.get('connection'), 'close');
@@ -38,7 +38,7 @@ describe('the total of connections', () => {
       assert.equal((await client.exchange(get('/', 'Connection: close\r\n'))).status, 200);
       assert.equal(await client.over(), 'end');
       client.end();
-      // Its end is known to the balancer when it was read: a turn of the loop behind the client's own.
+      // The balancer knows of its end once it has read it: a turn of the loop after the client.
       await under.advance(0);
     }
     assert.deepEqual(under.reports, []);

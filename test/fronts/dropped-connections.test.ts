@@ -1,5 +1,5 @@
 /**
- * Connections that are dropped for want of file descriptors are told of: Node itself says nothing.
+ * Connections dropped for lack of file descriptors are reported: Node itself says nothing.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -42,7 +42,7 @@ test('idle downstreams really take all descriptors', { skip: POSIX }, async (t) 
       sockets.splice(sockets.indexOf(socket), 1);
       dropped++;
       signal.raise();
-      // The program may have had a file open for a moment: its descriptor is to be taken as well.
+      // The program may have had a file open for a moment: its descriptor must be taken as well.
       if (!said.includes('RESOURCES') && child.exitCode === null) setTimeout(connect, 10);
     });
     sockets.push(socket.resume());
@@ -75,7 +75,7 @@ describe('the check for a free descriptor', () => {
     assert.equal(tries(), 0);
     for (let now = 5_000; now < 10_000; now += 100) dropped.sweep(now, 65 + now / 100);
     assert.equal(tries(), 5);
-    // Once more for the last that came.
+    // Once more for the last one.
     for (let now = 10_000; now < 90_000; now += 100) dropped.sweep(now, 100);
     assert.equal(tries(), 6);
     assert.deepEqual(reports, []);

@@ -15,7 +15,7 @@ interface Case {
   readonly name: string;
   readonly options?: Partial<TestOptions>;
   readonly fields?: string;
-  /** The fields that the upstream gets, exactly. */
+  /** The exact fields that the upstream gets. */
   readonly expected: Readonly<Record<string, string | undefined>>;
 }
 
@@ -73,7 +73,7 @@ const CASES: readonly Case[] = [
   { name: 'another Via on request', options: { via: 'edge-1' }, expected: { ...PLAIN, via: '1.1 edge-1' } },
 ];
 
-/** Ways to nominate fields, of which a proxy drops what was nominated (RFC 9110 §7.6.1). */
+/** Ways to nominate fields: a proxy drops nominated fields (RFC 9110 §7.6.1). */
 const NOMINATIONS: readonly (readonly [name: string, connection: (names: readonly string[]) => string])[] = [
   ['in one list', (names) => `Connection: ${names.join(', ')}\r\n`],
   ['in lower case', (names) => `connection: ${names.join(', ').toLowerCase()}\r\n`],

@@ -46,7 +46,7 @@ for (const front of FRONTS) {
   });
 }
 
-/** A front whose sockets the test can look into. */
+/** A front whose sockets the test can inspect. */
 function accepting(sockets: Socket[]): FrontKind {
   return {
     name: 'accept',
@@ -58,15 +58,15 @@ function accepting(sockets: Socket[]): FrontKind {
 }
 
 /**
- * A response that is complete but for its last bytes, which wait in the balancer for a downstream that does not read.
- * Small pieces gather below the limit at which a stream holds its writer back: the exchange itself may be over.
+ * A response that is complete except for its last bytes, waiting in the balancer for a downstream that does not read.
+ * Small pieces stay below the limit at which a stream stops its writer: the exchange itself may be over.
  */
 async function withheld(t: TestContext, version: '1.0' | '1.1') {
   const piece = Buffer.alloc(8_000, 'x');
   const sockets: Socket[] = [];
   let total = 0;
   const upstream = await startUpstream(t, [[head, 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n', async (peer) => {
-    // Until the downstream's side takes no more.
+    // Until the downstream takes no more.
     while ((sockets[0]?.writableLength ?? 0) === 0) {
       await peer.push(piece);
       total += piece.length;

@@ -40,7 +40,7 @@ for (const front of FRONTS) {
           assert.equal(said, 'close');
           assert.equal(await client.over(), 'end');
         }
-        // Which connection this side keeps says nothing of the other (RFC 9110 §7.6.1).
+        // Whether this side keeps its connection says nothing about the other (RFC 9110 §7.6.1).
         assert.ok(upstream.requests.every(({ head }) => head.get('connection') === undefined));
         assert.equal(upstream.peers.length, 1);
       });
@@ -126,7 +126,7 @@ describe('an idle connection on a socket of our own', () => {
     await under.advance(keepAliveTimeoutMs);
     assert.equal(await client.over(), 'end');
     await under.advance(2_000);
-    // What is sent to a connection that is no more is answered with a reset.
+    // Data for a closed connection is answered with a reset.
     const reset = new Promise((resolve) => {
       client.socket.once('error', resolve);
     });

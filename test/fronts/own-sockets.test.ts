@@ -1,5 +1,5 @@
 /**
- * Reads of the connections that a balancer has accepted itself: past the stream while nothing has to be held back.
+ * Reads from connections that a balancer accepted itself bypass the stream while nothing has to be held back.
  */
 import assert from 'node:assert/strict';
 import { Socket } from 'node:net';
@@ -12,7 +12,7 @@ import { atEnd } from '../support/scope.ts';
 import { echo, request, response, startUpstream } from '../support/upstream.ts';
 import { gate } from '../support/wait.ts';
 
-/** Writes down what enters the streams of sockets at this port, by its length; -1 is the end. */
+/** Records the length of each read that enters the streams of sockets at this port; -1 is the end. */
 function watch(t: TestContext, port: number): number[] {
   const entered: number[] = [];
   // eslint-disable-next-line @typescript-eslint/unbound-method -- it is called with its stream

@@ -90,7 +90,7 @@ for (const front of FRONTS) {
     test('that is not tunnelled is answered in order, and so is what follows', async (t) => {
       const { client, slow, late } = await start(t);
       const other = 'Connection: Upgrade\r\nUpgrade: nothing\r\n';
-      // Through `listen` any upgrade is the upstream's to refuse.
+      // Through `listen` only the upstream refuses upgrades.
       client.send(get('/first') + String(post('/second', 'hello', front === NODE_HTTP ? other : '')) + get('/third'));
       await slow.read(1);
       late.open();
@@ -107,7 +107,7 @@ for (const front of FRONTS) {
         await turns(20);
         if (how === 'end') client.end();
         else client.reset();
-        // No time passes that it could run out of, but for the tick that looks for who has gone.
+        // No timeout can expire: time passes only for the tick that looks for closed downstreams.
         await turns(50);
         await under.advance(300);
         await under.settled(1);

@@ -1,5 +1,5 @@
 /**
- * A HEAD that is refused is answered like a GET, but for the body (RFC 9110 §9.3.2): whatever the reason, and however
+ * A refused HEAD is answered like a GET, except for the body (RFC 9110 §9.3.2): for any reason, and however
  * little of the request was read.
  */
 import assert from 'node:assert/strict';
@@ -12,7 +12,7 @@ import { echo, startUpstream } from '../support/upstream.ts';
 
 const long = 'x'.repeat(9_000);
 
-/** What follows the method, its status, and whether time has to pass first. */
+/** What follows the method, the status, and whether time has to pass first. */
 const REFUSED: readonly (readonly [name: string, rest: string, status: number, waits?: true])[] = [
   ['two Hosts', '/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n', 400],
   ['a target with a space', '/a b HTTP/1.1\r\nHost: a\r\n\r\n', 400],
@@ -28,7 +28,7 @@ const REFUSED: readonly (readonly [name: string, rest: string, status: number, w
   ['nothing but the method', '', 408, true],
 ];
 
-/** Sends `bytes` on a connection that has served some requests, in as many pieces as told, and reads all that comes. */
+/** Sends `bytes` on a connection that has served some requests, in this many pieces, and reads everything. */
 async function refusal(under: BalancerUnderTest, bytes: string, pieces: number, waits = false): Promise<string> {
   const client = await under.connect();
   const size = Math.ceil(bytes.length / pieces);
@@ -43,7 +43,7 @@ async function refusal(under: BalancerUnderTest, bytes: string, pieces: number, 
   return rest(client);
 }
 
-/** All that comes until the connection ends in order, without the Date. */
+/** Everything up to a clean end of the connection, without the Date. */
 async function rest(client: Client): Promise<string> {
   return (await client.inbox.rest()).toString('latin1').replace(/^Date: .*\r\n/m, '');
 }

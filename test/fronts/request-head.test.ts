@@ -5,7 +5,7 @@ import { type Client, get } from '../support/client.ts';
 import { FRONTS, SOCKET } from '../support/fronts.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
 
-/** Sends bytes one by one, each in a packet of its own. */
+/** Sends bytes one by one, each in a separate packet. */
 async function trickle(client: Client, text: string): Promise<void> {
   for (const byte of Buffer.from(text, 'latin1')) {
     await new Promise<void>((resolve) => {
@@ -75,7 +75,7 @@ describe('a head on a socket of our own that cannot be served is refused, and it
       assert.equal(answer.head.get('connection'), 'close');
       assert.match(answer.head.get('proxy-status') ?? '', /^equipoise; error=http_request_(error|denied)$/);
       assert.ok(answer.head.get('date') !== undefined);
-      // What comes behind it is read over, not served, and the answer is not lost to a reset.
+      // What follows is discarded, not served, and the answer is not lost to a reset.
       client.send(get('/evil'));
       assert.equal(await client.over(), 'end');
       assert.equal(under.picks.length, 0);
@@ -170,7 +170,7 @@ describe('the head timeout on a socket of our own', () => {
   });
 });
 
-/** Resolves when all that was sent before has been read: a request on a connection of its own is answered behind it. */
+/** Resolves when everything sent before has been read: a request on another connection is answered after it. */
 async function seen(under: Awaited<ReturnType<typeof startBalancer>>): Promise<void> {
   const other = await under.connect();
   await other.exchange(get('/seen'));

@@ -5,7 +5,7 @@ import { startBalancer } from '../support/balancer.ts';
 import { get } from '../support/client.ts';
 import { turns } from '../support/wait.ts';
 
-/** A downstream that is late from `at` on, and leaves when it is swept then. */
+/** A downstream that is late from `at` on, and leaves when it is swept. */
 class LateDownstream implements OpenDownstream {
   readonly busy = true;
   place = -1;
@@ -100,7 +100,7 @@ describe('a sweep', () => {
     const under = await startBalancer(t, { upstreams: [], headTimeoutMs: 1_000 });
     const clients = await Promise.all(Array.from({ length: 50 }, () => under.connect()));
     for (const client of clients) client.send('GET /');
-    // A request on a connection of its own is answered behind all that.
+    // A request on another connection is answered after all that.
     await (await under.connect()).exchange(get('/seen'));
     under.time.advance(1_000);
     for (const client of clients) assert.equal((await client.response()).status, 408);

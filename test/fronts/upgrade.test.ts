@@ -51,7 +51,7 @@ for (const front of FRONTS) {
         const upstream = await startUpstream(t, [[request, answer], echo]);
         const under = await startBalancer(t, { upstreams: [upstream], front });
         assert.equal((await (await under.connect()).exchange(get('/', ASK))).status, 502);
-        // It was asked for: to say "unasked" would send whoever reads it the wrong way.
+        // It was requested: "unasked" would mislead the reader.
         const code = /without|close/.test(name) ? 'UPGRADE_INVALID' : 'UPGRADE_UNASKED';
         assert.deepEqual(under.reports, [`${code} at ${upstream.origin}`]);
         await upstream.gone(1);

@@ -148,7 +148,7 @@ describe('malformed chunks are found at any split of the reads', () => {
     ['a trailer with a bare CR', '0\r\nX-T: 1\r2\r\n\r\n'],
     ['a trailer with NUL', '0\r\nX-T: \0\r\n\r\n'],
     ['a forbidden trailer that is malformed', '0\r\nHost : 1\r\n\r\n'],
-    // Framing has no meaning there but to deceive (RFC 9110 §6.5.1); Node's parser refuses it too.
+    // There, framing can only deceive (RFC 9110 §6.5.1); Node's parser refuses it too.
     ['a length among the trailers', '0\r\nContent-Length: 3\r\n\r\n'],
     ['a length behind other trailers', '0\r\nX-T: 1\r\ncontent-length:3\r\n\r\n'],
     ['a coding among the trailers', '0\r\nTRANSFER-ENCODING: chunked\r\nX-T: 1\r\n\r\n'],
@@ -201,7 +201,7 @@ describe('limits hold at any split of the reads', () => {
       assert.deepEqual([read.done, read.malformed], [!malformed, malformed]);
     });
   }
-  /** A chunk of one octet whose line, with its CRLF, is that long. */
+  /** A chunk of one octet whose line, with its CRLF, has this length. */
   const lineOf = (bytes: number, start = '1;', end = ''): string => {
     return `${start}${'a'.repeat(bytes - start.length - end.length - 2)}${end}\r\nx\r\n`;
   };
@@ -299,7 +299,7 @@ test(`with one octet changed at random, every split gives the same result (EQUIP
   for (let i = 0; i < 2_000; i++) {
     const { text } = randomChunks(rng);
     const at = Math.floor(rng() * text.length);
-    // What is wrong with a trailer may show at the end of its line only, so there is an end.
+    // A fault in a trailer may show only at the end of its line, so there is an end.
     const changed = `${text.slice(0, at)}${String.fromCharCode(rng() * 256)}${text.slice(at + 1)}\r\n\r\n`;
     const whole = judged(readIn([changed], CHUNKED, 0));
     assert.deepEqual(judged(readIn(Array.from(changed), CHUNKED, 0)), whole, JSON.stringify(changed));
@@ -316,7 +316,7 @@ test(`a reader that is used again reads as a new one does (EQUIPOISE_SEED=${seed
     const framing = oneOf<Framing>([NONE, LENGTH, CHUNKED, CHUNKED, CHUNKED, UNTIL_CLOSE], rng);
     const { text } = randomChunks(rng);
     const at = Math.floor(rng() * text.length);
-    // Whole, broken off, or broken: the reader must forget each of them.
+    // Complete, aborted or malformed: the reader must forget each of them.
     const part = oneOf([text, text.slice(0, at), `${text.slice(0, at)}\0${text.slice(at)}`], rng);
     const length = Math.floor(rng() * 20);
     const pieces = cutAtRandom(part, rng);
@@ -349,7 +349,7 @@ describe('an aborted body leaves nothing behind', () => {
   }
 });
 
-/** What a body came to. `rest` is what was behind it, once it was done. */
+/** The result of reading a body. `rest` is what followed it, once it was done. */
 interface Read {
   readonly data: string;
   readonly done: boolean;
@@ -358,7 +358,7 @@ interface Read {
   readonly rest: string;
 }
 
-/** Reads a body that comes in `pieces`, each in the middle of a larger buffer that must stay as it is. */
+/** Reads a body that comes in `pieces`, each in the middle of a larger buffer that must stay unchanged. */
 function readIn(
   pieces: readonly string[], framing: Framing, length: number, limits: BodyLimits = LIMITS,
   reader = new BodyReader(limits, requestTrailers),
@@ -384,7 +384,7 @@ function readIn(
   return { data, done, malformed, trailers, rest };
 }
 
-/** Reads a body whole, octet by octet, cut at every offset, and cut at every two of them where it is short. */
+/** Reads a body whole, octet by octet, split at every offset, and if it is short at every two offsets. */
 function readAtEverySplit(framing: Framing, length: number, text: string, limits: BodyLimits = LIMITS): Read {
   const whole = readIn([text], framing, length, limits);
   const same = (pieces: readonly string[]): void => {

@@ -5,7 +5,7 @@ import {
   withoutNominated,
 } from '../../src/http1/fields.ts';
 
-/** What a scan of `text` from `at` comes to: its end, and the length of each name with its value. */
+/** The result of a scan of `text` from `at`: its end, and the length of each name with its value. */
 function scan(text: string, at = 0): { found: number; fields: [nameLength: number, value: string][]; next: number } {
   const scanner = new FieldScanner();
   const fields: [number, string][] = [];
@@ -78,7 +78,7 @@ test('octets behind the text are not read', () => {
 });
 
 describe('a malformed line is refused at every split that shows the fault', () => {
-  // Each line stands as short as it shows: the last octet is the wrong one.
+  // Each line is cut where the fault shows: its last octet is the wrong one.
   const table: readonly [why: string, line: string][] = [
     ['obs-fold by a space (RFC 9112 §5.2)', ' '],
     ['obs-fold by a tab', '\t'],
@@ -136,7 +136,7 @@ describe('withoutNominated removes the fields that Connection nominates (RFC 911
     ['x-', block],
     ['x-a x-b', block],
     ['x-a;q=1', block],
-    // What frames the message stays.
+    // Framing fields stay.
     ['content-length', block],
     ['Content-Length, x-a', 'X-B: 2\r\nX-AB: 4\r\nContent-Length: 5\r\n'],
   ];
@@ -162,12 +162,12 @@ for (const filter of [requestTrailers, responseTrailers]) describe(`${filter.nam
     // content format and control
     'Content-Encoding', 'Content-Type', 'Content-Range', 'Range', 'Cache-Control',
     'Forwarded', 'Via',
-    // what an upstream that merges trailers into the head would take for the balancer's own
+    // fields that an upstream that merges trailers into the head would take for the balancer's own
     ...(filter === requestTrailers ? FORWARDED : []),
   ];
   for (const name of forbidden) {
     test(`${name} is not passed on`, () => {
-      // The last as CGI and its heirs would read it (RFC 3875 §4.1.18).
+      // The last as CGI and its successors would read it (RFC 3875 §4.1.18).
       for (const spelled of [name, name.toLowerCase(), name.toUpperCase(), name.replaceAll('-', '_')]) {
         assert.equal(filter(`X-A: 1\r\n${spelled}: v\r\nX-B: 2\r\n`), 'X-A: 1\r\nX-B: 2\r\n');
         assert.equal(filter(`${spelled}: v\r\n`), '');

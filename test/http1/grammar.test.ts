@@ -33,7 +33,7 @@ describe('nameIs ignores case', () => {
     ['', 0, 'host', false],
     ['anything', 3, '', true],
     ['x-a1!', 0, 'x-a1!', true],
-    // One bit apart, as lower case is from upper case: the bit alone would make them equal.
+    // One bit apart, as lower case is from upper case: ignoring the bit alone would make them equal.
     ['x\ra', 0, 'x-a', false],
     ['X\x0dA', 0, 'x-a', false],
     ['\x10', 0, '0', false],

@@ -49,7 +49,7 @@ describe('the absolute form of a target becomes its origin form, and its authori
     ['GET', 'http://b.example?q=/x', 'b.example', '/?q=/x'],
     ['GET', 'http://b.example/a?b?c=http://d.example/', 'b.example', '/a?b?c=http://d.example/'],
     ['GET', 'http://b.example//x', 'b.example', '//x'],
-    // RFC 9112 §3.2.4: a proxy that is last before the server sends * for it.
+    // RFC 9112 §3.2.4: the last proxy before the server sends * for it.
     ['OPTIONS', 'http://b.example', 'b.example', '*'],
     ['OPTIONS', 'http://b.example:80', 'b.example:80', '*'],
     ['OPTIONS', 'http://b.example/', 'b.example', '/'],
@@ -93,7 +93,7 @@ describe('a request line is refused', () => {
     ['GET /a\tb HTTP/1.1', bad],
     ['GET /a\x7fb HTTP/1.1', bad],
     ['GET /a#b HTTP/1.1', bad],
-    // No URI holds them, and Node's parser refuses them.
+    // A URI cannot contain them, and Node's parser refuses them.
     ['GET /\xe4\xb8\xad HTTP/1.1', bad],
     ['GET /?\x80 HTTP/1.1', bad],
     ['GET http://a.example/\xff HTTP/1.1', bad],
@@ -151,7 +151,7 @@ describe('a request line is refused', () => {
     ['GET http://a.example:x/ HTTP/1.1', bad],
     ['GET http://[::1/ HTTP/1.1', bad],
     ['GET http://::1/ HTTP/1.1', bad],
-    // A balancer opens no tunnels to where a client asks.
+    // A balancer opens no tunnels to a destination of the client's choice.
     ['CONNECT a.example:443 HTTP/1.1', 'METHOD_UNSUPPORTED'],
     ['CONNECT / HTTP/1.1', 'METHOD_UNSUPPORTED'],
   ];
@@ -263,7 +263,7 @@ describe('headers that the balancer handles or writes itself are not passed on',
   }
 });
 
-// CGI and its heirs take X_A for X-A (RFC 3875 §4.1.18).
+// CGI and its successors take X_A for X-A (RFC 3875 §4.1.18).
 describe('headers that read like one of ours where _ counts as -', () => {
   for (const name of ['Content_Length', 'content_length', 'Transfer_Encoding', 'TRANSFER_ENCODING']) {
     test(`${name} is refused: it would frame the message`, () => {
@@ -312,7 +312,7 @@ describe('fields that Connection nominates are not passed on (RFC 9110 §7.6.1)'
       }
     });
   }
-  // `close` and `keep-alive` have lengths that are told apart: a name as long as one of them is a name all the same.
+  // The reader distinguishes `close` and `keep-alive` by length: a name of the same length is still a name.
   for (let length = 1; length <= 24; length++) {
     test(`a name of ${length} characters, alone`, () => {
       const name = 'x-internal-to-this-hop-1'.slice(0, length);
@@ -355,7 +355,7 @@ describe('the host (RFC 9112 §3.2, RFC 9110 §7.2)', () => {
     });
   }
   test('an invalid one is refused beside an absolute target too', () => {
-    // RFC 9112 §3.2: 400 for "a Host header field with an invalid field value", whatever the form of the target.
+    // RFC 9112 §3.2: 400 for "a Host header field with an invalid field value", for any form of the target.
     refused('GET http://a.example/ HTTP/1.1\r\nHost: a b\r\n\r\n', 'REQUEST_MALFORMED');
   });
   test('is required in HTTP/1.1, exactly once', () => {
@@ -474,7 +474,7 @@ describe('Upgrade counts only if Connection nominates it (RFC 9110 §7.8)', () =
     ['Upgrade: websocket\r\nConnection: keep-alive\r\n', '1.1', ''],
     ['Connection: upgrade\r\n', '1.1', ''],
     ['Connection: Upgrade\r\nUpgrade: websocket\r\n', '1.0', ''],
-    // h2c would tunnel past every rule.
+    // h2c would bypass every rule.
     ['Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n', '1.1', ''],
     ['Connection: Upgrade\r\nUpgrade: websocket, H2C\r\n', '1.1', ''],
     ['Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n', '1.1', ''],
@@ -666,7 +666,7 @@ test(`random heads read the same at every split, and pass on what they should (E
   assert.ok(heads > 30, `only ${heads} of 300 were heads`);
 });
 
-/** A head that has something in every field. */
+/** A head in which every property is set. */
 const FULL = 'POST http://b.example/p HTTP/1.1\r\nHost: a.example\r\nX-A: 1\r\nContent-Length: 5\r\nTE: trailers\r\n' +
   'Expect: 100-continue\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\nVia: 1.0 x\r\nForwarded: for=a\r\n' +
   'X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Host: c.example\r\nX-Forwarded-Proto: https\r\n\r\n';
@@ -677,14 +677,14 @@ const LINES = [
   'Keep-Alive: timeout=5', 'Upgrade: h2c', 'TE: gzip', 'Accept: */*', 'User-Agent: t', 'bad line', 'X: a\rb', ' fold',
 ];
 
-/** A request of random parts, most of them in order. */
+/** A request of random parts, most of them valid. */
 function randomRequest(rng: () => number): string {
   const method = oneOf(['GET', 'POST', 'HEAD', 'OPTIONS', 'PURGE', 'CONNECT'], rng);
   const target = oneOf(['/', '/a/b?c=d', '*', 'http://b.example', 'http://b.example/x?y', 'http://u@b.example/'], rng);
   const version = oneOf(['1.1', '1.1', '1.1', '1.0'], rng);
   const lines = rng() < 0.9 ? ['Host: a.example'] : [];
   for (let count = Math.floor(rng() * 7); count > 0; count--) {
-    // Of the lines, few are in order together; a request that is wrong in two ways shows little.
+    // Few random lines are valid together; a request with two faults shows little.
     const line = oneOf(rng() < 0.7 ? LINES.slice(-11, -3) : LINES, rng);
     lines.splice(Math.floor(rng() * (lines.length + 1)), 0, line);
   }
@@ -698,7 +698,7 @@ const NOT_PASSED: ReadonlySet<string> = new Set([
   'forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto',
 ]);
 
-/** The lines of a head that pass on, found in the plainest way. */
+/** The lines of a head that are passed on, found in the simplest way. */
 function passedOn(text: string): string {
   const lines = text.trimStart().split('\r\n').slice(1, -2).map((line) => ({ line, name: nameOf(line) }));
   const options = lines.filter(({ name }) => name === 'connection').map(({ line }) => line.slice('connection:'.length));

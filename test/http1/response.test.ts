@@ -361,7 +361,7 @@ test(`random heads read the same at every split (EQUIPOISE_SEED=${seed})`, () =>
   assert.ok(heads > 30, `only ${heads} of 300 were heads`);
 });
 
-/** A head that has something in every field. */
+/** A head in which every property is set. */
 const FULL = 'HTTP/1.0 101 Switching Protocols\r\nX-A: 1\r\nContent-Length: 5\r\nDate: x\r\n' +
   'Connection: upgrade, x-b\r\nUpgrade: websocket\r\nKeep-Alive: timeout=5\r\n\r\n';
 
@@ -371,7 +371,7 @@ const LINES = [
   'Transfer-Encoding: chunked', 'bad line', 'X: a\rb', ' fold',
 ];
 
-/** A response of random parts, most of them in order. */
+/** A response of random parts, most of them valid. */
 function randomResponse(rng: () => number): string {
   const status = oneOf(['200', '200', '204', '304', '404', '100', '101', '103', '500', '2x0'], rng);
   const reason = oneOf([' OK', ' ', '', ' Not Found'], rng);

@@ -69,7 +69,7 @@ describe('the framing of a response for a downstream', () => {
   const table: readonly [read: Framing, ofMinor1: Framing, ofMinor0: Framing][] = [
     [NONE, NONE, NONE],
     [LENGTH, LENGTH, LENGTH],
-    // HTTP/1.0 knows no chunks (RFC 9112 §6.1); the end of a connection is no good end where there are chunks.
+    // HTTP/1.0 has no chunks (RFC 9112 §6.1); where there are chunks, the end of a connection is not a clean end.
     [CHUNKED, CHUNKED, UNTIL_CLOSE],
     [UNTIL_CLOSE, CHUNKED, UNTIL_CLOSE],
   ];
@@ -117,7 +117,7 @@ describe('the response head for a downstream', () => {
       `HTTP/1.1 200 OK\r\n${dated}\r\n`],
     ['204', 'GET', 'HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n', 1, true,
       `HTTP/1.1 204 No Content\r\n${dated}\r\n`],
-    // RFC 9112 §6.1: never with 204, and not for a 304 to a GET either where there is no body to be coded.
+    // RFC 9112 §6.1: never with 204, and not for a 304 to a GET either without a body to encode.
     ['204 that says it has chunks', 'GET', 'HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n', 1, true,
       `HTTP/1.1 204 No Content\r\n${dated}\r\n`],
     ['304 that says it has chunks', 'GET', 'HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n', 1, true,

@@ -4,7 +4,7 @@ import { SplitHead } from '../../src/http1/split-head.ts';
 
 const MAX = 1_000;
 
-/** Adds `text`, behind `before` octets of something else and with `behind` after it. */
+/** Adds `text`, after `before` octets of something else and followed by `behind`. */
 function add(split: SplitHead, text: string, { before = 0, behind = '', max = MAX } = {}): boolean {
   const bytes = Buffer.from('.'.repeat(before) + text + behind);
   return split.add(bytes, before, bytes.length, max);
@@ -37,7 +37,7 @@ describe('a head over several reads', () => {
     assert.equal(split.keep(), 5);
     assert.equal(add(split, ': a\r\n\r\n', { behind: 'next' }), true);
     assert.equal(text(split), 'GET / HTTP/1.1\r\nHost: a\r\n\r\nnext');
-    // 7 of the last read's octets belonged to it.
+    // 7 octets of the last read belonged to it.
     assert.equal(split.end(27), 7);
     assert.equal(split.begun, false);
   });

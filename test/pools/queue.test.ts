@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Queue, type Waiting } from '../../src/pools/queue.ts';
 
-/** One that waits for room in general, or for a room of its own. */
+/** An entry that waits for room in general, or for its own room. */
 class Guest implements Waiting {
   ahead: Waiting | undefined;
   behind: Waiting | undefined;
   readonly name: string;
   readonly #world: World;
   readonly particular: boolean;
-  /** What it does when it goes on. */
+  /** What it does when it is resumed. */
   then: (() => void) | undefined;
 
   constructor(world: World, name: string, particular = false) {
@@ -32,7 +32,7 @@ class Guest implements Waiting {
 class World {
   readonly queue: Queue;
   room = 0;
-  /** Those who have a room of their own. */
+  /** The entries with their own room. */
   readonly own = new Set<string>();
   readonly went: string[] = [];
   readonly faults: unknown[] = [];
@@ -196,7 +196,7 @@ describe('a queue', () => {
     b.then = () => {
       throw broken;
     };
-    // One that had entered again before it threw does not wait either: nobody would end it.
+    // An entry that had entered again before it threw does not wait either: nothing would end it.
     c.then = () => {
       world.queue.enter(c);
       throw broken;

@@ -9,7 +9,7 @@ import { close, echo, refusingOrigin, request, response, serve, startUpstream } 
 
 const START = 1_000_000;
 
-/** A budget, and the time that it lives in. */
+/** A budget, and its time. */
 class Spender {
   now: number;
   readonly #budget: RetryBudget;
@@ -30,7 +30,7 @@ class Spender {
     return this;
   }
 
-  /** Takes all that there is, up to a limit. */
+  /** Takes everything available, up to a limit. */
   takeAll(limit = 10_000): number {
     let taken = 0;
     while (taken < limit && this.#budget.take()) taken++;
@@ -65,7 +65,7 @@ describe('a retry budget', () => {
     const spender = new Spender(20, 0).requests(100);
     assert.equal(spender.takeAll(5), 5);
     assert.equal(spender.wait(9_999).takeAll(10), 10);
-    // The requests go now, and the five retries; ten are of a second that is not over.
+    // The requests and the five retries drop out now; ten belong to a second that is not over.
     assert.equal(spender.wait(1).takeAll(), 0);
     assert.equal(spender.requests(60).takeAll(), 2);
     assert.equal(spender.wait(9_999).takeAll(), 10, 'those of the ninth second have gone');
@@ -74,7 +74,7 @@ describe('a retry budget', () => {
   test('slides by the second', () => {
     const spender = new Spender(100, 0);
     for (let second = 0; second < 30; second++) spender.requests(10).wait(1_000);
-    // Nine whole seconds, and the one that has just begun.
+    // Nine whole seconds, and the current one.
     assert.equal(spender.takeAll(), 90);
   });
 

@@ -30,7 +30,7 @@ function echoing(ports: Set<number>): http.RequestListener {
 async function startHttps(t: TestContext, ports = new Set<number>()): Promise<string> {
   const server = https.createServer({ ...certificate, ...UNTIMED }, echoing(ports));
   server.on('tlsClientError', () => {
-    // What clients make of the certificate is their affair.
+    // Clients that reject the certificate are not a failure here.
   });
   atEnd(t, () => new Promise((resolve) => {
     server.close(resolve);

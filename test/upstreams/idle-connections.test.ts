@@ -32,7 +32,7 @@ class Holding {
   };
 }
 
-/** Has `count` connections opened at once and given back in the order of `order` (numbers from 1). */
+/** Opens `count` connections at once, and returns them in the order of `order` (numbers from 1). */
 async function warm(
   t: TestContext, order: readonly number[], options: Partial<TestOptions> = {},
 ): Promise<{ under: BalancerUnderTest; upstream: ScriptedUpstream; ask: () => Promise<string> }> {
@@ -121,7 +121,7 @@ describe('an idle connection to an upstream', () => {
       await under.advance(idleMs - 1);
       assert.equal((await client.exchange(get())).text, '1');
       await under.settled(2);
-      // Its time begins anew with each use.
+      // Its time restarts with each use.
       await under.advance(idleMs - 1);
       assert.equal(upstream.peers[0]?.inbox.ended, undefined);
       await under.advance(1);
@@ -204,7 +204,7 @@ describe('an idle connection to an upstream', () => {
       await under.settled(2);
       over.open();
       await upstream.gone(2);
-      // Nothing was in flight on it: nobody is told, and nothing is tried twice.
+      // Nothing was in flight on it: nothing is reported or retried.
       for (let i = 0; i < 5; i++) await under.advance(0);
       assert.equal((await one.exchange(get('/x'))).text, '/x');
       assert.equal(under.picks.length, 3);

@@ -1,4 +1,4 @@
-/** Listeners may call back into the balancer: what they are told of is complete. */
+/** Listeners may call back into the balancer: the change that they are called for is complete. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Balancer } from '../../src/balancer.ts';

@@ -1,6 +1,6 @@
 /**
- * Updates with lists so long that they are worked through in slices: nobody can tell, but that requests are served
- * between them.
+ * Updates with lists so long that they are applied in slices: the only visible difference is that requests are served
+ * in between.
  */
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
@@ -17,7 +17,7 @@ function names(from: number, to: number): string[] {
   return Array.from({ length: to - from }, (_, i) => `http://n${from + i}.test`);
 }
 
-/** A balancer with LONG upstreams; `told` are the numbers of candidates that its strategy heard of. */
+/** A balancer with LONG upstreams; `told` are the numbers of candidates passed to its strategy. */
 async function start(t: TestContext): Promise<{ under: BalancerUnderTest; told: number[] }> {
   const told: number[] = [];
   const changed = (candidates: readonly Upstream[]): void => {

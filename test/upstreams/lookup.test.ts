@@ -14,7 +14,7 @@ import { gate, Signal, turns } from '../support/wait.ts';
 
 type Answer = (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void;
 
-/** Replaces `dns.lookup` for names. What `answers` holds is answered once `held` is over, other names never. */
+/** Replaces `dns.lookup` for names. Names in `answers` are answered once `held` resolves, others never. */
 function replaceLookup(
   t: TestContext, answers: Map<string, string[] | string>, held: Promise<unknown> = turns(1),
 ): { asked: string[]; signal: Signal } {

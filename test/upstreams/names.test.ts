@@ -1,5 +1,5 @@
 /**
- * Lookups of names: shared, bounded in number, and bridged by the last good answer.
+ * Lookups of names: shared, bounded in number, and covered by the last good answer.
  */
 import assert from 'node:assert/strict';
 import type { LookupAddress, LookupOptions } from 'node:dns';
@@ -13,10 +13,10 @@ interface Lookup {
   readonly answer: (code: string | null, ...addresses: string[]) => void;
 }
 
-/** A resolver that answers when it is told to. */
+/** A resolver that answers when the test says so. */
 class Resolver {
   readonly time = new VirtualTime();
-  /** The names that were asked for, in their order. */
+  /** The names that were asked for, in order. */
   readonly asked: string[] = [];
   readonly #open: Lookup[] = [];
   readonly names = new Names((name, found) => {
@@ -34,14 +34,14 @@ class Resolver {
     return this.#open.map(({ name }) => name).join(' ');
   }
 
-  /** Answers the oldest lookup of a name: with a code of the system, or with addresses. */
+  /** Answers the oldest lookup of a name: with a system error code, or with addresses. */
   answer(name: string, code: string | null, ...addresses: string[]): void {
     const at = this.#open.findIndex((each) => each.name === name);
     assert.ok(at >= 0, `no lookup of ${name}`);
     this.#open.splice(at, 1)[0]?.answer(code, ...addresses);
   }
 
-  /** Begins a lookup; what comes of it is in the array. */
+  /** Starts a lookup; its result goes to the array. */
   ask(name: string, options: LookupOptions = { all: true }): unknown[] {
     const got: unknown[] = [];
     this.names.lookup(name, options, (error, found, family) => {
@@ -57,7 +57,7 @@ class Resolver {
     this.names.sweep(this.time.now());
   }
 
-  /** Has an answer known. */
+  /** Makes an answer known. */
   know(name: string, ...addresses: string[]): void {
     this.ask(name);
     this.answer(name, null, ...addresses);

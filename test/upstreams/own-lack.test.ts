@@ -1,5 +1,5 @@
 /**
- * What this machine lacks (descriptors, ports, memory) is not held against an upstream.
+ * An upstream is not blamed for a lack of local resources (descriptors, ports, memory).
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

@@ -10,9 +10,9 @@ import { atEnd } from '../support/scope.ts';
 import { failsWith } from '../support/streams.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
 
-/** No idle connections: whoever is down is down. */
+/** No idle connections: an upstream that is down is down at once. */
 const LENIENT = { rng: () => 0.5, strategy: byTarget, upstreamIdleTimeoutMs: 0 } as const;
-/** One failure is enough, and ejections last exactly as long as they are to. */
+/** One failure is enough, and ejections last exactly as long as configured. */
 const STRICT = { ...LENIENT, ejectAfter: 1 } as const;
 const NAMES = 'abcdefghij';
 
@@ -57,7 +57,7 @@ for (const front of FRONTS) {
       });
       for (const upstream of fallible.upstreams) fallible.down.add(upstream);
       assert.deepEqual(await ask(under, 1), [502]);
-      // Long down: their trials fail, in a panic, as their attempts before.
+      // Down for long: in a panic their trials fail, like their attempts before.
       for (let i = 0; i < 5; i++) {
         await under.advance(40_000);
         assert.deepEqual(await ask(under, 1), [502]);
@@ -97,7 +97,7 @@ for (const front of FRONTS) {
         assert.equal((await client.response()).status, 200);
       }
       assert.deepEqual([a.state, a.weight, b?.state], ['active', 4, 'trial']);
-      // With one of two well there is no panic any more: the other starts slowly.
+      // With one of two healthy the panic is over: the other starts slowly.
       await ask(under, 1, '/b');
       assert.deepEqual([b?.state, b?.weight], ['active', 0.1]);
     });
@@ -166,7 +166,7 @@ for (const front of FRONTS) {
       assert.deepEqual(await ask(under, 1), [200]);
       const picks = under.picks.slice(before).map(({ candidates }) => fallible.names(candidates));
       assert.deepEqual(picks, ['ab', 'b', 'c']);
-      // That it serves shows that it is well.
+      // Serving shows that it is healthy.
       assert.deepEqual([under.balancer.upstreams[2].state, under.balancer.upstreams[2].weight], ['active', 1]);
     });
 

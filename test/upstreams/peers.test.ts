@@ -1,5 +1,5 @@
 /**
- * Balancers that share what they know, over the launcher's own channel, in one process.
+ * Balancers that share their state over the launcher's own channel, in one process.
  */
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
@@ -14,11 +14,11 @@ import { seededRandom } from '../../src/testing/random.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
 import { turns } from '../support/wait.ts';
 
-/** Ejections last exactly as long as they are to. */
+/** Ejections last exactly as long as configured. */
 const EXACT = { rng: () => 0.5 } as const;
 const PERIOD = 100;
 
-/** Balancers in as many workers, all of the same upstreams. */
+/** Balancers in several workers, all with the same upstreams. */
 class Fleet {
   readonly workers = new FakeWorkers();
   readonly balancers: BalancerUnderTest[] = [];
@@ -37,7 +37,7 @@ class Fleet {
     return fleet;
   }
 
-  /** One worker more; its number is one more than its place. */
+  /** Adds a worker; its number is its index plus one. */
   async add(): Promise<BalancerUnderTest> {
     const peers = this.workers.channel(this.balancers.length + 1);
     const balancer = await startBalancer(this.#t, { ...this.#options, peers });
@@ -57,18 +57,18 @@ class Fleet {
     return this.balancers.map(({ balancer }) => balancer.upstreams.map(({ state }) => state).join(' '));
   }
 
-  /** What is in flight by the word of each balancer. */
+  /** What is in flight according to each balancer. */
   get inFlight(): number[][] {
     return this.balancers.map(({ balancer }) => balancer.upstreams.map(({ inFlight }) => inFlight));
   }
 
-  /** Lets a period pass, and all that is told be heard. */
+  /** Lets a period pass, and delivers all messages. */
   async pass(ms = PERIOD): Promise<void> {
     for (const balancer of this.balancers) await balancer.advance(ms);
     this.workers.deliver();
   }
 
-  /** Lets some seconds pass: what was told is believed by then. */
+  /** Lets some seconds pass: by then, counts of others have been taken over. */
   async agree(): Promise<void> {
     for (let i = 0; i < 30; i++) await this.pass();
   }
@@ -110,7 +110,7 @@ describe('balancers that share their state', () => {
     assert.deepEqual(fleet.states, ['ejected active', 'ejected active', 'ejected active']);
     await fleet.pass(1);
     assert.deepEqual(fleet.states, ['trial active', 'trial active', 'trial active']);
-    // The trial of one fails, and lasts for all twice as long.
+    // The trial of one fails: all eject it for twice as long.
     await ask(fleet.at(1), 1, '/a');
     fleet.workers.deliver();
     assert.deepEqual(fleet.states, ['ejected active', 'ejected active', 'ejected active']);
@@ -167,7 +167,7 @@ describe('balancers that share their state', () => {
       await fleet.pass();
       seen.push(Math.round(fleet.inFlight[1]?.[0] ?? NaN));
     }
-    // Told after the first period; from then on a fifth of what is left, each period.
+    // Sent after the first period; from then on, each period takes over a fifth of the rest.
     assert.deepEqual(seen, [0, 2, 4, 5, 6, 7, 7, 8, 8, 9, 9, 9]);
     assert.equal(fleet.inFlight[0]?.[0], 10);
     for (let i = 0; i < 10; i++) holding.release();
@@ -223,7 +223,7 @@ describe('balancers that share their state', () => {
     for (let i = 0; i < 5; i++) b.release();
     await fleet.at(0).settled(5);
     await fleet.agree();
-    // By its own count the second one would give each of them two.
+    // By its own counts the second one would give each of them two.
     answers.push(...Array.from({ length: 4 }, () => request(fleet.at(1))));
     await b.came(9);
     assert.deepEqual([a.targets.length, fleet.inFlight[1]], [5, [5, 4]]);
@@ -277,12 +277,12 @@ describe('balancers that share their state', () => {
     await fleet.add();
     await fleet.pass(300);
     assert.deepEqual(fleet.states[2], 'ejected active active');
-    // It ends when that of the others does: some 100 ms of it had passed, and 300 when it was told.
+    // It ends with that of the others: about 100 ms of it had passed, and 300 when the newcomer learnt of it.
     await fleet.pass(599);
     assert.deepEqual(fleet.states[2], 'ejected active active');
     await fleet.pass(1);
     assert.deepEqual(fleet.states[2], 'trial active active');
-    // Who was there is not told again of what is over there.
+    // Older members do not get news again that are over there.
     await ask(fleet.at(0), 1, '/a');
     fleet.workers.deliver();
     assert.deepEqual(fleet.states, Array.from({ length: 3 }, () => 'active active active'));
@@ -384,7 +384,7 @@ describe('of balancers that share their state, one probes', () => {
   test('and the others use its results', async (t) => {
     const { fleet, probed, answer } = await startFleet(t);
     await until(fleet, () => probed() === 3);
-    // Three balancers that probe would have been there with the first.
+    // If three balancers probed, they would have done so by now.
     answer.status = '503 Service Unavailable';
     await until(fleet, () => fleet.states.every((state) => state === 'ejected active'));
     const before = probed();
@@ -399,7 +399,7 @@ describe('of balancers that share their state, one probes', () => {
     await until(fleet, () => fleet.states.every((state) => state === 'ejected active'));
     fleet.workers.relay.drain(1);
     await fleet.pass(0);
-    // What was found out stands, whoever finds out next.
+    // Results of the former prober stay valid.
     assert.deepEqual(fleet.states, ['ejected active', 'ejected active', 'ejected active']);
     const before = probed();
     await until(fleet, () => probed() === before + 2);
@@ -454,7 +454,7 @@ test('a member that throws while it applies the news of a peer still reports its
     upstreams: fallible.options, strategy: byTarget, connect: fallible.connect, peers, ...EXACT,
   });
   assert.ok(joined !== undefined);
-  // A message whose parts cannot be read: the fault is the channel's, which hears of it.
+  // A message whose parts cannot be read is a fault of the channel, which gets the error.
   const { proxy, revoke } = Proxy.revocable({}, {});
   revoke();
   const { proxy: list, revoke: revokeList } = Proxy.revocable([], {});

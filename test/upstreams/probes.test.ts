@@ -11,7 +11,7 @@ const rng = (): number => 0.5;
 const INTERVAL = 1_000;
 const CHECK = { path: '/health', intervalMs: INTERVAL, timeoutMs: 400, rise: 2, fall: 3 } as const;
 
-/** An upstream that answers `/health` as it is told, and all else with 200. */
+/** An upstream that answers `/health` as the test says, and everything else with 200. */
 async function startPatient(t: TestContext): Promise<{ upstream: ScriptedUpstream; answer: { status: string } }> {
   const answer = { status: '200 OK' };
   const upstream = await startUpstream(t, serve(({ head: { line } }) => {
@@ -20,12 +20,12 @@ async function startPatient(t: TestContext): Promise<{ upstream: ScriptedUpstrea
   return { upstream, answer };
 }
 
-/** Lets probes come, one an interval, each with the time to be answered. */
+/** Lets probes come, one per interval, each with time for its answer. */
 async function probes(under: BalancerUnderTest, upstream: ScriptedUpstream, count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
     const before = upstream.events.filter((event) => event.endsWith(' end') || event.endsWith(' reset')).length;
     await under.advance(INTERVAL);
-    // Each over a connection of its own, which ends with it.
+    // Each uses its own connection, which ends with it.
     while (upstream.events.filter((event) => event.endsWith(' end') || event.endsWith(' reset')).length === before) {
       await under.advance(0);
     }
@@ -68,7 +68,7 @@ describe('a probe', () => {
     const under = await startBalancer(t, {
       upstreams: [upstream], healthCheck: CHECK, rng: () => chances.shift() ?? 0.5,
     });
-    // At once; then after 1.1 intervals; then 0.9 after that was due.
+    // At once; then after 1.1 intervals; then 0.9 intervals after that one was due.
     await upstream.gone(1);
     await under.advance(1_050);
     assert.equal(upstream.requests.length, 1);
@@ -114,7 +114,7 @@ describe('an upstream that is probed', () => {
     const { under, events } = await start(t, upstream, { ...CHECK, fall: 3, rise: 2 });
     const view = under.balancer.upstreams[0];
     assert.ok(view !== undefined);
-    // The other one is well: where all are down, the first to return is needed whole.
+    // The other one is healthy: if all were down, the first to return would get its whole weight.
     await under.balancer.update([upstream.origin, { origin: 'http://other.test', healthCheck: false }]);
     await under.advance(INTERVAL / 2);
     await upstream.gone(1);
@@ -239,7 +239,7 @@ describe('an upstream that is probed', () => {
     await under.balancer.update([own, 'http://other.test']);
     await probes(under, upstream, 1);
     assert.equal(state(), 'ejected');
-    // Who is probed no more has nobody else to let it back in.
+    // Without probes, nothing else would readmit it.
     await under.balancer.update([upstream.origin, 'http://other.test']);
     await under.advance(INTERVAL);
     assert.equal(state(), 'active');

@@ -6,13 +6,13 @@ import { startBalancer } from '../support/balancer.ts';
 import { get } from '../support/client.ts';
 import { echo, refusingOrigin, startUpstream } from '../support/upstream.ts';
 
-/** All that an upstream has for plugins and operators. */
+/** Everything that an upstream shows to plugins and operators. */
 const PUBLIC = [
   'ejections', 'failures', 'id', 'inFlight', 'inFlightElsewhere', 'latencyMs', 'maxInFlight', 'origin', 'picks',
   'responses', 'retries', 'state', 'tags', 'weight',
 ];
 
-/** Whatever can be reached by a name from an object: of itself and of its prototypes, but Object's own. */
+/** All property names of an object and of its prototypes, except those of Object. */
 function reachable(object: object): string[] {
   const names = new Set<string>();
   for (let at = object; at !== Object.prototype; at = Object.getPrototypeOf(at) as object) {

@@ -15,7 +15,7 @@ import { echo, startUpstream } from '../support/upstream.ts';
 
 const seed = testSeed();
 
-/** Has the strategy under test pick where the target does not say otherwise, and hears what it is told. */
+/** Lets the strategy under test pick unless the target says otherwise, and records its notifications. */
 function withTargets(strategy: Strategy, told: string[][] = []): Strategy {
   return {
     ...strategy,
@@ -57,7 +57,7 @@ describe(`an upstream that returns gets its share step by step (EQUIPOISE_SEED=$
         const before = returned.picks;
         for (let i = 0; i < 4 * (10 + tenths); i++) await client.exchange(get());
         const got = returned.picks - before;
-        // Six times the standard deviation of that many draws; in turns, what the roundings leave.
+        // Six times the standard deviation of that many draws; for turns, the rounding error.
         const spread = exact ? 2 : 6 * Math.sqrt(due * (10 / (10 + tenths)));
         assert.ok(Math.abs(got - due) <= spread, `${got} of ${due} at ${tenths} tenths, seed ${seed}`);
       }

@@ -12,9 +12,9 @@ interface Scene {
   readonly under: BalancerUnderTest;
   readonly holding: Holding;
   readonly other: string;
-  /** What was told of ejections. */
+  /** The events of ejections. */
   readonly heard: unknown[];
-  /** Whether the ejected one can be connected to. */
+  /** Whether the ejected one accepts connections. */
   readonly fail: (failing: boolean) => void;
 }
 
@@ -67,7 +67,7 @@ for (const front of FRONTS) {
       assert.deepEqual(heard, [['readmitted', holding.origin, 'active']]);
       assert.deepEqual([view.state, view.ejections], ['active', 1]);
 
-      // Now it takes as many as come.
+      // Now it takes every request.
       const clients = [await under.connect(), await under.connect()];
       for (const client of clients) client.send(get());
       await holding.came(3);
@@ -133,7 +133,7 @@ for (const front of FRONTS) {
       await holding.came(3);
       await ask(under, 1);
       assert.deepEqual(under.picks.at(-1)?.candidates, [other.origin], 'but by one at a time');
-      // What began before says nothing of how it is now, nor does its end make room for another trial.
+      // Earlier requests say nothing about its health now, and their end does not make room for another trial.
       holding.release();
       assert.equal((await long.response()).text, '/long');
       assert.equal(view?.state, 'trial');

@@ -19,7 +19,7 @@ const ORIGIN = 'http://a.test';
 const OTHERS = ['http://b.test', 'http://c.test'];
 const FAILED = { fault: 'upstream', stage: 'connect' } as const;
 
-/** Two pools of one balancer, as far as upstreams are concerned. */
+/** Two pools of one balancer, reduced to their upstreams. */
 function twoPools(connect?: BalancerOptions['connect']): { events: Events; sets: readonly [UpstreamSet, UpstreamSet] } {
   const events = new Events((_event, what, cause) => assert.fail(`a listener ${what}: ${String(cause)}`));
   const names = new Names(() => assert.fail('nothing is looked up'), () => 0);

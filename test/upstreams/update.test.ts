@@ -11,7 +11,7 @@ import { turns } from '../support/wait.ts';
 
 const INVALID = { name: 'BalancerError', code: 'OPTIONS_INVALID' };
 
-/** Picks the first, and writes down what it is told. */
+/** Picks the first, and records its notifications. */
 function listening(): { strategy: Strategy; told: string[] } {
   const told: string[] = [];
   return {

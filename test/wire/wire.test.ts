@@ -40,7 +40,7 @@ describe('the binary on a raw connection', () => {
           assert.equal(faultOf(wire, seen), undefined, wire.why);
           for (const { status, head } of seen.responses) {
             if (status === 200) continue;
-            // RFC 9209: the answer is ours, and says why.
+            // RFC 9209: the answer is ours, and gives the reason.
             assert.match(head, /^proxy-status: equipoise; error=[a-z_]+\r?$/im);
             assert.match(head, /^connection: close\r?$/im);
           }
