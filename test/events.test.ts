@@ -7,7 +7,7 @@ import { FRONTS } from './support/fronts.ts';
 import { echo, refusingOrigin, startUpstream } from './support/upstream.ts';
 import { turns } from './support/wait.ts';
 
-/** Events, and what their listeners threw. */
+/** Events, and the errors of their listeners. */
 function made(): { events: Events; faults: [string, unknown][] } {
   const faults: [string, unknown][] = [];
   return { events: new Events((event, _what, cause) => faults.push([event, cause])), faults };

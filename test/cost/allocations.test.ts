@@ -1,6 +1,6 @@
 /**
- * What one exchange allocates. Nothing is timed: the octets are the same on a slow machine and a fast one, so what is
- * added to each request shows here before it shows in a benchmark.
+ * What one exchange allocates. Nothing is timed: the octets are the same on a slow machine and a fast one, so an
+ * addition to each request shows here before it shows in a benchmark.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';

@@ -22,7 +22,7 @@ const BOUND = 600;
 /** 1,600, most of it Node's own for a socket, or 2,800 with a Map of downstreams. */
 const CONNECTION_BOUND = 2_200;
 
-/** One request over a connection of its own. */
+/** One request over a new connection. */
 function visit(port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = net.connect({ port, host: '127.0.0.1' });

@@ -154,7 +154,7 @@ describe('requests to upgrade, behind node:http, that were read differently from
   after(() => fuzz.close());
   const head = `POST /a HTTP/1.1\r\n${host}Connection: Upgrade\r\nUpgrade: h2c\r\n`;
   for (const [name, text, forwarded] of [
-    // Node 25 and later have read the body; we took for it what is behind it.
+    // Node 25 and later have read the body; we took what follows it for the body.
     ['chunks behind an empty chunked body', `${head}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n1\r\na\r\n0\r\n\r\n`],
     ['a byte behind one that closes', `${head}Proxy-Connection: close\r\nContent-Length: 1\r\n\r\nax`],
     ['a request behind a body', `${head}Content-Length: 1\r\n\r\na${next}`, ['/a', '/next']],

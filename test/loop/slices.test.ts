@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { atOnce, Slices, type Work } from '../../src/loop/slices.ts';
 import { turns } from '../support/wait.ts';
 
-/** Work of so many slices, which writes each down. */
+/** Work of this many slices, which records each. */
 function* counting(slices: number, log: number[]): Work<string> {
   for (let i = 0; i < slices; i++) {
     if (i > 0) yield;

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { Clock } from '../../src/loop/clock.ts';
 import type { TimeSource } from '../../src/loop/time-source.ts';
 
-/** The time of a process, as far as the test lets it go on. */
+/** The time of a process, moved by the test. */
 class ProcessTime implements TimeSource {
   readonly pauseMs = 250;
   real = 1_000;
@@ -24,7 +24,7 @@ class ProcessTime implements TimeSource {
     };
   }
 
-  /** Time goes on, and a tick comes at its end. */
+  /** Moves time, with a tick at the end. */
   pass(ms: number): void {
     this.real += ms;
     for (const tick of this.#ticks) tick();

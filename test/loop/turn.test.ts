@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { type Sender, Turn } from '../../src/loop/turn.ts';
 import { turns } from '../support/wait.ts';
 
-/** Senders that write down that they have sent. */
+/** Senders that record when they have sent. */
 function senders(count: number, log: string[], from = 0): Sender[] {
   return Array.from({ length: count }, (_, i) => ({ send: () => log.push(`${from + i}`) }));
 }

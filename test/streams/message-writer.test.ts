@@ -11,7 +11,7 @@ import { oneOf } from '../http1/heads.ts';
 
 const HEAD = 'HTTP/1.1 200 OK\r\n\r\n';
 const SMALL = 'hello';
-/** Above what is copied into the text. */
+/** Larger than what is copied into the text. */
 const LARGE = 'L'.repeat(20_000);
 
 describe('a message is written with its framing', () => {
@@ -46,12 +46,12 @@ describe('a message is written with its framing', () => {
         const step = async (): Promise<void> => {
           if (often) await flushed.flush();
         };
-        // Two messages, so that what the first leaves behind would show in the second.
+        // Two messages, so that leftovers of the first would show in the second.
         for (let i = 0; i < 2; i++) {
           writer.begin(HEAD, framing);
           await step();
           for (const part of data) {
-            // Not the start of the buffer: what is around the data stays behind.
+            // Not the start of the buffer: what surrounds the data must not be sent.
             const bytes = Buffer.from(`<${part}>`, 'latin1');
             writer.data(bytes, 1, bytes.length - 1);
             await step();
@@ -309,13 +309,13 @@ test(`one buffer, reused as soon as it is free, to a slow reader (EQUIPOISE_SEED
   const text = await reading;
   assert.ok(waits > 0, 'the reader was slow enough to be waited for');
   assert.equal(flushed.calls, waits, 'told once for each flush that returned false');
-  // Millions of octets: a failure is not to print them all.
+  // Millions of octets: a failure must not print them all.
   const expected = sent.join('');
   assert.equal(text.length, expected.length);
   assert.ok(text === expected, 'what was received is not what was sent');
 });
 
-/** A writer, and how often it told that it has drained. */
+/** A writer, and how often it reported that it has drained. */
 class Flushes implements Flusher {
   readonly writer: MessageWriter;
   calls = 0;
@@ -350,7 +350,7 @@ class Flushes implements Flusher {
   }
 }
 
-/** Two ends of one connection. The far one reads nothing until it is asked to. */
+/** Two ends of one connection. The far one reads nothing until asked to. */
 async function socketPair(t: TestContext): Promise<{ near: Socket; far: Socket }> {
   const server = net.createServer({ pauseOnConnect: true });
   server.listen(0, '127.0.0.1');
@@ -371,7 +371,7 @@ async function readAll(socket: Socket): Promise<string> {
   return Buffer.concat(parts).toString('latin1');
 }
 
-/** Reads a piece now and a piece then. */
+/** Reads a piece now and then. */
 async function readSlowly(socket: Socket, rng: () => number): Promise<string> {
   const parts: Buffer[] = [];
   for await (const part of socket) {
