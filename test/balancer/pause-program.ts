@@ -1,5 +1,5 @@
 /**
- * The balancer of pause.test.ts, in a process that can be stopped. Tells its port, and each report; blocks its loop for
+ * The balancer of pause.test.ts, in a process that can be stopped. Sends its port, and each report; blocks its loop for
  * as many milliseconds as it is sent.
  */
 import type { AddressInfo } from 'node:net';

@@ -1,6 +1,6 @@
 /**
- * What HTTP/1.1 allows in a response and HTTP/2, or node:http2, does not: it arrives as far as possible, and the process
- * survives.
+ * What HTTP/1.1 allows in a response and HTTP/2, or node:http2, does not: it arrives as far as possible, and the
+ * process survives.
  */
 import assert from 'node:assert/strict';
 import http2, { type ServerHttp2Session } from 'node:http2';
