@@ -80,7 +80,7 @@ async function measure(way) {
   };
 }
 
-/** New connections at a fixed rate. Resolves with their latencies in milliseconds, sorted, and the workers that answered. */
+/** New connections at a fixed rate. Resolves with their latencies in ms, sorted, and the workers that answered. */
 async function steady(port, many) {
   const latencies = [];
   const answers = new Map();
