@@ -124,7 +124,7 @@ for (const front of FRONTS) {
       for (const way of ['closes', 'resets'] as const) {
         // In a tunnel an end is not the end: the other direction may go on.
         if (status === 101 && way === 'closes') continue;
-        test(`${way} ${name}: the upstream is told`, async (t) => {
+        test(`${way} ${name}: the upstream request is cancelled`, async (t) => {
           const upstream = await startUpstream(t, [script, echo]);
           const under = await startBalancer(t, { upstreams: [upstream], front });
           const client = await under.connect();

@@ -161,7 +161,7 @@ describe('an upstream that is removed', () => {
     assert.deepEqual(under.balancer.upstreams.map(({ state, picks }) => [state, picks]), [['active', 1]]);
   });
 
-  test('during a connect is connected to and serves all the same', async (t) => {
+  test('during a connect is still connected to, and serves the request', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, {
       upstreams: [upstream],
