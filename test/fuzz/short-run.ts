@@ -1,6 +1,6 @@
 /**
- * The part of the tests that is fuzzing: some 25,000 cases of one kind through `socket` and some 8,000 through
- * `node:http`, half of them new each time. Each is a file of its own, since a file has only so much time.
+ * The fuzzing among the tests: about 25,000 cases of one kind through `socket` and about 8,000 through
+ * `node:http`, half of them new each time. Each is a separate file, since the time of a file is limited.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -14,7 +14,7 @@ const DRAWS: Readonly<Record<Front, number>> = { socket: 10_000, 'node:http': 3_
 export function testFuzzing(kind: typeof KINDS[number], front: Front): void {
   const limit = Error.stackTraceLimit;
   before(() => {
-    // Most cases end in an error, here or there: nobody reads where it was made.
+    // Most cases end in an error somewhere: its stack trace is not used.
     Error.stackTraceLimit = 0;
   });
   after(() => {
@@ -41,7 +41,7 @@ export function testFuzzing(kind: typeof KINDS[number], front: Front): void {
   }
 }
 
-/** No case is left out, and there is something to bite on: what both take, what both refuse, what we alone refuse. */
+/** No case is skipped, and all kinds occur: those that both accept, both refuse, or only we refuse. */
 function assertBite(counts: ReadonlyMap<string, number>, kind: string, cases: number): void {
   let ends = 0;
   for (const [what, some] of counts) {
