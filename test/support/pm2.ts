@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -42,9 +42,8 @@ export function preparePm2(t: TestContext): Pm2 {
   t.after(async () => {
     const daemon = Number(readFileSync(join(home, 'pm2.pid'), 'utf8'));
     await run('kill');
-    assert.ok(!existsSync(join(home, 'pm2.pid')), 'the daemon is gone');
     try {
-      // PM2 reports its exit, but sometimes it keeps running.
+      // PM2 reports its daemon's exit before it exits, and sometimes it keeps running.
       process.kill(daemon, 'SIGKILL');
     } catch {
       // It is gone.
