@@ -32,7 +32,6 @@ export class Exchange implements ConnectionUser {
   /** The request: its front fills it before {@link Exchange.start}. */
   readonly head = new RequestHead();
   readonly #services: ExchangeServices;
-  #pool: Pool;
   #downstream: Downstream = NOWHERE;
   readonly #progress: Progress;
   readonly #deadlines: Deadlines;
@@ -48,21 +47,18 @@ export class Exchange implements ConnectionUser {
   /** `pool` is any: each request brings its own. */
   constructor(services: ExchangeServices, pool: Pool) {
     this.#services = services;
-    this.#pool = pool;
     this.#progress = new Progress(this.head);
     this.#deadlines = new Deadlines(this.#progress, services.clock, services.rules.minBodyBytesPerSecond, pool.rules);
     this.#attempt = new Attempt(services, pool);
     this.#picks = new Picks(pool, this.head, services.report);
-    this.#retries = new Retries(pool, this.head, this.#picks, this.#replay);
+    this.#retries = new Retries(this.head, this.#picks, this.#replay);
     this.#place = new PlaceInLine(this, this.#picks);
   }
 
   /** Starts on the request in `head`. `downstream` gets its answer, sooner or later, exactly once. */
   start(downstream: Downstream, pool: Pool): void {
     this.#downstream = downstream;
-    this.#pool = pool;
     this.#picks.start(pool, downstream.hop.address);
-    this.#retries.start(pool);
     this.#replay.start(pool.rules.maxReplayBytes);
     this.#deadlines.start(pool.rules);
     this.#progress.start();
@@ -84,7 +80,7 @@ export class Exchange implements ConnectionUser {
   }
 
   get pool(): Pool {
-    return this.#pool;
+    return this.#picks.pool;
   }
 
   // --- what the front tells
@@ -179,7 +175,7 @@ export class Exchange implements ConnectionUser {
   /** The upstream connection that belongs to our downstream's. After a failure on it, the strategy picks. */
   get bound(): Affinity | undefined {
     if (this.#picks.attempt > 0) return undefined;
-    return this.#services.affinities.of(this.#downstream.socket, this.#pool);
+    return this.#services.affinities.of(this.#downstream.socket, this.pool);
   }
 
   proceed(): void {
@@ -288,7 +284,7 @@ export class Exchange implements ConnectionUser {
     }
     const attempt = this.#attempt;
     // No await between the pick and the count: the next pick sees this one.
-    attempt.begin(this.#pool, upstream, bound === undefined);
+    attempt.begin(this.pool, upstream, bound === undefined);
     this.#progress.phase = CONNECTING;
     this.#deadlines.connecting();
     let connection: UpstreamConnection;
@@ -305,7 +301,7 @@ export class Exchange implements ConnectionUser {
 
   /** Goes where the downstream's connection is authenticated: the strategy has no choice there. */
   #follow(bound: Affinity): ManagedUpstream | 'OVERLOADED' {
-    if (!bound.hasRoom || this.#pool.upstreams.full) return 'OVERLOADED';
+    if (!bound.hasRoom || this.pool.upstreams.full) return 'OVERLOADED';
     this.#picks.skip();
     return bound.upstream;
   }
@@ -313,7 +309,7 @@ export class Exchange implements ConnectionUser {
   /** Waits for an upstream to have room, or for its turn on `bound`. Returns false where the queue is full. */
   #wait(bound: Affinity | undefined): boolean {
     const { events } = this.#services;
-    const { queue } = this.#pool;
+    const { queue } = this.pool;
     const progress = this.#progress;
     if (bound?.busy === true) {
       // As long as it takes: requests on one connection are answered in order.
@@ -335,7 +331,7 @@ export class Exchange implements ConnectionUser {
     const progress = this.#progress;
     const { upstream, connection } = this.#attempt;
     if (connection === undefined || upstream === undefined) return;
-    const host = this.#pool.rules.changeOrigin || !head.hasHost ? upstream.settings.authority : head.host;
+    const host = this.pool.rules.changeOrigin || !head.hasHost ? upstream.settings.authority : head.host;
     const forwarding = forwardingFields(head, this.#downstream.hop, this.#services.rules);
     connection.writer.begin(requestHead(head, host, forwarding), head.framing, head.contentLength);
     progress.phase = WAITING;
