@@ -135,10 +135,10 @@ function faultByNode(ours: Forwarded, expected: Expected): string | undefined {
  * request to upgrade. Behind `upgrade`, which hands that back, it does: there the connection was closed.
  */
 function withQuietStop({ answers }: Forwarded, oracle: Expected): Expected {
-  const last = oracle.all.at(-1);
+  const upgrade = oracle.all.findLast((read) => read.upgrade);
   const isQuiet = oracle.error === 'STUCK' || oracle.error === undefined;
-  if (!isQuiet || last?.upgrade !== true || answers.at(-1)?.by !== 'parser') return oracle;
-  return { ...oracle, brokenOff: Math.min(oracle.brokenOff, last.piece) };
+  if (!isQuiet || upgrade === undefined || answers.at(-1)?.by !== 'parser') return oracle;
+  return { ...oracle, brokenOff: Math.min(oracle.brokenOff, upgrade.piece) };
 }
 
 /** Whether an answer is ours and closes the connection. */
@@ -195,7 +195,7 @@ string | undefined {
 function faultOfBare({ status }: Answer, { error, all }: Expected): string | undefined {
   if (error === undefined) {
     // See `withQuietStop`.
-    return all.at(-1)?.upgrade === true && status === 400 ? undefined : 'Node does not stop';
+    return status === 400 && all.some(({ upgrade }) => upgrade) ? undefined : 'Node does not stop';
   }
   // A stuck parser is an error that Node does not report: see `executeAll`.
   const wanted = STATUS_OF_ERROR.get(error) ?? (error === 'STUCK' ? status : 400);
