@@ -3,8 +3,8 @@ import tseslint from 'typescript-eslint';
 const BUILTINS = '^node:(?!(http|net|cluster)$)';
 
 /**
- * The rooms of src: which others each may import, and why no more. See "The house" in src/README.md. What is importable
- * by all (`options`, `loop`, and the files at the top but for the balancer) imports nothing above it.
+ * The rooms of src: which other rooms each may import, and why only those. See "The house" in src/README.md. What every
+ * room may import (`options`, `loop`, and the files at the top except the balancer) imports nothing above it.
  */
 const FOR_ALL = ['options', 'loop'];
 const ROOMS = {
@@ -20,11 +20,11 @@ const ROOMS = {
   cluster: [FOR_ALL, 'the launcher knows nothing of balancing'],
   testing: [FOR_ALL, 'what plugin authors test with needs none of the engine'],
 };
-/** Files at the top of src: those that all may import, and those that compose the rooms. */
+/** Files at the top of src: those that every room may import, and those that compose the rooms. */
 const TOP = '{channel,errors,events,guard,hooks,strategy}';
 const COMPOSERS = '{balancer,index}';
 
-/** Forbids imports; `why` is shown to whoever writes one. */
+/** Forbids imports; `why` is the lint message. */
 const forbid = (patterns, why) => ({
   'no-restricted-imports': ['error', { patterns: patterns.map((regex) => ({ regex, message: why })) }],
 });
@@ -41,7 +41,7 @@ const roomRules = [
     'the balancer knows neither the launcher nor the command line') },
 ];
 
-/** No rule above holds for a file in a new folder, or for a new one at the top: it must be given a room first. */
+/** The rules above miss files in a new folder, and new files at the top: they must be assigned to a room first. */
 const noRoom = {
   files: ['src/**/*.ts'],
   ignores: [...every.map((room) => `src/${room}/**`), `src/${TOP}.ts`, `src/${COMPOSERS}.ts`],
@@ -92,7 +92,7 @@ export default tseslint.config(
     },
   },
   {
-    // A factory's parameter default is where the machine's chance and time come in.
+    // Math.random and the real clock enter only here, as the defaults of parameters.
     files: ['strategies/**/*.ts', 'src/loop/clock.ts'],
     rules: { 'no-restricted-properties': 'off' },
   },
@@ -113,7 +113,7 @@ export default tseslint.config(
     },
   },
   {
-    // Whoever shares lookups has to begin them: `net` looks up names by a function that it does not export.
+    // Sharing lookups means starting them ourselves: `net` does not export its lookup function.
     files: ['src/upstreams/names.ts'],
     rules: {
       '@typescript-eslint/no-restricted-imports': ['error', {
@@ -139,7 +139,7 @@ export default tseslint.config(
     },
   },
   {
-    // The launcher asks how many cores there are, removes sockets that a crash left behind, and follows links to releases.
+    // The launcher counts cores, removes sockets that a crash left behind, and follows links to releases.
     files: ['src/cluster/**/*.ts'],
     rules: {
       '@typescript-eslint/no-restricted-imports': ['error', {
@@ -162,7 +162,7 @@ export default tseslint.config(
     },
   },
   {
-    // Tests are promises of node:test, which the runner awaits.
+    // node:test awaits the promises that tests return.
     files: ['test/**/*.ts'],
     rules: {
       '@typescript-eslint/no-floating-promises': ['error', { allowForKnownSafeCalls: [

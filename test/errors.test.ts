@@ -57,7 +57,7 @@ const TABLE = {
   OPTIONS_INVALID: ['internal', 500, false],
 } as const satisfies Record<ErrorCode, readonly [ErrorSource, number, boolean]>;
 
-/** RFC 9209 §2.3, and the registry it founded. */
+/** RFC 9209 §2.3, and the registry that it created. */
 const PROXY_STATUS_TYPES: ReadonlySet<string> = new Set([
   'dns_timeout', 'dns_error', 'destination_not_found', 'destination_unavailable', 'destination_ip_prohibited',
   'destination_ip_unroutable', 'connection_refused', 'connection_terminated', 'connection_timeout',
@@ -77,7 +77,7 @@ describe('each code', () => {
       const meaning = meaningOf(code);
       assert.deepEqual([meaning.source, meaning.status, meaning.retryable], [source, status, retryable]);
       assert.ok(PROXY_STATUS_TYPES.has(meaning.proxyStatus), `${meaning.proxyStatus} is no type of RFC 9209`);
-      // It is sent to anyone: one plain sentence.
+      // Any client may see it: one plain sentence.
       assert.match(meaning.text, /^[A-Z][A-Za-z ]+\.$/);
       const error = new BalancerError(code);
       assert.deepEqual([error.code, error.source, error.retryable, error.message],
@@ -86,7 +86,7 @@ describe('each code', () => {
   }
 });
 
-test('an error is an Error, with a message and a cause of its own', () => {
+test('an error is an Error, with its own message and cause', () => {
   const cause = new Error('ECONNREFUSED');
   const error = new BalancerError('CONNECT_REFUSED', 'connect 10.0.0.1:80', { cause });
   assert.ok(error instanceof Error);

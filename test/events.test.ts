@@ -7,14 +7,14 @@ import { FRONTS } from './support/fronts.ts';
 import { echo, refusingOrigin, startUpstream } from './support/upstream.ts';
 import { turns } from './support/wait.ts';
 
-/** Events, and what their listeners threw. */
+/** Events, and the errors of their listeners. */
 function made(): { events: Events; faults: [string, unknown][] } {
   const faults: [string, unknown][] = [];
   return { events: new Events((event, _what, cause) => faults.push([event, cause])), faults };
 }
 
 describe('listeners', () => {
-  test('hear of their event alone, in the order of their coming, each with what it tells', () => {
+  test('get only their event, in the order of registration, each with its details', () => {
     const { events, faults } = made();
     const heard: string[] = [];
     events.on('queued', ({ waiting }) => heard.push(`one ${waiting}`));
@@ -26,7 +26,7 @@ describe('listeners', () => {
     assert.deepEqual(faults, []);
   });
 
-  test('hear no more once taken away, as often as they were added', () => {
+  test('get nothing once removed as often as they were added', () => {
     const { events } = made();
     let heard = 0;
     const listener = (): void => {
@@ -41,7 +41,7 @@ describe('listeners', () => {
     assert.equal(heard, 2);
   });
 
-  test('that were never there can be taken away', () => {
+  test('that were never added can be removed', () => {
     const { events } = made();
     let heard = 0;
     events.off('queued', () => undefined);
@@ -52,7 +52,7 @@ describe('listeners', () => {
     assert.equal(heard, 1);
   });
 
-  test('are asked for by their event', () => {
+  test('can be queried by event', () => {
     const { events } = made();
     const listener = (): void => undefined;
     assert.equal(events.heard('queued'), false);
@@ -62,7 +62,7 @@ describe('listeners', () => {
     assert.equal(events.heard('queued'), false);
   });
 
-  test('that come or go while an event is told do so from the next one on', () => {
+  test('added or removed during an event take effect from the next one', () => {
     const { events } = made();
     const heard: string[] = [];
     const late = (): void => {
@@ -96,7 +96,7 @@ describe('listeners', () => {
     assert.deepEqual(heard, [1, 2, 3]);
   });
 
-  test('that throw are reported, and the others hear all the same', () => {
+  test('that throw are reported, and the others still run', () => {
     const { events, faults } = made();
     const cause = new Error('mine');
     let heard = 0;
@@ -109,7 +109,7 @@ describe('listeners', () => {
     assert.deepEqual(faults, [['queued', cause]]);
   });
 
-  test('that are asynchronous are not waited for, but their rejection is reported', async () => {
+  test('that are asynchronous are not awaited, but their rejection is reported', async () => {
     const { events, faults } = made();
     const cause = new Error('mine');
     events.on('queued', async () => {
@@ -137,7 +137,7 @@ test('events are typed by their names', () => {
 
 for (const front of FRONTS) {
   describe(`the events of a balancer, through ${front.name}`, () => {
-    test('tell each settled attempt, each retry and each refusal', async (t) => {
+    test('report each settled attempt, each retry and each refusal', async (t) => {
       const refusing = refusingOrigin();
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [refusing, upstream], front });
@@ -160,7 +160,7 @@ for (const front of FRONTS) {
       assert.deepEqual(heard, [['refused', { status: 503, code: 'NO_CANDIDATE' }]]);
     });
 
-    test('tell what was refused before there was an exchange', async (t) => {
+    test('report what was refused before there was an exchange', async (t) => {
       const upstream = await startUpstream(t, []);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const heard: unknown[] = [];
@@ -170,7 +170,7 @@ for (const front of FRONTS) {
       assert.deepEqual(heard, [{ status: 431, code: 'REQUEST_HEAD_TOO_LARGE' }]);
     });
 
-    test('a listener that throws is reported, and the exchange goes on', async (t) => {
+    test('survive a listener that throws: it is reported, and the exchange goes on', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const cause = new Error('mine');
@@ -193,7 +193,7 @@ for (const front of FRONTS) {
 }
 
 describe('on and off', () => {
-  test('refuse events that do not exist, and name the one that was meant', async (t) => {
+  test('refuse events that do not exist, and suggest the right one', async (t) => {
     const { balancer } = await startBalancer(t, { upstreams: [] });
     const listener = (): void => undefined;
     const table: [event: unknown, message: RegExp][] = [

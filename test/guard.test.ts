@@ -35,7 +35,7 @@ describe('foreign code called for its effect', () => {
 });
 
 describe('foreign code called for a value', () => {
-  test('gives it, or undefined after a fault', async () => {
+  test('returns it, or undefined after a fault', async () => {
     const { faults, onFault } = listening();
     assert.equal(guardedValue(() => 7, onFault), 7);
     assert.equal(guardedValue<unknown>(fail, onFault), undefined);
@@ -51,14 +51,14 @@ test('a thenable is recognised by its method, not by its class', () => {
   for (const value of [undefined, null, 7, 'then', { then: 7 }, {}]) assert.ok(!isThenable(value));
 });
 
-test('whatever was thrown has a text', () => {
+test('anything thrown has a text', () => {
   assert.equal(messageOf(mine), 'mine');
   assert.equal(messageOf('text'), 'text');
   assert.equal(messageOf(undefined), 'undefined');
   assert.equal(messageOf(Object.create(null)), 'a value that cannot be converted to a string');
 });
 
-test('an error without a message of its own is told by its errors, its code or its name', () => {
+test('an error without a message is described by its errors, its code or its name', () => {
   const refused = [new Error('connect ECONNREFUSED ::1:1'), new Error('connect ECONNREFUSED 127.0.0.1:1')];
   assert.equal(messageOf(new AggregateError(refused)), 'connect ECONNREFUSED ::1:1; connect ECONNREFUSED 127.0.0.1:1');
   assert.equal(messageOf(new AggregateError([mine, mine], 'all failed')), 'all failed: mine');
@@ -67,7 +67,7 @@ test('an error without a message of its own is told by its errors, its code or i
   assert.equal(messageOf(new TypeError()), 'TypeError');
 });
 
-test('a fault is told with what was thrown, if anything was', () => {
+test('a fault is described with what was thrown, if anything was', () => {
   assert.equal(faultText('threw', mine), 'threw: mine');
   assert.equal(faultText('returned a promise', undefined), 'returned a promise');
 });

@@ -1,5 +1,5 @@
 /**
- * No circles of imports. Type imports count: they tie files together as imports of code do. The lint checks which room
+ * No circular imports. Type imports count: they couple files as imports of code do. The lint checks which room
  * may import which (ROOMS in eslint.config.js).
  */
 import assert from 'node:assert/strict';

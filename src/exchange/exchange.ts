@@ -34,7 +34,6 @@ export class Exchange implements ConnectionUser, Steered {
   /** The request: its front fills it before {@link Exchange.start}. */
   readonly head = new RequestHead();
   readonly #services: ExchangeServices;
-  #pool: Pool;
   downstream: Downstream = NOWHERE;
   readonly progress: Progress;
   readonly deadlines: Deadlines;
@@ -54,12 +53,11 @@ export class Exchange implements ConnectionUser, Steered {
   /** `pool` is any: each request brings its own. */
   constructor(services: ExchangeServices, pool: Pool) {
     this.#services = services;
-    this.#pool = pool;
     this.progress = new Progress(this.head);
     this.deadlines = new Deadlines(this.progress, services.clock, services.rules.minBodyBytesPerSecond, pool.rules);
     this.attempt = new Attempt(services, pool);
     this.#picks = new Picks(pool, this.head, services.report);
-    this.#retries = new Retries(pool, this.head, this.#picks, this.#replay);
+    this.#retries = new Retries(this.head, this.#picks, this.#replay);
     this.#place = new PlaceInLine(this, this.#picks);
     this.#route = services.routing && new RouteTaken(services.routing);
     this.#hooking = services.hooks && new Hooking(services, services.hooks, this);
@@ -92,7 +90,7 @@ export class Exchange implements ConnectionUser, Steered {
   }
 
   get pool(): Pool {
-    return this.#pool;
+    return this.#picks.pool;
   }
 
   /** Attempts begun. */
@@ -215,7 +213,7 @@ export class Exchange implements ConnectionUser, Steered {
   /** The upstream connection that belongs to our downstream's. After a failure on it, the strategy picks. */
   get bound(): Affinity | undefined {
     if (this.#picks.attempt > 0) return undefined;
-    return this.#services.affinities.of(this.downstream.socket, this.#pool);
+    return this.#services.affinities.of(this.downstream.socket, this.pool);
   }
 
   proceed(): void {
@@ -315,15 +313,13 @@ export class Exchange implements ConnectionUser, Steered {
 
   /** Has the exchange go by the rules of `pool`. */
   enter(pool: Pool): void {
-    this.#pool = pool;
     this.#picks.start(pool, this.downstream.hop.address);
-    this.#retries.start(pool);
     this.#replay.start(pool.rules.maxReplayBytes, this.downstream.wholeBody);
     this.deadlines.start(pool.rules);
   }
 
   forward(): void {
-    this.#pool.budget.begun();
+    this.pool.budget.begun();
     // This overtakes none of those in the queue: they are waiting for upstreams that have no room.
     this.#try();
   }
@@ -357,7 +353,7 @@ export class Exchange implements ConnectionUser, Steered {
     }
     const attempt = this.attempt;
     // No await between the pick and the count: the next pick sees this one.
-    attempt.begin(this.#pool, upstream, bound === undefined);
+    attempt.begin(this.pool, upstream, bound === undefined);
     this.progress.phase = CONNECTING;
     this.deadlines.connecting();
     let connection: UpstreamConnection;
@@ -374,7 +370,7 @@ export class Exchange implements ConnectionUser, Steered {
 
   /** Goes where the downstream's connection is authenticated: the strategy has no choice there. */
   #follow(bound: Affinity): ManagedUpstream | 'OVERLOADED' {
-    if (!bound.hasRoom || this.#pool.upstreams.full) return 'OVERLOADED';
+    if (!bound.hasRoom || this.pool.upstreams.full) return 'OVERLOADED';
     this.#picks.skip();
     return bound.upstream;
   }
@@ -382,7 +378,7 @@ export class Exchange implements ConnectionUser, Steered {
   /** Waits for an upstream to have room, or for its turn on `bound`. Returns false where the queue is full. */
   #wait(bound: Affinity | undefined): boolean {
     const { events } = this.#services;
-    const { name: pool, queue } = this.#pool;
+    const { name: pool, queue } = this.pool;
     const progress = this.progress;
     if (bound?.busy === true) {
       // As long as it takes: requests on one connection are answered in order.
@@ -414,7 +410,7 @@ export class Exchange implements ConnectionUser, Steered {
     const progress = this.progress;
     const { upstream, connection } = this.attempt;
     if (connection === undefined || upstream === undefined) return;
-    const own = this.#pool.rules.changeOrigin || !head.hasHost ? upstream.settings.authority : head.host;
+    const own = this.pool.rules.changeOrigin || !head.hasHost ? upstream.settings.authority : head.host;
     const host = head.revisedHost ?? own;
     let forwarding = forwardingFields(head, this.downstream.hop, this.#services.rules);
     if (this.#hooking !== undefined) forwarding = this.#hooking.withoutTaken(forwarding);
@@ -488,7 +484,7 @@ export class Exchange implements ConnectionUser, Steered {
     upstream.retried();
     if (events.heard('retried')) {
       const { attempt } = this.#picks;
-      events.tell('retried', { pool: this.#pool.name, upstream: upstream.shown, attempt, code, status });
+      events.tell('retried', { pool: this.pool.name, upstream: upstream.shown, attempt, code, status });
     }
     this.#try();
     this.flushRequest();

@@ -11,7 +11,8 @@ import { type ManagedUpstream, managedOf } from '../upstreams/managed-upstream.t
 /** The picks of one exchange at a time. */
 export class Picks {
   readonly #report: Services['report'];
-  #pool: Pool;
+  /** The pool of the current exchange. */
+  pool: Pool;
   readonly #context: Context;
   /** Upstreams that failed this exchange, and those that had only closed an idle connection. */
   #failed: readonly Upstream[] = NO_UPSTREAMS;
@@ -22,13 +23,13 @@ export class Picks {
   /** `request` is the request head, reused for each exchange, as strategies see it. */
   constructor(pool: Pool, request: PickRequest, report: Services['report']) {
     this.#report = report;
-    this.#pool = pool;
+    this.pool = pool;
     this.#context = new Context(request, this);
   }
 
   /** Starts a new exchange of `pool`, from this address. */
   start(pool: Pool, remoteAddress: string): void {
-    this.#pool = pool;
+    this.pool = pool;
     this.#context.attempt = 0;
     this.#context.remoteAddress = remoteAddress;
     this.#failed = this.#stale = NO_UPSTREAMS;
@@ -47,7 +48,7 @@ export class Picks {
 
   /** Whether asking the strategy again may help: there are candidates, and the wanted upstream has room or is gone. */
   get any(): boolean {
-    const { upstreams } = this.#pool;
+    const { upstreams } = this.pool;
     if (upstreams.full || (this.#wanted !== undefined && this.#wanted.listed && this.#wanted.atLimit)) return false;
     return this.#untried().length > 0;
   }
@@ -59,7 +60,7 @@ export class Picks {
 
   /** The upstreams at their limits, except those that failed this exchange. */
   get full(): readonly Upstream[] {
-    const { atLimit } = this.#pool.upstreams;
+    const { atLimit } = this.pool.upstreams;
     return this.#failed.length === 0 ? atLimit : this.#notFailed(atLimit);
   }
 
@@ -72,7 +73,7 @@ export class Picks {
    * Asks the strategy. Returns its pick, or the error to answer with; on OVERLOADED, the exchange may wait instead.
    */
   next(): ManagedUpstream | 'NO_CANDIDATE' | 'OVERLOADED' | 'STRATEGY_FAILED' {
-    const { upstreams, strategy, traits: { picksFull } } = this.#pool;
+    const { upstreams, strategy, traits: { picksFull } } = this.pool;
     const report = this.#report;
     this.#wanted = undefined;
     if (upstreams.full) return 'OVERLOADED';
@@ -115,7 +116,7 @@ export class Picks {
    * `wait`, one that is at its limit.
    */
   failed(upstream: ManagedUpstream, stale: boolean, wait: boolean): boolean {
-    const { upstreams, queue, rules } = this.#pool;
+    const { upstreams, queue, rules } = this.pool;
     if (stale) this.#stale = [...this.#stale, upstream.shown];
     else this.#failed = [...this.#failed, upstream.shown];
     if (this.#context.attempt >= rules.maxAttempts) return false;
@@ -127,7 +128,7 @@ export class Picks {
    * this request, the ejected ones: a try is better than none.
    */
   #untried(): readonly Upstream[] {
-    const { upstreams } = this.#pool;
+    const { upstreams } = this.pool;
     if (this.#failed.length + this.#stale.length === 0) return upstreams.candidates;
     const left = this.#notFailed(upstreams.candidates);
     const untried = left.filter((upstream) => !this.#stale.includes(upstream));

@@ -9,25 +9,17 @@ import type { RequestHead } from '../http1/request.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Picks } from './picks.ts';
 import type { Replay } from './replay.ts';
-import type { Pool } from '../pools/pool.ts';
 
 /** The retries of one exchange after the other. */
 export class Retries {
-  #pool: Pool;
   readonly #head: RequestHead;
   readonly #picks: Picks;
   readonly #replay: Replay;
 
-  constructor(pool: Pool, head: RequestHead, picks: Picks, replay: Replay) {
-    this.#pool = pool;
+  constructor(head: RequestHead, picks: Picks, replay: Replay) {
     this.#head = head;
     this.#picks = picks;
     this.#replay = replay;
-  }
-
-  /** Starts a new exchange of `pool`. */
-  start(pool: Pool): void {
-    this.#pool = pool;
   }
 
   /**
@@ -41,17 +33,17 @@ export class Retries {
     const { retryable, status } = meaningOf(code);
     // A failed connect is retried whatever the request; later failures only if a second request does no harm.
     if (!retryable) {
-      const asked = code === 'UPSTREAM_CLOSED' || this.#pool.rules.retryOn.has(status);
+      const asked = code === 'UPSTREAM_CLOSED' || this.#picks.pool.rules.retryOn.has(status);
       if (!(unsent ? this.#whole : asked && this.#repeatable)) return false;
     }
     const free = retryable || closedIdle;
-    return this.#picks.failed(upstream, closedIdle, true) && (free || this.#pool.budget.take());
+    return this.#picks.failed(upstream, closedIdle, true) && (free || this.#picks.pool.budget.take());
   }
 
   /** Whether to try again instead of relaying a response of this status from `upstream`. */
   afterResponse(upstream: ManagedUpstream, status: number): boolean {
-    if (!this.#pool.rules.retryOn.has(status) || !this.#repeatable) return false;
-    return this.#picks.failed(upstream, false, false) && this.#pool.budget.take();
+    if (!this.#picks.pool.rules.retryOn.has(status) || !this.#repeatable) return false;
+    return this.#picks.failed(upstream, false, false) && this.#picks.pool.budget.take();
   }
 
   /** Whether the request can be sent again, safely. */

@@ -40,7 +40,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
   place = -1;
   readonly socket: ServedSocket;
   readonly #front: Front;
-  readonly #socket: GuardedSocket<ServedSocket>;
+  readonly #socket: GuardedSocket;
   /** Whether an http server had the connection before. */
   readonly #adopted: boolean;
   /** Borrowed from the first byte of a request to the last of its response. */
@@ -389,7 +389,6 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     this.#phase = CLOSING;
     this.#reader.clear();
     const { clock, rules } = this.#front;
-    this.#deadline = clock.now + rules.idleTimeoutMs;
     this.#socket.guard(() => {
       this.#closing = new Closing(this.socket, clock, rules.idleTimeoutMs, () => {
         this.#endSocket();

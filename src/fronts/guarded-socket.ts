@@ -17,8 +17,8 @@ export interface SocketOwner {
   closeFailed(cause: unknown): void;
 }
 
-export class GuardedSocket<S extends Duplex = Duplex> {
-  readonly stream: S;
+export class GuardedSocket {
+  readonly #stream: Duplex;
   readonly #peer: Duplex;
   readonly #rules: FrontRules;
   readonly #owner: SocketOwner;
@@ -26,8 +26,8 @@ export class GuardedSocket<S extends Duplex = Duplex> {
   #paused = false;
 
   /** `peer` is the stream that knows the address of the other end. */
-  constructor(stream: S, peer: Duplex, rules: FrontRules, owner: SocketOwner) {
-    this.stream = stream;
+  constructor(stream: Duplex, peer: Duplex, rules: FrontRules, owner: SocketOwner) {
+    this.#stream = stream;
     this.#peer = peer;
     this.#rules = rules;
     this.#owner = owner;
@@ -47,17 +47,17 @@ export class GuardedSocket<S extends Duplex = Duplex> {
   pause(paused: boolean): void {
     if (paused === this.#paused) return;
     this.#paused = paused;
-    this.guard(() => paused ? this.stream.pause() : this.stream.resume());
+    this.guard(() => paused ? this.#stream.pause() : this.#stream.resume());
   }
 
   /** Whether it can be destroyed without loss: the kernel has all data, and TLS has no close_notify to send. */
   get flushed(): boolean {
-    return this.stream.writableLength === 0 && this.stream instanceof Socket && this.hop.proto === 'http';
+    return this.#stream.writableLength === 0 && this.#stream instanceof Socket && this.hop.proto === 'http';
   }
 
   /** Destroys it; with `reset`, by a reset if possible, so that the other end does not take it for an orderly end. */
   destroy(reset: boolean): void {
-    const { stream } = this;
+    const stream = this.#stream;
     try {
       if (reset && isResettable(stream)) stream.resetAndDestroy();
       else stream.destroy();

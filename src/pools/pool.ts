@@ -33,7 +33,7 @@ export interface PoolMeans {
   readonly adopted: AdoptedStreams;
   /** Numbers in [0, 1), for jitter. */
   readonly rng: () => number;
-  /** How often {@link Pool.sweep} is called, in ms. */
+  /** How often {@link Pool.parts} are swept, in ms. */
   readonly tickMs: number;
 }
 

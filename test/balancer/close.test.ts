@@ -18,7 +18,7 @@ function done(closed: Promise<{ cut: number }>): Promise<{ cut: number }> {
 
 for (const front of FRONTS) {
   describe(`closing a balancer with requests through ${front.name}`, () => {
-    test('answers what is in flight, and says that the connection ends', async (t) => {
+    test('answers what is in flight, with Connection: close', async (t) => {
       const late = gate();
       const upstream = await startUpstream(t, [[request, when(late.opened), response('late')]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
@@ -41,7 +41,7 @@ for (const front of FRONTS) {
       assert.deepEqual(closed, { cut: 0 });
     });
 
-    test('lets a response that has begun come to its end', async (t) => {
+    test('lets a response that has begun finish', async (t) => {
       const late = gate();
       const upstream = await startUpstream(t, [
         [request, 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello', when(late.opened), 'world'],
@@ -53,13 +53,13 @@ for (const front of FRONTS) {
       const closing = under.balancer.close();
       late.open();
       assert.equal((await client.inbox.exactly(10)).toString(), 'helloworld');
-      // A server of node:http has its connections to itself.
+      // A server of node:http manages its connections itself.
       if (front === SOCKET) assert.equal(await client.over(), 'end');
       client.end();
       assert.deepEqual(await done(closing), { cut: 0 });
     });
 
-    test('lets an upload that is under way come to its end', async (t) => {
+    test('lets an upload that is under way finish', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -72,7 +72,7 @@ for (const front of FRONTS) {
       assert.deepEqual(await done(closing), { cut: 0 });
     });
 
-    test('cuts what is not done in time, and says how much that was', async (t) => {
+    test('cuts what is not done in time, and returns how much that was', async (t) => {
       const upstream = await startUpstream(t, [
         [request], [request, 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello'], [head, SWITCH], echo,
       ]);
@@ -104,7 +104,7 @@ for (const front of FRONTS) {
       ]);
     });
 
-    test('lets a tunnel close by itself', async (t) => {
+    test('lets a tunnel close on its own', async (t) => {
       const upstream = await startUpstream(t, [[head, SWITCH, bytes(2), 'ho']]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -130,7 +130,7 @@ for (const front of FRONTS) {
       assert.deepEqual(under.balancer.upstreams, []);
     });
 
-    test('goes on trying for a request that is in flight', async (t) => {
+    test('keeps retrying for a request that is in flight', async (t) => {
       const upstream = await startUpstream(t, [[request, response('warm'), request, reset], echo]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -157,7 +157,7 @@ describe('closing a balancer', () => {
     assert.deepEqual(await done(under.balancer.close()), { cut: 0 });
   });
 
-  test('twice is closing once', async (t) => {
+  test('twice is the same as once', async (t) => {
     const upstream = await startUpstream(t, [[request]]);
     const under = await startBalancer(t, { upstreams: [upstream] });
     const client = await under.connect();
@@ -170,7 +170,7 @@ describe('closing a balancer', () => {
     assert.deepEqual(await done(under.balancer.close()), { cut: 1 });
   });
 
-  test('takes no more connections', async (t) => {
+  test('accepts no more connections', async (t) => {
     const upstream = await startUpstream(t, [[request]]);
     const under = await startBalancer(t, { upstreams: [upstream] });
     const client = await under.connect();
@@ -184,7 +184,7 @@ describe('closing a balancer', () => {
     await assert.rejects(under.balancer.listen({ port: 0 }), { name: 'BalancerError', code: 'CLOSING' });
   });
 
-  test('closes idle connections after a moment, and they are not counted as cut', async (t) => {
+  test('closes idle connections after a short grace, and does not count them as cut', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream] });
     const [used, fresh] = [await under.connect(), await under.connect()];
@@ -200,7 +200,7 @@ describe('closing a balancer', () => {
     assert.deepEqual(await done(closing), { cut: 0 });
   });
 
-  test('in less than that moment does not count them either', async (t) => {
+  test('in less than that grace does not count them either', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream] });
     const [used, fresh] = [await under.connect(), await under.connect()];
@@ -224,7 +224,7 @@ describe('closing a balancer', () => {
     assert.deepEqual(await done(closing), { cut: 0 });
   });
 
-  test('answers a request that comes in that moment', async (t) => {
+  test('answers a request that comes within that grace', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream] });
     const client = await under.connect();
@@ -238,7 +238,7 @@ describe('closing a balancer', () => {
     assert.deepEqual(await done(closing), { cut: 0 });
   });
 
-  test('lets a head of which some has come be finished, and answers it', async (t) => {
+  test('waits for the rest of a head that has begun, and answers it', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream] });
     const client = await under.connect();
@@ -285,7 +285,7 @@ describe('closing a balancer', () => {
     assert.equal(under.picks.length, 1);
   });
 
-  test('closes a connection once the rest of its upload has been read over', async (t) => {
+  test('closes a connection once the rest of its upload has been discarded', async (t) => {
     const read = gate();
     const upstream = await startUpstream(t, [[head, response('early'), when(read.opened), reset]]);
     const under = await startBalancer(t, { upstreams: [upstream] });
@@ -343,7 +343,7 @@ describe('closing a balancer', () => {
   });
 });
 
-/** A server of the test's own, which goes on taking connections whatever the balancer does. */
+/** The test's own server, which keeps accepting connections whatever the balancer does. */
 const ACCEPT: FrontKind = {
   name: 'accept',
   open: (balancer) => serve(net.createServer({ allowHalfOpen: true }, balancer.accept)),
@@ -394,7 +394,7 @@ describe('a balancer that is closed', () => {
     assert.equal(answer.head.get('connection'), 'close');
   });
 
-  test('closes upgrades that node:http hands to it, with or without a word', async (t) => {
+  test('closes upgrades that node:http hands to it, with or without an answer', async (t) => {
     const upstream = await startUpstream(t, []);
     const under = await startBalancer(t, { upstreams: [upstream], front: NODE_HTTP });
     await done(under.balancer.close());
@@ -404,7 +404,7 @@ describe('a balancer that is closed', () => {
   });
 });
 
-test('no upstream comes to a balancer that closes', async (t) => {
+test('no upstream can be added to a balancer that closes', async (t) => {
   const under = await startBalancer(t, { upstreams: ['http://a.test'] });
   const closed = under.balancer.close();
   const closing = { name: 'BalancerError', code: 'CLOSING' };
@@ -415,7 +415,7 @@ test('no upstream comes to a balancer that closes', async (t) => {
 });
 
 describe('closing a balancer after a delay', () => {
-  test('makes it not ready at once, and serves until the delay is over', async (t) => {
+  test('makes it unready at once, and serves until the delay is over', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream] });
     assert.equal(under.balancer.ready, true);
@@ -472,7 +472,7 @@ describe('closing a balancer after a delay', () => {
     assert.deepEqual(await done(closing), { cut: 0 });
   });
 
-  test('is hurried by a second call with a shorter delay', async (t) => {
+  test('is shortened by a second call with a shorter delay', async (t) => {
     const upstream = await startUpstream(t, [[request]]);
     const under = await startBalancer(t, { upstreams: [upstream] });
     const client = await under.connect();
@@ -490,7 +490,7 @@ describe('closing a balancer after a delay', () => {
     await client.over();
   });
 
-  test('is hurried by a second call with less time for what is in flight', async (t) => {
+  test('is shortened by a second call with less time for what is in flight', async (t) => {
     const upstream = await startUpstream(t, [[request]]);
     const under = await startBalancer(t, { upstreams: [upstream] });
     const client = await under.connect();
@@ -505,7 +505,7 @@ describe('closing a balancer after a delay', () => {
     await client.over();
   });
 
-  test('is not put off by a second call that has more time', async (t) => {
+  test('is not extended by a second call with more time', async (t) => {
     const upstream = await startUpstream(t, [[request]]);
     const under = await startBalancer(t, { upstreams: [upstream] });
     const client = await under.connect();
@@ -521,7 +521,7 @@ describe('closing a balancer after a delay', () => {
   });
 });
 
-test('close checks its options, and nothing closes where they are wrong', async (t) => {
+test('close checks its options, and closes nothing where they are invalid', async (t) => {
   const upstream = await startUpstream(t, echo);
   const under = await startBalancer(t, { upstreams: [upstream] });
   const table: [given: unknown, message: RegExp][] = [

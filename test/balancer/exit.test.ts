@@ -70,7 +70,7 @@ describe('a process ends by itself', () => {
     `), { code: 0, out: 'hello\n', err: '' });
   });
 
-  test('and a fault of a strategy is a warning where nobody else is told', async () => {
+  test('and a strategy fault is a warning if nothing else reports it', async () => {
     const { code, out, err } = await run(`
       const strategy = { name: 'broken', pick: () => { throw new Error('oh no'); } };
       const balancer = createBalancer({ upstreams: ['http://127.0.0.1:9'], strategy });

@@ -1,6 +1,6 @@
 /**
- * Time, chance and channels that are given as options and fail: refused where a balancer cannot be made of them,
- * reported where they fail later, and never the end of anything.
+ * Clocks, random numbers and channels that are given as options and fail: refused where no balancer can be made,
+ * reported where they fail later, and never fatal.
  */
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
@@ -21,7 +21,7 @@ const throwing = (): never => {
 };
 const rejecting = (): never => Promise.reject(new Error('too late')) as never;
 
-/** Virtual time of which one method can be replaced at any time. */
+/** Virtual time, one method of which can be replaced at any time. */
 class FailingTime extends VirtualTime {
   instead: { now?: () => number; epoch?: () => number } = {};
 
@@ -88,7 +88,7 @@ describe('time', () => {
   }
 
   for (const [what, replacement] of [...bad, ['returns nothing', () => undefined as never]] as const) {
-    test(`whose every ${what} is refused, and nothing is left of the balancer`, async (t) => {
+    test(`whose every ${what} is refused, and nothing of the balancer is left`, async (t) => {
       quiet(t);
       const time = Object.assign(new VirtualTime(), { every: replacement });
       assert.throws(() => createBalancer({ upstreams: [], time }), INVALID);
@@ -96,7 +96,7 @@ describe('time', () => {
     });
   }
 
-  test('whose ticks cannot be ended is reported, and close resolves', async (t) => {
+  test('whose ticks cannot be stopped is reported, and close resolves', async (t) => {
     quiet(t);
     const reports: string[] = [];
     const time = Object.assign(new VirtualTime(), { every: () => throwing });
@@ -105,12 +105,12 @@ describe('time', () => {
     assert.deepEqual(reports, ['what time.every returned threw']);
   });
 
-  test('of which pauseMs is no number is refused', () => {
+  test('whose pauseMs is not a number is refused', () => {
     const time = Object.assign(new VirtualTime(), { pauseMs: NaN });
     assert.throws(() => createBalancer({ upstreams: [], time }), /time\.pauseMs: must be a number of milliseconds/);
   });
 
-  test('stands still at its last good value, and tells without end of nobody who looks at it', () => {
+  test('stays at its last good value, and reports that without recursion', () => {
     const time = new FailingTime();
     const told: string[] = [];
     const guarded = new GuardedTime(time, (what) => {
@@ -145,7 +145,7 @@ describe('rng', () => {
     });
   }
 
-  test('that works is asked once a draw', () => {
+  test('that works is called once per draw', () => {
     const draws = [0, 0.5, 1 - 2 ** -53];
     const rng = guardedRng(() => draws.shift() ?? assert.fail(), () => assert.fail());
     assert.deepEqual([rng(), rng(), rng()], [0, 0.5, 1 - 2 ** -53]);
@@ -161,7 +161,7 @@ describe('peers', () => {
     ['returns what cannot be read', () => new Proxy({}, { get: throwing })],
   ];
   for (const [what, join] of joins) {
-    test(`whose join ${what} are refused, and nothing is left of the balancer`, async (t) => {
+    test(`whose join ${what} are refused, and nothing of the balancer is left`, async (t) => {
       quiet(t);
       const time = new VirtualTime();
       assert.throws(() => createBalancer({ upstreams: [], time, peers: { join } as unknown as Channel }), INVALID);
@@ -170,7 +170,7 @@ describe('peers', () => {
     });
   }
 
-  test('are left where the clock cannot be started', () => {
+  test('are left if the clock cannot be started', () => {
     let left = 0;
     let timers = 0;
     const time = Object.assign(new VirtualTime(), {
@@ -185,7 +185,7 @@ describe('peers', () => {
   });
 
   for (const [what, fails] of [['throws', throwing], ['rejects', rejecting]] as const) {
-    test(`whose send ${what} are reported, and told of counts again`, async (t) => {
+    test(`whose send ${what} are reported, and get counts again`, async (t) => {
       quiet(t);
       const sent: Record<string, unknown>[] = [];
       let member: ChannelMember | undefined;
@@ -199,7 +199,7 @@ describe('peers', () => {
       const time = new VirtualTime();
       const { reports } = await start(t, time, { peers });
       for (let from = 2; from < 5; from++) {
-        // To newcomers there is always something to tell; what was sent never says that it is on its way.
+        // There is always something to send to newcomers; a send never reports that it was accepted.
         member?.heard({ hello: true }, from);
         time.advance(100);
         await turns(2);
@@ -247,7 +247,7 @@ test('a pick that cannot be read is answered 500, and reported', async (t) => {
   assert.deepEqual(reports, ['strategy mine picked something that is not a candidate']);
 });
 
-test('a listener that takes others away, and adds some, changes who hears of the next event alone', async (t) => {
+test('a listener that removes and adds others affects only the next event', async (t) => {
   const { balancer } = await startBalancer(t, { upstreams: [] });
   const heard: string[] = [];
   const second = (): void => {

@@ -32,7 +32,7 @@ describe('listening', () => {
     assert.equal((await (await connectTo(t, address.port)).exchange(get('/a'))).text, '/a');
   });
 
-  test('without a host is listening on all, and an IPv4 address is shown as one', async (t) => {
+  test('without a host listens on all addresses, and an IPv4 peer address is shown as IPv4', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream], front: NODE_HTTP });
     const address = (await under.balancer.listen({ port: 0 })) as AddressInfo;
@@ -48,7 +48,7 @@ describe('listening', () => {
     const client = await connectTo(t, path);
     assert.equal((await client.exchange(get('/a'))).text, '/a');
     assert.equal((await client.exchange(get('/b'))).text, '/b');
-    // There is no address to tell of.
+    // There is no address to return.
     const { head } = upstream.requests[0] ?? {};
     assert.equal(head?.get('x-forwarded-for'), undefined);
     assert.equal(head?.get('forwarded'), 'for=unknown;host="example.test";proto=http');
@@ -73,7 +73,7 @@ describe('listening', () => {
     await assert.rejects(client.inbox.exactly(10), { name: 'Broken' });
   });
 
-  test('on what was opened before: a file descriptor', posix, async (t) => {
+  test('on an open file descriptor', posix, async (t) => {
     const opened = net.createServer();
     atEnd(t, () => new Promise((resolve) => opened.close(resolve)));
     await new Promise<void>((resolve) => {
@@ -91,7 +91,7 @@ describe('listening', () => {
     assert.deepEqual([code, out, err], [0, `${port}\n`, '']);
   });
 
-  test('in several places at once', async (t) => {
+  test('on several addresses at once', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream], front: NODE_HTTP });
     const path = join(directory(t), 'x.sock');
@@ -103,7 +103,7 @@ describe('listening', () => {
     for (const place of places) assert.equal((await (await connectTo(t, place)).exchange(get('/a'))).text, '/a');
   });
 
-  test('where somebody listens already fails, and the rest goes on', async (t) => {
+  test('on an address in use fails, and the others continue', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream] });
     await assert.rejects(under.balancer.listen({ port: under.port, host: '127.0.0.1' }), { code: 'EADDRINUSE' });
@@ -112,7 +112,7 @@ describe('listening', () => {
     assert.equal((await (await connectTo(t, address.port)).exchange(get('/b'))).text, '/b');
   });
 
-  test('where nobody can fails', posix, async (t) => {
+  test('on an impossible address fails', posix, async (t) => {
     const under = await startBalancer(t, { upstreams: [] });
     const file = join(directory(t), 'file');
     writeFileSync(file, '');
@@ -121,7 +121,7 @@ describe('listening', () => {
     await assert.rejects(under.balancer.listen({ port: 0, host: '192.0.2.1' }), { code: 'EADDRNOTAVAIL' });
   });
 
-  test('on what is no place is rejected, not thrown', async (t) => {
+  test('with an invalid address is rejected, and does not throw', async (t) => {
     const under = await startBalancer(t, { upstreams: [] });
     const table: [given: unknown, message: RegExp][] = [
       ...[-1, 65_536, 1.5, NaN, '80'].map((port): [unknown, RegExp] => {
@@ -147,7 +147,7 @@ describe('listening', () => {
     }
   });
 
-  test('that is overtaken by a close leaves nothing behind', async (t) => {
+  test('that a close overtakes leaves nothing behind', async (t) => {
     const under = await startBalancer(t, { upstreams: [], front: NODE_HTTP });
     // A name is looked up first: the close comes in between.
     const listening = under.balancer.listen({ port: 0, host: 'localhost' }).then((address) => address, () => undefined);

@@ -1,5 +1,5 @@
 /**
- * The balancer of pause.test.ts, in a process that can be stopped. Tells its port, and each report; blocks its loop for
+ * The balancer of pause.test.ts, in a process that can be stopped. Sends its port, and each report; blocks its loop for
  * as many milliseconds as it is sent.
  */
 import type { AddressInfo } from 'node:net';
@@ -16,7 +16,7 @@ const balancer = createBalancer({
 const { port } = await balancer.listen({ port: 0, host: '127.0.0.1' }) as AddressInfo;
 process.on('message', (ms: number) => {
   process.send?.({ blocked: true });
-  // In a turn of its own, when that has gone out.
+  // In a later turn, after that was sent.
   setTimeout(() => {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
   }, 20);

@@ -1,6 +1,6 @@
 /**
- * A process that was stopped, or whose loop was blocked, for longer than its timeouts: answers that are there are
- * passed on, and those that come soon after are waited for. The pause itself is what is tested: it takes real time.
+ * A process that was stopped, or whose loop was blocked, for longer than its timeouts: answers that have arrived are
+ * passed on, and those that come soon after are awaited. The pause itself is under test: it takes real time.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
@@ -71,7 +71,7 @@ describe('a pause that is longer than the timeouts', { skip }, () => {
         await sleep(PAUSE_MS);
         resume(running);
         if (late) {
-          // Another request shows that it goes on.
+          // Another request shows that it still runs.
           const other = await connectTo(t, running.port);
           other.send(get('/other'));
           await holding.came(2);

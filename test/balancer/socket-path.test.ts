@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createBalancer } from '../../src/index.ts';
 
-test('a Unix socket whose path the system would cut is refused', async () => {
+test('a Unix socket whose path the system would truncate is refused', async () => {
   const balancer = createBalancer({ upstreams: [] });
   try {
     await assert.rejects(balancer.listen({ path: `/tmp/${'x'.repeat(103)}` }), {

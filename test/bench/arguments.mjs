@@ -1,4 +1,4 @@
-/** The command line: every mistake is told with what would be right. */
+/** The command line: every mistake is reported with what to write instead. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
@@ -38,7 +38,7 @@ export function readArguments() {
     process.exit(0);
   }
   const { scenario, only, node = process.execPath, json, plot } = values;
-  // Rather now than when all is measured.
+  // Now rather than after all measurements.
   for (const [option, file] of Object.entries({ json, plot })) {
     const folder = file === undefined ? '.' : path.dirname(file);
     if (!existsSync(folder)) fail(`--${option}: there is no folder ${folder}`);

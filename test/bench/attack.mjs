@@ -1,5 +1,5 @@
 /**
- * What a slow-loris attack does to everybody else: thousands of connections, each an octet a second, beside traffic of
+ * The effect of a slow-loris attack on other clients: thousands of connections, an octet a second each, and traffic at
  * a fixed rate. Prints the latencies with and without the attack, what it costs in memory, and when it is over.
  *
  *   node test/bench/attack.mjs [--kind head|body] [--connections 5000] [--rate 500] [--seconds 8] [--node PATH]
@@ -98,7 +98,7 @@ async function attack(port) {
   process.send('connected');
   const all = [...open.keys()];
   for (let turn = 0; open.size > 0; turn++) {
-    // An endless field in a head, octets in a body. Each second they take their turns: nobody attacks in step.
+    // An endless field in a head, octets in a body, spread over each second so that they do not come in step.
     const octet = 'GET / HTTP/1.1\r\nX: '[Math.floor(turn / turnsPerSecond)] ?? 'a';
     for (let i = turn % turnsPerSecond; i < all.length; i += turnsPerSecond) {
       if (open.has(all[i])) all[i].write(octet);

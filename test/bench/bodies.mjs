@@ -1,4 +1,4 @@
-/** What the upstreams answer with, for whoever has to know an answer when it comes. */
+/** The upstreams' answers, for checks of what arrives. */
 
 export const smallBody = 'A small answer, about as long as the JSON of one record.'.padEnd(100, '.');
 /** Sent as 16 chunks of 1 KiB. */

@@ -1,11 +1,11 @@
-/** Whether a contestant answers rightly: a figure for a proxy that does not do the work is worth nothing. */
+/** Whether a contestant answers correctly: a figure for a proxy that does not do the work is worthless. */
 import { createHash } from 'node:crypto';
 import { Agent, request as send } from 'node:http';
 import { chunkedBody, smallBody } from './bodies.mjs';
 import { hundredMebibytesSha256, mebibyteSha256 } from './upstreams.mjs';
 import { fieldsOf } from './wrk.mjs';
 
-/** Rejects with what is wrong. `names` are of the checks below. */
+/** Rejects with the fault. `names` refer to the checks below. */
 export async function check(port, origins, names) {
   const agent = new Agent({ keepAlive: true, maxSockets: 4 });
   const ask = (path, options) => answer({ host: '127.0.0.1', port, path, agent, timeout: 30_000 }, options);

@@ -1,10 +1,10 @@
-/** New connections, for servers that answer with the number of their worker: each has one request at first. */
+/** New connections, for servers that answer with the number of their worker: each starts with one request. */
 import { connect } from 'node:net';
 
 const head = 'GET / HTTP/1.1\r\nHost: bench\r\n';
 const timeoutMs = 10_000;
 
-/** One request on a connection of its own. Resolves with who answered; rejects where nobody did. */
+/** One request on a new connection. Resolves with the worker that answered; rejects without an answer. */
 export function ask(port) {
   return new Promise((resolve, reject) => {
     const socket = connect({ port, host: '127.0.0.1', noDelay: true });
@@ -19,7 +19,7 @@ export function ask(port) {
   });
 }
 
-/** The same, on one that stays open. Resolves with it, and with who answered. */
+/** The same, on one that stays open. Resolves with it, and with the worker that answered. */
 export function open(port) {
   return new Promise((resolve, reject) => {
     const socket = connect({ port, host: '127.0.0.1', noDelay: true });
@@ -28,7 +28,7 @@ export function open(port) {
   });
 }
 
-/** Asks again and again, `atOnce` at a time, for as long as `more()` says so. Resolves with who answered how often. */
+/** Sends requests, `atOnce` at a time, as long as `more()` says so. Resolves with the answers of each worker. */
 export async function askOn(port, atOnce, more) {
   const answers = new Map();
   const failures = new Map();

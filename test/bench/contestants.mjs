@@ -18,7 +18,7 @@ export const buildHint = 'run npm run build first';
 
 /**
  * `found` is a version or undefined; `command` makes configuration files where needed and returns the command.
- * `scales` tells those that share a port among several workers by an option of their own.
+ * `scales` marks those with an option to share a port among several workers.
  */
 export const contestants = [
   {

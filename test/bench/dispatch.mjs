@@ -7,7 +7,7 @@
  *                     [--json FILE]
  *
  * The first worker computes for `--compute` ms, then rests for as long. Connections come at random (Poisson), whatever
- * becomes of those before them, and latencies count from when one was due: a stall counts against all that it kept
+ * happens to earlier ones, and latencies count from when one was due: a stall counts against all that it kept
  * waiting. `primary` and `shared` are values of `distribution`, the others strategies as `dispatch`. All stay running
  * (only one that is loaded computes) and are loaded in turns, A B C A B C.
  */
@@ -60,7 +60,7 @@ if (values.json !== undefined) {
 }
 process.exit(0); // the servers go with it
 
-/** One round of one way, in processes of its own: what the others' first workers compute would be in its way. */
+/** One round of one way, in separate processes: the computing first workers of the others would disturb it. */
 async function measure(way) {
   const [port] = await freePorts(1);
   const command = [values.node, path.join(here, 'launched.mjs'), way, String(port), String(workers), String(compute)];
@@ -80,7 +80,7 @@ async function measure(way) {
   };
 }
 
-/** New connections at a steady rate. Resolves with their latencies in milliseconds, sorted, and who answered. */
+/** New connections at a fixed rate. Resolves with their latencies in ms, sorted, and the workers that answered. */
 async function steady(port, many) {
   const latencies = [];
   const answers = new Map();

@@ -1,13 +1,13 @@
 /**
- * How the launcher's ways to distribute connections compare: what a new connection costs, who gets it, and whether any
- * is lost at a reload.
+ * Compares the launcher's ways to distribute connections: what a new one costs, which worker gets it, and whether
+ * any is lost at a reload.
  *
  *   npm run build && node test/bench/distribution.mjs [--only shared,primary,least-connections,reuse-port] [--workers 4]
  *                     [--rounds 5] [--connections 5000] [--seconds 2] [--reloads 5] [--node PATH] [--json FILE]
  *
  * `shared` and `primary` are values of `distribution`; `least-connections` is that strategy as `dispatch`; with
  * `reuse-port` each worker listens for itself, by an option of `listen` that Node has from 23.1 on. Nothing is pinned:
- * workers are to share what cores there are with the load. All stay running and are loaded in turns, A B C A B C, and a
+ * workers must share the available cores with the load. All stay running and are loaded in turns, A B C A B C, and a
  * round's ratios pair what was measured side by side.
  */
 import { once } from 'node:events';
@@ -136,7 +136,7 @@ async function idle({ port }) {
   return [...sorted, ...Array(Math.max(0, workers - sorted.length)).fill(0)];
 }
 
-/** New connections all the time, and reloads: how many of them nobody answered. */
+/** New connections all the time, and reloads: how many of them got no answer. */
 async function reloadUnderLoad(server) {
   const { way, child, pid, port } = server;
   let over = false;

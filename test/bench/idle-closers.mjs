@@ -3,7 +3,7 @@
  *
  *   npm run build && node test/bench/idle-closers.mjs [requests, default 100000]
  *
- * Three upstreams of node:http, the balancer and the load in processes of their own; the pause between two bursts is
+ * Three upstreams of node:http, the balancer and the load in separate processes; the pause between two bursts is
  * about as long as a connection may idle, so that requests and closes cross.
  */
 import { once } from 'node:events';
@@ -27,7 +27,7 @@ else {
 
 function upstream(port) {
   http.createServer((request, response) => {
-    // With a Connection field of ours, Node announces no Keep-Alive; its keepAliveTimeout adds a second of its own.
+    // With our own Connection field, Node announces no Keep-Alive; its keepAliveTimeout adds a second.
     response.setHeader('Connection', 'keep-alive');
     response.once('finish', () => request.socket.setTimeout(idleMs));
     response.end('here');

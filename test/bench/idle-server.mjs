@@ -22,7 +22,7 @@ function serve(handler) {
 }
 
 process.on('message', async () => {
-  // Finalizers, and V8's own return of free pages, each take a turn after the collection that allows them.
+  // Finalizers, and V8's return of free pages, each take a turn after the collection that allows them.
   for (let turn = 0; turn < 5; turn++) {
     globalThis.gc();
     await sleep(200);

@@ -1,9 +1,9 @@
 /**
  * What an idle keep-alive downstream connection costs a server in memory, beside node:http's own server.
  *
- * RSS is all that the process holds, and has some noise; heap is V8's exact account of JavaScript objects and buffers,
- * without what libuv and Node hold natively. The kernel's socket memory is in neither. nginx has its table of
- * connections from the start, so its RSS leaves that out.
+ * RSS is all memory of the process, and has some noise; heap is V8's exact count of JavaScript objects and buffers,
+ * without native memory of libuv and Node. The kernel's socket memory is in neither. nginx allocates its table of
+ * connections at the start, so its RSS growth leaves that out.
  */
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -86,7 +86,7 @@ async function measure(server, connections) {
   return { rss: each('rss'), heap: each('heap'), before, after };
 }
 
-/** Opens connections that have done one request each. */
+/** Opens connections, with one request on each. */
 async function open(port, count) {
   const sockets = [];
   while (sockets.length < count) {

@@ -1,6 +1,6 @@
 /**
- * Latencies at a part of what each gets through: closed-loop load finds that, open-loop load of half and of four fifths
- * of it finds what clients would wait.
+ * Latencies at a fraction of each one's throughput: closed-loop load finds that, open-loop load of half and of four
+ * fifths of it measures how long clients would wait.
  */
 import process from 'node:process';
 import { measure } from './measure.mjs';
@@ -12,7 +12,7 @@ import { inTurns, ratio } from './turns.mjs';
 
 const levels = [50, 80];
 const capacitySeconds = 3;
-/** Beyond that part of what it can do, the load's own core would make requests wait. */
+/** Beyond this fraction of its capacity, the load's own core would make requests wait. */
 const loadPart = 0.6;
 const excessiveRate = 80_000;
 

@@ -16,7 +16,7 @@ const where = { port: Number(port), host: '127.0.0.1' };
 const dispatches = { 'least-busy': leastBusy, 'least-connections': leastConnections, 'round-robin': roundRobin };
 
 const server = http.createServer((request, response) => response.end(String(cluster.worker.id)));
-// With reusePort, each worker has a socket of its own (node:cluster shares none that is exclusive).
+// With reusePort, each worker has its own socket (node:cluster does not share exclusive ones).
 const listen = way === 'reuse-port' ? { ...where, reusePort: true, exclusive: true } : where;
 const dispatch = dispatches[way]?.();
 await launch(() => {

@@ -21,7 +21,7 @@ export function load(title, request, { checks = [], perMiB = false, leastSeconds
   };
 }
 
-/** One and two workers, for those that share a port by themselves. */
+/** One and two workers, for contestants that can share a port. */
 export const workers = {
   title: 'keep-alive GETs of 100 bytes, 64 connections, by workers; these and the load share both cores',
   play: async ({ stage, options }) => {
@@ -46,7 +46,7 @@ function samplesOf(servers, request, { rounds, seconds }, { leastSeconds = 1, cp
   });
 }
 
-/** `referenceOf` names whom each is compared with. */
+/** `referenceOf` names the reference for each. */
 function table(samples, perMiB, referenceOf) {
   const cost = ({ cpuUs, cpuUsPerMiB }) => perMiB ? cpuUsPerMiB : cpuUs;
   const rate = ({ requestsPerSecond, mebibytesPerSecond }) => perMiB ? mebibytesPerSecond : requestsPerSecond;

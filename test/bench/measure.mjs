@@ -15,7 +15,7 @@ export async function measure({ pid, port }, request, seconds, loadCpu) {
   const cpuSeconds = (ticks(after) - ticks(before)) / ticksPerSecond;
   return {
     cpuUs: cpuSeconds / load.requests * 1e6,
-    // Of large bodies, what was under way at the end would be missing from the requests, but not from the bytes.
+    // With large bodies, those under way at the end would be missing from the requests, but not from the bytes.
     cpuUsPerMiB: cpuSeconds / (load.bytes / 2 ** 20) * 1e6,
     requestsPerSecond: load.requests / load.seconds,
     mebibytesPerSecond: load.bytes / 2 ** 20 / load.seconds,

@@ -1,6 +1,6 @@
 /**
- * The balancer of membership.mjs: `node membership-server.mjs <upstreams> <port> <real origin>...`. Told 'quiet' or
- * 'changes', it takes that many seconds to measure how long its event loop stalls, and tells.
+ * The balancer of membership.mjs: `node membership-server.mjs <upstreams> <port> <real origin>...`. On 'quiet' or
+ * 'changes', it measures for that many seconds how long its event loop stalls, and sends the result.
  */
 import { connect } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -12,10 +12,10 @@ const size = Number(count);
 const everyMs = 50;
 const resolutionMs = 1;
 
-// There are no ten thousand servers: whatever the origin, one of those that are there is connected to.
+// There are not ten thousand servers: each origin is connected to one of the real ones.
 const real = origins.map((origin) => ({ host: '127.0.0.1', port: Number(new URL(origin).port), noDelay: true }));
 let connects = 0;
-/** Who is to be there, and the number of the next one: kept apart, to take none of the balancer's time. */
+/** The intended members, and the number of the next one: kept apart, to take none of the balancer's time. */
 let there = names(0, size);
 let fresh = size;
 const balancer = createBalancer({
@@ -34,11 +34,11 @@ process.on('message', ({ kind, seconds }) => {
     delay.disable();
     clearInterval(timer);
     const longest = Object.fromEntries(Object.entries(calls).map(([name, times]) => [name, Math.max(0, ...times)]));
-    // The histogram counts from one look to the next, which are to be `resolutionMs` apart.
+    // The histogram counts from one reading to the next, which should be `resolutionMs` apart.
     process.send({ stallMs: Math.max(0, delay.max / 1e6 - resolutionMs), changes: calls.add.length * 3, ...longest });
   }, seconds * 1000);
 
-  /** One comes, one goes, and a list of all is told in which a hundredth is new. */
+  /** One is added, one is removed, and then an update replaces a hundredth of all. */
   function change() {
     const [added, ...news] = names(fresh, fresh + 1 + Math.ceil(size / 100));
     fresh += 1 + news.length;

@@ -1,4 +1,4 @@
-/** What changes of membership do to requests meanwhile, for few and many upstreams: longest stall, and latencies. */
+/** The effect of membership changes on requests, for few and many upstreams: longest stall, and latencies. */
 import { once } from 'node:events';
 import process from 'node:process';
 import { sizes } from './picks.mjs';

@@ -31,7 +31,7 @@ const sink = {
 const requests = { small: requestOf(5), '20 fields': requestOf(20), '60 fields': requestOf(60) };
 const responses = { small: responseOf(8), '20 fields': responseOf(20) };
 
-/** Lists of a name, what makes the operation, and how many of what is named it does in one call. */
+/** Lists of a name, what makes the operation, and how many of these one call does. */
 export const http1 = [
   ...each(requests, 'request head, parse', parseRequest),
   ...each(requests, 'request head, parse and write', passRequest),
@@ -64,13 +64,13 @@ function headOf(first, lines, fields) {
   return Buffer.from(`${[first, ...lines].join('\r\n')}\r\n\r\n`, 'latin1');
 }
 
-/** From the bytes of a read to what is known of them. */
+/** From the bytes of a read to the parsed head. */
 function parseRequest(bytes) {
   const head = new RequestHead();
   return sound(bytes, () => head.parse(bytes, bytes.length, rules));
 }
 
-/** And on to the bytes of a write. Both in one: to gather the fields that pass on is left to the write. */
+/** And on to the bytes of a write. Both in one: the write collects the fields that are passed on. */
 function passRequest(bytes) {
   const head = new RequestHead();
   return () => {
@@ -114,7 +114,7 @@ function readChunk() {
   return () => body.read(bytes, 0, bytes.length);
 }
 
-/** Data is moved together in place, so each read needs the bytes anew, as it would get them from the kernel. */
+/** Data is moved together in place, so each read needs fresh bytes, as from the kernel. */
 function readChunks() {
   const body = new BodyReader(rules, requestTrailers);
   const fresh = Buffer.from(`400\r\n${chunk}\r\n`.repeat(chunks));

@@ -1,4 +1,4 @@
-/** What the clock's tick does: looks at the deadlines of everybody. */
+/** What the clock's tick does: checks the deadlines of all downstreams. */
 import { DownstreamConnection } from '../../dist/src/fronts/connection.js';
 import { Front } from '../../dist/src/fronts/front.js';
 import { parseOptions } from '../../dist/src/options/parse.js';

@@ -3,8 +3,8 @@
  *
  *   npm run build && npm run bench:micro -- [part of a name]... [--json FILE]
  *
- * What one process measures of itself depends on the machine and on what else it does: compare within minutes. Only
- * what is asked for is run, since V8 compiles a piece for all it has seen.
+ * The results depend on the machine and its other load: compare only runs within minutes. Only
+ * the requested pieces are run, since V8 compiles a piece for everything that it has seen.
  */
 import { writeFileSync } from 'node:fs';
 import process from 'node:process';

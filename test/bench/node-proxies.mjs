@@ -56,7 +56,7 @@ async function fastifyHttpProxy() {
   const { default: fastify } = await import('fastify');
   const { default: httpProxy } = await import('@fastify/http-proxy');
   let handle;
-  // By this seam all contestants of node:http listen alike.
+  // Through this function all contestants of node:http listen alike.
   const app = fastify({ serverFactory: (handler) => createServer(handle = handler) });
   const next = inTurn(origins);
   app.register(httpProxy, {
@@ -74,7 +74,7 @@ async function fastifyHttpProxy() {
   return handle;
 }
 
-/** None of the four chooses an upstream by itself. */
+/** None of the four picks an upstream itself. */
 function inTurn(items) {
   let index = 0;
   return () => items[index++ % items.length];

@@ -1,4 +1,4 @@
-/** A process of its own for the open-loop load: `node open-loop-client.mjs <port> <rate> <seconds>`; prints JSON. */
+/** A separate process for the open-loop load: `node open-loop-client.mjs <port> <rate> <seconds>`; prints JSON. */
 import process from 'node:process';
 import { openLoop } from './open-loop.mjs';
 import { quantile } from './statistics.mjs';

@@ -1,5 +1,5 @@
 /**
- * The open-loop load: requests come when they are due, whatever has become of those before. A latency counts from when
+ * The open-loop load: requests are sent when due, whatever happened to earlier ones. A latency counts from when
  * its request was due, not from when it was sent, so a stall is counted against all requests that it kept waiting: what
  * a closed loop leaves out is known as coordinated omission.
  */
@@ -8,14 +8,14 @@ import { connect } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { smallBody } from './bodies.mjs';
 
-const warmUpMs = 500; // of this client itself, which is as cold as any program that starts
+const warmUpMs = 500; // of this client itself, which starts cold like any program
 const tickMs = 0.2;
 const request = 'GET /small HTTP/1.1\r\nHost: bench\r\nUser-Agent: open loop\r\nAccept: */*\r\n\r\n';
 
 /**
  * Sends small GETs at `rate` a second for some seconds. Resolves with the latencies, and with how late requests were
- * sent by the client's own fault, when a connection was free; both in milliseconds and ascending. Of a rate that is too
- * high, `answeredPerSecond` is what came of it.
+ * sent through the client's own fault, with a connection free; both in milliseconds and ascending. If the rate is too
+ * high, `answeredPerSecond` is what was achieved.
  */
 export async function openLoop({ port, rate, seconds, connections = 64 }) {
   const due = arrivals(rate, warmUpMs + seconds * 1000);
@@ -66,7 +66,7 @@ export async function openLoop({ port, rate, seconds, connections = 64 }) {
   return { latencies: latencies.subarray(first).sort(), lateness: lateness.subarray(first).sort(), answeredPerSecond };
 }
 
-/** When requests are due: at random, since clients do not know of each other (Poisson), but always the same. */
+/** When requests are due: at random, since clients are independent (Poisson), but always the same. */
 function arrivals(rate, durationMs) {
   const times = [];
   let state = 1;
@@ -86,7 +86,7 @@ function tick(act) {
     const sleeping = new Int32Array(new SharedArrayBuffer(4));
     for (;;) {
       Atomics.wait(sleeping, 0, 0, ${tickMs});
-      // No second one while the first is not heard: they would pile up.
+      // No second message while the first is unread: they would pile up.
       if (Atomics.exchange(workerData, 0, 1) === 0) parentPort.postMessage(0);
     }`, { eval: true, workerData: pending });
   ticker.on('message', () => {

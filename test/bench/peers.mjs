@@ -1,12 +1,12 @@
 /**
- * How evenly least-connections fills upstreams of different speed: in one process, in workers that share their counts,
- * and in workers that each go by their own.
+ * How evenly least-connections loads upstreams of different speed: in one process, in workers that share their counts,
+ * and in workers that each use their own.
  *
  *   node test/bench/peers.mjs [--rounds 4] [--seconds 10] [--connections 48] [--workers 2]
  *
- * Six upstreams answer after 20 to 120 ms. They note how many requests each has at once; the spread is the difference
- * between the one that has most for the moment and the one that has least, averaged over the time. Connections lie
- * unevenly among workers, as they do in life: then it shows who knows of the others.
+ * Six upstreams answer after 20 to 120 ms. Each counts its requests in flight; the spread is the difference
+ * between the momentary largest and smallest count, averaged over the time. Connections are distributed
+ * unevenly among workers, as in production: then it shows which workers know of the others.
  */
 import { Agent, createServer, request } from 'node:http';
 import process from 'node:process';
@@ -36,7 +36,7 @@ const { values } = parseArgs({
 const { rounds, seconds, connections, workers } =
   counts(values, ['rounds', 'seconds', 'connections', 'workers']);
 
-/** What each upstream has at once, and the sums of that over the time since `reset`. */
+/** What each upstream has in flight, and the sums of that over the time since `reset`. */
 const inFlight = delaysMs.map(() => 0);
 const area = delaysMs.map(() => 0);
 let spreadArea = 0;
@@ -96,7 +96,7 @@ for (const [name] of settings) {
 }
 process.exit();
 
-/** Asks again and again, over connections that stay open. */
+/** Sends requests continuously, over connections that stay open. */
 async function load(port) {
   const agent = new Agent({ keepAlive: true, maxSockets: connections });
   let going = true;

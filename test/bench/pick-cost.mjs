@@ -1,4 +1,4 @@
-/** What a pick costs as an exchange has it: among the candidates as they stand, counted and uncounted. */
+/** What a pick costs in an exchange: among the current candidates, counted and uncounted. */
 import { RequestHead } from '../../dist/src/http1/request.js';
 import { parseOptions } from '../../dist/src/options/parse.js';
 import { UpstreamSet } from '../../dist/src/upstreams/upstream-set.js';
@@ -7,7 +7,7 @@ const inFlight = 256; // attempts that have not settled, so that counts differ
 const SERVED = { fault: 'none', stage: 'body' };
 const settled = { ok: true, status: 200, durationMs: 1, error: undefined };
 
-/** `weights` are 'equal' or 'mixed'. Gives one operation that picks, and one that tells the strategy of a change. */
+/** `weights` are 'equal' or 'mixed'. Returns an operation that picks, and one that notifies of a change. */
 export function picking(strategy, size, weights) {
   let heard;
   const members = membersOf(size, weights, (candidates) => { heard = candidates; });
@@ -34,7 +34,7 @@ export function picking(strategy, size, weights) {
   return { pick, changed };
 }
 
-/** As many upstreams as the balancer would keep them. */
+/** Upstreams, kept as the balancer keeps them. */
 export function membersOf(size, weights, onChange = () => {}) {
   const upstreams = Array.from({ length: size }, (_, at) => ({
     origin: `http://10.${at >> 16}.${at >> 8 & 255}.${at & 255}`,
@@ -47,7 +47,7 @@ export function membersOf(size, weights, onChange = () => {}) {
   return members;
 }
 
-/** Requests that differ in what strategies may look at. */
+/** Requests that differ in what strategies may use. */
 function requests() {
   const limits = parseOptions({ upstreams: ['http://10.0.0.1'] });
   return Array.from({ length: 64 }, (_, at) => {

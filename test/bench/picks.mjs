@@ -1,4 +1,4 @@
-/** What a pick costs with each strategy, and what it costs it to hear of a change, for few and many upstreams. */
+/** What a pick costs with each strategy, and a notification of a change, for few and many upstreams. */
 import { program, result } from './programs.mjs';
 import { balancerCpu } from './stage.mjs';
 

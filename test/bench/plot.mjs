@@ -1,5 +1,5 @@
 /**
- * Draws what a run has found: the CPU time of each contestant beside nginx's, scenario by scenario. From a report that
+ * Draws the results of a run: the CPU time of each contestant beside nginx's, scenario by scenario. From a report that
  * was written with --json: `node test/bench/plot.mjs <report.json> <file.svg>`
  */
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ const barHeight = 11;
 const titleHeight = 30;
 const margin = 12;
 
-/** The SVG, as text. Its colours go with light and dark pages. */
+/** The SVG, as text. Its colours suit light and dark pages. */
 export function plot({ results, versions, machine }) {
   const groups = Object.values(results).map(groupOf).filter((group) => group !== undefined);
   const most = Math.max(1, ...groups.flatMap(({ bars }) => bars.map(({ ratio }) => ratio)));

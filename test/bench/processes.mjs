@@ -115,6 +115,6 @@ function killGroup(pid) {
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {
-    // Nobody left in it.
+    // No process is left in it.
   }
 }

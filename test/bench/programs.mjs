@@ -1,4 +1,4 @@
-/** The bench's own programs, each a process with a CPU of its own, that print JSON. */
+/** The bench's own programs, each a process with its own CPU, that print JSON. */
 import { once } from 'node:events';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,5 +1,5 @@
 /**
- * The benchmark of load balancers, beside each other: `npm run bench -- --help` tells what it can measure.
+ * The benchmark of load balancers, side by side: `npm run bench -- --help` shows what it can measure.
  *
  * The balancers run on CPU 0; load and upstreams on CPU 1. All stay running and are loaded in turns. It installs
  * nothing: what is missing is named, with how to get it, and skipped.

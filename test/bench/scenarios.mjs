@@ -1,4 +1,4 @@
-/** What can be measured, by name. A scenario plays once, with results as JSON has them, which its tables show. */
+/** What can be measured, by name. A scenario runs once; its results are JSON, which its tables show. */
 import { idle } from './idle.mjs';
 import { latency } from './latency.mjs';
 import { load, workers } from './load.mjs';
@@ -29,5 +29,5 @@ export const scenarios = {
   soak,
 };
 
-/** What is measured unless something else is asked for. */
+/** What is measured by default. */
 export const usual = ['small', 'fields-60', 'post-64k', '1m', 'close', 'latency', 'idle', 'picks', 'membership'];

@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs';
 const folder = new URL('../../dist/strategies/', import.meta.url);
 
 /**
- * A list of `{ name, make }`. What is no strategy by itself, but wraps one or needs to be told something, is left out
+ * A list of `{ name, make }`. What wraps another strategy or needs arguments is left out
  * and named in `others`.
  */
 export async function shippedStrategies() {

@@ -1,4 +1,4 @@
-/** Minutes of full load: whether memory stays where it is after the first minute. */
+/** Minutes of full load: whether memory stays constant after the first minute. */
 import { rssMiB, tree } from './processes.mjs';
 import { loadCpu } from './stage.mjs';
 import { sum } from './statistics.mjs';
@@ -13,7 +13,7 @@ export const soak = {
   title: 'full load for minutes: RSS each 10 s, its drift from the first minute on (half the range, to the mean)',
   play: async ({ stage, options: { minutes, only } }) => {
     const servers = await stage.servers([]);
-    // It is about us; others only if they are asked for.
+    // Only us by default; others on request.
     const chosen = servers.filter(({ name }) => only !== undefined || name.startsWith('equipoise'));
     const samples = {};
     for (const server of chosen) {

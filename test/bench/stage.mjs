@@ -1,4 +1,4 @@
-/** Who is there to compete, and their servers, started when a scenario first asks for them. */
+/** The available contestants, and their servers, started when a scenario first needs them. */
 import { availableParallelism, cpus } from 'node:os';
 import process from 'node:process';
 import { check } from './check.mjs';
@@ -15,15 +15,15 @@ export const bothCpus = '0,1';
 
 export class Stage {
   machine = `${cpus().length} x ${cpus()[0].model}`;
-  /** Of all that takes part. */
+  /** Of everything that takes part. */
   versions = {};
-  /** The contestants that are there. */
+  /** The contestants that are installed. */
   found;
   #node;
   #origins;
   #servers;
 
-  /** Looks around. It installs nothing: what is missing is named, with how to get it, and left out. */
+  /** Looks for contestants. It installs nothing: missing ones are named, with how to get them, and left out. */
   constructor({ node, only }) {
     this.#node = node;
     this.versions.node = version(node) ?? fail(`--node: cannot run ${node}`);
@@ -53,7 +53,7 @@ export class Stage {
     return this.#passing(this.#servers, checks);
   }
 
-  /** Starts a server for each, and checks what all have to do. */
+  /** Starts a server for each, and checks that it does the required work. */
   async start(wanted, cpu, workers) {
     const origins = await this.origins();
     const ports = await freePorts(wanted.length);

@@ -6,7 +6,7 @@ export function median(numbers) {
   return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
-/** The median, with the least and the most. */
+/** The median, with the minimum and the maximum. */
 export function spread(numbers, digits) {
   const [low, middle, high] = [Math.min(...numbers), median(numbers), Math.max(...numbers)];
   return `${middle.toFixed(digits)} (${low.toFixed(digits)}-${high.toFixed(digits)})`;

@@ -1,4 +1,4 @@
-/** What the bench says: results on standard output, what it is at on a terminal's standard error. */
+/** The output of the bench: results on standard output, progress on a terminal's standard error. */
 import process from 'node:process';
 
 export function print(line = '') {
@@ -21,7 +21,7 @@ export function printTable(title, rows) {
   print();
 }
 
-/** Ends the bench: it was called wrongly, or lacks what it cannot do without. */
+/** Ends the bench: it was called wrongly, or something that it needs is missing. */
 export function fail(message) {
   process.stderr.write(`bench: ${message}\n`);
   process.exit(2);

@@ -1,5 +1,5 @@
 /**
- * Measures in turns, A B C A B C: a slow minute of the machine meets them all, and a round's ratios pair what was
+ * Measures in turns, A B C A B C: a slow minute of the machine affects them all, and a round's ratios pair what was
  * measured side by side.
  */
 import process from 'node:process';
@@ -8,7 +8,7 @@ import { print, progress } from './terminal.mjs';
 
 /**
  * `rounds` samples of each server, by name, after a round 0 to warm up. `measure(server, round)` makes one; a server
- * for which it fails is named and left out: what has faults, if only once, is not to be compared.
+ * for which it fails is named and left out: a contestant with a single fault is not compared.
  */
 export async function inTurns(servers, rounds, measure) {
   const samples = {};
@@ -30,7 +30,7 @@ export async function inTurns(servers, rounds, measure) {
   return samples;
 }
 
-/** How the samples of one compare with those of another, within each round: what both met in a minute cancels out. */
+/** The ratios of one's samples to another's, within each round: what affects both in a minute cancels out. */
 export function ratio(samples, reference, figure) {
   if (samples === undefined || reference === undefined) return '-';
   return spread(samples.map((sample, round) => figure(sample) / figure(reference[round])), 2);

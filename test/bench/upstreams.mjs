@@ -13,7 +13,7 @@ export const mebibyteSha256 = sha256([mebibyte]);
 const hundred = Array(100).fill(mebibyte);
 export const hundredMebibytesSha256 = sha256(hundred);
 
-/** What is asked of them, see the locations below. */
+/** The requests to them, see the locations below. */
 export async function startUpstreams(cpu) {
   const ports = await freePorts(3);
   const files = path.join(directory, 'files');

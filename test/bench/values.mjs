@@ -1,7 +1,7 @@
-/** Values of the command line: what is wrong is told with what would be right. */
+/** Values of the command line: a mistake is reported with what to write instead. */
 import { fail } from './terminal.mjs';
 
-/** A list of names, each of them known; `'all'`, if it is known, stands alone. */
+/** A list of known names, or `'all'` alone if that is known. */
 export function listOf(option, value, known) {
   const names = value.split(',');
   for (const name of names) {

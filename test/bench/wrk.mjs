@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { directory, start } from './processes.mjs';
 
-// wrk sends Host alone; these make a request about as long as those that real clients send.
+// wrk sends only Host; these make a request about as long as those of real clients.
 const clientFields = [
   'User-Agent: wrk (equipoise bench)', 'Accept: */*', 'Accept-Encoding: gzip, br', 'Accept-Language: en',
 ];
@@ -43,7 +43,7 @@ export function fieldsOf({ fields = 0, close = false }) {
 
 export const fieldValue = 'some 32 octets of a field value.';
 
-/** wrk's script for a request: its body, and what it says at the end in exact numbers. Written once for each size. */
+/** wrk's script for a request: its body, and exact numbers at the end. Written once for each size. */
 function script({ bodyBytes = 0 }) {
   const file = path.join(directory, `wrk-${bodyBytes}.lua`);
   writeFileSync(file, `

@@ -79,7 +79,7 @@ describe('--config', () => {
     assert.equal((await get(await binary.port())).body, 'A');
   });
 
-  test('with paths relative to it', async (t) => {
+  test('with paths relative to the file', async (t) => {
     const config = { upstreams: [await startNamed(t, 'A')], listen: { path: 'x.sock' }, strategy: './first.mjs' };
     const cwd = directory(t, {
       'balancer.json': `\uFEFF${JSON.stringify({ ...config, pidFile: 'x.pid' })}`,
@@ -117,7 +117,7 @@ describe('--config', () => {
     assert.match((await binary.exit()).stderr, /for 7 s at most/);
   });
 
-  test('drains for as long as it says', async (t) => {
+  test('sets the drain timeout', async (t) => {
     const upstream = await startHolding(t, 'st', 'uck');
     const config = { upstreams: [upstream.origin], listen: '127.0.0.1:0', drainTimeout: 0.1 };
     const cwd = directory(t, { 'balancer.json': JSON.stringify(config) });
@@ -137,13 +137,13 @@ describe('a wrong configuration exits with 2', () => {
   const table: readonly [what: string, file: string, text: string, problems: readonly RegExp[]][] = [
     ['JSON that ends early', 'c.json', '{\n "upstreams": [',
       [/^config: cannot load c\.json: line 2, column 16: expected a value, got the end of the file$/]],
-    ['a comma too many', 'c.json', `{ "upstreams": ["${at}"],\n}`,
+    ['a trailing comma', 'c.json', `{ "upstreams": ["${at}"],\n}`,
       [/^config: cannot load c\.json: line 1, column 41: remove the comma before \}$/]],
     ['a comment', 'c.json', '{\n  // mine\n}',
       [/^config: cannot load c\.json: line 2, column 3: JSON has no comments$/]],
-    ['no JavaScript', 'c.mjs', 'export default {\n  a: = 1,\n};',
+    ['invalid JavaScript', 'c.mjs', 'export default {\n  a: = 1,\n};',
       [/^config: cannot load c\.mjs: line 2, column 6: Unexpected token '='$/]],
-    ['no JavaScript in CommonJS', 'c.cjs', 'module.exports = {\n  a: = 1,\n};',
+    ['invalid JavaScript in CommonJS', 'c.cjs', 'module.exports = {\n  a: = 1,\n};',
       [/^config: cannot load c\.cjs: line 2, column 6: Unexpected token '='$/]],
     ...['c.mjs', 'c.cjs'].map((name): [string, string, string, RegExp[]] => (
       [`JavaScript that ends early, in ${name}`, name,
@@ -163,7 +163,7 @@ describe('a wrong configuration exits with 2', () => {
       [text, 'c.json', text, [/^config: c\.json must contain an object, e\.g\. \{ "upstreams": .* \(got .*\)$/]])),
     ['no upstreams', 'c.json', '{}', [/^upstreams: none given/]],
     ['an empty list of upstreams', 'c.json', '{ "upstreams": [] }', [/^upstreams: none given/]],
-    ['upstreams that are no list', 'c.json', `{ "upstreams": "${at}" }`, [/^upstreams: must be a list of origins/]],
+    ['upstreams that are not a list', 'c.json', `{ "upstreams": "${at}" }`, [/^upstreams: must be a list of origins/]],
     ['an unknown option', 'c.json', `{ "upstreams": ["${at}"], "frobnicate": 5 }`,
       [/^frobnicate: unknown option; known here: upstreams, listen, strategy, workers, .*, and all options of c/]],
     ['a misspelled option', 'c.json', `{ "upstreams": ["${at}"], "stratgy": "random", "drainTimeoutMs": 5 }`,
@@ -189,7 +189,7 @@ describe('a wrong configuration exits with 2', () => {
       const lines = stderr.trimEnd().split('\n').map((line) => line.replace(/^equipoise: /, ''));
       const missing = problems.filter((problem) => !lines.some((line) => problem.test(line)));
       assert.deepEqual(missing, [], stderr);
-      // Consequences of a problem are not reported.
+      // What follows from a problem is not reported as another one.
       assert.equal(lines.length, problems.length + 1, stderr);
     });
   }

@@ -16,7 +16,7 @@ test('--demo balances over three upstreams that name themselves', async (t) => {
   assert.equal((await binary.exit()).code, 0, 'the upstreams end with it');
 });
 
-test('--demo needs nothing else', async (t) => {
+test('--demo needs no other argument', async (t) => {
   const binary = start(t, ['--demo', '-l', '127.0.0.1:0']);
   assert.match(await binary.ready(), /^Load balancer with random strategy listening on http:\/\/127\.0\.0\.1:\d+$/);
 });

@@ -7,11 +7,11 @@ import { descriptorLimit, fit } from '../../src/cli/descriptors.ts';
 const DEMAND = { maxConnections: 16_384, configured: false, maxInFlight: Infinity, upstreams: 3 };
 
 describe('connections and open files', () => {
-  test('where there are plenty, nothing changes', () => {
+  test('with plenty of descriptors, nothing changes', () => {
     assert.deepEqual(fit(Infinity, DEMAND), { maxConnections: undefined, warning: undefined });
     assert.deepEqual(fit(2 * 16_384 + 67, DEMAND), { maxConnections: undefined, warning: undefined });
   });
-  test('the default follows the limit; where it is low, a line says so', () => {
+  test('the default follows the limit; if that is low, a line says so', () => {
     assert.deepEqual(fit(20_067, DEMAND), { maxConnections: 10_000, warning: undefined });
     const { maxConnections, warning } = fit(1_067, DEMAND);
     assert.equal(maxConnections, 500);

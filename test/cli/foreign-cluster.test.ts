@@ -7,7 +7,7 @@ import { freePort, get, startHolding, startUpstream } from '../support/process-c
 import { directory } from '../support/process-files.ts';
 import { Signal, turns, within } from '../support/wait.ts';
 
-/** A primary of node:cluster that knows nothing of us: runs the binary in two workers, and tells how they end. */
+/** A node:cluster primary that knows nothing about us: it runs the binary in two workers and prints how they end. */
 const PRIMARY = `
   import cluster from 'node:cluster';
   const [exec, ...args] = process.argv.slice(2);
@@ -21,7 +21,7 @@ const PRIMARY = `
 `;
 
 describe('in the workers of a cluster that is not ours', () => {
-  test('the binary serves by itself: it says so, probes, and drains on SIGTERM', async (t) => {
+  test('the binary serves on its own: it says so, probes, and drains on SIGTERM', async (t) => {
     const probed = new Signal();
     let probes = 0;
     const origin = await startUpstream(t, (request, response) => {
@@ -42,7 +42,7 @@ describe('in the workers of a cluster that is not ours', () => {
     assert.equal(stderr.match(/a worker ended: 0 null/g)?.length, 2, stderr);
   });
 
-  test('a request in flight is answered, and --workers is ignored with a word', async (t) => {
+  test('a request in flight is answered, and --workers is ignored with a note', async (t) => {
     const upstream = await startHolding(t, 'start ', 'end');
     const binary = foreign(t, ['-l', '127.0.0.1:0', '-w', '4', upstream.origin]);
     const [port] = await portsOfTwo(binary);
@@ -88,7 +88,7 @@ function foreign(t: TestContext, args: readonly string[]): Binary {
   return start(t, [BINARY, ...args], { program });
 }
 
-/** The ports in the lines of two workers; their cluster has both share one. */
+/** The ports that two workers print; their cluster makes them share one. */
 async function portsOfTwo(binary: Binary): Promise<number[]> {
   await binary.printed(/(listening on http:.*\n[^]*){2}/);
   return [...binary.stdout.matchAll(/http:\/\/127\.0\.0\.1:(\d+)/g)].map(([, port]) => Number(port));

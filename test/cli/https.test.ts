@@ -12,7 +12,7 @@ import { directory } from '../support/process-files.ts';
 const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
 
 describe('an upstream over TLS', { skip: hasOpenssl ? false : 'there is no openssl to make certificates with' }, () => {
-  test('is verified by the certificates that NODE_EXTRA_CA_CERTS adds, and told its name', async (t) => {
+  test('is verified with the certificates that NODE_EXTRA_CA_CERTS adds, and gets its server name', async (t) => {
     const { port, authority, names } = await startUpstream(t, 'DNS:localhost');
     const binary = start(t, ['-l', '127.0.0.1:0', `https://localhost:${port}`], { env: trusting(authority) });
     const { status, body } = await get(await binary.port(), '/x');
@@ -21,7 +21,7 @@ describe('an upstream over TLS', { skip: hasOpenssl ? false : 'there is no opens
     assert.equal(binary.stderr, '');
   });
 
-  test("is asked for by a config module's own connect first, and reached by the binary's TLS where that declines",
+  test("is connected to by a config module's own connect, or by the binary's TLS if that declines",
     async (t) => {
       const { port, authority, names } = await startUpstream(t, 'DNS:localhost');
       const cwd = directory(t, {
@@ -37,14 +37,14 @@ describe('an upstream over TLS', { skip: hasOpenssl ? false : 'there is no opens
       assert.deepEqual(names, ['localhost']);
     });
 
-  test('with an address for a host gets no server name', async (t) => {
+  test('with an IP address as its host gets no server name', async (t) => {
     const { port, authority, names } = await startUpstream(t, 'IP:127.0.0.1');
     const binary = start(t, ['-l', '127.0.0.1:0', `https://127.0.0.1:${port}`], { env: trusting(authority) });
     assert.equal((await get(await binary.port())).status, 200);
     assert.deepEqual(names, [false]);
   });
 
-  test('serves one request after the other on one connection', async (t) => {
+  test('serves requests one after another on one connection', async (t) => {
     const { port, authority, names } = await startUpstream(t, 'DNS:localhost');
     const binary = start(t, ['-l', '127.0.0.1:0', `https://localhost:${port}`], { env: trusting(authority) });
     for (let i = 0; i < 3; i++) assert.equal((await get(await binary.port(), `/${i}`)).body, `secret GET /${i}`);
@@ -83,9 +83,9 @@ describe('an upstream over TLS', { skip: hasOpenssl ? false : 'there is no opens
 
 interface TlsUpstream {
   readonly port: number;
-  /** The file of the certificate that vouches for it: its own. */
+  /** The file of its certificate, which is self-signed. */
   readonly authority: string;
-  /** The server names that connections with requests were opened with, one each; false where there was none. */
+  /** The server name of each connection that carried requests; false if it had none. */
   readonly names: (string | false | undefined)[];
 }
 

@@ -12,7 +12,7 @@ const PREFIX = 'Load balancer with random strategy listening on ';
 const hasIpv6 = Object.values(networkInterfaces()).flat().some((one) => one?.address === '::1');
 
 describe('--listen', () => {
-  test('with a port: every interface, with the address that a browser here takes', async (t) => {
+  test('with a port: on every interface; prints an address that a local browser can open', async (t) => {
     const binary = start(t, ['--listen', '0', await startNamed(t, 'A')]);
     const port = await binary.port();
     assert.equal(await binary.ready(), `${PREFIX}every interface, http://127.0.0.1:${port}`);
@@ -32,7 +32,7 @@ describe('--listen', () => {
     assert.equal((await get({ host: '::1', port })).body, 'A');
   });
 
-  test('with the path of a Unix socket, which goes with the process', async (t) => {
+  test('with the path of a Unix socket, which is removed on exit', async (t) => {
     const path = join(directory(t), 'balancer.sock');
     const binary = start(t, ['-l', `unix:${path}`, await startNamed(t, 'A')]);
     assert.equal(await binary.ready(), `${PREFIX}unix:${path}`);
@@ -43,7 +43,7 @@ describe('--listen', () => {
     assert.equal(existsSync(path), false);
   });
 
-  test('with the descriptor of a socket that was opened before (socket activation)', async (t) => {
+  test('with the descriptor of a socket that is already open (socket activation)', async (t) => {
     const server = await listener(t);
     const { port } = server.address() as AddressInfo;
     // The only way to get the descriptor of a handle from Node.
@@ -54,7 +54,7 @@ describe('--listen', () => {
     assert.equal((await get(port)).body, 'A');
   });
 
-  test('several times: everywhere', async (t) => {
+  test('several times: on each address', async (t) => {
     const path = join(directory(t), 'balancer.sock');
     const binary = start(t, ['-l', '127.0.0.1:0', '--listen', '127.0.0.1:0', '-l', `unix:${path}`,
       await startNamed(t, 'A')]);
@@ -69,7 +69,7 @@ describe('--listen', () => {
   });
 });
 
-describe('if it cannot listen, it exits with 1 and says once which address and why', () => {
+describe('if it cannot listen, it exits with 1 and names the address and the reason once', () => {
   for (const workers of ['1', '2']) {
     test(`a port in use, with ${workers} to serve`, async (t) => {
       const server = await listener(t);

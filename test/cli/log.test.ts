@@ -40,7 +40,7 @@ describe('a line says the code, the upstream, what happened and why', () => {
     ['several causes',
       new BalancerError('CONNECT_FAILED', undefined, { cause: new AggregateError([refused, refused]) }), A,
       `CONNECT_FAILED ${A}: The upstream could not be reached: connect ECONNREFUSED 10.0.0.1:3000`],
-    ['a cause that is no error', new BalancerError('RESPONSE_TIMEOUT', undefined, { cause: 'x' }), A,
+    ['a cause that is not an error', new BalancerError('RESPONSE_TIMEOUT', undefined, { cause: 'x' }), A,
       `RESPONSE_TIMEOUT ${A}: The upstream took too long to respond.`],
     ['no upstream', new BalancerError('STRATEGY_FAILED', 'strategy x threw'), undefined,
       'STRATEGY_FAILED: strategy x threw'],
@@ -54,8 +54,8 @@ describe('a line says the code, the upstream, what happened and why', () => {
   }
 });
 
-describe('the same failure of the same upstream is logged once per second', () => {
-  test('then with the count of those left out', () => {
+describe('the same failure of the same upstream is logged once a second', () => {
+  test('the next line says how many were left out', () => {
     const { lines, at, fail } = virtualLog();
     const told: number[] = [];
     for (const ms of [0, 1, 500, 999, 1_000, 1_001, 2_500, 9_000]) {

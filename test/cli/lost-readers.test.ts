@@ -8,14 +8,14 @@ import { start } from '../support/process-binary.ts';
 import { get, startNamed } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
 
-// journald restarts, a log pipe ends, a disk is full: the log is lost then, but nothing else.
+// journald restarts, a log pipe breaks, a disk is full: only the log is lost.
 for (const workers of ['1', '2']) {
-  describe(`when nobody reads its output any more, with ${workers} to serve`, () => {
+  describe(`when its output has no reader, with ${workers} to serve`, () => {
     test('the binary keeps serving and exits gracefully', async (t) => {
       const binary = start(t, ['-l', '127.0.0.1:0', '-w', workers, await nobody(t)]);
       const port = await binary.port();
       await binary.hangUp();
-      // Each is a failure to be logged; and the primary logs the signals.
+      // Each request is a failure that is logged, and the primary logs the signals.
       for (let i = 0; i < 10; i++) {
         binary.signal('SIGUSR2');
         assert.equal((await get(port)).status, 502);
@@ -26,7 +26,7 @@ for (const workers of ['1', '2']) {
     });
 
     const full = existsSync('/dev/full') ? false : 'this system has no /dev/full';
-    test('a disk that is full changes nothing either', { skip: full }, async (t) => {
+    test('the same on a full disk', { skip: full }, async (t) => {
       const fd = openSync('/dev/full', 'w');
       t.after(() => {
         closeSync(fd);
@@ -47,7 +47,7 @@ for (const workers of ['1', '2']) {
       const reader = spawn(process.execPath, idle, { stdio: ['pipe', 'ignore'] });
       t.after(() => reader.kill('SIGKILL'));
       const cwd = directory(t);
-      // More than the system takes for the reader.
+      // More than the pipe's buffer holds.
       writeFileSync(join(cwd, 'strategy.mjs'), `process.stderr.write('x'.repeat(8e6));
         export default { name: 'first', pick: ([first]) => first };`);
       const args = ['-l', '127.0.0.1:0', '-w', workers, '-s', './strategy.mjs', await startNamed(t, 'A')];

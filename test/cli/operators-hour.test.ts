@@ -6,7 +6,7 @@ import { start } from '../support/process-binary.ts';
 import { get, startHolding, startNamed } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
 
-// What an operator may do to one process in an hour. It serves all the time.
+// Everything an operator may do to one process in an hour, while it keeps serving.
 test('an hour with an operator', async (t) => {
   const upstreams = [await startNamed(t, 'A')];
   const cwd = directory(t);
@@ -28,7 +28,7 @@ test('an hour with an operator', async (t) => {
     return Number(new RegExp(`worker ${id} \\(process (\\d+)\\) is ready`).exec(binary.stderr)?.[1]);
   };
 
-  // Another upstream, more workers: -w on the command line stands, so that there are still two.
+  // Another upstream, more workers: -w on the command line takes precedence, so there are still two.
   write(JSON.stringify({ ...config, workers: 4, upstreams: [await startNamed(t, 'B')] }));
   binary.signal('SIGHUP');
   await binary.logged(/reload: complete/);

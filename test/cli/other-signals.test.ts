@@ -6,7 +6,7 @@ import { directory } from '../support/process-files.ts';
 
 const LISTEN = ['-l', '127.0.0.1:0'];
 
-/** A configuration that takes until SIGWINCH comes. */
+/** A configuration that finishes loading on SIGWINCH. */
 const SLOW = `
   console.error('loading');
   const waiting = setInterval(() => undefined, 1000);
@@ -17,7 +17,7 @@ const SLOW = `
 
 for (const workers of ['1', '2']) {
   describe(`SIGUSR1 and SIGUSR2, with ${workers} to serve`, () => {
-    test('are one line in the log, and harm nothing', async (t) => {
+    test('are logged in one line, and have no other effect', async (t) => {
       const binary = start(t, [...LISTEN, '-w', workers, await startNamed(t, 'A')]);
       const port = await binary.port();
       for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) {
@@ -32,7 +32,7 @@ for (const workers of ['1', '2']) {
       assert.equal(stderr.match(/SIGUSR\d/g)?.length, 2, stderr);
     });
 
-    test('harm nothing while it drains', async (t) => {
+    test('have no effect while it drains', async (t) => {
       const upstream = await startHolding(t, 'start ', 'end');
       const binary = start(t, [...LISTEN, '-w', workers, upstream.origin]);
       const answer = get(await binary.port());
@@ -48,7 +48,7 @@ for (const workers of ['1', '2']) {
       assert.equal((await binary.exit()).code, 0);
     });
 
-    test('harm nothing while it starts, nor does SIGHUP', async (t) => {
+    test('have no effect while it starts, and neither has SIGHUP', async (t) => {
       const cwd = directory(t, { 'slow.mjs': SLOW });
       const binary = start(t, ['-c', 'slow.mjs', '-w', workers], { cwd });
       await binary.logged(/loading/);
@@ -60,7 +60,7 @@ for (const workers of ['1', '2']) {
       binary.signal('SIGWINCH');
       if (workers === '1') {
         await binary.ready();
-        // What is on the disk may have changed since it was read.
+        // The file may have changed since it was read.
         await binary.logged(/^equipoise: reloaded: /m);
       }
       assert.doesNotMatch(binary.stderr, /debugger/i);
@@ -70,7 +70,7 @@ for (const workers of ['1', '2']) {
   });
 }
 
-test('SIGTERM before it is ready ends it with 0', async (t) => {
+test('SIGTERM before it is ready: it exits with 0', async (t) => {
   const cwd = directory(t, { 'slow.mjs': SLOW });
   const binary = start(t, ['-c', 'slow.mjs'], { cwd });
   await binary.logged(/loading/);
@@ -80,7 +80,7 @@ test('SIGTERM before it is ready ends it with 0', async (t) => {
   assert.match(stderr, /^equipoise: SIGTERM: stopped before it was ready$/m);
 });
 
-test('SIGHUP where there is nothing to reload says so', async (t) => {
+test('SIGHUP with nothing to reload is logged', async (t) => {
   for (const [args, why] of [
     [['--demo'], 'the upstreams of --demo are built in'],
     [[await startNamed(t, 'A')], 'no configuration file was given \\(--config\\)'],

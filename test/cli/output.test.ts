@@ -15,7 +15,7 @@ test('one line on standard output says that it is ready, and how', async (t) => 
   assert.equal(stdout, `Load balancer with random strategy listening on http://127.0.0.1:${port}\n`);
 });
 
-test('the log is on standard error', async (t) => {
+test('the log goes to standard error', async (t) => {
   const origin = await nobody();
   const binary = start(t, ['-l', '127.0.0.1:0', origin]);
   const port = await binary.port();

@@ -11,7 +11,7 @@ const LISTEN = ['-l', '127.0.0.1:0'];
 const OWN = `${process.pid}\n`;
 
 describe('a pid file', () => {
-  test('holds our id until it is removed, and nothing else is left', (t) => {
+  test('holds our process id until it is removed, and leaves nothing behind', (t) => {
     const folder = directory(t);
     const path = join(folder, 'pid');
     const file = new PidFile();
@@ -29,7 +29,7 @@ describe('a pid file', () => {
     assert.equal(readFileSync(path, 'utf8'), OWN);
   });
 
-  test('stays where another process has written its own', (t) => {
+  test('stays if another process has written its own', (t) => {
     const path = join(directory(t), 'pid');
     const file = new PidFile();
     file.write(path);
@@ -38,7 +38,7 @@ describe('a pid file', () => {
     assert.equal(readFileSync(path, 'utf8'), '1\n');
   });
 
-  test('may be gone by the time it is removed', (t) => {
+  test('may already be gone when it is removed', (t) => {
     const folder = directory(t);
     const path = join(folder, 'pid');
     const [file, other] = [new PidFile(), new PidFile()];
@@ -95,7 +95,7 @@ describe('a pid file', () => {
   });
 
   const root = process.getuid?.() === 0;
-  test('needs a directory where it may be written', { skip: root ? 'root may write anywhere' : false }, (t) => {
+  test('needs a writable directory', { skip: root ? 'root may write anywhere' : false }, (t) => {
     const folder = directory(t);
     chmodSync(folder, 0o500);
     assert.throws(() => {
@@ -106,7 +106,7 @@ describe('a pid file', () => {
 
 for (const workers of ['1', '2']) {
   describe(`--pid-file, with ${workers} to serve`, () => {
-    test('is there when the binary is ready, and gone when it has ended', async (t) => {
+    test('exists when the binary is ready, and is gone when it has exited', async (t) => {
       const folder = directory(t);
       const path = join(folder, 'pid');
       const binary = start(t, [...LISTEN, '-w', workers, '--pid-file', path, await startNamed(t, 'A')]);
@@ -117,7 +117,7 @@ for (const workers of ['1', '2']) {
       assert.deepEqual(readdirSync(folder), []);
     });
 
-    test('goes when a second signal ends the binary at once', async (t) => {
+    test('is removed when a second signal ends the binary at once', async (t) => {
       const path = join(directory(t), 'pid');
       const upstream = await startHolding(t, '', 'never');
       const binary = start(t, [...LISTEN, '-w', workers, '--pid-file', path, upstream.origin]);
@@ -132,7 +132,7 @@ for (const workers of ['1', '2']) {
       upstream.release();
     });
 
-    test('is that of the first, where a second one cannot start', async (t) => {
+    test('still belongs to the first binary when a second one cannot start', async (t) => {
       const path = join(directory(t), 'pid');
       const binary = start(t, [...LISTEN, '-w', workers, '--pid-file', path, await startNamed(t, 'A')]);
       const port = await binary.port();

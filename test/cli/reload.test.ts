@@ -16,7 +16,7 @@ describe('SIGHUP with workers applies all changes of the file', () => {
     await binary.ready();
     write({ workers: 3 });
     await reloaded(binary);
-    // 1 and 2 were replaced, and there is one more.
+    // 1 and 2 were replaced, and one was added.
     await binary.logged(/worker 5 .* is ready/);
     write({ workers: 1 });
     await reloaded(binary);
@@ -26,7 +26,7 @@ describe('SIGHUP with workers applies all changes of the file', () => {
     assert.doesNotMatch(stderr, /worker 7 /);
   });
 
-  test('the drain timeout, of the primary as of the workers', async (t) => {
+  test('the drain timeout, of the primary and of the workers', async (t) => {
     const upstream = await startHolding(t, '', 'never');
     const { binary, write } = await configured(t, { workers: 2, drainTimeout: LONG, upstreams: [upstream.origin] });
     const port = await binary.port();
@@ -63,13 +63,13 @@ describe('SIGHUP with workers applies all changes of the file', () => {
     assert.equal((await binary.exit()).code, 1);
   });
 
-  test('the place of the pid file', async (t) => {
+  test('the path of the pid file', async (t) => {
     const { binary, write, cwd } = await configured(t, { workers: 2, pidFile: 'a.pid' });
     await binary.ready();
     assert.ok(existsSync(join(cwd, 'a.pid')));
     write({ workers: 2, pidFile: 'b.pid' });
     await reloaded(binary);
-    // That the reload is complete is logged first.
+    // The log line about the complete reload comes first.
     const moved = async (): Promise<void> => {
       while (existsSync(join(cwd, 'a.pid'))) await turns(1);
     };
@@ -78,7 +78,7 @@ describe('SIGHUP with workers applies all changes of the file', () => {
   });
 });
 
-test('what is in flight outlives a reload, whatever the drain timeout', async (t) => {
+test('requests in flight outlive a reload, whatever the drain timeout', async (t) => {
   for (const workers of [1, 2]) {
     const upstream = await startHolding(t, 'start ', 'end');
     const { binary, write } = await configured(t, { workers, drainTimeout: 0, upstreams: [upstream.origin] });
@@ -87,7 +87,7 @@ test('what is in flight outlives a reload, whatever the drain timeout', async (t
     await upstream.asked();
     write({ workers, drainTimeout: 0, upstreams: [await startNamed(t, 'B')] });
     await reloaded(binary);
-    // By the time of an answer of the new one, the old one's would have been cut.
+    // By the time the new worker answers, the drain timeout would have cut the old one's response.
     for (let i = 0; i < 20; i++) assert.equal((await get(port)).body, 'B');
     upstream.release();
     assert.equal((await answer).body, 'start end');
@@ -112,7 +112,7 @@ test('a worker that dies is replaced by one with the last good configuration', a
   const b = await startNamed(t, 'B');
   const { binary, write, cwd } = await configured(t, { workers: 2 });
   const port = await binary.port();
-  // Not reloaded yet, and wrong.
+  // Invalid, and not reloaded yet.
   writeFileSync(join(cwd, 'c.json'), '{');
   killOne(binary, 1);
   await binary.logged(/worker 3 .* is ready/);
@@ -133,11 +133,11 @@ test('a worker that dies is replaced by one with the last good configuration', a
 interface Configured {
   readonly binary: Binary;
   readonly cwd: string;
-  /** Writes the file anew. */
+  /** Rewrites the file. */
   readonly write: (config: object) => void;
 }
 
-/** The binary with a configuration file, before an upstream A where the file does not name others. */
+/** The binary with a configuration file, in front of an upstream A unless the file names others. */
 async function configured(t: TestContext, config: object): Promise<Configured> {
   const cwd = directory(t);
   const upstreams = [await startNamed(t, 'A')];

@@ -19,7 +19,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       assert.equal(stderr, `equipoise: ${signal}: finishing what is in flight, for 10 s at most\n`);
     });
 
-    test('does not wait for connections that are idle', async (t) => {
+    test('does not wait for idle connections', async (t) => {
       const binary = start(t, ['-l', '127.0.0.1:0', await startNamed(t, 'A')]);
       const port = await binary.port();
       const [unused, used] = [await connect(t, port), await connect(t, port)];
@@ -60,7 +60,7 @@ describe('while it drains', () => {
     assert.equal((await binary.exit()).code, 0);
   });
 
-  test('several requests finish, each in its own time', async (t) => {
+  test('several requests finish at different times', async (t) => {
     const { binary, upstream } = await holding(t, '', 'at last');
     const port = await binary.port();
     const answers = [get(port, '/1'), get(port, '/2'), get(port, '/3')];
@@ -79,7 +79,7 @@ describe('while it drains', () => {
     binary.signal('SIGTERM');
     await binary.logged(/SIGTERM/);
     const refused = async (): Promise<void> => {
-      // Those that came before the listener closed are let in, and closed.
+      // Connections that arrived before the listener closed are accepted, then closed.
       while (await canConnect(port));
     };
     await within(refused(), () => 'a connection to be refused');
@@ -109,16 +109,16 @@ describe('what does not finish', () => {
   const held: readonly [what: string, start: string, timeout: string][] = [
     ['a request without an answer', '', '0.1'],
     ['a response that stopped', 'start', '0.1'],
-    ['anything, where there is no time', 'start', '0'],
+    ['anything, with a timeout of 0', 'start', '0'],
   ];
   for (const [what, started, timeout] of held) {
-    test(`is cut when the drain timeout is over: ${what}`, async (t) => {
+    test(`is cut when the drain timeout expires: ${what}`, async (t) => {
       const { binary, upstream } = await holding(t, started, 'never', ['--drain-timeout', timeout]);
       const cut = assert.rejects(get(await binary.port()), /aborted|socket hang up|ECONNRESET/);
       await upstream.asked();
       binary.signal('SIGTERM');
       const { code, signal, stderr } = await binary.exit();
-      // Else each deploy with an open WebSocket would be marked as failed.
+      // Otherwise each deploy with an open WebSocket would be marked as failed.
       assert.deepEqual([code, signal], [0, null]);
       assert.match(stderr, new RegExp(`for ${timeout.replace('.', '\\.')} s at most\\n`));
       assert.match(stderr, /^equipoise: 1 connection was cut: it took longer than the drain timeout$/m);
@@ -127,7 +127,7 @@ describe('what does not finish', () => {
   }
 });
 
-/** The binary before an upstream that holds back its answer. */
+/** The binary in front of an upstream that holds back its answer. */
 async function holding(
   t: TestContext, started: string, rest: string, args: readonly string[] = [],
 ): Promise<{ binary: Binary; upstream: HoldingUpstream }> {
@@ -141,7 +141,7 @@ async function connect(t: TestContext, port: number): Promise<Socket> {
     socket.destroy();
   });
   socket.on('error', () => {
-    // What becomes of it is seen otherwise.
+    // The tests observe its fate in other ways.
   });
   await new Promise((resolve) => socket.once('connect', resolve));
   return socket;

@@ -39,7 +39,7 @@ describe('a time limit', () => {
     }
   });
 
-  test('passes on the result, and leaves no listener', async () => {
+  test('passes the result on, and leaves no listener behind', async () => {
     const before = process.listenerCount('beforeExit');
     assert.equal(await inTime(Promise.resolve(5)), 5);
     await assert.rejects(inTime(Promise.reject(new Error('no luck'))), /no luck/);
@@ -50,7 +50,7 @@ describe('a time limit', () => {
 describe('an unexpected failure is one line and exit code 1', () => {
   const table: readonly [what: string, text: string][] = [
     ['thrown later', "setImmediate(() => { throw new Error('no luck'); });"],
-    ['a rejection that nobody handles', "setImmediate(() => void Promise.reject(new Error('no luck')));"],
+    ['an unhandled rejection', "setImmediate(() => void Promise.reject(new Error('no luck')));"],
   ];
   for (const [what, text] of table) {
     test(what, async (t) => {

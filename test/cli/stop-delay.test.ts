@@ -12,7 +12,7 @@ const LISTEN = ['-l', '127.0.0.1:0'];
 
 for (const workers of ['1', '2']) {
   describe(`--stop-delay, with ${workers} to serve`, () => {
-    test('new connections are served after SIGTERM; a second one ends it at once', async (t) => {
+    test('new connections are served after SIGTERM; a second SIGTERM ends it at once', async (t) => {
       const binary = start(t, [...LISTEN, '-w', workers, '--stop-delay', LONG, await startNamed(t, 'A')]);
       const port = await binary.port();
       binary.signal('SIGTERM');
@@ -31,7 +31,7 @@ for (const workers of ['1', '2']) {
       await upstream.asked();
       binary.signal('SIGTERM');
       await binary.logged(/SIGTERM: /);
-      // Served, since it is within the delay; at its end connections are refused.
+      // Served during the delay; once it is over, connections are refused.
       const refused = async (): Promise<boolean> => get(port, '/', { method: 'HEAD' }).then(() => false, () => true);
       upstream.release();
       while (!await refused());
@@ -56,7 +56,7 @@ for (const workers of ['1', '2']) {
   });
 }
 
-test('with workers, one that dies meanwhile is replaced', async (t) => {
+test('a worker that dies during the delay is replaced', async (t) => {
   const args = [...LISTEN, '-w', '2', '--stop-delay', LONG, '--drain-timeout', LONG];
   const binary = start(t, [...args, await startNamed(t, 'A')]);
   const port = await binary.port();
@@ -70,7 +70,7 @@ test('with workers, one that dies meanwhile is replaced', async (t) => {
   assert.equal((await binary.exit()).code, 1);
 });
 
-test('with workers a reload does not wait for it', async (t) => {
+test('a reload of workers does not wait for it', async (t) => {
   const cwd = directory(t);
   const write = (origin: string): void => {
     writeFileSync(join(cwd, 'c.json'), JSON.stringify({

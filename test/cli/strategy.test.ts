@@ -18,7 +18,7 @@ describe('--strategy with a name', () => {
       assert.match(await binary.ready(), new RegExp(`^Load balancer with ${name} strategy listening on `));
     });
   }
-  test('picks by it', async (t) => {
+  test('picks with that strategy', async (t) => {
     const binary = await balanced(t, ['-s', 'round-robin']);
     const bodies = await answers(binary, 4);
     assert.deepEqual(bodies.slice(2), bodies.slice(0, 2));
@@ -50,7 +50,7 @@ describe('--strategy with a file', () => {
   }
 
   const broken: readonly [what: string, text: string, problem: RegExp][] = [
-    ['that is no JavaScript', 'export default {\n  a: = 1 };',
+    ['that is not JavaScript', 'export default {\n  a: = 1 };',
       /^equipoise: strategy: cannot load \.\/it\.mjs: line 2, column 6: Unexpected token '='$/m],
     ['that throws', 'throw new Error("no luck")',
       /^equipoise: strategy: cannot load \.\/it\.mjs: no luck \(\/.*\/it\.mjs:1:7\)$/m],
@@ -84,7 +84,7 @@ describe('--strategy with a file', () => {
   });
 });
 
-test('a strategy that fails is answered 500 and named in the log', async (t) => {
+test('a failing strategy is answered with 500 and named in the log', async (t) => {
   const bad = 'export default { name: "bad", pick: () => { throw new Error("no luck"); } };';
   const cwd = directory(t, { 'bad.mjs': bad });
   const binary = await balanced(t, ['-s', './bad.mjs'], cwd);
@@ -96,7 +96,7 @@ test('a strategy that fails is answered 500 and named in the log', async (t) => 
   assert.match(binary.stderr, where);
 });
 
-/** The binary before two upstreams that are called A and B. */
+/** The binary in front of two upstreams, A and B. */
 async function balanced(t: TestContext, args: readonly string[], cwd?: string): Promise<Binary> {
   const upstreams = [await startNamed(t, 'A'), await startNamed(t, 'B')];
   return start(t, [...args, '-l', '127.0.0.1:0', ...upstreams], cwd === undefined ? {} : { cwd });

@@ -15,7 +15,7 @@ for (const workers of ['1', '2']) {
       await first.ready();
       first.signal('SIGKILL');
       await first.exit();
-      // Workers that lost their primary drain, and let go of the socket.
+      // Workers that lost their primary drain and close the socket.
       const gone = async (): Promise<boolean> => get({ socketPath }).then(() => false, () => true);
       while (!await gone());
       assert.ok(existsSync(socketPath), 'the crash left the file');
@@ -27,7 +27,7 @@ for (const workers of ['1', '2']) {
       assert.equal(existsSync(socketPath), false);
     });
 
-    test('where another process listens is left to it', async (t) => {
+    test('that another process listens on is left alone', async (t) => {
       const socketPath = join(directory(t), 'sock');
       const first = start(t, ['-l', `unix:${socketPath}`, await startNamed(t, 'A')]);
       await first.ready();
@@ -38,7 +38,7 @@ for (const workers of ['1', '2']) {
       assert.equal((await get({ socketPath })).body, 'A');
     });
 
-    test('does not take the place of a file', async (t) => {
+    test('does not replace a file', async (t) => {
       const path = join(directory(t, { precious: 'precious' }), 'precious');
       const { code, stderr } = await run(['-l', `unix:${path}`, '-w', workers, 'http://127.0.0.1:9']);
       assert.equal(code, 1);
@@ -46,7 +46,7 @@ for (const workers of ['1', '2']) {
       assert.equal(readFileSync(path, 'utf8'), 'precious');
     });
 
-    test('has the mode that is asked for, from the command line or a file', async (t) => {
+    test('has the configured mode, from the command line or a file', async (t) => {
       const cwd = directory(t);
       const [a, b] = [join(cwd, 'a'), join(cwd, 'b')];
       const listen = [`unix:${a},mode=660`, { path: b, mode: '600' }];

@@ -25,7 +25,7 @@ test('--version prints the version of the package', async () => {
   assert.deepEqual(await run(['--version']), { code: 0, signal: null, stdout: `${version}\n`, stderr: '' });
 });
 
-describe('wrong usage ends with 2, each problem with its path and what to write instead', { concurrency: 4 }, () => {
+describe('wrong usage exits with 2; each problem has its path and what to write instead', { concurrency: 4 }, () => {
   const table: readonly [args: readonly string[], problems: readonly RegExp[]][] = [
     [[], [/^upstreams: none given; name at least one, e\.g\. http:\/\/127\.0\.0\.1:3001, or try --demo$/]],
     [['--nonsense', UPSTREAM], [/^--nonsense: unknown option; see equipoise --help$/]],
@@ -80,7 +80,7 @@ test('all problems are reported at once', async () => {
   );
 });
 
-/** Runs the binary with wrong usage, and checks that it says all of `problems`, and nothing else. */
+/** Runs the binary with wrong usage, and checks that it reports all of `problems` and nothing else. */
 async function refused(args: readonly string[], problems: readonly RegExp[]): Promise<void> {
   const { code, stdout, stderr } = await run(args);
   assert.equal(code, 2, stderr);

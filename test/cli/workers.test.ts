@@ -8,7 +8,7 @@ import { directory } from '../support/process-files.ts';
 
 const LISTEN = ['-l', '127.0.0.1:0'];
 
-/** The processes that the log names as ready. */
+/** The processes that the log reports as ready. */
 function workersIn(stderr: string): number[] {
   return [...stderr.matchAll(/\(process (\d+)\) is ready/g)].map(([, pid]) => Number(pid));
 }
@@ -23,7 +23,7 @@ function isThere(pid: number): boolean {
 }
 
 describe('with --workers', () => {
-  test('the workers serve, one line says so, SIGTERM stops all with 0', async (t) => {
+  test('the workers serve, one line says so, SIGTERM stops them all with exit code 0', async (t) => {
     const binary = start(t, [...LISTEN, '-w', '2', '-s', 'round-robin', await startNamed(t, 'A')]);
     const port = await binary.port();
     assert.equal(await binary.ready(), `Load balancer with round-robin strategy listening on http://127.0.0.1:${port}`);

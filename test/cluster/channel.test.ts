@@ -11,7 +11,7 @@ import { Program } from './program.ts';
 const EQUIPOISE = new URL('../../dist/src/index.js', import.meta.url).href;
 const LEAST = new URL('../../dist/strategies/least-connections.js', import.meta.url).href;
 
-/** Two workers that balance, each on a port of its own. `/state` answers with what it knows of its upstreams. */
+/** Two workers that balance, each on its own port. `/state` answers with what the worker knows about its upstreams. */
 const balancing = (upstreams: readonly object[], peers: string): string => `
   import cluster from 'node:cluster';
   import { createBalancer } from ${JSON.stringify(EQUIPOISE)};
@@ -56,7 +56,7 @@ async function get(port: number, path: string): Promise<{ status: number | undef
   return { status: response.statusCode, body };
 }
 
-/** Asks a worker what it knows until it knows this. The pauses leave the workers time to tell each other. */
+/** Asks a worker for its state until it is as expected. The pauses give the workers time to exchange messages. */
 async function knows(port: number, state: readonly (readonly [string, number])[]): Promise<void> {
   const wanted = JSON.stringify(state);
   let last = '';
@@ -107,7 +107,7 @@ describe('workers with a channel', () => {
   test('know what the others eject, and have in flight', async (t) => {
     const silent = await startSilent(t);
     const gone = await refusing();
-    // Its weight has the one that is gone tried first.
+    // Its weight makes it the first one tried.
     const upstreams = [{ origin: silent.origin }, { origin: gone, weight: 1e6 }];
     const program = new Program(t, balancing(upstreams, `peers: channel('upstreams')`));
     const [one, other] = await portsOf(program);
@@ -127,12 +127,12 @@ describe('workers with a channel', () => {
     assert.deepEqual(await program.exit(), { code: 0, signal: null });
   });
 
-  test('send nothing if none joins', async (t) => {
+  test('send nothing if no worker joins', async (t) => {
     const gone = await refusing();
     const program = new Program(t, balancing([{ origin: gone }], ''));
     const [one, other] = await portsOf(program);
     assert.equal((await get(one, '/')).status, 502);
-    // The only upstream is a candidate even so, since too many are ejected.
+    // The only upstream is still a candidate, because too many are ejected.
     await knows(one, [['ejected', 0]]);
     await knows(other, [['active', 0]]);
     program.signal('SIGTERM');

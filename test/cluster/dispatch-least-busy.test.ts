@@ -5,7 +5,7 @@ import { Program } from './program.ts';
 
 const LEAST_BUSY = new URL('../../dist/strategies/least-busy.js', import.meta.url).href;
 
-/** Three workers. One that is asked to computes from then on, with hardly a turn of its event loop to spare. */
+/** Three workers. On request, one starts to compute and leaves its event loop hardly any idle time. */
 const APP = `
   const server = http.createServer((request, response) => {
     response.end(String(process.pid));
@@ -34,14 +34,14 @@ test('dispatch by leastBusy() spares a worker that computes', async (t) => {
   const program = new Program(t, APP);
   const port = await program.port();
   const { body: computing } = await get(port, '/compute');
-  // Its load is told a moment later; each connection is a chance to see it.
+  // Its load is reported a moment later; each connection is a chance to see it.
   while (!program.stdout.includes('seen')) await get(port);
   const served = new Map<string, number>();
   for (let i = 0; i < 150; i++) {
     const { body } = await get(port);
     served.set(body, (served.get(body) ?? 0) + 1);
   }
-  // One at a time, so no counts tell them apart. Even would be 50; by load it is 7, with others that are idle.
+  // One at a time, so all counts are equal. An even share would be 50; by load it is 7, as the others are idle.
   const got = served.get(computing) ?? 0;
   assert.ok(got < 35, `it got ${got} of 150`);
   assert.equal(served.size - (got > 0 ? 1 : 0), 2, 'both others serve');

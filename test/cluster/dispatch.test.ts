@@ -25,7 +25,7 @@ const app = (more: string, strategy = LEAST, run = '() => server'): string => `
   });
 `;
 
-test('dispatch goes by the strategy, and nothing is lost at a reload, a kill or the end', async (t) => {
+test('dispatch follows the strategy, and nothing is lost on reload, kill or shutdown', async (t) => {
   const program = new Program(t, app(''));
   const port = await program.port();
   const answers = [get(port, '/held'), get(port, '/held')];
@@ -48,7 +48,7 @@ test('dispatch goes by the strategy, and nothing is lost at a reload, a kill or 
   assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.stderr);
 });
 
-test('dispatch to a run that takes connections by onConnection', async (t) => {
+test('dispatch to a run that takes connections through onConnection', async (t) => {
   const run = `({ onConnection }) => {
     const sockets = new Set();
     onConnection((socket) => { sockets.add(socket); server.emit('connection', socket); });

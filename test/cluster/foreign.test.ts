@@ -1,5 +1,5 @@
 /**
- * `launch` under clusters that are not its own.
+ * `launch` in the workers of another cluster.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -32,7 +32,7 @@ const app = (listen: string, options = ''): string => `
   }, { workers: 2, setup: { n: 1 }, drainTimeoutMs: 15_000, ${options} });
   console.log('launch resolved with ' + code);`;
 
-/** A program with a cluster of its own: two workers, which it does not restart. It prints how they end. */
+/** A program with its own cluster: two workers, which it does not restart. It prints how they end. */
 const parent = (worker: string): string => `${IMPORTS}
   if (cluster.isPrimary) {
     for (let i = 0; i < 2; i++) cluster.fork();
@@ -72,7 +72,7 @@ describe('under the cluster of a program', () => {
     assert.equal(tree.all(/launch resolved with (0)/g).length, 2);
   });
 
-  test('with dispatch each worker accepts itself', async (t) => {
+  test('with dispatch, each worker accepts its own connections', async (t) => {
     const options = "dispatch: { name: 'first', pick: ([first]) => first }, listen: { port: 0, host: '127.0.0.1' },";
     const tree = new Tree(t, parent(app('app', options)));
     await tree.told(/(worker \d+ port \d+\n[^]*){2}/);
@@ -155,7 +155,7 @@ class Tree {
         this.#signal.raise();
       });
     }
-    // All processes share the output, so this is the end of the last one.
+    // All processes share the output, so this comes when the last one ends.
     this.#child.on('close', () => {
       this.#ended = true;
       this.#signal.raise();

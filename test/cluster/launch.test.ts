@@ -110,7 +110,7 @@ describe('SIGTERM', () => {
     await cut;
   });
 
-  test('cuts what takes longer than the drain timeout', async (t) => {
+  test('cuts requests that take longer than the drain timeout', async (t) => {
     const program = new Program(t, app('workers: 1').replace('15_000', '200'));
     const cut = assert.rejects(get(await program.port(), '/held'), /socket hang up|ECONNRESET/);
     await program.printed(/^held$/m);
@@ -217,11 +217,11 @@ test('without the primary, workers drain and end', async (t) => {
   release(program);
   assert.equal((await answer).body, 'released\n');
   await program.exit();
-  // Their output closes shortly before they are gone.
+  // Their output closes shortly before they exit.
   await allGone(program.workers);
 });
 
-/** Has all workers answer the requests that they hold. */
+/** Makes all workers answer the requests that they hold. */
 function release(program: Program): void {
   for (const pid of program.workers) if (lives(pid)) process.kill(pid, 'SIGUSR2');
 }

@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { LogStream } from '../../src/cluster/log-stream.ts';
 import { turns, within } from '../support/wait.ts';
 
-/** A stream whose writes fail, and which stays open, like those of a process. */
+/** A stream whose writes fail but which stays open, like the standard streams of a process. */
 function failing(): Writable {
   return new Writable({
     autoDestroy: false,
@@ -16,7 +16,7 @@ function failing(): Writable {
   });
 }
 
-test('without a reader, lines are lost and nothing else happens', async () => {
+test('without a reader, lines are lost and nothing else fails', async () => {
   const stream = failing();
   const lines = new LogStream(stream);
   for (let i = 0; i < 3; i++) lines.write('line');
@@ -35,7 +35,7 @@ test('a stream that throws does no harm either', () => {
 describe('a reader that stops reading', () => {
   const LINE = 'x'.repeat(99);
 
-  /** A stream that finishes a write when told to, and the chunks that it was given. */
+  /** A stream that finishes a write on demand, and the chunks written to it. */
   function stalled(): { readonly stream: Writable; readonly taken: string[]; go: () => void } {
     const taken: string[] = [];
     const state = { go: (): void => undefined };
@@ -49,7 +49,7 @@ describe('a reader that stops reading', () => {
     return { stream, taken, go: () => { state.go(); } };
   }
 
-  test('leaves a bounded number of lines waiting, and then reads how many were lost, and where', async () => {
+  test('leaves a bounded number of lines waiting, and later reads how many were lost, and where', async () => {
     const { stream, taken, go } = stalled();
     const lines = new LogStream(stream);
     const tried = 10_000;

@@ -9,7 +9,7 @@ import { FakeLaunch } from './supervise/fake-workers.ts';
 import { ANSWER_MS, Load, Program } from './program.ts';
 
 describe('a worker that a reload replaced', () => {
-  test('has the reload timeout; at the end of the launch the drain timeout', async () => {
+  test('gets the reload timeout; at the end of the launch, the drain timeout', async () => {
     const launch = FakeLaunch.ready({ workers: 1, drainTimeoutMs: 5_000, reloadTimeoutMs: 60_000 });
     void launch.supervisor.reload();
     launch.worker(2).says('ready');
@@ -34,7 +34,7 @@ describe('a worker that a reload replaced', () => {
     assert.deepEqual(launch.worker(1).limits, [2_000]);
   });
 
-  test('must end when there are too many: the oldest first, and the log says so', async () => {
+  test('must end if there are too many: the oldest first, and the log says so', async () => {
     const launch = FakeLaunch.ready({ workers: 1 });
     for (let i = 0; i < 34; i++) {
       const reloaded = launch.supervisor.reload();
@@ -83,7 +83,7 @@ test('ten reloads under load: no request fails, 500 open WebSockets outlive them
   await Promise.all(sockets.map((socket) => socket.closed()));
 });
 
-test('the reload timeout cuts what replaced workers have left, which is not a failure', async (t) => {
+test('the reload timeout cuts what replaced workers still have in flight, and that is not a failure', async (t) => {
   const program = new Program(t, APP('reloadTimeoutMs: 200,'));
   const socket = await Tunnel.open(t, await program.port());
   program.signal('SIGHUP');

@@ -7,7 +7,7 @@ import { launch } from '../../src/cluster/index.ts';
 import { parseLaunchOptions } from '../../src/cluster/options.ts';
 import { parseReloadOptions, parseWorkers } from '../../src/cluster/reload-options.ts';
 
-test('the defaults are those in the docs', () => {
+test('the defaults match the docs', () => {
   const settings = parseLaunchOptions({});
   const { workers, drainTimeoutMs, reloadTimeoutMs, hungTimeoutMs, startTimeoutMs, distribution } = settings;
   assert.deepEqual(
@@ -88,7 +88,7 @@ describe('run must be a function', () => {
 });
 
 describe('the options of a reload', () => {
-  test('are those that were given', () => {
+  test('are returned as given', () => {
     assert.deepEqual(parseReloadOptions(undefined), {});
     const given = { drainTimeoutMs: 5, setup: undefined };
     assert.deepEqual(parseReloadOptions(given), given);
@@ -97,7 +97,7 @@ describe('the options of a reload', () => {
     });
   });
 
-  test('are checked; one error names all that are wrong', () => {
+  test('are checked; one error names all wrong ones', () => {
     assert.throws(() => parseReloadOptions({ workers: 0, drainTimeoutMs: '5', hungTimeoutMs: 1 }), {
       code: 'OPTIONS_INVALID',
       message: /^reload: hungTimeoutMs: unknown option.*\nreload: drainTimeoutMs: must be .*\nworkers: must be .*$/,

@@ -28,7 +28,7 @@ interface Place {
   readonly flags?: readonly string[];
 }
 
-/** A program, its workers, and their output. It ends with the test; a process that is left then fails the test. */
+/** A program, its workers, and their output. It ends with the test, which fails if a process is left. */
 export class Program {
   stdout = '';
   stderr = '';
@@ -37,7 +37,7 @@ export class Program {
   #exit: Exit | undefined;
   #wake: (() => void)[] = [];
 
-  /** `text` may use `launch`, `drainServer` and `http`. It is written to `at`, and started from `cwd` as by a shell. */
+  /** `text` may use `launch`, `drainServer` and `http`. It is written to `at` and started in `cwd` as by a shell. */
   constructor(t: TestContext, text: string, { at = directory(t), cwd, flags = [] }: Place = {}) {
     if (!existsSync(LAUNCHER)) throw new Error(`${LAUNCHER.href} is not there: npm run build`);
     this.#file = join(at, 'app.mjs');
@@ -66,12 +66,12 @@ export class Program {
     return this.#child.pid;
   }
 
-  /** The process ids of all workers that were ever ready, in order. */
+  /** The process ids of all workers that have become ready, in order. */
   get workers(): number[] {
     return [...this.stderr.matchAll(/worker \d+ \(process (\d+)\) is ready/g)].map((match) => Number(match[1]));
   }
 
-  /** Replaces the program, for workers that start from now on. */
+  /** Replaces the program for workers that start later. */
   write(text: string): void {
     writeFileSync(this.#file, `
       import http from 'node:http';
@@ -88,13 +88,13 @@ export class Program {
     this.#child.kill(name);
   }
 
-  /** Resolves when standard error has `pattern`, `times` times. */
+  /** Resolves when standard error has matched `pattern`, `times` times. */
   async logged(pattern: RegExp, times = 1): Promise<void> {
     const all = new RegExp(pattern, 'gm');
     await this.#until(() => [...this.stderr.matchAll(all)].length >= times, `${String(pattern)}, ${times} times`);
   }
 
-  /** Resolves when standard output has `pattern`. */
+  /** Resolves when standard output matches `pattern`. */
   async printed(pattern: RegExp): Promise<void> {
     await this.#until(() => pattern.test(this.stdout), String(pattern));
   }
@@ -158,7 +158,7 @@ export function lives(pid: number): boolean {
   }
 }
 
-/** Resolves when none of these processes is there any more. They are not our children, so no event says so. */
+/** Resolves when none of these processes exists any more. They are not our children, so there is no event for it. */
 export async function allGone(pids: readonly number[]): Promise<void> {
   const gone = async (): Promise<void> => {
     while (pids.some(lives)) await pause(POLL_MS);
@@ -167,12 +167,12 @@ export async function allGone(pids: readonly number[]): Promise<void> {
 }
 
 /**
- * How long a server under load takes to answer. Requests are in flight at every moment of a reload all the same, but
- * the load leaves the processor to the workers that start.
+ * How long a server under load takes to answer. That keeps requests in flight throughout a reload, yet leaves the
+ * processor to the workers that start.
  */
 export const ANSWER_MS = 20;
 
-/** Downstreams that send one request after the other, each on a connection that it keeps as long as it can. */
+/** Downstreams that each send one request after another, on a connection that is kept as long as possible. */
 export class Load {
   answers = 0;
   readonly failures: string[] = [];
@@ -182,7 +182,7 @@ export class Load {
   #over = false;
   #wake: (() => void)[] = [];
 
-  /** With `reconnect: false` each of them stops when a response ends its connection. */
+  /** With `reconnect: false` each downstream stops when a response ends its connection. */
   constructor(port: number, downstreams: number, reconnect: boolean) {
     this.#port = port;
     this.#reconnect = reconnect;

@@ -1,5 +1,5 @@
 /**
- * What a reload changes for workers that start from then on.
+ * What a reload changes for workers that start after it.
  */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
@@ -70,7 +70,7 @@ describe('a reload', () => {
     assert.ok(launch.lines.includes('reload failed, the old workers keep serving: no luck'));
   });
 
-  test('that still asks onReload does not fail with a worker that dies, and ends with the launch', async () => {
+  test('that waits for onReload does not fail if a worker dies, and ends with the launch', async () => {
     let answer: (change: object) => void = () => undefined;
     const asked = new Promise<object>((resolve) => {
       answer = resolve;

@@ -42,7 +42,7 @@ for (const [how, launch] of Object.entries(LISTENS)) {
       assert.deepEqual(await running.exit(), { code: 0, signal: null }, running.stderr);
     });
 
-    test('is left to the process that listens on it', async (t) => {
+    test('is left alone if a process listens on it', async (t) => {
       const path = join(directory(t), 'socket');
       await owning(t, path);
       const running = new Program(t, program(launch(JSON.stringify(path))));
@@ -69,7 +69,7 @@ test('after kill -9 of the primary, the next one takes the socket over', async (
   await first.logged(/all workers are ready: 2/);
   first.signal('SIGKILL');
   await first.exit();
-  // Their output closes shortly before they are gone.
+  // Their output closes shortly before they exit.
   await allGone(first.workers);
   assert.ok(existsSync(path), 'it left its socket');
   const second = new Program(t, text);

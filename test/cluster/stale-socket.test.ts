@@ -60,7 +60,7 @@ describe('the path of a Unix socket', () => {
     });
   }
 
-  test('that two claim at once is removed once', async (t) => {
+  test('that two processes claim at once is removed once', async (t) => {
     const path = join(directory(t), 'socket');
     crashOn(path);
     const outcomes = await Promise.allSettled([1, 2].map(() => listenOnPath(path, () => listen(t, path))));

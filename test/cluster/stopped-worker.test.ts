@@ -7,7 +7,7 @@ import type { Heard } from '../../src/cluster/channels/worker-channels.ts';
 import { Relay } from '../../src/cluster/channels/relay.ts';
 import { lives, Program } from './program.ts';
 
-/** A relay to workers, some of which do not read. */
+/** A relay to workers, some of which do not read their messages. */
 class Reading {
   readonly told = new Map<number, Heard[][]>();
   readonly relay: Relay;
@@ -38,7 +38,7 @@ class Reading {
     for (const sent of waiting) sent();
   }
 
-  /** Sends, and has it passed on. */
+  /** Sends a message and relays it. */
   send(from: number, value: unknown, channel = 'news'): void {
     this.relay.hear(from, { type: 'send', channel, value });
     this.turn();
@@ -66,7 +66,7 @@ function three(): Reading {
 }
 
 describe('to a worker that does not read', () => {
-  test('nothing more is sent until the last message is on its way; then all in one message, in order', () => {
+  test('nothing more is sent until the last message has been written; then all in one message, in order', () => {
     const reading = three();
     reading.stop(2);
     for (let i = 0; i < 10; i++) reading.send(1, i);
@@ -79,7 +79,7 @@ describe('to a worker that does not read', () => {
     assert.deepEqual(values(reading.take(2)), [[1, 2, 3, 4, 5, 6, 7, 8, 9]]);
   });
 
-  test('a limited number of messages waits; beyond that it is told that it missed some, and whether it leads', () => {
+  test('a limited number of messages waits; beyond that it learns that it missed some, and whether it leads', () => {
     const reading = three();
     reading.stop(2);
     for (let i = 0; i < 10_000; i++) reading.send(1, i);
@@ -104,7 +104,7 @@ describe('to a worker that does not read', () => {
     assert.equal(reading.take(3).flat().filter(({ type }) => type === 'heard').length, 1_000);
   });
 
-  test('nothing is sent once it is gone', () => {
+  test('nothing is sent after it has exited', () => {
     const reading = three();
     reading.stop(2);
     for (let i = 0; i < 1_000; i++) reading.send(1, i);
@@ -115,7 +115,7 @@ describe('to a worker that does not read', () => {
   });
 });
 
-test('a stopped worker does not fill the memory of the primary, and is told that it missed messages', async (t) => {
+test('a stopped worker does not fill the memory of the primary, and learns that it missed messages', async (t) => {
   const program = new Program(t, `
     import cluster from 'node:cluster';
     if (cluster.isPrimary) {

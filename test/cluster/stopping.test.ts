@@ -15,7 +15,7 @@ const APP = `
     return server;
   }, { workers: 1, stopDelayMs: 1500, drainTimeoutMs: 10_000 });`;
 
-describe('with stopDelayMs a worker is told at once, and serves until the delay is over', () => {
+describe('with stopDelayMs a worker is notified at once, and serves until the delay is over', () => {
   for (const [how, before] of [
     ['of a launch', ''],
     ['of another cluster', `

@@ -1,5 +1,5 @@
 /**
- * What must not end the primary.
+ * Failures that must not end the primary.
  */
 import assert from 'node:assert/strict';
 import { mkdirSync, rmSync, symlinkSync, unlinkSync } from 'node:fs';
@@ -25,7 +25,7 @@ async function endsWell(program: Program): Promise<void> {
   assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.stderr);
 }
 
-test('the launch survives that the reader of its log is gone', async (t) => {
+test('the launch survives the loss of its log reader', async (t) => {
   const onEvent = "onEvent: ({ type }) => { if (type === 'ready') process.stdout.write('one is ready\\n'); }";
   const program = new Program(t, app(onEvent));
   const port = await program.port();
@@ -73,7 +73,7 @@ describe('if a worker cannot be forked', () => {
   });
 });
 
-describe('the launch survives that functions of the program fail:', () => {
+describe('the launch survives failing functions of the program:', () => {
   const hooks: readonly [what: string, options: string, line: RegExp][] = [
     ['onEvent throws', "onEvent: () => { throw new Error('no luck'); }", /^equipoise: onEvent threw: no luck$/],
     ['onEvent rejects', "onEvent: async () => { throw new Error('no luck'); }",
@@ -114,7 +114,7 @@ describe('the launch survives that functions of the program fail:', () => {
   });
 });
 
-test('a release behind a link: a reload follows the link, and the old release may go', async (t) => {
+test('a release behind a link: a reload follows the link, and the old release may be removed', async (t) => {
   const root = directory(t);
   const release = (name: string): string => {
     mkdirSync(join(root, name));

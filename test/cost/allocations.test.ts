@@ -1,6 +1,6 @@
 /**
- * What one exchange allocates. Nothing is timed: the octets are the same on a slow machine and a fast one, so what is
- * added to each request shows here before it shows in a benchmark.
+ * What one exchange allocates. Nothing is timed: the octets are the same on a slow machine and a fast one, so an
+ * addition to each request shows here before it shows in a benchmark.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -26,7 +26,7 @@ const FLAGS = [
  */
 const BOUNDS = { listen: 4_200, handle: 17_000 };
 
-describe('an exchange allocates no more than it did', () => {
+describe('an exchange allocates no more than before', () => {
   for (const [front, bound] of Object.entries(BOUNDS)) {
     test(`by ${front}: ${bound} octets`, async (t) => {
       const balancer = await startMeasured(t, FLAGS, front, await startUpstream(t));

@@ -1,5 +1,5 @@
 /**
- * A fixed run of exchanges: on one connection, one after the other, always the same octets. Its cost does not depend on
+ * A fixed run of exchanges: on one connection, one after the other, with the same octets. Its cost does not depend on
  * how fast it runs.
  */
 import net, { type AddressInfo, type Socket } from 'node:net';
@@ -62,7 +62,7 @@ export class Client {
     atEnd(t, () => this.#socket.destroy());
   }
 
-  /** Sends `count` requests, each when the one before has been answered. */
+  /** Sends `count` requests, each after the previous answer. */
   async exchange(count: number): Promise<void> {
     for (let i = 0; i < count; i++) {
       await new Promise<void>((resolve, reject) => {

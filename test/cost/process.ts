@@ -1,5 +1,5 @@
 /**
- * The balancer of `program.ts` as a process of its own.
+ * The balancer of `program.ts` in a separate process.
  */
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
@@ -18,7 +18,7 @@ export interface MeasuredBalancer {
   memory(): Promise<Memory>;
 }
 
-/** Starts one with these flags of Node; it ends with the test. */
+/** Starts one with these Node flags; it ends with the test. */
 export async function startMeasured(
   t: TestContext, flags: readonly string[], front: string, origin: string,
 ): Promise<MeasuredBalancer> {

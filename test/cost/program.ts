@@ -1,6 +1,6 @@
 /**
  * The balancer of a test of memory: `node --expose-gc --import tsx program.ts <front> <origin>`. From the build, as it
- * is shipped. Sends its port; then, each time it is asked, what it has allocated and promoted since it was last asked.
+ * is shipped. Sends its port; then, on each request, what it has allocated and promoted since the last one.
  */
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -9,11 +9,11 @@ import { getHeapSpaceStatistics } from 'node:v8';
 import type * as Equipoise from '../../src/index.ts';
 
 export interface Memory {
-  /** What is in use grows by what is allocated, as long as nothing is collected. */
+  /** Memory in use grows by what is allocated, as long as nothing is collected. */
   readonly allocatedBytes: number;
   /** What survived young collections until it was moved to the old space. */
   readonly promotedBytes: number;
-  /** Collections that were not asked for. What they freed is missing from `allocatedBytes`. */
+  /** Collections that were not requested. What they freed is missing from `allocatedBytes`. */
   readonly collections: number;
 }
 export type Message = { readonly port: number } | Memory;

@@ -22,7 +22,7 @@ const BOUND = 600;
 /** 1,600, most of it Node's own for a socket, or 2,800 with a Map of downstreams. */
 const CONNECTION_BOUND = 2_200;
 
-/** One request over a connection of its own. */
+/** One request over a new connection. */
 function visit(port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = net.connect({ port, host: '127.0.0.1' });
@@ -49,9 +49,9 @@ async function survivors(
   return each;
 }
 
-describe('little is promoted', () => {
+describe('little is promoted to the old generation', () => {
   for (const [front, each] of [['handle', 400], ['listen', 400]] as const) {
-    test(`of a request by ${front}`, async (t) => {
+    test(`for a request by ${front}`, async (t) => {
       const balancer = await startMeasured(t, FLAGS, front, await startUpstream(t));
       const clients = Array.from({ length: AT_ONCE }, () => new Client(t, balancer.port));
       const run = (): Promise<unknown> => Promise.all(clients.map((client) => client.exchange(each)));
@@ -61,7 +61,7 @@ describe('little is promoted', () => {
     });
   }
 
-  test('of a new connection by listen', async (t) => {
+  test('for a new connection by listen', async (t) => {
     const balancer = await startMeasured(t, FLAGS, 'listen', await startUpstream(t));
     const each = 100;
     const visits = async (): Promise<void> => {

@@ -13,12 +13,12 @@ import { Signal } from '../support/wait.ts';
 import { Client, startUpstream } from './exchanges.ts';
 
 const BINARY = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
-/** Starting and stopping takes the same calls in a short run and a long one. */
+/** Starting and stopping make the same calls in a short run and a long one. */
 const SHORT = 200;
 const LONG = 1_200;
-/** Everything that concerns descriptors. */
+/** All calls that concern descriptors. */
 const TRACED = 'trace=%desc,%network';
-/** Not counted: V8 asks for memory, and how often a loop waits depends on when things arrive. */
+/** Not counted: V8 allocates memory, and how often a loop waits depends on when data arrives. */
 const OTHERS = /^(?:mmap|munmap|epoll_p?wait2?|total)$/;
 
 /** 4.0 were measured with Node 20.20, 22.23, 24.21 and 26.10: a read and a write for each of the two messages. */
@@ -34,7 +34,7 @@ function lacking(): string | false {
 /** The calls of a balancer, by name, that starts, serves `count` exchanges and ends. */
 async function calls(t: TestContext, directory: string, origin: string, count: number): Promise<Map<string, number>> {
   const [table, pidFile] = ['table', 'pid'].map((name) => path.join(directory, `${name}-${count}`)) as [string, string];
-  const env = { ...process.env, NODE_V8_COVERAGE: undefined }; // coverage has system calls of its own
+  const env = { ...process.env, NODE_V8_COVERAGE: undefined }; // coverage makes its own system calls
   const args = ['-f', '-c', '-e', TRACED, '-o', table, process.execPath, BINARY,
     '--listen', '127.0.0.1:0', '--pid-file', pidFile, origin];
   const strace = spawn('strace', args, { env, stdio: ['ignore', 'pipe', 'pipe'] });

@@ -12,14 +12,14 @@ const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   readonly scripts: Readonly<Record<string, string>>;
 };
 
-test('the two commands are scripts of the package', () => {
+test('the two commands are scripts in package.json', () => {
   const there = documentAt('README.md').blocks.some(({ language, code }) => (
     language === 'sh' && code === 'npm ci && npm start\nnpm ci && npm test\n'));
   assert.ok(there, 'the two commands are there');
   assert.deepEqual(['start', 'test'].filter((name) => !(name in scripts)), []);
 });
 
-test('blocks are in languages that are tested', () => {
+test('code blocks are in languages that are tested', () => {
   const known = ['js', 'json', 'sh', 'ini', 'text'];
   for (const { path, blocks } of documents) {
     assert.deepEqual(blocks.map(({ language }) => language).filter((each) => !known.includes(each)), [], path);
@@ -34,7 +34,7 @@ for (const document of documents) {
   });
 }
 
-test('units of systemd have settings in sections', () => {
+test('systemd units have their settings in sections', () => {
   for (const { blocks } of documents) {
     for (const { language, code } of blocks) {
       if (language === 'ini') for (const line of code.trim().split('\n')) assert.match(line, /^\[\w+\]$|^\w+=\S.*$/);
@@ -42,7 +42,7 @@ test('units of systemd have settings in sections', () => {
   }
 });
 
-/** The commands in blocks of shell, and those in the text that name a script, a program of ours or the binary. */
+/** The commands in shell blocks, and those in the text that name a script, a program of ours or the binary. */
 function commandsOf({ blocks, prose }: Document): readonly string[] {
   const lines = blocks.filter(({ language }) => language === 'sh').flatMap(({ code }) => code.split('\n'));
   const spans = spansOf(prose).filter((span) => /^(?:npm (?:run|ci)|node test|equipoise -) ?/.test(span));
@@ -78,7 +78,7 @@ function checkNpm([name = '', ...args]: readonly string[]): void {
   } else checkNode([...(scripts[script] ?? '').split(' ').slice(1), ...given]);
 }
 
-/** The program is there, and knows the flags that are given to it. */
+/** Checks that the program exists and knows the given flags. */
 function checkNode(args: readonly string[]): void {
   const at = args.findIndex((arg) => /^test\/.*\.m?[jt]s$/.test(arg));
   if (at < 0) {

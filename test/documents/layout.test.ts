@@ -1,5 +1,5 @@
 /**
- * What documents refer to is there: links, headings, files. And they stay readable.
+ * Documents refer only to what exists (links, headings, files), and stay readable.
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { type Document, documentAt, documents, root, spansOf } from '../support/
 const MAX_LINE = 120;
 const MAX_ROOT_LINES = 250;
 
-test('each room that a newcomer is sent to has a document', () => {
+test('each room that newcomers are pointed to has a document', () => {
   const paths = new Set(documents.map(({ path }) => path));
   for (const path of [
     'README.md', 'CHANGELOG.md', '.github/CONTRIBUTING.md', '.github/SECURITY.md', 'src/README.md', 'src/errors.md',
@@ -19,11 +19,11 @@ test('each room that a newcomer is sent to has a document', () => {
   ]) assert.ok(paths.has(path), path);
 });
 
-test(`the root README has less than ${MAX_ROOT_LINES} lines`, () => {
+test(`the root README has fewer than ${MAX_ROOT_LINES} lines`, () => {
   assert.ok(documentAt('README.md').text.split('\n').length <= MAX_ROOT_LINES);
 });
 
-test('the changelog has one section of each kind for a version', () => {
+test('the changelog has at most one section of each kind per version', () => {
   const versions = documentAt('CHANGELOG.md').text.split('\n## ').slice(1);
   assert.ok(versions.length > 0);
   for (const version of versions) {
@@ -34,12 +34,12 @@ test('the changelog has one section of each kind for a version', () => {
 
 for (const document of documents) {
   describe(document.path, () => {
-    test(`has lines of ${MAX_LINE} characters at most, tables aside`, () => {
+    test(`has lines of at most ${MAX_LINE} characters, except in tables`, () => {
       const long = document.text.split('\n').filter((line) => !line.startsWith('|') && line.length > MAX_LINE);
       assert.deepEqual(long, []);
     });
 
-    test('links to what is there', () => {
+    test('has no broken links', () => {
       for (const [, link = ''] of document.prose.matchAll(/\]\(([^)\s]+)\)/g)) {
         if (/^https?:/.test(link)) continue;
         const [file = '', heading] = link.split('#');
@@ -49,7 +49,7 @@ for (const document of documents) {
       }
     });
 
-    test('names files that are there', () => {
+    test('names only files that exist', () => {
       const paths = spansOf(document.prose).filter((span) => /^(?:src|strategies|test)\/[\w./-]+$/.test(span));
       assert.deepEqual(paths.filter((path) => !existsSync(join(root, path))), []);
     });

@@ -19,10 +19,10 @@ import { freePort } from '../support/process-client.ts';
 const BINARY = join(root, 'dist/src/cli/main.js');
 const MAX_LAUNCHER_LINES = 15;
 const MAX_ROOT_STRATEGY_LINES = 15;
-/** What programs that ask for a token are to accept. */
+/** The token that programs must accept if they ask for one. */
 const TOKEN = 'sesame';
 
-/** What is done with a block of JavaScript. */
+/** How a block of JavaScript is tested. */
 type Kind = 'serves' | 'launches' | 'strategy' | 'test' | 'ends';
 
 function kindOf(code: string): Kind {
@@ -78,7 +78,7 @@ describe('programs of the documents', () => {
     return child;
   };
 
-  /** Starts a program that logs nothing but errors; returns what it logged so far, too. */
+  /** Starts a program that logs only errors; also returns what it has logged so far. */
   const program = (args: readonly string[]): { readonly child: ChildProcess; readonly errors: () => string } => {
     const child = start(args);
     child.stdout?.resume();
@@ -130,12 +130,12 @@ describe('programs of the documents', () => {
         const { child, errors } = program([file(i)]);
         await ready(child, port, errors);
         assert.match(await (secure ? secureAnswer(port) : answer(port)), /^upstream \d \/x$/);
-        // A program that asks who may come does so, for upgrades as well: the README shows how.
+        // A program that authorizes clients does so for upgrades, too: the README shows how.
         if (code.includes('allowed(request)')) {
           assert.equal((await fetch(`http://127.0.0.1:${port}/x`)).status, 401);
           assert.equal(await upgradeStatus(port), 401);
         }
-        // What a launcher tells of its workers is no error.
+        // What a launcher logs about its workers is not an error.
         assert.equal(errors().replace(/^equipoise: (all )?workers?\b.*\n/gm, ''), '');
       });
     }
@@ -235,7 +235,7 @@ describe('programs of the documents', () => {
   }
 });
 
-/** What a WebSocket handshake without credentials is answered. */
+/** The answer to a WebSocket handshake without credentials. */
 function upgradeStatus(port: number): Promise<number | undefined> {
   const headers = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==' };
   return new Promise((resolve, reject) => {

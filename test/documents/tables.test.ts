@@ -1,5 +1,5 @@
 /**
- * The tables of the documents are those of the code: options with their defaults, error codes, events, methods, flags.
+ * The tables of the documents match the code: options with their defaults, error codes, events, methods, flags.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -22,14 +22,14 @@ function section(text: string, heading: string): string {
   return below.split('\n## ')[0] ?? '';
 }
 
-/** All codes, as they stand in the source: there is no list of them at run time. */
+/** All codes, read from the source: there is no list of them at run time. */
 const source = readFileSync(join(root, 'src/errors.ts'), 'utf8');
 const codes = [...source.matchAll(/^ {2}([A-Z_]+): (?:meaning|retryable)\(/gm)]
   .map(([, code = '']) => code as ErrorCode);
 
 const nameIn = (cell = ''): string => spansOf(cell)[0] ?? '';
 
-test('the tables of options name each with its default and what it belongs to', () => {
+test('the tables of options name each option with its default and what it belongs to', () => {
   const [text = '', ofFiles = ''] = documentAt('src/options/README.md').text.split('\n## In a configuration file\n');
   assert.deepEqual(rowsOf(ofFiles).flatMap(([cell = '']) => spansOf(cell)).sort(),
     ['drainTimeout', 'listen', 'pidFile', 'reloadTimeout', 'stopDelay', 'strategy', 'workers']);
@@ -48,7 +48,7 @@ test('the tables of options name each with its default and what it belongs to', 
   }
 });
 
-test('the table of options of the launcher names each with its default', () => {
+test('the table of launcher options names each option with its default', () => {
   const table = section(documentAt('src/cluster/README.md').text, 'Options');
   const rows = new Map(rowsOf(table).flatMap(([names = '', value = '']) => (
     spansOf(names).map((name) => [name, value.replaceAll('`', '')] as const))));
@@ -75,7 +75,7 @@ describe('the tables of error codes', () => {
   });
 
   for (const [fault, heading] of Object.entries(sections)) {
-    test(`have status, source and retries as the code has them: ${fault}`, () => {
+    test(`have the status, source and retries of the code: ${fault}`, () => {
       for (const [cell, status, cause = '', cure = ''] of rowsOf(section(text, heading))) {
         const code = nameIn(cell);
         const meaning = meaningOf(code as ErrorCode);
@@ -93,10 +93,10 @@ describe('the tables of error codes', () => {
   });
 });
 
-test('the life of a request has the statuses of the code', () => {
+test('the life of a request has the same statuses as the code', () => {
   const drawing = documentAt('src/README.md').blocks.find(({ code }) => code.startsWith(' client\n'))?.code ?? '';
   let checked = 0;
-  // A status is that of all codes since the one before it.
+  // A status applies to all codes since the previous status.
   for (const [, names = '', status] of drawing.matchAll(/([^(\d]*)\b(\d{3})\b/g)) {
     for (const [name] of names.matchAll(/\b[A-Z]+_[A-Z_]*\*?/g)) {
       const meant = name.endsWith('*')
@@ -112,12 +112,12 @@ test('the life of a request has the statuses of the code', () => {
   assert.ok(checked > 25, `${checked} statuses were found`);
 });
 
-test('the table of events names each of them', () => {
+test('the table of events names each event', () => {
   const table = section(documentAt('src/fronts/README.md').text, 'Events and membership');
   assert.deepEqual(rowsOf(table).flatMap(([cell = '']) => spansOf(cell)).sort(), [...EVENT_NAMES].sort());
 });
 
-test('the table of methods names all that a balancer has', async () => {
+test('the table of methods names every method of a balancer', async () => {
   const rows = rowsOf(section(documentAt('README.md').text, 'Embed it'));
   const named = rows.flatMap(([cell = '']) => spansOf(cell)).map((span) => /^\w+/.exec(span)?.[0] ?? '');
   const balancer = createBalancer({ upstreams: [] });
@@ -133,18 +133,18 @@ test('the table of methods names all that a balancer has', async () => {
   }
 });
 
-test('the usage of the README has the flags of the binary, word for word', () => {
+test('the usage in the README has exactly the flags of the binary', () => {
   const block = documentAt('README.md').blocks.find(({ code }) => code.includes('--listen'))?.code ?? '';
   const flagsOf = (text: string): readonly string[] => [...text.matchAll(/^ {0,6}(?:-\w, )?--\w[\w-]*(?: <.*?>)?/gm)]
     .map(([flag]) => flag.trim()).sort();
-  // The README has the last two in one line.
+  // The README has the last two on one line.
   const expected = flagsOf(USAGE).filter((flag) => flag !== '--help');
   assert.ok(expected.length >= 10, 'the flags are found in the usage');
   assert.deepEqual(flagsOf(block), expected);
   assert.match(block, /--version, --help$/m);
 });
 
-test('what is measured of strategies is said of those that are there', () => {
+test('the table of strategies names the shipped ones', () => {
   const { text } = documentAt('strategies/README.md');
   const names = rowsOf(section(text, 'What ours do')).map(([cell]) => nameIn(cell)).sort();
   assert.deepEqual(names, ['leastBusy()', 'leastConnections()', 'random()', 'roundRobin()']);

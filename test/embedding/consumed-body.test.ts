@@ -6,7 +6,7 @@ import { get, post } from '../support/client.ts';
 import { type FrontKind, serve, UNTIMED } from '../support/fronts.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
 
-/** Has `read` take what it likes of the request before the balancer gets it. */
+/** Lets `read` consume any part of the request before the balancer gets it. */
 function behind(read: (request: IncomingMessage) => Promise<void>): FrontKind {
   return {
     name: 'node:http behind a reader',
@@ -37,7 +37,7 @@ const READERS: readonly (readonly [name: string, read: (request: IncomingMessage
   })],
 ];
 
-describe('a body that somebody else has read', () => {
+describe('a body that other code has read', () => {
   for (const [name, read] of READERS) {
     test(`${name}: 500, reported, and no upstream gets half a request`, async (t) => {
       const upstream = await startUpstream(t, []);
@@ -63,7 +63,7 @@ describe('a body that somebody else has read', () => {
     });
   }
 
-  test('only looked at: served', async (t) => {
+  test('only inspected: served', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, {
       upstreams: [upstream],

@@ -13,12 +13,12 @@ import { within } from '../support/wait.ts';
 type Edit = (headers: Record<string, unknown>, request: IncomingMessage) => void;
 type Lines = [name: string, value: string][];
 
-/** What of the lines the upstream gets that are not the balancer's own. */
+/** The lines that the upstream gets, without the balancer's own. */
 const OURS = new Set(['host', 'via', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host']);
 
 interface Seen {
   readonly answer: Response;
-  /** What the upstream got; undefined where it was asked nothing. */
+  /** What the upstream got; undefined if it got no request. */
   readonly lines: Lines | undefined;
   readonly head: (name: string) => string | undefined;
   readonly body: string | undefined;
@@ -56,7 +56,7 @@ const UNTOUCHED: Lines = [
   ['X-Last', ''],
 ];
 
-describe('what middleware does to request.headers', () => {
+describe('edits of request.headers by middleware', () => {
   const cases: [name: string, edit: Edit, expected: Lines][] = [
     ['nothing: each line as it came', () => undefined, UNTOUCHED],
     ['a look alone', (headers) => JSON.stringify(headers), UNTOUCHED],
@@ -115,7 +115,7 @@ describe('what middleware does to request.headers', () => {
     });
   }
 
-  test('a header of a body stays what frames it, whatever is made of it', async (t) => {
+  test('edits of a framing header do not change the framing', async (t) => {
     const { body, head } = await through(t, post('/', 'hello', 'X-A: 1\r\n'), edits((headers) => {
       headers['content-length'] = '2';
       delete headers['x-a'];
@@ -125,7 +125,7 @@ describe('what middleware does to request.headers', () => {
     assert.equal(head('x-a'), undefined);
   });
 
-  test('a name with _ for - does not pass for one that was edited', async (t) => {
+  test('a name with _ for - does not count as the edited one', async (t) => {
     const posing = 'X_User: admin\r\nX_Internal: 1\r\nX_Other: 2\r\n';
     const { lines } = await through(t, get('/', posing), edits((headers) => {
       delete headers['x-internal'];
@@ -134,7 +134,7 @@ describe('what middleware does to request.headers', () => {
     assert.deepEqual(lines, [['X_Internal', '1'], ['X_Other', '2'], ['x-user', 'alice']]);
   });
 
-  test('nor for one that was seen and left, nor one with - for one that was set', async (t) => {
+  test('nor as one left unchanged, nor does one with - count as one that was set', async (t) => {
     const posing = 'X-User: alice\r\nX_User: admin\r\nX_Other: 2\r\nX-Role: admin\r\n';
     const { lines: left } = await through(t, get('/', posing), edits((headers) => {
       headers['x-user'] = 'alice';
@@ -142,13 +142,13 @@ describe('what middleware does to request.headers', () => {
     assert.deepEqual(left, [['X-User', 'alice'], ['X_Other', '2'], ['X-Role', 'admin']]);
     const { lines: set } = await through(t, get('/', posing), edits((headers) => {
       headers['x_role'] = 'guest';
-      // A spelling that is cleared away takes nothing else with it.
+      // Removing one spelling removes nothing else.
       delete headers['x_user'];
     }));
     assert.deepEqual(set, [['X-User', 'alice'], ['X_Other', '2'], ['x_role', 'guest']]);
   });
 
-  test('names that would frame a message change nothing, with _ for - either', async (t) => {
+  test('names that would frame a message change nothing, even with _ for -', async (t) => {
     const { answer, lines } = await through(t, get('/', 'X-One: 1\r\n'), edits((headers) => {
       headers['content_length'] = '5';
       headers['transfer_encoding'] = 'chunked';
@@ -157,7 +157,7 @@ describe('what middleware does to request.headers', () => {
     assert.deepEqual(lines, [['X-One', '1']]);
   });
 
-  test('what was added cannot be nominated away by the downstream', async (t) => {
+  test('the downstream cannot nominate away what was added', async (t) => {
     const fields = 'Connection: keep-alive, X-User, x-gone\r\nX-Gone: 1\r\nX-User: admin\r\n';
     const { lines } = await through(t, get('/', fields), edits((headers) => {
       headers['x-user'] = 'alice';
@@ -185,7 +185,7 @@ describe('what middleware does to request.headers', () => {
     assert.equal(head('x-forwarded-host'), 'other.test:81');
   });
 
-  test('an edited host counts before one in the target', async (t) => {
+  test('an edited host takes precedence over the target', async (t) => {
     const bytes = 'GET http://first.test/a?b HTTP/1.1\r\nHost: first.test\r\n\r\n';
     const { answer, head } = await through(t, bytes, edits((headers) => {
       headers['host'] = 'other.test';
@@ -259,7 +259,7 @@ describe('what middleware does to request.headers', () => {
     assert.deepEqual(reports, ['REQUEST_UNSENDABLE']);
   });
 
-  test('names that objects have of their own', async (t) => {
+  test('names of inherited object properties', async (t) => {
     const fields = '__proto__: 1\r\nconstructor: 2\r\n7: 3\r\ntoString: 4\r\n';
     const { lines } = await through(t, get('/', fields), edits((headers) => {
       headers['x-a'] = 'b';
@@ -294,9 +294,9 @@ describe('what middleware does to request.headers', () => {
 const WEBSOCKET = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
   + 'Sec-WebSocket-Version: 13\r\n';
 
-describe('what a server makes of repeated headers', () => {
+describe('repeated headers as a server reads them', () => {
   const fields = 'Authorization: Basic a\r\nAuthorization: Basic b\r\nAccept: c\r\nAccept: d\r\nSet-Cookie: e\r\n';
-  // Of credentials middleware has judged the first line alone, where the server does not join them.
+  // Where the server does not join credentials, middleware has checked only the first line.
   const came = (joined: boolean): Lines => [
     ['Authorization', 'Basic a'], ...(joined ? [['Authorization', 'Basic b']] as Lines : []), ['Accept', 'c'],
     ['Accept', 'd'], ['Set-Cookie', 'e'],
@@ -306,7 +306,7 @@ describe('what a server makes of repeated headers', () => {
     ['with insecureHTTPParser', { insecureHTTPParser: true }], ['with uniqueHeaders', { uniqueHeaders: ['accept'] }],
   ] as const) {
     const expected = came('joinDuplicateHeaders' in options);
-    test(`${name}: untouched, each line as it came, beside edits of others too`, async (t) => {
+    test(`${name}: unedited, each line unchanged, even beside edits of others`, async (t) => {
       const first = await through(t, get('/', fields), edits(() => undefined, options as http.ServerOptions));
       assert.deepEqual(first.lines, expected);
       const second = await through(t, get('/', fields), edits((headers) => {
@@ -330,16 +330,16 @@ describe('what a server makes of repeated headers', () => {
   });
 });
 
-describe('what middleware does to request.rawHeaders alone', () => {
+describe('edits of request.rawHeaders alone by middleware', () => {
   const raw = (edit: (lines: string[]) => void): FrontKind => behind((asked) => {
     edit(asked.rawHeaders);
   });
-  test('lines that were added are sent', async (t) => {
+  test('added lines are sent', async (t) => {
     const { lines } = await through(t, get('/', FIELDS), raw((all) => all.push('X-User', 'alice')));
     assert.deepEqual(lines, [...UNTOUCHED, ['X-User', 'alice']]);
   });
 
-  test('lines that were removed are not', async (t) => {
+  test('removed lines are not', async (t) => {
     const { lines } = await through(t, get('/', FIELDS), raw((all) => {
       for (let i = all.length - 2; i >= 0; i -= 2) if (/^x-internal$/i.test(all[i] ?? '')) all.splice(i, 2);
     }));
@@ -358,7 +358,7 @@ describe('what middleware does to request.rawHeaders alone', () => {
     });
   }
 
-  test('forbidden in both, in the place of what came: 500, reported and never sent', async (t) => {
+  test('forbidden in both, replacing the original: 500, reported and never sent', async (t) => {
     const { answer, lines, reports } = await through(t, get('/', 'X-A: 1\r\n'), behind((asked) => {
       const value = '1\r\nX-Forged: 1';
       asked.rawHeaders[asked.rawHeaders.indexOf('X-A') + 1] = value;
@@ -369,7 +369,7 @@ describe('what middleware does to request.rawHeaders alone', () => {
     assert.deepEqual(reports, ['REQUEST_UNSENDABLE']);
   });
 
-  test('beside edits of request.headers, those count', async (t) => {
+  test('beside edits of request.headers, the latter count', async (t) => {
     const { lines } = await through(t, get('/', FIELDS), behind((asked) => {
       asked.rawHeaders.push('X-Trace', '1');
       delete asked.headers['x-internal'];
@@ -380,7 +380,7 @@ describe('what middleware does to request.rawHeaders alone', () => {
   });
 });
 
-test('HTTP/2: edits count, cookies and the authority among them', async (t) => {
+test('HTTP/2: edits count, including cookies and the authority', async (t) => {
   const upstream = await startUpstream(t, echo);
   const edited: ((asked: http2.Http2ServerRequest) => void)[] = [
     () => undefined,
@@ -425,7 +425,7 @@ test('HTTP/2: edits count, cookies and the authority among them', async (t) => {
   assert.equal(fourth?.get('host'), 'another.test');
 });
 
-test('Express: who a request is from is for its middleware to say', async (t) => {
+test('Express: its middleware decides who a request is from', async (t) => {
   const application = express();
   application.set('env', 'test');
   application.use((asked, answer, next) => {

@@ -9,14 +9,14 @@ import { pattern } from '../support/message.ts';
 import { echo, request, response, serve as answering, startUpstream } from '../support/upstream.ts';
 import { gate } from '../support/wait.ts';
 
-/** An Express application around the balancer. */
+/** An Express application with the balancer in it. */
 function app(build: (application: Express, handle: RequestHandler) => void): FrontKind {
   return {
     name: 'Express',
     open: (balancer) => {
       const application = express();
       build(application, balancer.handle);
-      // Express answers what nobody answered; it is not to print what it finds.
+      // Express answers unanswered requests; it must not print their errors.
       application.set('env', 'test');
       return serve(http.createServer(UNTIMED, application));
     },
@@ -58,7 +58,7 @@ describe('balancer.handle in Express', () => {
     assert.equal((await client.exchange(get('/other'))).status, 404);
   });
 
-  test('behind a handler that takes its time', async (t) => {
+  test('behind a slow handler', async (t) => {
     const upstream = await startUpstream(t, echo);
     const late = gate();
     const under = await startBalancer(t, {
@@ -95,11 +95,11 @@ describe('balancer.handle in Express', () => {
     assert.equal(head.get('x-two'), '1, 2');
     assert.equal(head.get('x-mine'), 'yes');
     assert.equal(head.get('x-powered-by'), 'Express');
-    // What the upstream says of itself holds.
+    // What the upstream says about itself takes precedence.
     assert.equal(head.get('x-frame-options'), 'ALLOW');
   });
 
-  test('behind a handler that changes the request: the upstream gets what came, under the new target', async (t) => {
+  test('behind a handler that changes the request: the upstream gets the original, under the new target', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, {
       upstreams: [upstream],
@@ -113,7 +113,7 @@ describe('balancer.handle in Express', () => {
     assert.equal((await (await under.connect()).exchange(get('/a'))).text, '/rewritten');
   });
 
-  test('behind a body parser: 500, reported with the mend', async (t) => {
+  test('behind a body parser: 500, reported with the remedy', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, {
       upstreams: [upstream],
@@ -127,14 +127,14 @@ describe('balancer.handle in Express', () => {
     assert.equal(answer.head.get('proxy-status'), 'equipoise; error=proxy_configuration_error');
     assert.deepEqual(under.reports, ['BODY_CONSUMED']);
     assert.match(under.errors[0]?.message ?? '', /before body parsers/);
-    // A request without a body has lost nothing; nor has one that the parser is not for.
+    // A request without a body has lost nothing; nor has one that the parser skips.
     const next = await under.connect();
     assert.equal((await next.exchange(get('/a'))).text, '/a');
     assert.equal((await next.exchange(post('/b', 'x', 'Content-Type: text/plain\r\n'))).text, '/b');
     assert.equal(upstream.requests[1]?.body.bytes.toString(), 'x');
   });
 
-  test('where the downstream left while a handler took its time, no upstream is bothered', async (t) => {
+  test('where the downstream left during a slow handler, no upstream is involved', async (t) => {
     const upstream = await startUpstream(t, echo);
     const [asked, left] = [gate(), gate()];
     const handled = gate();
@@ -161,12 +161,12 @@ describe('balancer.handle in Express', () => {
     client.destroy();
     await handled.opened;
     for (let i = 0; i < 20; i++) await under.advance(0);
-    // Whatever was begun is over, without waiting for any time to run out.
+    // Everything is over without waiting for a timeout.
     await under.settled(under.picks.length);
     assert.equal(upstream.requests.length, 0);
   });
 
-  test('where another handler loses its patience and answers, that is the answer', async (t) => {
+  test('where another handler gives up waiting and answers, that is the answer', async (t) => {
     const late = gate();
     const upstream = await startUpstream(t, [[request, () => late.opened, response('too late')], echo]);
     let giveUp = (): void => undefined;

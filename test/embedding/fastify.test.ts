@@ -9,7 +9,7 @@ import type { FrontKind } from '../support/fronts.ts';
 import { pattern } from '../support/message.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
 
-/** A Fastify application around the balancer. */
+/** A Fastify application with the balancer in it. */
 function app(build: (application: FastifyInstance) => void, path?: string): FrontKind {
   return {
     name: 'Fastify',
@@ -45,7 +45,7 @@ describe('balancer.handle in Fastify, by @fastify/middie', () => {
     assert.equal(upstream.requests[2]?.body.bytes.toString(), '{"a":1}', 'middleware runs before the parsers');
   });
 
-  test('below a path, beside routes', async (t) => {
+  test('under a path, beside routes', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, {
       upstreams: [upstream],

@@ -14,7 +14,7 @@ import { turns } from '../support/wait.ts';
 
 const certificate = makeCertificate();
 
-/** The README's application: middleware asks for a token, `upgrade` stands beside it. */
+/** The README's application: middleware requires a token, with `upgrade` beside it. */
 function guarded(options: { secure?: boolean; check?: (request: IncomingMessage) => boolean } = {}): FrontKind {
   return {
     name: 'Express',
@@ -51,7 +51,7 @@ async function start(
   return { upstream, under, client: await under.connect() };
 }
 
-describe('what asks for an upgrade that is not tunnelled meets the middleware', () => {
+describe('a request for an upgrade that is not tunnelled passes the middleware', () => {
   const cases: [name: string, bytes: string | Buffer][] = [
     ['GET, to anything', get('/admin', 'Connection: Upgrade\r\nUpgrade: anything\r\n')],
     ['POST, to anything', post('/admin', 'hello', 'Connection: Upgrade\r\nUpgrade: anything\r\n')],
@@ -72,20 +72,20 @@ describe('what asks for an upgrade that is not tunnelled meets the middleware', 
     ['h2c', get('/admin', H2C)],
   ];
   for (const [name, asked] of cases) {
-    test(`${name}: 401, and no upstream hears of it`, async (t) => {
+    test(`${name}: 401, and no upstream is involved`, async (t) => {
       const { upstream, under, client } = await start(t, guarded());
       const answer = await client.exchange(asked);
       assert.equal(answer.status, 401);
       assert.equal(answer.text, 'who are you?');
       assert.equal(under.picks.length, 0);
-      // The connection serves on.
+      // The connection still serves.
       if (!String(asked).includes('HTTP/1.0')) {
         assert.equal((await client.exchange(get('/next', AUTHORISED))).text, '/next');
         assert.equal(upstream.requests.length, 1);
       }
     });
 
-    test(`${name}: served once it may be`, async (t) => {
+    test(`${name}: served when authorized`, async (t) => {
       const { upstream, client } = await start(t, guarded());
       const whole = String(asked).replace('\r\n', `\r\n${AUTHORISED}`);
       const answer = await client.exchange(whole);
@@ -99,7 +99,7 @@ describe('what asks for an upgrade that is not tunnelled meets the middleware', 
     });
   }
 
-  test('what is pipelined behind it is answered behind it', async (t) => {
+  test('what is pipelined after it is answered after it', async (t) => {
     const { upstream, client } = await start(t, guarded());
     client.send(get('/1', AUTHORISED + H2C) + get('/2', AUTHORISED) + String(post('/3', 'x', AUTHORISED + H2C))
       + get('/4', AUTHORISED + H2C));
@@ -118,12 +118,12 @@ describe('what asks for an upgrade that is not tunnelled meets the middleware', 
     const answer = await client.response();
     assert.equal(answer.text, '/upload');
     assert.ok(upstream.requests[0]?.body.bytes.equals(body));
-    // Node 26 reads such a body itself, and only up to there: it may end the connection, if it says so.
+    // Node 26 reads such a body itself, but nothing after it: it may close the connection, if it announces that.
     if (answer.head.get('connection') === 'close') assert.equal(await client.over(), 'end');
     else assert.equal((await client.exchange(get('/next', AUTHORISED))).text, '/next');
   });
 
-  test('one that expects to be told to continue', async (t) => {
+  test('one with Expect: 100-continue', async (t) => {
     const { upstream, client } = await start(t, guarded());
     const [head, body] = String(post('/', 'hello', `${AUTHORISED}${H2C}Expect: 100-continue\r\n`)).split('\r\n\r\n');
     client.send(`${head ?? ''}\r\n\r\n`);
@@ -133,7 +133,7 @@ describe('what asks for an upgrade that is not tunnelled meets the middleware', 
     assert.equal(upstream.requests[0]?.body.bytes.toString(), 'hello');
   });
 
-  test('where there is nothing else to serve it: refused, as nobody would answer', async (t) => {
+  test('where nothing else can serve it: refused, as there would be no answer', async (t) => {
     const { under, client } = await start(t, {
       name: 'upgrades alone', open: (balancer) => serve(http.createServer(UNTIMED).on('upgrade', balancer.upgrade)),
     });
@@ -196,7 +196,7 @@ describe('what is tunnelled', () => {
   ];
   for (const [name, asked] of withBodies) {
     for (const pieces of [1, asked.length]) {
-      test(`such a one with a body ${name}, in ${pieces === 1 ? 'one piece' : 'single octets'}`, async (t) => {
+      test(`a named protocol with a body ${name}, in ${pieces === 1 ? 'one piece' : 'single octets'}`, async (t) => {
         const upstream = await startUpstream(t, [[request, `${SWITCH}tcp\r\n\r\n`, bytes(2), 'ho']]);
         const options = { upstreams: [upstream], front: guarded(), upgradeProtocols: ['tcp'] };
         const under = await startBalancer(t, options);
@@ -214,7 +214,7 @@ describe('what is tunnelled', () => {
     }
   }
 
-  test('a named protocol does not open the door for others', async (t) => {
+  test('a named protocol does not allow others', async (t) => {
     const { under, client } = await start(t, guarded(), { upgradeProtocols: ['tcp'] });
     assert.equal((await client.exchange(get('/', 'Connection: Upgrade\r\nUpgrade: tcp/2\r\n'))).status, 401);
     assert.equal((await client.exchange(get('/', 'Connection: Upgrade\r\nUpgrade: tcp, x\r\n'))).status, 401);

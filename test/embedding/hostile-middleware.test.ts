@@ -1,6 +1,6 @@
 /**
  * Middleware that fails or interferes. Whatever it does, the exchange ends, the fault is reported, nothing is left in
- * flight (the harness looks), and the next request is served.
+ * flight (the harness checks that), and the next request is served.
  */
 import assert from 'node:assert/strict';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
@@ -44,14 +44,14 @@ const rejects: Replace = (own) => (...given) => {
   own(...given);
   return Promise.reject(new Error('middleware is broken'));
 };
-/** Two pieces, so that the first of them leaves by `write`. */
+/** Two pieces, so that the first of them is sent by `write`. */
 const STREAMED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n';
 
 describe('a request or a response whose methods throw', () => {
   const broken = (): never => {
     throw new Error('middleware is broken');
   };
-  /** Breaks a method once: node:http calls it, too, and lets what it throws end the process. */
+  /** Breaks a method once: node:http calls it as well, and an error there would end the process. */
   const once = (target: object, method: 'on' | 'resume'): void => {
     Object.assign(target, { [method]: () => {
       Reflect.deleteProperty(target, method);
@@ -80,7 +80,7 @@ describe('a request or a response whose methods throw', () => {
       assert.deepEqual(under.reports, ['HOOK_FAILED']);
       assert.match(under.errors[0]?.message ?? '', /^balancer\.handle: .*middleware is broken$/);
       assert.equal((await (await under.connect()).exchange(get('/good'))).text, '/good');
-      // A downstream that was left behind would be counted.
+      // A leaked downstream would be counted.
       assert.deepEqual(await under.balancer.close(), { cut: 0 });
     });
   }
@@ -145,7 +145,7 @@ describe('middleware that throws', () => {
     });
   }
 
-  test('from all of a subclass: cut, as nothing else can be said', async (t) => {
+  test('from every method of a subclass: cut, as nothing can be sent', async (t) => {
     class Broken extends http.ServerResponse {
       override writeHead(): never {
         throw new Error(`${String(this.req.url)} is broken`);
@@ -185,7 +185,7 @@ describe('middleware that throws', () => {
     assert.deepEqual(under.reports, ['HOOK_FAILED']);
   });
 
-  test('from flushHeaders, when its turn on the connection comes: cut, behind the response before it', async (t) => {
+  test('from flushHeaders, when its turn on the connection comes: cut, after the response before it', async (t) => {
     const waits = gate();
     const upstream = await startUpstream(t, async (peer) => {
       const { head: { line } } = await peer.request();
@@ -224,7 +224,7 @@ describe('middleware that throws', () => {
     client.destroy();
   });
 
-  test('in a turn with others: theirs leave, and its own is settled', async (t) => {
+  test('in a turn with others: the others are sent, and its own is settled', async (t) => {
     const all = 24;
     const go = gate();
     let came = 0;
@@ -242,7 +242,7 @@ describe('middleware that throws', () => {
     assert.deepEqual(answers.flatMap(({ status }, i) => status === 'rejected' ? [i] : []), [3, 11, 19]);
     await under.settled(all);
     assert.deepEqual(under.reports, Array.from({ length: 3 }, () => 'HOOK_FAILED'));
-    // Nobody is left behind whom a close would wait for.
+    // No downstream is left that a close would wait for.
     assert.deepEqual(await under.balancer.close({ timeoutMs: 1_000 }), { cut: 0 });
   });
 
@@ -269,7 +269,7 @@ describe('middleware that throws', () => {
         })),
       }, [upstream]);
       const answer = await ask(session, { ':path': '/bad' }).catch(() => undefined);
-      // A body goes by `write` only where middleware looks at that; and a head can be answered anew.
+      // A body goes through `write` only where middleware watches it; and a head can be replaced.
       assert.equal(answer?.status, method === 'writeHead' ? 500 : undefined);
       assert.deepEqual(under.reports, ['HOOK_FAILED']);
       assert.equal((await ask(session, { ':path': '/good' })).body.toString(), '/good');
@@ -298,7 +298,7 @@ describe('middleware that returns nonsense from write', () => {
 });
 
 describe('middleware that interferes', () => {
-  test('takes all listeners off: a downstream that leaves is noticed all the same', async (t) => {
+  test('removes all listeners: a downstream that leaves is still noticed', async (t) => {
     const upstream = await startUpstream(t, [[request]]);
     const taken: IncomingMessage[] = [];
     const under = await startBalancer(t, {
@@ -359,7 +359,7 @@ describe('middleware that interferes', () => {
     });
   }
 
-  test('begins a response of its own before that of the upstream: it is left alone, and reported', async (t) => {
+  test('begins its own response before that of the upstream: left alone, and reported', async (t) => {
     const asked = gate();
     const upstream = await startUpstream(t, [[request, when(asked.opened), response('late')], echo]);
     let mine: ServerResponse | undefined;
@@ -382,7 +382,7 @@ describe('middleware that interferes', () => {
     assert.match(under.errors[0]?.message ?? '', /another handler answered/);
   });
 
-  test('ends later, by a promise of its own: it is told to end once', async (t) => {
+  test('ends later, by its own promise: end is called once', async (t) => {
     let ends = 0;
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, {

@@ -1,6 +1,6 @@
 /**
- * What HTTP/1.1 allows in a response and HTTP/2, or node:http2, does not: it arrives as far as it can, and the process
- * lives on.
+ * What HTTP/1.1 allows in a response and HTTP/2, or node:http2, does not: it arrives as far as possible, and the
+ * process survives.
  */
 import assert from 'node:assert/strict';
 import http2, { type ServerHttp2Session } from 'node:http2';
@@ -47,7 +47,7 @@ for (const kind of [H2C, H2]) {
       });
     }
 
-    // The fields that node:http2 takes once only, as far as a response can have them.
+    // The fields that node:http2 accepts only once, as far as a response can have them.
     for (const name of [
       'Access-Control-Allow-Credentials', 'Access-Control-Max-Age', 'Access-Control-Request-Method', 'Age',
       'Authorization', 'Content-Location', 'Content-MD5', 'Content-Range', 'Content-Type', 'Date', 'DNT', 'Expires',
@@ -77,7 +77,7 @@ for (const kind of [H2C, H2]) {
       assert.deepEqual(under.reports, []);
     });
 
-    test('nothing but forbidden trailers', async (t) => {
+    test('only forbidden trailers', async (t) => {
       const upstream = await startUpstream(t, answering(() => trailed('HTTP2-Settings: x\r\n')));
       const { session } = await startHttp2(t, kind, [upstream]);
       assert.equal((await ask(session, { ':path': '/' })).body.toString(), 'hello');
@@ -110,7 +110,7 @@ for (const kind of [H2C, H2]) {
       assert.deepEqual(under.reports, ['RESPONSE_MALFORMED']);
     });
 
-    test('early hints that come when the stream is gone, and ones that node:http2 does not take', async (t) => {
+    test('early hints after the stream is gone, and ones that node:http2 rejects', async (t) => {
       const gone = gate();
       const hints = 'HTTP/1.1 103 Early Hints\r\nLink: nonsense\r\n\r\n';
       const upstream = await startUpstream(t, [[request, hints, response('done'), request, when(gone.opened), hints]]);
@@ -173,7 +173,7 @@ for (const kind of [H2C, H2]) {
       });
     }
 
-    test('what middleware has set and HTTP/2 forbids goes, and its length with it', async (t) => {
+    test('headers set by middleware that HTTP/2 forbids are dropped, its length as well', async (t) => {
       const preset: Http2Kind = {
         ...kind,
         open: (balancer) => serve(kind.server((asked, answer) => {
@@ -194,7 +194,7 @@ for (const kind of [H2C, H2]) {
       assert.deepEqual(under.reports, []);
     });
 
-    test('echoes still, after all that', async (t) => {
+    test('still echoes after all that', async (t) => {
       const upstream = await startUpstream(t, echo);
       const { session } = await startHttp2(t, kind, [upstream]);
       assert.equal((await ask(session, { ':path': '/next' })).body.toString(), '/next');

@@ -25,7 +25,7 @@ for (const kind of [H2C, H2]) {
       await under.settled(50);
     });
 
-    test('tells the upstream of an HTTP/1.1 request, and who asked', async (t) => {
+    test('sends the upstream an HTTP/1.1 request, with the client address', async (t) => {
       const upstream = await startUpstream(t, echo);
       const { under, session } = await start(t, kind, [upstream]);
       await ask(session, { ':path': '/a?b', 'x-mine': ['1', '2'], cookie: ['a=b', 'c=d'], te: 'trailers' });
@@ -90,7 +90,7 @@ for (const kind of [H2C, H2]) {
       assert.equal(answer.body.toString(), 'done');
     });
 
-    test('what HTTP/2 knows no connections to say is left out', async (t) => {
+    test('connection headers are left out', async (t) => {
       const fields = 'Connection: keep-alive, X-Hop\r\nKeep-Alive: timeout=5\r\nX-Hop: 1\r\nX-Two: a\r\nX-Two: b\r\n'
         + 'Set-Cookie: a=b\r\nSet-Cookie: c=d\r\nProxy-Connection: x\r\n';
       const upstream = await startUpstream(t, answering(() => response('x', fields)));
@@ -103,7 +103,7 @@ for (const kind of [H2C, H2]) {
       assert.deepEqual(got['set-cookie'], ['a=b', 'c=d']);
     });
 
-    // What HTTP/1.1 allows and HTTP/2 does not must not be the end of the process.
+    // What HTTP/1.1 allows and HTTP/2 does not must not end the process.
     const odd: [name: string, bytes: string][] = [
       ['a status beyond 599', 'HTTP/1.1 600 Odd\r\nContent-Length: 0\r\n\r\n'],
       ['status 999', 'HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n'],
@@ -140,7 +140,7 @@ for (const kind of [H2C, H2]) {
       for (const [framing, sent] of [
         ['a body of known length', `${LENGTH}hello`], ['a chunked body', `${CHUNKED}5\r\nhello\r\n`],
       ] as const) {
-        test(`an upstream that ${name} in the middle of ${framing}: the stream is broken off, not ended`, async (t) => {
+        test(`an upstream that ${name} in the middle of ${framing}: the stream is reset, not ended`, async (t) => {
           const read = gate();
           const upstream = await startUpstream(t, [[request, sent, when(read.opened), way], echo]);
           const { session, under } = await start(t, kind, [upstream]);
@@ -155,7 +155,7 @@ for (const kind of [H2C, H2]) {
             stream.resume();
             read.open();
           });
-          // NO_ERROR would tell of a response that is whole (RFC 9113 §8.1).
+          // NO_ERROR would mean a complete response (RFC 9113 §8.1).
           assert.notEqual(await within(broken, () => 'the stream to close'), http2.constants.NGHTTP2_NO_ERROR);
           await under.settled(1);
           assert.equal(session.destroyed, false);
@@ -164,7 +164,7 @@ for (const kind of [H2C, H2]) {
       }
     }
 
-    test('a stream that its downstream resets cancels the upstream, and it alone', async (t) => {
+    test('a stream that its downstream resets cancels only its own upstream request', async (t) => {
       const upstream = await startUpstream(t, [[request], [request], echo]);
       const { session, under } = await start(t, kind, [upstream]);
       const [one, two] = [session.request({ ':path': '/1' }), session.request({ ':path': '/2' })];
@@ -196,7 +196,7 @@ for (const kind of [H2C, H2]) {
         // whole body, where no length says otherwise.
         if (!known && name !== 'destroys it' && name !== 'breaks its session') continue;
         const framing = known ? 'of known length' : 'of unknown length';
-        test(`half an upload ${framing} is not a whole one where its downstream ${name}`, async (t) => {
+        test(`half an upload ${framing} does not count as complete where its downstream ${name}`, async (t) => {
           const upstream = await startUpstream(t, [[request]]);
           const { session, under } = await start(t, kind, [upstream]);
           const stream = session.request({ ':method': 'POST', ':path': '/', ...fields }, { endStream: false });
@@ -223,11 +223,11 @@ for (const kind of [H2C, H2]) {
       await under.settled(5);
     });
 
-    test('an early response leaves the upload whole, or gives it up', async (t) => {
+    test('an early response lets the upload finish, or cancels it', async (t) => {
       const body = pattern(300_000);
       const upstream = await startUpstream(t, [[head, response('early'), async (peer) => {
         const received = await peer.inbox.rest().catch(() => Buffer.alloc(0));
-        // What came must not pass for a whole body where it is none.
+        // A partial body must not pass for a complete one.
         if (received.includes('\r\n0\r\n\r\n')) assert.ok(received.length > body.length);
       }], echo]);
       const { session, under } = await start(t, kind, [upstream]);

@@ -28,7 +28,7 @@ async function connect(t: TestContext, port: number): Promise<Client> {
 }
 
 describe('balancer.handle under node:https', { skip: certificate === undefined && NO_OPENSSL }, () => {
-  test('serves requests, and tells the upstream that they came safely', async (t) => {
+  test('serves requests, and forwards them as https', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream], front: HTTPS });
     const client = await connect(t, under.port);

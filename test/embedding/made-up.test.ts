@@ -13,7 +13,7 @@ import { pattern } from '../support/message.ts';
 import { echo, request, reset, response, type ScriptedUpstream, startUpstream } from '../support/upstream.ts';
 import { gate, within } from '../support/wait.ts';
 
-/** A balancer that no server stands in front of: a library makes up its requests. */
+/** A balancer without a server: a library makes up its requests. */
 async function start(
   t: TestContext, options: Partial<TestOptions> = {},
 ): Promise<{ upstream: ScriptedUpstream; balancer: Balancer; reports: readonly string[] }> {
@@ -112,7 +112,7 @@ describe('serverless-http', () => {
     assert.deepEqual(reports, []);
   });
 
-  test('without a host: the upstream\'s own', async (t) => {
+  test('without a host: that of the upstream', async (t) => {
     const { upstream, balancer } = await start(t);
     assert.equal((await ask(balancer, event('GET', '', {}))).statusCode, 200);
     assert.equal(upstream.requests[0]?.head.get('host'), `127.0.0.1:${upstream.port}`);
@@ -133,7 +133,7 @@ describe('a request of one\'s own making', () => {
     body: string;
   }
 
-  /** A request that is next to nothing: no raw lines, no socket. */
+  /** A minimal request: no raw lines, no socket. */
   function ask(balancer: Balancer, fields: object, body: readonly string[]): Promise<Made> {
     const asked = Object.assign(Readable.from(body.map((part) => Buffer.from(part))), {
       method: 'POST', url: '/', httpVersion: '1.1', httpVersionMajor: 1, httpVersionMinor: 1, ...fields,
@@ -164,7 +164,7 @@ describe('a request of one\'s own making', () => {
     }), () => 'an answer');
   }
 
-  test('without raw lines and without a socket, trailers and all', async (t) => {
+  test('without raw lines and without a socket, trailers included', async (t) => {
     const { upstream, balancer } = await start(t);
     const made = await ask(balancer, {
       headers: { host: 'example.test', 'x-a': ['1', '2'], trailer: 'x-sum' }, trailers: { 'x-sum': '5' },
@@ -185,7 +185,7 @@ describe('a request of one\'s own making', () => {
     assert.deepEqual(reports, ['REQUEST_UNSENDABLE']);
   });
 
-  test('without a socket, while time goes by', async (t) => {
+  test('without a socket, as time passes', async (t) => {
     const late = gate();
     const upstream = await startUpstream(t, [[request, () => late.opened, response('late')]]);
     const under = await startBalancer(t, { upstreams: [upstream] });

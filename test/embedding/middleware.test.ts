@@ -1,5 +1,5 @@
 /**
- * Middleware in front of the balancer that looks at, or changes, what is sent: packages that people use, and the shapes
+ * Middleware in front of the balancer that inspects, or changes, what is sent: popular packages, and the ways
  * in which others replace the methods of a response.
  */
 import assert from 'node:assert/strict';
@@ -68,9 +68,9 @@ const onHeaders = createRequire(import.meta.url)('on-headers') as (
   response: ServerResponse, listener: (this: ServerResponse) => void,
 ) => void;
 
-/** The methods that a response had before they were replaced, for arguments of any kind. */
+/** The original methods of a response, for arguments of any kind. */
 type Own = Record<'writeHead' | 'write' | 'end', (...given: unknown[]) => never>;
-/** What takes the place of a method. */
+/** The replacement of a method. */
 type Replace = (response: ServerResponse, own: Own) => Partial<Record<keyof Own, (...given: never[]) => unknown>>;
 
 /** Replaces methods of the response before the balancer gets it. */
@@ -94,7 +94,7 @@ for (const kind of [NODE, EXPRESS, FASTIFY]) {
     next();
   });
   describe(`middleware in ${name}`, () => {
-    // Each expects something else of who calls writeHead, and adds a field.
+    // Each expects writeHead to be called in another way, and adds a field.
     const heads: [what: string, replace: Replace][] = [
       ['(status, reason, object)', (_, own) => ({
         writeHead: (status: number, reason?: unknown, fields?: unknown) => {
@@ -163,7 +163,7 @@ for (const kind of [NODE, EXPRESS, FASTIFY]) {
           upstreams: [upstream],
           front: kind(replacing((_, own) => ({
             write: (part: Buffer) => {
-              // As most do: without a thought of text in an encoding.
+              // As most do: without regard to text in an encoding.
               const piece = Buffer.from(part);
               seen.push(piece);
               return own.write(piece);
@@ -180,7 +180,7 @@ for (const kind of [NODE, EXPRESS, FASTIFY]) {
         assert.equal(ends, 1);
       });
 
-      test(`that replaces end alone sees all of ${what}, or nothing of it`, async (t) => {
+      test(`that replaces only end sees all of ${what}, or none of it`, async (t) => {
         const seen: Buffer[] = [];
         let ends = 0;
         const upstream = await startUpstream(t, answering(() => bytes));
@@ -202,7 +202,7 @@ for (const kind of [NODE, EXPRESS, FASTIFY]) {
       });
     }
 
-    test('cannot frame the response: what it presets of that goes', async (t) => {
+    test('cannot frame the response: preset framing headers are dropped', async (t) => {
       const upstream = await startUpstream(t, [[
         request, Buffer.concat([Buffer.from(CHUNKED), chunked('hello', 2)]), request, response('hello'),
       ]]);
@@ -250,7 +250,7 @@ for (const kind of [NODE, EXPRESS, FASTIFY]) {
       });
     }
 
-    test('compression lets events through as they come', async (t) => {
+    test('compression passes events on as they come', async (t) => {
       const [first, second] = [gate(), gate()];
       const event = (text: string): string => String(chunked(`data: ${text}\n\n`, 100)).replace(/0\r\n\r\n$/, '');
       const script: Script = [

@@ -1,6 +1,6 @@
 /**
- * Octets above 0x7f in a response head: HTTP/1.1 allows them (RFC 9112 §4, RFC 9110 §5.5), and a balancer passes them
- * on as they came, whatever node:http does with strings.
+ * Octets above 0x7f in a response head: HTTP/1.1 allows them (RFC 9112 §4, RFC 9110 §5.5), and the balancer passes them
+ * on unchanged, whatever node:http does with strings.
  */
 import assert from 'node:assert/strict';
 import http from 'node:http';
@@ -12,7 +12,7 @@ import { chunked } from '../support/message.ts';
 import { head, request, response, type Script, startUpstream, when } from '../support/upstream.ts';
 import { gate } from '../support/wait.ts';
 
-/** Behind middleware that has set a field, so that fields go to node:http one by one. */
+/** Behind middleware that has set a field, so that fields are set one by one. */
 const PRESET: FrontKind = {
   name: 'node:http with a field set before',
   open: (balancer) => serve(http.createServer(UNTIMED, (asked, answer) => {
@@ -29,7 +29,7 @@ const DISPOSITION = `attachment; filename="${LATIN1} ${UTF8}"`;
 const FIELDS = `X-Latin: ${LATIN1}\r\nX-Utf: ${UTF8}\r\nContent-Disposition: ${DISPOSITION}\r\n`;
 
 for (const front of [...FRONTS, PRESET]) {
-  describe(`octets above 0x7f through ${front.name} arrive as they came`, () => {
+  describe(`octets above 0x7f through ${front.name} arrive unchanged`, () => {
     const whole = response('hello', FIELDS, REASON);
     const chunkedHead = `HTTP/1.1 ${REASON}\r\nTransfer-Encoding: chunked\r\n${FIELDS}\r\n`;
     const framings: [what: string, sent: readonly string[], asked: string | Buffer][] = [
@@ -61,7 +61,7 @@ for (const front of [...FRONTS, PRESET]) {
       });
     }
 
-    test('where the head leaves before the request is read', async (t) => {
+    test('where the head is sent before the request is read', async (t) => {
       const upstream = await startUpstream(t, [[head, `HTTP/1.1 204 ${REASON.slice(4)}\r\n${FIELDS}\r\n`]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -72,7 +72,7 @@ for (const front of [...FRONTS, PRESET]) {
       await under.settled(1);
     });
 
-    // A socket of our own asks for the second only when the first is answered.
+    // A socket of our own requests the second only after the first is answered.
     const pipelines = front !== SOCKET;
     test('where the head waits behind another response', { skip: !pipelines }, async (t) => {
       const [second, body] = [gate(), gate()];

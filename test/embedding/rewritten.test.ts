@@ -7,8 +7,8 @@ import { echo, startUpstream } from '../support/upstream.ts';
 
 const UPGRADE = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
 
-describe('a request that somebody else has rewritten', () => {
-  test('goes on as it is now', async (t) => {
+describe('a request that other code has rewritten', () => {
+  test('is forwarded as it is now', async (t) => {
     const upstream = await startUpstream(t, echo);
     const front = behind((request) => {
       request.url = request.url?.replace('/api', '');

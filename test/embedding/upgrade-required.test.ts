@@ -1,6 +1,6 @@
 /**
- * 426 names the protocol in Upgrade, and Connection names Upgrade (RFC 9110 §15.5.22). That field of ours takes the
- * decision on the connection from node:http.
+ * 426 names the protocol in Upgrade, and Connection names Upgrade (RFC 9110 §15.5.22). With that field set, node:http
+ * no longer decides about the connection.
  */
 import assert from 'node:assert/strict';
 import http from 'node:http';

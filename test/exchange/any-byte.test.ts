@@ -1,6 +1,6 @@
 /**
- * Either side may go at any byte, in order or by a reset: nothing stays in flight, no socket stays open, and no
- * response that was broken off passes for a whole one.
+ * Either side may go away at any byte, cleanly or by a reset: nothing stays in flight, no socket stays open, and no
+ * truncated response passes for a complete one.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -41,7 +41,7 @@ const FRONTS: Record<string, (balancer: Balancer) => Promise<{ port: number; clo
 for (const [front, start] of Object.entries(FRONTS)) {
   for (const [how, leave] of Object.entries(LEAVE)) {
     describe(`through ${front}, ${how}`, () => {
-      test('a downstream that goes after any byte of its request', async () => {
+      test('a downstream that goes away after any byte of its request', async () => {
         const upstream = net.createServer((socket) => {
           socket.on('data', () => undefined).on('error', () => undefined);
         });
@@ -65,7 +65,7 @@ for (const [front, start] of Object.entries(FRONTS)) {
       });
 
       for (const [framing, response] of Object.entries(RESPONSES)) {
-        test(`an upstream that goes after any byte of a response ${framing}`, async () => {
+        test(`an upstream that goes away after any byte of a response ${framing}`, async () => {
           let length = 0;
           const upstream = net.createServer((socket) => {
             socket.on('error', () => undefined);
@@ -122,7 +122,7 @@ function counting(counts: { picks: number; settled: Outcome[] }): Strategy {
   };
 }
 
-/** Whether a response has its end: that of its chunks, or all that its length says. */
+/** Whether a response is complete, by its last chunk or its length. */
 function isWhole(response: string): boolean {
   if (/\r\ntransfer-encoding: chunked\r\n/i.test(response)) return /\r\n0\r\n(?:.+\r\n)*\r\n$/.test(response);
   const length = Number(/\r\ncontent-length: (\d+)\r\n/i.exec(response)?.[1] ?? NaN);

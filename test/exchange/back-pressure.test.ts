@@ -12,7 +12,7 @@ import { gate, turns } from '../support/wait.ts';
 const PIECE = pattern(64 << 10);
 const TOTAL = 64 << 20;
 /**
- * What may be under way between a sender and a reader that does not read: the kernel's buffers of two connections, of
+ * What may be buffered between a sender and a reader that does not read: the kernel's buffers of two connections, of
  * up to 4 MiB (sending, Linux) and 6 MiB (receiving) each, and a few reads of the balancer.
  */
 const BOUND = 24 << 20;
@@ -41,7 +41,7 @@ class Flood {
     if (end !== '') stream.write(end);
   }
 
-  /** Resolves with what was taken when no more is. */
+  /** Resolves with what was taken once no more is taken. */
   async stalled(): Promise<number> {
     for (let still = 0, last = -1; still < 300; still++) {
       if (this.sent !== last) {
@@ -95,7 +95,7 @@ for (const front of FRONTS) {
         const sent = await flood.stalled();
         assert.ok(sent < BOUND, `${sent} bytes were taken off the upstream's hands`);
         assert.equal(under.outcomes.length, 0);
-        // And all of it comes when it is read.
+        // And all of it arrives once it is read.
         assert.equal(await digest(client.inbox, TOTAL), expected(PIECE));
         await flood.done;
         await under.settled(1);
@@ -128,7 +128,7 @@ for (const front of FRONTS) {
       });
     }
 
-    test('a downstream that goes away while its response is held sets the upstream free', async (t) => {
+    test('a downstream that goes away while its response is held releases the upstream', async (t) => {
       let flood: Flood | undefined;
       const upstream = await startUpstream(t, [async (peer) => {
         await peer.request();
@@ -148,7 +148,7 @@ for (const front of FRONTS) {
       await upstream.gone(1);
     });
 
-    test('a tunnel holds both directions, each for itself', async (t) => {
+    test('a tunnel holds each direction on its own', async (t) => {
       const reading = gate();
       let down: Flood | undefined;
       const upstream = await startUpstream(t, [async (peer) => {
@@ -179,7 +179,7 @@ for (const front of FRONTS) {
   });
 }
 
-test('pipelined requests that cannot be served yet are not taken in without end', async (t) => {
+test('pipelined requests that cannot be served yet are read only up to a limit', async (t) => {
   const answering = gate();
   const upstream = await startUpstream(t, async (peer) => {
     for (;;) {

@@ -137,7 +137,7 @@ const RESPONSES: readonly ResponseCase[] = [
   },
 ];
 
-/** Answers the first request as the case says and all others, on whatever connection, with their targets. */
+/** Answers the first request as the case says and all others, on any connection, with their targets. */
 function playing({ sends, closes }: ResponseCase): readonly Script[] {
   const steps: Step[] = [request, ...sends];
   return closes === true ? [[...steps, close], echo] : [[...steps, echo], echo];
@@ -172,7 +172,7 @@ for (const front of FRONTS) {
         const answer = await client.exchange(`${one.method ?? 'GET'} / HTTP/1.0\r\nHost: example.test\r\n\r\n`);
         assert.equal(answer.status, one.status ?? 200);
         assert.deepEqual(answer.bytes, Buffer.from(one.body ?? ''));
-        // RFC 9112 §6.1: no coding for who has not said that it is of HTTP/1.1.
+        // RFC 9112 §6.1: no coding for a client that has not announced HTTP/1.1.
         assert.equal(answer.head.get('transfer-encoding'), undefined);
         assert.equal(await client.over(), 'end');
       });
@@ -227,11 +227,11 @@ for (const front of FRONTS) {
     }
   });
 
-  test(`through ${front.name} pieces of a body are passed on as they come, not when all is there`, async (t) => {
+  test(`through ${front.name} pieces of a body are passed on as they come, not once all have arrived`, async (t) => {
     const upstream = await startUpstream(t, [async (peer) => {
       const head = await peer.head();
       peer.send(CHUNKED_HEAD);
-      // Each piece is answered before the next is sent: who held back a piece would wait for ever.
+      // Each piece is answered before the next is sent: a proxy that held one back would wait forever.
       for (let i = 0; i < 5; i++) peer.send(chunked(await peer.inbox.exactly(1)).subarray(0, -5));
       peer.send('0\r\n\r\n');
       assert.equal(head.get('content-length'), '5');
@@ -247,7 +247,7 @@ for (const front of FRONTS) {
     assert.equal(await client.inbox.until('\r\n\r\n'), '0\r\n\r\n');
   });
 
-  test(`through ${front.name} the framing of each direction is its own`, async (t) => {
+  test(`through ${front.name} each direction has its own framing`, async (t) => {
     const upstream = await startUpstream(t, serve(({ body }) => {
       return Buffer.concat([Buffer.from(CHUNKED_HEAD), chunked(body.bytes, 3)]);
     }));
@@ -265,7 +265,7 @@ function inChunks(body: Buffer, size?: number, method = 'POST'): Buffer {
   return Buffer.concat([Buffer.from(get('/', 'Transfer-Encoding: chunked\r\n', method)), chunked(body, size)]);
 }
 
-/** Resolves when the kernel has the bytes: those sent next go in a packet of their own. */
+/** Resolves when the kernel has the bytes: later ones go in another packet. */
 function written(socket: NodeJS.WritableStream, bytes: Buffer): Promise<void> {
   return new Promise((resolve) => {
     socket.write(bytes, () => {

@@ -13,7 +13,7 @@ for (const front of FRONTS) {
   describe(`a request body of at most 10 octets, through ${front.name}`, () => {
     const maxBodyBytes = 10;
 
-    test('is served at the limit, whatever its framing adds', async (t) => {
+    test('is served at the limit, not counting its framing', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [upstream], front, maxBodyBytes });
       const client = await under.connect();
@@ -23,7 +23,7 @@ for (const front of FRONTS) {
       assert.deepEqual(upstream.requests.map(({ body }) => body.bytes.length), [10, 10]);
     });
 
-    test('of one octet more by its length: 413 at once, and no upstream hears of it', async (t) => {
+    test('of one octet more by its length: 413 at once, and no upstream is involved', async (t) => {
       const upstream = await startUpstream(t, []);
       const under = await startBalancer(t, { upstreams: [upstream], front, maxBodyBytes });
       const client = await under.connect();
@@ -36,7 +36,7 @@ for (const front of FRONTS) {
       await client.over();
     });
 
-    test('of one octet more in chunks: 413, and the upstream gets no whole request', async (t) => {
+    test('of one octet more in chunks: 413, and the upstream gets no complete request', async (t) => {
       const upstream = await startUpstream(t, [[head, untilEnd]]);
       const under = await startBalancer(t, { upstreams: [upstream], front, maxBodyBytes });
       const client = await under.connect();
@@ -51,7 +51,7 @@ for (const front of FRONTS) {
       assert.deepEqual(upstream.requests, []);
     });
 
-    test('counts anew for each request of a connection', async (t) => {
+    test('is counted afresh for each request of a connection', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [upstream], front, maxBodyBytes });
       const client = await under.connect();
@@ -74,7 +74,7 @@ for (const front of FRONTS) {
   });
 }
 
-test('one that is too large and waits to be asked for is never asked for', async (t) => {
+test('a body that is too large and waits for 100 (Continue) never gets it', async (t) => {
   const upstream = await startUpstream(t, []);
   const under = await startBalancer(t, { upstreams: [upstream], maxBodyBytes: 10 });
   const client = await under.connect();

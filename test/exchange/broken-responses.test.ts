@@ -81,7 +81,7 @@ const BROKEN: readonly (readonly [name: string, bytes: string])[] = [
   ['an upgrade that nobody asked for', 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'],
 ];
 
-/** Bodies that break when their head is already relayed: where they break, the response is cut. */
+/** Bodies that break after their head was passed on: the response is cut there. */
 const BROKEN_BODIES: readonly (readonly [name: string, bytes: string])[] = [
   ['a chunk size that is none', 'zz\r\nhello\r\n0\r\n\r\n'],
   ['an empty chunk size', '\r\nhello\r\n0\r\n\r\n'],
@@ -109,7 +109,7 @@ const BROKEN_BODIES: readonly (readonly [name: string, bytes: string])[] = [
 ];
 
 for (const front of FRONTS) {
-  describe(`a broken response, through ${front.name}, is answered 502 and its connection is not used again`, () => {
+  describe(`a broken response, through ${front.name}, is answered 502 and its connection is not reused`, () => {
     for (const [name, bytes] of BROKEN) {
       test(name, async (t) => {
         const upstream = await startUpstream(t, [[request, bytes], echo]);
@@ -128,7 +128,7 @@ for (const front of FRONTS) {
     }
   });
 
-  describe(`a body that breaks, through ${front.name}, is cut and its connection is not used again`, () => {
+  describe(`a body that breaks, through ${front.name}, is cut and its connection is not reused`, () => {
     for (const [name, bytes] of BROKEN_BODIES) {
       for (const together of [true, false]) {
         test(`${name}, ${together ? 'with' : 'behind'} its head`, async (t) => {
@@ -149,7 +149,7 @@ for (const front of FRONTS) {
             tell = resolve;
           });
           client.send(get());
-          // Even where all is read at once: an end without a byte would pass for that of an idle connection.
+          // Even if everything is read at once: an end without a byte would look like that of an idle connection.
           assert.match((await client.head()).line, / 200 /);
           tell();
           await assert.rejects(client.inbox.until('\r\n0\r\n\r\n'), { name: 'Broken' });

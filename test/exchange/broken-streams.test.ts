@@ -1,5 +1,5 @@
 /**
- * Streams of the embedder's that throw: what is under way ends, nothing stays in flight, and the process lives.
+ * The embedder's streams throw: the exchange ends, nothing stays in flight, and the process survives.
  */
 import assert from 'node:assert/strict';
 import net, { type Socket } from 'node:net';
@@ -51,7 +51,7 @@ describe('a downstream whose write throws', () => {
     });
   }
 
-  test('is gone, too, when it is refused, and the others are served', async (t) => {
+  test('is gone as well when it is refused, and the others are served', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream] });
     const stream = new ThrowingStream();
@@ -65,7 +65,7 @@ describe('a downstream whose write throws', () => {
 });
 
 describe('an upstream whose stream throws', () => {
-  test('in write is answered for, and nothing stays in flight', async (t) => {
+  test('in write gets an error response, and nothing stays in flight', async (t) => {
     const upstream = await startUpstream(t, echo);
     let throws = true;
     const under = await startBalancer(t, {
@@ -95,8 +95,8 @@ describe('an upstream whose stream throws', () => {
 type Method = 'cork' | 'destroy' | 'end' | 'pause' | 'resume' | 'uncork' | 'write';
 
 /**
- * An open stream in memory, of which one method may throw. Node's own calls of `destroy` are off: what they throw is
- * for nobody to catch.
+ * An open stream in memory, one method of which may throw. Node's own calls of `destroy` are off: nothing could catch
+ * what they throw.
  */
 class Line extends Duplex {
   /** What was written. */
@@ -104,7 +104,7 @@ class Line extends Duplex {
   thrown = 0;
   /** Called when something was written. */
   onText: (() => void) | undefined;
-  /** Whether writes wait, as those to someone who does not read. */
+  /** Whether writes wait, as for a reader that does not read. */
   withholds = false;
   #release: (() => void) | undefined;
 
@@ -117,7 +117,7 @@ class Line extends Duplex {
     return this;
   }
 
-  /** Has `method` throw from now on. */
+  /** Makes `method` throw from now on. */
   breaks(method: Method): void {
     this[method] = (): never => {
       this.thrown++;
@@ -125,7 +125,7 @@ class Line extends Duplex {
     };
   }
 
-  /** Lets the writes go that waited. */
+  /** Releases the waiting writes. */
   release(): void {
     this.withholds = false;
     this.#release?.();
@@ -155,7 +155,7 @@ const ANSWERS: Readonly<Record<string, readonly (string | null)[]>> = {
   '/tunnel-ended': [SWITCHED, null],
 };
 
-/** Has the other end of an upstream's line answer by the target, once a request is whole. */
+/** Lets the other end of an upstream's line answer by the target, once a request is complete. */
 function answers(line: Line): Line {
   const answer = (target: string): void => {
     for (const part of ANSWERS[target] ?? []) line.push(part === null ? null : Buffer.from(part, 'latin1'));
@@ -171,7 +171,7 @@ function answers(line: Line): Line {
   return line;
 }
 
-/** What brings a method to be called: what the downstream sends, and what it does then. */
+/** What makes a method be called: what the downstream sends, and what it does then. */
 interface Scenario {
   readonly method: Method;
   readonly name: string;
@@ -263,7 +263,7 @@ class Lines {
   }
 }
 
-test('what a stream did not take, in a write that threw, is not followed by an end in order', async (t) => {
+test('a write that threw is not followed by a clean end', async (t) => {
   const lines = await Lines.start(t, () => undefined);
   let ended = false;
   const victim = lines.accept((line) => {
@@ -295,7 +295,7 @@ for (const [side, scenarios] of [['downstream', DOWNSTREAM], ['upstream', UPSTRE
   for (const used of [false, true]) {
     // In the middle of the senders of one turn, or the only one.
     for (const others of [0, 8]) {
-      // Which of many idle upstream connections a request gets is not for the test to say.
+      // The test does not control which of many idle upstream connections a request gets.
       if (side === 'upstream' && used && others > 0) continue;
       const among = others === 0 ? 'alone' : `one of ${others + 1} in a turn`;
       describe(`a ${used ? 'used' : 'new'} ${side} connection, ${among}, whose stream throws`, () => {

@@ -1,5 +1,5 @@
 /**
- * NTLM and Negotiate authenticate a connection. An upstream connection that was authenticated serves nobody but the
+ * NTLM and Negotiate authenticate a connection. An upstream connection that was authenticated serves only the
  * downstream connection that did so, and is closed with it.
  */
 import assert from 'node:assert/strict';
@@ -84,7 +84,7 @@ for (const door of [SOCKET, ACCEPT, ACCEPT_TLS, NODE_HTTP, HTTPS, H1_BESIDE_H2] 
         const alice = await connect(t, under, door);
         assert.equal((await authenticate(alice, 'alice', scheme)).text, 'alice@1 /');
         assert.equal((await alice.exchange(get('/2'))).text, 'alice@1 /2');
-        // The attack: no credentials at all, right behind her.
+        // The attack: no credentials at all, right after her.
         const mallory = await connect(t, under, door);
         assert.equal((await mallory.exchange(get('/secret'))).status, 401);
         assert.equal((await alice.exchange(post('/3', 'body'))).text, 'alice@1 /3');
@@ -105,7 +105,7 @@ for (const door of [SOCKET, ACCEPT, ACCEPT_TLS, NODE_HTTP, HTTPS, H1_BESIDE_H2] 
       assert.deepEqual(upstream.peers.map(({ number }) => number), [1, 2]);
     });
 
-    test('has a handshake completed, whatever the strategy would pick', async (t) => {
+    test('completes a handshake, whatever the strategy would pick', async (t) => {
       const upstreams = [await startNtlm(t), await startNtlm(t)] as const;
       const under = await startBalancer(t, { upstreams, front: door, strategy: inTurn() });
       const client = await connect(t, under, door);
@@ -117,7 +117,7 @@ for (const door of [SOCKET, ACCEPT, ACCEPT_TLS, NODE_HTTP, HTTPS, H1_BESIDE_H2] 
       const [first, second] = under.balancer.upstreams;
       assert.deepEqual([first?.picks, first?.responses, first?.inFlight], [4, 4, 0]);
       assert.equal(second?.picks, 0);
-      // Another downstream is the strategy's to place.
+      // The strategy picks for another downstream.
       assert.equal((await (await connect(t, under, door)).exchange(get('/3'))).status, 401);
       assert.equal(upstreams[1].requests.length, 1);
     });
@@ -126,8 +126,8 @@ for (const door of [SOCKET, ACCEPT, ACCEPT_TLS, NODE_HTTP, HTTPS, H1_BESIDE_H2] 
 
 const H2C: FrontKind = { name: 'h2c', open: (balancer) => serve(http2.createServer(balancer.handle)) };
 
-describe('through HTTP/2, where all share one connection', () => {
-  test('an upstream connection that may be authenticated is closed behind its response', async (t) => {
+describe('through HTTP/2, where all requests share one connection', () => {
+  test('an upstream connection that may be authenticated is closed after its response', async (t) => {
     const upstream = await startNtlm(t);
     const under = await start(t, upstream, { front: H2C });
     const session = http2.connect(`http://127.0.0.1:${under.port}`);
@@ -160,7 +160,7 @@ describe('through HTTP/2, where all share one connection', () => {
 });
 
 for (const front of FRONTS) {
-  describe(`connections and who they belong to, through ${front.name}`, () => {
+  describe(`private upstream connections, through ${front.name}`, () => {
     for (const [name, offer, status = '401 Unauthorized'] of [
       ['among others in one line', 'WWW-Authenticate: Basic realm="a, b", Negotiate, NTLM\r\n'],
       ['in a line of its own', 'WWW-Authenticate: Basic realm="a"\r\nWWW-Authenticate: ntlm\r\n'],
@@ -188,7 +188,7 @@ for (const front of FRONTS) {
       ['a 200 that offers NTLM all the same', get(), response('x', 'WWW-Authenticate: NTLM\r\n')],
       ['fields of names alike', get('/', 'X-Authorizing: NTLM\r\nAuthorizatioN-: NTLM x\r\n'), response('x')],
     ] as const) {
-      test(`${name} leave one to everybody`, async (t) => {
+      test(`${name} leave one shared`, async (t) => {
         const upstream = await startUpstream(t, async (peer) => {
           for (;;) {
             await peer.request();
@@ -211,7 +211,7 @@ for (const front of FRONTS) {
       assert.deepEqual(upstream.events.filter((event) => event.includes('GET')), ['1 GET /1', '2 GET /2', '1 GET /3']);
     });
 
-    test('an upgrade goes where its downstream is authenticated', async (t) => {
+    test('an upgrade uses the connection on which its downstream is authenticated', async (t) => {
       const upstream = await startUpstream(t, async (peer) => {
         for (;;) {
           const { head: { line } } = await peer.request();
@@ -238,7 +238,7 @@ for (const front of FRONTS) {
       await within(over, () => 'the tunnel to settle');
     });
 
-    test('pipelined requests go over one in their order', async (t) => {
+    test('pipelined requests share one in order', async (t) => {
       const upstream = await startNtlm(t);
       const under = await start(t, upstream, { front });
       const client = await under.connect();
@@ -268,8 +268,8 @@ for (const front of FRONTS) {
       held.open();
       const answers = [];
       for (let i = 0; i < 3; i++) answers.push((await client.response()).status);
-      // The first of those behind it binds another connection, over which the last one goes. A server of node:http has
-      // had both come by then, and they go side by side.
+      // The first of those behind it binds another connection, over which the last one goes. A server of node:http
+      // has received both by then, and they run side by side.
       assert.deepEqual(answers, [200, 401, front === SOCKET ? 200 : 401]);
     });
 
@@ -325,7 +325,7 @@ for (const front of FRONTS) {
       assert.equal((await client.exchange(get())).text, 'better');
     });
 
-    test('one that was idle for long is kept for its downstream, as long as its upstream keeps it', async (t) => {
+    test('one that was idle for long is kept for its downstream as long as its upstream keeps it', async (t) => {
       const upstream = await startNtlm(t);
       const under = await start(t, upstream, {
         front, upstreamIdleTimeoutMs: 1_000, keepAliveTimeoutMs: 60_000_000, tunnelIdleTimeoutMs: 100_000,
@@ -383,7 +383,7 @@ for (const front of FRONTS) {
       assert.deepEqual(under.balancer.upstreams.map(({ inFlight }) => inFlight), [0, 0]);
     });
 
-    test('one of an upstream that is ejected is used on, and does not let it back in', async (t) => {
+    test('one of an ejected upstream stays in use, and does not readmit it', async (t) => {
       const upstream = await startUpstream(t, async (peer) => {
         if (peer.number === 1) await ntlm(peer);
         else {
@@ -404,7 +404,7 @@ for (const front of FRONTS) {
       assert.equal((await (await under.connect()).exchange(get('/other'))).text, '/other');
     });
 
-    test('one of an upstream that is removed is closed; its downstream goes elsewhere', async (t) => {
+    test('one of a removed upstream is closed; its downstream goes elsewhere', async (t) => {
       const [upstream, other] = [await startNtlm(t), await startUpstream(t, echo)];
       const under = await startBalancer(t, { upstreams: [upstream, other], front });
       const client = await under.connect();
@@ -414,7 +414,7 @@ for (const front of FRONTS) {
       assert.equal((await client.exchange(get('/elsewhere'))).text, '/elsewhere');
     });
 
-    test('one that is in use when its upstream is removed is closed behind the response, or cut', async (t) => {
+    test('one in use when its upstream is removed is closed after the response, or cut', async (t) => {
       for (const cut of [false, true]) {
         const held = gate();
         const upstream = await startUpstream(t, async (peer) => {
@@ -441,7 +441,7 @@ for (const front of FRONTS) {
       }
     });
 
-    test('one that idles is closed when the balancer closes, although its downstream stays', async (t) => {
+    test('an idle one is closed when the balancer closes, although its downstream stays', async (t) => {
       const upstream = await startNtlm(t);
       const under = await start(t, upstream, { front });
       const client = await under.connect();
@@ -453,7 +453,7 @@ for (const front of FRONTS) {
       await upstream.gone(1);
     });
 
-    test('a downstream that binds one after the other leaves no listeners behind', async (t) => {
+    test('a downstream that binds several in turn leaves no listeners behind', async (t) => {
       const upstream = await startUpstream(t, async (peer) => {
         await peer.request();
         peer.send(response('', 'WWW-Authenticate: NTLM\r\nConnection: close\r\n', '401 Unauthorized'));
@@ -474,7 +474,7 @@ for (const front of FRONTS) {
   });
 }
 
-test('requests of which one makes the connection private, while others are under way beside it', async (t) => {
+test('one request makes the connection private while others are in flight beside it', async (t) => {
   // Pipelined requests of a node:http server are handled at once: there the second may be before the first.
   const holding = await Holding.start(t);
   const upstream = await startNtlm(t);

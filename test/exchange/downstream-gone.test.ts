@@ -124,7 +124,7 @@ for (const front of FRONTS) {
       for (const way of ['closes', 'resets'] as const) {
         // In a tunnel an end is not the end: the other direction may go on.
         if (status === 101 && way === 'closes') continue;
-        test(`${way} ${name}: the upstream is told`, async (t) => {
+        test(`${way} ${name}: the upstream request is cancelled`, async (t) => {
           const upstream = await startUpstream(t, [script, echo]);
           const under = await startBalancer(t, { upstreams: [upstream], front });
           const client = await under.connect();
@@ -134,15 +134,15 @@ for (const front of FRONTS) {
           await under.settled(1);
           await upstream.gone(1);
           const [outcome] = under.outcomes;
-          // It is no failure of the upstream.
+          // The upstream has not failed.
           assert.equal(outcome?.ok, true);
           assert.equal(outcome.error, 'DOWNSTREAM_GONE');
           assert.equal(outcome.status, status);
-          // Half an upload must not pass for a whole one.
+          // Half an upload must not pass for a complete one.
           if (!upstream.plainEvents.includes('GET /')) assert.equal(upstream.requests.length, 0);
           assert.deepEqual(under.reports, []);
           assert.equal(under.balancer.upstreams[0]?.failures, 0);
-          // What was cut in the middle is not used again.
+          // A connection that was cut in the middle is not reused.
           assert.equal((await (await under.connect()).exchange(get('/next'))).text, '/next');
           assert.equal(upstream.peers.length, 2);
         });
@@ -185,7 +185,7 @@ for (const front of FRONTS) {
       if (front !== SOCKET) await upstream.saw('2 GET /2');
       client.destroy();
       await upstream.gone(1);
-      // node:http tells the request that waits behind nothing: it is seen at the next tick.
+      // node:http does not tell the request that waits behind: the next tick notices it.
       await under.advance(250);
       if (front !== SOCKET) await upstream.gone(2);
       await under.settled(under.picks.length);

@@ -32,13 +32,13 @@ for (const front of FRONTS) {
         assert.equal(answer.text, 'early');
         client.send(body.subarray(1000));
         await under.settled(1);
-        // To its very end, which no other request has to push out.
+        // To its very end, without another request to push it out.
         await upstream.saw(`1 body ${LENGTH}`);
         assert.equal((await client.exchange(get('/next'))).text, '/next');
         assert.deepEqual(upstream.plainEvents.slice(0, 4), ['open', 'POST /', `body ${LENGTH}`, 'GET /next']);
       });
 
-      test('the upstream closes behind its answer: the downstream has it, and the rest is read over', async (t) => {
+      test('the upstream closes after its answer: the downstream gets it, and the rest is discarded', async (t) => {
         const read = gate();
         const upstream = await startUpstream(t, [
           [head, response('early', 'Connection: close\r\n'), halfClose, when(read.opened), close], echo,
@@ -56,7 +56,7 @@ for (const front of FRONTS) {
         assert.deepEqual(under.reports, []);
       });
 
-      test('the upstream breaks the connection behind its answer: that is still the answer', async (t) => {
+      test('the upstream resets the connection after its answer: the answer still counts', async (t) => {
         const read = gate();
         const upstream = await startUpstream(t, [
           [head, response('early'), when(read.opened), reset], echo,
@@ -72,7 +72,7 @@ for (const front of FRONTS) {
         assert.deepEqual(under.outcomes.map(({ ok }) => ok), [true, true]);
       });
 
-      test('a body until close: its end is the end of the response', async (t) => {
+      test('a body until close: the close ends the response', async (t) => {
         const upstream = await startUpstream(t, [
           [head, 'HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\ntoo much', halfClose], echo,
         ]);
@@ -97,7 +97,7 @@ for (const front of FRONTS) {
     await upstream.saw('1 POST /');
     answered.open();
     assert.equal((await client.response()).text, 'stop');
-    // A connection that is not read from does not show that it has gone: time tells, at the latest.
+    // A connection that is not read does not show that it is closed: the timeout notices it at the latest.
     client.destroy();
     await under.advance(60_000);
     await under.settled(1);
@@ -119,7 +119,7 @@ describe('the rest of an upload whose answer is sent', () => {
     return { under, client };
   }
 
-  test('is read over up to 1 MiB', async (t) => {
+  test('is discarded up to 1 MiB', async (t) => {
     const { client } = await answered(t, LIMIT);
     client.send(Buffer.alloc(LIMIT));
     assert.equal((await client.exchange(get('/next'))).text, '/next');
@@ -132,7 +132,7 @@ describe('the rest of an upload whose answer is sent', () => {
     assert.equal(under.picks.length, 1);
   });
 
-  test('is given the time of a keep-alive connection from its answer on', async (t) => {
+  test('has the time of a keep-alive connection, counted from its answer', async (t) => {
     const read = gate();
     const upstream = await startUpstream(t, [[head, response('early'), when(read.opened), reset], echo]);
     const under = await startBalancer(t, {

@@ -102,11 +102,11 @@ const CASES: readonly Case[] = [
   },
 ];
 
-/** What no response of ours may tell: where an upstream is, or how we are built. */
+/** What no error response may reveal: where an upstream is, or how we are built. */
 const SECRET = /\d+\.\d+\.\d+\.\d+|10\.9\.8\.7|6543|localhost|\.ts\b|at .*:\d+|node:|Error/;
 
 for (const front of FRONTS) {
-  describe(`an error of our own, through ${front.name}`, () => {
+  describe(`an error response of our own, through ${front.name}`, () => {
     for (const one of CASES) {
       const { name, status, type } = one;
 
@@ -143,7 +143,7 @@ for (const front of FRONTS) {
   });
 }
 
-/** Who asked has done nothing wrong: the connection stays open, and nothing is left over on it. */
+/** The downstream has done nothing wrong: its connection stays open, and nothing is left over on it. */
 async function staysOpen(client: Client, answer: Response): Promise<void> {
   assert.notEqual(answer.head.get('connection'), 'close');
   assert.equal((await client.exchange('nonsense\r\n\r\n')).status, 400);

@@ -14,7 +14,7 @@ import { echo, startUpstream } from '../support/upstream.ts';
 class ByTarget implements Strategy {
   readonly name = 'by-target';
   readonly picksFull: boolean;
-  /** What each pick was told: how many candidates and full ones, and the attempt. */
+  /** What each pick got: how many candidates and full ones, and the attempt. */
   readonly told: string[] = [];
   #all: readonly Upstream[] = [];
 
@@ -35,7 +35,7 @@ class ByTarget implements Strategy {
 
 for (const front of FRONTS) {
   describe(`a strategy that picks full upstreams, through ${front.name}`, () => {
-    test('has a request wait for its own upstream, although another has room', async (t) => {
+    test('makes a request wait for its own upstream, although another has room', async (t) => {
       const [own, other] = [await Holding.start(t), await Holding.start(t)];
       const strategy = new ByTarget();
       const under = await startBalancer(t, {
@@ -48,7 +48,7 @@ for (const front of FRONTS) {
       await own.came(1);
       const waiting = await waits.send(post('/0/b', 'body'));
       assert.deepEqual(waits.counts, [1]);
-      // Those behind it that want another do not wait.
+      // Later requests for another upstream do not wait.
       const third = await under.connect();
       third.send(get('/1/c'));
       await other.came(1);
@@ -65,7 +65,7 @@ for (const front of FRONTS) {
       ]);
     });
 
-    test('is asked where all are full, and each waits for its own in the order of their coming', async (t) => {
+    test('is asked where all are full, and each waits for its own in order of arrival', async (t) => {
       const [own, other] = [await Holding.start(t), await Holding.start(t)];
       const strategy = new ByTarget();
       const under = await startBalancer(t, {
@@ -92,7 +92,7 @@ for (const front of FRONTS) {
       assert.equal(strategy.told[2], '0 2 attempt 1');
     });
 
-    test('is told 503 with Retry-After where nobody may wait, and when the wait takes too long', async (t) => {
+    test('leads to 503 with Retry-After where none may wait, and when the wait takes too long', async (t) => {
       const [own, other] = [await Holding.start(t), await startUpstream(t, echo)];
       const under = await startBalancer(t, {
         upstreams: [{ origin: own.origin, maxInFlight: 1 }, other], front, maxQueued: 1, queueTimeoutMs: 2_000,
@@ -134,7 +134,7 @@ for (const front of FRONTS) {
       await removed;
     });
 
-    test('has a wait end with all the time that it may take, however often it is asked meanwhile', async (t) => {
+    test('cannot extend a wait, however often it is asked meanwhile', async (t) => {
       const holdings = [await Holding.start(t), await Holding.start(t)];
       let wanted = 0;
       const under = await startBalancer(t, {
@@ -143,7 +143,7 @@ for (const front of FRONTS) {
         strategy: {
           name: 'moody',
           picksFull: true,
-          // Whoever waits for the one wants the other as soon as that has room.
+          // A request that waits for the one wants the other as soon as that has room.
           pick: (candidates, { full = [], request }) => {
             if (request.target === '/held') return candidates[0];
             return full[wanted++ % full.length];

@@ -9,14 +9,14 @@ import { pattern } from '../support/message.ts';
 import { startUpstream } from '../support/upstream.ts';
 import { turns } from '../support/wait.ts';
 
-/** What a slow reader may make the balancer hold, of a body of whatever size. */
+/** What a slow reader may make the balancer hold, for a body of any size. */
 const BOUND = 256 << 10;
 const PIECE = pattern(256 << 10);
 const TOTAL = 2 ** 30;
-/** Read of it before the test has seen enough: many times what the kernel's buffers hold. */
+/** How much of it the test reads: many times what the kernel's buffers hold. */
 const ENOUGH = 64 << 20;
 
-/** The fronts, with the connections that they serve in sight of the test. */
+/** The fronts, with their connections visible to the test. */
 const watched = (seen: Socket[]): readonly FrontKind[] => [
   {
     name: 'socket',
@@ -42,7 +42,7 @@ const responses: readonly [name: string, head: string, piece: Buffer][] = [
 for (const i of [0, 1]) {
   describe(`a slow reader of 1 GiB, through ${watched([])[i]?.name ?? ''}`, () => {
     for (const [name, head, piece] of responses) {
-      test(`${name}: little of it is held`, async (t) => {
+      test(`${name}: only a little of it is held`, async (t) => {
         const downstreams: Socket[] = [];
         const upstreams: Socket[] = [];
         const front = watched(downstreams)[i];
@@ -67,9 +67,9 @@ for (const i of [0, 1]) {
         assert.ok(from !== undefined && to !== undefined);
         let most = 0;
         for (let read = 0; read < ENOUGH;) {
-          // It reads when the balancer waits for it, never before.
+          // It reads only when the balancer waits for it.
           while (to.writableLength === 0) await turns(1);
-          // What has come, less what the kernel has taken.
+          // What has arrived, less what the kernel has taken.
           most = Math.max(most, from.bytesRead - (to.bytesWritten - to.writableLength));
           read += (await client.inbox.some()).length;
         }

@@ -7,7 +7,7 @@ import { echo, request, response, startUpstream } from '../support/upstream.ts';
 import { turns } from '../support/wait.ts';
 
 const HINTS = 'HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n';
-/** Interim responses that one exchange may bring. */
+/** The limit of interim responses per exchange. */
 const LIMIT = 32;
 
 const KINDS: readonly (readonly [name: string, interim: string])[] = [
@@ -18,7 +18,7 @@ const KINDS: readonly (readonly [name: string, interim: string])[] = [
   ['103 as large as a head may be', `HTTP/1.1 103 Early Hints\r\nLink: <${'a'.repeat(16_000)}>; rel=x\r\n\r\n`],
 ];
 
-/** Ways to send interim responses without end: until the balancer breaks the connection. */
+/** Ways to send interim responses endlessly: until the balancer breaks the connection. */
 const WAYS: readonly (readonly [name: string, pieces: (interim: string) => string[]])[] = [
   ['in one write', (interim) => [interim.repeat(10 * LIMIT)]],
   ['one by one', (interim) => [interim]],
@@ -26,7 +26,7 @@ const WAYS: readonly (readonly [name: string, pieces: (interim: string) => strin
 ];
 
 for (const front of FRONTS) {
-  describe(`interim responses without end, through ${front.name}, are a broken response`, () => {
+  describe(`endless interim responses, through ${front.name}, are a broken response`, () => {
     for (const [kind, interim] of KINDS) {
       for (const [way, pieces] of WAYS) {
         for (const minor of [1, 0]) {
@@ -36,7 +36,7 @@ for (const front of FRONTS) {
               for (;;) {
                 for (const piece of pieces(interim)) {
                   await peer.push(Buffer.from(piece));
-                  // Each is a read of its own, and the balancer has its turn.
+                  // Each is a separate read, and the balancer gets its turn.
                   await turns(2);
                 }
               }
@@ -59,7 +59,7 @@ for (const front of FRONTS) {
       const upstream = await startUpstream(t, [[request, all, request, all]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
-      // They are counted anew for each exchange, over the same connection.
+      // They are counted afresh for each exchange, over the same connection.
       for (let i = 0; i < 2; i++) {
         const answer = await client.exchange(get());
         assert.equal(answer.interims.length, LIMIT);

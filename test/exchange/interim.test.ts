@@ -36,7 +36,7 @@ for (const front of FRONTS) {
       assert.equal(answer.text, 'done');
     });
 
-    // What node:http has no way to send must do no harm either.
+    // What node:http cannot send must do no harm either.
     for (const link of ['</a>; title="a b"', '<a', 'nonsense', '</a>; rel="preload"; nopush, </b>; rel=preload', '']) {
       test(`103 with Link: ${link}`, async (t) => {
         const hints = `HTTP/1.1 103 Early Hints\r\nLink: ${link}\r\n\r\n`;
@@ -77,7 +77,7 @@ for (const front of FRONTS) {
   describe(`Expect: 100-continue through ${front.name}`, () => {
     const expecting = get('/', 'Content-Length: 5\r\nExpect: 100-continue\r\n', 'POST');
 
-    test('the body comes when the downstream was told to continue', async (t) => {
+    test('the body comes after the downstream got a 100', async (t) => {
       const upstream = await startUpstream(t, [[head, CONTINUE, async (peer) => {
         assert.equal((await peer.inbox.exactly(5)).toString(), 'hello');
       }, response('done'), echo]]);
@@ -102,7 +102,7 @@ for (const front of FRONTS) {
       assert.equal((await client.exchange(get('/next'))).text, '/next');
     });
 
-    test('the upstream never says 100, and the downstream loses its patience', async (t) => {
+    test('the upstream never sends 100, and the downstream stops waiting', async (t) => {
       const upstream = await startUpstream(t, [[request, response('done'), echo]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -113,7 +113,7 @@ for (const front of FRONTS) {
       assert.equal((await client.exchange(get('/next'))).text, '/next');
     });
 
-    test('an HTTP/1.0 downstream expects in vain (RFC 9110 §10.1.1)', async (t) => {
+    test('Expect from an HTTP/1.0 downstream is ignored (RFC 9110 §10.1.1)', async (t) => {
       const upstream = await startUpstream(t, [[request, response('done')]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -136,7 +136,7 @@ for (const front of FRONTS) {
 describe('Expect: 100-continue on a socket of our own', () => {
   const expecting = get('/', 'Content-Length: 5\r\nExpect: 100-continue\r\n', 'POST');
 
-  test('is for the upstream to answer', async (t) => {
+  test('is answered by the upstream', async (t) => {
     const upstream = await startUpstream(t, [[request, response('done')]]);
     const under = await startBalancer(t, { upstreams: [upstream], front: SOCKET });
     const client = await under.connect();
@@ -145,7 +145,7 @@ describe('Expect: 100-continue on a socket of our own', () => {
     assert.equal(upstream.requests[0]?.head.get('expect'), '100-continue');
   });
 
-  test('refused: the answer is the end of the connection, at once, and the upstream gets no body', async (t) => {
+  test('refused: the connection ends at once with the answer, and the upstream gets no body', async (t) => {
     const upstream = await startUpstream(t, [[head, response('who are you?', '', '401 Unauthorized')]]);
     const under = await startBalancer(t, { upstreams: [upstream], front: SOCKET });
     const client = await under.connect();
@@ -155,13 +155,13 @@ describe('Expect: 100-continue on a socket of our own', () => {
     assert.equal(answer.text, 'who are you?');
     assert.deepEqual(answer.interims, []);
     assert.equal(answer.head.get('connection'), 'close');
-    // Nobody may be left waiting for a body that will not come.
+    // Nothing may keep waiting for a body that will not come.
     assert.equal(await client.over(), 'end');
     await under.settled(1);
     await upstream.gone(1);
   });
 
-  test('refused although the body is on its way: it is not taken for a request', async (t) => {
+  test('refused with the body already on its way: it is not taken for a request', async (t) => {
     const upstream = await startUpstream(t, [[head, response('no', '', '401 Unauthorized')]]);
     const under = await startBalancer(t, { upstreams: [upstream], front: SOCKET });
     const client = await under.connect();

@@ -40,7 +40,7 @@ describe('a Via field', () => {
 
 for (const front of FRONTS) {
   describe(`a loop, through ${front.name}`, () => {
-    test('ends at the second arrival: 508, which comes back the whole way', async (t) => {
+    test('ends at the second arrival: 508, which is passed all the way back', async (t) => {
       const under = await startBalancer(t, { upstreams: [], front });
       under.balancer.add(`http://127.0.0.1:${under.port}`);
       const client = await under.connect();
@@ -60,17 +60,17 @@ for (const front of FRONTS) {
       assert.equal((await client.response()).status, 508);
     });
 
-    test('is told by the name that the balancer has, and by no other', async (t) => {
+    test('is detected by the name of the balancer, and by no other', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [upstream], front, via: 'edge-1' });
       const client = await under.connect();
       assert.equal((await client.exchange(get('/', 'Via: 1.1 equipoise\r\n'))).status, 200);
       assert.equal((await client.exchange(get('/', 'Via: 1.0 a\r\nVia: 1.1 b, 1.1 edge-1\r\n'))).status, 508);
-      // A field cannot be nominated away from us.
+      // A downstream cannot nominate Via away.
       assert.equal((await client.exchange(get('/', 'Via: 1.1 edge-1\r\nConnection: via\r\n'))).status, 508);
     });
 
-    test('is not looked for without a name', async (t) => {
+    test('is not detected without a name', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [upstream], front, via: false });
       const client = await under.connect();

@@ -24,7 +24,7 @@ for (const front of FRONTS) {
       assert.deepEqual(under.reports, []);
     });
 
-    test('0: TRACE gives back what a trace is for, and no secrets', async (t) => {
+    test('0: TRACE returns the request, without secrets', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -42,7 +42,7 @@ for (const front of FRONTS) {
         test(`${method}: ${came ?? ''} is counted down`, async (t) => {
           const upstream = await startUpstream(t, echo);
           const under = await startBalancer(t, { upstreams: [upstream], front });
-          // It is ours, so that Connection cannot take it away.
+          // The field is ours, so Connection cannot remove it.
           const fields = `Max-Forwards: ${came ?? ''}\r\nConnection: max-forwards\r\n`;
           await (await under.connect()).exchange(get('/', fields, method));
           assert.deepEqual(upstream.requests[0]?.head.all('max-forwards'), [sent]);
@@ -59,7 +59,7 @@ for (const front of FRONTS) {
         });
       }
 
-      test(`${method} without it passes as it is`, async (t) => {
+      test(`${method} without it passes unchanged`, async (t) => {
         const upstream = await startUpstream(t, echo);
         const under = await startBalancer(t, { upstreams: [upstream], front });
         await (await under.connect()).exchange(get('/', '', method));

@@ -36,7 +36,7 @@ for (const front of FRONTS) {
         [one.origin, two.origin], [one.origin, two.origin], [two.origin],
       ]);
 
-      // All are full: 503 with a time to come back, and nobody is asked.
+      // All are full: 503 with Retry-After, and the strategy is not asked.
       const late = await under.connect();
       const refused = await late.exchange(get());
       assert.equal(refused.status, 503);
@@ -58,7 +58,7 @@ for (const front of FRONTS) {
       assert.deepEqual(inFlight(), [0, 0]);
     });
 
-    test('the count is taken before the strategy is asked again', async (t) => {
+    test('the count is up to date before the strategy is asked again', async (t) => {
       const opened = gate();
       const upstream = await startUpstream(t, async (peer) => {
         await peer.request();

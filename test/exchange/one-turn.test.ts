@@ -1,5 +1,5 @@
 /**
- * What comes for many connections in one turn of the event loop is answered for by all of them at its end.
+ * What many connections read in one turn of the event loop, they all send on at its end.
  */
 import assert from 'node:assert/strict';
 import http from 'node:http';
@@ -14,7 +14,7 @@ import { atEnd } from '../support/scope.ts';
 import { VirtualTime } from '../../src/testing/time.ts';
 import { turns } from '../support/wait.ts';
 
-/** Enough for a turn that has much to send. */
+/** Enough for a turn with much to send. */
 const MANY = 8;
 const ORIGIN = 'http://10.9.8.7:80';
 
@@ -26,7 +26,7 @@ const UNREPEATABLE: readonly (readonly [what: string, request: (path: string) =>
 
 interface Way {
   readonly name: string;
-  /** The way in for a connection. */
+  /** The entry for a connection. */
   open(balancer: Balancer): (pipe: Pipe) => void;
 }
 
@@ -50,7 +50,7 @@ const WAYS: readonly Way[] = [
 
 for (const way of WAYS) {
   describe(`many exchanges in one turn, through ${way.name}`, () => {
-    test('what they have to send leaves together, when all have been read', async (t) => {
+    test('their output leaves together, after all have been read', async (t) => {
       const house = await start(t, way);
       house.log.length = 0;
       house.ask((i) => get(`/${i}`));
@@ -64,7 +64,7 @@ for (const way of WAYS) {
     });
 
     for (const [what, request] of UNREPEATABLE) {
-      test(`an upstream connection that ends before the request has left loses no ${what}`, async (t) => {
+      test(`an upstream connection that ends before the request was sent loses no ${what}`, async (t) => {
         const house = await start(t, way, { maxReplayBytes: 100 });
         const before = house.upstreams.length;
         house.onPick = () => {
@@ -106,7 +106,7 @@ for (const way of WAYS) {
       }
     });
 
-    test('a close of the balancer before they have left cuts none of the answers', async (t) => {
+    test('a close of the balancer before they were sent cuts none of the answers', async (t) => {
       const house = await start(t, way);
       house.ask((i) => get(`/${i}`));
       await turns(5);
@@ -122,7 +122,7 @@ for (const way of WAYS) {
       assert.deepEqual(await closed, { cut: 0 });
     });
 
-    test('a close without any time lets the answers go that are there', async (t) => {
+    test('a close with no time still sends the answers that are ready', async (t) => {
       const house = await start(t, way);
       house.ask((i) => get(`/${i}`));
       await turns(5);
@@ -140,7 +140,7 @@ for (const way of WAYS) {
       assert.match(house.downstreams[0]?.text ?? '', /the answer to \/0$/);
     });
 
-    test('a downstream that goes before its answer has left costs the others nothing', async (t) => {
+    test('a downstream that goes away before its answer was sent does not affect the others', async (t) => {
       const house = await start(t, way);
       house.ask((i) => get(`/${i}`));
       await turns(5);
@@ -199,7 +199,7 @@ class House {
     });
   }
 
-  /** Has all downstreams ask in one turn. */
+  /** Makes all downstreams ask in one turn. */
   ask(request: (i: number) => string | Buffer): void {
     for (const [i, downstream] of this.downstreams.entries()) {
       downstream.written.length = 0;
@@ -207,7 +207,7 @@ class House {
     }
   }
 
-  /** Has all upstreams answer, in one turn, what they were asked last. */
+  /** Makes all upstreams answer their latest request in one turn. */
   answer(body: (path: string) => string): void {
     for (const upstream of this.upstreams.filter(({ destroyed }) => !destroyed)) {
       upstream.comes(ok(body([...upstream.text.matchAll(/(?:GET|POST) (\S+) HTTP/g)].at(-1)?.[1] ?? '')));
@@ -229,7 +229,7 @@ async function start(t: TestContext, way: Way, options: Partial<BalancerOptions>
     house.time.advance(1);
     await closed;
   });
-  // The first exchange of each: from then on it is seen that turns have much to send.
+  // The first exchange of each: from then on, the balancer knows that turns have much to send.
   house.ask(() => get('/warm'));
   await turns(5);
   house.answer(() => 'warm');

@@ -55,7 +55,7 @@ for (const front of FRONTS) {
       await client.response();
     });
 
-    test('for one upstream in particular hold up nobody else', async (t) => {
+    test('for one particular upstream do not hold up others', async (t) => {
       const [flaky, holding] = [await startUpstream(t, echo), await Holding.start(t)];
       let broken = true;
       const under = await startBalancer(t, {
@@ -70,7 +70,7 @@ for (const front of FRONTS) {
       const client = await under.connect();
       client.send(get('/0'));
       await holding.came(1);
-      // Has failed on the one, and waits for the other.
+      // It has failed on the one, and waits for the other.
       const waiting = await waits.send(get('/1'));
       broken = false;
       assert.equal((await (await under.connect()).exchange(get('/2'))).text, '/2');
@@ -81,7 +81,7 @@ for (const front of FRONTS) {
       assert.equal((await client.response()).text, '/0');
     });
 
-    test('have no more time than all their attempts together: 504', async (t) => {
+    test('have no more than the total time: 504', async (t) => {
       const { holding, under, waits, client } = await startFull(t, {
         front, queueTimeoutMs: 5_000, totalTimeoutMs: 3_000,
       });
@@ -124,7 +124,7 @@ for (const front of FRONTS) {
       assert.equal(holding.targets.length, 3, 'who was cut while waiting is not sent');
     });
 
-    test('and fail one after the other as soon as they go on are all answered', async (t) => {
+    test('and fail one after the other as soon as they continue are all answered', async (t) => {
       const holding = await Holding.start(t);
       let broken = false;
       const under = await startBalancer(t, {

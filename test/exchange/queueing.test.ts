@@ -14,7 +14,7 @@ for (const front of FRONTS) {
     for (const [name, limits] of [
       ['of an upstream', { own: 1 }], ['of all', { maxInFlight: 1 }],
     ] as const) {
-      test(`at the limit ${name} go on in the order of their coming`, async (t) => {
+      test(`at the limit ${name} continue in order of arrival`, async (t) => {
         const holding = await Holding.start(t);
         const { own = Infinity, ...rest } = limits as { own?: number; maxInFlight?: number };
         const under = await startBalancer(t, {
@@ -31,7 +31,7 @@ for (const front of FRONTS) {
         for (let i = 0; i <= 4; i++) {
           await holding.came(i + 1);
           assert.equal(under.balancer.upstreams[0]?.inFlight, 1);
-          // Those who come meanwhile do not overtake.
+          // Later requests do not overtake.
           if (i === 1) clients.push(await waits.send(get('/5')));
           holding.release();
           assert.equal((await clients[i]?.response())?.text, `/${i}`);
@@ -43,7 +43,7 @@ for (const front of FRONTS) {
       });
     }
 
-    test('at the limit of all hold even where upstreams have room', async (t) => {
+    test('at the total limit wait even where upstreams have room', async (t) => {
       const [one, two] = [await Holding.start(t), await Holding.start(t)];
       const under = await startBalancer(t, {
         upstreams: [one.origin, two.origin], front, maxInFlight: 2, maxQueued: 1,
@@ -64,7 +64,7 @@ for (const front of FRONTS) {
       assert.deepEqual(two.targets, []);
     });
 
-    test('are answered 503 when their time is over, with a time to come back', async (t) => {
+    test('are answered 503 with Retry-After when their time is over', async (t) => {
       const { holding, under, waits, client } = await startFull(t, { front, queueTimeoutMs: 3_000 });
       const refused: unknown[] = [];
       under.balancer.on('refused', (event) => refused.push(event));
@@ -81,7 +81,7 @@ for (const front of FRONTS) {
       assert.equal(two.inbox.ended, undefined);
       assert.deepEqual(refused, [{ status: 503, code: 'OVERLOADED' }]);
       assert.equal(under.picks.length, 1);
-      // Its connection goes on, and the other has its whole time.
+      // Its connection stays open, and the other has its whole time.
       one.send(get('/again'));
       await under.advance(999);
       holding.release();
@@ -94,7 +94,7 @@ for (const front of FRONTS) {
       await client.response();
     });
 
-    test('are as many as maxQueued: one more is answered 503 at once', async (t) => {
+    test('are at most maxQueued: one more is answered 503 at once', async (t) => {
       const { holding, under, waits, client } = await startFull(t, { front, maxQueued: 2 });
       const waiting = [await waits.send(get('/1')), await waits.send(get('/2'))];
       const late = await under.connect();
@@ -110,11 +110,11 @@ for (const front of FRONTS) {
       }
     });
 
-    test('leave their place when their downstream goes', async (t) => {
+    test('leave the queue when their downstream goes away', async (t) => {
       const { holding, under, waits, client } = await startFull(t, { front, maxQueued: 1 });
       const gone = await waits.send(get('/gone'));
       gone.reset();
-      // There is a place again as soon as the reset has come.
+      // Its place is free again as soon as the reset has arrived.
       let answer = 503;
       const probing = await under.connect();
       while (answer === 503) {
@@ -132,11 +132,11 @@ for (const front of FRONTS) {
       assert.equal((await client.response()).text, '/0');
     });
 
-    test('hold back what comes of their bodies', async (t) => {
+    test('hold back their bodies', async (t) => {
       const { holding, waits, client } = await startFull(t, { front });
       const body = pattern(32 << 20);
       const upload = await waits.send(post('/upload', body));
-      // What the kernel takes, it has taken when nothing moves any more.
+      // Once nothing moves any more, the kernel has taken what it can.
       for (let left = -1; left !== upload.socket.writableLength;) {
         left = upload.socket.writableLength;
         for (let i = 0; i < 100; i++) await turns(1);
@@ -150,7 +150,7 @@ for (const front of FRONTS) {
       await client.response();
     });
 
-    test('in a pipeline wait their turn, each', async (t) => {
+    test('in a pipeline each wait their turn', async (t) => {
       const { holding, waits, client } = await startFull(t, { front });
       const pipelined = await waits.send(get('/1') + get('/2') + get('/3'));
       for (let i = 0; i <= 3; i++) {

@@ -9,20 +9,20 @@ import {
 } from '../support/upstream.ts';
 
 describe('the floor', () => {
-  /** 100 octets a second, behind by 10 s at most: a bucket of 1,000. */
+  /** 100 octets a second, at most 10 s behind: a bucket of 1,000. */
   const floor = (): RateFloor => {
     const made = new RateFloor(100);
     made.start(500, 10_000);
     return made;
   };
 
-  test('who moves nothing has as long as it may fall behind', () => {
+  test('a peer that moves nothing has as long as it may fall behind', () => {
     const idle = floor();
     assert.equal(idle.sweep(10_500, true), false);
     assert.equal(idle.sweep(10_501, true), true);
   });
 
-  test('who moves just enough is borne for ever', () => {
+  test('a peer that moves just enough is never late', () => {
     const steady = floor();
     for (let now = 1_500; now < 1_000_000; now += 1_000) {
       steady.moved(100);
@@ -30,7 +30,7 @@ describe('the floor', () => {
     }
   });
 
-  test('who moves half of it has twice as long', () => {
+  test('a peer that moves half of it has twice as long', () => {
     const slow = floor();
     let now = 500;
     for (let late = false; !late; late = slow.sweep(now, true)) {
@@ -40,7 +40,7 @@ describe('the floor', () => {
     assert.ok(now > 20_400 && now < 20_800, `late at ${now}`);
   });
 
-  test('haste is no credit beyond the bucket', () => {
+  test('a burst earns no credit beyond the bucket', () => {
     const hasty = floor();
     hasty.moved(1_000_000_000);
     assert.equal(hasty.sweep(1_500, true), false);
@@ -48,7 +48,7 @@ describe('the floor', () => {
     assert.equal(hasty.sweep(10_501, true), true);
   });
 
-  test('time for which nobody waits does not count', () => {
+  test('time in which nothing is awaited does not count', () => {
     const patient = floor();
     assert.equal(patient.sweep(1_000_000, false), false);
     assert.equal(patient.sweep(1_010_000, true), false);
@@ -63,14 +63,14 @@ describe('the floor', () => {
     assert.equal(used.sweep(30_001, true), true);
   });
 
-  test('none if nothing is late', () => {
+  test('a floor of 0 is never late', () => {
     const none = new RateFloor(0);
     none.start(0, 10_000);
     assert.equal(none.sweep(1e9, true), false);
   });
 });
 
-/** An octet every 2 s is never idle for 5 s, and half as fast as it has to be. */
+/** An octet every 2 s is never idle for 5 s, and half as fast as required. */
 const RULES = { idleTimeoutMs: 5_000, minBodyBytesPerSecond: 1, responseTimeoutMs: 60_000 } as const;
 
 for (const front of FRONTS) {
@@ -109,7 +109,7 @@ for (const front of FRONTS) {
       await upstream.gone(1);
     });
 
-    test('to send a body whose answer is there: the connection ends', async (t) => {
+    test('to send a body that was answered already: the connection ends', async (t) => {
       const upstream = await startUpstream(t, [[head, response('early'), ...ten]]);
       const { under, client } = await start(t, upstream);
       client.send(get('/', 'Content-Length: 100\r\n', 'POST'));
@@ -119,7 +119,7 @@ for (const front of FRONTS) {
       await upstream.gone(1);
     });
 
-    test('to send, beside a response that has begun: borne, it may be a conversation', async (t) => {
+    test('to send while its response is under way: allowed, it may be a conversation', async (t) => {
       const upstream = await startUpstream(t, [[
         head, 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n', ...ten, 'done',
       ]]);
@@ -158,7 +158,7 @@ for (const front of FRONTS) {
       assert.equal((await client.response()).text, 'served');
     });
 
-    test('for an upstream that is slower still: not its fault', async (t) => {
+    test('for an upstream that is even slower: not its fault', async (t) => {
       const upstream = await startUpstream(t, [[request, 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n']]);
       const { under, client } = await start(t, upstream);
       client.send(get());
@@ -173,7 +173,7 @@ for (const front of FRONTS) {
     });
 
     test('to read a response: it is cut', async (t) => {
-      // A floor so high that nobody can hold it, and an idle time that does not end it first.
+      // A floor too high for any reader, and an idle timeout that does not end it first.
       const upstream = await startUpstream(t, [[request, async (peer) => {
         peer.send('HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n');
         await peer.push(Buffer.alloc(100_000_000)).catch(() => undefined);

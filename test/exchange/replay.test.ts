@@ -23,7 +23,7 @@ function putting(length: number | string): string {
   return get('/', `Content-Length: ${length}\r\n`, 'PUT');
 }
 
-/** Sends a body so that its pieces are read one by one: each has moved on before the next one comes. */
+/** Sends a body so that its pieces are read one by one: each was passed on before the next one comes. */
 async function sendInPieces(client: Client, under: BalancerUnderTest, pieces: readonly Buffer[]): Promise<void> {
   for (const piece of pieces) {
     await new Promise<void>((resolve) => {
@@ -71,7 +71,7 @@ for (const front of FRONTS) {
     }
 
     for (const at of [0, 1, 2_500, 4_999, 5_000]) {
-      test(`is sent again wherever it stood: after ${at} bytes`, async (t) => {
+      test(`is sent again from any point: after ${at} bytes`, async (t) => {
         const upstream = await startUpstream(t, [[head, bytes(at), BUSY]]);
         const other = await startUpstream(t, echoing);
         const under = await startBalancer(t, { upstreams: [upstream, other], front, ...RULES });
@@ -107,7 +107,7 @@ for (const front of FRONTS) {
       });
     }
 
-    test('does not put off the end of a connect by what comes of it', async (t) => {
+    test('does not extend a connect timeout as it comes in', async (t) => {
       const upstream = await startUpstream(t, [[head, bytes(1_000), BUSY]]);
       const under = await startBalancer(t, {
         upstreams: [upstream, 'http://a.test'],
@@ -124,7 +124,7 @@ for (const front of FRONTS) {
       assert.equal((await client.response()).status, 504);
     });
 
-    test('is held while the next attempt waits for room, and does not put off the end of the wait', async (t) => {
+    test('is held while the next attempt waits for room, and does not extend the wait', async (t) => {
       const late = gate();
       const upstream = await startUpstream(t, [[head, bytes(1_000), BUSY], [head, bytes(1_000), BUSY]]);
       const other = await startUpstream(t, [[request, when(late.opened), response('late'), echoing]]);
@@ -158,7 +158,7 @@ for (const front of FRONTS) {
       assert.ok((await second.response()).bytes.equals(BODY));
     });
 
-    test('that is larger is not sent again: the answer is passed on', async (t) => {
+    test('that is too large is not sent again: the answer is passed on', async (t) => {
       const body = pattern(10_001);
       const upstream = await startUpstream(t, serve(() => BUSY));
       const other = await startUpstream(t, echoing);
@@ -167,12 +167,12 @@ for (const front of FRONTS) {
       const answer = await client.exchange(post('/', body, '', 'PUT'));
       assert.deepEqual([answer.status, answer.text], [503, 'busy']);
       assert.equal(other.peers.length, 0);
-      // One byte less is as much as is kept.
+      // One byte less is the most that is kept.
       const kept = await client.exchange(post('/', body.subarray(1), '', 'PUT'));
       assert.ok(kept.bytes.equals(body.subarray(1)));
     });
 
-    test('is not kept with maxReplayBytes 0, but a request that has sent none of it may go again', async (t) => {
+    test('is not kept with maxReplayBytes 0, but a request that has sent none of it may be retried', async (t) => {
       const upstream = await startUpstream(t, [[head, BUSY], [head, bytes(1), BUSY]]);
       const other = await startUpstream(t, echoing);
       const under = await startBalancer(t, { upstreams: [upstream, other], front, ...RULES, maxReplayBytes: 0 });

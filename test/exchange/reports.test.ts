@@ -1,5 +1,5 @@
 /**
- * What is said of failed attempts and faults where nobody gave an `onReport`, or one that fails.
+ * What is reported of failed attempts and faults without an `onReport`, or with one that fails.
  */
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
@@ -79,7 +79,7 @@ describe('without onReport', () => {
     assert.equal(said[1], 'STRATEGY_FAILED strategy broken threw in pick (and 499 more like it)');
   });
 
-  test('each upstream has its own', async (t) => {
+  test('each upstream has its own warning', async (t) => {
     const said = warnings(t);
     const refusing = [refusingOrigin(), 'http://127.0.0.1:2'];
     const { client } = await start(t, { upstreams: refusing, ejectAfter: 0 });

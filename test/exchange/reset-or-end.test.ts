@@ -1,6 +1,6 @@
 /**
- * A reset that is noticed together with the data before it looks like an end to libuv. For a body that only the end of
- * the connection ends, and for a tunnel, the two are told apart all the same.
+ * libuv reports a reset that it notices together with earlier data as an end. For a body that only the end of
+ * the connection ends, and for a tunnel, the balancer still tells the two apart.
  */
 import assert from 'node:assert/strict';
 import { Socket } from 'node:net';
@@ -46,7 +46,7 @@ async function body(client: Client): Promise<string> {
   }
 }
 
-/** Starts an upstream that reads requests, and is told by the target what to do on its next turn. */
+/** Starts an upstream that reads requests, and does on its next turn what the target says. */
 function start(t: TestContext): Promise<ScriptedUpstream> {
   return startUpstream(t, async (peer: Peer) => {
     const { head } = await peer.request();
@@ -82,7 +82,7 @@ for (const front of FRONTS) {
       });
     }
 
-    test('where the upstream ends in order, then resets what still comes of the request: whole', async (t) => {
+    test('where the upstream ends cleanly, then resets the rest of the request: whole', async (t) => {
       const upstream = await startUpstream(t, async (peer) => {
         await peer.head();
         // All of the upload but its start is unread, and more comes, when the socket is closed.
@@ -128,7 +128,7 @@ for (const front of FRONTS) {
     for (const [way, error, heard] of [
       ['resets', 'DOWNSTREAM_GONE', 'reset'], ['half-closes, and reads on', undefined, 'end'],
     ] as const) {
-      test(`where the downstream ${way}: the upstream hears of ${heard}`, async (t) => {
+      test(`where the downstream ${way}: the upstream sees ${heard}`, async (t) => {
         const ends: Promise<string>[] = [];
         const upstream = await startUpstream(t, async (peer) => {
           await peer.head();
@@ -157,7 +157,7 @@ function breaks({ socket }: Client, way: string): void {
   WAYS[way]?.(socket, 'hello');
 }
 
-/** How a socket's other side is over. */
+/** How the other side of a socket ended. */
 function endOf(socket: Socket): Promise<string> {
   return new Promise((resolve) => {
     socket.on('error', () => {

@@ -8,7 +8,7 @@ import { gate } from '../support/wait.ts';
 
 const EVIL = response('evil', 'Set-Cookie: session=mine\r\n');
 
-/** Responses with more behind them than they announce. */
+/** Responses followed by more than they announce. */
 const EXCESS: readonly (readonly [name: string, method: string, bytes: string, status: number, body: string])[] = [
   ['of known length', 'GET', response('good'), 200, 'good'],
   ['in chunks', 'GET', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n0\r\n\r\n', 200, 'good'],
@@ -28,7 +28,7 @@ const EXCESS: readonly (readonly [name: string, method: string, bytes: string, s
 ];
 
 for (const front of FRONTS) {
-  describe(`bytes behind a response, through ${front.name}, are nobody's response`, () => {
+  describe(`surplus bytes after a response, through ${front.name}, answer no request`, () => {
     for (const [name, method, bytes, status, body] of EXCESS) {
       for (const extra of [EVIL, 'x', '\r\n', '4\r\ngood\r\n0\r\n\r\n']) {
         const shown = JSON.stringify(extra.slice(0, 10));
@@ -100,7 +100,7 @@ for (const front of FRONTS) {
     });
   });
 
-  describe(`a connection that its upstream will not keep, through ${front.name}, is not used again`, () => {
+  describe(`a connection that its upstream will not keep, through ${front.name}, is not reused`, () => {
     const table: [name: string, bytes: string][] = [
       ['Connection: close', response('good', 'Connection: close\r\n')],
       ['Connection: close among others', response('good', 'Connection: x-foo, Close\r\n')],
@@ -115,7 +115,7 @@ for (const front of FRONTS) {
         const client = await under.connect();
         const answer = await client.exchange(get());
         assert.equal(answer.text, 'good');
-        // Hop by hop: what the upstream does with its connection says nothing of ours (RFC 9110 §7.6.1).
+        // Hop by hop: what the upstream does with its connection says nothing about ours (RFC 9110 §7.6.1).
         assert.notEqual(answer.head.get('connection'), 'close');
         await upstream.gone(1);
         assert.equal((await client.exchange(get('/next'))).text, '/next');

@@ -13,7 +13,7 @@ const ASK = get('/', 'Content-Length: 5\r\nExpect: 100-continue\r\n', 'PUT');
 const body: Step = (peer) => peer.bytes(5);
 
 for (const front of FRONTS) {
-  test(`hints of an attempt that is made up for have gone on, through ${front.name}`, async (t) => {
+  test(`hints of an attempt that is retried have been passed on, through ${front.name}`, async (t) => {
     const hint = (link: string): string => `HTTP/1.1 103 Early Hints\r\nLink: <${link}>; rel=preload\r\n\r\n`;
     const upstream = await startUpstream(t, [[request, hint('/a'), BUSY]]);
     const other = await startUpstream(t, [[request, hint('/b'), response('done')]]);
@@ -43,7 +43,7 @@ for (const front of FRONTS) {
       assert.deepEqual(under.outcomes.map(({ status }) => status), [503, 101]);
     });
 
-    test('that has happened is not tried again', async (t) => {
+    test('that has happened is not retried', async (t) => {
       const switched = gate();
       const upstream = await startUpstream(t, [[head, SWITCH, when(switched.opened), reset]]);
       const other = await startUpstream(t, []);
@@ -60,7 +60,7 @@ for (const front of FRONTS) {
 }
 
 describe('a downstream that asked whether to send its body', () => {
-  test('is told once to continue, and its body goes to both', async (t) => {
+  test('gets one 100, and its body goes to both', async (t) => {
     const upstream = await startUpstream(t, [[head, CONTINUE, body, BUSY]]);
     const other = await startUpstream(t, [[head, CONTINUE, body, response('done')]]);
     const under = await startBalancer(t, { upstreams: [upstream, other], ...RULES });
@@ -73,7 +73,7 @@ describe('a downstream that asked whether to send its body', () => {
     for (const { events } of [upstream, other]) assert.ok(events.includes('1 read hello'));
   });
 
-  test('is told by the second, where the first has refused without', async (t) => {
+  test('gets it from the second, where the first has refused without one', async (t) => {
     const upstream = await startUpstream(t, [[head, BUSY]]);
     const other = await startUpstream(t, [[head, CONTINUE, body, response('done'), request, response('next')]]);
     const under = await startBalancer(t, { upstreams: [upstream, other], ...RULES, strategy: {
@@ -89,7 +89,7 @@ describe('a downstream that asked whether to send its body', () => {
     assert.ok(!upstream.events.includes('1 read hello'));
   });
 
-  test('has the refusal of the last, and its connection ends', async (t) => {
+  test('gets the refusal of the last, and its connection ends', async (t) => {
     const upstream = await startUpstream(t, [[head, BUSY]]);
     const other = await startUpstream(t, [[head, BUSY]]);
     const under = await startBalancer(t, { upstreams: [upstream, other], ...RULES });

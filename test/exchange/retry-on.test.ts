@@ -8,7 +8,7 @@ import {
   bytes, close, echo, head, request, reset, response, serve, type Script, startUpstream,
 } from '../support/upstream.ts';
 
-/** What upstreams do, and the statuses that it is tried again for. */
+/** What upstreams do, and the statuses to retry on. */
 const FAILURES: readonly (readonly [name: string, script: Script, retryOn: readonly number[]])[] = [
   ...[429, 500, 502, 503, 504, 599].map((status) => [`answers ${status}`, answering(status), [status]] as const),
   ['closes without a response', [request, close], [502]],
@@ -31,7 +31,7 @@ for (const front of FRONTS) {
           [upstream.origin, 1], [other.origin, 2],
         ]);
         assert.deepEqual(under.balancer.upstreams.map(({ retries }) => retries), [1, 0]);
-        // Nothing of the first answer goes on, nor is its connection used again.
+        // Nothing of the first answer is passed on, and its connection is not reused.
         await upstream.gone(1);
         assert.equal((await client.exchange(get('/b'))).text, '/b');
         assert.equal(upstream.peers.length, 2);
@@ -40,7 +40,7 @@ for (const front of FRONTS) {
       // An idempotent request whose connection closed without a byte is tried again whatever the statuses.
       if (name.endsWith('without a response')) continue;
 
-      test(`has its answer with another status to retry on: one ${name}`, async (t) => {
+      test(`gets its answer where retryOn has another status: one ${name}`, async (t) => {
         const upstream = await startUpstream(t, [script]);
         const other = await startUpstream(t, []);
         const under = await startBalancer(t, { upstreams: [upstream, other], front, retryOn: [501] });
@@ -73,7 +73,7 @@ for (const front of FRONTS) {
       });
     }
 
-    test('is never sent to the same one twice, and has the answer of the last as it is', async (t) => {
+    test('is never sent to the same one twice, and gets the answer of the last unchanged', async (t) => {
       const fields = ['X-A: 1\r\n', 'X-A: 2\r\nRetry-After: 7\r\n'];
       const upstreams = await Promise.all(fields.map((field) => (
         startUpstream(t, serve(() => response('busy', field, '503 Busy Indeed'))))));
@@ -94,7 +94,7 @@ for (const front of FRONTS) {
       assert.deepEqual(upstreams.map(({ requests }) => requests.length), [1, 1, 1, 0]);
     });
 
-    test('is not waited for: where all others lack room, the answer is passed on', async (t) => {
+    test('does not wait: where all others are full, the answer is passed on', async (t) => {
       const upstream = await startUpstream(t, serve(() => BUSY));
       const other = await startUpstream(t, [[request]]);
       const under = await startBalancer(t, {
@@ -111,7 +111,7 @@ for (const front of FRONTS) {
       await under.settled(2);
     });
 
-    test('tells of it', async (t) => {
+    test('is reported', async (t) => {
       const upstreams = [await startUpstream(t, serve(() => BUSY)), await startUpstream(t, [[request, close]])];
       const other = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [...upstreams, other], front, retryOn: [502, 503] });
@@ -124,7 +124,7 @@ for (const front of FRONTS) {
       ]);
     });
 
-    test('is done with an answer that never ends: its connection is closed', async (t) => {
+    test('drops an answer that never ends: its connection is closed', async (t) => {
       const upstream = await startUpstream(t, [
         [request, 'HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n'],
       ]);
@@ -135,7 +135,7 @@ for (const front of FRONTS) {
       assert.equal(under.outcomes.length, 2);
     });
 
-    test('once its response has begun is not tried again, whatever becomes of it', async (t) => {
+    test('is not tried again once its response has begun', async (t) => {
       const upstream = await startUpstream(t, [[request, 'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello', close]]);
       const other = await startUpstream(t, []);
       const under = await startBalancer(t, { upstreams: [upstream, other], front, retryOn: [500, 502, 503, 504] });
@@ -144,7 +144,7 @@ for (const front of FRONTS) {
   });
 
   describe(`a request whose upstream is too slow, through ${front.name}`, () => {
-    test('goes to another with 504 to retry on, each with the whole time', async (t) => {
+    test('goes to another with 504 in retryOn, each with the whole time', async (t) => {
       const upstreams = [await startUpstream(t, [SILENT]), await startUpstream(t, [SILENT])];
       const other = await startUpstream(t, echo);
       const under = await startBalancer(t, {
@@ -189,7 +189,7 @@ for (const front of FRONTS) {
       assert.equal(under.reports[1], `TOTAL_TIMEOUT at ${upstreams[1]?.origin ?? ''}`);
     });
 
-    test('has totalTimeoutMs up to the head of the response, not for its body', async (t) => {
+    test('has totalTimeoutMs until the head of the response, not for its body', async (t) => {
       const upstream = await startUpstream(t, [async (peer) => {
         await peer.request();
         peer.send('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe');

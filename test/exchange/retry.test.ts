@@ -60,7 +60,7 @@ for (const front of FRONTS) {
       assert.deepEqual(upstream.events, []);
     });
 
-    test('with no other upstream left: 502, and the next request is tried anew', async (t) => {
+    test('with no other upstream left: 502, and the next request starts afresh', async (t) => {
       const under = await startBalancer(t, { upstreams: [refusingOrigin()], front });
       const client = await under.connect();
       for (let i = 1; i <= 3; i++) {
@@ -90,7 +90,7 @@ for (const front of FRONTS) {
       ])],
     ];
     for (const [name, bytes] of uploads) {
-      test(`an upload ${name} is not lost with it`, async (t) => {
+      test(`an upload ${name} survives it`, async (t) => {
         const upstream = await startUpstream(t, serve(() => response('got it')));
         const under = await startBalancer(t, {
           upstreams: [refusingOrigin(1), refusingOrigin(2), upstream], front,
@@ -102,7 +102,7 @@ for (const front of FRONTS) {
       });
     }
 
-    test('an upload without an upstream to take it: 502 before it is complete', async (t) => {
+    test('an upload that no upstream can take: 502 before it is complete', async (t) => {
       const under = await startBalancer(t, { upstreams: [refusingOrigin()], front });
       const client = await under.connect();
       client.send(post('/', BODY).subarray(0, 100_000));
@@ -145,7 +145,7 @@ for (const front of FRONTS) {
       });
     }
 
-    test('an option connect that throws is tried elsewhere', async (t) => {
+    test('an option connect that throws is retried elsewhere', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, {
         upstreams: ['http://a.test', upstream],
@@ -207,7 +207,7 @@ for (const front of FRONTS) {
       });
     }
 
-    test('nor what has a body, or had a byte of response', async (t) => {
+    test('not with a body, nor after a byte of response', async (t) => {
       const scripts = [[request, close], [request, 'HTTP/1.1 2', close]];
       const upstream = await startUpstream(t, scripts);
       const other = await startUpstream(t, []);
@@ -216,7 +216,7 @@ for (const front of FRONTS) {
       assert.equal((await (await under.connect()).exchange(get())).status, 502);
     });
 
-    test('nor more often than the budget has room for', async (t) => {
+    test('and not beyond the retry budget', async (t) => {
       const upstream = await startUpstream(t, (peer) => peer.request().then(() => { close(peer); }));
       const other = await startUpstream(t, echo);
       const under = await startBalancer(t, {
@@ -228,7 +228,7 @@ for (const front of FRONTS) {
       assert.deepEqual(statuses, [502, 200, 502, 200, 502, 200]);
     });
 
-    test('an error that the upstream answers is its answer', async (t) => {
+    test('an error status from the upstream is passed on', async (t) => {
       const busy = response('busy', 'Retry-After: 7\r\n', '503 Service Unavailable');
       const upstream = await startUpstream(t, serve(() => busy));
       const other = await startUpstream(t, []);

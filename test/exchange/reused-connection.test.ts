@@ -10,7 +10,7 @@ import { gate } from '../support/wait.ts';
 /** The first request of each test, which leaves the connection idle. */
 const warmUp: Step[] = [request, response('warm')];
 
-/** Closes a used connection as the next request arrives on it: the upstream had grown tired of it meanwhile. */
+/** Closes a used connection as the next request arrives on it: the upstream's idle timeout is over. */
 const WAYS: readonly (readonly [name: string, step: Step])[] = [['closes', close], ['resets', reset]];
 
 const REPEATED: readonly (readonly [name: string, bytes: string | Buffer])[] = [
@@ -35,7 +35,7 @@ for (const front of FRONTS) {
   for (const [way, step] of WAYS) {
     describe(`an idle connection that ${way} as the next request comes, through ${front.name}`, () => {
       for (const [name, bytes] of REPEATED) {
-        test(`${name} is sent again, on a new connection`, async (t) => {
+        test(`${name} is sent again on a new connection`, async (t) => {
           const upstream = await startUpstream(t, [[...warmUp, request, step], echo]);
           const under = await startBalancer(t, { upstreams: [upstream], front });
           const client = await under.connect();
@@ -44,7 +44,7 @@ for (const front of FRONTS) {
           assert.equal(answer.status, 200);
           assert.equal(upstream.requests.length, 3);
           assert.equal(upstream.requests[2]?.head.text, upstream.requests[1]?.head.text, 'the same request');
-          // It was no failure to talk of: both sides did what they may.
+          // It was not a failure to report: both sides did what they may.
           assert.equal((await client.exchange(get('/next'))).text, '/next');
         });
       }
@@ -79,7 +79,7 @@ for (const front of FRONTS) {
       assert.deepEqual(other.plainEvents, ['open', 'GET /x']);
     });
 
-    test('goes to no second idle connection, which may be as dead', async (t) => {
+    test('does not go to a second idle connection, which may be dead as well', async (t) => {
       // Two connections grow idle; the request that finds one of them dead must not try the other.
       const both = gate();
       let arrived = 0;
@@ -105,7 +105,7 @@ for (const front of FRONTS) {
       assert.equal((await client.exchange(get('/x'))).status, 502);
     });
 
-    test('is not sent a third time where the new connection closes as well', async (t) => {
+    test('is not sent a third time when the new connection closes as well', async (t) => {
       const upstream = await startUpstream(t, [[...warmUp, request, close], [request, close]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();

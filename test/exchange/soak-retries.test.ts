@@ -17,7 +17,7 @@ const METHODS = ['GET', 'HEAD', 'PUT', 'PUT', 'POST', 'DELETE'] as const;
 /** What the upstreams do: answers all requests with their bodies, or fails in one of many ways while it is `ill`. */
 class Weather {
   ill = true;
-  /** The requests that were wholly read, by their numbers. */
+  /** The requests that were read completely, by number. */
   readonly read: string[] = [];
   readonly #rng: () => number;
 
@@ -85,7 +85,7 @@ async function run(client: Client, number: number, rng: () => number): Promise<b
   }
 }
 
-/** Lets time pass, until it is enough. */
+/** Lets time pass until stopped. */
 async function pass(under: BalancerUnderTest, enough: AbortSignal): Promise<void> {
   while (!enough.aborted) {
     await under.advance(5);
@@ -128,7 +128,7 @@ async function soak(t: TestContext, front: (typeof FRONTS)[number], seed: number
     assert.equal(weather.read.filter((other) => other === number).length, 1, `${number} ran twice`);
   }
 
-  // When the upstreams are well again, so is everything: nothing has been lost or left over.
+  // Once the upstreams are healthy again, everything recovers: nothing was lost or left over.
   weather.ill = false;
   for (let i = 0; i < 20; i++) {
     await under.advance(1_000);

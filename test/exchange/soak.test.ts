@@ -15,7 +15,7 @@ const LARGEST = pattern(200_000);
 type Framing = 'none' | 'length' | 'chunked' | 'close';
 type Fault = 'none' | 'end' | 'reset' | 'nonsense';
 
-/** One exchange, drawn at random: what both sides do, and so what must come of it. */
+/** One exchange, drawn at random: what both sides do, and thus the expected result. */
 interface Plan {
   readonly id: number;
   readonly method: 'GET' | 'POST' | 'PUT' | 'HEAD';
@@ -74,7 +74,7 @@ function framingField(body: Buffer, framing: Framing): string {
   return framing === 'chunked' ? 'Transfer-Encoding: chunked\r\n' : '';
 }
 
-/** Answers by the plans. What arrives must be what was sent, or break off. */
+/** Answers by the plans. What arrives must be what was sent, or be cut. */
 function answering(plans: ReadonlyMap<number, Plan>, whole: number[]): (peer: Peer) => Promise<void> {
   return async (peer) => {
     for (;;) {
@@ -123,7 +123,7 @@ async function run(client: Client, plan: Plan): Promise<boolean> {
   const sending = inPieces(bytes, plan.pieces, (piece) => client.send(piece));
   if (leaves >= 1) {
     await sending;
-    // Where something goes wrong, what comes may be shorter.
+    // Where something goes wrong, less may arrive.
     if (fault === 'none') await client.inbox.exactly(Math.floor((leaves - 1) * download.length));
     client.reset();
     return false;
@@ -133,8 +133,8 @@ async function run(client: Client, plan: Plan): Promise<boolean> {
     await sending;
     if (answer.status === 200) {
       assert.equal(answer.head.get('x-plan'), String(id), 'the answer to another request');
-      // A body until close has no other sign of its end: what the upstream ends is whole, for all that can be known.
-      // And libuv shows a reset that comes with data as an end.
+      // A body until close has no other sign of its end: what the upstream ends counts as complete.
+      // And libuv reports a reset that comes with data as an end.
       const unknowable = fault !== 'none' && downloadFraming === 'close';
       if (unknowable) assert.ok(download.subarray(0, answer.bytes.length).equals(answer.bytes), `the answer to ${id}`);
       else assert.ok(answer.bytes.equals(download), `the answer to ${id} is not what was sent`);

@@ -6,7 +6,7 @@ import { get, post } from '../support/client.ts';
 import { FRONTS } from '../support/fronts.ts';
 import { echo, refusingOrigin, startUpstream } from '../support/upstream.ts';
 
-/** Hands back what is no candidate, whatever the contract says. */
+/** Returns something that is not a candidate, against the contract. */
 function returning(picked: (candidates: readonly Upstream[]) => unknown): Strategy['pick'] {
   return (candidates) => picked(candidates) as Upstream;
 }
@@ -122,7 +122,7 @@ for (const front of FRONTS) {
       assert.deepEqual(under.reports, [`CONNECT_REFUSED at ${refusing}`, 'STRATEGY_FAILED']);
     });
 
-    test('declines: 503 with a time to come back, and no fault', async (t) => {
+    test('declines: 503 with Retry-After, and no fault', async (t) => {
       const upstream = await startUpstream(t, []);
       const under = await startBalancer(t, {
         upstreams: [upstream], front, strategy: { name: 'mine', pick: () => undefined },
@@ -147,7 +147,7 @@ for (const front of FRONTS) {
       assert.equal(answer.head.get('connection'), 'close');
     });
 
-    test('throws in settled: reported, and the response is what it was', async (t) => {
+    test('throws in settled: reported, and the response is unchanged', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, {
         upstreams: [upstream],
@@ -214,7 +214,7 @@ for (const front of FRONTS) {
 }
 
 describe('a report that fails', () => {
-  test('is not the end of the process, nor of the request', async (t) => {
+  test('ends neither the process nor the request', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [refusingOrigin(), upstream] });
     under.onReport = () => {

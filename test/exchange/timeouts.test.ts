@@ -7,7 +7,7 @@ import { neverConnects } from '../support/streams.ts';
 import { bytes, echo, head, request, response, startUpstream, when } from '../support/upstream.ts';
 import { gate } from '../support/wait.ts';
 
-/** Each has a length of its own, so that a test knows which of them fired. */
+/** Each has a different length, so that a test knows which of them fired. */
 const TIMES = {
   connectTimeoutMs: 1_000, responseTimeoutMs: 20_000, idleTimeoutMs: 3_000, tunnelIdleTimeoutMs: 400_000,
   minBodyBytesPerSecond: 0,
@@ -85,7 +85,7 @@ for (const front of FRONTS) {
       assert.equal((await client.response()).status, 504);
     });
 
-    test('for a response: from the last byte of the request on', async (t) => {
+    test('for a response: counted from the last byte of the request', async (t) => {
       const upstream = await startUpstream(t, [[head, ...Array.from({ length: 5 }, () => bytes(1))]]);
       const under = await startBalancer(t, { upstreams: [upstream], front, ...TIMES });
       const client = await under.connect();
@@ -102,7 +102,7 @@ for (const front of FRONTS) {
       assert.equal((await client.response()).status, 504);
     });
 
-    test('for a response that is hinted at: each interim response gives it time anew', async (t) => {
+    test('for a response after hints: each interim response restarts the time', async (t) => {
       const upstream = await startUpstream(t, [async (peer) => {
         await peer.request();
         for (const { opened } of hints) {
@@ -146,7 +146,7 @@ for (const front of FRONTS) {
       });
     }
 
-    test('for a body: from its last piece on', async (t) => {
+    test('for a body: counted from its last piece', async (t) => {
       const pieces = Array.from('hello wor', (letter) => ({ letter, ...gate() }));
       const upstream = await startUpstream(t, [async (peer) => {
         await peer.request();
@@ -170,7 +170,7 @@ for (const front of FRONTS) {
       await assert.rejects(client.inbox.exactly(1), { name: 'Broken' });
     });
 
-    test('for an upload: 408, and it is not the failure of the upstream', async (t) => {
+    test('for an upload: 408, and not a failure of the upstream', async (t) => {
       const upstream = await startUpstream(t, [[head, bytes(3)]]);
       const under = await startBalancer(t, { upstreams: [upstream], front, ...TIMES });
       const client = await under.connect();
@@ -198,7 +198,7 @@ for (const front of FRONTS) {
       assert.equal((await client.response()).status, 408);
     });
 
-    test('for the rest of an upload whose answer has come: the connection ends, without a fault', async (t) => {
+    test('for the rest of an upload whose answer has come: the connection ends without a fault', async (t) => {
       const upstream = await startUpstream(t, [[head, response('early'), bytes(3)]]);
       const under = await startBalancer(t, { upstreams: [upstream], front, ...TIMES });
       const client = await under.connect();
@@ -215,13 +215,13 @@ for (const front of FRONTS) {
       await upstream.gone(1);
     });
 
-    test('for an upstream that does not read an upload: 504, and it is its failure', async (t) => {
+    test('for an upstream that does not read an upload: 504, and its failure', async (t) => {
       const upstream = await startUpstream(t, [[head, when(gate().opened)]]);
       const under = await startBalancer(t, { upstreams: [upstream], front, ...TIMES });
       const client = await under.connect();
       client.send(get('/', `Content-Length: ${64 << 20}\r\n`, 'POST')).send(Buffer.alloc(64 << 20));
       await upstream.saw('1 POST /');
-      // Time stands still until the last byte that the kernel takes has moved.
+      // Time stands still until the kernel has taken all that it can.
       for (let left = -1; left !== client.socket.writableLength;) {
         left = client.socket.writableLength;
         for (let i = 0; i < 100; i++) await under.advance(0);
@@ -233,7 +233,7 @@ for (const front of FRONTS) {
       assert.equal((await client.response()).status, 504);
     });
 
-    test('for a downstream that does not read: the response is cut, which is not the upstream at fault', async (t) => {
+    test('for a downstream that does not read: the response is cut, and the upstream is not at fault', async (t) => {
       const length = 64 << 20;
       const upstream = await startUpstream(t, [
         [request, `HTTP/1.1 200 OK\r\nContent-Length: ${length}\r\n\r\n`, Buffer.alloc(length)],
@@ -256,7 +256,7 @@ for (const front of FRONTS) {
       await upstream.gone(1);
     });
 
-    test('for a tunnel: it is closed, after a time of its own', async (t) => {
+    test('for a tunnel: it is closed after its own timeout', async (t) => {
       const upstream = await startUpstream(t, [[head, SWITCH, 'hello']]);
       const under = await startBalancer(t, { upstreams: [upstream], front, ...TIMES });
       const client = await under.connect();
@@ -271,7 +271,7 @@ for (const front of FRONTS) {
       await upstream.gone(1);
     });
 
-    test('for a tunnel: whatever moves, in either direction, gives it time anew', async (t) => {
+    test('for a tunnel: data in either direction restarts the time', async (t) => {
       const more = gate();
       const upstream = await startUpstream(t, [[head, SWITCH, bytes(2), when(more.opened), 'ho']]);
       const under = await startBalancer(t, { upstreams: [upstream], front, ...TIMES });

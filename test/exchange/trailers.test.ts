@@ -14,7 +14,7 @@ const FORBIDDEN = [
   'Authorization: Basic x', 'Content-Type: text/html', 'Via: 1.1 x', 'TE: trailers',
 ].map((line) => `${line}\r\n`).join('');
 
-// The balancer's to say in a request; the upstream's in a response.
+// In a request only the balancer may set them; in a response, the upstream.
 const FORWARDED = 'X-Forwarded-For: 1.2.3.4\r\nx-forwarded-client-cert: a\r\n'
   + 'X_Forwarded_Proto: b\r\nX-Forwarded-: c\r\n';
 
@@ -86,7 +86,7 @@ for (const front of FRONTS) {
 
     }
 
-    test('of a response: Content-Length breaks it off', async (t) => {
+    test('of a response: Content-Length aborts it', async (t) => {
       const upstream = await startUpstream(t, [[request, CHUNKED, chunked('hello', 2, 'Content-Length: 3\r\n')]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -94,7 +94,7 @@ for (const front of FRONTS) {
       assert.deepEqual(under.reports, [`RESPONSE_MALFORMED at ${upstream.origin}`]);
     });
 
-    // A sender may announce trailers that a response has no place for: they are not to be sent, nor to do harm.
+    // A sender may announce trailers that a response has no place for: they must not be sent, nor do harm.
     const placeless: [name: string, method: string, head: string, body: string][] = [
       ['of known length', 'GET', 'HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nContent-Length: 5\r\n\r\nhello', 'hello'],
       ['to HEAD', 'HEAD', 'HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n', ''],
@@ -130,7 +130,7 @@ for (const front of FRONTS) {
       assert.equal(await client.over(), 'end');
     });
 
-    test('are asked of the upstream where the downstream takes them', async (t) => {
+    test('are requested from the upstream if the downstream accepts them', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();

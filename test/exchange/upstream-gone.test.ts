@@ -10,7 +10,7 @@ import { gate } from '../support/wait.ts';
 const LENGTH = 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n';
 const CHUNKED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n';
 
-/** What the upstream has sent when it goes, and the code that says what happened. */
+/** What the upstream has sent when it goes away, and the code of the failure. */
 const BEFORE_THE_HEAD: readonly (readonly [name: string, sent: string, code: string, type: string])[] = [
   ['without a byte', '', 'UPSTREAM_CLOSED', 'connection_terminated'],
   ['in the middle of the status line', 'HTTP/1.1 2', 'RESPONSE_INCOMPLETE', 'http_response_incomplete'],
@@ -52,7 +52,7 @@ for (const front of FRONTS) {
           assert.equal(under.picks.length, 1, 'it may have been processed, so it is not sent again');
           assert.equal(under.outcomes[0]?.ok, false);
           if (way === 'closes') assert.deepEqual(under.reports, [`${code} at ${upstream.origin}`]);
-          // The request was whole: its connection can serve another.
+          // The request was complete: its connection can serve another.
           assert.notEqual(answer.head.get('connection'), 'close');
         });
       }
@@ -81,7 +81,7 @@ for (const front of FRONTS) {
         });
 
         if (!sent.startsWith(CHUNKED)) continue;
-        test(`${name}: to an HTTP/1.0 downstream only a reset tells`, async (t) => {
+        test(`${name}: an HTTP/1.0 downstream can tell only by a reset`, async (t) => {
           const read = gate();
           const upstream = await startUpstream(t, [[request, sent, when(read.opened), go]]);
           const under = await startBalancer(t, { upstreams: [upstream], front });
@@ -119,7 +119,7 @@ for (const front of FRONTS) {
         await assert.rejects(client.inbox.exactly(10), { name: 'Broken' });
       });
 
-      test('after an interim response: 502, and no second try', async (t) => {
+      test('after an interim response: 502, and no second attempt', async (t) => {
         const read = gate();
         const hints = 'HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n';
         const upstream = await startUpstream(t, [[request, hints, when(read.opened), go]]);

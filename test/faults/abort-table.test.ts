@@ -31,7 +31,7 @@ const TABLE: Readonly<Record<string, RegExp | Record<Leave, RegExp>>> = {
   'in the middle of an early response body': GONE_FROM_RESPONSE,
   'while it does not read a large response': GONE_FROM_RESPONSE,
   'in a tunnel': GONE_FROM_TUNNEL,
-  // libuv mostly reports a reset after unread data as an end.
+  // libuv usually reports a reset after unread data as an end.
   'in a tunnel that it floods': /^A ok 101(?: DOWNSTREAM_GONE)?$/,
   'in a tunnel that floods it': GONE_FROM_TUNNEL,
   'in a tunnel that its upstream has half closed': GONE_FROM_TUNNEL,
@@ -79,7 +79,7 @@ for (const front of FRONTS) {
             assert.match(events.join(), expected(stage.name, leave));
             client.destroy();
             if (upstream.peers.length > 0) await upstream.gone(1);
-            // Half an upload must not pass for a whole one.
+            // Half an upload must not pass for a complete one.
             if (kind === 'POST' && stage.of.length === 1) assert.equal(upstream.requests.length, 0);
             assert.ok(executions([upstream], 'POST /x') <= 1, 'a POST was executed twice');
             const { text } = await (await under.connect()).exchange(get('/next'));

@@ -8,7 +8,7 @@ import { play, startUpstream } from '../support/upstream.ts';
 import { turns } from '../support/wait.ts';
 import { expected } from './table.ts';
 
-/** Those that are held against the upstream. */
+/** The faults that count against the upstream. */
 const BLAMED = FAULTS.filter((fault) => !fault.used && expected(fault.name, 'GET').includes('A ejected'));
 const PATIENCE_MS = 50_000;
 

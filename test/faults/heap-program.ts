@@ -1,6 +1,6 @@
 /**
  * The program of heap.long.test.ts: repeats each fault and prints, a line each, how much memory was in use after each
- * group of repetitions. A process of its own, because the hooks of the test runner keep things themselves.
+ * group of repetitions. A separate process, because the hooks of the test runner retain memory.
  *
  *   node --expose-gc --import tsx heap-program.ts <repetitions> <part> <parts>
  */
@@ -46,7 +46,7 @@ class Client {
     this.#port = port;
   }
 
-  /** Sends one request and resolves when its answer is complete, or has broken off. */
+  /** Sends one request and resolves when its answer is complete, or was cut. */
   ask(kind: Kind): Promise<void> {
     this.#got = '';
     this.#socket ??= this.#connect();
@@ -65,7 +65,7 @@ class Client {
     socket.setEncoding('latin1');
     socket.on('data', (text: string) => {
       this.#got += text;
-      // A tunnel is the client's to end.
+      // The client ends a tunnel.
       if (this.#got.includes(' 101 ')) {
         if (this.#got.endsWith('world')) socket.end();
       } else if (isWhole(this.#got)) this.#done();
@@ -151,7 +151,7 @@ async function repeat(t: TestContext, fault: Fault, kind: Kind): Promise<number[
   return sizes;
 }
 
-/** Each fault by GET, and the resets by an upgrade as well: most proxies die of those. */
+/** Each fault by GET, and the resets by an upgrade as well: those crash most proxies. */
 const CASES = FAULTS.flatMap((fault) => {
   const kinds: readonly Kind[] = fault.name.startsWith('resets') ? ['GET', 'upgrade'] : ['GET'];
   return kinds.map((kind) => ({ fault, kind }));
@@ -159,7 +159,7 @@ const CASES = FAULTS.flatMap((fault) => {
 
 const [repetitions = 0, part = 0, parts = 1] = process.argv.slice(2).map(Number);
 const mine = CASES.filter((_, at) => at % parts === part);
-// The first case runs once more, uncounted: what is compiled and cached then stays.
+// The first case runs once more, uncounted: what is compiled and cached then is retained.
 for (const [at, { fault, kind }] of [...mine.slice(0, 1), ...mine].entries()) {
   const scope = new Scope();
   const sizes = await repeat(scope as unknown as TestContext, fault, kind);

@@ -1,5 +1,5 @@
 /**
- * Upstreams that close idle connections without warning: in bursts of idempotent requests each is served, whether the
+ * Upstreams that close idle connections without warning: each request of an idempotent burst is served, whether the
  * close is seen in time, crosses the request, or comes exactly as it arrives.
  */
 import assert from 'node:assert/strict';
@@ -28,12 +28,12 @@ async function bursts(clients: readonly Client[], count: number, pause: () => Pr
   }
 }
 
-/** A server of Node's own that closes what idles for 50 ms, and does not announce it. */
+/** A server of Node that closes connections idle for 50 ms, and does not announce it. */
 async function startImpatient(t: TestContext, onConnection: (socket: Socket) => void): Promise<string> {
   const server = http.createServer((asked, answer) => {
-    // With a Connection field of ours, Node adds no Keep-Alive.
+    // With our own Connection field, Node adds no Keep-Alive.
     answer.setHeader('Connection', 'keep-alive');
-    // As its keepAliveTimeout does, to which some versions add a second.
+    // Like its keepAliveTimeout, to which some versions add a second.
     answer.once('finish', () => asked.socket.setTimeout(50));
     answer.end('here');
   });

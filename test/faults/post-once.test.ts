@@ -1,5 +1,5 @@
 /**
- * A POST is never executed twice: the upstreams count by id, whatever goes wrong, and however bold the retries.
+ * A POST is never executed twice: the upstreams count by id, whatever goes wrong, and however many retries are allowed.
  */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
@@ -18,7 +18,7 @@ import { turns } from '../support/wait.ts';
 const CLIENTS = 8;
 const REQUESTS = 60;
 const UPSTREAMS = 3;
-/** Those that end by themselves; two of three connections meet one sooner or later. */
+/** The faults that end on their own; two of three connections meet one sooner or later. */
 const DRAWN = FAULTS.filter(({ script, stalls }) => script !== undefined && !stalls);
 
 type Rng = () => number;
@@ -64,7 +64,7 @@ async function storm(t: TestContext, front: FrontKind, seed: number): Promise<vo
     upstreams,
     front,
     strategy: { name: 'drawn', pick: (candidates) => one(rng, candidates) },
-    // All that can be repeated is.
+    // Everything that can be repeated is repeated.
     retryOn: [500, 502, 503, 504], maxReplayBytes: 65_536, retryBudgetPercent: 100, minRetriesPerSecond: 1_000,
     ejectAfter: 0,
     connect: () => rng() < 0.05 ? failsWith('ECONNREFUSED') : undefined,
@@ -84,7 +84,7 @@ async function storm(t: TestContext, front: FrontKind, seed: number): Promise<vo
   const twice = (method: string): string[] => asked
     .filter((event) => event.startsWith(`${method} `) && executions(upstreams, event) > 1);
   assert.deepEqual(twice('POST'), [], 'executed more than once');
-  // The storm is one in which a POST could have been repeated: GETs were, and there were POSTs that failed.
+  // A POST could have been repeated in this storm: GETs were, and some POSTs failed.
   assert.ok(twice('GET').length > 0);
   assert.ok(under.outcomes.some(({ ok }) => !ok));
 }

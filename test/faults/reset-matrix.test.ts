@@ -1,6 +1,6 @@
 /**
  * A RST and a FIN on each of the four socket sides, in every phase of an exchange: the process survives each of them,
- * says nothing, leaves nothing in flight, and serves the next request.
+ * prints nothing, leaves nothing in flight, and serves the next request.
  */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
@@ -28,9 +28,9 @@ interface Phase {
   readonly sent: string;
   /** What the upstream has done by then. */
   readonly script: readonly Step[];
-  /** What shows that the phase has come: of what the client gets, and what the upstream notes. */
+  /** The sign of the phase: in what the client gets, and in what the upstream records. */
   readonly shown?: (client: Client, upstream: ScriptedUpstream) => Promise<unknown>;
-  /** An event at the upstream that the phase begins with. */
+  /** The upstream event with which the phase begins. */
   readonly event?: string;
 }
 
@@ -50,7 +50,7 @@ const PHASES: readonly Phase[] = [
     name: 'while the upstream is being connected',
     sides: ['client', 'downstream', 'upstream'],
     sent: get(BLACK_HOLE),
-    // Where the connect fails, it is made up for here.
+    // A failed connect is retried here.
     script: [request],
   },
   { name: 'as the request reaches the upstream', sent: get(), script: [bytes(1)], event: 'read G' },
@@ -91,7 +91,7 @@ const PHASES: readonly Phase[] = [
   },
   {
     name: 'behind the refusal of an upgrade',
-    // The balancer has left a socket that it closes.
+    // The balancer no longer listens on a socket that it closes.
     sides: ['client', 'downstream', 'upstream server'],
     sent: ASKING,
     script: [head, 'HTTP/1.1 401 Unauthorized\r\nContent-Length: 5\r\n\r\nhello'],
@@ -129,7 +129,7 @@ const PHASES: readonly Phase[] = [
   },
 ];
 
-/** Whoever is still there goes on as if nothing had happened: that is what meets broken sockets. */
+/** The remaining sides continue as if nothing had happened: that is how they meet broken sockets. */
 const goOn = ({ socket }: { readonly socket: Client['socket'] }): void => {
   if (socket.writable) socket.write('5\r\nhello\r\n');
 };
@@ -189,11 +189,11 @@ async function matrix(t: TestContext, start: (origin: string) => Promise<Breakab
   }
 }
 
-test('a break of any socket in any phase does not end the process', async (t) => {
+test('a broken socket in any phase does not end the process', async (t) => {
   await matrix(t, forkBreakable);
 });
 
-test('a break of any socket in any phase is heard of by nobody', async (t) => {
+test('a broken socket in any phase affects no other exchange', async (t) => {
   quiet(t);
   await matrix(t, startBreakable);
 });

@@ -5,7 +5,7 @@ import { FAULTS } from '../support/faults.ts';
 import { FRONTS } from '../support/fronts.ts';
 import { expected } from './table.ts';
 
-/** As bold as an operator can have it. */
+/** The most retries that an operator can configure. */
 const BOLD = { retryOn: [502, 503, 504], maxReplayBytes: 65_536 } as const;
 
 for (const front of FRONTS) {
@@ -15,7 +15,7 @@ for (const front of FRONTS) {
         const without = expected(fault.name, kind);
         const refused = without.findIndex((event) => event.startsWith('refused'));
         const again = kind !== 'POST' && refused >= 0;
-        test(`${kind}: ${again ? 'another serves it' : 'all is as without'}`, async (t) => {
+        test(`${kind}: ${again ? 'another serves it' : 'nothing changes'}`, async (t) => {
           const events = await row(t, fault, kind, front, BOLD);
           if (!again) assert.deepEqual(events, without);
           else {

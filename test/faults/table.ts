@@ -1,6 +1,6 @@
 /**
- * What comes of each fault of the kit. In each row upstream A is faulty and picked first, B is well, and one failure
- * ejects. Events are in their order: what the balancer tells of its attempts, what B got, what the client saw.
+ * The result of each fault of the kit. In each row upstream A is faulty and picked first, B is healthy, and one failure
+ * ejects. Events are in order: what the balancer reports of its attempts, what B got, what the client saw.
  */
 import type { Kind } from '../support/fault-row.ts';
 
@@ -13,7 +13,7 @@ const status = (kind: Kind): string => kind === 'upgrade' ? '101' : '200';
 const whole = (kind: Kind): string => kind === 'upgrade' ? 'client: 101 whole, end' : 'client: 200 whole';
 const body = (kind: Kind): string => kind === 'POST' ? 'POST /x somepiecesmore' : 'GET /x';
 
-/** A serves it, for all that a client can tell. */
+/** A serves it, as far as a client can tell. */
 const served: Expected = (kind) => [`A ok ${status(kind)}`, whole(kind)];
 /** A serves it: this body. */
 const got = (text: string): Expected => () => ['A ok 200', `client: 200 '${text}'`];
@@ -25,17 +25,17 @@ const byB: Expected = (kind) => ['A retried after 1', `B ok ${status(kind)}`, `B
 const madeUpFor = (code: string): Expected => (kind) => ['A ejected', `A failed ${code}`, ...byB(kind)];
 /** A had closed its connection before the request came: B serves it, and A is not to blame. */
 const stale: Expected = (kind) => ['A failed UPSTREAM_CLOSED', ...byB(kind)];
-/** The same for what may not be sent again. */
+/** The same for a request that may not be sent again. */
 const staleLost: Expected = () => [
   'A failed UPSTREAM_CLOSED', 'refused UPSTREAM_CLOSED', 'client: 502 connection_terminated',
 ];
 
-/** A failed before anything of its answer had gone on, but may have done what it was asked for. */
+/** A failed before any of its answer was passed on, but may have executed the request. */
 const refused = (code: string, answer: string): Expected => () => [
   'A ejected', `A failed ${code}`, `refused ${code}`, `client: ${answer}`,
 ];
 const closed = refused('UPSTREAM_CLOSED', '502 connection_terminated');
-/** A closed before it said anything: what is idempotent B serves. */
+/** A closed without an answer: B serves idempotent requests. */
 const died: Row = [madeUpFor('UPSTREAM_CLOSED'), closed, madeUpFor('UPSTREAM_CLOSED')];
 const incomplete = refused('RESPONSE_INCOMPLETE', '502 http_response_incomplete');
 const malformed = refused('RESPONSE_MALFORMED', '502 http_protocol_error');
@@ -79,7 +79,7 @@ export const TABLE: Readonly<Record<string, Row>> = {
   'trickles': served,
   'stalls before it answers': late,
   'stalls in the head': late,
-  // Which side of a tunnel keeps the other waiting, nobody can tell.
+  // It is unknown which side of a tunnel keeps the other waiting.
   'stalls in the body': [
     cut('RESPONSE_TIMEOUT'), () => ['A ok 101 DOWNSTREAM_STALLED', "client: 101 'hello', reset"],
   ],
@@ -105,7 +105,7 @@ export const TABLE: Readonly<Record<string, Row>> = {
   'closes a reused connection in the head': incomplete,
 };
 
-/** The events that a fault has to have for a request of this kind. */
+/** The expected events of a fault for a request of this kind. */
 export function expected(fault: string, kind: Kind): readonly string[] {
   const row = TABLE[fault];
   if (row === undefined) throw new Error(`no row for an upstream that ${fault}`);

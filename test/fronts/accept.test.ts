@@ -14,7 +14,7 @@ import { gate, within } from '../support/wait.ts';
 const certificate = makeCertificate();
 const skip = certificate === undefined && NO_OPENSSL;
 
-/** A TLS server of the test's own, whose connections the balancer serves. */
+/** The test's own TLS server, whose connections the balancer serves. */
 const TLS: FrontKind = {
   name: 'accept with TLS',
   open: (balancer) => serve(tls.createServer({ ...certificate, ALPNProtocols: ['http/1.1'] }, balancer.accept)),
@@ -34,7 +34,7 @@ async function connectTls(t: TestContext, port: number): Promise<Client> {
 }
 
 describe('connections that a TLS server has accepted', { skip }, () => {
-  test('are served, and the upstream is told that they are safe', async (t) => {
+  test('are served, and forwarded as https', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream], front: TLS, forwarded: true });
     const client = await connectTls(t, under.port);
@@ -71,7 +71,7 @@ describe('connections that a TLS server has accepted', { skip }, () => {
     await under.settled(1);
   });
 
-  test('are closed when they ask for it, with an answer that arrives whole', async (t) => {
+  test('are closed on request, after an answer that arrives whole', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream], front: TLS });
     const client = await connectTls(t, under.port);
@@ -91,7 +91,7 @@ describe('connections that a TLS server has accepted', { skip }, () => {
     await upstream.gone(1);
   });
 
-  test('end without close_notify where a body until close was cut: nothing else tells', async (t) => {
+  test('end without close_notify where a body until close was cut: that is the only sign', async (t) => {
     for (const [way, finished] of [[reset, false], [close, true]] as const) {
       const read = gate();
       const upstream = await startUpstream(t, [[request, 'HTTP/1.1 200 OK\r\n\r\nhello', when(read.opened), way]]);
@@ -128,7 +128,7 @@ describe('connections that a TLS server has accepted', { skip }, () => {
   });
 });
 
-/** A stream over a socket that others may listen to as well. */
+/** A stream over a socket that other code may listen to as well. */
 function tap(socket: Socket): Duplex {
   const stream = new Duplex({
     read: () => undefined,

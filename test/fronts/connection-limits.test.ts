@@ -6,8 +6,8 @@ import { NODE_HTTP } from '../support/fronts.ts';
 import { echo, head, request, response, startUpstream, when } from '../support/upstream.ts';
 import { gate } from '../support/wait.ts';
 
-describe('connections in all', () => {
-  test('one too many is told so, and closed; the others go on', async (t) => {
+describe('the total of connections', () => {
+  test('one too many gets an answer that says so, and is closed; the others go on', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream], maxConnections: 2 });
     const first = await under.connect();
@@ -15,7 +15,7 @@ describe('connections in all', () => {
     assert.equal((await first.exchange(get('/1'))).text, '/1');
     assert.equal((await second.exchange(get('/2'))).text, '/2');
     const third = await under.connect();
-    // Not even asked what it wants.
+    // Refused before it sends a request.
     const answer = await third.response();
     assert.equal(answer.status, 503);
     assert.equal(answer.head.get('connection'), 'close');
@@ -38,13 +38,13 @@ describe('connections in all', () => {
       assert.equal((await client.exchange(get('/', 'Connection: close\r\n'))).status, 200);
       assert.equal(await client.over(), 'end');
       client.end();
-      // Its end is known to the balancer when it was read: a turn of the loop behind the client's own.
+      // The balancer knows of its end once it has read it: a turn of the loop after the client.
       await under.advance(0);
     }
     assert.deepEqual(under.reports, []);
   });
 
-  test('more refused ones than served ones are not waited for', async (t) => {
+  test('no more refused ones linger than may be served', async (t) => {
     const under = await startBalancer(t, { upstreams: [], maxConnections: 2 });
     const clients = [];
     for (let i = 0; i < 5; i++) clients.push(await under.connect());
@@ -63,7 +63,7 @@ describe('connections in all', () => {
     await refused.over();
   });
 
-  test('what comes through node:http takes no place, tunnels and all: its server counts them', async (t) => {
+  test('connections of node:http do not count, tunnels included: its server counts them', async (t) => {
     const upstream = await startUpstream(t, (peer) => peer.request().then(({ head: { line } }) => {
       peer.send(line.includes('/plain')
         ? response('plain')
@@ -82,7 +82,7 @@ describe('connections in all', () => {
 });
 
 describe('requests on one connection', () => {
-  test('the last one is told so, and the connection is closed behind it', async (t) => {
+  test('the last one is answered with close, and the connection is closed after it', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream], maxRequestsPerConnection: 3 });
     for (let i = 0; i < 2; i++) {
@@ -110,7 +110,7 @@ describe('requests on one connection', () => {
 });
 
 describe('bytes held back', () => {
-  test('pause the reading at the limit, and all is served in the end', async (t) => {
+  test('pause reading at the limit, and everything is served in the end', async (t) => {
     const answer = gate();
     const upstream = await startUpstream(t, [[
       request, when(answer.opened), response('first'), (peer): Promise<void> => Promise.resolve(echo(peer)),

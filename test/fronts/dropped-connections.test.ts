@@ -1,5 +1,5 @@
 /**
- * Connections that are dropped for want of file descriptors are told of: Node itself says nothing.
+ * Connections dropped for lack of file descriptors are reported: Node itself says nothing.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -14,7 +14,7 @@ import { Signal } from '../support/wait.ts';
 
 const POSIX = process.platform === 'win32' ? 'needs ulimit' : false;
 
-test('idle downstreams take all descriptors, in earnest', { skip: POSIX }, async (t) => {
+test('idle downstreams really take all descriptors', { skip: POSIX }, async (t) => {
   const program = fileURLToPath(new URL('../support/dropping-program.ts', import.meta.url));
   // Its standard output in place of the shell's: Node raises the soft limit, but not the hard one.
   const child = spawn('sh', ['-c', 'ulimit -n 150; exec "$0" "$@"', process.execPath, '--import', 'tsx', program], {
@@ -42,7 +42,7 @@ test('idle downstreams take all descriptors, in earnest', { skip: POSIX }, async
       sockets.splice(sockets.indexOf(socket), 1);
       dropped++;
       signal.raise();
-      // The program may have had a file open for a moment: its descriptor is to be taken as well.
+      // The program may have had a file open for a moment: its descriptor must be taken as well.
       if (!said.includes('RESOURCES') && child.exitCode === null) setTimeout(connect, 10);
     });
     sockets.push(socket.resume());
@@ -53,7 +53,7 @@ test('idle downstreams take all descriptors, in earnest', { skip: POSIX }, async
   assert.match(said, /^port \d+\nRESOURCES_EXHAUSTED: connections are being dropped: no file descriptors are left; /);
 });
 
-describe('a descriptor is tried for', () => {
+describe('the check for a free descriptor', () => {
   const start = (): { dropped: DroppedConnections; reports: BalancerError[]; tries: () => number; lacks: boolean } => {
     const reports: BalancerError[] = [];
     let tries = 0;
@@ -69,26 +69,26 @@ describe('a descriptor is tried for', () => {
     return state;
   };
 
-  test('once a second at most, and only where there are more downstreams than ever', () => {
+  test('runs once a second at most, and only with more downstreams than ever before', () => {
     const { dropped, tries, reports } = start();
     for (let now = 0; now < 5_000; now += 100) dropped.sweep(now, 64);
     assert.equal(tries(), 0);
     for (let now = 5_000; now < 10_000; now += 100) dropped.sweep(now, 65 + now / 100);
     assert.equal(tries(), 5);
-    // Once more for the last that came.
+    // Once more for the last one.
     for (let now = 10_000; now < 90_000; now += 100) dropped.sweep(now, 100);
     assert.equal(tries(), 6);
     assert.deepEqual(reports, []);
   });
 
-  test('or where an upstream connection failed for want of something', () => {
+  test('or after an upstream connection failed for lack of resources', () => {
     const { dropped, tries } = start();
     dropped.suspect();
     for (let now = 0; now < 5_000; now += 100) dropped.sweep(now, 1);
     assert.equal(tries(), 1);
   });
 
-  test('and again while there is none; it is reported every 10 s', () => {
+  test('and runs on while there is none; that is reported every 10 s', () => {
     const state = start();
     state.lacks = true;
     state.dropped.suspect();

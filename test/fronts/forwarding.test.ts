@@ -15,7 +15,7 @@ interface Case {
   readonly name: string;
   readonly options?: Partial<TestOptions>;
   readonly fields?: string;
-  /** The fields that the upstream gets, exactly. */
+  /** The exact fields that the upstream gets. */
   readonly expected: Readonly<Record<string, string | undefined>>;
 }
 
@@ -73,7 +73,7 @@ const CASES: readonly Case[] = [
   { name: 'another Via on request', options: { via: 'edge-1' }, expected: { ...PLAIN, via: '1.1 edge-1' } },
 ];
 
-/** Ways to nominate fields, of which a proxy drops what was nominated (RFC 9110 §7.6.1). */
+/** Ways to nominate fields: a proxy drops nominated fields (RFC 9110 §7.6.1). */
 const NOMINATIONS: readonly (readonly [name: string, connection: (names: readonly string[]) => string])[] = [
   ['in one list', (names) => `Connection: ${names.join(', ')}\r\n`],
   ['in lower case', (names) => `connection: ${names.join(', ').toLowerCase()}\r\n`],
@@ -93,7 +93,7 @@ function shown(head: Head | undefined, names: readonly string[]): Record<string,
 }
 
 for (const front of FRONTS) {
-  describe(`what an upstream is told through ${front.name}`, () => {
+  describe(`what an upstream receives through ${front.name}`, () => {
     for (const { name, options, fields = '', expected } of CASES) {
       test(name, async (t) => {
         const upstream = await startUpstream(t, echo);
@@ -115,7 +115,7 @@ for (const front of FRONTS) {
         via: '1.1 evil, 1.1 equipoise',
       };
       for (const [whom, trustForwarded, expected] of [['all', false, told], ['the trusted', true, added]] as const) {
-        test(`nothing of it can be nominated away ${name}, by ${whom}`, async (t) => {
+        test(`none of it can be nominated away ${name}, by ${whom}`, async (t) => {
           const upstream = await startUpstream(t, echo);
           const under = await startBalancer(t, { upstreams: [upstream], front, forwarded: true, trustForwarded });
           const fields = `X-Mine: 1\r\n${forged}${connection([...OURS, 'X-Mine'])}`;
@@ -139,7 +139,7 @@ for (const front of FRONTS) {
       }
     }
 
-    test('with changeOrigin, its own Host, and the one that was asked for', async (t) => {
+    test('with changeOrigin, its own Host, and the original one', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [upstream], front, changeOrigin: true });
       await (await under.connect()).exchange(get());
@@ -170,7 +170,7 @@ for (const front of FRONTS) {
       assert.equal(head.get('x-forwarded-host'), 'other.test');
     });
 
-    test('fields pass in their order, each as it came', async (t) => {
+    test('fields are passed on in order, unchanged', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const fields = 'aCCept:  text/html ,x \r\nX-One: 1\r\nCookie: a=b\r\nX-One: 2\r\nCookie: c=d\r\nX-Empty:\r\n';
@@ -199,8 +199,8 @@ for (const front of FRONTS) {
     });
   });
 
-  describe(`what a downstream is told through ${front.name}`, () => {
-    test('fields pass in their order, each as it came', async (t) => {
+  describe(`what a downstream receives through ${front.name}`, () => {
+    test('fields are passed on in order, unchanged', async (t) => {
       const fields = 'X-One: 1\r\nSet-Cookie: a=b\r\nx-two: 2\r\nSet-Cookie: c=d\r\nX-Empty:\r\nServer: x\r\n';
       const upstream = await startUpstream(t, async (peer) => {
         await peer.request();
@@ -225,7 +225,7 @@ for (const front of FRONTS) {
       assert.equal(head.all('date').length, 1);
     });
 
-    test('statuses and reasons as they are', async (t) => {
+    test('statuses and reasons unchanged', async (t) => {
       const lines = ['200 OK', '299 ', '404 Nicht gefunden', '500 \xe9', '599 x', '600 y', '999 z'];
       const upstream = await startUpstream(t, async (peer) => {
         for (const line of lines) {

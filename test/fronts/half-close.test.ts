@@ -8,8 +8,8 @@ import { halfClose, head, request, response, startUpstream } from '../support/up
 import { turns } from '../support/wait.ts';
 
 for (const front of FRONTS) {
-  describe(`a downstream through ${front.name} that says no more`, () => {
-    test('after a whole request is taken to be gone: that is how a killed client looks', async (t) => {
+  describe(`a downstream through ${front.name} that sends FIN`, () => {
+    test('after a whole request counts as gone: that is how a killed client looks', async (t) => {
       const upstream = await startUpstream(t, [[request]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -21,7 +21,7 @@ for (const front of FRONTS) {
       await upstream.gone(1);
     });
 
-    test('in the middle of a head is gone', async (t) => {
+    test('in the middle of a head counts as gone', async (t) => {
       const under = await startBalancer(t, { upstreams: [], front });
       const client = await under.connect();
       client.send('GET / HTTP/1.1\r\nHost: a');
@@ -46,7 +46,7 @@ for (const front of FRONTS) {
   });
 }
 
-/** A front whose sockets the test can look into. */
+/** A front whose sockets the test can inspect. */
 function accepting(sockets: Socket[]): FrontKind {
   return {
     name: 'accept',
@@ -58,15 +58,15 @@ function accepting(sockets: Socket[]): FrontKind {
 }
 
 /**
- * A response that is complete but for its last bytes, which wait in the balancer for a downstream that does not read.
- * Small pieces gather below the limit at which a stream holds its writer back: the exchange itself may be over.
+ * A response that is complete except for its last bytes, waiting in the balancer for a downstream that does not read.
+ * Small pieces stay below the limit at which a stream stops its writer: the exchange itself may be over.
  */
 async function withheld(t: TestContext, version: '1.0' | '1.1') {
   const piece = Buffer.alloc(8_000, 'x');
   const sockets: Socket[] = [];
   let total = 0;
   const upstream = await startUpstream(t, [[head, 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n', async (peer) => {
-    // Until the downstream's side takes no more.
+    // Until the downstream takes no more.
     while ((sockets[0]?.writableLength ?? 0) === 0) {
       await peer.push(piece);
       total += piece.length;
@@ -82,7 +82,7 @@ async function withheld(t: TestContext, version: '1.0' | '1.1') {
 }
 
 describe('the end of a connection on a socket of our own', () => {
-  test('does not overtake an answer to an upload that nobody reads', async (t) => {
+  test('does not overtake the answer to an unread upload', async (t) => {
     const under = await startBalancer(t, { upstreams: [], front: SOCKET });
     const client = await under.connect();
     client.send(get('/', `Content-Length: ${8 << 20}\r\n`, 'POST')).send(Buffer.alloc(8 << 20));
@@ -92,7 +92,7 @@ describe('the end of a connection on a socket of our own', () => {
     assert.equal(await client.over(), 'end');
   });
 
-  test('does not wait for ever for a downstream that does not close', async (t) => {
+  test('does not wait forever for a downstream that does not close', async (t) => {
     const sockets: Socket[] = [];
     const under = await startBalancer(t, { upstreams: [], front: accepting(sockets) });
     const client = await under.connect();
@@ -103,7 +103,7 @@ describe('the end of a connection on a socket of our own', () => {
     assert.equal(sockets[0].destroyed, true);
   });
 
-  test('is not an end where the last bytes of a response until close have not left yet', async (t) => {
+  test('is not sent before the last bytes of a response until close', async (t) => {
     const { under, client, total } = await withheld(t, '1.0');
     // Less than the idle timeout, more than any grace at the end.
     for (let i = 0; i < 10; i++) await under.advance(1_999);
@@ -112,7 +112,7 @@ describe('the end of a connection on a socket of our own', () => {
     assert.equal(await client.over(), 'end');
   });
 
-  test('is not an end where the last bytes of a response in chunks have not left yet', async (t) => {
+  test('is not sent before the last bytes of a response in chunks', async (t) => {
     const { under, client, total } = await withheld(t, '1.1');
     for (let i = 0; i < 10; i++) await under.advance(1_999);
     const answer = await client.response();
@@ -121,7 +121,7 @@ describe('the end of a connection on a socket of our own', () => {
   });
 
   for (const version of ['1.0', '1.1'] as const) {
-    test(`is honest towards who says no more before it has read all: HTTP/${version}`, async (t) => {
+    test(`tells a downstream that sent FIN early whether it has read all: HTTP/${version}`, async (t) => {
       const { under, client, total } = await withheld(t, version);
       client.end();
       for (let i = 0; i < 10; i++) await under.advance(0);
@@ -146,7 +146,7 @@ describe('the end of a connection on a socket of our own', () => {
     assert.ok(got.length < total - 100_000, `${got.length} of ${total} bytes`);
   });
 
-  test('comes for a slow reader when it has read, if it reads at all', async (t) => {
+  test('comes for a slow reader once it has read everything, if it reads at all', async (t) => {
     const length = 16 << 20;
     const upstream = await startUpstream(t, [[request, response('x'.repeat(length), 'Connection: close\r\n')]]);
     const under = await startBalancer(t, { upstreams: [upstream], front: SOCKET });

@@ -23,7 +23,7 @@ const TABLE: readonly (readonly [name: string, request: string, kept: boolean])[
 ];
 
 for (const front of FRONTS) {
-  describe(`who closes, through ${front.name}`, () => {
+  describe(`which connections close, through ${front.name}`, () => {
     for (const [name, request, kept] of TABLE) {
       test(`${name}: ${kept ? 'kept' : 'closed'}`, async (t) => {
         const upstream = await startUpstream(t, echo);
@@ -40,13 +40,13 @@ for (const front of FRONTS) {
           assert.equal(said, 'close');
           assert.equal(await client.over(), 'end');
         }
-        // Which connection this side keeps says nothing of the other (RFC 9110 §7.6.1).
+        // Whether this side keeps its connection says nothing about the other (RFC 9110 §7.6.1).
         assert.ok(upstream.requests.every(({ head }) => head.get('connection') === undefined));
         assert.equal(upstream.peers.length, 1);
       });
     }
 
-    test('HTTP/1.0 with keep-alive is closed where only that ends a response', async (t) => {
+    test('HTTP/1.0 with keep-alive is closed where only the close ends a response', async (t) => {
       const bytes = `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${String(chunked('hello'))}`;
       const upstream = await startUpstream(t, serve(() => bytes));
       const under = await startBalancer(t, { upstreams: [upstream], front });
@@ -64,7 +64,7 @@ for (const front of FRONTS) {
       assert.equal(upstream.peers.length, 1);
     });
 
-    test('what a downstream says of its connection is not passed on', async (t) => {
+    test('what a downstream says about its connection is not passed on', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -78,7 +78,7 @@ for (const front of FRONTS) {
       assert.ok(names.includes('x-yours'));
     });
 
-    test('what an upstream says of its connection is not passed on', async (t) => {
+    test('what an upstream says about its connection is not passed on', async (t) => {
       const fields = 'Connection: keep-alive, X-Mine\r\nKeep-Alive: timeout=77\r\nX-Mine: 1\r\n';
       const others = 'Proxy-Connection: close\r\nX-Yours: 2\r\n';
       const upstream = await startUpstream(t, serve(() => response('x', fields + others)));
@@ -118,7 +118,7 @@ describe('an idle connection on a socket of our own', () => {
     assert.equal(await client.over(), 'end', 'closed in order, without a word');
   });
 
-  test('that does not close after us is cut', async (t) => {
+  test('that does not close in response is cut', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream], front: SOCKET, keepAliveTimeoutMs });
     const client = await under.connect();
@@ -126,7 +126,7 @@ describe('an idle connection on a socket of our own', () => {
     await under.advance(keepAliveTimeoutMs);
     assert.equal(await client.over(), 'end');
     await under.advance(2_000);
-    // What is sent to a connection that is no more is answered with a reset.
+    // Data for a closed connection is answered with a reset.
     const reset = new Promise((resolve) => {
       client.socket.once('error', resolve);
     });
@@ -139,7 +139,7 @@ describe('an idle connection on a socket of our own', () => {
     assert.equal(under.picks.length, 1);
   });
 
-  test('is not closed while a request is served, however long', async (t) => {
+  test('is not closed while a request is in flight, however long', async (t) => {
     const upstream = await startUpstream(t, echo);
     const slow = await startUpstream(t, [async (peer) => {
       await peer.request();

@@ -19,7 +19,7 @@ describe('the listeners on a downstream socket', () => {
     })),
   };
 
-  test('are those of all others, and no request adds to them', async (t) => {
+  test('are shared with all others, and no request adds to them', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream], front });
     sockets.length = 0;

@@ -1,5 +1,5 @@
 /**
- * Reads of the connections that a balancer has accepted itself: past the stream while nothing has to be held back.
+ * Reads from connections that a balancer accepted itself bypass the stream while nothing has to be held back.
  */
 import assert from 'node:assert/strict';
 import { Socket } from 'node:net';
@@ -12,7 +12,7 @@ import { atEnd } from '../support/scope.ts';
 import { echo, request, response, startUpstream } from '../support/upstream.ts';
 import { gate } from '../support/wait.ts';
 
-/** Writes down what enters the streams of sockets at this port, by its length; -1 is the end. */
+/** Records the length of each read that enters the streams of sockets at this port; -1 is the end. */
 function watch(t: TestContext, port: number): number[] {
   const entered: number[] = [];
   // eslint-disable-next-line @typescript-eslint/unbound-method -- it is called with its stream
@@ -27,8 +27,8 @@ function watch(t: TestContext, port: number): number[] {
   return entered;
 }
 
-describe('a connection that the balancer has accepted', () => {
-  test('is read past its stream', async (t) => {
+describe('a connection that the balancer accepted itself', () => {
+  test('is read around its stream', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream] });
     const entered = watch(t, under.port);
@@ -41,7 +41,7 @@ describe('a connection that the balancer has accepted', () => {
     assert.deepEqual(entered, [-1]);
   });
 
-  test('is a stream like any other once something has to be held back, and loses nothing', async (t) => {
+  test('becomes an ordinary stream once something has to be held back, and loses nothing', async (t) => {
     const held = gate();
     const upstream = await startUpstream(t, [[
       () => held.opened, request, response('one'), request, response('two'), request, response('three'),

@@ -58,7 +58,7 @@ for (const front of FRONTS) {
       assert.equal((await client.inbox.exactly(2)).toString(), 'ho');
     });
 
-    test('does not lose what was sent behind it meanwhile', async (t) => {
+    test('does not lose what follows it meanwhile', async (t) => {
       const { client, slow, late } = await start(t);
       client.send(get('/first'));
       await slow.read(1);
@@ -87,10 +87,10 @@ for (const front of FRONTS) {
       assert.equal((await client.inbox.exactly(2)).toString(), 'ho');
     });
 
-    test('where it is not tunnelled, is answered in its order, and so is what follows', async (t) => {
+    test('that is not tunnelled is answered in order, and so is what follows', async (t) => {
       const { client, slow, late } = await start(t);
       const other = 'Connection: Upgrade\r\nUpgrade: nothing\r\n';
-      // Through `listen` any upgrade is the upstream's to refuse.
+      // Through `listen` only the upstream refuses upgrades.
       client.send(get('/first') + String(post('/second', 'hello', front === NODE_HTTP ? other : '')) + get('/third'));
       await slow.read(1);
       late.open();
@@ -107,7 +107,7 @@ for (const front of FRONTS) {
         await turns(20);
         if (how === 'end') client.end();
         else client.reset();
-        // No time passes that it could run out of, but for the tick that looks for who has gone.
+        // No timeout can expire: time passes only for the tick that looks for closed downstreams.
         await turns(50);
         await under.advance(300);
         await under.settled(1);
@@ -117,7 +117,7 @@ for (const front of FRONTS) {
       });
     }
 
-    test('is not served behind a refusal', async (t) => {
+    test('is not served after a refusal', async (t) => {
       const { under, client } = await start(t);
       client.send(get('/', 'Content_Length: 5\r\n') + get('/ws', WEBSOCKET));
       assert.equal((await client.response()).status, 400);

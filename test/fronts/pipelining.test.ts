@@ -18,7 +18,7 @@ for (const front of FRONTS) {
       for (const target of targets) assert.equal((await client.response()).text, target);
     });
 
-    test('are answered in order although the first takes its time', async (t) => {
+    test('are answered in order although the first is slow', async (t) => {
       const late = gate();
       const slow = await startUpstream(t, [async (peer) => {
         await peer.request();
@@ -41,14 +41,14 @@ for (const front of FRONTS) {
       assert.equal((await client.response()).text, '/3');
     });
 
-    test('keep the bodies that wait behind a slow one', async (t) => {
+    test('keep their bodies while they wait behind a slow one', async (t) => {
       const [late, more] = [gate(), gate()];
       const slow = await startUpstream(t, [async (peer) => {
         await peer.request();
         await late.opened;
         peer.send(response('slow'));
       }]);
-      // Small pieces, each in a read of its own: who kept them where they were read would find them overwritten.
+      // Small pieces, each in a separate read: kept in the read buffer, they would be overwritten.
       const pieces = Array.from('abcdefgh', (letter) => letter.repeat(1_000));
       const upstream = await startUpstream(t, [async (peer) => {
         await peer.request();
@@ -93,7 +93,7 @@ for (const front of FRONTS) {
       ]);
     });
 
-    // All of these the parser of node:http lets through; who is right about where they end is not certain.
+    // The parser of node:http accepts all of these; where they end is ambiguous.
     const refused: readonly (readonly [name: string, bytes: string, status: number])[] = [
       ['a host that is none', get().replace('example.test', 'a b'), 400],
       ['two hosts', get('/', 'Host: b\r\n'), 400],
@@ -112,7 +112,7 @@ for (const front of FRONTS) {
         assert.equal(answer.head.get('connection'), 'close');
         assert.equal((await client.inbox.rest()).length, 0);
         assert.deepEqual(under.picks.length, 1);
-        // Other connections are none the worse.
+        // Other connections are not affected.
         assert.equal((await (await under.connect()).exchange(get('/2'))).text, '/2');
       });
     }
@@ -169,7 +169,7 @@ describe('pipelined requests on a socket of our own', () => {
     assert.equal(under.picks.length, 1);
   });
 
-  test('before one that is malformed are answered, it is answered 400, and that is the end', async (t) => {
+  test('before a malformed one are answered; that one gets 400, and the connection ends', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream], front: SOCKET });
     const client = await under.connect();
@@ -209,14 +209,14 @@ describe('pipelined requests on a socket of our own', () => {
     for (let i = 0; i < 2_000; i++) assert.equal((await client.response()).status, 503);
   });
 
-  test('in any pieces are the same requests', async (t) => {
+  test('are the same requests at any split', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream], front: SOCKET });
     const bytes = Buffer.concat([
       Buffer.from(get('/1')), post('/2', 'hello'), Buffer.from(get('/3', 'Transfer-Encoding: chunked\r\n', 'POST')),
       chunked('hello world', 4, 'X-Sum: 1\r\n'), Buffer.from(get('/4')),
     ]);
-    // Every cut in two, all over one connection.
+    // Every split into two, all over one connection.
     const client = await under.connect();
     for (let cut = 1; cut < bytes.length; cut++) {
       client.send(bytes.subarray(0, cut));

@@ -1,5 +1,5 @@
 /**
- * A HEAD that is refused is answered like a GET, but for the body (RFC 9110 §9.3.2): whatever the reason, and however
+ * A refused HEAD is answered like a GET, except for the body (RFC 9110 §9.3.2): for any reason, and however
  * little of the request was read.
  */
 import assert from 'node:assert/strict';
@@ -12,7 +12,7 @@ import { echo, startUpstream } from '../support/upstream.ts';
 
 const long = 'x'.repeat(9_000);
 
-/** What follows the method, its status, and whether time has to pass first. */
+/** What follows the method, the status, and whether time has to pass first. */
 const REFUSED: readonly (readonly [name: string, rest: string, status: number, waits?: true])[] = [
   ['two Hosts', '/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n', 400],
   ['a target with a space', '/a b HTTP/1.1\r\nHost: a\r\n\r\n', 400],
@@ -28,7 +28,7 @@ const REFUSED: readonly (readonly [name: string, rest: string, status: number, w
   ['nothing but the method', '', 408, true],
 ];
 
-/** Sends `bytes` on a connection that has served some requests, in as many pieces as told, and reads all that comes. */
+/** Sends `bytes` on a connection that has served some requests, in this many pieces, and reads everything. */
 async function refusal(under: BalancerUnderTest, bytes: string, pieces: number, waits = false): Promise<string> {
   const client = await under.connect();
   const size = Math.ceil(bytes.length / pieces);
@@ -43,7 +43,7 @@ async function refusal(under: BalancerUnderTest, bytes: string, pieces: number, 
   return rest(client);
 }
 
-/** All that comes until the connection ends in order, without the Date. */
+/** Everything up to a clean end of the connection, without the Date. */
 async function rest(client: Client): Promise<string> {
   return (await client.inbox.rest()).toString('latin1').replace(/^Date: .*\r\n/m, '');
 }
@@ -68,7 +68,7 @@ describe('a refused HEAD has no body', () => {
     }
   }
 
-  test('behind requests on the same connection', async (t) => {
+  test('after requests on the same connection', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream] });
     const client = await under.connect();
@@ -79,7 +79,7 @@ describe('a refused HEAD has no body', () => {
     assert.match(await rest(client), /^HTTP\/1\.1 400 [^]*\r\n\r\n$/);
   });
 
-  test('and what only looks like one has', async (t) => {
+  test('but a method that only looks like HEAD has', async (t) => {
     const under = await startBalancer(t, { upstreams: [] });
     for (const method of ['HEADER', 'head', ' HEAD', 'HEA']) {
       assert.match(await refusal(under, `${method} / HTTP/9.9\r\n\r\n`, 1), /\r\n\r\n.+\n$/, method);
@@ -87,7 +87,7 @@ describe('a refused HEAD has no body', () => {
   });
 
   for (const front of [SOCKET, NODE_HTTP]) {
-    test(`by the balancer once it was read, through ${front.name}`, async (t) => {
+    test(`refused by the balancer after it was read, through ${front.name}`, async (t) => {
       const holding = await Holding.start(t);
       const under = await startBalancer(t, {
         upstreams: [{ origin: holding.origin, maxInFlight: 1 }], front, maxBodyBytes: 3, responseTimeoutMs: 1_000,
@@ -110,7 +110,7 @@ describe('a refused HEAD has no body', () => {
     });
   }
 
-  test('nor has the answer to one connection too many, whatever it was about to ask', async (t) => {
+  test('nor has the answer to one connection too many, whatever its request', async (t) => {
     const under = await startBalancer(t, { upstreams: [], maxConnections: 1 });
     await under.connect();
     const second = await under.connect();

@@ -5,7 +5,7 @@ import { type Client, get } from '../support/client.ts';
 import { FRONTS, SOCKET } from '../support/fronts.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
 
-/** Sends bytes one by one, each in a packet of its own. */
+/** Sends bytes one by one, each in a separate packet. */
 async function trickle(client: Client, text: string): Promise<void> {
   for (const byte of Buffer.from(text, 'latin1')) {
     await new Promise<void>((resolve) => {
@@ -41,7 +41,7 @@ for (const front of FRONTS) {
   });
 }
 
-describe('a head on a socket of our own that cannot be served is refused, and the connection closed', () => {
+describe('a head on a socket of our own that cannot be served is refused, and its connection closed', () => {
   const HOST = 'Host: a\r\n';
   const long = 'x'.repeat(9_000);
   const table: [name: string, bytes: string, status: number][] = [
@@ -75,14 +75,14 @@ describe('a head on a socket of our own that cannot be served is refused, and th
       assert.equal(answer.head.get('connection'), 'close');
       assert.match(answer.head.get('proxy-status') ?? '', /^equipoise; error=http_request_(error|denied)$/);
       assert.ok(answer.head.get('date') !== undefined);
-      // What comes behind it is read over, not served, and the answer is not lost to a reset.
+      // What follows is discarded, not served, and the answer is not lost to a reset.
       client.send(get('/evil'));
       assert.equal(await client.over(), 'end');
       assert.equal(under.picks.length, 0);
     });
   }
 
-  test('what is just within the limits is served', async (t) => {
+  test('a head just within the limits is served', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, {
       upstreams: [upstream], front: SOCKET, maxRequestLineBytes: 100, maxFields: 3, maxHeadBytes: 1_024,
@@ -106,10 +106,10 @@ describe('a head on a socket of our own that cannot be served is refused, and th
   });
 });
 
-describe('the time that a head has on a socket of our own', () => {
+describe('the head timeout on a socket of our own', () => {
   const headTimeoutMs = 5_000;
 
-  test('is over: 408, and the connection is closed', async (t) => {
+  test('expires: 408, and the connection is closed', async (t) => {
     const under = await startBalancer(t, { upstreams: [], front: SOCKET, headTimeoutMs });
     const client = await under.connect();
     client.send('GET / HT');
@@ -124,7 +124,7 @@ describe('the time that a head has on a socket of our own', () => {
     assert.equal(await client.over(), 'end');
   });
 
-  test('runs from its first byte: trickling does not stretch it', async (t) => {
+  test('runs from its first byte: trickling does not extend it', async (t) => {
     const under = await startBalancer(t, { upstreams: [], front: SOCKET, headTimeoutMs });
     const client = await under.connect();
     for (const byte of 'GET /') {
@@ -135,7 +135,7 @@ describe('the time that a head has on a socket of our own', () => {
     assert.equal((await client.response()).status, 408);
   });
 
-  test('is its own: that of the connection does not run meanwhile', async (t) => {
+  test('stands alone: that of the connection does not run meanwhile', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, {
       upstreams: [upstream], front: SOCKET, headTimeoutMs, keepAliveTimeoutMs: 1_000,
@@ -149,7 +149,7 @@ describe('the time that a head has on a socket of our own', () => {
     assert.equal((await client.exchange('Host: a\r\n\r\n')).text, '/2');
   });
 
-  test('of a second head on the connection is as long', async (t) => {
+  test('is the same for a second head on the connection', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, { upstreams: [upstream], front: SOCKET, headTimeoutMs });
     const client = await under.connect();
@@ -170,7 +170,7 @@ describe('the time that a head has on a socket of our own', () => {
   });
 });
 
-/** Resolves when all that was sent before has been read: a request on a connection of its own is answered behind it. */
+/** Resolves when everything sent before has been read: a request on another connection is answered after it. */
 async function seen(under: Awaited<ReturnType<typeof startBalancer>>): Promise<void> {
   const other = await under.connect();
   await other.exchange(get('/seen'));

@@ -11,7 +11,7 @@ import { within } from '../support/wait.ts';
 
 for (const front of FRONTS) {
   describe(`server-sent events through ${front.name}`, () => {
-    test('arrive one by one, and the server learns when nobody listens any more', async (t) => {
+    test('arrive one by one, and the server learns when the client is gone', async (t) => {
       let serve: ((response: ServerResponse) => void) | undefined;
       const served = new Promise<ServerResponse>((resolve) => {
         serve = resolve;
@@ -31,7 +31,7 @@ for (const front of FRONTS) {
       const reader = answer.body?.getReader();
       assert.ok(reader !== undefined);
       for (let i = 0; i < 100; i++) {
-        // Each is read before the next is sent: a proxy that gathers them would wait for ever.
+        // Each is read before the next is sent: a proxy that buffers them would wait forever.
         response.write(`id: ${i}\ndata: tick\n\n`);
         const read: { value?: Uint8Array } = await within(reader.read(), () => `event ${i}`);
         assert.equal(Buffer.from(read.value ?? []).toString(), `id: ${i}\ndata: tick\n\n`);

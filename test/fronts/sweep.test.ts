@@ -5,7 +5,7 @@ import { startBalancer } from '../support/balancer.ts';
 import { get } from '../support/client.ts';
 import { turns } from '../support/wait.ts';
 
-/** A downstream that is late from `at` on, and leaves when it is swept then. */
+/** A downstream that is late from `at` on, and leaves when it is swept. */
 class LateDownstream implements OpenDownstream {
   readonly busy = true;
   place = -1;
@@ -39,7 +39,7 @@ describe('a sweep', () => {
   /** Downstreams without a balancer. What they report is dropped. */
   const downstreams = (): Downstreams => new Downstreams(() => undefined, () => undefined);
 
-  test('ends a few downstreams at a time, so that what else happens comes between', async () => {
+  test('ends a few downstreams at a time, so that other work runs in between', async () => {
     const made = downstreams();
     const late = Array.from({ length: 25 }, () => new LateDownstream(made, 5));
     made.sweep(5);
@@ -75,7 +75,7 @@ describe('a sweep', () => {
     assert.deepEqual(late.swept, [6]);
   });
 
-  test('looks at any number of those that are not late at once', () => {
+  test('checks any number of those that are not late in one go', () => {
     const made = downstreams();
     const late = Array.from({ length: 5_000 }, () => new LateDownstream(made, 6));
     made.sweep(5);
@@ -83,7 +83,7 @@ describe('a sweep', () => {
     assert.equal(made.size, 5_000);
   });
 
-  test('is not begun anew before it is through', async () => {
+  test('does not start again before it is done', async () => {
     const made = downstreams();
     const late = Array.from({ length: 25 }, () => new LateDownstream(made, 5));
     made.sweep(5);
@@ -96,11 +96,11 @@ describe('a sweep', () => {
     assert.deepEqual(another.swept, [8]);
   });
 
-  test('reaches all who are late together: each is told', async (t) => {
+  test('reaches all that are late together: each gets its answer', async (t) => {
     const under = await startBalancer(t, { upstreams: [], headTimeoutMs: 1_000 });
     const clients = await Promise.all(Array.from({ length: 50 }, () => under.connect()));
     for (const client of clients) client.send('GET /');
-    // A request on a connection of its own is answered behind all that.
+    // A request on another connection is answered after all that.
     await (await under.connect()).exchange(get('/seen'));
     under.time.advance(1_000);
     for (const client of clients) assert.equal((await client.response()).status, 408);

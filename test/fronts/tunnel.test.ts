@@ -16,7 +16,7 @@ const ASK = 'Connection: Upgrade\r\nUpgrade: raw\r\n';
 const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: raw\r\nX-Token: 1\r\n\r\n';
 const LARGE = pattern(8 << 20);
 
-/** The same front, with the sockets of its tunnels for the test to look into. */
+/** The same front, with the sockets of its tunnels visible to the test. */
 function seen(front: FrontKind, sockets: Duplex[]): FrontKind {
   return {
     name: front.name,
@@ -54,7 +54,7 @@ for (const front of FRONTS) {
       assert.deepEqual(under.outcomes.map(({ ok, status, error }) => [ok, status, error]), [[true, 101, undefined]]);
     });
 
-    test('asks the upstream as it was asked', async (t) => {
+    test('passes the request on unchanged', async (t) => {
       const upstream = await startUpstream(t, [[request, SWITCH]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -69,7 +69,7 @@ for (const front of FRONTS) {
       assert.equal(asked.get('x-forwarded-for'), '127.0.0.1');
     });
 
-    test('takes what comes with its heads', async (t) => {
+    test('carries the data that comes with its heads', async (t) => {
       const upstream = await startUpstream(t, [[head, `${SWITCH}hello`, bytes(5)]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -99,7 +99,7 @@ for (const front of FRONTS) {
       await under.settled(1);
     });
 
-    test('may end one direction first: the downstream has no more to say', async (t) => {
+    test('may end one direction first: the downstream sends no more', async (t) => {
       const upstream = await startUpstream(t, [[head, SWITCH, bytes(4), untilEnd, 'still here', halfClose]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -111,7 +111,7 @@ for (const front of FRONTS) {
       await under.settled(1);
     });
 
-    test('may end one direction first: the upstream has no more to say', async (t) => {
+    test('may end one direction first: the upstream sends no more', async (t) => {
       const upstream = await startUpstream(t, [[head, SWITCH, 'done', halfClose, bytes(10), untilEnd]]);
       const under = await startBalancer(t, { upstreams: [upstream], front });
       const client = await under.connect();
@@ -142,7 +142,7 @@ for (const front of FRONTS) {
       assert.equal((await client.inbox.rest()).toString(), 'done');
       client.send(LARGE);
       client.end();
-      // The balancer takes what its buffers hold and waits with the rest.
+      // The balancer takes what its buffers hold, and the rest waits.
       for (let i = 0; i < 50; i++) await under.advance(0);
       reading.open();
       await upstream.saw('1 end');
@@ -209,7 +209,7 @@ for (const front of FRONTS) {
       await client.head();
       client.end();
       await upstream.saw('1 end');
-      // All that is left of the tunnel is on its way to the downstream.
+      // The rest of the tunnel's data is on its way to the downstream.
       while (sent === 0 || sockets[0]?.writableLength === 0) await turns(1);
       for (let i = 0; i < 20; i++) await under.advance(0);
       assert.equal((await client.inbox.rest()).length, sent);

@@ -51,7 +51,7 @@ for (const front of FRONTS) {
         const upstream = await startUpstream(t, [[request, answer], echo]);
         const under = await startBalancer(t, { upstreams: [upstream], front });
         assert.equal((await (await under.connect()).exchange(get('/', ASK))).status, 502);
-        // It was asked for: to say "unasked" would send whoever reads it the wrong way.
+        // It was requested: "unasked" would mislead the reader.
         const code = /without|close/.test(name) ? 'UPGRADE_INVALID' : 'UPGRADE_UNASKED';
         assert.deepEqual(under.reports, [`${code} at ${upstream.origin}`]);
         await upstream.gone(1);
@@ -78,7 +78,7 @@ for (const front of FRONTS) {
     ];
     for (const [name, fields, version = '1.1'] of unasked) {
       const bytes = get('/', fields).replace('HTTP/1.1', `HTTP/${version}`);
-      test(`is not asked of the upstream: ${name}`, async (t) => {
+      test(`is not requested from the upstream: ${name}`, async (t) => {
         const upstream = await startUpstream(t, echo);
         const under = await startBalancer(t, { upstreams: [upstream], front });
         const answer = await (await under.connect()).exchange(bytes);
@@ -88,7 +88,7 @@ for (const front of FRONTS) {
         for (const field of ['upgrade', 'connection', 'http2-settings']) assert.equal(asked?.get(field), undefined);
       });
 
-      test(`is not to be answered 101: ${name}`, async (t) => {
+      test(`must not be answered 101: ${name}`, async (t) => {
         const upstream = await startUpstream(t, [[request, SWITCH], echo]);
         const under = await startBalancer(t, { upstreams: [upstream], front });
         assert.equal((await (await under.connect()).exchange(bytes)).status, 502);
@@ -113,7 +113,7 @@ for (const front of FRONTS) {
       ['answered among other options', ASK, 'raw', SWITCH.replace(': Upgrade', ': x-a,  UPGRADE')],
     ];
     for (const [name, fields, asked, answer = SWITCH] of spellings) {
-      test(`is asked for, and comes about: ${name}`, async (t) => {
+      test(`is requested, and succeeds: ${name}`, async (t) => {
         const upstream = await startUpstream(t, [[request, answer, bytes(2), 'ho']]);
         const under = await startBalancer(t, { upstreams: [upstream], front });
         const client = await under.connect();

@@ -118,7 +118,7 @@ for (const front of FRONTS) {
         assert.deepEqual(under.outcomes.map(({ ok, status }) => [ok, status]), [[true, 101]]);
       });
 
-      test(`the ${side} dies: the other end sees a connection that broke`, async (t) => {
+      test(`the ${side} dies: the other end sees a broken connection`, async (t) => {
         const { open, under } = await chat(t, front);
         const { client, served } = await open();
         const [one, other] = side === 'client' ? [client, served] : [served, client];
@@ -130,7 +130,7 @@ for (const front of FRONTS) {
       });
     }
 
-    test('subprotocol and fields are agreed upon end to end', async (t) => {
+    test('subprotocol and fields are negotiated end to end', async (t) => {
       const { server, under } = await chat(t, front);
       server.options.handleProtocols = (protocols) => [...protocols][1] ?? false;
       const client = new WebSocket(`ws://127.0.0.1:${under.port}/chat?a=b`, ['one', 'two'], {

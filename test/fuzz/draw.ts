@@ -1,5 +1,5 @@
 /**
- * Chance for one case: the same seed and index draw the same.
+ * Random draws for one case: the same seed and index draw the same.
  */
 import { seededRandom } from '../../src/testing/random.ts';
 

@@ -7,7 +7,7 @@ import { ResponsesFuzz } from './responses.ts';
 import { shrink } from './shrink.ts';
 
 for (const fuzz of [new RequestsFuzz(), new ResponsesFuzz()]) {
-  test(`a draw of ${fuzz.constructor.name} comes to the same each time, and to else by index and seed`, async () => {
+  test(`a draw of ${fuzz.constructor.name} is reproducible, and depends on index and seed`, async () => {
     const drawn = (seed: number, index: number): string => JSON.stringify(fuzz.draw(new Draw(seed, index)));
     const all = Array.from({ length: 500 }, (_, index) => drawn(7, index));
     assert.deepEqual(Array.from({ length: 500 }, (_, index) => drawn(7, index)), all);
@@ -17,13 +17,13 @@ for (const fuzz of [new RequestsFuzz(), new ResponsesFuzz()]) {
   });
 }
 
-test('pieces make up the whole, however it is cut', () => {
+test('pieces add up to the whole, however it is cut', () => {
   for (const offsets of [[], [0], [6], [2, 2, 4], [5, 1, 3]]) assert.equal(cutAt('abcdef', offsets).join(''), 'abcdef');
   assert.deepEqual(cutAt('abcdef', [4, 1]), ['a', 'bcd', 'ef']);
   assert.deepEqual(byByte('ab\xff'), ['a', 'b', '\xff']);
 });
 
-test('what is found is made small, and stays what it was', async () => {
+test('a finding is shrunk, and stays the same finding', async () => {
   const pieces = cutAt('GET / HTTP/1.1\r\nHost: a.example\r\nX-A: needle\r\nX-B: v\r\n\r\n', [3, 20, 38, 50]);
   const small = await shrink({ pieces, eager: true }, (one) => Promise.resolve(one.pieces.join('').includes('needle')));
   assert.deepEqual(small, { pieces: ['needle'], eager: true });

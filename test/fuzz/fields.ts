@@ -1,5 +1,5 @@
 /**
- * Which fields pass on, written down a second time and by other means than in src: what a hop owns, what Connection
+ * Which fields are passed on, written a second time, independently of src: what a hop owns, what Connection
  * nominates (RFC 9110 §7.6.1), what trailers may not carry (§6.5.1).
  */
 import type { FieldLine } from '../support/wire-decoder.ts';
@@ -31,7 +31,7 @@ export function itemsOf(values: readonly string[]): string[] {
   return values.join().toLowerCase().split(',').map(trimmed);
 }
 
-/** Not by trim(): it takes more for a space than HTTP does. */
+/** Not by trim(): it strips more than the spaces of HTTP. */
 export function trimmed(text: string): string {
   return text.replace(/^[ \t]+|[ \t]+$/g, '');
 }
@@ -47,12 +47,12 @@ export function endToEnd(
   });
 }
 
-/** The name that CGI and its heirs take a field for: they make no difference between `_` and `-`. */
+/** The name under which CGI and its successors read a field: they do not distinguish `_` from `-`. */
 function unposed(name: string): string {
   return name.toLowerCase().replaceAll('_', '-');
 }
 
-/** The lines without what a downstream that is not trusted says of hops before it: the balancer's alone to say. */
+/** The lines without what an untrusted downstream says about earlier hops: only the balancer may say that. */
 export function withoutForwarded(lines: readonly FieldLine[]): FieldLine[] {
   return lines.filter(([name]) => !unposed(name).startsWith('x-forwarded-'));
 }

@@ -7,7 +7,7 @@ import type { Tamper } from './requests-ours.ts';
 import { ResponsesFuzz } from './responses.ts';
 import type { Fuzz } from './session.ts';
 
-/** What laxer, or sloppy, readers make of bytes before they read them. */
+/** How lax or sloppy readers change bytes before they read them. */
 const LAX: readonly (readonly [what: string, lax: (text: string) => string])[] = [
   ['takes a bare LF for the end of a line', (text) => text.replace(/(?<!\r)\n/g, '\r\n')],
   ['takes a bare CR for the end of a line', (text) => text.replace(/\r(?!\n)/g, '\r\n')],
@@ -22,7 +22,7 @@ const LAX: readonly (readonly [what: string, lax: (text: string) => string])[] =
   ['reads on behind Connection: close', (text) => text.replace(/^Connection: *close\r\n/gim, '')],
 ];
 
-/** The first fault where our side reads what `lax` makes of the bytes that Node reads. */
+/** The first fault when our side reads the bytes as changed by `lax`, and Node reads the original. */
 async function firstFault(fuzz: Fuzz, lax: (text: string) => string): Promise<string | undefined> {
   for (let index = 0; index < 50_000; index++) {
     const [one] = fuzz.draw(new Draw(1, index));
@@ -46,7 +46,7 @@ const WRONG: readonly (readonly [what: string, tamper: Tamper])[] = [
   ['refuses what it served', (written) => `HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n${written}`],
 ];
 
-/** Bytes that our side takes to be whole, or done with, and Node does not. */
+/** Bytes that our side takes to be complete, or finished, and Node does not. */
 const head = 'HTTP/1.1 200 OK\r\n';
 const chunked = `${head}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n`;
 const ENDINGS: readonly (readonly [what: string, ours: string, node: string])[] = [
@@ -88,7 +88,7 @@ for (const front of FRONTS) {
       });
     }
 
-    test('ends a request that broke off', async () => {
+    test('ends an aborted request', async () => {
       const fuzz = new RequestsFuzz(front);
       const text = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n';
       const judgement = await fuzz.judge({ pieces: [`${text}0\r\n\r\n`], eager: true }, [text]);

@@ -1,12 +1,12 @@
 /**
- * Connections without a network: what is pushed in is read by whoever holds the line, what they write is kept.
+ * Connections without a network: the holder of a line reads what is pushed in, and what it writes is kept.
  */
 import { Duplex } from 'node:stream';
 
 export class Line extends Duplex {
-  /** What was written to it, as latin1, until somebody takes it away. */
+  /** What was written to it, as latin1, until it is taken. */
   written = '';
-  /** As a socket has it: a downstream's address is passed on. */
+  /** Like that of a socket: a downstream's address is passed on. */
   readonly remoteAddress = '192.0.2.7';
 
   constructor() {
@@ -22,7 +22,7 @@ export class Line extends Duplex {
     callback();
   }
 
-  /** Has the holder read these bytes, in place of the network. It may change the buffer, so each gets its own. */
+  /** Makes the holder read these bytes, in place of the network. It may change the buffer, so each gets its own. */
   bring(bytes: string): void {
     if (!this.destroyed) this.push(Buffer.from(bytes, 'latin1'));
   }
@@ -42,7 +42,7 @@ export class Line extends Duplex {
     return this.writableEnded ? 'end' : this.destroyed ? 'cut' : 'open';
   }
 
-  /** As sockets have it: what was written leaves before. */
+  /** Like a socket: earlier writes are sent first. */
   destroySoon(): void {
     this.end();
     if (this.writableFinished) this.destroy();
@@ -58,9 +58,9 @@ export class Line extends Duplex {
   }
 }
 
-/** Resolves when all that streams have put off has happened: they do so by process.nextTick alone. */
+/** Resolves when everything that streams deferred has happened: they only use process.nextTick. */
 export async function settle(): Promise<void> {
-  // What is put off may put off more: two rounds do for an end that makes a stream close.
+  // Deferred work may defer more: two rounds are enough for an end that makes a stream close.
   await ticked();
   await ticked();
 }
@@ -69,7 +69,7 @@ export function ticked(): Promise<void> {
   return new Promise(tick);
 }
 
-/** Resolves when the balancer has also sent what it keeps to the end of a turn, and what comes of that has happened. */
+/** Resolves when the balancer has also sent what it defers to the end of a turn, and its effects have happened. */
 export async function turned(): Promise<void> {
   await settle();
   await new Promise(setImmediate);

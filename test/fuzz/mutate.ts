@@ -97,12 +97,12 @@ function framing(draw: Draw): string {
 function resized(draw: Draw, text: string): string {
   const at = draw.below(text.length + 1);
   if (draw.chance(0.4)) return text.slice(0, at) + text.slice(at + 1 + draw.below(8));
-  // Now and then beyond what a line or a head may have.
+  // Now and then beyond the limit of a line or a head.
   const length = draw.chance(0.03) ? draw.one([8_150, 16_300, 20_000]) : 1 + draw.below(draw.chance(0.9) ? 12 : 300);
   return text.slice(0, at) + draw.one(['a', '0', ' ', '\t', '/', ',', '\xe9', '\r\n']).repeat(length) + text.slice(at);
 }
 
-/** The text with its first number, as `pattern` finds it, made another, or made the same in a doubtful way. */
+/** The text with its first number, as `pattern` finds it, changed, or written in a dubious way. */
 function renumbered(draw: Draw, text: string, pattern: RegExp): string {
   const digits = pattern.exec(text)?.[0];
   if (digits === undefined) return text;
@@ -137,7 +137,7 @@ function mutateBytes(draw: Draw, text: string): string {
     case 4:
       return before + text.slice(at + 1);
     case 5: {
-      // Around the end of a line, where most depends on each byte.
+      // Around the end of a line, where each byte matters most.
       const line = text.indexOf('\r\n', at);
       if (line < 0) return before;
       const near = line + draw.below(3);

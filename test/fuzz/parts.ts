@@ -1,5 +1,5 @@
 /**
- * Messages in the parts that mutations work on, and what requests and responses are both made of.
+ * Messages in the parts that mutations work on, and what requests and responses have in common.
  */
 import type { Draw } from './draw.ts';
 
@@ -31,7 +31,7 @@ export function anyCase(draw: Draw, text: string): string {
   return mixed;
 }
 
-/** A field of no meaning to the balancer. */
+/** A field without meaning to the balancer. */
 export function plainField(draw: Draw): string {
   return field(draw, draw.one(NAMES), draw.one(VALUES));
 }
@@ -47,7 +47,7 @@ const VALUES = [
   '5', 'text/plain; charset=utf-8', 'a=1; b=2', '(comment)', 'GET / HTTP/1.1', '\xa0\x85', ',', '0', 'HTTP/1.1 200 OK',
 ];
 
-/** Values of Connection: the usual ones, lists, and nominations of what must stay. */
+/** Values of Connection: the usual ones, lists, and nominations of fields that must stay. */
 export const CONNECTIONS = [
   'keep-alive', 'close', 'Close', 'keep-alive, x-a', 'close, X-B', 'x-a', 'X-A , x-b', '', ',', ', ,x-a', 'TE',
   'te,close',
@@ -57,7 +57,7 @@ export const CONNECTIONS = [
   'cookie, set-cookie',
 ];
 
-/** Values of Transfer-Encoding and Content-Length that somebody somewhere takes for another. */
+/** Values of Transfer-Encoding and Content-Length that some parser somewhere misreads. */
 export const CODINGS = [
   'chunked', 'Chunked', 'CHUNKED', ' chunked', 'chunked ', 'chunked\t', 'xchunked', 'chunked, chunked', 'gzip, chunked',
   'chunked, gzip', 'gzip', 'identity', 'chunked;q=1', '"chunked"', 'chunked,', ',chunked', 'chunk\xe9d', '', 'x',
@@ -83,14 +83,14 @@ export function data(draw: Draw): string {
   return text;
 }
 
-/** Bodies that look like what may stand around them. */
+/** Bodies that look like what may surround them. */
 const DECEPTIVE = [
   'GET /evil HTTP/1.1\r\nHost: e\r\n\r\n', 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
   '0\r\n\r\nGET /evil HTTP/1.1\r\n',
   '5\r\nhello\r\n0\r\n\r\n', '\r\n0\r\n\r\n', 'Content-Length: 5\r\n\r\nhello', '\r\n\r\n', 'X: y\r\n',
 ];
 
-/** Chunks of `text`, with whatever else the coding allows. */
+/** Chunks of `text`, with everything else that the coding allows. */
 export function chunks(draw: Draw, text: string): Part[] {
   const parts: Part[] = [];
   for (let at = 0; at < text.length;) {

@@ -1,9 +1,9 @@
 /**
- * The reads in which bytes come.
+ * The reads in which bytes arrive.
  */
 import type { Draw } from './draw.ts';
 
-/** One way, or several, to cut `text`: each is a case of its own. */
+/** One way, or several, to cut `text`: each is a separate case. */
 export function cuts(draw: Draw, text: string): string[][] {
   const way = draw.below(1_000);
   if (way < 550) return [[text]];

@@ -133,7 +133,7 @@ const RESPONSES: readonly ResponseRegression[] = [
   },
 ];
 
-describe('requests that were, or might be, read in another way than Node reads them', () => {
+describe('requests that were, or might be, read differently from Node', () => {
   const fuzz = new RequestsFuzz();
   after(() => fuzz.close());
   for (const { name, text, forwarded, why } of REQUESTS) {
@@ -149,12 +149,12 @@ describe('requests that were, or might be, read in another way than Node reads t
   }
 });
 
-describe('requests to upgrade, behind node:http, that were read in another way than Node reads them', () => {
+describe('requests to upgrade, behind node:http, that were read differently from Node', () => {
   const fuzz = new RequestsFuzz('node:http');
   after(() => fuzz.close());
   const head = `POST /a HTTP/1.1\r\n${host}Connection: Upgrade\r\nUpgrade: h2c\r\n`;
   for (const [name, text, forwarded] of [
-    // Node 25 and later have read the body; we took for it what is behind it.
+    // Node 25 and later have read the body; we took what follows it for the body.
     ['chunks behind an empty chunked body', `${head}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n1\r\na\r\n0\r\n\r\n`],
     ['a byte behind one that closes', `${head}Proxy-Connection: close\r\nContent-Length: 1\r\n\r\nax`],
     ['a request behind a body', `${head}Content-Length: 1\r\n\r\na${next}`, ['/a', '/next']],
@@ -168,7 +168,7 @@ describe('requests to upgrade, behind node:http, that were read in another way t
   }
 });
 
-describe('responses that were, or might be, read in another way than Node reads them', () => {
+describe('responses that were, or might be, read differently from Node', () => {
   const fuzz = new ResponsesFuzz();
   after(() => fuzz.close());
   for (const { name, text, method = 'GET', upgrade = false, passed, kept, why } of RESPONSES) {

@@ -1,5 +1,5 @@
 /**
- * What the balancer forwarded, held against what Node read from the same bytes.
+ * What the balancer forwarded, compared with what Node read from the same bytes.
  */
 import type { DecodedMessage, FieldLine } from '../support/wire-decoder.ts';
 import {
@@ -10,37 +10,37 @@ import { type Front, TUNNELLED } from './front.ts';
 import type { Read, Reading } from './requests-oracle.ts';
 import { type Answer, type Arrived, bare, type Forwarded, UPSTREAM } from './requests-ours.ts';
 
-/** How a case ended, where nothing is wrong with that. */
+/** How a case ended that is not a fault. */
 export type Verdict = typeof VERDICTS[number];
 export const VERDICTS = [
-  // Both took all requests, one at least, and wait for none.
+  // Both accepted all requests, at least one, and wait for none.
   'accepted',
-  // Both did, and wait for the rest of another.
+  // Both did, and wait for the rest of another one.
   'unfinished',
   // Both refused, at the same place.
   'refused',
-  // Node refused, and we wait for the end of a line or are not to read on: nothing of it was forwarded.
+  // Node refused, and we wait for the end of a line or must not read on: nothing of it was forwarded.
   'refused by Node',
   // We refused, or stopped reading, where Node goes on.
   'stricter',
 ] as const;
 
-/** What is to become of the requests that Node read. */
+/** What must happen to the requests that Node read. */
 export interface Expected extends Reading {
   /** All of them. */
   readonly all: readonly Read[];
   /** Those that may be forwarded. */
   readonly requests: readonly Read[];
   /**
-   * Those that are answered by the last hop, or because their Max-Forwards is malformed (RFC 9110 §7.6.2): nobody else
-   * gets to see them.
+   * Those that are answered by the last hop, or because their Max-Forwards is malformed (RFC 9110 §7.6.2): the
+   * upstream does not see them.
    */
   readonly endHere: number;
-  /** The piece with which node:http breaks the connection off: what came with it may be lost. */
+  /** The piece at which node:http closes the connection: what came with it may be lost. */
   readonly brokenOff: number;
 }
 
-/** `eager` is false where all pieces come in one turn: what breaks off then breaks off all. */
+/** `eager` is false where all pieces come in one turn: a close then affects all of them. */
 export function expected(front: Front, reading: Reading, eager: boolean): Expected {
   const all = reading.requests;
   let requests = all.filter((read) => !read.accepted || !endsHere(read));
@@ -50,7 +50,7 @@ export function expected(front: Front, reading: Reading, eager: boolean): Expect
   const refusal = all.find((read) => !read.accepted && answerOfNode(read) !== 417)?.piece ?? Infinity;
   let brokenOff = Math.min(refusal, reading.error === undefined ? Infinity : reading.errorPiece);
   if (brokenOff < Infinity && !eager) brokenOff = 0;
-  // What node:http hands over behind its own refusal came in the same read.
+  // What node:http hands over after its own refusal came in the same read.
   if (eager) requests = requests.filter(({ piece }) => piece <= refusal);
   return { ...reading, all, requests, endHere, brokenOff };
 }
@@ -75,7 +75,7 @@ type Passage = 'socket' | 'handle' | 'upgrade';
 /** The methods that Node does not know, by the place of their request: see {@link Stand}. */
 export type Unknown = ReadonlyMap<number, string>;
 
-/** What is wrong with a case, or how it ended. */
+/** The fault of a case, or how it ended. */
 export function judge(
   front: Front, ours: Forwarded, oracle: Expected, unknown: Unknown,
 ): { fault: string } | { verdict: Verdict } {
@@ -100,8 +100,8 @@ function faultOnSocket(ours: Forwarded, { requests, error, endHere }: Expected, 
 }
 
 /**
- * What is forwarded are requests that Node read, in their order, and each answer is that to the request in its place.
- * A request may be missing where node:http broke the connection off with the piece that it came in.
+ * Forwarded requests are those that Node read, in order, and each answer belongs to the request in its place.
+ * A request may be missing where node:http closed the connection at the piece that it came in.
  */
 function faultByNode(ours: Forwarded, expected: Expected): string | undefined {
   const oracle = withQuietStop(ours, expected);
@@ -131,14 +131,14 @@ function faultByNode(ours: Forwarded, expected: Expected): string | undefined {
 }
 
 /**
- * Where nobody listens for 'upgrade', the parser says nothing, or too late, about what is malformed in or behind a
- * request to upgrade. Behind `upgrade`, which hands that back, it does: that is where the connection was broken off.
+ * Without a listener for 'upgrade', the parser reports nothing, or too late, about what is malformed in or behind a
+ * request to upgrade. Behind `upgrade`, which hands that back, it does: there the connection was closed.
  */
 function withQuietStop({ answers }: Forwarded, oracle: Expected): Expected {
-  const last = oracle.all.at(-1);
+  const upgrade = oracle.all.findLast((read) => read.upgrade);
   const isQuiet = oracle.error === 'STUCK' || oracle.error === undefined;
-  if (!isQuiet || last?.upgrade !== true || answers.at(-1)?.by !== 'parser') return oracle;
-  return { ...oracle, brokenOff: Math.min(oracle.brokenOff, last.piece) };
+  if (!isQuiet || upgrade === undefined || answers.at(-1)?.by !== 'parser') return oracle;
+  return { ...oracle, brokenOff: Math.min(oracle.brokenOff, upgrade.piece) };
 }
 
 /** Whether an answer is ours and closes the connection. */
@@ -149,7 +149,7 @@ function closesBehind(answer: Answer | undefined): boolean {
 function faultOfAnswers(ours: Forwarded, oracle: Expected, marks: ReadonlyMap<Read, number>): string | undefined {
   const { all, error, cutShort } = oracle;
   for (const [i, answer] of ours.answers.entries()) {
-    // The parser behind `upgrade` is ours: it says by itself what it refuses, as Node does.
+    // The parser behind `upgrade` is ours: it reports itself what it refuses, as Node does.
     if (answer.by === 'refusal' && i === all.length && error !== undefined) continue;
     const fault = answer.by === 'parser' ? faultOfBare(answer, oracle) : faultOfAnswer(answer, all[i], marks);
     if (fault !== undefined) return `answer ${i + 1}, ${answer.status} by ${answer.by}: ${fault}`;
@@ -180,7 +180,7 @@ string | undefined {
   if (read === undefined) return 'Node sees no request for it';
   switch (by) {
     case 'refusal':
-      // Ours, whatever it is for: being stricter than Node is no fault.
+      // Ours, for any reason: being stricter than Node is not a fault.
       return undefined;
     case 'upstream':
       return mark === marks.get(read) ? undefined : `out of step: the response to another request, ${mark}`;
@@ -191,20 +191,20 @@ string | undefined {
   }
 }
 
-/** node:http says with which status its parser stopped, if nothing of a response that is due has been sent. */
+/** node:http answers with the status of its parser's error, if no response that is due has begun. */
 function faultOfBare({ status }: Answer, { error, all }: Expected): string | undefined {
   if (error === undefined) {
     // See `withQuietStop`.
-    return all.at(-1)?.upgrade === true && status === 400 ? undefined : 'Node does not stop';
+    return status === 400 && all.some(({ upgrade }) => upgrade) ? undefined : 'Node does not stop';
   }
-  // What stuck is an error that Node keeps quiet about: see `executeAll`.
+  // A stuck parser is an error that Node does not report: see `executeAll`.
   const wanted = STATUS_OF_ERROR.get(error) ?? (error === 'STUCK' ? status : 400);
   return status === wanted ? undefined : `for ${error} it should be ${wanted}`;
 }
 
 /**
  * Whether no other request comes over the connection: it becomes a tunnel, or (since version 25 of Node) carries an
- * upgrade whose body is read as that of any other request. Node tells nobody if that is malformed, and `upgrade`
+ * upgrade whose body is read as that of any other request. Node does not report it if that is malformed, and `upgrade`
  * answers and closes; before it tunnels, it waits for the whole body.
  */
 function takesSocket(read: Read | undefined): boolean {
@@ -283,7 +283,7 @@ function differenceOf(
     ?? (whole ? differenceOfLines(ours.trailers, trailers) : undefined);
 }
 
-/** Fields that the balancer writes itself, whatever came under their names; checked one by one below. */
+/** Fields that the balancer writes itself, whatever came in; checked one by one below. */
 const OWNED: ReadonlySet<string> = new Set([
   ...HOP_BY_HOP, 'content-length', 'expect', 'forwarded', 'host', 'http2-settings', 'te', 'transfer-encoding',
   'upgrade', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto',
@@ -351,7 +351,7 @@ function routeOf(method: string, target: string, lines: readonly FieldLine[]): R
   return { target: rest === '' && method === 'OPTIONS' ? '*' : origin, host, named: host };
 }
 
-/** Whether one is the start of the other. */
+/** Whether one is a prefix of the other. */
 function alike(one: string, other: string): boolean {
   return one.startsWith(other) || other.startsWith(one);
 }

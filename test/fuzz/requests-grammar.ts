@@ -4,7 +4,7 @@
 import type { Draw } from './draw.ts';
 import { anyCase, chunks, CODINGS, CONNECTIONS, data, field, LENGTHS, type Part, plainField } from './parts.ts';
 
-/** The parts of one to four requests, one behind the other. */
+/** The parts of one to four requests, one after the other. */
 export function drawRequests(draw: Draw): Part[] {
   const count = draw.chance(0.65) ? 1 : 2 + draw.below(3);
   const parts: Part[] = [];

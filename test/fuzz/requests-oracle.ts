@@ -5,7 +5,7 @@ import http, { type IncomingMessage, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { Line, settle, ticked } from './line.ts';
 
-/** One request, as far as Node got with it. */
+/** One request, as far as Node read it. */
 export interface Read {
   readonly method: string;
   readonly target: string;
@@ -63,7 +63,7 @@ export class RequestsOracle {
       IncomingMessage: Observed as unknown as typeof IncomingMessage,
       keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0,
     });
-    // It never answers: that has no say in what it reads next.
+    // It never answers: that does not affect what it reads next.
     this.#server.on('request', accept).on('checkContinue', accept);
     this.#server.on('clientError', (error: ParseError) => {
       this.#error ??= error.code ?? error.message;
@@ -98,13 +98,13 @@ export class RequestsOracle {
     let cutShort: boolean | undefined = false;
     if (!this.#stopped && !line.destroyed) {
       cutShort = last?.whole === false || typeof parser.finish() === 'object';
-      // Behind a request to upgrade it keeps quiet, whatever has come of the next one.
+      // Behind a request to upgrade it reports nothing, whatever happened to the next one.
       if (!cutShort && last?.upgrade === true) cutShort = undefined;
     }
     const reading = {
       requests, error: this.#error, errorAt: this.#errorAt, errorPiece: this.#errorPiece, cutShort,
     };
-    // Parsers are used again, those of clients among them.
+    // Parsers are reused, including those of clients.
     Reflect.deleteProperty(parser, 'execute');
     line.destroy();
     await ticked();
@@ -121,8 +121,8 @@ interface Parser {
 
 /**
  * Without a listener for 'upgrade', Node loses what one read brings behind a request to upgrade, and goes on with the
- * next read. So what is behind it is given to the parser as if it had come by a read of its own. Node also keeps quiet
- * about an error in such a request: all that shows is that the parser does not move any more.
+ * next read. So what is behind it is given to the parser as if it had come in another read. Node also says nothing
+ * about an error in such a request: the only sign is that the parser does not advance any more.
  */
 function executeAll(this: Parser, bytes: Buffer): number | ParseError {
   const parser = Object.getPrototypeOf(this) as Parser;
@@ -138,7 +138,7 @@ function executeAll(this: Parser, bytes: Buffer): number | ParseError {
   }
 }
 
-/** What is noted of one request. */
+/** What is recorded of one request. */
 class ServerRead implements Read {
   method = '';
   target = '';
@@ -168,7 +168,7 @@ class ServerRead implements Read {
   }
 }
 
-/** Listens in where the parser hands over the body: no stream in between holds anything back. */
+/** Hooks in where the parser hands over the body: no stream in between holds anything back. */
 class ServerRequest extends http.IncomingMessage {
   readonly noted: ServerRead;
   readonly #pieceNow: () => number;

@@ -12,9 +12,9 @@ import { Line, turned } from './line.ts';
 /** A request as it came to the upstream. */
 export interface Arrived {
   readonly message: DecodedMessage;
-  /** Whether it came whole, or only in part when there was nothing more to read. */
+  /** Whether it was complete, or only partial when there was nothing more to read. */
   readonly whole: boolean;
-  /** What the upstream marked its response with; -1 where it gave none. */
+  /** The upstream's mark on its response; -1 if it gave none. */
   readonly mark: number;
 }
 
@@ -22,7 +22,7 @@ export interface Arrived {
 export interface Answer {
   readonly status: number;
   /**
-   * Who gave it: the upstream, the balancer as the last hop (see {@link endsHere}) or with a refusal, or node:http by
+   * Its source: the upstream, the balancer as the last hop (see {@link endsHere}) or with a refusal, or node:http by
    * itself before the balancer was called. `parser` is the bare status that node:http sends ahead of responses that
    * are due when its parser stops.
    */
@@ -33,22 +33,22 @@ export interface Answer {
   readonly closes: boolean;
 }
 
-/** What became of the bytes of one downstream. */
+/** The result of the bytes of one downstream. */
 export interface Forwarded {
   /** The requests that came to the upstream, in the order in which they were sent to it. */
   readonly arrived: readonly Arrived[];
-  /** Those that came whole. */
+  /** The complete ones. */
   readonly messages: readonly DecodedMessage[];
-  /** The one that had come in part. */
+  /** The partial one. */
   readonly partial: DecodedMessage | undefined;
   readonly answers: readonly Answer[];
-  /** The status that refused the rest, where there is one. */
+  /** The status that refused the rest, if any. */
   readonly refused: number | undefined;
   /** What the downstream got when it had ended its side. */
   readonly atEnd: string;
   /** How the balancer ended the connection, before the downstream did. */
   readonly ended: Line['ended'];
-  /** What must never be, whatever came. */
+  /** What must never happen, whatever came. */
   readonly faults: readonly string[];
 }
 
@@ -59,14 +59,14 @@ export interface Delivery {
   readonly eager: boolean;
 }
 
-/** Changes what the downstream gets: to see that it is noticed. */
+/** Changes what the downstream gets: the change must be noticed. */
 export type Tamper = (written: string) => string;
 
 interface Peer {
   readonly line: Line;
   readonly decoder: RequestDecoder;
   connected: boolean;
-  /** What came whole on it in this case. */
+  /** The complete requests on it in this case. */
   readonly arrived: Arrived[];
 }
 
@@ -89,7 +89,7 @@ export class RequestsOurs {
       connect: () => this.#connect(),
       time: this.#time,
       upgradeProtocols: TUNNELLED,
-      // A node:http server hands over requests while the one before is still unanswered. With a new connection for
+      // A node:http server hands over requests while an earlier one is still unanswered. With a new connection for
       // each, the order of connections is that of the requests.
       ...(front === 'socket' ? {} : { maxIdlePerUpstream: 0 }),
       onReport: ({ error }) => {
@@ -126,7 +126,7 @@ export class RequestsOurs {
     downstream.destroy();
     await turned();
     if (this.#front === 'node:http') {
-      // node:http does not tell a response that waits behind another one that its socket has closed.
+      // node:http does not notify a response that waits behind another one when its socket closes.
       this.#time.advance(1_000);
       await turned();
     }
@@ -151,7 +151,7 @@ export class RequestsOurs {
     return line;
   }
 
-  /** Has the upstream read and answer until it has nothing left to do. */
+  /** Lets the upstream read and answer until it has nothing left to do. */
   async #serve(): Promise<void> {
     for (let moved = true; moved;) {
       await turned();
@@ -186,7 +186,7 @@ export class RequestsOurs {
     if (partial?.body === '' && partial.fields.has('expect')) line.bring('HTTP/1.1 100 Continue\r\n\r\n');
   }
 
-  /** All that came. A body that was refused came on a connection that was destroyed for it. */
+  /** Everything that came. A refused body came on a connection that was destroyed for it. */
   #arrived(): Arrived[] {
     const all: Arrived[] = [];
     for (const { arrived, decoder } of this.#peers) {
@@ -235,7 +235,7 @@ export class RequestsOurs {
       by = response.fields.has('proxy-status') ? 'refusal' : 'last hop';
       if (by === 'last hop' && this.#front === 'node:http' && NODE_REFUSES.has(response.status)) by = 'node:http';
       if (endsHere(response)) by = 'last hop';
-      // A request that nobody else got to see may have been a HEAD, though none that the last hop answers.
+      // An unseen request may have been a HEAD, but not one that the last hop answers.
       response = decodeResponse(written, at, 'GET', true);
       const bodiless = response?.whole !== true || !isFramed(response);
       if (by !== 'last hop' && bodiless) response = decodeResponse(written, at, 'HEAD', true);
@@ -244,7 +244,7 @@ export class RequestsOurs {
     return { response, by };
   }
 
-  /** No case may leave anything to the next but a connection that nothing is on. */
+  /** A case may leave only a connection with nothing on it to the next. */
   #clean(): void {
     this.#peers = this.#peers.filter(({ line }) => !line.destroyed);
     for (const { line, decoder } of this.#peers) {
@@ -263,7 +263,7 @@ function refuses(by: Answer['by'], status: number): boolean {
 }
 
 /**
- * Whether it is what the balancer answers OPTIONS and TRACE with that are to go no further, or whose Max-Forwards is
+ * Whether it is the balancer's answer to OPTIONS and TRACE that must go no further, or whose Max-Forwards is
  * malformed (RFC 9110 §7.6.2): the one refusal of ours that keeps the connection.
  */
 function endsHere({ status, fields }: DecodedResponse): boolean {
@@ -274,7 +274,7 @@ function isFramed({ fields }: DecodedResponse): boolean {
   return fields.has('content-length') || fields.has('transfer-encoding');
 }
 
-/** What node:http writes to the socket, ahead of all else, when its parser stops. */
+/** What node:http writes to the socket, before anything else, when its parser stops. */
 export function bare(status: number): string {
   return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nConnection: close\r\n\r\n`;
 }
@@ -284,7 +284,7 @@ function bareStatus(written: string, at: number): number | undefined {
   return BARE.get(written.slice(at));
 }
 
-/** What node:http answers by itself: a request without a Host, and an expectation that it does not know. */
+/** What node:http answers itself: a request without a Host, and an unknown expectation. */
 const NODE_REFUSES: ReadonlySet<number> = new Set([400, 417]);
 const BARE: ReadonlyMap<string, number> = new Map([400, 413, 431].map((status) => [bare(status), status]));
 

@@ -29,14 +29,14 @@ export class RequestsFuzz implements Fuzz<Delivery> {
     return cuts(draw, text).map((pieces) => ({ pieces, eager }));
   }
 
-  /** Both sides of a case with it: tests look at what was forwarded. */
+  /** Includes both sides of a case: tests check what was forwarded. */
   async judge(
     delivery: Delivery, oracles = delivery.pieces,
   ): Promise<Judgement & { readonly saw: { readonly ours: Forwarded; readonly node: Reading } }> {
     const ours = await this.#ours.run(delivery);
     const unknown = new Map<number, string>();
     let reading = await this.#expected(oracles, delivery);
-    // Through node:http no method comes that Node does not know.
+    // Through node:http no unknown method arrives.
     for (let pieces: readonly string[] | undefined = oracles; this.#front === 'socket';) {
       const at = reading.requests.length;
       const message = forwarded(ours, at);
@@ -70,9 +70,9 @@ export class RequestsFuzz implements Fuzz<Delivery> {
 }
 
 /**
- * The pieces without tabs behind what frames requests to upgrade, if there are any. Node's parser does not know
- * `chunked`, `close` or `keep-alive` with a tab behind it; but it shows the value without the tab, so that nothing
- * behind 'upgrade' can tell. By RFC 9110 §5.5 the tab means nothing, and so it is read there.
+ * The pieces without tabs behind the framing of requests to upgrade, if there are any. Node's parser does not recognise
+ * `chunked`, `close` or `keep-alive` with a tab behind it; but it shows the value without the tab, so that listeners
+ * of 'upgrade' cannot tell. By RFC 9110 §5.5 the tab means nothing, and they read it so.
  */
 function withoutTabs(pieces: readonly string[]): string[] | undefined {
   const text = pieces.join('');
@@ -93,7 +93,7 @@ const ASKS = /^connection:[^\r\n]*upgrade[ ,\t\r]/im;
 const TABBED = /^((?:transfer-encoding|(?:proxy-)?connection):[^\r\n]*?)[ \t]*\t[ \t]*(?=\r$)/gim;
 
 const KNOWN: ReadonlySet<string> = new Set(METHODS);
-/** What stands in for a method that Node does not know: nothing but CONNECT means anything to a parser. */
+/** Replaces a method that Node does not know: only CONNECT means anything to a parser. */
 const STAND_IN = 'POST';
 
 function forwarded({ messages, partial }: Forwarded, at: number): DecodedMessage | undefined {
@@ -102,7 +102,7 @@ function forwarded({ messages, partial }: Forwarded, at: number): DecodedMessage
 
 /**
  * The pieces with the method that made Node stop at `errorAt` replaced, so that what follows it is compared too: a
- * token that is no method of Node's is forwarded as it is (RFC 9110 §9.1).
+ * token that Node does not know as a method is forwarded unchanged (RFC 9110 §9.1).
  */
 function withKnown(pieces: readonly string[], method: string, errorAt: number): string[] | undefined {
   const text = pieces.join('');

@@ -1,5 +1,5 @@
 /**
- * What the balancer passed on, held against what Node's client read from the same bytes.
+ * What the balancer passed on, compared with what Node's client read from the same bytes.
  */
 import { type DecodedResponse, decodeResponse } from '../support/wire-decoder.ts';
 import {
@@ -9,10 +9,10 @@ import type { Front } from './front.ts';
 import type { ReadHead, ReadResponse, ResponseReading } from './responses-oracle.ts';
 import type { Answered, Passed, Relayed } from './responses-ours.ts';
 
-/** How a case ended, where nothing is wrong with that. */
+/** How a case ended that is not a fault. */
 export type Verdict = 'accepted' | 'refused' | 'stricter';
 
-/** What is wrong with a case, or how it ended: `accepted` by both, `refused` by both, or by us alone. */
+/** The fault of a case, or how it ended: `accepted` by both, `refused` by both, or only by us. */
 export function judgeResponse(
   front: Front, answered: Answered, ours: Relayed, node: ResponseReading,
 ): { fault: string } | { verdict: Verdict } {
@@ -59,7 +59,7 @@ function faultOf(
   return differenceOfLines(response.trailers, withoutForbiddenTrailers(pairs(read.rawTrailers)));
 }
 
-/** An interim response that is to be passed on. */
+/** An interim response that must be passed on. */
 type Interim = ReadHead & { readonly mayBeLost: boolean };
 
 function interimsOf({ minor, expect }: Answered, { interims }: ResponseReading): Interim[] {
@@ -90,7 +90,7 @@ function announced(read: ReadResponse, { fields }: DecodedResponse): ReadHead {
   return { ...read, rawHeaders: pairs(read.rawHeaders).filter(([name]) => !/^trailer$/i.test(name)).flat() };
 }
 
-/** A connection with anything behind the response, or that the upstream will not keep, is no good for another. */
+/** A connection with anything after the response, or that the upstream will not keep, must not be reused. */
 function faultOfKept({ pieces, method }: Answered, node: ResponseReading): string | undefined {
   if (!node.keepAlive && !isBareHead(method, node)) return 'kept; for Node the response says close';
   if (node.error !== undefined) return `kept; Node stops: ${node.error}`;
@@ -117,7 +117,7 @@ function isBareHead(method: string, { after }: ResponseReading): boolean {
   return method === 'HEAD' && !closes && valuesOf(lines, 'content-length').length === 0;
 }
 
-/** Fields of this hop, which the balancer takes off and may write anew. */
+/** Fields of this hop, which the balancer removes and may write itself. */
 const OWNED: ReadonlySet<string> = new Set([...HOP_BY_HOP, 'transfer-encoding', 'upgrade']);
 const OWNED_AND_LENGTH: ReadonlySet<string> = new Set([...OWNED, 'content-length']);
 
@@ -126,11 +126,11 @@ function differenceOfHeads(ours: DecodedResponse, { status, reason, rawHeaders }
   if (ours.reason !== reason) return `the reason is ${JSON.stringify(reason)} to Node`;
   const lines = pairs(rawHeaders);
   const connection = itemsOf(valuesOf(lines, 'connection'));
-  // RFC 9110 §8.6: neither has a body to tell the length of.
+  // RFC 9110 §8.6: neither has a body with a length.
   const owned = status < 200 || status === 204 ? OWNED_AND_LENGTH : OWNED;
   const wanted = endToEnd(lines, connection, owned);
   const sent = endToEnd(ours.lines, [], OWNED);
-  // RFC 9110 §6.6.1: who forwards a response without a Date adds it.
+  // RFC 9110 §6.6.1: a proxy adds a missing Date.
   if (status >= 200 && valuesOf(wanted, 'date').length === 0) wanted.push(['Date', sent.at(-1)?.[1] ?? '']);
   return differenceOfLines(sent, wanted);
 }

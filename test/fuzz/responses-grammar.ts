@@ -1,5 +1,5 @@
 /**
- * Responses drawn from a grammar: most are valid, with interim ones before them and, now and then, more behind.
+ * Responses drawn from a grammar: most are valid, with interim ones before them and, now and then, surplus after them.
  */
 import type { Draw } from './draw.ts';
 import { anyCase, chunks, CODINGS, CONNECTIONS, data, field, LENGTHS, type Part, plainField } from './parts.ts';

@@ -13,7 +13,7 @@ export interface ReadHead {
   readonly rawHeaders: readonly string[];
 }
 
-/** The response, 101 too, as far as Node got with it. */
+/** The response, including 101, as far as Node read it. */
 export interface ReadResponse extends ReadHead {
   readonly body: string;
   readonly rawTrailers: readonly string[];
@@ -22,10 +22,10 @@ export interface ReadResponse extends ReadHead {
 
 export interface ResponseReading {
   readonly interims: readonly ReadHead[];
-  /** When all bytes had come, and when the connection had ended as well. */
+  /** Once all bytes had come, and once the connection had ended as well. */
   readonly before: ReadResponse | undefined;
   readonly after: ReadResponse | undefined;
-  /** Whether the connection could be used again for all that the response says. */
+  /** Whether the connection could be reused, according to the response. */
   readonly keepAlive: boolean;
   readonly error: string | undefined;
 }
@@ -51,7 +51,7 @@ export class ResponsesOracle {
     else line.finish();
     await settle();
     const after = reader.read();
-    // The reset of our own making is no news.
+    // Our own reset is not reported.
     const error = reset ? errorBefore : reader.error;
     const { interims } = reader;
     const reading = { interims, before, after, keepAlive: request.shouldKeepAlive, error };
@@ -74,7 +74,7 @@ class Reader {
     });
     request.on('response', (response) => {
       this.#response = response;
-      // Listens in where the parser hands over the body: no stream in between holds anything back.
+      // Hooks in where the parser hands over the body: no stream in between holds anything back.
       response.push = (data: Buffer | null): boolean => {
         if (data !== null) this.#body += data.toString('latin1');
         // An end that the connection brought about leaves the response incomplete.
@@ -83,14 +83,14 @@ class Reader {
       };
     });
     request.on('upgrade', (response, socket, head) => {
-      // A 101 behind the response, in the same read, is told as well.
+      // A 101 after the response, in the same read, is reported as well.
       if (this.#response !== undefined) return;
       this.#response = response;
       this.#body = head.toString('latin1');
       socket.on('data', (data: Buffer) => {
         this.#body += data.toString('latin1');
       });
-      // Of a tunnel nobody else hears that it was reset.
+      // Nothing else reports the reset of a tunnel.
       socket.on('error', () => undefined);
       socket.on('end', () => {
         this.#whole = true;

@@ -21,17 +21,17 @@ export interface Answered {
   readonly reset?: boolean;
 }
 
-/** What the downstream had got, at some time. */
+/** What the downstream had received at some time. */
 export interface Passed {
   readonly interims: readonly DecodedResponse[];
-  /** The response, 101 too, as far as it came; our own refusal is none. */
+  /** The response, including 101, as far as it came; our own refusal does not count. */
   readonly response: DecodedResponse | undefined;
-  /** Whether it was refused, or broken off. */
+  /** Whether it was refused, or cut. */
   readonly refused: boolean;
 }
 
 export interface Relayed {
-  /** When all bytes had come, and when the upstream had ended its side as well. */
+  /** Once all bytes had come, and once the upstream had ended its side as well. */
   readonly before: Passed;
   readonly after: Passed;
   /** Whether the upstream's connection was kept for another request, before it ended. */
@@ -133,7 +133,7 @@ export class ResponsesOurs {
     }
   }
 
-  /** What must hold of any response, whatever the upstream sent. */
+  /** What must hold for any response, whatever the upstream sent. */
   #check(response: DecodedResponse, written: string, ended: Line['ended'], minor: number): void {
     const { fields, whole, next } = response;
     if (whole && next < written.length) throw new Error('bytes behind the response');
@@ -143,7 +143,7 @@ export class ResponsesOurs {
   }
 }
 
-/** What the balancer is asked, so that these bytes may come for an answer. */
+/** The request to the balancer that these bytes answer. */
 export function requestFor({ method, minor, upgrade, expect }: Answered): string {
   let head = `${method} / HTTP/1.${minor}\r\nHost: a.example\r\n`;
   if (minor === 0) head += 'Connection: keep-alive\r\n';
@@ -153,7 +153,7 @@ export function requestFor({ method, minor, upgrade, expect }: Answered): string
   return `${head}\r\n${method === 'POST' ? 'body' : ''}`;
 }
 
-/** A 101 with all that came behind it for its body. */
+/** A 101, with everything after it as its body. */
 function tunnelled(response: DecodedResponse, written: string, ended: Line['ended']): DecodedResponse {
   return { ...response, body: written.slice(response.next), next: written.length, whole: ended === 'end' };
 }

@@ -31,7 +31,7 @@ export class ResponsesFuzz implements Fuzz<Answered> {
     return cuts(draw, text).map((pieces) => ({ pieces, method, minor, upgrade, expect, reset }));
   }
 
-  /** Both sides of a case with it: tests look at what was passed on. */
+  /** Includes both sides of a case: tests check what was passed on. */
   async judge(
     answered: Answered, oracles = answered.pieces,
   ): Promise<Judgement & { readonly saw: { readonly ours: Relayed; readonly node: ResponseReading } }> {

@@ -10,14 +10,14 @@ import { testSeed } from '../../src/testing/random.ts';
 import { FRONTS } from './front.ts';
 import { type Find, KINDS, Session } from './session.ts';
 
-/** What a worker tells of the cases since it last told. */
+/** A worker's report of the cases since its last report. */
 interface News {
   readonly cases: number;
   readonly counts: readonly (readonly [what: string, count: number])[];
   readonly finds: readonly Find[];
 }
 
-/** Cases between two tellings of a worker, and between two lines of progress; finds that are shown. */
+/** Cases between two reports of a worker, and between two lines of progress; findings that are shown. */
 const TOLD_AFTER = 5_000;
 const SHOWN_AFTER = 100_000;
 const MAX_SHOWN = 20;
@@ -42,14 +42,14 @@ if (![count, seed, workers].every(Number.isSafeInteger) || workers < 1 || front 
   throw new RangeError(`usage: npm run fuzz -- <count> [--front ${FRONTS.join('|')}] [--kind ${KINDS.join('|')}] `
     + '[--seed N] [--workers N] [--only INDEX]');
 }
-// Most cases end in an error, here or there: nobody reads where it was made.
+// Most cases end in an error somewhere: its stack trace is not used.
 Error.stackTraceLimit = 0;
 
 if (values.worker !== undefined) await work(Number(values.worker));
 else if (values.only !== undefined) await repeat(Number(values.only));
 else await lead();
 
-/** Runs every case whose turn it is, of all workers'. */
+/** Runs this worker's share of the cases. */
 async function work(worker: number): Promise<void> {
   const session = new Session(seed, front);
   let cases = 0;
@@ -57,7 +57,7 @@ async function work(worker: number): Promise<void> {
     const news: News = { cases, counts: [...session.counts], finds: session.finds.splice(0) };
     cases = 0;
     session.counts.clear();
-    // Waits until it is told: the loop that runs the cases leaves no time for it else.
+    // Waits until the report is sent: the loop that runs the cases leaves no other time for it.
     await new Promise((resolve) => process.send?.(news, resolve));
   };
   // All kinds in turn, whatever the number of workers.
@@ -70,7 +70,7 @@ async function work(worker: number): Promise<void> {
   process.disconnect();
 }
 
-/** Starts the workers, adds up what they tell, and says it. */
+/** Starts the workers, sums up their reports, and prints the result. */
 async function lead(): Promise<void> {
   const started = performance.now();
   const counts = new Map<string, number>();

@@ -1,5 +1,5 @@
 /**
- * A run of the fuzzer: draws cases by their index, has them judged, and counts.
+ * A run of the fuzzer: draws cases by their index, judges them, and counts.
  */
 import { Draw } from './draw.ts';
 import type { Front } from './front.ts';
@@ -12,10 +12,10 @@ export interface Case {
   readonly pieces: readonly string[];
 }
 
-/** How a case ended: with what is wrong, or how the sides agreed; and what is worth counting besides. */
+/** How a case ended: with a fault, or how the sides agreed; and what else to count. */
 export type Judgement = ({ readonly fault: string } | { readonly verdict: string }) & {
   readonly notes: readonly (typeof NOTES[number])[];
-  /** What both sides made of it, to be shown. */
+  /** The results of both sides, to be shown. */
   readonly saw: unknown;
 };
 
@@ -23,7 +23,7 @@ export type Judgement = ({ readonly fault: string } | { readonly verdict: string
 export interface Fuzz<C extends Case = Case> {
   /** The cases of one draw. */
   draw(draw: Draw): C[];
-  /** `oracles` are the pieces for Node, where they are to differ from ours: to see that it is noticed. */
+  /** `oracles` are the pieces for Node where they differ from ours on purpose: the difference must be noticed. */
   judge(one: C, oracles?: readonly string[]): Promise<Judgement>;
   close(): Promise<unknown>;
 }
@@ -62,7 +62,7 @@ export class Session {
       if ('fault' in judgement && this.finds.length < MAX_FINDS) {
         const small = await shrink(one, async (smaller) => {
           const other = await fuzz.judge(smaller);
-          // The same fault, as far as the words before its details tell.
+          // The same fault, judged by the words before its details.
           return 'fault' in other && other.fault.slice(0, 10) === judgement.fault.slice(0, 10);
         });
         const { saw } = await fuzz.judge(small);
@@ -82,7 +82,7 @@ export class Session {
 }
 
 export const KINDS = ['requests', 'responses'] as const;
-/** What is counted of some cases, besides how they ended. */
+/** What is counted besides how cases ended. */
 export const NOTES = ['unknown method', 'kept', '101'] as const;
-/** More of them say no more. */
+/** The most findings that are kept. */
 const MAX_FINDS = 20;

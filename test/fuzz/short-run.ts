@@ -1,6 +1,6 @@
 /**
- * The part of the tests that is fuzzing: some 25,000 cases of one kind through `socket` and some 8,000 through
- * `node:http`, half of them new each time. Each is a file of its own, since a file has only so much time.
+ * The fuzzing among the tests: about 25,000 cases of one kind through `socket` and about 8,000 through
+ * `node:http`, half of them new each time. Each is a separate file, since the time of a file is limited.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -14,7 +14,7 @@ const DRAWS: Readonly<Record<Front, number>> = { socket: 10_000, 'node:http': 3_
 export function testFuzzing(kind: typeof KINDS[number], front: Front): void {
   const limit = Error.stackTraceLimit;
   before(() => {
-    // Most cases end in an error, here or there: nobody reads where it was made.
+    // Most cases end in an error somewhere: its stack trace is not used.
     Error.stackTraceLimit = 0;
   });
   after(() => {
@@ -41,7 +41,14 @@ export function testFuzzing(kind: typeof KINDS[number], front: Front): void {
   }
 }
 
-/** No case is left out, and there is something to bite on: what both take, what both refuse, what we alone refuse. */
+/**
+ * The shares of the cases that both accept, that both refuse, and that only we refuse: over twenty seeds they were 0.24
+ * to 0.31, 0.55 to 0.60 and 0.04 to 0.15 through `socket`, and 0.15 to 0.39, 0.51 to 0.73 and 0.04 to 0.16 through
+ * `node:http`, which draws less. The bounds are far enough from these that a new seed does not fail by chance.
+ */
+const SHARES = { accepted: [0.05, 0.7], refused: [0.2, 0.85], stricter: [0.01, 0.25] } as const;
+
+/** No case is skipped, and all kinds occur. */
 function assertBite(counts: ReadonlyMap<string, number>, kind: string, cases: number): void {
   let ends = 0;
   for (const [what, some] of counts) {
@@ -49,7 +56,7 @@ function assertBite(counts: ReadonlyMap<string, number>, kind: string, cases: nu
     else ends += some;
   }
   assert.equal(ends, cases, 'each case is counted, in one way');
-  for (const [what, least, most] of [['accepted', 0.1, 0.7], ['refused', 0.2, 0.7], ['stricter', 0.01, 0.2]] as const) {
+  for (const [what, [least, most]] of Object.entries(SHARES)) {
     const share = (counts.get(`${kind}: ${what}`) ?? 0) / cases;
     assert.ok(share > least && share < most, `${what}: ${share} of the cases`);
   }

@@ -1,5 +1,5 @@
 /**
- * Makes a case that fails smaller while it still fails.
+ * Shrinks a failing case while it still fails.
  */
 import type { Case } from './session.ts';
 

@@ -27,7 +27,7 @@ describe('a body of a known length', () => {
   }
 });
 
-test('a body until the end of the connection is all there is, and never done', () => {
+test('a body until the end of the connection takes every octet, and is never done', () => {
   for (const text of ['', 'hello', '0\r\n\r\n', '\0\xff']) {
     assert.deepEqual(readAtEverySplit(UNTIL_CLOSE, 0, text),
       { data: text, done: false, malformed: false, trailers: '', rest: '' });
@@ -41,7 +41,7 @@ test('no body is done at once and takes nothing', () => {
   }
 });
 
-describe('chunks are taken off at whatever octet a read ends (RFC 9112 §7.1)', () => {
+describe('chunks are decoded at any split of the reads (RFC 9112 §7.1)', () => {
   const table: readonly [what: string, text: string, data: string, trailers?: string][] = [
     ['one chunk', '5\r\nhello\r\n0\r\n\r\n', 'hello'],
     ['two chunks', '6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n', 'hello world'],
@@ -86,7 +86,7 @@ describe('chunks are taken off at whatever octet a read ends (RFC 9112 §7.1)', 
   }
 });
 
-describe('what breaks the rules of chunks is found at whatever octet a read ends', () => {
+describe('malformed chunks are found at any split of the reads', () => {
   const table: readonly [what: string, text: string, before?: string][] = [
     ['0x before a size', '0x5\r\nhello\r\n0\r\n\r\n'],
     ['a sign', '+5\r\nhello\r\n0\r\n\r\n'],
@@ -148,7 +148,7 @@ describe('what breaks the rules of chunks is found at whatever octet a read ends
     ['a trailer with a bare CR', '0\r\nX-T: 1\r2\r\n\r\n'],
     ['a trailer with NUL', '0\r\nX-T: \0\r\n\r\n'],
     ['a forbidden trailer that is malformed', '0\r\nHost : 1\r\n\r\n'],
-    // Framing has no meaning there but to deceive (RFC 9110 §6.5.1); Node's parser refuses it too.
+    // There, framing can only deceive (RFC 9110 §6.5.1); Node's parser refuses it too.
     ['a length among the trailers', '0\r\nContent-Length: 3\r\n\r\n'],
     ['a length behind other trailers', '0\r\nX-T: 1\r\ncontent-length:3\r\n\r\n'],
     ['a coding among the trailers', '0\r\nTRANSFER-ENCODING: chunked\r\nX-T: 1\r\n\r\n'],
@@ -182,7 +182,7 @@ test('a malformed body is read no further', () => {
   assert.deepEqual([reader.done, reader.malformed, reader.to - reader.from], [false, true, 0]);
 });
 
-describe('limits hold, at whatever octet a read ends', () => {
+describe('limits hold at any split of the reads', () => {
   const limits: BodyLimits = {
     maxTrailerBytes: 120, maxChunkLineBytes: 40, maxChunkExtensionBytes: 90, maxFields: 5,
   };
@@ -201,7 +201,7 @@ describe('limits hold, at whatever octet a read ends', () => {
       assert.deepEqual([read.done, read.malformed], [!malformed, malformed]);
     });
   }
-  /** A chunk of one octet whose line, with its CRLF, is that long. */
+  /** A chunk of one octet whose line, with its CRLF, has this length. */
   const lineOf = (bytes: number, start = '1;', end = ''): string => {
     return `${start}${'a'.repeat(bytes - start.length - end.length - 2)}${end}\r\nx\r\n`;
   };
@@ -227,7 +227,7 @@ describe('limits hold, at whatever octet a read ends', () => {
     });
   }
 
-  test('extensions count anew for each body', () => {
+  test('extensions are counted afresh for each body', () => {
     const reader = new BodyReader(limits, requestTrailers);
     for (let i = 0; i < 5; i++) {
       reader.start(CHUNKED, 0);
@@ -238,8 +238,8 @@ describe('limits hold, at whatever octet a read ends', () => {
   });
 });
 
-describe('the data of a read is one part of its buffer', () => {
-  test('moved together in place, with what is behind the body untouched', () => {
+describe('the data of a read is one contiguous part of its buffer', () => {
+  test('moved together in place; what follows the body stays untouched', () => {
     const body = `${['alpha', 'b', 'gamma', 'delta-delta'].map(chunk).join('')}0\r\nX-T: 1\r\n\r\n`;
     const next = 'GET /next HTTP/1.1\r\nHost: a.example\r\n\r\n';
     const bytes = latin1(`POST / HTTP/1.1\r\n\r\n${body}${next}`);
@@ -260,7 +260,7 @@ describe('the data of a read is one part of its buffer', () => {
     assert.equal(reader.read(bytes, 0, bytes.length), bytes.length);
     assert.equal(bytes.toString('latin1', reader.from, reader.to), chunks.join(''));
   });
-  test('nothing is moved where one chunk, or a part of one, is all the data', () => {
+  test('nothing is moved if all the data is in one chunk, or a part of one', () => {
     for (const text of ['5\r\nhello', '5\r\nhello\r\n', '5;a=b\r\nhello\r\n0\r\n\r\n']) {
       const bytes = latin1(text);
       const reader = new BodyReader(LIMITS, requestTrailers);
@@ -284,7 +284,7 @@ describe('the data of a read is one part of its buffer', () => {
 
 const seed = testSeed();
 
-test(`random chunks, cut at random, come to their data (EQUIPOISE_SEED=${seed})`, () => {
+test(`random chunks, split at random, give their data (EQUIPOISE_SEED=${seed})`, () => {
   const rng = seededRandom(seed);
   for (let i = 0; i < 1_000; i++) {
     const { text, data, trailers } = randomChunks(rng);
@@ -294,12 +294,12 @@ test(`random chunks, cut at random, come to their data (EQUIPOISE_SEED=${seed})`
   }
 });
 
-test(`with one octet changed at random, every split comes to the same (EQUIPOISE_SEED=${seed})`, () => {
+test(`with one octet changed at random, every split gives the same result (EQUIPOISE_SEED=${seed})`, () => {
   const rng = seededRandom(seed);
   for (let i = 0; i < 2_000; i++) {
     const { text } = randomChunks(rng);
     const at = Math.floor(rng() * text.length);
-    // What is wrong with a trailer may show at the end of its line only, so there is an end.
+    // A fault in a trailer may show only at the end of its line, so there is an end.
     const changed = `${text.slice(0, at)}${String.fromCharCode(rng() * 256)}${text.slice(at + 1)}\r\n\r\n`;
     const whole = judged(readIn([changed], CHUNKED, 0));
     assert.deepEqual(judged(readIn(Array.from(changed), CHUNKED, 0)), whole, JSON.stringify(changed));
@@ -316,7 +316,7 @@ test(`a reader that is used again reads as a new one does (EQUIPOISE_SEED=${seed
     const framing = oneOf<Framing>([NONE, LENGTH, CHUNKED, CHUNKED, CHUNKED, UNTIL_CLOSE], rng);
     const { text } = randomChunks(rng);
     const at = Math.floor(rng() * text.length);
-    // Whole, broken off, or broken: the reader must forget each of them.
+    // Complete, aborted or malformed: the reader must forget each of them.
     const part = oneOf([text, text.slice(0, at), `${text.slice(0, at)}\0${text.slice(at)}`], rng);
     const length = Math.floor(rng() * 20);
     const pieces = cutAtRandom(part, rng);
@@ -326,7 +326,7 @@ test(`a reader that is used again reads as a new one does (EQUIPOISE_SEED=${seed
   }
 });
 
-describe('a body that was broken off leaves nothing behind', () => {
+describe('an aborted body leaves nothing behind', () => {
   const table: readonly [where: string, before: string][] = [
     ['in a size', '000000000000000'],
     ['in an extension', `5;${'a'.repeat(1_000)}`],
@@ -349,7 +349,7 @@ describe('a body that was broken off leaves nothing behind', () => {
   }
 });
 
-/** What a body came to. `rest` is what was behind it, once it was done. */
+/** The result of reading a body. `rest` is what followed it, once it was done. */
 interface Read {
   readonly data: string;
   readonly done: boolean;
@@ -358,7 +358,7 @@ interface Read {
   readonly rest: string;
 }
 
-/** Reads a body that comes in `pieces`, each in the middle of a larger buffer that must stay as it is. */
+/** Reads a body that comes in `pieces`, each in the middle of a larger buffer that must stay unchanged. */
 function readIn(
   pieces: readonly string[], framing: Framing, length: number, limits: BodyLimits = LIMITS,
   reader = new BodyReader(limits, requestTrailers),
@@ -384,7 +384,7 @@ function readIn(
   return { data, done, malformed, trailers, rest };
 }
 
-/** Reads a body whole, octet by octet, cut at every offset, and cut at every two of them where it is short. */
+/** Reads a body whole, octet by octet, split at every offset, and if it is short at every two offsets. */
 function readAtEverySplit(framing: Framing, length: number, text: string, limits: BodyLimits = LIMITS): Read {
   const whole = readIn([text], framing, length, limits);
   const same = (pieces: readonly string[]): void => {

@@ -5,7 +5,7 @@ import {
   withoutNominated,
 } from '../../src/http1/fields.ts';
 
-/** What a scan of `text` from `at` comes to: its end, and the length of each name with its value. */
+/** The result of a scan of `text` from `at`: its end, and the length of each name with its value. */
 function scan(text: string, at = 0): { found: number; fields: [nameLength: number, value: string][]; next: number } {
   const scanner = new FieldScanner();
   const fields: [number, string][] = [];
@@ -68,7 +68,7 @@ describe('the end of the fields', () => {
   });
 });
 
-test('what stands behind the text is not looked at', () => {
+test('octets behind the text are not read', () => {
   const bytes = Buffer.from('X: y\r\nZ: z\r\n\r\n');
   const scanner = new FieldScanner();
   for (let length = 0; length < bytes.length; length++) {
@@ -77,8 +77,8 @@ test('what stands behind the text is not looked at', () => {
   }
 });
 
-describe('a malformed line is refused, and at every split that shows what is wrong', () => {
-  // Each line stands as short as it shows: the last octet is the wrong one.
+describe('a malformed line is refused at every split that shows the fault', () => {
+  // Each line is cut where the fault shows: its last octet is the wrong one.
   const table: readonly [why: string, line: string][] = [
     ['obs-fold by a space (RFC 9112 §5.2)', ' '],
     ['obs-fold by a tab', '\t'],
@@ -124,7 +124,7 @@ test('a scanner reads one line after the other and keeps nothing of the one befo
   assert.equal(next, text.length);
 });
 
-describe('withoutNominated takes out what Connection nominates (RFC 9110 §7.6.1)', () => {
+describe('withoutNominated removes the fields that Connection nominates (RFC 9110 §7.6.1)', () => {
   const block = 'X-A: 1\r\nX-B: 2\r\nx-a: 3\r\nX-AB: 4\r\nContent-Length: 5\r\n';
   const table: readonly [connection: string, left: string][] = [
     ['close', block],
@@ -136,7 +136,7 @@ describe('withoutNominated takes out what Connection nominates (RFC 9110 §7.6.1
     ['x-', block],
     ['x-a x-b', block],
     ['x-a;q=1', block],
-    // What frames the message stays.
+    // Framing fields stay.
     ['content-length', block],
     ['Content-Length, x-a', 'X-B: 2\r\nX-AB: 4\r\nContent-Length: 5\r\n'],
   ];
@@ -145,7 +145,7 @@ describe('withoutNominated takes out what Connection nominates (RFC 9110 §7.6.1
       assert.equal(withoutNominated(block, connection), left);
     });
   }
-  test('a block of nothing', () => {
+  test('an empty block', () => {
     assert.equal(withoutNominated('', 'x-a'), '');
   });
 });
@@ -162,12 +162,12 @@ for (const filter of [requestTrailers, responseTrailers]) describe(`${filter.nam
     // content format and control
     'Content-Encoding', 'Content-Type', 'Content-Range', 'Range', 'Cache-Control',
     'Forwarded', 'Via',
-    // what an upstream that merges trailers into the head would take for the balancer's own
+    // fields that an upstream that merges trailers into the head would take for the balancer's own
     ...(filter === requestTrailers ? FORWARDED : []),
   ];
   for (const name of forbidden) {
-    test(`${name} does not pass on`, () => {
-      // The last as CGI and its heirs would read it (RFC 3875 §4.1.18).
+    test(`${name} is not passed on`, () => {
+      // The last as CGI and its successors would read it (RFC 3875 §4.1.18).
       for (const spelled of [name, name.toLowerCase(), name.toUpperCase(), name.replaceAll('-', '_')]) {
         assert.equal(filter(`X-A: 1\r\n${spelled}: v\r\nX-B: 2\r\n`), 'X-A: 1\r\nX-B: 2\r\n');
         assert.equal(filter(`${spelled}: v\r\n`), '');
@@ -180,12 +180,12 @@ for (const filter of [requestTrailers, responseTrailers]) describe(`${filter.nam
     ...(filter === responseTrailers ? FORWARDED : []),
   ];
   for (const name of allowed) {
-    test(`${name} passes on as it came`, () => {
+    test(`${name} is passed on unchanged`, () => {
       const block = `${name}:  v \r\n${name}:\r\n`;
       assert.equal(filter(block), block);
     });
   }
-  test('none stay none', () => {
+  test('no trailers stay none', () => {
     assert.equal(filter(''), '');
   });
 });

@@ -11,12 +11,12 @@ const V4: Hop = { address: '192.0.2.7', proto: 'http', trusted: false };
 const V6: Hop = { address: '2001:db8::7', proto: 'https', trusted: false };
 const UNIX: Hop = { address: '', proto: 'http', trusted: false };
 
-/** What a downstream claims of hops before it. */
+/** What a downstream claims about the hops before it. */
 const CLAIMS = 'X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.example\r\n' +
   'Forwarded: for=6.6.6.6\r\nVia: 1.0 evil\r\n';
 const NOTHING = 'Host: a.example\r\n';
 
-describe('what an upstream is told of the hops before it', () => {
+describe('what an upstream learns about the hops before it', () => {
   type Row = readonly [what: string, hop: Hop, rules: ForwardingRules, fields: string, told: readonly string[]];
   const table: readonly Row[] = [
     ['over IPv4', V4, PLAIN, NOTHING,

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { BodyFramer } from '../../src/http1/framer.ts';
 import { CHUNKED, type Framing, LENGTH, NONE, UNTIL_CLOSE } from '../../src/http1/framing.ts';
 
-describe('what surrounds the data of a body, and whether its announced length was kept', () => {
+describe('the framing around the data of a body, and whether its announced length was kept', () => {
   type Row = readonly [what: string, framing: Framing, length: number, data: readonly string[], trailers: string,
     sent: string, owes: boolean];
   const table: readonly Row[] = [

@@ -22,7 +22,7 @@ describe('the class of every octet', () => {
   }
 });
 
-describe('nameIs compares without regard to case', () => {
+describe('nameIs ignores case', () => {
   const table: readonly [text: string, at: number, name: string, same: boolean][] = [
     ['host', 0, 'host', true],
     ['HOST', 0, 'host', true],
@@ -33,7 +33,7 @@ describe('nameIs compares without regard to case', () => {
     ['', 0, 'host', false],
     ['anything', 3, '', true],
     ['x-a1!', 0, 'x-a1!', true],
-    // One bit apart, as lower case is from upper case: the bit alone would make them equal.
+    // One bit apart, as lower case is from upper case: ignoring the bit alone would make them equal.
     ['x\ra', 0, 'x-a', false],
     ['X\x0dA', 0, 'x-a', false],
     ['\x10', 0, '0', false],
@@ -96,7 +96,7 @@ describe('listHas finds a whole item of a list', () => {
   }
 });
 
-describe('contentLength takes digits alone, as far as integers are exact', () => {
+describe('contentLength accepts only digits, as far as integers are exact', () => {
   const table: readonly [value: string, expected: number][] = [
     ['0', 0],
     ['5', 5],

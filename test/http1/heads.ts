@@ -1,5 +1,5 @@
 /**
- * How heads are read in these tests: whole, and cut at every offset.
+ * How heads are read in these tests: whole, and split at every offset.
  */
 import assert from 'node:assert/strict';
 import type { ErrorCode } from '../../src/errors.ts';
@@ -13,7 +13,7 @@ export const LIMITS: HeadLimits & BodyLimits = {
   maxChunkLineBytes: 1_024, maxChunkExtensionBytes: 16_384, maxTrailerBytes: 16_384,
 };
 
-/** What a read came to: the head, why it was refused, or that more must come. */
+/** The result of a read: the head, why it was refused, or that more must come. */
 export type Reading =
   | { readonly length: number; readonly head: Readonly<Record<string, unknown>> }
   | { readonly refused: ErrorCode }
@@ -27,8 +27,8 @@ export function readingOf(head: RequestHead | ResponseHead, length: number): Rea
 }
 
 /**
- * Reads `text` and checks that its prefixes, from nothing to the whole, come to the same: `more` up to the end of a
- * head and then the head, or `more` up to what is wrong and then the refusal. `read` reads what it is given anew.
+ * Reads `text` and checks that its prefixes, from nothing to the whole, agree: `more` up to the end of a
+ * head and then the head, or `more` up to the fault and then the refusal. `read` starts afresh at each call.
  */
 export function readAtEverySplit(text: string, read: (text: string) => Reading): Reading {
   const whole = read(text);

@@ -49,7 +49,7 @@ describe('the absolute form of a target becomes its origin form, and its authori
     ['GET', 'http://b.example?q=/x', 'b.example', '/?q=/x'],
     ['GET', 'http://b.example/a?b?c=http://d.example/', 'b.example', '/a?b?c=http://d.example/'],
     ['GET', 'http://b.example//x', 'b.example', '//x'],
-    // RFC 9112 §3.2.4: a proxy that is last before the server sends * for it.
+    // RFC 9112 §3.2.4: the last proxy before the server sends * for it.
     ['OPTIONS', 'http://b.example', 'b.example', '*'],
     ['OPTIONS', 'http://b.example:80', 'b.example:80', '*'],
     ['OPTIONS', 'http://b.example/', 'b.example', '/'],
@@ -93,7 +93,7 @@ describe('a request line is refused', () => {
     ['GET /a\tb HTTP/1.1', bad],
     ['GET /a\x7fb HTTP/1.1', bad],
     ['GET /a#b HTTP/1.1', bad],
-    // No URI holds them, and Node's parser refuses them.
+    // A URI cannot contain them, and Node's parser refuses them.
     ['GET /\xe4\xb8\xad HTTP/1.1', bad],
     ['GET /?\x80 HTTP/1.1', bad],
     ['GET http://a.example/\xff HTTP/1.1', bad],
@@ -151,7 +151,7 @@ describe('a request line is refused', () => {
     ['GET http://a.example:x/ HTTP/1.1', bad],
     ['GET http://[::1/ HTTP/1.1', bad],
     ['GET http://::1/ HTTP/1.1', bad],
-    // A balancer opens no tunnels to where a client asks.
+    // A balancer opens no tunnels to a destination of the client's choice.
     ['CONNECT a.example:443 HTTP/1.1', 'METHOD_UNSUPPORTED'],
     ['CONNECT / HTTP/1.1', 'METHOD_UNSUPPORTED'],
   ];
@@ -160,7 +160,7 @@ describe('a request line is refused', () => {
       refused(`${line}\r\nHost: a.example\r\n\r\n`, error);
     });
   }
-  test('a bare LF for a line end', () => {
+  test('a bare LF as a line end', () => {
     refused('GET / HTTP/1.1\nHost: a.example\n\n', 'REQUEST_MALFORMED');
     refused('\nGET / HTTP/1.1\r\nHost: a.example\r\n\r\n', 'REQUEST_MALFORMED');
   });
@@ -176,14 +176,14 @@ describe('empty lines before a request are skipped (RFC 9112 §2.2)', () => {
       assert.equal(reading.head['fields'], 'X-A: v\r\n');
     });
   }
-  test('but not for ever', () => {
+  test('but only up to a limit', () => {
     const { maxHeadBytes } = LIMITS;
     assert.deepEqual(read('\r\n'.repeat(maxHeadBytes / 2 - 1)), 'more');
     assert.deepEqual(read('\r\n'.repeat(maxHeadBytes / 2)), { refused: 'REQUEST_HEAD_TOO_LARGE' });
   });
 });
 
-test('a head ends where it ends, whatever comes behind it', () => {
+test('a head ends at its empty line, whatever follows', () => {
   const first = 'POST /1 HTTP/1.1\r\nHost: a.example\r\nContent-Length: 4\r\n\r\n';
   for (const rest of ['', 'body', '\r\n\r\n', 'GET /2 HTTP/1.1\r\nHost: b.example\r\nX: y\r\n\r\n', '\0\xff']) {
     assert.deepEqual(read(first + rest), read(first), JSON.stringify(rest));
@@ -224,7 +224,7 @@ describe('field lines are refused', () => {
   });
 });
 
-describe('fields pass on byte for byte, in order', () => {
+describe('fields are passed on byte for byte, in order', () => {
   const table: readonly [string, string][] = [
     ['values of all kinds', 'X-A: v\r\nX-B:v\r\nX-C: \t v \t \r\nX-D:\r\nX-E: a\tb\r\nX-F: caf\xe9\r\nX_G: a:b\r\n'],
     ['repeated ones', 'X-A: 1\r\nX-B: 2\r\nX-A: 3\r\nx-a: 4\r\n'],
@@ -244,7 +244,7 @@ describe('fields pass on byte for byte, in order', () => {
   }
 });
 
-describe('what the balancer acts on or writes itself does not pass on', () => {
+describe('headers that the balancer handles or writes itself are not passed on', () => {
   const lines = [
     'Host: a.example', 'TE: gzip', 'Via: 1.1 x', 'Expect: 100-continue', 'Upgrade: websocket', 'Forwarded: for=1.2.3.4',
     'Connection: close', 'Keep-Alive: timeout=5', 'HTTP2-Settings: AAMAAABk', 'Content-Length: 5',
@@ -263,8 +263,8 @@ describe('what the balancer acts on or writes itself does not pass on', () => {
   }
 });
 
-// CGI and its heirs take X_A for X-A (RFC 3875 §4.1.18).
-describe('what reads like a field of ours for who takes _ for -', () => {
+// CGI and its successors take X_A for X-A (RFC 3875 §4.1.18).
+describe('headers that read like one of ours where _ counts as -', () => {
   for (const name of ['Content_Length', 'content_length', 'Transfer_Encoding', 'TRANSFER_ENCODING']) {
     test(`${name} is refused: it would frame the message`, () => {
       for (const [lines, body] of [['', ''], ['Content-Length: 5\r\n', 'hello']] as const) {
@@ -278,20 +278,20 @@ describe('what reads like a field of ours for who takes _ for -', () => {
     `X_Forwarded_${last}`, `X-Forwarded_${last}`, `X_Forwarded-${last}`, `x_forwarded_${last}`.toLowerCase(),
   ]);
   for (const name of forged) {
-    test(`${name} does not pass on, and is not believed`, () => {
+    test(`${name} is not passed on, and not trusted`, () => {
       const { head } = accepted(`GET / HTTP/1.1\r\nHost: a.example\r\nX-A: 1\r\n${name}: 6.6.6.6\r\nX_B: 2\r\n\r\n`);
       assert.equal(head['fields'], 'X-A: 1\r\nX_B: 2\r\n');
       assert.deepEqual([head['forwardedFor'], head['forwardedHost'], head['forwardedProto']], ['', '', '']);
     });
   }
-  test('other fields with _ pass on as they are', () => {
+  test('other fields with _ are passed on unchanged', () => {
     const lines = 'X_A: 1\r\nContent_Langth: 5\r\nContentxLength: 5\r\nTransfer_Encodinx: x\r\nX_Forwarder_For: x\r\n'
       + 'X_Farwarded_Host: x\r\nY_Forwarded_Proto: x\r\nKeep_Alive: x\r\nuser_id: 5\r\n';
     assert.equal(accepted(`GET / HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n`).head['fields'], lines);
   });
 });
 
-describe('Connection nominates what does not pass on (RFC 9110 §7.6.1)', () => {
+describe('fields that Connection nominates are not passed on (RFC 9110 §7.6.1)', () => {
   const fields = 'X-A: 1\r\nX-B: 2\r\nx-a: 3\r\n';
   const table: readonly [connection: string, left: string][] = [
     ['Connection: x-a', 'X-B: 2\r\n'],
@@ -312,7 +312,7 @@ describe('Connection nominates what does not pass on (RFC 9110 §7.6.1)', () => 
       }
     });
   }
-  // `close` and `keep-alive` have lengths that are told apart: a name as long as one of them is a name all the same.
+  // The reader distinguishes `close` and `keep-alive` by length: a name of the same length is still a name.
   for (let length = 1; length <= 24; length++) {
     test(`a name of ${length} characters, alone`, () => {
       const name = 'x-internal-to-this-hop-1'.slice(0, length);
@@ -322,7 +322,7 @@ describe('Connection nominates what does not pass on (RFC 9110 §7.6.1)', () => 
       }
     });
   }
-  test('but never the host, the framing, or what tells of earlier hops', () => {
+  test('but never the host, the framing, or the fields about earlier hops', () => {
     const { head } = accepted('POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\nVia: 1.0 x\r\n' +
       'X-Forwarded-For: 1.2.3.4\r\nConnection: host, content-length, transfer-encoding, x-forwarded-for, via\r\n\r\n');
     assert.deepEqual([head['host'], head['framing'], head['contentLength'], head['forwardedFor'], head['via']],
@@ -337,7 +337,7 @@ describe('the host (RFC 9112 §3.2, RFC 9110 §7.2)', () => {
     'a.example:65535',
   ];
   for (const host of good) {
-    test(`${JSON.stringify(host)} is one`, () => {
+    test(`${JSON.stringify(host)} is valid`, () => {
       const { head } = accepted(`GET / HTTP/1.1\r\nHost: \t${host} \r\n\r\n`);
       assert.deepEqual([head['host'], head['hasHost']], [host, true]);
     });
@@ -349,16 +349,16 @@ describe('the host (RFC 9112 §3.2, RFC 9110 §7.2)', () => {
     'a[b]', 'a\\b', '"a.example"', '<a>', 'a|b', 'a^b', 'a`b', '{a}', 'caf\xe9', 'a\tb', '\xa0a',
   ];
   for (const host of bad) {
-    test(`${JSON.stringify(host)} is none`, () => {
+    test(`${JSON.stringify(host)} is invalid`, () => {
       refused(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`, 'REQUEST_MALFORMED');
       refused(`GET / HTTP/1.0\r\nHost: ${host}\r\n\r\n`, 'REQUEST_MALFORMED');
     });
   }
   test('an invalid one is refused beside an absolute target too', () => {
-    // RFC 9112 §3.2: 400 for "a Host header field with an invalid field value", whatever the form of the target.
+    // RFC 9112 §3.2: 400 for "a Host header field with an invalid field value", for any form of the target.
     refused('GET http://a.example/ HTTP/1.1\r\nHost: a b\r\n\r\n', 'REQUEST_MALFORMED');
   });
-  test('must be there in HTTP/1.1, once', () => {
+  test('is required in HTTP/1.1, exactly once', () => {
     refused('GET / HTTP/1.1\r\n\r\n', 'REQUEST_MALFORMED');
     refused('GET / HTTP/1.1\r\nX-A: v\r\n\r\n', 'REQUEST_MALFORMED');
     refused('GET http://a.example/ HTTP/1.1\r\n\r\n', 'REQUEST_MALFORMED');
@@ -367,7 +367,7 @@ describe('the host (RFC 9112 §3.2, RFC 9110 §7.2)', () => {
     refused('GET / HTTP/1.1\r\nHost:\r\nHost: a.example\r\n\r\n', 'REQUEST_MALFORMED');
     refused('GET / HTTP/1.0\r\nHost: a.example\r\nHost: a.example\r\n\r\n', 'REQUEST_MALFORMED');
   });
-  test('may be missing in HTTP/1.0, which is told apart from an empty one', () => {
+  test('may be missing in HTTP/1.0, which differs from an empty one', () => {
     const missing = accepted('GET / HTTP/1.0\r\n\r\n').head;
     assert.deepEqual([missing['host'], missing['hasHost']], ['', false]);
     const empty = accepted('GET / HTTP/1.0\r\nHost:\r\n\r\n').head;
@@ -464,7 +464,7 @@ describe('whether the connection is kept (RFC 9112 §9.3)', () => {
   }
 });
 
-describe('Upgrade counts where Connection nominates it (RFC 9110 §7.8)', () => {
+describe('Upgrade counts only if Connection nominates it (RFC 9110 §7.8)', () => {
   const table: readonly [fields: string, version: string, upgrade: string][] = [
     ['Connection: Upgrade\r\nUpgrade: websocket\r\n', '1.1', 'websocket'],
     ['Upgrade: websocket\r\nConnection: keep-alive, UPGRADE\r\n', '1.1', 'websocket'],
@@ -474,7 +474,7 @@ describe('Upgrade counts where Connection nominates it (RFC 9110 §7.8)', () => 
     ['Upgrade: websocket\r\nConnection: keep-alive\r\n', '1.1', ''],
     ['Connection: upgrade\r\n', '1.1', ''],
     ['Connection: Upgrade\r\nUpgrade: websocket\r\n', '1.0', ''],
-    // h2c would tunnel past every rule.
+    // h2c would bypass every rule.
     ['Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n', '1.1', ''],
     ['Connection: Upgrade\r\nUpgrade: websocket, H2C\r\n', '1.1', ''],
     ['Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n', '1.1', ''],
@@ -514,7 +514,7 @@ describe('Expect (RFC 9110 §10.1.1)', () => {
   }
 });
 
-describe('what else is noted', () => {
+describe('what else is recorded', () => {
   const table: readonly [fields: string, noted: Readonly<Record<string, unknown>>][] = [
     ['TE: trailers\r\n', { trailers: true }],
     ['TE: gzip;q=0.5, Trailers\r\n', { trailers: true }],
@@ -619,7 +619,7 @@ describe('field() finds the first value of a field, for strategies', () => {
   }
 });
 
-test('clear() lets go of everything that was read', () => {
+test('clear() releases everything that was read', () => {
   const head = new RequestHead();
   assert.ok(parse(head, FULL, LIMITS) > 0);
   head.clear();
@@ -666,7 +666,7 @@ test(`random heads read the same at every split, and pass on what they should (E
   assert.ok(heads > 30, `only ${heads} of 300 were heads`);
 });
 
-/** A head that has something in every field. */
+/** A head in which every property is set. */
 const FULL = 'POST http://b.example/p HTTP/1.1\r\nHost: a.example\r\nX-A: 1\r\nContent-Length: 5\r\nTE: trailers\r\n' +
   'Expect: 100-continue\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\nVia: 1.0 x\r\nForwarded: for=a\r\n' +
   'X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Host: c.example\r\nX-Forwarded-Proto: https\r\n\r\n';
@@ -677,14 +677,14 @@ const LINES = [
   'Keep-Alive: timeout=5', 'Upgrade: h2c', 'TE: gzip', 'Accept: */*', 'User-Agent: t', 'bad line', 'X: a\rb', ' fold',
 ];
 
-/** A request of random parts, most of them in order. */
+/** A request of random parts, most of them valid. */
 function randomRequest(rng: () => number): string {
   const method = oneOf(['GET', 'POST', 'HEAD', 'OPTIONS', 'PURGE', 'CONNECT'], rng);
   const target = oneOf(['/', '/a/b?c=d', '*', 'http://b.example', 'http://b.example/x?y', 'http://u@b.example/'], rng);
   const version = oneOf(['1.1', '1.1', '1.1', '1.0'], rng);
   const lines = rng() < 0.9 ? ['Host: a.example'] : [];
   for (let count = Math.floor(rng() * 7); count > 0; count--) {
-    // Of the lines, few are in order together; a request that is wrong in two ways shows little.
+    // Few random lines are valid together; a request with two faults shows little.
     const line = oneOf(rng() < 0.7 ? LINES.slice(-11, -3) : LINES, rng);
     lines.splice(Math.floor(rng() * (lines.length + 1)), 0, line);
   }
@@ -698,7 +698,7 @@ const NOT_PASSED: ReadonlySet<string> = new Set([
   'forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto',
 ]);
 
-/** The lines of a head that pass on, found in the plainest way. */
+/** The lines of a head that are passed on, found in the simplest way. */
 function passedOn(text: string): string {
   const lines = text.trimStart().split('\r\n').slice(1, -2).map((line) => ({ line, name: nameOf(line) }));
   const options = lines.filter(({ name }) => name === 'connection').map(({ line }) => line.slice('connection:'.length));

@@ -35,7 +35,7 @@ describe('a status line is read', () => {
   }
 });
 
-test('what came with a head is at hand as text, up to a limit, and until it is cleared', () => {
+test('a head is available as text, up to a limit, until it is cleared', () => {
   const head = new ResponseHead();
   const start = 'HTTP/1.1 200 OK\r\n\r\n';
   const bytes = Buffer.from(`${start}caf\xe9${'x'.repeat(8_000)}`, 'latin1');
@@ -64,7 +64,7 @@ describe('a status line is refused', () => {
       refused(`${line}\r\nX-A: v\r\n\r\n`);
     });
   }
-  test('a bare LF for a line end', () => {
+  test('a bare LF as a line end', () => {
     refused('HTTP/1.1 200 OK\nContent-Length: 0\n\n');
     refused('HTTP/1.1 200\nContent-Length: 0\n\n');
   });
@@ -118,7 +118,7 @@ describe('the framing of the body by status, method and fields (RFC 9112 §6.3)'
       });
     }
   }
-  test('of HTTP/1.0 in the same way, but for chunks', () => {
+  test('of HTTP/1.0 in the same way, except for chunks', () => {
     assert.equal(accepted('HTTP/1.0 200 OK\r\n\r\n').head['framing'], UNTIL_CLOSE);
     assert.equal(accepted('HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n').head['framing'], LENGTH);
     refused('HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
@@ -149,7 +149,7 @@ describe('faulty framing is refused, whatever the status and method', () => {
   }
 });
 
-describe('fields pass on byte for byte, in order, but for what concerns this hop', () => {
+describe('fields are passed on byte for byte, in order, except hop-by-hop ones', () => {
   const passing = 'X-A: 1\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n' +
     'Trailer: X-T\r\nVary:*\r\nX-B: \t caf\xe9 \r\nServer:\r\nContent-Lengtha: 1\r\nDat: x\r\nUpgrad: y\r\n' +
     'Connectiom: z\r\n';
@@ -183,7 +183,7 @@ describe('fields pass on byte for byte, in order, but for what concerns this hop
   }
 });
 
-describe('Connection nominates what does not pass on (RFC 9110 §7.6.1)', () => {
+describe('fields that Connection nominates are not passed on (RFC 9110 §7.6.1)', () => {
   const fields = 'X-A: 1\r\nX-B: 2\r\nx-a: 3\r\n';
   const table: readonly [connection: string, left: string][] = [
     ['Connection: x-a', 'X-B: 2\r\n'],
@@ -212,7 +212,7 @@ describe('Connection nominates what does not pass on (RFC 9110 §7.6.1)', () => 
     const { head } = accepted('HTTP/1.1 200 OK\r\nConnection: content-length, x\r\nContent-Length: 5\r\n\r\n');
     assert.deepEqual([head['framing'], head['contentLength'], head['fields']], [LENGTH, 5, 'Content-Length: 5\r\n']);
   });
-  test('a Date that is nominated away counts as missing, so that one is added (RFC 9110 §6.6.1)', () => {
+  test('a Date that Connection nominates counts as missing: one is added (RFC 9110 §6.6.1)', () => {
     const { head } = accepted('HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nConnection: date, x\r\n\r\n');
     assert.deepEqual([head['fields'], head['hasDate']], ['', false]);
   });
@@ -253,7 +253,7 @@ describe('whether the connection is kept (RFC 9112 §9.3), and for how long', ()
   }
 });
 
-describe('Upgrade counts where Connection nominates it (RFC 9110 §7.8)', () => {
+describe('Upgrade counts only if Connection nominates it (RFC 9110 §7.8)', () => {
   const table: readonly [fields: string, upgrade: string][] = [
     ['Connection: Upgrade\r\nUpgrade: websocket\r\n', 'websocket'],
     ['Upgrade: websocket\r\nConnection: keep-alive, upgrade\r\n', 'websocket'],
@@ -271,7 +271,7 @@ describe('Upgrade counts where Connection nominates it (RFC 9110 §7.8)', () => 
   }
 });
 
-describe('a Date is noted', () => {
+describe('a Date is recorded', () => {
   const table = [['Date: x\r\n', true], ['dATE:\r\n', true], ['Data: x\r\n', false], ['', false]] as const;
   for (const [fields, hasDate] of table) {
     test(JSON.stringify(fields), () => {
@@ -281,14 +281,14 @@ describe('a Date is noted', () => {
   }
 });
 
-test('a head ends where it ends, whatever comes behind it', () => {
+test('a head ends at its empty line, whatever follows', () => {
   const head = 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n';
   for (const rest of ['', 'body', '\r\n\r\n', 'HTTP/1.1 500 X\r\n\r\n', '\0\xff']) {
     assert.deepEqual(read(head + rest), read(head), JSON.stringify(rest));
   }
 });
 
-describe('limits hold, at whatever octet a read ends', () => {
+describe('limits hold at any split of the reads', () => {
   const limits: HeadLimits = { maxHeadBytes: 200, maxRequestLineBytes: 64, maxFields: 5 };
   const headOf = (bytes: number): string => {
     const head = `HTTP/1.1 200 OK\r\nX: ${'v'.repeat(bytes)}\r\n\r\n`;
@@ -312,7 +312,7 @@ describe('limits hold, at whatever octet a read ends', () => {
   }
 });
 
-test('compose() makes a response of our own, with its length', () => {
+test('compose() builds a response of our own, with its length', () => {
   const head = new ResponseHead();
   assert.ok(parse(head, FULL, 'HEAD', LIMITS) > 0);
   head.compose(503, 'Service Unavailable', 'Retry-After: 1\r\n', 12);
@@ -321,7 +321,7 @@ test('compose() makes a response of our own, with its length', () => {
   assert.deepEqual([framing, contentLength, upgrade, hasDate, chunked], [LENGTH, 12, '', false, false]);
 });
 
-test('clear() lets go of all text', () => {
+test('clear() releases all text', () => {
   const head = new ResponseHead();
   assert.ok(parse(head, FULL, 'GET', LIMITS) > 0);
   head.clear();
@@ -361,7 +361,7 @@ test(`random heads read the same at every split (EQUIPOISE_SEED=${seed})`, () =>
   assert.ok(heads > 30, `only ${heads} of 300 were heads`);
 });
 
-/** A head that has something in every field. */
+/** A head in which every property is set. */
 const FULL = 'HTTP/1.0 101 Switching Protocols\r\nX-A: 1\r\nContent-Length: 5\r\nDate: x\r\n' +
   'Connection: upgrade, x-b\r\nUpgrade: websocket\r\nKeep-Alive: timeout=5\r\n\r\n';
 
@@ -371,7 +371,7 @@ const LINES = [
   'Transfer-Encoding: chunked', 'bad line', 'X: a\rb', ' fold',
 ];
 
-/** A response of random parts, most of them in order. */
+/** A response of random parts, most of them valid. */
 function randomResponse(rng: () => number): string {
   const status = oneOf(['200', '200', '204', '304', '404', '100', '101', '103', '500', '2x0'], rng);
   const reason = oneOf([' OK', ' ', '', ' Not Found'], rng);

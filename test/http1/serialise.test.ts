@@ -58,7 +58,7 @@ describe('the request head for an upstream', () => {
       assert.equal(read.keepAlive, true, 'the connection to the upstream is kept');
     });
   }
-  test('with another host, and what tells of the hops before', () => {
+  test('with another host, and the fields about earlier hops', () => {
     const head = parsedRequest('GET / HTTP/1.1\r\nHost: a.example\r\nX-A: 1\r\nVia: 1.0 x\r\n\r\n');
     assert.equal(requestHead(head, 'b.example:81', 'X-Forwarded-For: 1.2.3.4\r\nVia: 1.1 me\r\n'),
       'GET / HTTP/1.1\r\nHost: b.example:81\r\nX-A: 1\r\nX-Forwarded-For: 1.2.3.4\r\nVia: 1.1 me\r\n\r\n');
@@ -69,7 +69,7 @@ describe('the framing of a response for a downstream', () => {
   const table: readonly [read: Framing, ofMinor1: Framing, ofMinor0: Framing][] = [
     [NONE, NONE, NONE],
     [LENGTH, LENGTH, LENGTH],
-    // HTTP/1.0 knows no chunks (RFC 9112 §6.1); the end of a connection is no good end where there are chunks.
+    // HTTP/1.0 has no chunks (RFC 9112 §6.1); where there are chunks, the end of a connection is not a clean end.
     [CHUNKED, CHUNKED, UNTIL_CLOSE],
     [UNTIL_CLOSE, CHUNKED, UNTIL_CLOSE],
   ];
@@ -117,7 +117,7 @@ describe('the response head for a downstream', () => {
       `HTTP/1.1 200 OK\r\n${dated}\r\n`],
     ['204', 'GET', 'HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n', 1, true,
       `HTTP/1.1 204 No Content\r\n${dated}\r\n`],
-    // RFC 9112 §6.1: never with 204, and not for a 304 to a GET either where there is no body to be coded.
+    // RFC 9112 §6.1: never with 204, and not for a 304 to a GET either without a body to encode.
     ['204 that says it has chunks', 'GET', 'HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n', 1, true,
       `HTTP/1.1 204 No Content\r\n${dated}\r\n`],
     ['304 that says it has chunks', 'GET', 'HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n', 1, true,
@@ -153,7 +153,7 @@ describe('the response head for a downstream', () => {
       }
     }
   });
-  test('one of our own', () => {
+  test('a response of our own', () => {
     const head = new ResponseHead();
     head.compose(503, 'Service Unavailable', 'Retry-After: 1\r\n', 12);
     assert.equal(responseHead(head, head.framing, 1, false, DATE),

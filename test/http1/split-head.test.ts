@@ -4,7 +4,7 @@ import { SplitHead } from '../../src/http1/split-head.ts';
 
 const MAX = 1_000;
 
-/** Adds `text`, behind `before` octets of something else and with `behind` after it. */
+/** Adds `text`, after `before` octets of something else and followed by `behind`. */
 function add(split: SplitHead, text: string, { before = 0, behind = '', max = MAX } = {}): boolean {
   const bytes = Buffer.from('.'.repeat(before) + text + behind);
   return split.add(bytes, before, bytes.length, max);
@@ -15,7 +15,7 @@ function text(split: SplitHead): string {
 }
 
 describe('a head over several reads', () => {
-  test('is parsed where it lies if it comes in one', () => {
+  test('is parsed in place if it comes in one read', () => {
     const split = new SplitHead();
     const bytes = Buffer.from('GET / HTTP/1.1\r\n\r\nbody');
     assert.equal(split.add(bytes, 0, bytes.length, MAX), true);
@@ -25,7 +25,7 @@ describe('a head over several reads', () => {
     assert.equal(split.bytes.length, 0);
   });
 
-  test('is parsed again only when another line is whole', () => {
+  test('is parsed again only when another line is complete', () => {
     const split = new SplitHead();
     assert.equal(add(split, 'GET '), true);
     assert.equal(split.keep(), 4);
@@ -37,7 +37,7 @@ describe('a head over several reads', () => {
     assert.equal(split.keep(), 5);
     assert.equal(add(split, ': a\r\n\r\n', { behind: 'next' }), true);
     assert.equal(text(split), 'GET / HTTP/1.1\r\nHost: a\r\n\r\nnext');
-    // 7 of the last read's octets belonged to it.
+    // 7 octets of the last read belonged to it.
     assert.equal(split.end(27), 7);
     assert.equal(split.begun, false);
   });
@@ -52,7 +52,7 @@ describe('a head over several reads', () => {
     assert.equal(split.end(6), 3);
   });
 
-  test('is kept as a copy: what was read into is read into again', () => {
+  test('is kept as a copy: the read buffer is reused', () => {
     const split = new SplitHead();
     const bytes = Buffer.from('GET');
     split.add(bytes, 0, 3, MAX);
@@ -61,7 +61,7 @@ describe('a head over several reads', () => {
     assert.equal(text(split), 'GET');
   });
 
-  test('takes no more than it may have, and is parsed when that is reached', () => {
+  test('takes no more than its limit, and is parsed when that is reached', () => {
     const split = new SplitHead();
     add(split, 'abcde', { max: 8 });
     split.keep();
@@ -70,7 +70,7 @@ describe('a head over several reads', () => {
     assert.equal(split.keep(), 3);
   });
 
-  test('is forgotten when it is cleared', () => {
+  test('is dropped by clear', () => {
     const split = new SplitHead();
     add(split, 'abc');
     split.keep();

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { atOnce, Slices, type Work } from '../../src/loop/slices.ts';
 import { turns } from '../support/wait.ts';
 
-/** Work of so many slices, which writes each down. */
+/** Work of this many slices, which records each. */
 function* counting(slices: number, log: number[]): Work<string> {
   for (let i = 0; i < slices; i++) {
     if (i > 0) yield;
@@ -32,7 +32,7 @@ describe('work in slices', () => {
     assert.deepEqual(log, [0, 1, 2, 3]);
   });
 
-  test('is finished at once for who cannot wait, and goes on no more', async () => {
+  test('is finished at once for a caller that cannot wait, and then stops', async () => {
     const log: number[] = [];
     const slices = new Slices(counting(4, log));
     await turns(1);
@@ -45,7 +45,7 @@ describe('work in slices', () => {
     assert.equal(log.length, 4);
   });
 
-  test('may ask for its own end meanwhile: it is on its way', async () => {
+  test('may call finish within a slice', async () => {
     const log: string[] = [];
     const finish: (() => void)[] = [];
     const slices = new Slices(function* (): Work<void> {
@@ -64,7 +64,7 @@ describe('work in slices', () => {
   });
 
   for (const slices of [1, 3]) {
-    test(`that throws in slice ${slices} rejects, and goes on no more`, async () => {
+    test(`that throws in slice ${slices} rejects, and stops`, async () => {
       const log: number[] = [];
       const broken = new Error('broken');
       const { done } = new Slices(function* (): Work<void> {
@@ -77,7 +77,7 @@ describe('work in slices', () => {
     });
   }
 
-  test('is done all at once where that is asked for', () => {
+  test('is done all at once on request', () => {
     const log: number[] = [];
     assert.equal(atOnce(counting(5, log)), 'done');
     assert.equal(log.length, 5);

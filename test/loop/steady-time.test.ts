@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { Clock } from '../../src/loop/clock.ts';
 import type { TimeSource } from '../../src/loop/time-source.ts';
 
-/** The time of a process, as far as the test lets it go on. */
+/** The time of a process, moved by the test. */
 class ProcessTime implements TimeSource {
   readonly pauseMs = 250;
   real = 1_000;
@@ -24,7 +24,7 @@ class ProcessTime implements TimeSource {
     };
   }
 
-  /** Time goes on, and a tick comes at its end. */
+  /** Moves time, with a tick at the end. */
   pass(ms: number): void {
     this.real += ms;
     for (const tick of this.#ticks) tick();
@@ -40,13 +40,13 @@ function started(): { time: ProcessTime; clock: Clock; sweeps: [now: number, pau
 }
 
 describe('the clock of a process', () => {
-  test('goes with time while ticks come, a little late or not', () => {
+  test('follows time while ticks come, even a little late', () => {
     const { time, sweeps } = started();
     for (const ms of [100, 101, 200, 350]) time.pass(ms);
     assert.deepEqual(sweeps, [[1_100, 0], [1_201, 0], [1_401, 0], [1_751, 0]]);
   });
 
-  test('leaves out what a tick is late by after a pause, and tells of it once', () => {
+  test('leaves out the delay of a tick after a pause, and reports it once', () => {
     const { time, clock, sweeps } = started();
     time.pass(100);
     time.pass(60_100);
@@ -57,7 +57,7 @@ describe('the clock of a process', () => {
     assert.deepEqual(sweeps[2], [1_300, 0]);
   });
 
-  test('notices a pause at the first look, before the tick', () => {
+  test('notices a pause at the first reading, before the tick', () => {
     const { time, clock, sweeps } = started();
     time.pass(100);
     time.real += 5_050;
@@ -70,7 +70,7 @@ describe('the clock of a process', () => {
     assert.deepEqual(sweeps[2], [1_330, 0]);
   });
 
-  test('takes no time for a pause when nobody waits for ticks any more', () => {
+  test('sees no pauses once ticks are not awaited any more', () => {
     const { time, clock } = started();
     clock.stop();
     clock.stop();
@@ -78,7 +78,7 @@ describe('the clock of a process', () => {
     assert.equal(clock.source.now(), 61_000);
   });
 
-  test('goes by the timer that is due last', () => {
+  test('measures by the timer that is due last', () => {
     const { time, clock } = started();
     clock.source.every(2_000, () => undefined);
     time.real += 2_200;
@@ -89,7 +89,7 @@ describe('the clock of a process', () => {
 });
 
 describe('time that a test moves', () => {
-  test('knows no pause, however far it is moved', () => {
+  test('has no pauses, however far it is moved', () => {
     const time = new ProcessTime();
     const clock = new Clock({
       now: () => time.now(), epoch: () => time.epoch(), every: (ms, tick) => time.every(ms, tick),

@@ -3,13 +3,13 @@ import { describe, test } from 'node:test';
 import { type Sender, Turn } from '../../src/loop/turn.ts';
 import { turns } from '../support/wait.ts';
 
-/** Senders that write down that they have sent. */
+/** Senders that record when they have sent. */
 function senders(count: number, log: string[], from = 0): Sender[] {
   return Array.from({ length: count }, (_, i) => ({ send: () => log.push(`${from + i}`) }));
 }
 
 describe('the end of a turn', () => {
-  test('is when those who wait send, in their order', async () => {
+  test('is when waiting senders send, in order', async () => {
     const turn = new Turn();
     const log: string[] = [];
     for (const sender of senders(12, log)) assert.equal(turn.defers(sender), true);
@@ -21,7 +21,7 @@ describe('the end of a turn', () => {
     assert.equal(log.length, 13, 'each once');
   });
 
-  test('comes for many again and again', async () => {
+  test('comes again and again, for many senders', async () => {
     const turn = new Turn();
     const log: string[] = [];
     for (let round = 0; round < 5; round++) {
@@ -31,7 +31,7 @@ describe('the end of a turn', () => {
     }
   });
 
-  test('those who have something to send again while others send wait for the next one', async () => {
+  test('senders with more to send while others send wait for the next one', async () => {
     const turn = new Turn();
     const log: string[] = [];
     const again: Sender = { send: () => log.push('later') };
@@ -43,7 +43,7 @@ describe('the end of a turn', () => {
     assert.equal(log.at(-1), 'later');
   });
 
-  test('a sender that throws keeps nobody else from sending', async () => {
+  test('a sender that throws does not keep others from sending', async () => {
     const turn = new Turn();
     const log: string[] = [];
     const thrown: unknown[] = [];
@@ -72,7 +72,7 @@ describe('the end of a turn', () => {
 });
 
 describe('where a turn has little to send', () => {
-  test('the next writes go at once, until one looks again; with many they wait from then on', async () => {
+  test('the next writes go at once, until the next check; with many they wait from then on', async () => {
     const turn = new Turn();
     const log: string[] = [];
     const one = (): boolean => {

@@ -49,7 +49,7 @@ describe('a health check', () => {
     assert.equal(upstreams[2]?.healthCheck, undefined);
   });
 
-  test('of one upstream needs none of the pool', () => {
+  test('of one upstream works without one for the pool', () => {
     const upstreams = [{ origin: 'http://a.example', healthCheck: {} }, 'http://b.example'];
     const checks = settingsOf({ upstreams }).upstreams.map(({ healthCheck }) => healthCheck);
     assert.deepEqual(checks, [DEFAULTS, undefined]);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { addressText, authorityText, readListenOptions } from '../../src/options/listen.ts';
 
-describe('an address is shown', () => {
+describe('an address as text', () => {
   const table: readonly [address: Parameters<typeof addressText>[0], text: string][] = [
     [{ address: '127.0.0.1', family: 'IPv4', port: 8080 }, '127.0.0.1:8080'],
     [{ address: '::1', family: 'IPv6', port: 8080 }, '[::1]:8080'],
@@ -16,7 +16,7 @@ describe('an address is shown', () => {
 });
 
 describe('where to listen', () => {
-  test('is returned as a copy, of what was given alone', () => {
+  test('is returned as a copy with only the given properties', () => {
     for (const given of [{ port: 0, host: '::1', backlog: 5 }, { path: '/x' }, { fd: 3 }]) {
       const problems: string[] = [];
       const read = readListenOptions(given, 'listen', problems);
@@ -25,7 +25,7 @@ describe('where to listen', () => {
     }
   });
 
-  test('may come with keys of the caller\'s own, which are left to it', () => {
+  test('may have extra keys, which are ignored', () => {
     const problems: string[] = [];
     assert.deepEqual(readListenOptions({ port: 1, mode: 7 }, 'listen', problems, ['mode']), { port: 1 });
     assert.deepEqual(problems, []);

@@ -36,7 +36,7 @@ describe('a suggestion', () => {
       assert.equal(didYouMean(name, known), meant);
     });
   }
-  test('in any order of the known names', () => {
+  test('whatever the order of the known names', () => {
     for (let i = 0; i < OPTIONS.length; i++) {
       const turned = [...OPTIONS.slice(i), ...OPTIONS.slice(0, i)];
       for (const name of ['stratgy', 'wrokers', 'port', 'timeout']) {

@@ -14,7 +14,7 @@ const strategy: Strategy = { name: 'first', pick };
 /** Settings without `connect`, so without TLS. */
 const PLAIN = settingsOf({ upstreams: [] });
 
-/** The numeric options: default, smallest value, and the largest where that is not what a timer takes. */
+/** The numeric options: default, minimum, and the maximum if that is not the limit of a timer. */
 const NUMBERS = {
   maxAttempts: [3, 1],
   maxReplayBytes: [0, 0],
@@ -52,7 +52,7 @@ const NUMBERS = {
   minBodyBytesPerSecond: [100, 0],
 } as const satisfies Partial<Record<keyof Settings, readonly [fallback: number, min: number, max?: number]>>;
 
-test('what is left out has its default', () => {
+test('an omitted option has its default', () => {
   const settings = settingsOf({ upstreams: ONE });
   for (const [name, [fallback]] of Object.entries(NUMBERS)) {
     assert.equal(settings[name as keyof typeof NUMBERS], fallback, name);
@@ -70,7 +70,7 @@ test('what is left out has its default', () => {
   assert.equal(settings.trusts('127.0.0.1'), false);
 });
 
-test('what is undefined is left out', () => {
+test('an undefined option counts as omitted', () => {
   const names = [...Object.keys(NUMBERS), 'strategy', 'via', 'forwarded', 'trustForwarded', 'changeOrigin', 'connect',
     'healthCheck', 'onReport', 'peers', 'retryOn', 'rng', 'time', 'xForwarded', 'upgradeProtocols', 'upgradeTarget'];
   const options = Object.fromEntries(names.map((name) => [name, undefined]));
@@ -81,7 +81,7 @@ test('what is undefined is left out', () => {
   assert.deepEqual(shownWith(options), shownWith({}));
 });
 
-test('what is given is taken', () => {
+test('a given option is used', () => {
   const connect = (): undefined => undefined;
   const onReport = (): undefined => undefined;
   const rng = (): number => 0.5;
@@ -89,8 +89,9 @@ test('what is given is taken', () => {
     strategy, forwarded: true, changeOrigin: true, via: 'edge-1', connect, onReport, rng, time: systemTime,
     xForwarded: false, upgradeTarget: () => '/',
   };
-  const numbers = Object.fromEntries(Object.entries<readonly number[]>(NUMBERS).map(([name, [, , max]], i) => {
-    return [name, max === 100 ? 40 + i : 2_000 + i];
+  const rows = Object.entries<readonly number[]>(NUMBERS);
+  const numbers = Object.fromEntries(rows.map(([name, [, , max = Infinity]], i) => {
+    return [name, max > 2_000 + i ? 2_000 + i : max - i];
   }));
   const settings = settingsOf({ upstreams: [], ...given, ...numbers });
   for (const [name, value] of Object.entries({ ...given, ...numbers })) {
@@ -176,7 +177,7 @@ describe('an upstream', () => {
       assert.deepEqual(parsedAll([given], PLAIN), [expected]);
     });
   }
-  test('over TLS, where there is a way to connect to it', () => {
+  test('over TLS, given a way to connect to it', () => {
     const connect = (): undefined => undefined;
     const { upstreams } = settingsOf({ upstreams: ['https://a.example', 'https://b.example:8443'], connect });
     assert.deepEqual(upstreams.map(({ origin, port }) => [origin, port]),
@@ -424,7 +425,7 @@ describe('a list of upstreams, for update', () => {
     }
   });
 
-  test('is checked just the same if it was parsed before', () => {
+  test('is checked again even if it was parsed before', () => {
     const [before] = parsedAll(['http://a.test'], PLAIN);
     const origin = 'http://a.test';
     for (const wrong of [

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { type Origin, parseOrigin } from '../../src/options/origin.ts';
 import { seededRandom, testSeed } from '../../src/testing/random.ts';
 
-/** What the URL standard makes of it, as Node implements it. */
+/** The result of the URL standard, as Node implements it. */
 function byUrl(text: string): Origin | undefined {
   let url: URL;
   try {
@@ -19,7 +19,7 @@ function byUrl(text: string): Origin | undefined {
   };
 }
 
-describe('an origin is read as the URL standard says', () => {
+describe('an origin is parsed as the URL standard says', () => {
   const hosts = [
     'localhost', 'a', 'a.example', 'pod-0.svc.cluster.local', 'A.Example', 'a_b.example', '1a.example', 'a1.example',
     'a-', '-a', 'a.-b', 'a..b', '.a', 'a.', 'a.1', 'a.0x1', 'a.0x', 'a.x1', '0x7f.1', '127.1', '127.0.0.1',
@@ -45,7 +45,7 @@ describe('an origin is read as the URL standard says', () => {
     });
   }
 
-  test('however often it is read', () => {
+  test('however often it is parsed', () => {
     // Node 20's URL.canParse goes wrong once V8 has optimised its caller.
     for (let i = 0; i < 50_000; i++) {
       assert.equal(parseOrigin('http://b\u00fccher.example')?.origin, 'http://xn--bcher-kva.example');

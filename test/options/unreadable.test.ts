@@ -55,13 +55,13 @@ describe('an upstream that cannot be read is OPTIONS_INVALID', () => {
       assert.throws(() => balancer.add(make()), { name: 'BalancerError', code: 'OPTIONS_INVALID' });
       await assert.rejects(balancer.update([make()]), { name: 'BalancerError', code: 'OPTIONS_INVALID' });
       assert.deepEqual(balancer.upstreams.map(({ origin }) => origin), [A]);
-      // Nothing is left under way.
+      // No update is left pending.
       await balancer.update(['http://b.test']);
       assert.deepEqual(balancer.upstreams.map(({ origin }) => origin), ['http://b.test']);
     });
   }
 
-  test('and so are a list and options that cannot', async (t) => {
+  test('and so are a list and options that cannot be read', async (t) => {
     const { balancer } = await startBalancer(t, { upstreams: [A] });
     const list = new Proxy([A], { get: () => {
       throw new Error('oh no');
@@ -85,7 +85,7 @@ test('tags are a frozen copy: later changes by their owner have no effect', asyn
   const [upstream] = balancer.upstreams;
   assert.deepEqual(upstream?.tags, { zone: 'a' });
   assert.ok(Object.isFrozen(upstream.tags));
-  // And so an update with the changed object is a change.
+  // So an update with the changed object counts as a change.
   await balancer.update([{ origin: A, tags }]);
   assert.deepEqual(balancer.upstreams[0]?.tags, { zone: 'b' });
 });

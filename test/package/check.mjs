@@ -15,7 +15,7 @@ const folder = mkdtempSync(join(tmpdir(), 'equipoise-lint-'));
 try {
   const run = (command, ...args) => execFileSync(command, args, { cwd: root, encoding: 'utf8' });
   const tool = (name, ...args) => run(process.execPath, join(root, 'node_modules', name), ...args);
-  // Without scripts: they would build again.
+  // Without scripts, which would build again.
   const [packed] = JSON.parse(run('npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', folder));
   const { files, unpackedSize } = packed;
   const tarball = join(folder, readdirSync(folder).find((name) => name.endsWith('.tgz')));

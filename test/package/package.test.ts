@@ -42,7 +42,7 @@ describe('the package', () => {
     assert.deepEqual(files.filter((path) => path.startsWith('src/') && !path.endsWith('.md')), []);
   });
 
-  test('refers to nothing that is not in it', () => {
+  test('refers only to files that it contains', () => {
     const there = new Set(files.map((path) => installed(path)));
     for (const path of files) {
       if (!/\.(?:js|d\.ts|json|md)$/.test(path)) continue;
@@ -58,7 +58,7 @@ describe('the package', () => {
     }
   });
 
-  test('has all that it exports', () => {
+  test('contains everything that it exports', () => {
     const manifest = JSON.parse(readFileSync(installed('package.json'), 'utf8')) as Manifest;
     for (const target of Object.values(manifest.exports).flatMap((each) => (
       typeof each === 'string' ? [each] : Object.values(each)))) {
@@ -80,7 +80,7 @@ describe('the package', () => {
     for (const name of ['all.mts', 'all.cts']) writeFileSync(join(folder, name), all);
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({
       compilerOptions: {
-        // The least that works: no option of ours may be needed to read our types.
+        // The minimal settings: our types must not need any particular compiler option.
         module: 'nodenext', target: 'es2022', strict: true, noEmit: true, skipLibCheck: false, types: ['node'],
       },
       files: ['all.mts', 'all.cts'],

@@ -1,7 +1,7 @@
 /**
- * The report of the public types: each name that an entry point of the package exports, and each type that these lead
- * to, as API Extractor reads them from the declarations in `dist`. `npm run public-types` writes it to public-types.txt,
- * where a review sees what a change does to the types; a test compares the two.
+ * The report of the public types: each name that an entry point of the package exports, and each type that these
+ * refer to, as API Extractor reads them from the declarations in `dist`. `npm run public-types` writes it to
+ * public-types.txt, where reviewers see how a change affects the types; a test compares the two.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,14 +12,14 @@ import { CompilerState, Extractor, ExtractorConfig } from '@microsoft/api-extrac
 const root = fileURLToPath(new URL('../..', import.meta.url));
 export const reportPath = fileURLToPath(new URL('public-types.txt', import.meta.url));
 
-/** The whole report. Throws where a declaration does not compile. */
+/** The whole report. Throws if a declaration does not compile. */
 export function report() {
   const folder = mkdtempSync(join(tmpdir(), 'equipoise-types-'));
   try {
     const entries = entryPoints();
     const configs = entries.map(({ path }) => configFor(path, folder));
     const compilerState = CompilerState.create(configs[0], { additionalEntryPoints: entries.map(({ path }) => path) });
-    // Types that several entry points lead to are listed once, at the first one.
+    // Types that several entry points refer to are listed once, at the first one.
     const seen = new Set();
     const sections = entries.map(({ name }, at) => {
       const listed = declarations(configs[at], compilerState).filter((text) => {
@@ -36,7 +36,7 @@ export function report() {
   }
 }
 
-/** The entry points of package.json, `*` expanded: each with its name and the path of its declarations. */
+/** The entry points of package.json, with `*` expanded: the name of each and the path of its declarations. */
 function entryPoints() {
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   return Object.entries(manifest.exports).flatMap(([key, { types }]) => {
@@ -78,7 +78,7 @@ function configFor(path, folder) {
   });
 }
 
-/** The declarations that an entry point leads to, without comments, each in a text of its own. */
+/** The declarations that an entry point refers to, without comments, each as its own text. */
 function declarations(config, compilerState) {
   Extractor.invoke(config, {
     compilerState,
@@ -89,7 +89,7 @@ function declarations(config, compilerState) {
     },
   });
   const [, code = ''] = /```ts\n([^]*)```/.exec(readFileSync(config.reportFilePath, 'utf8').replaceAll('\r', '')) ?? [];
-  // Comments change more often than types, and are reviewed where they stand.
+  // Comments change more often than types, and are reviewed in the source.
   const bare = code.replace(/^ *\/\*\*?[^]*?\*\/\n/gm, '').replace(/^ *\/\/.*\n/gm, '');
   return bare.split(/\n{2,}/).map((text) => text.trim()).filter((text) => text !== '');
 }

@@ -1,7 +1,7 @@
 /**
- * The last step of the build: makes `dist` what users download. Removes the declarations that no export of the package
- * leads to: the compiler writes one for each file, and those of internal files would be a quarter of the package and
- * nothing that anyone can import. Indents by two spaces instead of the compiler's four.
+ * The last step of the build: turns `dist` into what users download. Removes the declarations that no export of the
+ * package refers to: the compiler writes one for each file, and those of internal files would be a quarter of the
+ * package, although they cannot be imported. Indents by two spaces instead of the compiler's four.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -22,7 +22,7 @@ const waiting = Object.values(entries).flatMap(({ types = '' }) => {
 for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
   if (reached.has(path)) continue;
   reached.add(path);
-  // Of 'import ... from', 'export ... from', and 'import(...)' within a type.
+  // Matches 'import ... from', 'export ... from', and 'import(...)' in a type.
   for (const [, reference] of readFileSync(path, 'utf8').matchAll(/(?:from |import\()['"](\.[^'"]+)['"]/g)) {
     waiting.push(resolve(dirname(path), reference).replace(/(?:\.d)?\.[jt]s$/, '.d.ts'));
   }
@@ -33,7 +33,7 @@ for (const path of files) {
   if (/\.js$/.test(path) || reached.has(path)) writeFileSync(path, indentedByTwo(readFileSync(path, 'utf8'), path));
 }
 
-/** The spaces at the start of a line within a template literal are text, and stay. */
+/** Leading spaces inside a template literal are text, and stay. */
 function indentedByTwo(code, path) {
   const source = ts.createSourceFile(path, code, ts.ScriptTarget.Latest);
   const text = new Set();

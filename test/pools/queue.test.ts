@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Queue, type Waiting } from '../../src/pools/queue.ts';
 
-/** One that waits for room in general, or for a room of its own. */
+/** An entry that waits for room in general, or for its own room. */
 class Guest implements Waiting {
   ahead: Waiting | undefined;
   behind: Waiting | undefined;
   readonly name: string;
   readonly #world: World;
   readonly particular: boolean;
-  /** What it does when it goes on. */
+  /** What it does when it is resumed. */
   then: (() => void) | undefined;
 
   constructor(world: World, name: string, particular = false) {
@@ -32,7 +32,7 @@ class Guest implements Waiting {
 class World {
   readonly queue: Queue;
   room = 0;
-  /** Those who have a room of their own. */
+  /** The entries with their own room. */
   readonly own = new Set<string>();
   readonly went: string[] = [];
   readonly faults: unknown[] = [];
@@ -73,7 +73,7 @@ describe('a queue', () => {
     assert.equal(world.wake(9), '');
   });
 
-  test('has no more room than it has', () => {
+  test('takes no more than its limit', () => {
     const world = new World(2);
     world.guests('ab');
     assert.equal(world.queue.enter(new Guest(world, 'c')), false);
@@ -88,7 +88,7 @@ describe('a queue', () => {
     assert.equal(world.wake(9), '');
   });
 
-  test('forgets those who leave', () => {
+  test('forgets entries that leave', () => {
     const world = new World(3);
     const [a, b] = world.guests('abc');
     assert.ok(a !== undefined && b !== undefined);
@@ -101,7 +101,7 @@ describe('a queue', () => {
     assert.equal(world.queue.length, 0);
   });
 
-  test('lets who leaves while others go on not go on', () => {
+  test('does not resume an entry that leaves while others resume', () => {
     const world = new World();
     const [a, b] = world.guests('abc');
     assert.ok(a !== undefined && b !== undefined);
@@ -111,7 +111,7 @@ describe('a queue', () => {
     assert.equal(world.wake(9), 'ac');
   });
 
-  test('is not held up by who waits for one in particular', () => {
+  test('is not held up by an entry that waits for a particular upstream', () => {
     const world = new World();
     world.guest('a', true);
     world.guests('b');
@@ -124,7 +124,7 @@ describe('a queue', () => {
     assert.equal(world.wake(2), 'ae');
   });
 
-  test('goes on with those who find room by one that went on and was done at once', () => {
+  test('resumes entries that find room after one that resumed and was done at once', () => {
     const world = new World();
     const guests = world.guests('abcd');
     for (const guest of guests) {
@@ -136,7 +136,7 @@ describe('a queue', () => {
     assert.equal(world.wake(1), 'abcd');
   });
 
-  test('looks again at who had no room of his own, when one was done at once', () => {
+  test('checks entries with a room of their own again when one was done at once', () => {
     const world = new World();
     world.guest('a', true);
     const b = world.guest('b');
@@ -147,7 +147,7 @@ describe('a queue', () => {
     assert.equal(world.wake(1), 'ba');
   });
 
-  test('keeps the place of one that goes on only to wait again', () => {
+  test('keeps the place of an entry that resumes only to wait again', () => {
     const world = new World(3);
     const [a, b, c] = world.guests('abc');
     assert.ok(a !== undefined && b !== undefined && c !== undefined);
@@ -165,7 +165,7 @@ describe('a queue', () => {
     assert.equal(world.queue.length, 0);
   });
 
-  test('lets one that waits again leave meanwhile', () => {
+  test('lets an entry that waits again leave meanwhile', () => {
     const world = new World();
     const [a] = world.guests('ab');
     assert.ok(a !== undefined);
@@ -178,7 +178,7 @@ describe('a queue', () => {
     assert.equal(world.queue.length, 0);
   });
 
-  test('goes on with those who come while the last one goes on', () => {
+  test('resumes entries that arrive while the last one resumes', () => {
     const world = new World();
     const [, b] = world.guests('ab');
     assert.ok(b !== undefined);
@@ -188,7 +188,7 @@ describe('a queue', () => {
     assert.equal(world.wake(9), 'abc');
   });
 
-  test('goes on with the others, now and later, when one throws', () => {
+  test('resumes the others, now and later, when one throws', () => {
     const world = new World();
     const broken = new Error('broken');
     const [, b, c] = world.guests('abcde');
@@ -196,7 +196,7 @@ describe('a queue', () => {
     b.then = () => {
       throw broken;
     };
-    // One that had entered again before it threw does not wait either: nobody would end it.
+    // An entry that had entered again before it threw does not wait either: nothing would end it.
     c.then = () => {
       world.queue.enter(c);
       throw broken;
@@ -209,7 +209,7 @@ describe('a queue', () => {
     assert.equal(world.wake(9), 'f');
   });
 
-  test('leaves no link behind in those who leave', () => {
+  test('leaves no links in entries that leave', () => {
     const world = new World();
     const guests = world.guests('abcdef');
     const [a, , c, , , f] = guests;
@@ -218,7 +218,7 @@ describe('a queue', () => {
     assert.ok(guests.every(({ ahead, behind }) => ahead === undefined && behind === undefined));
   });
 
-  test('of ten thousand who are done at once needs no deep stack', () => {
+  test('of ten thousand that are done at once needs no deep stack', () => {
     const world = new World();
     let deepest = 0;
     for (let i = 0; i < 10_000; i++) {

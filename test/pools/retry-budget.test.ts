@@ -9,7 +9,7 @@ import { close, echo, refusingOrigin, request, response, serve, startUpstream } 
 
 const START = 1_000_000;
 
-/** A budget, and the time that it lives in. */
+/** A budget, and its time. */
 class Spender {
   now: number;
   readonly #budget: RetryBudget;
@@ -30,7 +30,7 @@ class Spender {
     return this;
   }
 
-  /** Takes all that there is, up to a limit. */
+  /** Takes everything available, up to a limit. */
   takeAll(limit = 10_000): number {
     let taken = 0;
     while (taken < limit && this.#budget.take()) taken++;
@@ -47,12 +47,12 @@ describe('a retry budget', () => {
     assert.equal(new Spender(20, 0).takeAll(), 0);
   });
 
-  test('and some a second always, ten seconds of them at once', () => {
+  test('and a minimum per second, ten seconds of it at once', () => {
     assert.equal(new Spender(0, 3).takeAll(), 30);
     assert.equal(new Spender(20, 3).requests(100).takeAll(), 50);
   });
 
-  test('that is spent is spent, until requests or time bring more', () => {
+  test('stays spent until requests or time bring more', () => {
     const spender = new Spender(20, 1).requests(50);
     assert.equal(spender.takeAll(), 20);
     assert.equal(spender.wait(500).takeAll(), 0);
@@ -65,7 +65,7 @@ describe('a retry budget', () => {
     const spender = new Spender(20, 0).requests(100);
     assert.equal(spender.takeAll(5), 5);
     assert.equal(spender.wait(9_999).takeAll(10), 10);
-    // The requests go now, and the five retries; ten are of a second that is not over.
+    // The requests and the five retries drop out now; ten belong to a second that is not over.
     assert.equal(spender.wait(1).takeAll(), 0);
     assert.equal(spender.requests(60).takeAll(), 2);
     assert.equal(spender.wait(9_999).takeAll(), 10, 'those of the ninth second have gone');
@@ -74,12 +74,12 @@ describe('a retry budget', () => {
   test('slides by the second', () => {
     const spender = new Spender(100, 0);
     for (let second = 0; second < 30; second++) spender.requests(10).wait(1_000);
-    // Nine whole seconds, and the one that has just begun.
+    // Nine whole seconds, and the current one.
     assert.equal(spender.takeAll(), 90);
   });
 
   for (const ms of [10_000, 15_000, 3_600_000, 86_400_000 * 365]) {
-    test(`forgets all over an idle time of ${ms} ms`, () => {
+    test(`forgets everything over an idle time of ${ms} ms`, () => {
       const spender = new Spender(50, 0).requests(1_000);
       assert.equal(spender.takeAll(100), 100);
       assert.equal(spender.wait(ms).takeAll(), 0);
@@ -89,7 +89,7 @@ describe('a retry budget', () => {
   }
 
   for (const start of [0, 0.5, 999.999, 1_000, 12_345_678.9]) {
-    test(`may begin at any time, such as ${start} ms`, () => {
+    test(`may start at any time, such as ${start} ms`, () => {
       const spender = new Spender(50, 0, start).requests(10);
       assert.equal(spender.takeAll(2), 2);
       assert.equal(spender.wait(8_000).takeAll(), 3);
@@ -97,7 +97,7 @@ describe('a retry budget', () => {
     });
   }
 
-  test('is the same however often it is looked at', () => {
+  test('is the same however often it is read', () => {
     const often = new Spender(30, 2);
     const rarely = new Spender(30, 2);
     let [first, second] = [0, 0];
@@ -110,7 +110,7 @@ describe('a retry budget', () => {
     for (const spent of [first, second]) assert.ok(Math.abs(spent - 40 * (2 + 9)) <= 2 * 11 + 20, String(spent));
   });
 
-  test('is never overspent over any ten seconds', () => {
+  test('is never overspent within any ten seconds', () => {
     const spender = new Spender(20, 1);
     const requests: number[] = [];
     const retries: number[] = [];
@@ -128,7 +128,7 @@ describe('a retry budget', () => {
 
 for (const front of FRONTS) {
   describe(`where everything fails, through ${front.name}`, () => {
-    test('retries stay within the budget: the rest has the answer of its only attempt', async (t) => {
+    test('retries stay within the budget: other requests get the answer of their only attempt', async (t) => {
       const upstreams = [await startUpstream(t, serve(() => BUSY)), await startUpstream(t, serve(() => BUSY))];
       const under = await startBalancer(t, {
         upstreams, front, retryOn: [503], retryBudgetPercent: 20, minRetriesPerSecond: 1, ejectAfter: 0,
@@ -145,7 +145,7 @@ for (const front of FRONTS) {
       assert.equal(under.picks.length, 132, 'there is a budget again');
     });
 
-    test('with no budget nothing is tried again by its status', async (t) => {
+    test('without a budget nothing is retried by its status', async (t) => {
       const upstream = await startUpstream(t, serve(() => BUSY));
       const other = await startUpstream(t, []);
       const under = await startBalancer(t, {
@@ -154,7 +154,7 @@ for (const front of FRONTS) {
       assert.equal((await (await under.connect()).exchange(get())).text, 'busy');
     });
 
-    test('what cost no upstream any work costs none of the budget', async (t) => {
+    test('attempts that cost no upstream any work cost no budget', async (t) => {
       const upstream = await startUpstream(t, [[request, response('warm'), request, close], echo]);
       const under = await startBalancer(t, {
         upstreams: [upstream, refusingOrigin()], front, retryOn: [502, 503], retryBudgetPercent: 0,

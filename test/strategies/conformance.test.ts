@@ -1,4 +1,4 @@
-/** The suite itself: your own strategy joins it with one line, and it finds broken rules. */
+/** The suite itself: one line runs it on a strategy of your own, and it finds broken rules. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Strategy, Upstream } from '../../src/strategy.ts';
@@ -20,7 +20,7 @@ function twoChoices(rng: () => number): Strategy {
   };
 }
 
-/** The same downstream, the same upstream, while the set stays the same. */
+/** Maps each downstream to the same upstream while the set stays the same. */
 function byAddress(): Strategy {
   return {
     name: 'by-address',
@@ -163,7 +163,7 @@ describe('the conformance suite finds', () => {
   });
 });
 
-/** Picks in turn from the array that `changed` gave, where it `fits` what is offered. */
+/** Picks in turn from the array passed to `changed`, if it `fits` the candidates on offer. */
 function tabled(fits: (table: readonly Upstream[], candidates: readonly Upstream[]) => boolean): Strategy {
   let table: readonly Upstream[] = [];
   let turn = 0;

@@ -1,6 +1,6 @@
 /**
- * The strategies that the documents show, for those who write theirs in TypeScript: each has a twin here that differs
- * from it by types alone, and that the compiler takes under the strictest settings, as a strategy of all that it fits.
+ * The documents' strategies in TypeScript: each has a twin here that differs from it only in its types, and that
+ * compiles under the strictest settings for everything it can pick: upstreams, workers, or both.
  */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { documents, root } from '../support/documents.ts';
 interface Twin {
   /** `C` stands for what is picked. */
   readonly code: string;
-  /** What a worker lacks for it, if it is for upstreams alone. */
+  /** What it needs that a worker does not have, if it is only for upstreams. */
   readonly lacking?: string;
 }
 
@@ -71,7 +71,7 @@ const shown = documents.flatMap(({ path, blocks }) => blocks
   .filter(({ language, code }) => language === 'js' && /\bpick\(/.test(code))
   .map(({ code }) => ({ path, code, file: /^\/\/ (\S+\.js)/.exec(code)?.[1] ?? '(a block that names no file)' })));
 
-test('every strategy in the documents has its twin here', () => {
+test('every strategy in the documents has a twin here', () => {
   assert.deepEqual(shown.map(({ file }) => file).sort(), Object.keys(TWINS).sort());
 });
 
@@ -103,13 +103,13 @@ for (const { path, code, file } of shown) {
   });
 }
 
-/** The settings of this repository. The two that matter most here are on, whatever those say. */
+/** The settings of this repository, with the two that matter most here always on. */
 const settings = ts.readConfigFile(join(root, 'tsconfig.json'), (name) => ts.sys.readFile(name));
 const options: ts.CompilerOptions = {
   ...ts.parseJsonConfigFileContent(settings.config, { ...ts.sys, readDirectory: () => [] }, root).options,
   strict: true,
   noUncheckedIndexedAccess: true,
-  // A strategy needs nothing of Node.js, whose types would take most of the time.
+  // A strategy needs nothing from Node.js, and its types would take most of the time.
   types: [],
 };
 
@@ -119,9 +119,9 @@ function withoutTypes(code: string): string {
   return ts.transpileModule(code, { compilerOptions }).outputText.trim();
 }
 
-/** What the compiler says of a strategy, with `C` for what it picks. */
+/** The compiler's diagnostics for a strategy; `C` is the type that it picks. */
 function diagnosticsOf(code: string, candidate: 'Upstream' | 'WorkerCandidate'): string[] {
-  // Behind the code, so that the lines of a message are those of the twin.
+  // After the code, so that line numbers in messages are those of the twin.
   const text = `${code}
 type C = ${candidate};
 import type { PickRequest, Strategy, Upstream, WorkerCandidate } from '../../src/strategy.ts';

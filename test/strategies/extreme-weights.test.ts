@@ -1,6 +1,5 @@
 /**
- * The shipped strategies at the extreme weights (0.001 to 1,000,000), down to a ten-thousandth of it as in
- * a slow start.
+ * The shipped strategies at extreme weights (0.001 to 1,000,000), and at a ten-thousandth of them, as in a slow start.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -39,7 +38,7 @@ describe(`weights of every size keep their proportions (EQUIPOISE_SEED=${seed})`
           }
           candidates.forEach((candidate, i) => {
             const p = ([1, 3, 6][i] ?? 0) / 10;
-            // Six standard deviations: off by chance once in 500 million draws; a share that is wrong by a tenth shows.
+            // Six standard deviations: chance fails it once in 500 million draws; a share off by a tenth fails it, too.
             const bound = 6 * Math.sqrt(PICKS * p * (1 - p));
             const off = Math.abs((got.get(candidate) ?? 0) - PICKS * p);
             assert.ok(off <= bound, `${candidate.id} got ${got.get(candidate) ?? 0} of ${PICKS}`);
@@ -50,7 +49,7 @@ describe(`weights of every size keep their proportions (EQUIPOISE_SEED=${seed})`
   }
 });
 
-/** Slots by whole weights: nothing is left of a weight below one half. */
+/** Slots by rounded weights: a weight below one half gets none. */
 test('the conformance suite finds a strategy that rounds weights', () => {
   const rule = rules.find(({ title }) => title.includes('extreme weights'));
   assert.ok(rule !== undefined);

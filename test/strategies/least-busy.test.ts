@@ -16,7 +16,7 @@ interface Worker extends Candidate {
   load: number;
 }
 
-describe('least-busy draws among the idle by weight and the fourth power of what is spare, over 100,000 picks', () => {
+describe('least-busy draws among the idle by weight and the fourth power of spare capacity, over 100,000 picks', () => {
   const table: [title: string, candidates: Worker[], shares: number[]][] = [
     ['all idle', [worker(0), worker(0), worker(0)], [1 / 3, 1 / 3, 1 / 3]],
     ['one busy half of the time', [worker(0.5), worker(0), worker(0)], [1 / 33, 16 / 33, 16 / 33]],
@@ -62,7 +62,7 @@ describe('least-busy fills up in proportion to weight and spare capacity, whatev
   }
 });
 
-test('least-busy spares a blocked one while others are idle', () => {
+test('least-busy spares a blocked worker while others are idle', () => {
   const strategy = leastBusy<Worker>({ rng: seededRandom(1) });
   const candidates = [worker(0), worker(1), worker(0.2)];
   const picks = Array.from({ length: 10_000 }, () => strategy.pick(candidates, context));
@@ -101,13 +101,13 @@ describe('least-busy in 20,000 connections of virtual time, with loads that are 
     assert.ok(p99Ms < counting.p99Ms, `p99 ${String(p99Ms)} ms, by the count alone ${String(counting.p99Ms)} ms`);
   });
 
-  test(`equal workers that are 85% busy share evenly, and nobody waits for a herd, seed ${String(seed)}`, () => {
+  test(`equal workers that are 85% busy share evenly, without herding, seed ${String(seed)}`, () => {
     const how = { seed, workers: 8, gapMs: 1 / (8 * 0.85), computes: false };
     const { shares, p99Ms } = simulate(leastBusy({ rng: rng() }), how);
     for (const share of shares) assert.ok(Math.abs(share - 1 / 8) < 0.02, `share ${String(share)}`);
     const counting = simulate(leastConnections({ rng: rng() }), how);
     assert.ok(p99Ms < 1.5 * counting.p99Ms, `p99 ${String(p99Ms)} ms, by the count alone ${String(counting.p99Ms)} ms`);
-    // What it keeps from: the least load alone, of the same age.
+    // For comparison, what it avoids: picking by the least load alone, equally old.
     const herding = simulate(leastLoad, how);
     assert.ok(herding.p99Ms > 20 * p99Ms, `p99 ${String(p99Ms)} ms, by the load alone ${String(herding.p99Ms)} ms`);
   });
@@ -121,7 +121,7 @@ const leastLoad: Strategy<Worker> = {
 /** The work of a simulated worker, in the order of its event loop. */
 interface Loop {
   readonly worker: Worker;
-  /** When it will have done all that it has. */
+  /** When it will have done all of its work. */
   freeAt: number;
   /** When each of its connections ends; in order. */
   readonly ends: number[];
@@ -177,7 +177,7 @@ function work(loop: Loop | undefined, nowMs: number, ms: number): number {
   return loop.freeAt;
 }
 
-/** All tell their loads of the last 200 ms: the work that they were given, as far as they have done it. */
+/** All report their loads over the last 200 ms: the part of their work that they have done. */
 function report(loops: readonly Loop[], nowMs: number): void {
   for (const loop of loops) {
     const left = Math.max(0, loop.freeAt - nowMs);

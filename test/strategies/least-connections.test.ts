@@ -81,7 +81,7 @@ test('least-connections fills up in proportion to weight, whatever the order and
   }
 });
 
-test('least-connections leaves a light candidate its share when requests come one by one', () => {
+test('least-connections gives a light candidate its share when requests come one by one', () => {
   const strategy = leastConnections<Busy>({ rng: seededRandom(1) });
   const light = busy(0, 1);
   const picks = Array.from({ length: 100_000 }, () => strategy.pick([busy(0, 99), light], context));
@@ -98,13 +98,13 @@ test('least-connections finds the least loaded of 64, wherever it is', () => {
   }
 });
 
-describe('least-connections among 1,000 draws some, and spreads nearly as evenly as if it looked at all', () => {
+describe('least-connections samples 1,000, and spreads nearly as evenly as if it looked at them all', () => {
   for (const [title, weighs] of [['equal weights', () => 1], ['mixed weights', (i: number) => 1 + i % 5]] as const) {
     const seed = testSeed();
     test(`${title} (EQUIPOISE_SEED=${String(seed)})`, () => {
       const rng = seededRandom(seed);
       const candidates = Array.from({ length: 1000 }, (_, i) => busy(0, weighs(i)));
-      // Four for each weight of 1: a look at all would have each at that. Random ones of them end, others begin.
+      // Four per unit of weight: looking at all would keep each at that. Random ones end, new ones begin.
       const sum = candidates.reduce((all, { weight }) => all + weight, 0);
       const strategy = leastConnections<Busy>({ rng });
       const running = Array.from({ length: 4 * sum }, () => begin(strategy, candidates));
@@ -138,7 +138,7 @@ describe('least-connections among 1,000 draws some, and spreads nearly as evenly
     const candidates = Array.from({ length: 1000 }, (_, i) => busy(i === 500 ? 0 : 1));
     const picks = Array.from({ length: 10_000 }, () => seeded.pick(candidates, context));
     const found = picks.filter((picked) => picked === candidates[500]).length;
-    assert.ok(found > 100 && found < 220, String(found)); // 16 of 1,000 looks
+    assert.ok(found > 100 && found < 220, String(found)); // each pick looks at 16 of 1,000
   });
 });
 
@@ -156,7 +156,7 @@ describe('least-connections gives a slow upstream a small share', () => {
   }
 });
 
-/** Shares of 20,000 requests, arriving at random (Poisson), 1 ms apart on average; nobody refuses or queues. */
+/** Shares of 20,000 requests, arriving at random (Poisson), 1 ms apart on average; none is refused or queued. */
 function simulate(strategy: Strategy<Busy>, serviceMs: readonly number[], seed: number): number[] {
   const rng = seededRandom(seed + 1000);
   const candidates = serviceMs.map(() => busy(0));

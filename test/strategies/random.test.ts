@@ -43,7 +43,7 @@ describe('random stays in range at both ends of [0, 1)', () => {
           const strategy = random<Candidate>({ rng: () => value });
           if (told) strategy.changed?.(candidates);
           const picked = strategy.pick(candidates, context);
-          // Next to a weight of 1e9, the last 1e-9 is less than the draw can tell apart: any candidate will do.
+          // Next to a weight of 1e9, the last 1e-9 is below the precision of the draw: any candidate will do.
           if (weights.includes(1e-9)) assert.ok(picked, 'declined');
           else assert.equal(picked, expected);
         }
@@ -52,7 +52,7 @@ describe('random stays in range at both ends of [0, 1)', () => {
   }
 });
 
-test('random reads no weight where changed() told of the array', () => {
+test('random reads no weights if changed() announced the array', () => {
   for (const weights of [[2, 2, 2], [1, 2, 3]]) {
     let reads = 0;
     const candidates = weights.map((weight, i) => ({
@@ -71,7 +71,7 @@ test('random reads no weight where changed() told of the array', () => {
   }
 });
 
-test('random falls on the same candidate whether changed() told of the array or not', () => {
+test('random picks the same candidate whether changed() announced the array or not', () => {
   const rng = seededRandom(1);
   const candidates = weigh(Array.from({ length: 1000 }, () => 1 + Math.floor(rng() * 8)));
   for (let i = 0; i < 1000; i++) {
@@ -93,7 +93,7 @@ test('random draws once per pick', () => {
   }
 });
 
-test('random weighs an array that it was not told of', () => {
+test('random follows the weights of an array that changed() did not announce', () => {
   const strategy = random<Candidate>({ rng: seededRandom(1) });
   const equal = weigh([1, 1]);
   strategy.changed?.(equal);

@@ -37,7 +37,7 @@ describe('round-robin gives each candidate exactly its weight in any full cycle'
 });
 
 describe('round-robin spreads the turns of a heavy candidate', () => {
-  // Without its random part a start is nginx's own. The first sequence is the one in nginx's commit message.
+  // Without the random part, the start is the same as nginx's. The first sequence is the one in nginx's commit message.
   const table: [weights: number[], sequence: string][] = [
     [[5, 1, 1], 'aabacaa'],
     [[3, 1], 'aaba'],
@@ -52,7 +52,7 @@ describe('round-robin spreads the turns of a heavy candidate', () => {
   }
 
   for (const told of [true, false]) {
-    test(`from any start, nobody is ever two turns ahead or behind${told ? '' : ', without changed()'}`, () => {
+    test(`from any start, no candidate is ever two turns ahead or behind${told ? '' : ', without changed()'}`, () => {
       for (const weights of [[5, 1, 1], [10, 3, 1], [1, 2, 3, 4, 5], [100, 1, 1, 1], [3, 1, 3, 1, 1, 2, 2]]) {
         const cycle = weights.reduce((a, b) => a + b);
         for (const seed of seeds) {
@@ -71,7 +71,7 @@ describe('round-robin spreads the turns of a heavy candidate', () => {
     });
   }
 
-  test('that are equal take turns: a light one and its like are far apart', () => {
+  test('takes turns among equal weights: light candidates are spaced far apart', () => {
     for (const seed of seeds) {
       const candidates = weigh([4, 1, 1, 1, 1]);
       const strategy = roundRobin<Candidate>({ rng: seededRandom(seed) });
@@ -83,7 +83,7 @@ describe('round-robin spreads the turns of a heavy candidate', () => {
   });
 });
 
-describe('round-robin starts anywhere', () => {
+describe('round-robin starts at a random position', () => {
   for (const told of [true, false]) {
     for (const weights of [[1, 1, 1], [3, 2, 1]]) {
       test(`weights ${weights.join(', ')}${told ? '' : ', without changed()'}`, () => {
@@ -99,7 +99,7 @@ describe('round-robin starts anywhere', () => {
   }
 });
 
-describe('round-robin in a changing world', () => {
+describe('round-robin among changing candidates', () => {
   for (const told of [true, false]) {
     test(`shares the retries of a failing candidate among the others${told ? '' : ', without changed()'}`, () => {
       for (const seed of seeds) {
@@ -116,7 +116,7 @@ describe('round-robin in a changing world', () => {
     });
   }
 
-  test('is exact from the first pick of a new set, wherever the old cycle stood', () => {
+  test('is exact from the first pick of a new set, whatever the position in the old cycle', () => {
     for (let stood = 0; stood < 103; stood++) {
       const [a, b, c] = weigh([2, 1, 100]) as [Candidate, Candidate, Candidate];
       const strategy = roundRobin<Candidate>({ rng: seededRandom(stood) });
@@ -127,7 +127,7 @@ describe('round-robin in a changing world', () => {
     }
   });
 
-  test('owes nothing to a candidate for the time that it was away', () => {
+  test('does not make up for the time that a candidate was away', () => {
     for (const seed of seeds) {
       const candidates = weigh([2, 1, 1]);
       const strategy = roundRobin<Candidate>({ rng: seededRandom(seed) });

@@ -36,7 +36,7 @@ function fastestOfTwo({ rng }: { readonly rng: () => number }): Strategy {
   };
 }
 
-/** One for whatever can be picked. */
+/** A strategy for anything that can be picked. */
 function first<C extends Candidate>(): Strategy<C> {
   return { name: 'first', pick: ([one]) => one };
 }

@@ -11,10 +11,10 @@ import { oneOf } from '../http1/heads.ts';
 
 const HEAD = 'HTTP/1.1 200 OK\r\n\r\n';
 const SMALL = 'hello';
-/** Above what is copied into the text. */
+/** Larger than what is copied into the text. */
 const LARGE = 'L'.repeat(20_000);
 
-describe('a message goes out as it is framed', () => {
+describe('a message is written with its framing', () => {
   type Row = readonly [what: string, framing: Framing, data: readonly string[], trailers: string, body: string];
   const size = LARGE.length.toString(16);
   const table: readonly Row[] = [
@@ -46,12 +46,12 @@ describe('a message goes out as it is framed', () => {
         const step = async (): Promise<void> => {
           if (often) await flushed.flush();
         };
-        // Two messages, so that what the first leaves behind would show in the second.
+        // Two messages, so that leftovers of the first would show in the second.
         for (let i = 0; i < 2; i++) {
           writer.begin(HEAD, framing);
           await step();
           for (const part of data) {
-            // Not the start of the buffer: what is around the data stays behind.
+            // Not the start of the buffer: what surrounds the data must not be sent.
             const bytes = Buffer.from(`<${part}>`, 'latin1');
             writer.data(bytes, 1, bytes.length - 1);
             await step();
@@ -68,7 +68,7 @@ describe('a message goes out as it is framed', () => {
   }
 });
 
-test('nothing goes out before a flush, not even what is large', async (t) => {
+test('nothing is written before a flush, not even large parts', async (t) => {
   const { near, far } = await socketPair(t);
   const received: string[] = [];
   far.on('data', (bytes: Buffer) => received.push(bytes.toString('latin1'))).resume();
@@ -85,7 +85,7 @@ test('nothing goes out before a flush, not even what is large', async (t) => {
   assert.equal(received.join(''), HEAD + LARGE);
 });
 
-test('a flush of nothing has room', async (t) => {
+test('an empty flush has room', async (t) => {
   const { near } = await socketPair(t);
   const writer = new MessageWriter(near, { drained: unexpected, sinkFailed: unexpected });
   assert.equal(writer.flush(), true);
@@ -125,7 +125,7 @@ describe('a flush that may wait for the end of the turn', () => {
     });
   }
 
-  test('and one that may not takes all along; what comes after it may wait again', async (t) => {
+  test('and one that may not wait writes everything; later ones may wait again', async (t) => {
     const { near, far } = await socketPair(t);
     const received = readAll(far);
     const writer = new MessageWriter(near, { drained: unexpected, sinkFailed: unexpected });
@@ -204,7 +204,7 @@ describe('a reader that reads nothing', () => {
     });
   }
 
-  test('again and again: a writer leaves no listener behind on its sink', async (t) => {
+  test('again and again: a writer leaves no listeners on its sink', async (t) => {
     const { near, far } = await socketPair(t);
     far.resume();
     const listeners = (): number => near.listenerCount('drain');
@@ -222,7 +222,7 @@ describe('a reader that reads nothing', () => {
     }
   });
 
-  test('that goes away: nobody is told that it has drained', async (t) => {
+  test('that goes away: no drain is reported', async (t) => {
     const { near, far } = await socketPair(t);
     const writer = new MessageWriter(near, { drained: unexpected, sinkFailed: unexpected });
     const bytes = Buffer.alloc(1_000_000);
@@ -235,7 +235,7 @@ describe('a reader that reads nothing', () => {
     await turns(3);
   });
 
-  test('a large part is not free while the kernel has not taken all of it', async (t) => {
+  test('a large part is not free until the kernel has taken all of it', async (t) => {
     const { near, far } = await socketPair(t);
     const flushed = new Flushes(near);
     // More than any socket buffer holds.
@@ -252,7 +252,7 @@ describe('a reader that reads nothing', () => {
     assert.equal(text.indexOf('b'), -1, 'the buffer was still in use when it was said to be free');
   });
 
-  test('a large part that went out at once says nothing of what was flushed after it', async (t) => {
+  test('a large part that went out at once says nothing about later flushes', async (t) => {
     const { near, far } = await socketPair(t);
     const flushed = new Flushes(near);
     const bytes = Buffer.alloc(20_000);
@@ -273,7 +273,7 @@ describe('a reader that reads nothing', () => {
 
 const seed = testSeed();
 
-test(`one buffer, used again as soon as it is free, to a slow reader (EQUIPOISE_SEED=${seed})`, async (t) => {
+test(`one buffer, reused as soon as it is free, to a slow reader (EQUIPOISE_SEED=${seed})`, async (t) => {
   const rng = seededRandom(seed);
   const { near, far } = await socketPair(t);
   const flushed = new Flushes(near);
@@ -309,13 +309,13 @@ test(`one buffer, used again as soon as it is free, to a slow reader (EQUIPOISE_
   const text = await reading;
   assert.ok(waits > 0, 'the reader was slow enough to be waited for');
   assert.equal(flushed.calls, waits, 'told once for each flush that returned false');
-  // Millions of octets: a failure is not to print them all.
+  // Millions of octets: a failure must not print them all.
   const expected = sent.join('');
   assert.equal(text.length, expected.length);
   assert.ok(text === expected, 'what was received is not what was sent');
 });
 
-/** A writer, and how often it told that it has drained. */
+/** A writer, and how often it reported that it has drained. */
 class Flushes implements Flusher {
   readonly writer: MessageWriter;
   calls = 0;
@@ -350,7 +350,7 @@ class Flushes implements Flusher {
   }
 }
 
-/** Two ends of one connection. The far one reads nothing until it is asked to. */
+/** Two ends of one connection. The far one reads nothing until asked to. */
 async function socketPair(t: TestContext): Promise<{ near: Socket; far: Socket }> {
   const server = net.createServer({ pauseOnConnect: true });
   server.listen(0, '127.0.0.1');
@@ -371,7 +371,7 @@ async function readAll(socket: Socket): Promise<string> {
   return Buffer.concat(parts).toString('latin1');
 }
 
-/** Reads a piece now and a piece then. */
+/** Reads a piece now and then. */
 async function readSlowly(socket: Socket, rng: () => number): Promise<string> {
   const parts: Buffer[] = [];
   for await (const part of socket) {

@@ -40,7 +40,7 @@ export interface Scene {
 const PLAINLY: readonly Kind[] = ['GET', 'POST'];
 /** More than all buffers between two sockets hold. */
 const FLOOD = Buffer.alloc(16 << 20);
-/** Its FIN would wait behind the flood. */
+/** A FIN would wait behind the flood. */
 const BEHIND_A_FLOOD: readonly Leave[] = ['RST'];
 
 /** The head of a request, and of a POST the body that makes it whole. */
@@ -205,7 +205,7 @@ export const STAGES: readonly Stage[] = [
     name: 'in a tunnel that it has half closed',
     of: ['upgrade'],
     by: ['RST'],
-    // Only sending to it shows that it is gone.
+    // Only a write shows that it is gone.
     script: (left) => [...switched, untilEnd, 'still here', when(left), 'are you?'],
     reach: async (on) => {
       await through(on);

@@ -1,6 +1,6 @@
 /**
- * A balancer under test: in virtual time, with everything it does recorded. It is closed at the end of the test, when
- * nothing may be left of it.
+ * A balancer under test: in virtual time, with everything it does recorded. It is closed at the end of the test, and
+ * nothing of it may be left then.
  */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
@@ -28,7 +28,7 @@ export interface Settled extends Outcome {
 
 export interface TestOptions extends Omit<BalancerOptions, 'upstreams' | 'onReport' | 'time'> {
   readonly upstreams: readonly (ScriptedUpstream | string | UpstreamOptions)[];
-  /** The way in. Default: the socket. */
+  /** The front. Default: the socket. */
   readonly front?: FrontKind;
 }
 
@@ -60,7 +60,7 @@ export class BalancerUnderTest {
     this.#t = t;
     this.#front = front ?? SOCKET;
     this.balancer = createBalancer({
-      // The protocols that tests upgrade to; node:http needs to know them.
+      // The protocols that tests upgrade to; node:http must know them.
       upgradeProtocols: ['raw', 'other/1'],
       ...HOOKS_OF_ENVIRONMENT,
       ...rest,
@@ -103,18 +103,18 @@ export class BalancerUnderTest {
     return this.#signal.until(() => this.picks.length >= count, () => `${count} picks; ${this.#state()}`);
   }
 
-  /** Resolves when `count` reports have come since the start. */
+  /** Resolves when `count` reports have arrived since the start. */
   reported(count: number): Promise<void> {
     return this.#signal.until(() => this.reports.length >= count, () => `${count} reports; ${this.#state()}`);
   }
 
-  /** Moves time on by `ms` and lets what comes of it happen. */
+  /** Advances time by `ms`, and lets everything that is due happen. */
   async advance(ms: number): Promise<void> {
     this.time.advance(ms);
     await turns(3);
   }
 
-  /** Waits for the end of what is in flight and closes all. Fails if anything is left. */
+  /** Waits for everything in flight, then closes all. Fails if anything is left. */
   async end(): Promise<void> {
     try {
       await this.#nothingInFlight();

@@ -1,5 +1,5 @@
 /**
- * The program of `forkBreakable`: a server with a balancer that does what it is sent, and ends by itself.
+ * The program of `forkBreakable`: a server with a balancer that carries out the calls it is sent, and ends by itself.
  */
 import { type Call, startBreakable } from './breakable.ts';
 

@@ -1,5 +1,5 @@
 /**
- * A balancer behind both fronts whose own sockets a test can break, in this process or in one of its own.
+ * A balancer behind both fronts whose own sockets a test can break, in this process or in a separate one.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
@@ -31,7 +31,7 @@ export interface Breakable {
 /** The target whose first connect is never answered. */
 export const BLACK_HOLE = '/black-hole';
 
-/** Starts one in this process, before this upstream. */
+/** Starts one in this process, in front of this upstream. */
 export async function startBreakable(upstream: string): Promise<Breakable> {
   const signal = new Signal();
   const made: Record<Side, Socket[]> = { downstream: [], upstream: [] };
@@ -39,7 +39,7 @@ export async function startBreakable(upstream: string): Promise<Breakable> {
     made[side].push((message as { readonly socket: Socket }).socket);
     signal.raise();
   };
-  // Taken from diagnostics: with a `connect` option, say, the fast path would be another.
+  // From diagnostics: a `connect` option, for example, would change the fast path.
   const channels = [
     ['net.server.socket', noting('downstream')], ['net.client.socket', noting('upstream')],
   ] as const;
@@ -70,7 +70,7 @@ export async function startBreakable(upstream: string): Promise<Breakable> {
   const doors: FrontDoor[] = [];
   for (const front of FRONTS) doors.push(await front.open(balancer));
   const ports = doors.map(({ port }) => port);
-  /** Whether a socket is the balancer's. In the test's own process there are others. */
+  /** Whether a socket is the balancer's; the test's own process has others, too. */
   const ours = (side: Side, { localPort = 0, remotePort }: Socket): boolean => {
     return side === 'downstream' ? ports.includes(localPort) : remotePort === Number(new URL(upstream).port);
   };
@@ -79,7 +79,7 @@ export async function startBreakable(upstream: string): Promise<Breakable> {
     break: async (side, how) => {
       const find = (): Socket | undefined => side === 'upstream' && connecting !== undefined
         ? connecting : made[side].findLast((each) => !each.destroyed && ours(side, each));
-      // A client may be connected, and say so, before the balancer has accepted it.
+      // A client's connection may be established before the balancer has accepted it.
       await signal.until(() => find() !== undefined, () => `a socket ${side}`);
       if (how === 'RST') find()?.resetAndDestroy();
       else find()?.end();
@@ -100,10 +100,10 @@ export async function startBreakable(upstream: string): Promise<Breakable> {
   };
 }
 
-/** A call to one in a process of its own. */
+/** A call to one in a separate process. */
 export type Call = readonly ['break', Side, Break] | readonly ['connecting'] | readonly ['idle'] | readonly ['close'];
 
-/** Starts one in a process of its own, before this upstream. */
+/** Starts one in a separate process, in front of this upstream. */
 export async function forkBreakable(upstream: string): Promise<Breakable> {
   const program = new URL('./breakable-program.ts', import.meta.url);
   const child = fork(program, [upstream], { execArgv: ['--import', 'tsx'], silent: true });

@@ -1,5 +1,5 @@
 /**
- * Self-signed certificates for this machine, made anew for each run.
+ * Self-signed certificates for this machine, created for each run.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';

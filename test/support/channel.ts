@@ -1,20 +1,20 @@
 /**
- * A channel between workers that are not processes: the launcher's own parts, with nothing but calls between them.
+ * A channel between workers without processes: the launcher's own parts, connected by plain calls.
  */
 import type { Channel } from '../../src/channel.ts';
 import { Channels, type Heard, type Said } from '../../src/cluster/channels/worker-channels.ts';
 import { Relay } from '../../src/cluster/channels/relay.ts';
 
 export class FakeWorkers {
-  /** What workers have said, in order. */
+  /** What workers have sent, in order. */
   readonly said: [worker: number, said: Said][] = [];
-  /** What they were told. */
+  /** What they have received. */
   readonly told: [worker: number, heard: readonly Heard[]][] = [];
   readonly relay: Relay;
   readonly #workers = new Map<number, Channels>();
-  /** Callbacks of messages that are held back, while they are. */
+  /** Callbacks of messages, while those are held back. */
   #held: (() => void)[] | undefined;
-  /** Workers that do not read, and what waits for them. */
+  /** Workers that do not read, and the messages that wait for them. */
   readonly #stopped = new Map<number, (() => void)[]>();
   #soon: (() => void)[] = [];
 
@@ -37,7 +37,7 @@ export class FakeWorkers {
     });
   }
 
-  /** A channel as this worker has it. */
+  /** The channel of this worker. */
   channel(worker: number, name = 'upstreams'): Channel {
     let channels = this.#workers.get(worker);
     if (channels === undefined) {
@@ -55,7 +55,7 @@ export class FakeWorkers {
     return channels.channel(name);
   }
 
-  /** Delivers all that was said. */
+  /** Delivers everything that was sent. */
   deliver(): void {
     while (this.#soon.length > 0) for (const then of this.#soon.splice(0)) then();
   }

@@ -1,5 +1,5 @@
 /**
- * A downstream that sends bytes as they are and reads what comes back.
+ * A downstream that sends raw bytes and reads what comes back.
  */
 import net, { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -59,7 +59,7 @@ export class Client {
     }
   }
 
-  /** Discards all that arrives until the connection is over: `end` for an orderly close, `reset` for a reset. */
+  /** Discards everything that arrives until the connection is over: `end` for an orderly close, `reset` for a reset. */
   over(): Promise<'end' | 'reset'> {
     return this.inbox.over();
   }
@@ -91,7 +91,7 @@ export async function connectTo(t: TestContext, where: number | string): Promise
   return adopt(t, socket);
 }
 
-/** Makes a client of a stream that is connected already. */
+/** Makes a client from a stream that is already connected. */
 export function adopt(t: TestContext, socket: Duplex): Client {
   atEnd(t, () => {
     socket.destroy();

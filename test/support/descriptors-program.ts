@@ -1,5 +1,5 @@
 /**
- * Requests and probes in a process without free file descriptors; started with a low limit, and the port of an
+ * Requests and probes in a process without free file descriptors. Started with a low limit, and with the port of an
  * upstream.
  */
 import { closeSync, openSync } from 'node:fs';
@@ -42,7 +42,7 @@ async function ask(host: string): Promise<string> {
 
 const status = (response: string): string => response.split(' ')[1] ?? '';
 
-// The first lookup, say, loads files, which needs descriptors too.
+// The first lookup, for example, loads files, which also needs descriptors.
 await ask('127.0.0.1');
 await ask('localhost');
 const taken: number[] = [];
@@ -61,7 +61,7 @@ function keep(): void {
   setImmediate(keep);
 }
 keep();
-// Connections that have served close a few turns later.
+// Connections that have served a request close a few turns later.
 await turns(50);
 for (const [name, host] of [['an address', '127.0.0.1'], ['a name', 'localhost']] as const) {
   codes.length = 0;

@@ -14,7 +14,7 @@ export interface Block {
 }
 
 export interface Document {
-  /** From the root of the repository. */
+  /** Relative to the root of the repository. */
   readonly path: string;
   readonly text: string;
   readonly blocks: readonly Block[];
@@ -26,7 +26,7 @@ export interface Document {
 const IGNORED: ReadonlySet<string> = new Set(['node_modules', 'dist', 'coverage', '.git']);
 const FENCED = /^```(\w*)\n([^]*?)^```$/gm;
 
-/** Every document that is written by hand. */
+/** Every handwritten document. */
 export const documents: readonly Document[] = [...pathsIn(root)].sort().map((path) => {
   const text = readFileSync(join(root, path), 'utf8');
   return {
@@ -43,13 +43,13 @@ export function documentAt(path: string): Document {
   return found;
 }
 
-/** The rows of the tables in a text: their cells, without the heads. */
+/** The cells of each table row in a text, without the header rows. */
 export function rowsOf(text: string): readonly (readonly string[])[] {
   return text.split('\n').filter((line) => line.startsWith('| `')).map((line) => (
     line.slice(1, -1).split(/(?<!\\)\|/).map((cell) => cell.trim())));
 }
 
-/** What a text has in backticks. */
+/** The code spans of a text. */
 export function spansOf(text: string): readonly string[] {
   return [...text.matchAll(/`([^`\n]+)`/g)].map(([, span = '']) => span);
 }

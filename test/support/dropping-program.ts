@@ -1,5 +1,5 @@
 /**
- * A balancer whose idle downstreams use up all file descriptors; started with a low limit. Prints its port, then its
+ * A balancer whose idle downstreams use up all file descriptors. Started with a low limit. Prints its port, then its
  * reports.
  */
 import type { AddressInfo } from 'node:net';

@@ -1,5 +1,5 @@
 /**
- * Upstreams that a test takes down and up again.
+ * Upstreams that a test takes down and brings up again.
  */
 import type { TestContext } from 'node:test';
 import type { BalancerOptions, UpstreamOptions } from '../../src/options/options.ts';
@@ -40,7 +40,7 @@ export class Fallible {
     return upstream;
   }
 
-  /** The names of these origins, in one word. */
+  /** The names of these origins, as one word. */
   names(origins: readonly (string | undefined)[]): string {
     return origins.map((origin) => this.options.find((each) => each.origin === origin)?.tags?.['name'] ?? '?').join('');
   }
@@ -54,7 +54,7 @@ export const byTarget: Strategy = {
   },
 };
 
-/** Sends requests one after the other, each over a connection of its own, and returns their statuses. */
+/** Sends requests one after another, each over its own connection, and returns their statuses. */
 export async function ask(under: BalancerUnderTest, count: number, target = '/'): Promise<number[]> {
   const statuses: number[] = [];
   for (let i = 0; i < count; i++) {

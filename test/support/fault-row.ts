@@ -1,5 +1,5 @@
 /**
- * One row of the fault table: a request that meets a fault, and all that came of it, in order.
+ * One row of the fault table: a request that meets a fault, and everything that happens then, in order.
  */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
@@ -26,7 +26,7 @@ const TIMES = {
 /** Longer than any of them. */
 const PATIENCE_MS = 50_000;
 
-/** The good answer to a request of this kind. */
+/** The answer of a healthy upstream to a request of this kind. */
 export function goodFor(kind: Kind): Answer {
   return kind === 'upgrade' ? SWITCHED : PLAIN;
 }
@@ -84,7 +84,7 @@ export function executions(upstreams: readonly (ScriptedUpstream | undefined)[],
   return upstreams.flatMap((upstream) => upstream?.plainEvents ?? []).filter((event) => event === asked).length;
 }
 
-/** Starts a balancer whose events are recorded, with upstreams by their names. */
+/** Starts a balancer with named upstreams, and records its events. */
 export async function watched(
   t: TestContext, options: TestOptions, named: ReadonlyMap<string, string>, events: string[],
 ): Promise<BalancerUnderTest> {
@@ -143,7 +143,7 @@ export async function row(
   if (fault.stalls) {
     if (a === undefined) await under.picked(1);
     else await stalled.opened;
-    // What was sent before arrives before time passes.
+    // What was already sent arrives before time advances.
     await turns(20);
     await under.advance(PATIENCE_MS);
   }

@@ -15,7 +15,7 @@ export interface Answer {
   readonly body: string;
 }
 
-/** What a script is made from. */
+/** What a script is built from. */
 export interface Scene extends Answer {
   /** Must be called where the script stalls. */
   readonly stalled: () => void;
@@ -26,7 +26,7 @@ export interface Fault {
   readonly name: string;
   /** What happens on a connection, from its first byte. */
   readonly script?: (scene: Scene) => readonly Step[];
-  /** Instead of a connection: an origin where nobody listens. */
+  /** Instead of a connection: an origin that refuses connections. */
   readonly origin?: string;
   /** Instead of a connection: a stream that fails or never connects. */
   readonly connect?: () => Duplex;
@@ -42,7 +42,7 @@ export const SWITCHED: Answer = {
   head: 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n', body: PLAIN.body,
 };
 
-/** Lets what was sent arrive before what follows can overtake it. */
+/** Lets the bytes sent so far arrive before the next step can overtake them. */
 export const arrived = (): Promise<void> => turns(8);
 
 /** Serves every request on the connection properly. */
@@ -63,7 +63,7 @@ export function answerTo(asked: Head): Answer {
   return asked.get('upgrade') === undefined ? PLAIN : SWITCHED;
 }
 
-/** One fault; whatever else arrives on the connection is served. */
+/** One fault; everything else that arrives on the connection is served. */
 export function faulty(fault: Fault, scene: Scene): Script {
   const script = fault.script?.(scene) ?? [];
   return async (peer) => {

@@ -78,5 +78,5 @@ export async function serve(server: Server): Promise<FrontDoor> {
   };
 }
 
-/** The timeouts of node:http run in real time: no test may depend on them. */
+/** The timeouts of node:http run in real time, so no test may depend on them. */
 export const UNTIMED: http.ServerOptions = { keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 };

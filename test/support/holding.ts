@@ -57,7 +57,7 @@ export class Holding {
 export class Waits {
   readonly #under: BalancerUnderTest;
   readonly #signal = new Signal();
-  /** How many were waiting, each time that a request began to. */
+  /** The number of waiting requests, each time that one began to wait. */
   readonly counts: number[] = [];
 
   constructor(under: BalancerUnderTest) {
@@ -68,12 +68,12 @@ export class Waits {
     });
   }
 
-  /** Resolves when one has waited `count` times since the start. */
+  /** Resolves when requests have begun to wait `count` times since the start. */
   waited(count: number): Promise<void> {
     return this.#signal.until(() => this.counts.length >= count, () => `${count} requests to wait`);
   }
 
-  /** Sends a request that will have to wait, over a connection of its own. */
+  /** Sends a request that must wait, over its own connection. */
   async send(request: string | Buffer = get()): Promise<Client> {
     const client = await this.#under.connect();
     const before = this.counts.length;
@@ -91,7 +91,7 @@ export interface FullBalancer {
   readonly client: Client;
 }
 
-/** Starts a balancer with one upstream that is full: it has room for one request, which is in flight. */
+/** Starts a balancer with one upstream that is full: its limit is one request, which is in flight. */
 export async function startFull(t: TestContext, options: Omit<TestOptions, 'upstreams'>): Promise<FullBalancer> {
   const holding = await Holding.start(t);
   const under = await startBalancer(t, {

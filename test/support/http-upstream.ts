@@ -1,5 +1,5 @@
 /**
- * An upstream of Node's own, for tests of what real servers and clients make of the balancer between them.
+ * An upstream on node:http, to test the balancer between real servers and clients.
  */
 import http, { type RequestListener, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';

@@ -1,5 +1,5 @@
 /**
- * HTTP/2 into a balancer: servers of node:http2 around `handle`, and a client of theirs.
+ * HTTP/2 into a balancer: node:http2 servers around `handle`, and a client for them.
  */
 import http2, {
   type ClientHttp2Session, type Http2SecureServer, type Http2Server, type Http2ServerRequest, type Http2ServerResponse,
@@ -48,7 +48,7 @@ export interface Http2Answer {
   readonly interims: IncomingHttpHeaders[];
 }
 
-/** Starts a balancer behind `kind`, and a session with it. */
+/** Starts a balancer behind `kind`, and opens a session to it. */
 export async function startHttp2(t: TestContext, kind: Http2Kind, upstreams: readonly ScriptedUpstream[]) {
   const under = await startBalancer(t, { upstreams, front: kind });
   const session = http2.connect(kind.url(under.port), certificate && { ca: certificate.cert });

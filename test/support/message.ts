@@ -1,14 +1,14 @@
 /**
- * HTTP/1.1 messages as the tests read them: independently of src, and only as well as the tests need.
+ * A reader of HTTP/1.1 messages for tests: independent of src, and only as complete as the tests need.
  */
 import type { Duplex } from 'node:stream';
 import { Signal } from './wait.ts';
 
 const EMPTY: Buffer = Buffer.alloc(0);
 
-/** The stream ended, or was reset, before what was waited for had come. */
+/** The stream ended, or was reset, before the expected bytes arrived. */
 export class Broken extends Error {
-  /** `end`: the other side closed in order. `reset`: the connection was reset. */
+  /** `end`: an orderly close by the other side. `reset`: the connection was reset. */
   readonly how: 'end' | 'reset';
 
   constructor(how: 'end' | 'reset', what: string) {
@@ -18,7 +18,7 @@ export class Broken extends Error {
   }
 }
 
-/** Reads a stream only as far as it is asked to. The rest stays unread, so that the sender feels back-pressure. */
+/** Reads only as much of a stream as requested. The rest stays unread, so that the sender feels back-pressure. */
 export class Inbox {
   readonly #stream: Duplex;
   readonly #signal = new Signal();
@@ -41,7 +41,7 @@ export class Inbox {
     });
   }
 
-  /** How the stream ended, as far as is known. */
+  /** How the stream ended, if known. */
   get ended(): 'end' | 'reset' | undefined {
     return this.#ended;
   }
@@ -74,7 +74,7 @@ export class Inbox {
     }
   }
 
-  /** The next bytes, however many; none at the end of the stream. */
+  /** The next available bytes; none at the end of the stream. */
   async some(): Promise<Buffer> {
     while (this.#held.length === 0) {
       try {
@@ -97,7 +97,7 @@ export class Inbox {
     }
   }
 
-  /** Discards all that arrives until the stream is over, and returns how it ended. */
+  /** Discards everything until the stream ends, and returns how it ended. */
   async over(): Promise<'end' | 'reset'> {
     while (this.#ended === undefined) {
       try {
@@ -138,7 +138,7 @@ export class Inbox {
 
 /** A head: its first line and its fields. */
 export class Head {
-  /** The whole text, the empty line at its end included. */
+  /** The whole text, including the empty line at its end. */
   readonly text: string;
   readonly line: string;
   readonly fields: readonly (readonly [name: string, value: string])[];

@@ -20,12 +20,12 @@ export function proof(user: string, connection: string, scheme = 'NTLM'): string
   return `Authorization: ${scheme} ${TYPE_3}${user}.${connection}\r\n`;
 }
 
-/** The number of the connection that a challenge came over. */
+/** The number of the connection that carried a challenge. */
 export function challenged(fields: string | undefined): string {
   return new RegExp(`${TYPE_2}(\\d+)`).exec(fields ?? '')?.[1] ?? 'none';
 }
 
-/** Answers 200 with `user@connection target`, or 401. `offer` has its challenges, as whole lines. */
+/** Answers 200 with `user@connection target`, or 401. `offer` lists its challenges, as whole lines. */
 export async function ntlm(peer: Peer, offer = 'WWW-Authenticate: NTLM\r\n', fields = ''): Promise<void> {
   let user: string | undefined;
   let asked = false;

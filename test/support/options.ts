@@ -19,7 +19,7 @@ export function problemsWith(options: unknown): string[] {
   assert.fail(`${inspected(options)} was accepted`);
 }
 
-/** A value as the title of a test shows it. */
+/** A value as shown in the title of a test. */
 export function inspected(value: unknown): string {
   const shown = JSON.stringify(value, (_, part: unknown) => {
     return typeof part === 'function' || typeof part === 'bigint' || typeof part === 'number' ? String(part) : part;

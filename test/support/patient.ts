@@ -1,11 +1,11 @@
 /**
- * One upstream's health, with a time of its own.
+ * One upstream's health, with its own virtual time.
  */
 import assert from 'node:assert/strict';
 import { Health, type HealthRules } from '../../src/upstreams/health.ts';
 
 const RULES: HealthRules = { ejectAfter: 3, ejectMs: 1_000, maxEjectMs: 30_000, slowStartMs: 10_000 };
-/** The middle of the range: no jitter. */
+/** The middle of the range, so no jitter. */
 const MIDDLE = (): number => 0.5;
 
 export class Patient {
@@ -16,7 +16,7 @@ export class Patient {
     this.health = new Health({ ...RULES, ...rules }, rng);
   }
 
-  /** Lets `ms` pass. Returns whether that changed anything. */
+  /** Advances time by `ms`. Returns whether that changed anything. */
   wait(ms: number): boolean {
     this.now += ms;
     return this.health.sweep(this.now);

@@ -1,11 +1,11 @@
 /**
- * Connections within the process, so that a test decides what arrives in one turn of the event loop.
+ * In-process connections, so that a test controls what arrives in one turn of the event loop.
  */
 import { Duplex } from 'node:stream';
 
-/** The balancer's end of a connection; the test plays the other end by its methods. */
+/** The balancer's end of a connection; its methods are the other end, for the test. */
 export class Pipe extends Duplex {
-  /** What was written, in its pieces. */
+  /** What was written, one entry per write. */
   readonly written: string[] = [];
   readonly #onWrite: (text: string) => void;
 
@@ -15,7 +15,7 @@ export class Pipe extends Duplex {
     this.#onWrite = onWrite;
   }
 
-  /** Makes this arrive from the other end. */
+  /** Delivers this from the other end. */
   comes(text: string): void {
     this.push(Buffer.from(text, 'latin1'));
   }
@@ -25,12 +25,12 @@ export class Pipe extends Duplex {
     this.push(null);
   }
 
-  /** All that was written. */
+  /** Everything that was written. */
   get text(): string {
     return this.written.join('');
   }
 
-  /** As a socket has it. */
+  /** As in net.Socket. */
   setNoDelay(): this {
     return this;
   }

@@ -1,10 +1,10 @@
 /**
- * PM2, from its package, with a home and a daemon of its own.
+ * PM2, from its package, with its own home directory and daemon.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -15,7 +15,7 @@ const PROGRAM = join(dirname(createRequire(import.meta.url).resolve('pm2/package
 export interface Pm2 {
   /** Runs a command; resolves with what it printed. */
   run(...args: readonly string[]): Promise<string>;
-  /** What its processes of this name wrote, to `out` or `error`. */
+  /** What its processes with this name wrote, to `out` or `error`. */
   log(name: string, stream: 'out' | 'error'): string;
 }
 
@@ -42,9 +42,8 @@ export function preparePm2(t: TestContext): Pm2 {
   t.after(async () => {
     const daemon = Number(readFileSync(join(home, 'pm2.pid'), 'utf8'));
     await run('kill');
-    assert.ok(!existsSync(join(home, 'pm2.pid')), 'the daemon is gone');
     try {
-      // PM2 says that it is gone, but sometimes it stays.
+      // PM2 reports its daemon's exit before it exits, and sometimes it keeps running.
       process.kill(daemon, 'SIGKILL');
     } catch {
       // It is gone.

@@ -1,5 +1,5 @@
 /**
- * The binary as a process of its own: dist/src/cli/main.js, as `npm run build` leaves it.
+ * The binary as a separate process: dist/src/cli/main.js, built by `npm run build`.
  */
 import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -11,12 +11,12 @@ export const BINARY = fileURLToPath(new URL('../../dist/src/cli/main.js', import
 
 export interface BinaryOptions {
   readonly cwd?: string;
-  /** Added to the environment of this process, by which coverage follows processes. */
+  /** Added to the environment of this process, through which coverage reaches child processes. */
   readonly env?: Readonly<Record<string, string>>;
   readonly stdio?: StdioOptions;
   /** Flags of Node itself. */
   readonly execArgv?: readonly string[];
-  /** A program to run instead of the binary, which runs it. */
+  /** A program to run instead, which runs the binary. */
   readonly program?: string;
 }
 
@@ -110,7 +110,7 @@ export class Binary {
     }
   }
 
-  /** Ends it if it still runs, gracefully if that works. */
+  /** Ends it if it is still running, gracefully if possible. */
   async stop(): Promise<void> {
     if (this.#exit !== undefined) return;
     this.signal('SIGTERM');
@@ -131,7 +131,7 @@ export class Binary {
   }
 }
 
-/** Runs the binary to its end. */
+/** Runs the binary until it exits. */
 export async function run(args: readonly string[], options?: BinaryOptions): Promise<Exit> {
   const binary = new Binary(args, options);
   try {

@@ -15,7 +15,7 @@ export interface Answer {
 /** Where the process listens: a port of the loopback interface, another address, or a Unix socket. */
 export type Where = number | { readonly host: string; readonly port: number } | { readonly socketPath: string };
 
-/** One request on a connection of its own. */
+/** Sends one request on its own connection. */
 export async function get(where: Where, path = '/', options: http.RequestOptions = {}): Promise<Answer> {
   const response = await begin(where, path, options);
   let body = '';
@@ -44,7 +44,7 @@ export function startNamed(t: TestContext, name: string): Promise<string> {
   });
 }
 
-/** An upstream that starts to answer, and holds back the rest until it is released. */
+/** An upstream that starts an answer and holds back the rest until released. */
 export interface HoldingUpstream {
   readonly origin: string;
   /** Resolves when `times` requests have arrived. */

@@ -1,11 +1,11 @@
 /**
- * Small programs in processes of their own: for what only the end of a process shows.
+ * Small programs in separate processes, for behaviour that only the end of a process shows.
  */
 import { spawn, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { within } from './wait.ts';
 
-/** As `npm run build` leaves it: a program that compiles TypeScript takes longer to start than it runs. */
+/** The output of `npm run build`: a program that compiles TypeScript takes longer to start than to run. */
 const BUILD = new URL('../../dist/src/index.js', import.meta.url).href;
 
 export interface Ended {
@@ -15,8 +15,8 @@ export interface Ended {
 }
 
 /**
- * Runs a program that may use `createBalancer`, `http`, `net` and the strategy `first`. When it has ended by itself,
- * resolves with what it printed. It gets `fds` as file descriptors from 3 on.
+ * Runs a program that may use `createBalancer`, `http`, `net` and the strategy `first`. Resolves with its
+ * output when it has ended by itself. It gets `fds` as file descriptors from 3 on.
  */
 export async function runProgram(program: string, fds: readonly number[] = []): Promise<Ended> {
   const text = `

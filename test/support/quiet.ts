@@ -1,11 +1,11 @@
 /**
- * Warnings, and errors that nobody catches.
+ * Warnings and uncaught errors.
  */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { atEnd } from './scope.ts';
 
-/** Fails the test if the process warns, or an exception or rejection is not caught, before its end. */
+/** Fails the test if the process emits a warning, or has an uncaught exception or rejection, before the test ends. */
 export function quiet(t: TestContext): void {
   const said: string[] = [];
   const listeners = (['warning', 'unhandledRejection', 'uncaughtException'] as const).map((event) => {

@@ -14,5 +14,5 @@ export function answering(status: number): (peer: Peer) => Promise<never> {
   });
 }
 
-/** Reads one request and answers none. */
+/** Reads one request and does not answer it. */
 export const SILENT: Script = [request];

@@ -7,7 +7,7 @@ export default async function* results(source) {
   for await (const { type, data } of source) {
     if (type !== 'test:pass' && type !== 'test:fail') continue;
     const { name, file, line, nesting, skip, details: { type: kind, duration_ms: ms, error } } = data;
-    // A suite, or a test with subtests, that failed because one of those did: that one tells.
+    // A suite or parent test that failed only because a child did: the child's own result says so.
     const isEcho = error?.failureType === 'subtestsFailed';
     const outcome = skip !== undefined ? 'skipped' : type === 'test:pass' || isEcho ? 'passed' : 'failed';
     yield `${JSON.stringify({

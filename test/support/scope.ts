@@ -1,5 +1,5 @@
 /**
- * Closes what a test opened, in reverse order, when it ends. Then nothing may be left open.
+ * Closes what a test opened, in reverse order, when it ends, and checks that nothing is left open.
  */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
@@ -7,7 +7,7 @@ import { turns } from './wait.ts';
 
 const scopes = new WeakMap<TestContext, (() => unknown)[]>();
 
-/** Calls `end` when the test ends, before the ends that were added earlier. */
+/** Calls `end` when the test ends, before those that were added earlier. */
 export function atEnd(t: TestContext, end: () => unknown): void {
   let ends = scopes.get(t);
   if (ends === undefined) {
@@ -31,7 +31,7 @@ export function atEnd(t: TestContext, end: () => unknown): void {
   ends.push(end);
 }
 
-/** What the process has open before any test. Reading the output streams opens them. */
+/** What the process has open before any test. Accessing the output streams opens them. */
 const BEFORE = [process.stdout, process.stderr].length > 0 ? sockets() : [];
 
 /** The sockets and servers that this process has open, by their kind. */

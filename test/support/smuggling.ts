@@ -1,6 +1,6 @@
 /**
  * Attempts to make an upstream see a request that was not sent to it: `GET /smuggled`. Each is the bytes of one
- * downstream connection; read strictly, they end with a complete message or with something that must be refused.
+ * downstream connection; a strict reader finds a complete message at their end, or something that must be rejected.
  */
 
 export interface Attempt {
@@ -57,7 +57,7 @@ const DISGUISES: readonly Disguise[] = [
   ['folded by a tab', (name, value) => `${name}:\r\n\t${value}`],
   ['folded by LF', (name, value) => `${name}:\n ${value}`],
   ['in a fold of another', (name, value) => `X: y\r\n ${name}: ${value}`],
-  ['behind a line that is no field', (name, value) => `nonsense\r\n${name}: ${value}`],
+  ['after a line that is not a field', (name, value) => `nonsense\r\n${name}: ${value}`],
   ['behind a field without a name', (name, value) => `: y\r\n${name}: ${value}`],
   ['without a colon', (name, value) => `${name} ${value}`],
   ['nominated', (name, value) => `Connection: ${name}\r\n${name}: ${value}`],
@@ -66,10 +66,10 @@ const DISGUISES: readonly Disguise[] = [
   ['announced as a trailer', (name, value) => `Trailer: ${name}\r\n${name}: ${value}`],
 ];
 
-/** Octets that some readers take for the end of a line, or for a blank. */
+/** Octets that some readers treat as a line ending or as whitespace. */
 const ENDS = ['\n', '\r', '\r\n', '\n\r', '\0', '\v', '\f', '\x85', '\xa0', '\r\r\n'];
 
-/** Where a downstream can put text of its own in a head. */
+/** Where a downstream can put arbitrary text in a head. */
 const PLACES: readonly (readonly [name: string, head: (text: string) => string])[] = [
   ['the target', (text) => `GET /a${text} HTTP/1.1\r\nHost: a.example\r\n\r\n`],
   ['an absolute target', (text) => `GET http://a.example/${text} HTTP/1.1\r\nHost: a.example\r\n\r\n`],
@@ -126,7 +126,7 @@ function post(lines: string, body: string, method = 'POST'): string {
 }
 
 function coded(): Attempt[] {
-  // A TE.CL body that a reader of the length takes for a size line alone.
+  // A TE.CL body: a reader that goes by the length sees only a size line.
   const size = IN_CHUNKS.indexOf('\r\n') + 2;
   return DISGUISES.flatMap(([name, lines]) => {
     const coding = `${lines('Transfer-Encoding', 'chunked')}\r\n`;
@@ -212,7 +212,7 @@ function inChunks(): Attempt[] {
   ];
 }
 
-/** All attempts, by their kind. */
+/** All attempts, by kind. */
 export const ATTEMPTS: Readonly<Record<string, readonly Attempt[]>> = {
   'a transfer coding in disguise': coded(),
   'a length in disguise': measured(),

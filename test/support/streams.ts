@@ -1,6 +1,6 @@
 /**
- * Connections to upstreams that fail, or never come about, in ways that a real network shows only at its leisure: for
- * the option `connect`.
+ * For the option `connect`: connections to upstreams that fail, or are never established, in ways that a real network
+ * does not produce on demand.
  */
 import net from 'node:net';
 
@@ -9,7 +9,7 @@ export function neverConnects(): net.Socket {
   return new net.Socket();
 }
 
-/** A socket whose connect fails with this code of the system. */
+/** A socket whose connect fails with this system error code. */
 export function failsWith(code: string): net.Socket {
   const socket = new net.Socket();
   queueMicrotask(() => {

@@ -1,5 +1,5 @@
 /**
- * An upstream that does what its script says, byte for byte, and writes down what was done to it.
+ * An upstream that follows its script byte for byte, and records what happens to it.
  */
 import net, { type AddressInfo, type Server, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
@@ -22,7 +22,7 @@ export interface Received {
 
 /** The upstream's end of one connection. */
 export class Peer {
-  /** Which of the upstream's connections this is, from 1. */
+  /** The number of this connection among the upstream's, from 1. */
   readonly number: number;
   readonly socket: Socket;
   readonly inbox: Inbox;
@@ -70,7 +70,7 @@ export class Peer {
     this.socket.write(bytes, 'latin1');
   }
 
-  /** Sends `bytes` and resolves when the kernel has them all: never, if the balancer does not read. */
+  /** Sends `bytes`; resolves when the kernel has them all, so never if the balancer does not read. */
   async push(bytes: Buffer): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.socket.write(bytes, (error) => {
@@ -81,13 +81,13 @@ export class Peer {
   }
 }
 
-/** Reads one request, its body included. */
+/** Reads one request, including its body. */
 export const request = (peer: Peer): Promise<Received> => peer.request();
 /** Reads the head of a request and leaves its body unread. */
 export const head = (peer: Peer): Promise<Head> => peer.head();
 /** Reads `length` bytes, whatever they are. */
 export const bytes = (length: number): Step => (peer) => peer.bytes(length);
-/** Closes the sending side, and goes on reading. */
+/** Closes the sending side and keeps reading. */
 export const halfClose = (peer: Peer): void => {
   peer.socket.end();
 };
@@ -113,7 +113,7 @@ export function response(body: string, fields = '', status = '200 OK'): string {
   return `HTTP/1.1 ${status}\r\nContent-Length: ${Buffer.byteLength(body, 'latin1')}\r\n${fields}\r\n${body}`;
 }
 
-/** Answers each request on the connection by `answer`. */
+/** Answers each request on the connection with `answer`. */
 export function serve(
   answer: (received: Received, peer: Peer) => string | Buffer,
 ): (peer: Peer) => Promise<never> {
@@ -163,7 +163,7 @@ export class ScriptedUpstream {
         this.#note(number, 'reset');
       });
       if (script === undefined) this.#faults.push(new Error(`connection ${number} was not expected`));
-      // One for each: a promise that all of them waited for would keep what each has seen.
+      // One for each: a promise shared by all of them would retain what each has seen.
       const ended = gate();
       const running = this.#run(peer, script ?? [], ended.opened);
       this.#running.set(running, ended.open);
@@ -208,7 +208,7 @@ export class ScriptedUpstream {
     );
   }
 
-  /** Resolves with how the balancer ended connection `number`. Its script must be reading, or be done. */
+  /** Resolves with how the balancer ended connection `number`. Its script must be reading, or have ended. */
   async gone(number: number): Promise<'end' | 'reset'> {
     const how = (): 'end' | 'reset' | undefined => this.#peer(number)?.inbox.ended;
     await this.#signal.until(
@@ -289,8 +289,8 @@ export async function startUpstream(t: TestContext, scripts: Scripts): Promise<S
 }
 
 /**
- * An origin where nobody listens. Not a port that was free a moment ago: another test may have got it by now. These
- * belong to long-gone services.
+ * An origin that refuses connections. Not a port that was free a moment ago, which another test may have taken by now:
+ * these ports belong to long-dead services.
  */
 export function refusingOrigin(port: 1 | 2 | 3 = 1): string {
   return `http://127.0.0.1:${port}`;

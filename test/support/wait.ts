@@ -1,6 +1,6 @@
 /**
- * Waiting for events. The limit measures nothing: it turns a wait that would never end into a failure that says what it
- * waited for.
+ * Waiting for events. The limit does not measure anything: it turns an endless wait into a failure that says what the
+ * test was waiting for.
  */
 
 const LIMIT_MS = 20_000;
@@ -43,7 +43,7 @@ export class Signal {
   }
 }
 
-/** A promise that the test settles itself. */
+/** A promise that the test settles. */
 export function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
   let open = (): void => undefined;
   const opened = new Promise<void>((resolve) => {

@@ -1,6 +1,6 @@
 /**
- * A reader of requests that can be made lax, as some servers are. Without a laxity it is strict (RFC 9112) and stops at
- * the first error.
+ * A request parser that can be made lax in the ways that some servers are. Otherwise it is strict (RFC 9112), and stops
+ * at the first error.
  */
 import type { RecordedMessage } from './wire-decoder.ts';
 
@@ -35,17 +35,17 @@ export const LAXITIES = {
 } as const;
 export type Laxity = keyof typeof LAXITIES;
 
-/** What was read from the bytes of one connection. */
+/** What was parsed from the bytes of one connection. */
 export interface Reading {
   readonly messages: readonly RecordedMessage[];
-  /** What is wrong with the rest, which is not read. */
+  /** What is wrong with the rest, which is not parsed. */
   readonly fault: string | undefined;
   /** Where the first incomplete message starts, and its head if that is complete. */
   readonly end: number;
   readonly begun: Omit<RecordedMessage, 'body'> | undefined;
 }
 
-/** Reads `text`, all that came over a connection. */
+/** Parses `text`, everything that a connection carried. */
 export function decode(text: string, ...lax: readonly Laxity[]): Reading {
   const messages: RecordedMessage[] = [];
   const reader = new Reader(text, new Set(lax));
@@ -72,7 +72,7 @@ const BLANKS = /^[\t ]+|[\t ]+$/g;
 const WIDE_BLANKS = /^[\t\v\f \x85\xa0]+|[\t\v\f \x85\xa0]+$/g;
 const BODILESS = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS']);
 
-/** Reads one message after the other. */
+/** Reads one message after another. */
 class Reader {
   at = 0;
   begun: Reading['begun'];

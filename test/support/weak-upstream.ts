@@ -1,6 +1,6 @@
 /**
  * An upstream that is lax in chosen ways: it answers each request that it reads with its target, and closes the
- * connection where even it finds no request.
+ * connection at bytes that even it cannot read as a request.
  */
 import assert from 'node:assert/strict';
 import net, { type AddressInfo, type Socket } from 'node:net';
@@ -84,7 +84,7 @@ export class BeforeWeakUpstream {
     this.#lax = lax;
   }
 
-  /** The bytes of the last attempt, for each connection that they went over. */
+  /** The bytes of the last attempt, one entry per connection. */
   get taken(): readonly string[] {
     return this.#upstream?.taken ?? [];
   }
@@ -95,7 +95,7 @@ export class BeforeWeakUpstream {
     this.#door = await this.#front.open(this.#balancer);
   }
 
-  /** Sends an attempt, and waits until nothing more can come of it. */
+  /** Sends an attempt, and waits until it can have no further effect. */
   send({ name, raw }: Attempt): Promise<WireExchange> {
     assert.ok(this.#door !== undefined && this.#upstream !== undefined);
     const { messages, end } = decode(raw);

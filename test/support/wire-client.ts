@@ -1,5 +1,5 @@
 /**
- * One case of the corpus on one raw connection, and what came of it on both sides.
+ * Runs one case of the corpus on a raw connection, and records the result on both sides.
  */
 import net, { type Socket } from 'node:net';
 import { turns, within } from './wait.ts';
@@ -18,7 +18,7 @@ export interface WireExchange {
   readonly responses: readonly WireResponse[];
   /** Bytes from which no response could be read. */
   readonly broken: string | undefined;
-  /** The status of one more plain request on the same connection, sent once all were answered, if it was answered. */
+  /** The status of one more plain request on the same connection, sent once all were answered; if that was answered. */
   readonly next: number | undefined;
   /** Whether the balancer closed the connection. */
   readonly closed: boolean;
@@ -28,8 +28,8 @@ export interface WireExchange {
 }
 
 /**
- * Sends the bytes of a case to the balancer at `port`, in one piece or in `pieces`, and waits until nothing more can
- * come of them.
+ * Sends the bytes of a case to the balancer at `port`, in one piece or in `pieces`, and waits until they can have no
+ * further effect.
  */
 export async function exchange(
   wire: WireCase, port: number, upstream: RecordingUpstream, pieces: readonly string[] = [wire.raw],
@@ -39,11 +39,11 @@ export async function exchange(
   const connection = new Connection(port, wire);
   try {
     for (const piece of pieces) await connection.send(piece);
-    // One that must be refused is answered once more than it has messages, one way or the other.
+    // A case that must be rejected gets one answer more than it has messages, or the connection closes.
     const answers = wire.expect === 'reject' ? wanted + 1 : wanted;
     await connection.until(({ responses }) => responses.length >= answers);
     const closing = connection.read().responses.some(({ head }) => /^connection: *close\r?$/im.test(head));
-    // Whatever of the case is still on its way comes before the answer to this, or before the end of the connection.
+    // What is still on its way comes before the answer to this, or before the end of the connection.
     if (!closing && !connection.closed) await connection.send(`GET ${NEXT} HTTP/1.1\r\nHost: a.example\r\n\r\n`);
     await connection.until(({ responses }) => !closing && responses.length > answers);
     await passedThrough(port, wire);
@@ -62,11 +62,11 @@ export async function exchange(
   }
 }
 
-/** The targets of requests that belong to no case. */
+/** The targets of requests that do not belong to a case. */
 const NEXT = '/next-on-the-same-connection';
 const LAST = '/last-on-a-new-connection';
 
-/** Resolves when one request has gone to the upstream and back: what went there before it has arrived. */
+/** Resolves when a request has gone to the upstream and back, so everything sent before it has arrived. */
 async function passedThrough(port: number, wire: WireCase): Promise<void> {
   const connection = new Connection(port, { ...wire, messages: [] });
   try {
@@ -115,7 +115,7 @@ class Connection {
         resolve();
       });
     });
-    // What is sent next is to come by a read of its own, if the balancer is quick.
+    // The next bytes should arrive in a separate read, if the balancer is quick.
     await turns(1);
   }
 
@@ -124,7 +124,7 @@ class Connection {
     this.#socket.destroy();
   }
 
-  /** Resolves when `seen` is true of what has come, when that is no HTTP, or when the connection is closed. */
+  /** Resolves when `seen` holds for what has arrived, when that is not HTTP, or when the connection is closed. */
   async until(seen: (responses: Responses) => boolean): Promise<void> {
     const { group, id } = this.#wire;
     for (;;) {
@@ -137,7 +137,7 @@ class Connection {
     }
   }
 
-  /** The final responses that have wholly come. */
+  /** The final responses that have arrived completely. */
   read(): Responses {
     const text = this.#text;
     const responses: WireResponse[] = [];
@@ -153,7 +153,7 @@ class Connection {
         const length = /^content-length: *(\d+)$/im.exec(head)?.[1];
         if (length !== undefined) at += Number(length);
         else if (/^transfer-encoding: *chunked\r?$/im.test(head)) at = endOfChunks(text, at);
-        // Only the end of the connection ends it, as in Node's own answers.
+        // It lasts until the connection ends, like Node's own answers.
         else at = this.closed ? text.length : Infinity;
       }
       if (at > text.length) break;
@@ -163,7 +163,7 @@ class Connection {
   }
 }
 
-/** Where chunks without trailers end; beyond the text where more must come. */
+/** Where chunks without trailers end; beyond the text if more must arrive. */
 function endOfChunks(text: string, start: number): number {
   for (let at = start; ;) {
     const end = text.indexOf('\r\n', at);

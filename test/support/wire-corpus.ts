@@ -1,5 +1,5 @@
 /**
- * The raw requests of test/wire/corpus.json, and the judgement of what became of one.
+ * The raw requests of test/wire/corpus.json, and the check of a case's result.
  */
 import { readFileSync } from 'node:fs';
 import type { WireExchange } from './wire-client.ts';
@@ -9,7 +9,7 @@ import type { RecordedMessage } from './wire-decoder.ts';
 export interface WantedMessage {
   readonly method: string;
   readonly target: string;
-  /** After chunks were taken off. */
+  /** Without chunked coding. */
   readonly body: string;
   /** Fields by lower-case name, with the value of their first line. */
   readonly mustHave?: Readonly<Record<string, string>>;
@@ -24,8 +24,8 @@ export interface WireCase {
   /** The bytes of one client connection, as latin1. */
   readonly raw: string;
   /**
-   * `forward`: the upstream decodes exactly `messages`, each is answered 200. `reject`: it decodes `messages`, nothing
-   * behind them; the client gets one of `status`, and the connection is closed. `either`: one or the other.
+   * `forward`: the upstream decodes exactly `messages`, and each is answered 200. `reject`: it decodes `messages` and
+   * nothing after them; the client gets one of `status`, and the connection is closed. `either`: one or the other.
    */
   readonly expect: 'forward' | 'reject' | 'either';
   readonly status?: readonly number[];
@@ -38,13 +38,13 @@ export const corpus = JSON.parse(
   readFileSync(new URL('../wire/corpus.json', import.meta.url), 'utf8'),
 ) as readonly WireCase[];
 
-/** The cases by their groups, in order. */
+/** The cases by group, in order. */
 export function groups(): [group: string, cases: readonly WireCase[]][] {
   const names = [...new Set(corpus.map(({ group }) => group))];
   return names.map((name) => [name, corpus.filter(({ group }) => group === name)]);
 }
 
-/** What is wrong with what became of a case, or undefined. */
+/** What is wrong with the result of a case, or undefined. */
 export function faultOf(wanted: WireCase, { responses, broken, next, closed, decoded, faults }: WireExchange):
 string | undefined {
   if (faults.length > 0) return `the upstream got what it cannot decode: ${faults.join('; ')}`;

@@ -5,7 +5,7 @@
 export type FieldLine = readonly [name: string, value: string];
 
 interface DecodedHead {
-  /** In order, as they came. */
+  /** In the order of arrival. */
   readonly lines: readonly FieldLine[];
   /** Values by lower-case name, in order. */
   readonly fields: ReadonlyMap<string, readonly string[]>;
@@ -126,7 +126,7 @@ function fieldOf(text: string, what: string): FieldLine {
   return [field[1] ?? '', field[2] ?? ''];
 }
 
-/** How the body after a head is framed. Throws if that is wrong. */
+/** How the body after a head is framed. Throws if the framing is invalid. */
 function bodyOf({ fields, end }: DecodedHead, untilClose: boolean): Body {
   const lengths = fields.get('content-length');
   const codings = fields.get('transfer-encoding');

@@ -1,5 +1,5 @@
 /**
- * When a stream of the option `connect` may be used: at once where it is open already, else when it says so.
+ * When a stream of the option `connect` is used: at once if it is open, otherwise when it emits that it is.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -20,12 +20,12 @@ import { turns } from '../support/wait.ts';
 type Connect = NonNullable<BalancerOptions['connect']>;
 const certificate = makeCertificate();
 
-/** Answers each read with one response: requests here are small and come whole. */
+/** Answers each read with one response: requests here are small and arrive whole. */
 function answering(stream: Duplex): void {
   stream.on('data', () => stream.write(response('served'))).on('error', () => undefined);
 }
 
-/** Has a server listen. Returns its port. */
+/** Makes a server listen. Returns its port. */
 async function listening(t: TestContext, server: net.Server): Promise<number> {
   const open = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
@@ -40,7 +40,7 @@ async function listening(t: TestContext, server: net.Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** Two streams, each the other's end, without any event of a connection. */
+/** Two connected streams that emit no event of a connection. */
 function pair(): [Duplex, Duplex] {
   const ends: Duplex[] = [0, 1].map((at) => new Duplex({
     read: () => undefined,
@@ -60,7 +60,7 @@ const tlsTo = (port: number): tls.TLSSocket => {
   return tls.connect({ host: '127.0.0.1', port, ...(certificate && { ca: certificate.cert }) });
 };
 
-/** Each makes the one stream that connect returns. */
+/** Ways to make the stream that connect returns. */
 const STREAMS: readonly [name: string, make: (t: TestContext) => Promise<Duplex>, needs?: 'openssl'][] = [
   ['a pair of streams', () => {
     const [ours, theirs] = pair();
@@ -162,7 +162,7 @@ for (const front of FRONTS) {
 describe('a stream that is not open yet', () => {
   const connect: Connect = () => Object.assign(pair()[0], { connecting: true });
   for (const event of ['connect', 'ready'] as const) {
-    test(`is used when it tells of '${event}', and once`, async (t) => {
+    test(`is used when it emits '${event}', and once`, async (t) => {
       const [ours, theirs] = pair();
       let got = '';
       theirs.on('data', (bytes: Buffer) => {

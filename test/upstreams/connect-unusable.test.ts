@@ -1,6 +1,6 @@
 /**
- * What the option `connect` may return, or do instead: an `https:` upstream is never spoken to in plain text, and what
- * is its author's fault is not held against the upstream.
+ * Faults of the option `connect`: an `https:` upstream never gets plain text, and the upstream is not blamed for
+ * faults of the option.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -24,7 +24,7 @@ const noDelayThrows = (): Duplex => Object.assign(new PassThrough(), {
   },
 });
 
-/** What `connect` does for an upstream A, and what is said of it. */
+/** What `connect` does for an upstream A, and how it is reported. */
 const UNUSABLE: readonly [name: string, connect: Connect, said: RegExp][] = [
   ['throws', () => { throw new Error('no key'); }, /^connect threw for ORIGIN: no key$/],
   ['throws what is no error', () => { throw 'a string' as unknown; }, /^connect threw for ORIGIN: a string$/],
@@ -41,16 +41,16 @@ const UNUSABLE: readonly [name: string, connect: Connect, said: RegExp][] = [
 ];
 
 for (const front of FRONTS) {
-  describe(`an upstream for which connect does no good, through ${front.name}`, () => {
+  describe(`an upstream for which connect gives nothing usable, through ${front.name}`, () => {
     const cases: readonly (typeof UNUSABLE[number] | readonly [string, Connect, RegExp, 'https'])[] = [
       ...UNUSABLE,
       ['returns undefined for https:', () => undefined,
         /^connect returned undefined for ORIGIN, which needs TLS; return a TLS stream for it$/, 'https'],
     ];
     for (const [name, connect, said, scheme = 'http'] of cases) {
-      test(`${name}: another one serves, and it is not held against the upstream`, async (t) => {
+      test(`${name}: another one serves, and the upstream is not blamed`, async (t) => {
         quiet(t);
-        // Whoever connects in plain text is seen.
+        // A connection in plain text would be noticed.
         const a = await startUpstream(t, []);
         const b = await startUpstream(t, echo);
         const origin = a.origin.replace('http', scheme);

@@ -30,7 +30,7 @@ function echoing(ports: Set<number>): http.RequestListener {
 async function startHttps(t: TestContext, ports = new Set<number>()): Promise<string> {
   const server = https.createServer({ ...certificate, ...UNTIMED }, echoing(ports));
   server.on('tlsClientError', () => {
-    // What clients make of the certificate is their affair.
+    // Clients that reject the certificate are not a failure here.
   });
   atEnd(t, () => new Promise((resolve) => {
     server.close(resolve);
@@ -47,7 +47,7 @@ const trusting = ({ host, port }: { host: string; port: number }): tls.TLSSocket
 };
 
 describe('an upstream over TLS, by the option connect', { skip }, () => {
-  test('is spoken to as any other, over connections that are kept', async (t) => {
+  test('is used like any other, over kept connections', async (t) => {
     const ports = new Set<number>();
     const origin = await startHttps(t, ports);
     const under = await startBalancer(t, { upstreams: [origin], connect: trusting });
@@ -62,13 +62,13 @@ describe('an upstream over TLS, by the option connect', { skip }, () => {
     assert.equal(ports.size, 1);
   });
 
-  test('with changeOrigin is asked for by its own name', async (t) => {
+  test('with changeOrigin gets its own name as the Host', async (t) => {
     const origin = await startHttps(t);
     const under = await startBalancer(t, { upstreams: [origin], connect: trusting, changeOrigin: true });
     assert.equal((await (await under.connect()).exchange(get())).head.get('x-host'), new URL(origin).host);
   });
 
-  test('with a certificate that is not trusted is not spoken to: another is', async (t) => {
+  test('with an untrusted certificate gets no request: another one serves', async (t) => {
     const ports = new Set<number>();
     const origin = await startHttps(t, ports);
     const upstream = await startUpstream(t, echo);
@@ -87,7 +87,7 @@ describe('an upstream over TLS, by the option connect', { skip }, () => {
     ['talks plainly', 'TLS_HANDSHAKE_FAILED',
       (socket: net.Socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')],
   ] as const) {
-    test(`that ${name} in the handshake has processed nothing: another is asked, with the whole body`, async (t) => {
+    test(`that ${name} in the handshake has processed nothing: another one gets the whole body`, async (t) => {
       const server = net.createServer((socket) => {
         socket.on('error', () => undefined).once('data', () => serve(socket));
       });
@@ -108,7 +108,7 @@ describe('an upstream over TLS, by the option connect', { skip }, () => {
 });
 
 describe('an upstream behind a Unix socket, by the option connect', { skip: process.platform === 'win32' }, () => {
-  test('is spoken to as any other', async (t) => {
+  test('is used like any other', async (t) => {
     const directory = mkdtempSync(join(tmpdir(), 'equipoise-'));
     const path = join(directory, 'upstream.sock');
     const server = http.createServer(UNTIMED, echoing(new Set()));
@@ -130,7 +130,7 @@ describe('an upstream behind a Unix socket, by the option connect', { skip: proc
   });
 });
 
-test('the option connect is told of the upstream, and once for each connection', async (t) => {
+test('the option connect is called with the upstream, once for each connection', async (t) => {
   const upstream = await startUpstream(t, echo);
   const told: unknown[] = [];
   const under = await startBalancer(t, {

@@ -10,10 +10,10 @@ import {
   close, echo, type Peer, refusingOrigin, request, reset, response, type Scripts, startUpstream,
 } from '../support/upstream.ts';
 
-/** Ejections last exactly as long as they are to. */
+/** Ejections last exactly as long as configured. */
 const EXACT = { rng: () => 0.5 } as const;
 
-/** What is told of ejections, as it is told. */
+/** The events of ejections, as they come. */
 function watch(under: BalancerUnderTest): unknown[] {
   const heard: unknown[] = [];
   under.balancer
@@ -52,7 +52,7 @@ for (const front of FRONTS) {
         assert.deepEqual(heard, [['ejected', origin, 'ejected', 1_000]]);
         const [view] = under.balancer.upstreams;
         assert.deepEqual([view?.state, view?.ejections, view?.picks], ['ejected', 1, 5]);
-        // It gets nothing, and nobody is offered it.
+        // It gets nothing, and is not offered as a candidate.
         assert.deepEqual(await ask(under, 3), [200, 200, 200]);
         assert.deepEqual(under.picks.slice(-3).map(({ candidates }) => candidates), [
           [other.origin], [other.origin], [other.origin],
@@ -93,7 +93,7 @@ for (const front of FRONTS) {
       assert.deepEqual(heard, [['ejected', 'http://a.test', 'ejected', 1_000]]);
     });
 
-    test('where it is too slow for all the time that a request has', async (t) => {
+    test('where it exceeds the total time of a request', async (t) => {
       const upstream = await startUpstream(t, Array.from({ length: 5 }, () => SILENT));
       const other = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [upstream, other], front, totalTimeoutMs: 1_000, ...EXACT });
@@ -109,7 +109,7 @@ for (const front of FRONTS) {
 
   describe(`an upstream is not ejected, through ${front.name}`, () => {
     for (const status of [400, 404, 429, 500, 501, 505, 599]) {
-      test(`for answers of ${status}`, async (t) => {
+      test(`for answers with ${status}`, async (t) => {
         const upstream = await startUpstream(t, answering(status));
         const under = await startBalancer(t, { upstreams: [upstream, 'http://a.test'], front, ejectAfter: 2 });
         assert.deepEqual(await ask(under, 5), Array.from({ length: 5 }, () => status));
@@ -190,7 +190,7 @@ for (const front of FRONTS) {
     const counts = (): unknown => under.balancer.upstreams.map(({ picks, failures, responses, retries, ejections }) => (
       { picks, failures, responses, retries, ejections }));
     await ask(under, 2);
-    // Its idle connection is what the next one would come over.
+    // The next request would use its idle connection.
     await under.advance(4_000);
     fallible.down.add(fallible.at(0));
     await ask(under, 6);
@@ -218,7 +218,7 @@ for (const front of FRONTS) {
     assert.equal(upstream.peers.length, 2);
     await ask(under, 5, '/bad');
     assert.equal(under.balancer.upstreams[0]?.state, 'ejected');
-    // The one that has just brought an answer may go on; the other is closed.
+    // The one that has just brought an answer may stay; the other is closed.
     const idle = upstream.peers.find(({ requests }) => requests.length === 1);
     await upstream.gone(idle?.number ?? 0);
   });

@@ -16,7 +16,7 @@ describe('a slow start', () => {
     ]);
   });
 
-  test('goes by the time, however rarely it is looked at', () => {
+  test('depends on the time, however rarely it is checked', () => {
     const patient = new Patient().toTrial();
     patient.succeed();
     assert.equal(patient.wait(7_500), true);
@@ -26,14 +26,14 @@ describe('a slow start', () => {
     assert.equal(patient.wait(86_400_000), false);
   });
 
-  test('of 0 ms is none', () => {
+  test('of 0 ms does not happen', () => {
     const patient = new Patient({ slowStartMs: 0 }).toTrial();
     patient.succeed();
     assert.equal(patient.health.ramp, 1);
     assert.equal(patient.wait(1), false);
   });
 
-  test('of 1 ms is over at the next look', () => {
+  test('of 1 ms is over at the next check', () => {
     const patient = new Patient({ slowStartMs: 1 }).toTrial();
     patient.succeed();
     assert.equal(patient.wait(0), false);
@@ -73,7 +73,7 @@ describe('probes', () => {
     assert.deepEqual([patient.health.standing, patient.health.ramp], ['well', 0.1]);
   });
 
-  test('that find it as before change nothing', () => {
+  test('that find it in the same state change nothing', () => {
     const patient = new Patient();
     assert.equal(patient.probe(true), false);
     patient.probe(false);
@@ -85,7 +85,7 @@ describe('probes', () => {
     assert.deepEqual([patient.health.standing, patient.health.ramp], ['well', 0.5]);
   });
 
-  test('stand above traffic: an answer does not let in what they found down', () => {
+  test('override traffic: an answer does not readmit what they found down', () => {
     const patient = new Patient();
     patient.probe(false);
     patient.wait(1);
@@ -94,7 +94,7 @@ describe('probes', () => {
     assert.equal(patient.health.standing, 'ejected');
   });
 
-  test('that find down what is ejected already keep it so, past its time', () => {
+  test('that find an ejected one down keep it ejected, past its time', () => {
     const patient = new Patient().eject();
     assert.equal(patient.probe(false), false, 'it was ejected before');
     assert.equal(patient.wait(86_400_000), false);
@@ -108,7 +108,7 @@ describe('probes', () => {
     assert.equal(patient.health.standing, 'ejected');
   });
 
-  test('that find it up do not end what its traffic ejected it for', () => {
+  test('that find it up do not end an ejection by its traffic', () => {
     const patient = new Patient().eject();
     assert.equal(patient.probe(true), false);
     assert.equal(patient.health.standing, 'ejected');
@@ -116,7 +116,7 @@ describe('probes', () => {
     assert.equal(patient.health.standing, 'trial');
   });
 
-  test('eject with ejectAfter 0 too', () => {
+  test('eject even with ejectAfter 0', () => {
     const patient = new Patient({ ejectAfter: 0 });
     assert.equal(patient.probe(false), true);
     assert.equal(patient.probe(true), true);

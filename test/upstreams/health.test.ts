@@ -3,13 +3,13 @@ import { describe, test } from 'node:test';
 import { Patient } from '../support/patient.ts';
 
 describe('failures in a row', () => {
-  test('eject at their number, not before', () => {
+  test('eject at ejectAfter, not before', () => {
     const patient = new Patient();
     assert.deepEqual([patient.fail(), patient.fail(), patient.health.standing], [false, false, 'well']);
     assert.deepEqual([patient.fail(), patient.health.standing], [true, 'ejected']);
   });
 
-  test('are not in a row where a success comes between', () => {
+  test('are not in a row with a success between them', () => {
     const patient = new Patient();
     for (let i = 0; i < 10; i++) {
       assert.deepEqual([patient.fail(), patient.fail(), patient.succeed()], [false, false, false]);
@@ -36,7 +36,7 @@ describe('failures in a row', () => {
     assert.deepEqual([patient.health.standing, patient.health.ramp], ['well', 1]);
   });
 
-  test('begin anew after a return', () => {
+  test('start from zero after a return', () => {
     const patient = new Patient().toTrial();
     patient.succeed();
     assert.deepEqual([patient.fail(), patient.fail(), patient.fail()], [false, false, true]);
@@ -44,7 +44,7 @@ describe('failures in a row', () => {
 });
 
 describe('an ejection', () => {
-  test('lasts for ejectMs, then comes the trial', () => {
+  test('lasts for ejectMs, and then the trial comes', () => {
     const patient = new Patient().eject();
     assert.equal(patient.health.ejectedMs, 1_000);
     assert.equal(patient.wait(999), false);
@@ -64,13 +64,13 @@ describe('an ejection', () => {
     assert.deepEqual(lengths, [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
   });
 
-  test('never grows out of numbers', () => {
+  test('never overflows', () => {
     const patient = new Patient();
     for (let i = 0; i < 2_000; i++) patient.toTrial();
     assert.equal(patient.eject().health.ejectedMs, 30_000);
   });
 
-  test('lasts for maxEjectMs where that is less than ejectMs', () => {
+  test('lasts for maxEjectMs if that is less than ejectMs', () => {
     assert.equal(new Patient({ ejectMs: 5_000, maxEjectMs: 2_000 }).eject().health.ejectedMs, 2_000);
   });
 
@@ -105,7 +105,7 @@ describe('an ejection', () => {
     assert.equal(patient.eject().health.ejectedMs, 2_000);
   });
 
-  test('is the first again after serving well for longer than maxEjectMs', () => {
+  test('counts as the first again after serving well for longer than maxEjectMs', () => {
     const patient = new Patient();
     for (let i = 0; i < 4; i++) patient.toTrial();
     patient.succeed();
@@ -116,7 +116,7 @@ describe('an ejection', () => {
   });
 });
 
-describe('what began before the last change of standing says nothing', () => {
+describe('what began before the last change of health does not count', () => {
   test('a failure that comes late does not fail the trial', () => {
     const patient = new Patient();
     const began = patient.now;
@@ -154,13 +154,13 @@ describe('a trial', () => {
     assert.equal(patient.health.standing, 'ejected');
   });
 
-  test('that is passed readmits, slowly', () => {
+  test('that passes readmits, slowly', () => {
     const patient = new Patient().toTrial();
     assert.equal(patient.succeed(), true);
     assert.deepEqual([patient.health.standing, patient.health.ramp], ['well', 0.1]);
   });
 
-  test('that is passed by one that is needed readmits at once', () => {
+  test('that passes on a needed upstream readmits at once', () => {
     const patient = new Patient().toTrial();
     assert.equal(patient.succeed({ needed: true }), true);
     assert.deepEqual([patient.health.standing, patient.health.ramp], ['well', 1]);
@@ -168,12 +168,12 @@ describe('a trial', () => {
 });
 
 describe('responses that break off', () => {
-  test('eject in a row, though each had begun', () => {
+  test('eject in a row, although each had begun', () => {
     const patient = new Patient();
     assert.deepEqual([patient.breakOff(), patient.breakOff(), patient.breakOff()], [false, false, true]);
   });
 
-  test('are no row with one between them that comes to its end', () => {
+  test('are not in a row with a complete one between them', () => {
     const patient = new Patient();
     for (let i = 0; i < 10; i++) {
       assert.deepEqual([patient.breakOff(), patient.breakOff()], [false, false]);
@@ -181,7 +181,7 @@ describe('responses that break off', () => {
     }
   });
 
-  test('go on being one beside responses that never end', () => {
+  test('stay in a row beside responses that never end', () => {
     const patient = new Patient();
     patient.breakOff();
     patient.succeed();

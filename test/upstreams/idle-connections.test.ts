@@ -32,7 +32,7 @@ class Holding {
   };
 }
 
-/** Has `count` connections opened at once and given back in the order of `order` (numbers from 1). */
+/** Opens `count` connections at once, and returns them in the order of `order` (numbers from 1). */
 async function warm(
   t: TestContext, order: readonly number[], options: Partial<TestOptions> = {},
 ): Promise<{ under: BalancerUnderTest; upstream: ScriptedUpstream; ask: () => Promise<string> }> {
@@ -63,19 +63,19 @@ async function warm(
 }
 
 describe('connections to an upstream', () => {
-  test('are used again, the one used last first', async (t) => {
+  test('are reused, the most recently used first', async (t) => {
     const { ask, upstream } = await warm(t, [2, 3, 1]);
     assert.equal(await ask(), '1');
     assert.equal(await ask(), '1');
     assert.equal(upstream.peers.length, 3);
   });
 
-  test('are opened where all are in use', async (t) => {
+  test('are opened when all are in use', async (t) => {
     const { upstream } = await warm(t, [1, 2, 3, 4]);
     assert.equal(upstream.peers.length, 4);
   });
 
-  test('are those of one upstream: another has its own', async (t) => {
+  test('belong to one upstream: another has its own', async (t) => {
     const [one, two] = [await numbering(t), await numbering(t)];
     let turn = 0;
     const under = await startBalancer(t, {
@@ -121,7 +121,7 @@ describe('an idle connection to an upstream', () => {
       await under.advance(idleMs - 1);
       assert.equal((await client.exchange(get())).text, '1');
       await under.settled(2);
-      // Its time begins anew with each use.
+      // Its time restarts with each use.
       await under.advance(idleMs - 1);
       assert.equal(upstream.peers[0]?.inbox.ended, undefined);
       await under.advance(1);
@@ -146,7 +146,7 @@ describe('an idle connection to an upstream', () => {
     });
   }
 
-  test('goes by what the last response says', async (t) => {
+  test('lasts as long as the last response says', async (t) => {
     const fields = ['Keep-Alive: timeout=2\r\n', 'Keep-Alive: timeout=60\r\n', ''];
     const upstream = await startUpstream(t, [[...fields.flatMap((field) => [request, response('x', field)])]]);
     const under = await startBalancer(t, { upstreams: [upstream] });
@@ -163,7 +163,7 @@ describe('an idle connection to an upstream', () => {
     await upstream.gone(1);
   });
 
-  test('is closed where there are enough', async (t) => {
+  test('is closed where there are enough already', async (t) => {
     const { upstream, ask } = await warm(t, [1, 2, 3, 4, 5], { maxIdlePerUpstream: 2 });
     for (const number of [3, 4, 5]) await upstream.gone(number);
     assert.equal(await ask(), '2');
@@ -204,7 +204,7 @@ describe('an idle connection to an upstream', () => {
       await under.settled(2);
       over.open();
       await upstream.gone(2);
-      // Nothing was in flight on it: nobody is told, and nothing is tried twice.
+      // Nothing was in flight on it: nothing is reported or retried.
       for (let i = 0; i < 5; i++) await under.advance(0);
       assert.equal((await one.exchange(get('/x'))).text, '/x');
       assert.equal(under.picks.length, 3);

@@ -1,4 +1,4 @@
-/** Listeners may call back into the balancer: what they are told of is complete. */
+/** Listeners may call back into the balancer: the change that they are called for is complete. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Balancer } from '../../src/balancer.ts';
@@ -13,7 +13,7 @@ function origins(balancer: Balancer): string[] {
 }
 
 describe('a listener', () => {
-  test('is emitted for an update once all of it is done', async (t) => {
+  test('runs for an update once all of it is done', async (t) => {
     const { balancer } = await startBalancer(t, { upstreams: ['http://a.test', 'http://b.test'] });
     const heard: unknown[] = [];
     for (const event of ['added', 'removed'] as const) {
@@ -26,7 +26,7 @@ describe('a listener', () => {
     ]);
   });
 
-  test('hears of add and remove when strategies have heard of them', async (t) => {
+  test('runs for add and remove after the strategy was notified', async (t) => {
     let told: readonly string[] = [];
     const { balancer } = await startBalancer(t, {
       upstreams: ['http://a.test'],
@@ -45,7 +45,7 @@ describe('a listener', () => {
     assert.deepEqual(heard, [['http://a.test', 'http://b.test'], ['http://b.test']]);
   });
 
-  test('cannot make two of one that the same update adds', async (t) => {
+  test('cannot add an upstream twice that the same update adds', async (t) => {
     const under = await startBalancer(t, { upstreams: ['http://a.test'] });
     const { balancer } = under;
     balancer.on('removed', () => balancer.add('http://b.test'));
@@ -70,7 +70,7 @@ describe('a listener', () => {
     assert.deepEqual(heard.sort(), ['http://b.test', 'http://c.test', 'no http://a.test', 'no http://b.test']);
   });
 
-  test('can remove an upstream that was ejected: it is told of once', async (t) => {
+  test('can remove an upstream that was ejected: each event comes once', async (t) => {
     const [refusing, upstream] = [refusingOrigin(), await startUpstream(t, echo)];
     const under = await startBalancer(t, { upstreams: [refusing, upstream], ejectAfter: 1 });
     const { balancer } = under;
@@ -104,7 +104,7 @@ describe('a listener', () => {
     assert.equal((await held.response()).text, '/held');
   });
 
-  test('hears why an upstream was ejected', async (t) => {
+  test('learns why an upstream was ejected', async (t) => {
     const [refusing, broken, busy] = [
       refusingOrigin(), await startUpstream(t, [[request, 'nonsense\r\n\r\n']]), await startUpstream(t, answering(503)),
     ];

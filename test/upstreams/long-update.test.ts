@@ -1,6 +1,6 @@
 /**
- * Updates with lists so long that they are worked through in slices: nobody can tell, but that requests are served
- * between them.
+ * Updates with lists so long that they are applied in slices: the only visible difference is that requests are served
+ * in between.
  */
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
@@ -17,7 +17,7 @@ function names(from: number, to: number): string[] {
   return Array.from({ length: to - from }, (_, i) => `http://n${from + i}.test`);
 }
 
-/** A balancer with LONG upstreams; `told` are the numbers of candidates that its strategy heard of. */
+/** A balancer with LONG upstreams; `told` are the numbers of candidates passed to its strategy. */
 async function start(t: TestContext): Promise<{ under: BalancerUnderTest; told: number[] }> {
   const told: number[] = [];
   const changed = (candidates: readonly Upstream[]): void => {
@@ -33,7 +33,7 @@ function origins({ balancer }: BalancerUnderTest): string[] {
 }
 
 describe('a long update', () => {
-  test('takes turns, and is one change at the end of them', async (t) => {
+  test('spans several turns, and is one change at the end', async (t) => {
     const { under, told } = await start(t);
     const updated = under.balancer.update(names(100, LONG + 100));
     assert.deepEqual(told, [], 'still under way');
@@ -42,7 +42,7 @@ describe('a long update', () => {
     assert.deepEqual(origins(under), names(100, LONG + 100));
   });
 
-  test('lets requests be served meanwhile, by those that were there', async (t) => {
+  test('does not block requests: the previous upstreams serve them', async (t) => {
     const { under, told } = await start(t);
     const downstream = new Pipe();
     under.balancer.accept(downstream as unknown as Socket);
@@ -56,7 +56,7 @@ describe('a long update', () => {
     assert.deepEqual(told, [LONG]);
   });
 
-  test('is done for whoever looks', async (t) => {
+  test('is completed when the upstreams are read', async (t) => {
     const { under, told } = await start(t);
     const updated = under.balancer.update(names(100, LONG + 100));
     assert.deepEqual(origins(under), names(100, LONG + 100));
@@ -65,7 +65,7 @@ describe('a long update', () => {
     assert.deepEqual(told, [LONG], 'once');
   });
 
-  test('comes before what is changed after it', async (t) => {
+  test('is applied before later changes', async (t) => {
     const { under, told } = await start(t);
     const { balancer } = under;
     const first = balancer.update(names(100, LONG + 100));
@@ -77,7 +77,7 @@ describe('a long update', () => {
     assert.deepEqual(told, [LONG, LONG + 1, LONG - 50, LONG - 51]);
   });
 
-  test('before a close is done first', async (t) => {
+  test('is completed before a close', async (t) => {
     const { under, told } = await start(t);
     const updated = under.balancer.update(names(0, 2_000));
     const closed = under.balancer.close({ timeoutMs: 0 });
@@ -86,7 +86,7 @@ describe('a long update', () => {
     assert.deepEqual(told, [2_000, 0]);
   });
 
-  test('goes by the list as it was given', async (t) => {
+  test('uses the list as it was at the call', async (t) => {
     const { under } = await start(t);
     const list = names(100, LONG + 100);
     const updated = under.balancer.update(list);
@@ -96,17 +96,17 @@ describe('a long update', () => {
     assert.deepEqual(origins(under), names(100, LONG + 100));
   });
 
-  test('that is wrong at its very end changes nothing, and tells all that is wrong', async (t) => {
+  test('with an invalid last entry changes nothing, and reports everything that is wrong', async (t) => {
     const { under, told } = await start(t);
     const wrong = ['nonsense', ...names(0, LONG), 'http://n7.test'];
     await assert.rejects(under.balancer.update(wrong), {
-      ...INVALID, message: /upstreams\[0\].origin: .*"nonsense"[^]*s\[3001\]: http:\S+ is upstreams\[8\] already/,
+      ...INVALID, message: /upstreams\[0\].origin: .*"nonsense"[^]*s\[3001\]: http:\S+ is already upstreams\[8\]/,
     });
     assert.deepEqual(told, []);
     assert.deepEqual(origins(under), names(0, LONG));
   });
 
-  test('looked at by who hears of it is on its way', async (t) => {
+  test('may be read by a listener while it is under way', async (t) => {
     const { under } = await start(t);
     const seen: number[] = [];
     under.balancer.on('added', () => seen.push(under.balancer.upstreams.length));

@@ -14,7 +14,7 @@ import { gate, Signal, turns } from '../support/wait.ts';
 
 type Answer = (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void;
 
-/** Replaces `dns.lookup` for names. What `answers` holds is answered once `held` is over, other names never. */
+/** Replaces `dns.lookup` for names. Names in `answers` are answered once `held` resolves, others never. */
 function replaceLookup(
   t: TestContext, answers: Map<string, string[] | string>, held: Promise<unknown> = turns(1),
 ): { asked: string[]; signal: Signal } {
@@ -62,7 +62,7 @@ async function text(under: BalancerUnderTest): Promise<string> {
 
 for (const front of FRONTS) {
   describe(`a name that moves, through ${front.name}`, () => {
-    test('is followed when the connection has its age, though the old address answers', async (t) => {
+    test('is followed once the connection reaches its maximum age, though the old address answers', async (t) => {
       const port = await twins(t);
       const answers = new Map([['a.test', ['127.0.0.1']]]);
       replaceLookup(t, answers);
@@ -148,7 +148,7 @@ describe('a lookup', () => {
     }
   });
 
-  test('that fails is bridged by the answer before', async (t) => {
+  test('that fails is covered by the previous answer', async (t) => {
     const upstream = await startUpstream(t, echo);
     const answers = new Map<string, string[] | string>([['a.test', ['127.0.0.1']]]);
     const { asked } = replaceLookup(t, answers);
@@ -166,7 +166,7 @@ describe('a lookup', () => {
     assert.equal(asked.length, 3);
   });
 
-  test('is there for connect', async (t) => {
+  test('is available to connect', async (t) => {
     const upstream = await startUpstream(t, echo);
     const { asked } = replaceLookup(t, new Map([['a.test', ['127.0.0.1']]]));
     const under = await startBalancer(t, {

@@ -21,7 +21,7 @@ describe('an upstream that is added', () => {
     assert.deepEqual(under.balancer.upstreams, [added]);
   });
 
-  test('shows as what it is', async (t) => {
+  test('shows its public values', async (t) => {
     const under = await startBalancer(t, { upstreams: [] });
     const { balancer } = under;
     const added = balancer.add({ origin: 'http://a.test:81', weight: 3, maxInFlight: 7, tags: { zone: 'b' } });
@@ -42,7 +42,7 @@ describe('an upstream that is added', () => {
     assert.equal(added.state, 'gone');
   });
 
-  test('is there once', async (t) => {
+  test('is added only once', async (t) => {
     const under = await startBalancer(t, { upstreams: ['http://a.test'] });
     for (const origin of ['http://a.test', 'http://a.test:80', 'http://A.test/']) {
       assert.throws(() => under.balancer.add(origin), INVALID);
@@ -50,7 +50,7 @@ describe('an upstream that is added', () => {
     assert.equal(under.balancer.upstreams.length, 1);
   });
 
-  test('must make sense', async (t) => {
+  test('must be valid', async (t) => {
     const under = await startBalancer(t, { upstreams: [] });
     for (const wrong of [
       '', 'a.test', 'ftp://a.test', 'http://a.test/path', 'http://a.test?q', 'http://user@a.test', 'https://a.test',
@@ -121,7 +121,7 @@ describe('an upstream that is removed', () => {
     await upstream.gone(1);
   });
 
-  test('and was the last leaves nobody: 503', async (t) => {
+  test('and was the last leaves none: 503', async (t) => {
     const upstream = await startUpstream(t, []);
     const under = await startBalancer(t, { upstreams: [upstream] });
     await under.balancer.remove(upstream.origin);
@@ -136,7 +136,7 @@ describe('an upstream that is removed', () => {
     }
   });
 
-  test('can be named in any way that adds it', async (t) => {
+  test('can be named in any way that could add it', async (t) => {
     const under = await startBalancer(t, { upstreams: ['http://a.test:80/'] });
     await under.balancer.remove('http://A.test/');
     assert.deepEqual(under.balancer.upstreams, []);
@@ -161,7 +161,7 @@ describe('an upstream that is removed', () => {
     assert.deepEqual(under.balancer.upstreams.map(({ state, picks }) => [state, picks]), [['active', 1]]);
   });
 
-  test('while it is being connected to is connected to, and then served, all the same', async (t) => {
+  test('during a connect is still connected to, and serves the request', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, {
       upstreams: [upstream],
@@ -179,8 +179,8 @@ describe('an upstream that is removed', () => {
   });
 });
 
-describe('a strategy is told', () => {
-  test('of every change of membership, with all that are left, and of nothing else', async (t) => {
+describe('a strategy is notified', () => {
+  test('of every change of membership, with all current upstreams, and of nothing else', async (t) => {
     const told: string[][] = [];
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, {
@@ -229,7 +229,7 @@ describe('the view of an upstream', () => {
     await client.response();
   });
 
-  test('tells the time to a response head, as a moving average over some ten', async (t) => {
+  test('shows the time to a response head, as a moving average over about ten', async (t) => {
     const answers = gate();
     let answer = answers;
     const upstream = await startUpstream(t, [async (peer) => {
@@ -260,7 +260,7 @@ describe('the view of an upstream', () => {
     assert.ok(last < 11, String(last));
   });
 
-  test('cannot be written to', async (t) => {
+  test('is read-only', async (t) => {
     const under = await startBalancer(t, { upstreams: ['http://a.test'] });
     const [view] = under.balancer.upstreams as unknown as Record<string, unknown>[];
     assert.ok(view !== undefined);

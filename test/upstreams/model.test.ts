@@ -1,5 +1,5 @@
 /**
- * Who may be picked after any series of changes, held against a model that looks at all of them each time.
+ * The candidates after any series of changes, compared with a model that checks every upstream each time.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

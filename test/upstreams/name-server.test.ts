@@ -1,6 +1,6 @@
 /**
- * Names, asked of a name server over UDP: what the resolver of Node.js makes of its answers, and of its silence, comes
- * to those who wait.
+ * Lookups from a name server over UDP: callers get what the resolver of Node.js makes of its answers, and of its
+ * silence.
  */
 import assert from 'node:assert/strict';
 import dgram, { type RemoteInfo } from 'node:dgram';
@@ -12,11 +12,11 @@ import { VirtualTime } from '../../src/testing/time.ts';
 import { atEnd } from '../support/scope.ts';
 import { Signal, within } from '../support/wait.ts';
 
-/** What the server has to say of a name: addresses, or one of its errors. */
+/** The server's answer for a name: addresses, or one of its errors. */
 type Answer = readonly string[] | 'SERVFAIL' | 'NXDOMAIN';
 
 describe('a name server', () => {
-  test('is asked once for all who wait', async (t) => {
+  test('is asked once for all callers that wait', async (t) => {
     const { server, ask } = await start(t);
     const all = Array.from({ length: 100 }, () => ask('many.test'));
     await server.asked('many.test');
@@ -25,7 +25,7 @@ describe('a name server', () => {
     assert.deepEqual(server.queries, ['many.test']);
   });
 
-  test('is asked anew by whoever comes later: a name that moves is followed', async (t) => {
+  test('is asked again for later callers: a name that moves is followed', async (t) => {
     const { server, ask } = await start(t);
     server.say('a.test', ['10.0.0.1']);
     assert.equal(await ask('a.test'), '10.0.0.1');
@@ -43,7 +43,7 @@ describe('a name server that is silent on one name', () => {
     for (const name of ['a.test', 'b.test', 'c.test']) server.say(name, ['10.0.0.1']);
     assert.deepEqual(await Promise.all(['a.test', 'b.test', 'c.test'].map(ask)), ['10.0.0.1', '10.0.0.1', '10.0.0.1']);
     assert.deepEqual(server.queries, ['silent.test', 'a.test', 'b.test', 'c.test']);
-    // It was waited for all the while.
+    // It was awaited all the time.
     server.say('silent.test', ['10.0.0.9']);
     assert.deepEqual(await Promise.all(silent), ['10.0.0.9', '10.0.0.9']);
   });
@@ -90,7 +90,7 @@ describe('a name server that fails', () => {
       assert.equal(await ask('a.test'), '10.0.0.1');
       advance(1);
       assert.equal(await ask('a.test'), code);
-      // Those that waited together have one query in common.
+      // Those that waited together share one query.
       assert.equal(server.queries.length, 4);
       server.say('a.test', ['10.0.0.3']);
       assert.equal(await ask('a.test'), '10.0.0.3');
@@ -105,10 +105,10 @@ describe('a name server that fails', () => {
   });
 });
 
-/** A name server, and names that are asked of it alone. */
+/** A name server, and lookups that use only this server. */
 async function start(t: TestContext): Promise<{
   readonly server: NameServer;
-  /** The names whose lookups were begun: their queries may be on their way still. */
+  /** The names whose lookups have begun: their queries may still be on their way. */
   readonly started: readonly string[];
   /** Looks a name up: its addresses, or the code of the error. */
   readonly ask: (name: string) => Promise<string>;
@@ -116,7 +116,7 @@ async function start(t: TestContext): Promise<{
 }> {
   const server = new NameServer();
   const port = await server.listen();
-  // One try, which outlasts the test: a query more would be one of the resolver's own.
+  // One try, which outlasts the test: any further query would be the resolver's own.
   const resolver = new Resolver({ timeout: 60_000, tries: 1 });
   resolver.setServers([`127.0.0.1:${port}`]);
   atEnd(t, async () => {
@@ -148,9 +148,9 @@ async function start(t: TestContext): Promise<{
   };
 }
 
-/** Knows what it is told, and is silent on all else until it is told. */
+/** Answers the names that it was given, and is silent on all others. */
 class NameServer {
-  /** The names that it was asked for, in their order. */
+  /** The names that it was asked for, in order. */
   readonly queries: string[] = [];
   readonly #socket = dgram.createSocket('udp4');
   readonly #known = new Map<string, Answer>();
@@ -170,7 +170,7 @@ class NameServer {
     return this.#socket.address().port;
   }
 
-  /** Answers this from now on, and to those who wait for it. */
+  /** Answers this from now on, also to waiting queries. */
   say(name: string, answer: Answer): void {
     this.#known.set(name, answer);
     this.#answer();
@@ -181,7 +181,7 @@ class NameServer {
     this.#known.delete(name);
   }
 
-  /** Resolves when it has been asked for a name, so many times. */
+  /** Resolves when it has been asked for a name this many times. */
   asked(name: string, times = 1): Promise<void> {
     return this.#signal.until(
       () => this.queries.filter((each) => each === name).length >= times,
@@ -215,7 +215,7 @@ function nameIn(query: Buffer): string {
   return labels.join('.');
 }
 
-/** The answer to a query (RFC 1035 §4.1). Its addresses may not be kept: whoever caches would hide a query. */
+/** The answer to a query (RFC 1035 §4.1). Its addresses must not be cached: a cache would hide a query. */
 function message(query: Buffer, answer: Answer): Buffer {
   const question = query.subarray(HEADER_BYTES, query.indexOf(0, HEADER_BYTES) + 5);
   const addresses = typeof answer === 'string' ? [] : answer;

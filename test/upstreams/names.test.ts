@@ -1,5 +1,5 @@
 /**
- * Lookups of names: shared, bounded in number, and bridged by the last good answer.
+ * Lookups of names: shared, bounded in number, and covered by the last good answer.
  */
 import assert from 'node:assert/strict';
 import type { LookupAddress, LookupOptions } from 'node:dns';
@@ -13,10 +13,10 @@ interface Lookup {
   readonly answer: (code: string | null, ...addresses: string[]) => void;
 }
 
-/** A resolver that answers when it is told to. */
+/** A resolver that answers when the test says so. */
 class Resolver {
   readonly time = new VirtualTime();
-  /** The names that were asked for, in their order. */
+  /** The names that were asked for, in order. */
   readonly asked: string[] = [];
   readonly #open: Lookup[] = [];
   readonly names = new Names((name, found) => {
@@ -34,14 +34,14 @@ class Resolver {
     return this.#open.map(({ name }) => name).join(' ');
   }
 
-  /** Answers the oldest lookup of a name: with a code of the system, or with addresses. */
+  /** Answers the oldest lookup of a name: with a system error code, or with addresses. */
   answer(name: string, code: string | null, ...addresses: string[]): void {
     const at = this.#open.findIndex((each) => each.name === name);
     assert.ok(at >= 0, `no lookup of ${name}`);
     this.#open.splice(at, 1)[0]?.answer(code, ...addresses);
   }
 
-  /** Begins a lookup; what comes of it is in the array. */
+  /** Starts a lookup; its result goes to the array. */
   ask(name: string, options: LookupOptions = { all: true }): unknown[] {
     const got: unknown[] = [];
     this.names.lookup(name, options, (error, found, family) => {
@@ -57,7 +57,7 @@ class Resolver {
     this.names.sweep(this.time.now());
   }
 
-  /** Has an answer known. */
+  /** Makes an answer known. */
   know(name: string, ...addresses: string[]): void {
     this.ask(name);
     this.answer(name, null, ...addresses);
@@ -73,7 +73,7 @@ function address(text: string): LookupAddress {
 }
 
 describe('a name is looked up', () => {
-  test('once for all who wait', () => {
+  test('once for all callers that wait', () => {
     const resolver = new Resolver();
     const all = [1, 2, 3].map(() => resolver.ask('a.test'));
     assert.deepEqual(resolver.asked, ['a.test']);
@@ -81,14 +81,14 @@ describe('a name is looked up', () => {
     assert.deepEqual(all, [['10.0.0.1 ::1'], ['10.0.0.1 ::1'], ['10.0.0.1 ::1']]);
   });
 
-  test('once for all who wait in vain, too', () => {
+  test('once for all callers that wait, also where it fails', () => {
     const resolver = new Resolver();
     const all = [1, 2].map(() => resolver.ask('a.test'));
     resolver.answer('a.test', 'EAI_AGAIN');
     assert.deepEqual(all, [['EAI_AGAIN'], ['EAI_AGAIN']]);
   });
 
-  test('anew for whoever comes later: a name that moves is followed', () => {
+  test('again for later callers: a name that moves is followed', () => {
     const resolver = new Resolver();
     resolver.know('a.test', '10.0.0.1');
     const later = resolver.ask('a.test');
@@ -97,7 +97,7 @@ describe('a name is looked up', () => {
     assert.deepEqual(later, ['10.0.0.2']);
   });
 
-  test('for one address where only one is asked for', () => {
+  test('for one address where the caller asks for one', () => {
     const resolver = new Resolver();
     const one = resolver.ask('a.test', {});
     const six = resolver.ask('a.test', { family: 6 });
@@ -106,7 +106,7 @@ describe('a name is looked up', () => {
     assert.deepEqual([one, six, four], [['10.0.0.1', 4], ['ENOTFOUND'], ['10.0.0.1 10.0.0.2']]);
   });
 
-  test('in vain where the answer is empty, or the resolver throws', async () => {
+  test('without success where the answer is empty, or the resolver throws', async () => {
     const resolver = new Resolver();
     const got = resolver.ask('a.test');
     resolver.answer('a.test', null);
@@ -122,7 +122,7 @@ describe('a name is looked up', () => {
 });
 
 describe('lookups', () => {
-  test('run two at a time, in the order of those who asked first', () => {
+  test('run two at a time, in the order in which they were requested', () => {
     const resolver = new Resolver();
     for (const name of ['a', 'b', 'c', 'd', 'c', 'a']) resolver.ask(name);
     assert.equal(resolver.open, 'a b');
@@ -132,7 +132,7 @@ describe('lookups', () => {
     assert.equal(resolver.open, 'a d');
   });
 
-  test('that hang have one slot each, and not for long', () => {
+  test('that hang hold one slot each, and not for long', () => {
     const resolver = new Resolver();
     for (let i = 0; i < 50; i++) resolver.ask('hangs');
     for (const name of ['a', 'b', 'c']) {
@@ -186,7 +186,7 @@ describe('the last good answer', () => {
     assert.deepEqual(third, ['10.0.0.2']);
   });
 
-  test('is none: then who asks waits for as long as it takes', () => {
+  test('does not exist: the caller waits for as long as the lookup takes', () => {
     const resolver = new Resolver();
     const got = resolver.ask('a.test');
     resolver.advance(60_000);

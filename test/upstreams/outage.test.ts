@@ -1,5 +1,5 @@
 /**
- * What each upstream gets after an outage of all or most of them, in virtual time, over connections within the process.
+ * The share of each upstream after an outage of all or most of them, in virtual time, over in-process connections.
  */
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
@@ -61,7 +61,7 @@ class World {
     }
   }
 
-  /** Lets time pass, with so many requests at each balancer a tick. Returns what each upstream answered. */
+  /** Lets time pass, with this many requests per balancer and tick. Returns what each upstream answered. */
   async pass(ms: number, requests: number): Promise<number[]> {
     this.#counts.clear();
     for (let passed = 0; passed < ms; passed += TICK_MS) {
@@ -107,7 +107,7 @@ class World {
   }
 }
 
-/** The least and the most of what they get, by their mean. */
+/** The smallest and the largest share, relative to the mean. */
 function spread(counts: readonly number[]): [least: number, most: number] {
   const mean = counts.reduce((sum, count) => sum + count, 0) / counts.length;
   return [Math.min(...counts) / mean, Math.max(...counts) / mean];
@@ -136,7 +136,7 @@ for (const [name, workers, options] of CASES) {
         }
       };
 
-      test('all serve alike from 3 s on, where none starts slowly', async () => {
+      test('all serve equally from 3 s on, where none starts slowly', async () => {
         await run({ slowStartMs: 0 }, async (world) => {
           await world.pass(3_000, 10);
           for (let i = 0; i < 3; i++) {

@@ -1,5 +1,5 @@
 /**
- * What this machine lacks (descriptors, ports, memory) is not held against an upstream.
+ * An upstream is not blamed for a lack of local resources (descriptors, ports, memory).
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -14,7 +14,7 @@ import { echo, startUpstream } from '../support/upstream.ts';
 const LACKS = ['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM', 'EAI_MEMORY'];
 
 for (const front of FRONTS) {
-  describe(`a connect that fails for our own lack, through ${front.name}`, () => {
+  describe(`a connect that fails for lack of local resources, through ${front.name}`, () => {
     for (const code of LACKS) {
       test(`${code}: 503, no other attempt, no verdict on the upstream`, async (t) => {
         const [a, b] = [await startUpstream(t, echo), await startUpstream(t, echo)];
@@ -61,7 +61,7 @@ for (const front of FRONTS) {
 
 const POSIX = process.platform === 'win32' ? 'needs ulimit' : false;
 
-test('without descriptors, for real: no upstream is blamed, by traffic or by probes', { skip: POSIX }, async (t) => {
+test('with descriptors really exhausted, no upstream is blamed, by traffic or probes', { skip: POSIX }, async (t) => {
   const { port } = await startUpstream(t, echo);
   const program = fileURLToPath(new URL('../support/descriptors-program.ts', import.meta.url));
   const limited = ['-c', 'ulimit -n 80 && exec "$0" "$@"', process.execPath, '--import', 'tsx', program,

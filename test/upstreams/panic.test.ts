@@ -10,9 +10,9 @@ import { atEnd } from '../support/scope.ts';
 import { failsWith } from '../support/streams.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
 
-/** No idle connections: whoever is down is down. */
+/** No idle connections: an upstream that is down is down at once. */
 const LENIENT = { rng: () => 0.5, strategy: byTarget, upstreamIdleTimeoutMs: 0 } as const;
-/** One failure is enough, and ejections last exactly as long as they are to. */
+/** One failure is enough, and ejections last exactly as long as configured. */
 const STRICT = { ...LENIENT, ejectAfter: 1 } as const;
 const NAMES = 'abcdefghij';
 
@@ -50,14 +50,14 @@ for (const front of FRONTS) {
       assert.deepEqual(under.picks.map(({ candidates }) => fallible.names(candidates)), ['abc', 'bc', 'c', 'c', 'c']);
     });
 
-    test('one of all that returns has the very next requests, with the whole weight', async (t) => {
+    test('the first of all to return serves the very next requests, with its whole weight', async (t) => {
       const fallible = await Fallible.start(t, 3);
       const under = await startBalancer(t, {
         upstreams: fallible.options, front, connect: fallible.connect, ...STRICT,
       });
       for (const upstream of fallible.upstreams) fallible.down.add(upstream);
       assert.deepEqual(await ask(under, 1), [502]);
-      // Long down: their trials fail, in a panic, as their attempts before.
+      // Down for long: in a panic their trials fail, like their attempts before.
       for (let i = 0; i < 5; i++) {
         await under.advance(40_000);
         assert.deepEqual(await ask(under, 1), [502]);
@@ -73,7 +73,7 @@ for (const front of FRONTS) {
       assert.deepEqual([state, weight], ['active', 1], 'it is needed whole');
     });
 
-    test('nobody starts slowly, and those on trial take as many as come', async (t) => {
+    test('no upstream starts slowly, and those on trial take every request', async (t) => {
       const [one, two] = [await Holding.start(t), await startUpstream(t, echo)];
       let failing = true;
       const under = await startBalancer(t, {
@@ -97,7 +97,7 @@ for (const front of FRONTS) {
         assert.equal((await client.response()).status, 200);
       }
       assert.deepEqual([a.state, a.weight, b?.state], ['active', 4, 'trial']);
-      // With one of two well there is no panic any more: the other starts slowly.
+      // With one of two healthy the panic is over: the other starts slowly.
       await ask(under, 1, '/b');
       assert.deepEqual([b?.state, b?.weight], ['active', 0.1]);
     });
@@ -124,7 +124,7 @@ for (const front of FRONTS) {
       assert.deepEqual(weights(), [0.1, 1, 1], 'and no longer');
     });
 
-    test('with 0 percent all always are candidates', async (t) => {
+    test('with 0 percent all are always candidates', async (t) => {
       const fallible = await Fallible.start(t, 2);
       const under = await startBalancer(t, {
         upstreams: fallible.options, front, connect: fallible.connect, ...STRICT, maxEjectedPercent: 0,
@@ -135,7 +135,7 @@ for (const front of FRONTS) {
       assert.deepEqual(under.picks.map(({ candidates }) => fallible.names(candidates)), ['ab', 'b', 'ab', 'b']);
     });
 
-    test('with 100 percent there is no panic: where all are ejected, nobody is tried: 503', async (t) => {
+    test('with 100 percent there is no panic: where all are ejected, none is tried: 503', async (t) => {
       const fallible = await Fallible.start(t, 2);
       const under = await startBalancer(t, {
         upstreams: fallible.options, front, connect: fallible.connect, ...STRICT, maxEjectedPercent: 100,
@@ -151,7 +151,7 @@ for (const front of FRONTS) {
   });
 
   describe(`a request that all candidates have failed, through ${front.name}`, () => {
-    test('goes to one that is ejected: better a try than none', async (t) => {
+    test('goes to an ejected one rather than to none', async (t) => {
       const fallible = await Fallible.start(t, 3);
       const under = await startBalancer(t, {
         upstreams: fallible.options, front, connect: fallible.connect, ...LENIENT,
@@ -166,11 +166,11 @@ for (const front of FRONTS) {
       assert.deepEqual(await ask(under, 1), [200]);
       const picks = under.picks.slice(before).map(({ candidates }) => fallible.names(candidates));
       assert.deepEqual(picks, ['ab', 'b', 'c']);
-      // That it serves shows that it is well.
+      // Serving shows that it is healthy.
       assert.deepEqual([under.balancer.upstreams[2].state, under.balancer.upstreams[2].weight], ['active', 1]);
     });
 
-    test('tries an ejected one no longer than the others: once', async (t) => {
+    test('tries an ejected one once, like any other', async (t) => {
       const fallible = await Fallible.start(t, 3);
       const under = await startBalancer(t, {
         upstreams: fallible.options, front, connect: fallible.connect, ...LENIENT, maxAttempts: 9,

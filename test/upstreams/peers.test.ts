@@ -1,5 +1,5 @@
 /**
- * Balancers that share what they know, over the launcher's own channel, in one process.
+ * Balancers that share their state over the launcher's own channel, in one process.
  */
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
@@ -14,11 +14,11 @@ import { seededRandom } from '../../src/testing/random.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
 import { turns } from '../support/wait.ts';
 
-/** Ejections last exactly as long as they are to. */
+/** Ejections last exactly as long as configured. */
 const EXACT = { rng: () => 0.5 } as const;
 const PERIOD = 100;
 
-/** Balancers in as many workers, all of the same upstreams. */
+/** Balancers in several workers, all with the same upstreams. */
 class Fleet {
   readonly workers = new FakeWorkers();
   readonly balancers: BalancerUnderTest[] = [];
@@ -37,7 +37,7 @@ class Fleet {
     return fleet;
   }
 
-  /** One worker more; its number is one more than its place. */
+  /** Adds a worker; its number is its index plus one. */
   async add(): Promise<BalancerUnderTest> {
     const peers = this.workers.channel(this.balancers.length + 1);
     const balancer = await startBalancer(this.#t, { ...this.#options, peers });
@@ -57,18 +57,18 @@ class Fleet {
     return this.balancers.map(({ balancer }) => balancer.upstreams.map(({ state }) => state).join(' '));
   }
 
-  /** What is in flight by the word of each balancer. */
+  /** What is in flight according to each balancer. */
   get inFlight(): number[][] {
     return this.balancers.map(({ balancer }) => balancer.upstreams.map(({ inFlight }) => inFlight));
   }
 
-  /** Lets a period pass, and all that is told be heard. */
+  /** Lets a period pass, and delivers all messages. */
   async pass(ms = PERIOD): Promise<void> {
     for (const balancer of this.balancers) await balancer.advance(ms);
     this.workers.deliver();
   }
 
-  /** Lets some seconds pass: what was told is believed by then. */
+  /** Lets some seconds pass: by then, counts of others have been taken over. */
   async agree(): Promise<void> {
     for (let i = 0; i < 30; i++) await this.pass();
   }
@@ -90,8 +90,8 @@ function heard(under: BalancerUnderTest): string[] {
   return events;
 }
 
-describe('balancers that share what they know', () => {
-  test('eject at once whom one of them ejects, for as long, and let it back in together', async (t) => {
+describe('balancers that share their state', () => {
+  test('eject at once what one of them ejects, for as long, and readmit it together', async (t) => {
     const fallible = await Fallible.start(t, 2);
     const fleet = await Fleet.start(t, 3, {
       upstreams: fallible.options, strategy: byTarget, connect: fallible.connect, ...EXACT,
@@ -110,7 +110,7 @@ describe('balancers that share what they know', () => {
     assert.deepEqual(fleet.states, ['ejected active', 'ejected active', 'ejected active']);
     await fleet.pass(1);
     assert.deepEqual(fleet.states, ['trial active', 'trial active', 'trial active']);
-    // The trial of one fails, and lasts for all twice as long.
+    // The trial of one fails: all eject it for twice as long.
     await ask(fleet.at(1), 1, '/a');
     fleet.workers.deliver();
     assert.deepEqual(fleet.states, ['ejected active', 'ejected active', 'ejected active']);
@@ -127,7 +127,7 @@ describe('balancers that share what they know', () => {
     assert.deepEqual(fleet.balancers.map(({ balancer }) => balancer.upstreams[0]?.ejections), [2, 2, 2]);
   });
 
-  test('tell nothing twice: what was done by word of another is no news', async (t) => {
+  test('do not repeat news: what a peer reported is not reported again', async (t) => {
     const fallible = await Fallible.start(t, 2);
     const fleet = await Fleet.start(t, 2, {
       upstreams: fallible.options, strategy: byTarget, connect: fallible.connect, ejectAfter: 1, ...EXACT,
@@ -141,7 +141,7 @@ describe('balancers that share what they know', () => {
     assert.deepEqual(values, [[1, { ejected: { [fallible.at(0).origin]: 1_000 }, readmitted: [] }]]);
   });
 
-  test('see what all have in flight', async (t) => {
+  test('see what all of them have in flight', async (t) => {
     const holding = await Holding.start(t);
     const other = await startUpstream(t, echo);
     const fleet = await Fleet.start(t, 3, { upstreams: [holding.upstream, other], ...EXACT });
@@ -157,7 +157,7 @@ describe('balancers that share what they know', () => {
     assert.deepEqual(fleet.inFlight, [[0, 0], [0, 0], [0, 0]]);
   });
 
-  test('believe what others have in flight by and by, their own at once', async (t) => {
+  test('take over the counts of others gradually, their own at once', async (t) => {
     const holding = await Holding.start(t);
     const fleet = await Fleet.start(t, 2, { upstreams: [holding.upstream], ...EXACT });
     const answers = Array.from({ length: 10 }, () => request(fleet.at(0)));
@@ -167,14 +167,14 @@ describe('balancers that share what they know', () => {
       await fleet.pass();
       seen.push(Math.round(fleet.inFlight[1]?.[0] ?? NaN));
     }
-    // Told after the first period; from then on a fifth of what is left, each period.
+    // Sent after the first period; from then on, each period takes over a fifth of the rest.
     assert.deepEqual(seen, [0, 2, 4, 5, 6, 7, 7, 8, 8, 9, 9, 9]);
     assert.equal(fleet.inFlight[0]?.[0], 10);
     for (let i = 0; i < 10; i++) holding.release();
     await Promise.all(answers);
   });
 
-  test('send at most one message about that in a tenth of a second, and none where nothing has changed', async (t) => {
+  test('send at most one message of counts in a tenth of a second, and none where nothing has changed', async (t) => {
     const holding = await Holding.start(t);
     const fleet = await Fleet.start(t, 2, { upstreams: [holding.upstream], ...EXACT });
     fleet.workers.said.length = 0;
@@ -193,7 +193,7 @@ describe('balancers that share what they know', () => {
     assert.deepEqual(fleet.workers.said.length, 2);
   });
 
-  test('send nothing on top of what is not on its way yet, and make up for it', async (t) => {
+  test('send nothing while an earlier message is not sent yet, and catch up afterwards', async (t) => {
     const holding = await Holding.start(t);
     const fleet = await Fleet.start(t, 2, { upstreams: [holding.upstream], ...EXACT });
     const release = fleet.workers.hold();
@@ -213,7 +213,7 @@ describe('balancers that share what they know', () => {
     await Promise.all(answers);
   });
 
-  test('have least-connections go by what all have in flight', async (t) => {
+  test('let least-connections count what all of them have in flight', async (t) => {
     const [a, b] = [await Holding.start(t), await Holding.start(t)];
     const fleet = await Fleet.start(t, 2, {
       upstreams: [a.upstream, b.upstream], strategy: leastConnections({ rng: seededRandom(1) }), ...EXACT,
@@ -223,7 +223,7 @@ describe('balancers that share what they know', () => {
     for (let i = 0; i < 5; i++) b.release();
     await fleet.at(0).settled(5);
     await fleet.agree();
-    // By its own count the second one would give each of them two.
+    // By its own counts the second one would give each of them two.
     answers.push(...Array.from({ length: 4 }, () => request(fleet.at(1))));
     await b.came(9);
     assert.deepEqual([a.targets.length, fleet.inFlight[1]], [5, [5, 4]]);
@@ -232,7 +232,7 @@ describe('balancers that share what they know', () => {
     await Promise.all(answers);
   });
 
-  test('limit by what each of them has in flight itself', async (t) => {
+  test('apply limits to what each of them has in flight itself', async (t) => {
     const holding = await Holding.start(t);
     const fleet = await Fleet.start(t, 2, { upstreams: [{ origin: holding.origin, maxInFlight: 1 }], ...EXACT });
     const answers = [request(fleet.at(0))];
@@ -245,7 +245,7 @@ describe('balancers that share what they know', () => {
     await Promise.all(answers);
   });
 
-  test('forget what one had in flight that is no more', async (t) => {
+  test('forget the counts of a peer that is gone', async (t) => {
     const holding = await Holding.start(t);
     const fleet = await Fleet.start(t, 3, { upstreams: [holding.upstream], ...EXACT });
     const answers = [0, 2].map((place) => request(fleet.at(place)));
@@ -261,7 +261,7 @@ describe('balancers that share what they know', () => {
     await Promise.all(answers);
   });
 
-  test('tell one that comes later what it has missed', async (t) => {
+  test('tell a late joiner what it has missed', async (t) => {
     const fallible = await Fallible.start(t, 2);
     const holding = await Holding.start(t);
     const fleet = await Fleet.start(t, 2, {
@@ -277,12 +277,12 @@ describe('balancers that share what they know', () => {
     await fleet.add();
     await fleet.pass(300);
     assert.deepEqual(fleet.states[2], 'ejected active active');
-    // It ends when that of the others does: some 100 ms of it had passed, and 300 when it was told.
+    // It ends with that of the others: about 100 ms of it had passed, and 300 when the newcomer learnt of it.
     await fleet.pass(599);
     assert.deepEqual(fleet.states[2], 'ejected active active');
     await fleet.pass(1);
     assert.deepEqual(fleet.states[2], 'trial active active');
-    // Who was there is not told again of what is over there.
+    // Older members do not get news again that are over there.
     await ask(fleet.at(0), 1, '/a');
     fleet.workers.deliver();
     assert.deepEqual(fleet.states, Array.from({ length: 3 }, () => 'active active active'));
@@ -292,7 +292,7 @@ describe('balancers that share what they know', () => {
     await answer;
   });
 
-  test('know the count of an upstream that is added later', async (t) => {
+  test('know the counts of an upstream that is added later', async (t) => {
     const holding = await Holding.start(t);
     const other = await startUpstream(t, echo);
     const fleet = await Fleet.start(t, 2, { upstreams: [holding.upstream, other], ...EXACT });
@@ -309,7 +309,7 @@ describe('balancers that share what they know', () => {
     assert.deepEqual(fleet.inFlight[1], [0, 0]);
   });
 
-  test('leave alone what they do not understand', async (t) => {
+  test('ignore messages they do not understand', async (t) => {
     const upstream = await startUpstream(t, echo);
     const fleet = await Fleet.start(t, 1, { upstreams: [upstream], ...EXACT });
     const seat = fleet.workers.channel(7).join({
@@ -334,7 +334,7 @@ describe('balancers that share what they know', () => {
     assert.deepEqual(fleet.at(0).reports, []);
   });
 
-  test('hear nothing more of one that has closed', async (t) => {
+  test('get nothing more from one that has closed', async (t) => {
     const upstream = await startUpstream(t, echo);
     const fleet = await Fleet.start(t, 2, { upstreams: [upstream], ...EXACT });
     await fleet.at(1).balancer.close({ timeoutMs: 0 });
@@ -345,7 +345,7 @@ describe('balancers that share what they know', () => {
   });
 });
 
-describe('of balancers that share what they know, one probes', () => {
+describe('of balancers that share their state, one probes', () => {
   const INTERVAL = 1_000;
   const healthCheck = { path: '/health', intervalMs: INTERVAL, timeoutMs: 400, rise: 1, fall: 1 } as const;
 
@@ -381,10 +381,10 @@ describe('of balancers that share what they know, one probes', () => {
     assert.ok(seen());
   }
 
-  test('and the others go by what it finds', async (t) => {
+  test('and the others use its results', async (t) => {
     const { fleet, probed, answer } = await startFleet(t);
     await until(fleet, () => probed() === 3);
-    // Three balancers that probe would have been there with the first.
+    // If three balancers probed, they would have done so by now.
     answer.status = '503 Service Unavailable';
     await until(fleet, () => fleet.states.every((state) => state === 'ejected active'));
     const before = probed();
@@ -393,13 +393,13 @@ describe('of balancers that share what they know, one probes', () => {
     assert.equal(probed(), before + 1);
   });
 
-  test('and when it drains or dies the next one goes on from there', async (t) => {
+  test('and when it drains or dies the next one continues from there', async (t) => {
     const { fleet, probed, answer } = await startFleet(t);
     answer.status = '503 Service Unavailable';
     await until(fleet, () => fleet.states.every((state) => state === 'ejected active'));
     fleet.workers.relay.drain(1);
     await fleet.pass(0);
-    // What was found out stands, whoever finds out next.
+    // Results of the former prober stay valid.
     assert.deepEqual(fleet.states, ['ejected active', 'ejected active', 'ejected active']);
     const before = probed();
     await until(fleet, () => probed() === before + 2);
@@ -412,7 +412,7 @@ describe('of balancers that share what they know, one probes', () => {
   });
 });
 
-test('one that did not read for long catches up: on ejections, on those that ended, and on counts', async (t) => {
+test('a peer that did not read for long catches up on ejections, readmissions and counts', async (t) => {
   const origins = ['http://127.0.0.1:1', 'http://127.0.0.1:2'];
   const [a = '', b = ''] = origins;
   const fleet = await Fleet.start(t, 2, { upstreams: origins, ...EXACT });
@@ -442,7 +442,7 @@ test('one that did not read for long catches up: on ejections, on those that end
   assert.deepEqual(fleet.inFlight, [[0, 0], [0, 0]]);
 });
 
-test('a member that throws while it obeys another is told of its own ejections all the same', async (t) => {
+test('a member that throws while it applies the news of a peer still reports its own ejections', async (t) => {
   const fallible = await Fallible.start(t, 2);
   const sent: unknown[] = [];
   let joined: ChannelMember | undefined;
@@ -454,7 +454,7 @@ test('a member that throws while it obeys another is told of its own ejections a
     upstreams: fallible.options, strategy: byTarget, connect: fallible.connect, peers, ...EXACT,
   });
   assert.ok(joined !== undefined);
-  // A message whose parts cannot be read: the fault is the channel's, which hears of it.
+  // A message whose parts cannot be read is a fault of the channel, which gets the error.
   const { proxy, revoke } = Proxy.revocable({}, {});
   revoke();
   const { proxy: list, revoke: revokeList } = Proxy.revocable([], {});
@@ -472,7 +472,7 @@ test('a member that throws while it obeys another is told of its own ejections a
   assert.equal(told.length, 1, 'what it finds out by itself it tells');
 });
 
-test('a send that throws does not keep later news from being told', async (t) => {
+test('a send that throws does not hold back later news', async (t) => {
   const fallible = await Fallible.start(t, 2);
   const sent: string[] = [];
   let fails = false;

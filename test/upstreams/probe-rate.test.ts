@@ -1,5 +1,5 @@
 /**
- * How often probes come, by timers that come as often as they were asked for.
+ * How often probes come, with timers that keep to their intervals.
  */
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
@@ -40,7 +40,7 @@ class Timetable implements TimeSource {
   }
 }
 
-/** A balancer whose probes are connects that succeed at once, and how many there were of each upstream. */
+/** A balancer whose probes are connects that succeed at once, and the number of probes per upstream. */
 function made(
   options: Partial<BalancerOptions>, connect: (origin: string) => PassThrough | ReturnType<typeof neverConnects>,
 ): { balancer: Balancer; time: Timetable; probes: Map<string, number> } {
@@ -75,7 +75,7 @@ describe('probes come as often as intervalMs says', () => {
   }
 
   for (const way of ['add', 'update'] as const) {
-    test(`also of an upstream that ${way} has brought, and no longer once it is gone`, async () => {
+    test(`also for an upstream that ${way} has added, until it is removed`, async () => {
       const { balancer, time, probes } = made({ upstreams: [A] }, open);
       const b = { origin: B, healthCheck: { intervalMs: 20 } };
       time.pass(1_000);
@@ -95,7 +95,7 @@ describe('probes come as often as intervalMs says', () => {
     });
   }
 
-  test('and a timeoutMs that is short holds', async () => {
+  test('and a short timeoutMs is kept', async () => {
     const { balancer, time, probes } = made({
       upstreams: [A, B], healthCheck: { intervalMs: 400, timeoutMs: 40, fall: 1 },
     }, (origin) => origin === A ? neverConnects() : open());
@@ -119,7 +119,7 @@ test('a probe that throws does not stop those behind it, and is reported', async
     onReport: ({ error, upstream }) => reports.push(`${error.code} ${upstream ?? ''}`),
   }, (origin) => {
     const stream = open();
-    // What ends a probe that is over.
+    // Called when a probe is over.
     if (origin === A) stream.destroy = () => {
       throw new Error('oh no');
     };

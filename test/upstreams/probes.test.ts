@@ -11,7 +11,7 @@ const rng = (): number => 0.5;
 const INTERVAL = 1_000;
 const CHECK = { path: '/health', intervalMs: INTERVAL, timeoutMs: 400, rise: 2, fall: 3 } as const;
 
-/** An upstream that answers `/health` as it is told, and all else with 200. */
+/** An upstream that answers `/health` as the test says, and everything else with 200. */
 async function startPatient(t: TestContext): Promise<{ upstream: ScriptedUpstream; answer: { status: string } }> {
   const answer = { status: '200 OK' };
   const upstream = await startUpstream(t, serve(({ head: { line } }) => {
@@ -20,12 +20,12 @@ async function startPatient(t: TestContext): Promise<{ upstream: ScriptedUpstrea
   return { upstream, answer };
 }
 
-/** Lets probes come, one an interval, each with the time to be answered. */
+/** Lets probes come, one per interval, each with time for its answer. */
 async function probes(under: BalancerUnderTest, upstream: ScriptedUpstream, count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
     const before = upstream.events.filter((event) => event.endsWith(' end') || event.endsWith(' reset')).length;
     await under.advance(INTERVAL);
-    // Each over a connection of its own, which ends with it.
+    // Each uses its own connection, which ends with it.
     while (upstream.events.filter((event) => event.endsWith(' end') || event.endsWith(' reset')).length === before) {
       await under.advance(0);
     }
@@ -68,7 +68,7 @@ describe('a probe', () => {
     const under = await startBalancer(t, {
       upstreams: [upstream], healthCheck: CHECK, rng: () => chances.shift() ?? 0.5,
     });
-    // At once; then after 1.1 intervals; then 0.9 after that was due.
+    // At once; then after 1.1 intervals; then 0.9 intervals after that one was due.
     await upstream.gone(1);
     await under.advance(1_050);
     assert.equal(upstream.requests.length, 1);
@@ -80,7 +80,7 @@ describe('a probe', () => {
     await upstream.read(3);
   });
 
-  test('is only a connect without a path', async (t) => {
+  test('without a path is only a connect', async (t) => {
     const upstream = await startUpstream(t, []);
     upstream.refuse();
     const healthCheck = { intervalMs: INTERVAL, fall: 1 };
@@ -97,7 +97,7 @@ describe('a probe', () => {
     assert.equal(second.balancer.upstreams[0]?.state, 'active');
   });
 
-  test('has the Host that it is told', async (t) => {
+  test('has the Host that is configured', async (t) => {
     const { upstream } = await startPatient(t);
     const under = await startBalancer(t, {
       upstreams: [{ origin: upstream.origin, healthCheck: { ...CHECK, host: 'app.example' } }], rng,
@@ -109,12 +109,12 @@ describe('a probe', () => {
 });
 
 describe('an upstream that is probed', () => {
-  test('is ejected by bad probes in a row, and let back in by good ones, slowly', async (t) => {
+  test('is ejected by bad probes in a row, and readmitted by good ones, slowly', async (t) => {
     const { upstream, answer } = await startPatient(t);
     const { under, events } = await start(t, upstream, { ...CHECK, fall: 3, rise: 2 });
     const view = under.balancer.upstreams[0];
     assert.ok(view !== undefined);
-    // The other one is well: where all are down, the first to return is needed whole.
+    // The other one is healthy: if all were down, the first to return would get its whole weight.
     await under.balancer.update([upstream.origin, { origin: 'http://other.test', healthCheck: false }]);
     await under.advance(INTERVAL / 2);
     await upstream.gone(1);
@@ -164,7 +164,7 @@ describe('an upstream that is probed', () => {
     ['sends half a head in time', (peer) => { peer.send('HTTP/1.1 200 OK\r\n'); }],
   ];
   for (const [name, script] of faults) {
-    test(`and ${name} is not well`, async (t) => {
+    test(`and ${name} is unhealthy`, async (t) => {
       const upstream = await startUpstream(t, script);
       const { under } = await start(t, upstream, { ...CHECK, fall: 1 });
       await under.advance(INTERVAL / 2);
@@ -181,7 +181,7 @@ describe('an upstream that is probed', () => {
     ['there are no local ports', () => failsWith('EADDRNOTAVAIL'), 'RESOURCES_EXHAUSTED'],
   ];
   for (const [name, connect, code] of own) {
-    test(`is neither found down nor up where ${name}: that is told`, async (t) => {
+    test(`is found neither down nor up where ${name}: that is reported`, async (t) => {
       let failing = false;
       const { upstream, answer } = await startPatient(t);
       const under = await startBalancer(t, {
@@ -211,7 +211,7 @@ describe('an upstream that is probed', () => {
     });
   }
 
-  test('may have a check of its own, or none', async (t) => {
+  test('may have its own check, or none', async (t) => {
     const [{ upstream: one }, { upstream: two }] = [await startPatient(t), await startPatient(t)];
     const under = await startBalancer(t, {
       upstreams: [
@@ -225,7 +225,7 @@ describe('an upstream that is probed', () => {
     assert.deepEqual([one.plainEvents.includes('GET /health/own'), two.events], [true, []]);
   });
 
-  test('goes on being judged as before by an update that says the same', async (t) => {
+  test('keeps its results across an update that says the same', async (t) => {
     const { upstream, answer } = await startPatient(t);
     const own = { origin: upstream.origin, healthCheck: { ...CHECK, fall: 2 } };
     const under = await startBalancer(t, { upstreams: [own, 'http://other.test'], ...NO_OTHERS, rng });
@@ -239,7 +239,7 @@ describe('an upstream that is probed', () => {
     await under.balancer.update([own, 'http://other.test']);
     await probes(under, upstream, 1);
     assert.equal(state(), 'ejected');
-    // Who is probed no more has nobody else to let it back in.
+    // Without probes, nothing else would readmit it.
     await under.balancer.update([upstream.origin, 'http://other.test']);
     await under.advance(INTERVAL);
     assert.equal(state(), 'active');
@@ -248,7 +248,7 @@ describe('an upstream that is probed', () => {
     assert.equal(upstream.peers.length, before);
   });
 
-  test('and is removed is probed no more, and a probe under way is broken off', async (t) => {
+  test('and is removed is not probed any more, and a probe under way is aborted', async (t) => {
     const upstream = await startUpstream(t, (peer) => peer.request());
     const { under } = await start(t, upstream);
     await under.advance(INTERVAL / 2);

@@ -6,13 +6,13 @@ import { startBalancer } from '../support/balancer.ts';
 import { get } from '../support/client.ts';
 import { echo, refusingOrigin, startUpstream } from '../support/upstream.ts';
 
-/** All that an upstream has for plugins and operators. */
+/** Everything that an upstream shows to plugins and operators. */
 const PUBLIC = [
   'ejections', 'failures', 'id', 'inFlight', 'inFlightElsewhere', 'latencyMs', 'maxInFlight', 'origin', 'picks',
   'responses', 'retries', 'state', 'tags', 'weight',
 ];
 
-/** Whatever can be reached by a name from an object: of itself and of its prototypes, but Object's own. */
+/** All property names of an object and of its prototypes, except those of Object. */
 function reachable(object: object): string[] {
   const names = new Set<string>();
   for (let at = object; at !== Object.prototype; at = Object.getPrototypeOf(at) as object) {
@@ -21,8 +21,8 @@ function reachable(object: object): string[] {
   return [...names].sort();
 }
 
-describe('an upstream, as everybody outside the core gets it,', () => {
-  test('has its public values, and nothing else can be reached from it', async (t) => {
+describe('an upstream, as seen outside the core,', () => {
+  test('has its public values, and gives access to nothing else', async (t) => {
     const [upstream, refusing] = [await startUpstream(t, echo), refusingOrigin()];
     const seen = new Map<string, Upstream>();
     const note = (where: string) => ({ upstream: one }: { readonly upstream: Upstream }): void => {
@@ -68,7 +68,7 @@ describe('an upstream, as everybody outside the core gets it,', () => {
     }
   });
 
-  test('is the same object wherever it is told of', async (t) => {
+  test('is the same object everywhere', async (t) => {
     const upstream = await startUpstream(t, echo);
     const seen = new Set<unknown>();
     const under = await startBalancer(t, {

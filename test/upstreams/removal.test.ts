@@ -13,7 +13,7 @@ const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgra
 for (const front of FRONTS) {
   for (const way of ['remove', 'update'] as const) {
     describe(`what an upstream has in flight when its time to drain is over, by ${way} through ${front.name}`, () => {
-      test('is answered 503 where no response has begun, else cut; tunnels are closed', async (t) => {
+      test('is answered 503 where no response has begun, otherwise cut; tunnels are closed', async (t) => {
         const upstream = await startUpstream(t, [
           SILENT, [request, 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello'], [head, SWITCH],
         ]);
@@ -46,7 +46,7 @@ for (const front of FRONTS) {
         assert.deepEqual(balancer.upstreams, []);
       });
 
-      test('goes to another where the connect is not over: nothing was sent', async (t) => {
+      test('goes to another where it is still connecting: nothing was sent', async (t) => {
         const upstream = await startUpstream(t, echo);
         const under = await startBalancer(t, {
           upstreams: ['http://a.test', upstream], front,
@@ -78,7 +78,7 @@ for (const front of FRONTS) {
       assert.equal((await client.response()).status, 503);
     });
 
-    test('without a time never cuts', async (t) => {
+    test('without a timeout never cuts', async (t) => {
       const upstream = await startUpstream(t, [SILENT]);
       const under = await startBalancer(t, { upstreams: [upstream], front, responseTimeoutMs: 2_000_000_000 });
       const client = await under.connect();
@@ -91,7 +91,7 @@ for (const front of FRONTS) {
       await within(removed, () => 'the removal');
     });
 
-    test('leaves what other upstreams have in flight alone', async (t) => {
+    test('leaves alone what other upstreams have in flight', async (t) => {
       const [upstream, other] = [await startUpstream(t, [SILENT]), await startUpstream(t, [SILENT])];
       const under = await startBalancer(t, {
         upstreams: [upstream, other], front,
@@ -114,7 +114,7 @@ for (const front of FRONTS) {
   });
 }
 
-test('an upstream named localhost is reached at whichever of its addresses it listens', async (t) => {
+test('an upstream named localhost is reached on any of its addresses', async (t) => {
   const upstream = await startUpstream(t, echo);
   const under = await startBalancer(t, { upstreams: [`http://localhost:${upstream.port}`] });
   const client = await under.connect();
@@ -125,7 +125,7 @@ test('an upstream named localhost is reached at whichever of its addresses it li
 });
 
 describe('remove and update', () => {
-  test('check their options, and change nothing where they are wrong', async (t) => {
+  test('check their options, and change nothing where they are invalid', async (t) => {
     const { balancer } = await startBalancer(t, { upstreams: ['http://a.test'] });
     const table: [given: unknown, problem: string][] = [
       ...[['"5000"', '5000'], ['NaN', NaN], ['-1', -1]].map(([shown, timeoutMs]): [unknown, string] => [

@@ -21,7 +21,7 @@ for (const front of FRONTS) {
       assert.equal(await upstream.gone(1), 'end');
     });
 
-    test('is closed at its age when it is idle', async (t) => {
+    test('is closed at its maximum age when it is idle', async (t) => {
       const upstream = await startUpstream(t, echo);
       const under = await startBalancer(t, {
         upstreams: [upstream], front, maxUpstreamConnectionMs: 2_000, rng: () => 0.5,
@@ -35,7 +35,7 @@ for (const front of FRONTS) {
       assert.equal(await upstream.gone(1), 'end');
     });
 
-    test('is closed at its age when its response is there, not in the middle of it', async (t) => {
+    test('is closed at its maximum age only after its response is complete', async (t) => {
       const upstream = await startUpstream(t, [
         [request, 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello', async (peer) => {
           await under.settled(0);
@@ -57,7 +57,7 @@ for (const front of FRONTS) {
       assert.equal(upstream.peers.length, 2);
     });
 
-    test('that is a tunnel goes on', async (t) => {
+    test('that carries a tunnel stays open', async (t) => {
       const upstream = await startUpstream(t, [[request, SWITCHED.head, bytes(4), 'pong']]);
       const under = await startBalancer(t, {
         upstreams: [upstream], front, maxUpstreamConnectionMs: 2_000, maxRequestsPerUpstreamConnection: 1,

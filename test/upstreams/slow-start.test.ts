@@ -15,7 +15,7 @@ import { echo, startUpstream } from '../support/upstream.ts';
 
 const seed = testSeed();
 
-/** Has the strategy under test pick where the target does not say otherwise, and hears what it is told. */
+/** Lets the strategy under test pick unless the target says otherwise, and records its notifications. */
 function withTargets(strategy: Strategy, told: string[][] = []): Strategy {
   return {
     ...strategy,
@@ -57,14 +57,14 @@ describe(`an upstream that returns gets its share step by step (EQUIPOISE_SEED=$
         const before = returned.picks;
         for (let i = 0; i < 4 * (10 + tenths); i++) await client.exchange(get());
         const got = returned.picks - before;
-        // Six times the standard deviation of that many draws; in turns, what the roundings leave.
+        // Six times the standard deviation of that many draws; for turns, the rounding error.
         const spread = exact ? 2 : 6 * Math.sqrt(due * (10 / (10 + tenths)));
         assert.ok(Math.abs(got - due) <= spread, `${got} of ${due} at ${tenths} tenths, seed ${seed}`);
       }
     });
   }
 
-  test('by least-connections under load: in proportion to what it has of its weight', async (t) => {
+  test('by least-connections under load: in proportion to its current weight', async (t) => {
     const [a, b] = [await Holding.start(t), await Holding.start(t)];
     let failing = true;
     const under = await startBalancer(t, {
@@ -103,7 +103,7 @@ describe(`an upstream that returns gets its share step by step (EQUIPOISE_SEED=$
 });
 
 for (const front of FRONTS) {
-  test(`a strategy is told of each change of health, with the weights after it, through ${front.name}`, async (t) => {
+  test(`a strategy is notified of each change of health, with the new weights, through ${front.name}`, async (t) => {
     const fallible = await Fallible.start(t, 2);
     const told: string[][] = [];
     const under = await startBalancer(t, {

@@ -1,5 +1,5 @@
 /**
- * What Proxy-Status (RFC 9209 §2.3) says where TLS to an upstream fails, with real certificates and handshakes.
+ * What Proxy-Status (RFC 9209 §2.3) says when TLS to an upstream fails, with real certificates and handshakes.
  */
 import assert from 'node:assert/strict';
 import net, { type AddressInfo, type Socket } from 'node:net';
@@ -62,7 +62,7 @@ const CASES: readonly Case[] = [
   { name: 'an end in the handshake', ...CLOSED, plain: (socket) => socket.end() },
 ];
 
-/** An upstream that has this certificate, and fails as the case says. */
+/** An upstream with this certificate, which fails as the case says. */
 async function start(t: TestContext, { certificate = good, server: options, plain }: Case): Promise<string> {
   const server = plain === undefined
     ? tls.createServer({ ...certificate, ...options }, (socket) => {
@@ -104,7 +104,7 @@ for (const front of FRONTS) {
       });
     }
 
-    test('no client certificate where one is required, by TLS 1.3: told after the handshake', async (t) => {
+    test('no client certificate where one is required, by TLS 1.3: known only after the handshake', async (t) => {
       const origin = await start(t, {
         name: '', code: '', type: '', server: { requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' },
       });

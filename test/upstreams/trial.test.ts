@@ -12,9 +12,9 @@ interface Scene {
   readonly under: BalancerUnderTest;
   readonly holding: Holding;
   readonly other: string;
-  /** What was told of ejections. */
+  /** The events of ejections. */
   readonly heard: unknown[];
-  /** Whether the ejected one can be connected to. */
+  /** Whether the ejected one accepts connections. */
   readonly fail: (failing: boolean) => void;
 }
 
@@ -67,7 +67,7 @@ for (const front of FRONTS) {
       assert.deepEqual(heard, [['readmitted', holding.origin, 'active']]);
       assert.deepEqual([view.state, view.ejections], ['active', 1]);
 
-      // Now it takes as many as come.
+      // Now it takes every request.
       const clients = [await under.connect(), await under.connect()];
       for (const client of clients) client.send(get());
       await holding.came(3);
@@ -77,7 +77,7 @@ for (const front of FRONTS) {
       }
     });
 
-    test('is ejected for twice as long where the trial fails, and so on', async (t) => {
+    test('is ejected for twice as long each time the trial fails', async (t) => {
       const { under, holding, heard } = await ejected(t, { front, maxEjectMs: 5_000 });
       for (const [ms, next] of [[1_000, 2_000], [2_000, 4_000], [4_000, 5_000], [5_000, 5_000]] as const) {
         await under.advance(ms);
@@ -108,7 +108,7 @@ for (const front of FRONTS) {
       assert.deepEqual(heard, [['readmitted', holding.origin, 'active']]);
     });
 
-    test('is tried whatever it still has in flight from before', async (t) => {
+    test('is tried even while earlier requests are in flight', async (t) => {
       const holding = await Holding.start(t);
       const other = await startUpstream(t, echo);
       let failing = false;
@@ -133,7 +133,7 @@ for (const front of FRONTS) {
       await holding.came(3);
       await ask(under, 1);
       assert.deepEqual(under.picks.at(-1)?.candidates, [other.origin], 'but by one at a time');
-      // What began before says nothing of how it is now, nor does its end make room for another trial.
+      // Earlier requests say nothing about its health now, and their end does not make room for another trial.
       holding.release();
       assert.equal((await long.response()).text, '/long');
       assert.equal(view?.state, 'trial');
@@ -146,7 +146,7 @@ for (const front of FRONTS) {
       assert.equal(view.state, 'active');
     });
 
-    test('keeps its own limit in its trial', async (t) => {
+    test('keeps its own limit during its trial', async (t) => {
       const holding = await Holding.start(t);
       const other = await startUpstream(t, echo);
       let failing = false;
@@ -169,7 +169,7 @@ for (const front of FRONTS) {
       await long.response();
     });
 
-    test('can be removed in its trial, and while it is ejected', async (t) => {
+    test('can be removed during its trial, and while it is ejected', async (t) => {
       const { under, holding, heard, fail } = await ejected(t, { front });
       fail(false);
       await under.advance(1_000);

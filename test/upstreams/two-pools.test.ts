@@ -19,7 +19,7 @@ const ORIGIN = 'http://a.test';
 const OTHERS = ['http://b.test', 'http://c.test'];
 const FAILED = { fault: 'upstream', stage: 'connect' } as const;
 
-/** Two pools of one balancer, as far as upstreams are concerned. */
+/** Two pools of one balancer, reduced to their upstreams. */
 function twoPools(connect?: BalancerOptions['connect']): { events: Events; sets: readonly [UpstreamSet, UpstreamSet] } {
   const events = new Events((_event, what, cause) => assert.fail(`a listener ${what}: ${String(cause)}`));
   const names = new Names(() => assert.fail('nothing is looked up'), () => 0);
@@ -47,7 +47,7 @@ function fail(upstreams: UpstreamSet, origin = ORIGIN): void {
 
 const statesOf = (upstreams: UpstreamSet): string[] => upstreams.all.map(({ state }) => state);
 
-test('health, counts and limits are those of one pool', () => {
+test('health, counts and limits belong to one pool', () => {
   const { sets: [a, b] } = twoPools();
   fail(a);
   assert.deepEqual(statesOf(a), ['ejected', 'active', 'active']);
@@ -59,7 +59,7 @@ test('health, counts and limits are those of one pool', () => {
   assert.deepEqual(b.all.map(({ shown }) => [shown.picks, shown.inFlight]), [[0, 0], [0, 0], [0, 0]]);
 });
 
-test('an upstream of one pool is none of the candidates of another', () => {
+test('an upstream of one pool is not a candidate in another', () => {
   const { sets: [a, b] } = twoPools();
   const [shown] = a.candidates;
   assert.ok(shown !== undefined);
@@ -68,7 +68,7 @@ test('an upstream of one pool is none of the candidates of another', () => {
   assert.deepEqual([a, b].map((set) => set.owns(shown)), [true, false]);
 });
 
-test('its peers are not told of the ejections of another pool, though events are shared', async () => {
+test('peers do not get the ejections of another pool, although events are shared', async () => {
   const { events, sets: [a, b] } = twoPools();
   const sent: string[] = [];
   const peers = new Peers({ join: () => ({
@@ -92,7 +92,7 @@ test('its peers are not told of the ejections of another pool, though events are
   peers.stop();
 });
 
-test('a stream that connect has returned for one pool is not taken for another', () => {
+test('a stream that connect returned for one pool is not accepted for another', () => {
   const stream = new PassThrough();
   const { sets: [a, b] } = twoPools(() => stream);
   const [connection] = [a.all[0]?.connections.dial(0)];

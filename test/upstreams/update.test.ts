@@ -11,7 +11,7 @@ import { turns } from '../support/wait.ts';
 
 const INVALID = { name: 'BalancerError', code: 'OPTIONS_INVALID' };
 
-/** Picks the first, and writes down what it is told. */
+/** Picks the first, and records its notifications. */
 function listening(): { strategy: Strategy; told: string[] } {
   const told: string[] = [];
   return {
@@ -42,7 +42,7 @@ describe('an update', () => {
     ]);
   });
 
-  test('of options that are left out gives them their defaults', async (t) => {
+  test('resets options that are left out to their defaults', async (t) => {
     const { balancer } = await startBalancer(t, {
       upstreams: [{ origin: 'http://a.test', weight: 5, maxInFlight: 7, tags: { zone: 'x' } }],
     });
@@ -51,7 +51,7 @@ describe('an update', () => {
     assert.deepEqual([view?.weight, view?.maxInFlight, view?.tags], [1, Infinity, {}]);
   });
 
-  test('is told to the strategy where it says anything to it', async (t) => {
+  test('notifies the strategy where something relevant to it changes', async (t) => {
     const { strategy, told } = listening();
     const { balancer } = await startBalancer(t, { upstreams: ['http://a.test'], strategy });
     const table: [options: object, told: boolean][] = [
@@ -74,7 +74,7 @@ describe('an update', () => {
     }
   });
 
-  test('that is wrong changes nothing', async (t) => {
+  test('that is invalid changes nothing', async (t) => {
     const { strategy, told } = listening();
     const { balancer } = await startBalancer(t, { upstreams: ['http://a.test', 'http://b.test'], strategy });
     const before = balancer.upstreams;
@@ -98,7 +98,7 @@ describe('an update', () => {
     assert.deepEqual(await ask(under, 1), [200]);
   });
 
-  test('tells what became of each', async (t) => {
+  test('returns what happened to each upstream', async (t) => {
     const holding = await Holding.start(t);
     const under = await startBalancer(t, { upstreams: [holding.origin, 'http://b.test', 'http://c.test'] });
     const told: unknown[] = [];
@@ -138,7 +138,7 @@ for (const front of FRONTS) {
       assert.deepEqual([view?.picks, view?.weight, upstream.peers.length], [2, 2, 1]);
     });
 
-    test('goes by the new limit at once', async (t) => {
+    test('applies the new limit at once', async (t) => {
       const holding = await Holding.start(t);
       const under = await startBalancer(t, { upstreams: [holding.origin], front });
       const clients = [await under.connect(), await under.connect()];
@@ -162,7 +162,7 @@ for (const front of FRONTS) {
       await third.response();
     });
 
-    test('is over when the drained have finished what they had', async (t) => {
+    test('resolves when the drained upstreams have finished what they had in flight', async (t) => {
       const [holding, other] = [await Holding.start(t), await startUpstream(t, echo)];
       const under = await startBalancer(t, { upstreams: [holding.origin], front });
       const client = await under.connect();
@@ -180,7 +180,7 @@ for (const front of FRONTS) {
       assert.deepEqual(under.balancer.upstreams.map(({ origin }) => origin), [other.origin]);
     });
 
-    test('takes anew one that drains: the old one ends, the new one begins', async (t) => {
+    test('adds a draining upstream anew: the old one ends, the new one begins', async (t) => {
       const holding = await Holding.start(t);
       const under = await startBalancer(t, { upstreams: [holding.origin], front });
       const client = await under.connect();
@@ -225,7 +225,7 @@ for (const front of FRONTS) {
       assert.deepEqual([view.state, view.weight], ['active', 0.4], 'a tenth of its new weight');
     });
 
-    test('while another is under way is the one that stands', async (t) => {
+    test('replaces another that is still under way', async (t) => {
       const holding = await Holding.start(t);
       const other = await startUpstream(t, echo);
       const under = await startBalancer(t, { upstreams: [holding.origin], front });

@@ -8,7 +8,7 @@ import { corpus, faultOf, groups } from '../support/wire-corpus.ts';
 import { type RecordingUpstream, startRecordingUpstream } from '../support/wire-upstream.ts';
 
 /**
- * Where the semantics of node:http make a case end differently: the fault that is none, and why. Versions of Node
+ * Where the semantics of node:http make a case end differently: the accepted fault, and the reason. Versions of Node
  * differ, so a case may also end as it should.
  */
 const OF_NODE: Readonly<Record<string, readonly [fault: RegExp, why: string]>> = {
@@ -54,7 +54,7 @@ describe('embedded in a server of node:http', () => {
           const seen = await exchange(wire, port, upstream);
           const last = seen.responses.at(-1);
           const ownAnswer = last !== undefined && last.status >= 400 && !/^proxy-status:/im.test(last.head);
-          // Where its parser refuses before we are asked, the status is its own choice.
+          // Where its parser refuses before we get the request, it chooses the status.
           const status = ownAnswer ? [400, 413, 417, 431] : wire.status;
           const fault = faultOf(wire.status === undefined || status === undefined ? wire : { ...wire, status }, seen);
           const [expected, why] = OF_NODE[wire.id] ?? [];
@@ -65,12 +65,12 @@ describe('embedded in a server of node:http', () => {
     });
   }
 
-  test('what is said of Node is said of cases', () => {
+  test('every exception for Node names a case', () => {
     const ids = new Set(corpus.map(({ id }) => id));
     assert.deepEqual(Object.keys(OF_NODE).filter((id) => !ids.has(id)), []);
   });
 
-  test('nothing of all that was a failure of the balancer', () => {
+  test('none of this was a failure of the balancer', () => {
     assert.deepEqual(reports, []);
   });
 });

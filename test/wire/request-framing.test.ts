@@ -7,7 +7,7 @@ import { FRONTS, SOCKET } from '../support/fronts.ts';
 import { chunked } from '../support/message.ts';
 import { echo, type ScriptedUpstream, startUpstream } from '../support/upstream.ts';
 
-/** A body that would be a request, were it read as one. */
+/** A body that would be a request if it were read as one. */
 const BODY = 'GET /evil HTTP/1.1\r\nHost: evil.test\r\n\r\n';
 
 interface Row {
@@ -76,7 +76,7 @@ describe('on a socket of our own a request is framed as it came, be it', () => {
   }
 });
 
-/** Sends all rows over one connection, a plain request behind each, and judges what the upstream decoded. */
+/** Sends all rows over one connection, with a plain request after each, and judges what the upstream decoded. */
 async function walk(client: Client, upstream: ScriptedUpstream, method: string): Promise<void> {
   for (const [i, row] of ROWS.entries()) {
     const what = `${method}, ${row.name}`;

@@ -7,7 +7,7 @@ import { type FrontKind, FRONTS, SOCKET } from '../support/fronts.ts';
 import { chunked } from '../support/message.ts';
 import { type Peer, type Received, startUpstream } from '../support/upstream.ts';
 
-/** A body that would be a response, were it read as one. */
+/** A body that would be a response if it were read as one. */
 const BODY = 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil';
 
 interface Row {
@@ -15,11 +15,11 @@ interface Row {
   readonly head: string;
   /** What follows the head in answer to any method but HEAD. */
   readonly sent?: string;
-  /** Whether the upstream closes behind it, in answer to any method but HEAD. */
+  /** Whether the upstream closes after it, in answer to any method but HEAD. */
   readonly closes?: true;
-  /** Whether its connection is used again. Default: yes. */
+  /** Whether its connection is reused. Default: yes. */
   readonly kept?: false;
-  /** Whether its connection is used again after HEAD, where that differs. */
+  /** Whether its connection is reused after HEAD, where that differs. */
   readonly keptAfterHead?: true;
   readonly status?: number;
   readonly body?: string;
@@ -71,7 +71,7 @@ const ROWS: readonly Row[] = [
   { name: 'HTTP/1.0 with Content-Length and keep-alive', head: `${OLD}${KEEP}${LENGTH}\r\n`, ...WITH_LENGTH },
   { name: '204', head: 'HTTP/1.1 204 No Content\r\n\r\n', status: 204, framing: undefined },
   {
-    // RFC 9110 §8.6: a 204 has no length; it must not be passed on, nor waited for.
+    // RFC 9110 §8.6: a 204 has no length; it must be neither passed on nor awaited.
     name: '204 with Content-Length', head: `HTTP/1.1 204 No Content\r\n${LENGTH}\r\n`, status: 204, framing: undefined,
   },
   { name: '204 of HTTP/1.0', head: 'HTTP/1.0 204 No Content\r\n\r\n', status: 204, kept: false, framing: undefined },
@@ -104,13 +104,13 @@ for (const front of FRONTS) {
   }
 }
 
-/** Has all rows answered, a plain request behind each, and judges what the downstream reads. */
+/** Requests all rows, with a plain request after each, and judges what the downstream reads. */
 async function walk(t: TestContext, front: FrontKind, method: string, minor: 0 | 1): Promise<void> {
   const upstream = await startUpstream(t, play);
   const under = await startBalancer(t, { upstreams: [upstream], front });
   const head = method === 'HEAD';
   let client = await under.connect();
-  /** Resolves with the answer, and whether the connection was closed behind it, as it said. */
+  /** Resolves with the answer, and whether the connection was closed after it, as announced. */
   const ask = async (verb: string, target: string): Promise<Response & { closed: boolean }> => {
     const keep = minor === 0 ? KEEP : '';
     const answer = await client.exchange(`${verb} ${target} HTTP/1.${minor}\r\nHost: example.test\r\n${keep}\r\n`);

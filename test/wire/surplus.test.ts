@@ -1,7 +1,7 @@
 /**
- * An upstream that answers more than it was asked, because it took something for a request that was none. What comes
- * before another request has gone over the connection is nobody's response, and costs the connection. (What comes later
- * looks exactly like the response to that one: it cannot be told by anybody who uses a connection again.)
+ * An upstream that answers more than it was asked, because it took something else for a request. What comes
+ * before another request has gone over the connection answers no request, and costs the connection. (What comes later
+ * looks exactly like the response to that one: a proxy that reuses connections cannot tell them apart.)
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -16,7 +16,7 @@ import { gate } from '../support/wait.ts';
 const EVIL = get('/smuggled');
 const SURPLUS = response('/smuggled', 'Set-Cookie: session=of-the-attacker\r\n');
 
-/** What an attacker sends, and what it is that a weak upstream takes for a second request. */
+/** What an attacker sends, and the part that a weak upstream takes for a second request. */
 const ATTACKS: readonly (readonly [name: string, bytes: string | Buffer])[] = [
   ['the body of GET', post('/attack', EVIL, '', 'GET')],
   ['the body of POST', post('/attack', EVIL)],
@@ -25,7 +25,7 @@ const ATTACKS: readonly (readonly [name: string, bytes: string | Buffer])[] = [
 ];
 
 for (const front of FRONTS) {
-  describe(`behind ${front.name}, an upstream that answers a second request where there was one`, () => {
+  describe(`behind ${front.name}, an upstream that answers two requests where there was one`, () => {
     for (const [name, bytes] of ATTACKS) {
       const ways: readonly (readonly [when: string, steps: (passed: Promise<void>) => readonly Step[]])[] = [
         ['at once', () => [request, response('/attack') + SURPLUS]],
@@ -55,7 +55,7 @@ for (const front of FRONTS) {
       }
     }
 
-    test('before the body of the first has come: it is nobody\'s either', async (t) => {
+    test('before the body of the first has come: it answers no request either', async (t) => {
       const more = gate();
       const upstream = await startUpstream(t, [[head, response('/attack'), when(more.opened), SURPLUS], echo]);
       const under = await startBalancer(t, { upstreams: [upstream], front });

@@ -1,11 +1,11 @@
 /**
- * What an upstream makes of our bytes that reads them in its own lax way: no other requests than were sent to it.
+ * An upstream that parses our bytes laxly finds only the requests that were sent to it.
  *
- * Who knows no chunks, or ends a chunked body before its trailers, cannot read an honest request right. But the line
- * that it takes for the next request is a chunk size of ours, or a trailer: never a request line. It can only give up.
+ * A reader without chunks, or that ends a chunked body before its trailers, misreads even honest requests. But the line
+ * that it takes for the next request is our chunk size, or a trailer: never a request line. It can only give up.
  *
- * What no proxy can help that uses connections again: an upstream that takes a body of known length, which a downstream
- * may send with any method, for the next request (`bodiless`). What is promised then is in surplus.test.ts.
+ * No proxy that reuses connections can prevent this: an upstream that takes a body of known length, which a downstream
+ * may send with any method, for the next request (`bodiless`). See surplus.test.ts for what is promised then.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -21,7 +21,7 @@ import { groups } from '../support/wire-corpus.ts';
 import type { RecordedMessage } from '../support/wire-decoder.ts';
 
 const LAX = Object.keys(LAXITIES) as Laxity[];
-/** They lose their way in chunks, and close: what they read before that is right. */
+/** They fail in chunks, and close: what they read before that is right. */
 const LOSES_ITS_WAY: ReadonlySet<Laxity> = new Set(['te-ignored', 'last-chunk', 'bodiless']);
 /** Whose parser skips spaces before a target. */
 const OF_NODE: ReadonlySet<string> = new Set(['two-spaces-before-target', 'a request line split by "  "']);
@@ -35,17 +35,17 @@ const KINDS: Readonly<Record<string, readonly Attempt[]>> = {
   })),
 };
 
-/** All bytes that went upstream over one connection at a time, with their strict reading, and through which front. */
+/** The bytes that went upstream over each connection, with their strict reading, and the front. */
 const SENT = new Map<string, { readonly front: FrontKind; readonly strict: Reading; readonly from: string }>();
 
-/** By laxity, the attempts that show its reader a request which a strict one does not see. */
+/** By laxity, the attempts in which its reader finds a request that a strict one does not. */
 const DECEIVING = new Map(LAX.map((lax) => {
   const sees = ({ messages }: Reading): boolean => messages.some(({ target }) => target === SMUGGLED);
   const unseen = Object.values(ATTEMPTS).flat().filter(({ raw }) => !sees(decode(raw)));
   return [lax, unseen.filter(({ raw }) => sees(decode(raw, lax)))];
 }));
 
-test('each laxity is deceived by some of the attempts where nothing stands before it', () => {
+test('each laxity is deceived by some of the attempts without a balancer', () => {
   const spared = LAX.filter((lax) => DECEIVING.get(lax)?.length === 0);
   assert.deepEqual(spared, []);
 });
@@ -57,7 +57,7 @@ for (const front of FRONTS) {
     after(() => under.end());
 
     for (const [kind, attempts] of Object.entries(KINDS)) {
-      test(`a strict upstream gets no request but those that a strict reader finds there: ${kind}`, async () => {
+      test(`a strict upstream gets only the requests that a strict reader finds there: ${kind}`, async () => {
         for (const attempt of attempts) {
           if (front === NODE_HTTP && OF_NODE.has(attempt.name)) continue;
           const { faults } = await under.send(attempt);
@@ -79,7 +79,7 @@ for (const front of FRONTS) {
     }
 
     for (const [i, lax] of LAX.entries()) {
-      test(`an upstream that ${LAXITIES[lax]} reads of the same bytes the same requests`, () => {
+      test(`an upstream that ${LAXITIES[lax]} reads the same requests from the same bytes`, () => {
         assert.ok(SENT.size > 100);
         for (const [bytes, one] of SENT) {
           if (one.front !== front) continue;
@@ -90,7 +90,7 @@ for (const front of FRONTS) {
     }
   });
 
-  describe(`behind ${front.name}, at work: an upstream that`, () => {
+  describe(`behind ${front.name}, while serving: an upstream that`, () => {
     for (const lax of LAX) {
       test(LAXITIES[lax], async () => {
         const under = new BeforeWeakUpstream(front, lax);
@@ -115,7 +115,7 @@ for (const front of FRONTS) {
 }
 
 for (const front of FRONTS) {
-  test(`through ${front.name} a chunk beyond 32 bits goes upstream as its data comes, in chunks of ours`, async (t) => {
+  test(`through ${front.name} a chunk beyond 32 bits is passed on as it comes, in our own chunks`, async (t) => {
     const { opened, open } = gate();
     let came = '';
     const upstream = await startUpstream(t, async (peer) => {
@@ -124,7 +124,7 @@ for (const front of FRONTS) {
     });
     const under = await startBalancer(t, { upstreams: [upstream], front });
     const client = await under.connect();
-    // Who keeps the size in 32 bits would find the end of the body behind `hello`.
+    // A reader that keeps the size in 32 bits would find the end of the body after `hello`.
     client.send(`${get('/', 'Transfer-Encoding: chunked\r\n', 'POST')}100000005\r\nhello\r\n0\r\n\r\n${EVIL}`);
     await within(opened, () => 'the data of the chunk');
     const { messages, fault, begun } = decode(came, 'size-32');
@@ -134,10 +134,10 @@ for (const front of FRONTS) {
   });
 }
 
-/** Targets of the requests that the test itself sends behind each attempt. */
+/** Targets of the requests that the test itself sends after each attempt. */
 const OWN = /^\/(?:next-on-the-same|last-on-a-new)-connection$/;
 
-/** Judges what a lax reader makes of bytes that were sent upstream. */
+/** Judges how a lax reader parses bytes that were sent upstream. */
 function judge(bytes: string, strict: Reading, lax: readonly Laxity[], from: string): void {
   if (lax.includes('bodiless') && hasBodyOf(strict)) return;
   const seen = decode(bytes, ...lax);
@@ -158,7 +158,7 @@ function hasBodyOf({ messages }: Reading): boolean {
   });
 }
 
-/** A request, as the same one is shown for both sides: a target in absolute form goes upstream in origin form. */
+/** A request in the same form for both sides: a target in absolute form goes upstream in origin form. */
 function shown(method: string, target: string, body: string): string {
   const origin = target.replace(/^https?:\/\/[^/?]*/i, '');
   const path = origin.startsWith('/') || origin === '*' ? origin : `/${origin}`;

@@ -27,7 +27,7 @@ describe('the binary on a raw connection', () => {
     for (const end of ends.reverse()) await end();
   });
 
-  test('there are 216 cases, each with an id of its own', () => {
+  test('there are 216 cases, each with a unique id', () => {
     assert.equal(corpus.length, 216);
     assert.equal(new Set(corpus.map(({ id }) => id)).size, 216);
   });
@@ -40,7 +40,7 @@ describe('the binary on a raw connection', () => {
           assert.equal(faultOf(wire, seen), undefined, wire.why);
           for (const { status, head } of seen.responses) {
             if (status === 200) continue;
-            // RFC 9209: the answer is ours, and says why.
+            // RFC 9209: the answer is ours, and gives the reason.
             assert.match(head, /^proxy-status: equipoise; error=[a-z_]+\r?$/im);
             assert.match(head, /^connection: close\r?$/im);
           }
@@ -50,7 +50,7 @@ describe('the binary on a raw connection', () => {
   }
 
   for (const [group, cases] of groups()) {
-    test(`${group}, in pieces cut at random (EQUIPOISE_SEED=${seed})`, async () => {
+    test(`${group}, in random pieces (EQUIPOISE_SEED=${seed})`, async () => {
       const rng = seededRandom(seed);
       for (const wire of cases) {
         const pieces = cut(wire.raw, rng);
@@ -60,7 +60,7 @@ describe('the binary on a raw connection', () => {
     });
   }
 
-  test('nothing of all that was a failure of the balancer', () => {
+  test('none of this was a failure of the balancer', () => {
     assert.equal(binary.stderr, '');
   });
 });

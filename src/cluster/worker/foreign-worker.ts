@@ -15,7 +15,7 @@ import { type Launched, launchedInWorker } from '../launched.ts';
 import type { LaunchSettings } from '../options.ts';
 import type { Run } from '../run.ts';
 import { listenOnPath } from '../stale-socket.ts';
-import { type DrainRun, whenServing } from './run-result.ts';
+import { type DrainRun, endWorker, whenServing } from './run-result.ts';
 
 /** Runs `run` in this process, until it has drained. */
 export function runInForeignWorker(run: Run, settings: LaunchSettings): Launched {
@@ -50,11 +50,9 @@ class ForeignWorker {
     try {
       const drain = await this.#start();
       await this.#drainAsked;
-      const { cut, left } = await drain(this.#deadline ?? new Deadline(time, drainTimeoutMs));
-      if (cut > 0) this.#journal.log(`connections cut at the drain timeout: ${cut}`);
-      // What is left ends with the process: in a worker, `kill` disconnects, and exits with 0.
-      if (left) cluster.worker?.kill();
-      else cluster.worker?.disconnect();
+      const result = await drain(this.#deadline ?? new Deadline(time, drainTimeoutMs));
+      if (result.cut > 0) this.#journal.log(`connections cut at the drain timeout: ${result.cut}`);
+      endWorker(result);
       return 0;
     } finally {
       this.#deadline?.stop();

@@ -14,7 +14,7 @@ import type { Run } from '../run.ts';
 import { pathInUse } from '../stale-socket.ts';
 import { CUT_GRACE_MS } from '../supervise/supervised-worker.ts';
 import { PrimaryLink } from './primary-link.ts';
-import { type DrainResult, whenServing } from './run-result.ts';
+import { type DrainResult, endWorker, whenServing } from './run-result.ts';
 
 /** Runs `run` in this worker, until it has drained. */
 export function runInWorker(run: Run, settings: LaunchSettings): Launched {
@@ -59,11 +59,9 @@ class LaunchedWorker {
       const answer = await this.#primary.ask('hello');
       this.#drainTimeoutMs = answer?.drainTimeoutMs ?? this.#drainTimeoutMs;
       // If it is told to drain before it has begun, it does not begin.
-      const { cut, left } = this.#deadline === undefined ? await this.#serve(answer?.setup) : { cut: 0, left: false };
-      this.#primary.post({ equipoise: 'drained', cut });
-      // What is left ends with the process: in a worker, `kill` disconnects, and exits with 0.
-      if (left) cluster.worker?.kill();
-      else cluster.worker?.disconnect();
+      const result = this.#deadline === undefined ? await this.#serve(answer?.setup) : { cut: 0, left: false };
+      this.#primary.post({ equipoise: 'drained', cut: result.cut });
+      endWorker(result);
       return 0;
     } catch (error) {
       // The process ends with this error as its own, unless the program catches it.

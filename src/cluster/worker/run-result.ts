@@ -1,6 +1,7 @@
 /**
  * What `run` returned: when it serves, and how to drain it. For workers of a launch and of another cluster alike.
  */
+import cluster from 'node:cluster';
 import type { Server } from 'node:http';
 import { isRecord, shown } from '../../options/checks.ts';
 import type { TimeSource } from '../../loop/time-source.ts';
@@ -44,6 +45,13 @@ export async function whenServing(
   connections.feed(returned);
   const count = (): Promise<number> => Promise.resolve(connections.open);
   return (limit) => drainOrCut(returned, () => connections.closed(), count, limit, time);
+}
+
+/** Ends this worker, if it is one, after its drain. */
+export function endWorker({ left }: DrainResult): void {
+  // What is left ends with the process: in a worker, `kill` disconnects, and exits with 0.
+  if (left) cluster.worker?.kill();
+  else cluster.worker?.disconnect();
 }
 
 async function drainBy(drain: Drain, limit: DrainLimit): Promise<DrainResult> {

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import type { ChannelMember, ChannelSeat } from '../../../src/channel.ts';
 import { FakeWorkers } from '../../support/channel.ts';
 
-/** A member of a channel, and everything that it was told. */
+/** A member of a channel, and everything that it received. */
 class Member implements ChannelMember {
   readonly events: string[] = [];
   readonly seat: ChannelSeat;
@@ -24,7 +24,7 @@ class Member implements ChannelMember {
     this.events.push(leading ? 'leads' : 'leads no more');
   }
 
-  /** What it was told since the last call. */
+  /** What it received since the last call. */
   take(): string[] {
     return this.events.splice(0);
   }
@@ -39,7 +39,7 @@ function launch(count: number): { workers: FakeWorkers; members: Member[] } {
 }
 
 describe('on a channel', () => {
-  test('all but the sender get a message, in order', () => {
+  test('all members but the sender get each message, in order', () => {
     const { workers, members: [a, b, c] } = launch(3);
     a?.seat.send({ n: 1 });
     b?.seat.send('two');
@@ -96,7 +96,7 @@ describe('on a channel', () => {
     assert.throws(() => new Member(workers, 1), { code: 'OPTIONS_INVALID', message });
   });
 
-  test('the others are told when a process ends, and nothing is kept for it', () => {
+  test('the others are notified when a process ends, and nothing is kept for it', () => {
     const { workers, members: [a, b] } = launch(2);
     b?.seat.send('last word');
     a?.seat.send('too late');
@@ -147,7 +147,7 @@ describe('the leader of a channel', () => {
     });
   }
 
-  test('is never one that drains; the next member that can lead does', () => {
+  test('is never a draining member; the next one that can lead does', () => {
     const { workers, members: [a, b] } = launch(2);
     workers.relay.drain(2);
     workers.relay.drain(1);

@@ -20,7 +20,7 @@ describe('a connection', () => {
     assert.deepEqual(under.counts(), [2, 2]);
   });
 
-  test('is closed at this end when the worker has it, not before', () => {
+  test('is closed in the primary when the worker has it, not before', () => {
     const under = new Under(first, 1);
     const socket = under.connect();
     assert.equal(socket.destroyed, false);
@@ -28,7 +28,7 @@ describe('a connection', () => {
     assert.equal(socket.destroyed, true);
   });
 
-  test('that a worker had not taken when it died goes to another one', () => {
+  test('that a worker had not accepted when it died goes to another one', () => {
     const under = new Under(first, 2);
     const [taken, untaken] = [under.connect(), under.connect()];
     under.dispatcher.news(1, { taken: [1], closed: [] });
@@ -52,7 +52,7 @@ describe('a connection', () => {
     assert.deepEqual(under.sent, [[2, socket]]);
   });
 
-  test('does not go to a worker that does not take what it was sent, while there is another', () => {
+  test('does not go to a worker that does not accept what it was sent, while there is another', () => {
     const under = new Under(first, 2);
     const sentTo = (): number | undefined => {
       under.connect();
@@ -81,7 +81,7 @@ describe('a connection', () => {
 });
 
 describe('the strategy', () => {
-  test('sees the ready workers, and is told of changes and of closed connections', () => {
+  test('sees the ready workers, and is notified of changes and closed connections', () => {
     const seen: string[] = [];
     const outcomes: Outcome[] = [];
     const under = new Under({
@@ -142,7 +142,7 @@ describe('the strategy', () => {
     ['is not a string', () => Symbol('bad') as unknown as string],
   ];
   for (const [what, read] of nameless) {
-    test(`whose name ${what} has its faults reported all the same`, () => {
+    test(`whose name ${what} still has its faults reported`, () => {
       const throwing: Strategy<WorkerCandidate> = {
         get name() { return read(); },
         pick: () => { throw new Error('no luck'); },
@@ -205,7 +205,7 @@ class Under {
     return socket;
   }
 
-  /** The numbers of the connections that a worker was sent. */
+  /** The numbers of the connections sent to a worker. */
   of(worker: number): number[] {
     return this.#numbers.filter(([other]) => other === worker).map(([, connection]) => connection);
   }

@@ -12,7 +12,7 @@ import { Signal, turns } from '../../support/wait.ts';
 
 for (const kind of ['node:http', 'Express'] as const) {
   describe(`drainServer, ${kind}`, () => {
-    test('answers what is in flight, and says that its connection ends', async (t) => {
+    test('answers requests in flight, and announces the end of their connections', async (t) => {
       const under = await serving(t, kind);
       const client = await under.connect();
       client.send(get('/held'));
@@ -25,7 +25,7 @@ for (const kind of ['node:http', 'Express'] as const) {
       assert.deepEqual(await drained, { cut: 0 });
     });
 
-    test('lets a response finish; then its connection has the whole grace', async (t) => {
+    test('lets a response finish; then its connection has the full grace', async (t) => {
       const under = await serving(t, kind);
       const client = await under.connect();
       client.send(get('/begun'));
@@ -57,7 +57,7 @@ for (const kind of ['node:http', 'Express'] as const) {
       assert.equal(under.time.timers, 0, 'its ticks stop');
     });
 
-    test('cuts what is left at the timeout', async (t) => {
+    test('cuts what is still open at the timeout', async (t) => {
       const under = await serving(t, kind);
       const clients = [await under.connect(), await under.connect()];
       for (const client of clients) client.send(get('/held'));
@@ -90,7 +90,7 @@ test('does not accept new connections', async (t) => {
   await drained;
 });
 
-test('a request that expects 100-continue is answered, and told that its connection ends', async (t) => {
+test('a request that expects 100-continue is answered, with the end of its connection announced', async (t) => {
   const under = await serving(t, 'node:http');
   under.server.on('checkContinue', (request: http.IncomingMessage, response: ServerResponse) => {
     response.writeContinue();

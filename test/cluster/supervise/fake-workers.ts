@@ -1,5 +1,5 @@
 /**
- * A supervisor of workers without processes, in virtual time.
+ * A supervisor whose workers have no processes, in virtual time.
  */
 import assert from 'node:assert/strict';
 import { type LaunchEvent, lineOf } from '../../../src/cluster/events.ts';
@@ -18,7 +18,7 @@ export class FakeWorker {
   readonly plan: Plan;
   /** What the supervisor did to it: `drain`, `drain before it was ready`, `stop soon`, `kill`. */
   readonly done: string[] = [];
-  /** How long it was given to drain, each time it was told. */
+  /** The drain timeout of each request to drain. */
   readonly limits: number[] = [];
   alive = true;
   readonly #report: (report: WorkerReport) => void;
@@ -129,7 +129,7 @@ export class FakeLaunch {
     return worker;
   }
 
-  /** All workers that are not gone, as `id state`. */
+  /** All workers that have not exited, as `id state`. */
   get states(): string[] {
     return this.supervisor.workers.map(({ id, state }) => `${id} ${state}`);
   }
@@ -139,7 +139,7 @@ export class FakeLaunch {
     for (let left = ms; left > 0; left -= 100) this.time.advance(Math.min(left, 100));
   }
 
-  /** The exit code, after what is due has happened; undefined if the launch has not ended. */
+  /** The exit code, once everything due has run; undefined if the launch has not ended. */
   async ended(): Promise<number | undefined> {
     await turns(1);
     return this.code;

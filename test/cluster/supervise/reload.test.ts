@@ -30,7 +30,7 @@ describe('reload', () => {
       launch.lines.at(-1), 'reload failed, the old workers keep serving: exit code 1: no luck');
   });
 
-  test('that fails half way leaves all ready workers serving', async () => {
+  test('that fails halfway leaves all ready workers serving', async () => {
     const launch = FakeLaunch.ready();
     const reloaded = launch.supervisor.reload();
     launch.worker(3).says('ready');
@@ -49,7 +49,7 @@ describe('reload', () => {
     assert.match(launch.lines.at(-1) ?? '', /it was not ready within 1000 ms$/);
   });
 
-  test('can be done again after it failed', async () => {
+  test('can be repeated after a failure', async () => {
     const launch = FakeLaunch.ready({ workers: 1 });
     const first = launch.supervisor.reload();
     launch.worker(2).ends(1);
@@ -84,7 +84,7 @@ describe('reload', () => {
     assert.equal(await second, true);
   });
 
-  test('continues if an old worker dies meanwhile', async () => {
+  test('continues if an old worker dies during it', async () => {
     const launch = FakeLaunch.ready();
     const reloaded = launch.supervisor.reload();
     launch.worker(1).dies();
@@ -142,7 +142,7 @@ describe('resize', () => {
     assert.deepEqual(launch.states, ['1 ready']);
   });
 
-  test('to fewer drains those first that are not ready yet', () => {
+  test('to fewer first drains those that are not ready yet', () => {
     const launch = FakeLaunch.ready();
     launch.supervisor.resize(3);
     launch.worker(1).dies();
@@ -167,7 +167,7 @@ describe('resize', () => {
     }
   });
 
-  test('to fewer, while replacements wait, starts none', () => {
+  test('to fewer while replacements wait starts none', () => {
     const launch = FakeLaunch.ready();
     launch.worker(1).dies();
     launch.worker(3).dies();

@@ -12,7 +12,7 @@ describe('a worker that dies', () => {
     assert.deepEqual(launch.states, ['2 ready', '3 starting']);
   });
 
-  test('before it was ready, but after the launch, is replaced as well', () => {
+  test('before it was ready, but after the launch, is also replaced', () => {
     const launch = FakeLaunch.ready();
     launch.worker(1).dies();
     launch.worker(3).ends(1);
@@ -30,7 +30,7 @@ describe('a worker that dies', () => {
     }
   });
 
-  test('once a minute is replaced for ever', () => {
+  test('once a minute is replaced every time', () => {
     const launch = FakeLaunch.ready({ workers: 1 });
     for (let minute = 0; minute < 1_000; minute++) {
       launch.time.advance(60_000);
@@ -80,17 +80,17 @@ describe('the delay', () => {
     });
   };
 
-  test('is none at first, and doubles up to a limit while lives are short', () => {
+  test('is zero at first, and doubles up to a limit while workers are short-lived', () => {
     const delays = short(new Respawn(() => 0.5), 12);
     assert.deepEqual(delays, [0, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 15_000, 15_000, 15_000]);
   });
 
-  test('varies by a quarter', () => {
+  test('has a jitter of a quarter', () => {
     assert.deepEqual(short(new Respawn(() => 0), 4), [0, 75, 150, 300]);
     assert.deepEqual(short(new Respawn(() => 1 - 2 ** -53), 4).map(Math.round), [0, 125, 250, 500]);
   });
 
-  test('starts over after a longer life', () => {
+  test('starts over after a worker that lived longer', () => {
     const respawn = new Respawn(() => 0.5);
     short(respawn, 5);
     assert.equal(respawn.schedule(20_000, 5_000, 1), 0);
@@ -98,7 +98,7 @@ describe('the delay', () => {
     assert.equal(respawn.schedule(20_000, 0, 1), 100);
   });
 
-  test('keeps every window within its budget, however long workers live', () => {
+  test('keeps every window within its budget, no matter how long workers live', () => {
     const rng = seededRandom(7);
     const respawn = new Respawn(rng);
     const starts: number[] = [];

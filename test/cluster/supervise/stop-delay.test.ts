@@ -4,7 +4,7 @@ import { FakeLaunch } from './fake-workers.ts';
 
 const DELAYED = { stopDelayMs: 5_000, drainTimeoutMs: 2_000 };
 
-test('workers are told at once, and drain when the delay is over, each with the whole drain timeout', async () => {
+test('workers are notified at once, and drain when the delay is over, each with the full drain timeout', async () => {
   const launch = FakeLaunch.ready(DELAYED);
   launch.supervisor.close('SIGTERM');
   assert.equal(launch.lines.at(-1), 'SIGTERM: still accepting for 5 s, then all workers drain');
@@ -19,7 +19,7 @@ test('workers are told at once, and drain when the delay is over, each with the 
   assert.equal(launch.time.timers, 0);
 });
 
-test('a worker that dies meanwhile is replaced, and the new one is told once it is ready', async () => {
+test('a worker that dies during the delay is replaced, and the new one is notified when it is ready', async () => {
   const launch = FakeLaunch.ready(DELAYED);
   launch.supervisor.close('SIGTERM');
   launch.worker(1).dies();
@@ -33,7 +33,7 @@ test('a worker that dies meanwhile is replaced, and the new one is told once it 
   assert.equal(await launch.ended(), 0, 'a death before the drain does not count');
 });
 
-test('a reload that is under way is abandoned, and no other begins', async () => {
+test('a running reload is abandoned, and no other begins', async () => {
   const launch = FakeLaunch.ready(DELAYED);
   const reloaded = launch.supervisor.reload();
   launch.worker(3).says('ready');
@@ -56,7 +56,7 @@ test('a second signal kills the workers', async () => {
   assert.equal(await launch.ended(), 1);
 });
 
-test('before all workers were ready there is no delay', () => {
+test('until all workers are ready there is no delay', () => {
   const launch = new FakeLaunch(DELAYED);
   launch.supervisor.close('SIGTERM');
   assert.deepEqual(launch.states, ['1 draining', '2 draining']);

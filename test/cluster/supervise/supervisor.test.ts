@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { FakeLaunch } from './fake-workers.ts';
 
 describe('the start', () => {
-  test('starts as many workers as are wanted, and says when all are ready', () => {
+  test('starts the wanted number of workers, and reports when all are ready', () => {
     const launch = new FakeLaunch({ workers: 3 });
     assert.deepEqual(launch.states, ['1 starting', '2 starting', '3 starting']);
     for (const id of [3, 1, 2]) launch.worker(id).says('ready');
@@ -30,7 +30,7 @@ describe('the start', () => {
     });
   }
 
-  test('workers that are ready by then drain for 3 s at most', async () => {
+  test('workers that are already ready drain for at most 3 s', async () => {
     const launch = new FakeLaunch({ drainTimeoutMs: 60_000 });
     launch.worker(1).says('ready');
     launch.worker(2).fails('no luck').ends(1);
@@ -44,7 +44,7 @@ describe('the start', () => {
     assert.equal(await launch.ended(), 1);
   });
 
-  test('an error that several workers fail with is logged once', () => {
+  test('an error that several workers share is logged once', () => {
     const launch = new FakeLaunch({ workers: 3 });
     launch.worker(1).fails('the port is in use').ends(1);
     launch.worker(2).fails('the port is in use').ends(1);
@@ -53,7 +53,7 @@ describe('the start', () => {
     assert.equal(launch.lines.filter((line) => line.includes('no luck')).length, 1, launch.lines.join('\n'));
   });
 
-  test('a worker that never becomes ready ends the launch, too', async () => {
+  test('a worker that never becomes ready also ends the launch', async () => {
     const launch = new FakeLaunch({ workers: 1, startTimeoutMs: 5_000 });
     launch.advance(4_900);
     assert.deepEqual(launch.worker(1).done, []);
@@ -73,7 +73,7 @@ describe('the start', () => {
 });
 
 describe('the end', () => {
-  test('drains all workers, starts none, and resolves with 0 when the last one is gone', async () => {
+  test('drains all workers, starts none, and resolves with 0 when the last one exits', async () => {
     const launch = FakeLaunch.ready();
     launch.supervisor.close('SIGTERM');
     assert.deepEqual(launch.states, ['1 draining', '2 draining']);
@@ -96,7 +96,7 @@ describe('the end', () => {
     assert.equal(await launch.ended(), 0);
   });
 
-  test('a worker that becomes ready meanwhile keeps draining', () => {
+  test('a worker that becomes ready during the end keeps draining', () => {
     const launch = new FakeLaunch();
     launch.supervisor.close('SIGTERM');
     launch.worker(1).says('ready');
@@ -154,7 +154,7 @@ describe('the end', () => {
     assert.equal(await launch.ended(), 1);
   });
 
-  test('by stop(): all workers are killed', async () => {
+  test('by stop(): kills all workers', async () => {
     const launch = FakeLaunch.ready();
     launch.supervisor.close('SIGTERM');
     launch.supervisor.stop('a second signal');
@@ -165,7 +165,7 @@ describe('the end', () => {
     assert.equal(await launch.ended(), 1);
   });
 
-  test('does not wait for replacements that are due', async () => {
+  test('does not wait for due replacements', async () => {
     const launch = FakeLaunch.ready({ workers: 1 });
     launch.worker(1).dies();
     launch.worker(2).dies();
@@ -209,13 +209,13 @@ describe('a hung worker', () => {
     assert.equal(launch.lines.filter((other) => other === line).length, 1);
   });
 
-  test('is left alone without a limit', () => {
+  test('is left alone if there is no limit', () => {
     const launch = FakeLaunch.ready({ hungTimeoutMs: 0 });
     launch.advance(100_000);
     assert.deepEqual(launch.worker(1).done, []);
   });
 
-  test('is not one that starts or drains: they have limits of their own', () => {
+  test('does not mean one that starts or drains: those have their own limits', () => {
     const launch = new FakeLaunch({ hungTimeoutMs: 1_000 });
     launch.advance(5_000);
     launch.worker(1).says('ready');
@@ -225,7 +225,7 @@ describe('a hung worker', () => {
     assert.deepEqual(launch.all.map(({ done }) => done), [['drain'], ['drain']]);
   });
 
-  test('is not one that was silent while the primary itself was paused', () => {
+  test('does not mean one that was silent while the primary itself was paused', () => {
     const launch = FakeLaunch.ready({ hungTimeoutMs: 2_000 });
     launch.time.advance(3_600_000);
     assert.deepEqual(launch.worker(1).done, []);

@@ -1,5 +1,5 @@
 /**
- * A worker that could not be started has no process to signal. The test runs in a process group of its own, since the
+ * A worker that could not be started has no process to signal. The test runs in its own process group, because the
  * signal once went to the whole group: the primary, and the process that had started it.
  */
 import assert from 'node:assert/strict';
@@ -10,7 +10,7 @@ import { test } from 'node:test';
 const PROCESSES = new URL('../../../dist/src/cluster/supervise/processes.js', import.meta.url).href;
 
 for (const what of ['drain(false, 1_000)', 'kill()']) {
-  test(`${what} of a worker that could not be started signals nobody`, async () => {
+  test(`${what} of a worker that could not be started signals no process`, async () => {
     const program = `
       import { Processes } from ${JSON.stringify(PROCESSES)};
       process.execPath = '/nowhere/node';
