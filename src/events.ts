@@ -32,8 +32,60 @@ export interface BalancerEvents {
   removed: { readonly pool: string; readonly upstream: Upstream };
   /** A request waits for room at an upstream of the pool; `waiting` includes it. */
   queued: { readonly pool: string; readonly waiting: number };
-  /** A request was answered by the balancer itself. */
-  refused: { readonly status: number; readonly code: string };
+  /** A request was answered by the balancer itself, because of the error `code`. */
+  refused: { readonly status: number; readonly code: string; readonly remoteAddress: string };
+  /**
+   * A request, or a connection, was refused before it became an exchange, most often because its head is malformed:
+   * beside `refused`, and in place of `finished`. `startedAt` is in milliseconds since 1970.
+   */
+  unread: {
+    readonly status: number; readonly code: string; readonly remoteAddress: string; readonly startedAt: number;
+  };
+  /** An exchange is over, whatever its end: there is one for each. */
+  finished: FinishedExchange;
+}
+
+/** An exchange that is over. Octets are those of the bodies, without heads and chunk framing. */
+export interface FinishedExchange {
+  /** As `request.id` of hooks: the X-Request-ID of a trusted downstream, else a new UUID. */
+  readonly id: string;
+  /** These three are as the downstream sent them, before routes and hooks change them. */
+  readonly method: string;
+  readonly target: string;
+  readonly host: string;
+  readonly protocol: '1.0' | '1.1' | '2.0';
+  readonly scheme: 'http' | 'https';
+  readonly remoteAddress: string;
+  /** What went downstream; 499 if the downstream was gone before a response began. */
+  readonly status: number;
+  /** The code of the error that ended the exchange, or that it was answered for. */
+  readonly code: string | undefined;
+  /** Undefined where no route matched, or one that answers by itself. */
+  readonly pool: string | undefined;
+  /** That of the last attempt. */
+  readonly upstream: Upstream | undefined;
+  readonly attempts: number;
+  /** Octets of the request body that were read; of a tunnel, all that came from the downstream. */
+  readonly bytesIn: number;
+  /** Octets of the response body that were sent; of a tunnel, all that came from the upstream. */
+  readonly bytesOut: number;
+  /** When the request head was read, in milliseconds since 1970. */
+  readonly startedAt: number;
+  /** How long it waited for room at an upstream. */
+  readonly queuedMs: number;
+  /** From the start to the head of the response; undefined if none went downstream. */
+  readonly firstByteMs: number | undefined;
+  readonly durationMs: number;
+  /** What hooks left in `exchange.state`, or `handle` was given. */
+  readonly state: unknown;
+  /** As they came. Not enumerable, so that credentials don't get into logs with the rest. */
+  readonly requestHeaders: ReceivedHeaders;
+}
+
+/** The headers of a request as they came: iterating gives the lines in their order. */
+export interface ReceivedHeaders extends Iterable<readonly [name: string, value: string]> {
+  /** The values of a header joined with `, `; null if there is none. */
+  get(name: string): string | null;
 }
 
 /** What an ejection or readmission is based on. */
@@ -44,6 +96,7 @@ type Name = keyof BalancerEvents;
 /** The names of all events. */
 export const EVENT_NAMES = Object.keys({
   ejected: 0, readmitted: 0, retried: 0, settled: 0, added: 0, draining: 0, removed: 0, queued: 0, refused: 0,
+  unread: 0, finished: 0,
 } satisfies Record<Name, 0>) as readonly Name[];
 
 /** A listener for one kind of event. What it returns is ignored; a promise is not awaited. */

@@ -21,7 +21,7 @@ describe('listeners', () => {
     events.on('queued', ({ waiting }) => heard.push(`two ${waiting}`));
     events.on('refused', ({ status, code }) => heard.push(`${status} ${code}`));
     events.tell('queued', { pool: 'default', waiting: 7 });
-    events.tell('refused', { status: 503, code: 'OVERLOADED' });
+    events.tell('refused', { status: 503, code: 'OVERLOADED', remoteAddress: '' });
     assert.deepEqual(heard, ['one 7', 'two 7', '503 OVERLOADED']);
     assert.deepEqual(faults, []);
   });
@@ -157,7 +157,7 @@ for (const front of FRONTS) {
       ]);
       await balancer.update([]);
       assert.equal((await client.exchange(get())).status, 503);
-      assert.deepEqual(heard, [['refused', { status: 503, code: 'NO_CANDIDATE' }]]);
+      assert.deepEqual(heard, [['refused', { status: 503, code: 'NO_CANDIDATE', remoteAddress: '127.0.0.1' }]]);
     });
 
     test('report what was refused before there was an exchange', async (t) => {
@@ -167,7 +167,7 @@ for (const front of FRONTS) {
       under.balancer.on('refused', (event) => heard.push(event));
       const answer = await (await under.connect()).exchange(get('/', 'X-A: b\r\n'.repeat(101)));
       assert.equal(answer.status, 431);
-      assert.deepEqual(heard, [{ status: 431, code: 'REQUEST_HEAD_TOO_LARGE' }]);
+      assert.deepEqual(heard, [{ status: 431, code: 'REQUEST_HEAD_TOO_LARGE', remoteAddress: '127.0.0.1' }]);
     });
 
     test('survive a listener that throws: it is reported, and the exchange goes on', async (t) => {

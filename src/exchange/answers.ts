@@ -3,10 +3,12 @@
  */
 import { type ErrorCode, meaningOf } from '../errors.ts';
 import type { Events } from '../events.ts';
+import type { Hop } from '../http1/forwarding.ts';
 import { NONE } from '../http1/framing.ts';
 import { NO_BYTES } from '../http1/grammar.ts';
 import type { RequestHead } from '../http1/request.ts';
 import { ResponseHead } from '../http1/response.ts';
+import type { Services } from '../pools/services.ts';
 
 /** A response of our own. */
 export interface Answer {
@@ -15,15 +17,39 @@ export interface Answer {
 }
 
 /**
- * The answer to a request that failed with `code`; `bodiless` for HEAD. Emits `refused`. Each answer is made once,
- * which keeps refusing cheap.
+ * The answer to a request of `from` that failed with `code`; `bodiless` for HEAD. Emits `refused`. Each answer is made
+ * once, which keeps refusing cheap.
  */
-export function answerTo(code: ErrorCode, events: Events, bodiless = false): Answer {
+export function answerTo(code: ErrorCode, events: Events, from: OtherEnd, bodiless = false): Answer {
+  const answer = answerOf(code, bodiless);
+  if (events.heard('refused')) {
+    events.tell('refused', { status: answer.head.status, code, remoteAddress: from.hop.address });
+  }
+  return answer;
+}
+
+/** As `answerTo`, for what is refused before it becomes an exchange. Emits `unread` as well. */
+export function refusalOf(code: ErrorCode, services: Services, from: OtherEnd, bodiless = false): Answer {
+  const { events, clock } = services;
+  const answer = answerTo(code, events, from, bodiless);
+  if (events.heard('unread')) {
+    const { head: { status } } = answer;
+    events.tell('unread', { status, code, remoteAddress: from.hop.address, startedAt: clock.source.epoch() });
+  }
+  return answer;
+}
+
+/** The answer for `code`, without an event. */
+export function answerOf(code: ErrorCode, bodiless: boolean): Answer {
   const made = bodiless ? BODILESS : WHOLE;
   const answer = made.get(code) ?? compose(code, bodiless);
   made.set(code, answer);
-  if (events.heard('refused')) events.tell('refused', { status: answer.head.status, code });
   return answer;
+}
+
+/** Who is answered. Looking at the address may call the embedder's code: only if there are listeners. */
+interface OtherEnd {
+  readonly hop: Hop;
 }
 
 const WHOLE = new Map<ErrorCode, Answer>();

@@ -16,10 +16,12 @@ import { Pool } from '../pools/pool.ts';
 import type { ConnectionUser, UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity } from './affinity.ts';
-import { type Answer, answerTo, finalAnswer } from './answers.ts';
+import { Account } from './account.ts';
+import { type Answer, answerOf, answerTo, finalAnswer } from './answers.ts';
 import { Attempt } from './attempt.ts';
 import { Deadlines } from './deadlines.ts';
 import { type Downstream, NOWHERE } from './downstream.ts';
+import type { HookedExchange } from './hooks/hooked-exchange.ts';
 import { Hooking, type Steered } from './hooks/hooking.ts';
 import { Picks } from './picks.ts';
 import { PlaceInLine } from './place-in-line.ts';
@@ -38,6 +40,7 @@ export class Exchange implements ConnectionUser, Steered {
   readonly progress: Progress;
   readonly deadlines: Deadlines;
   readonly attempt: Attempt;
+  readonly account: Account;
   readonly #picks: Picks;
   readonly #replay = new Replay();
   readonly #retries: Retries;
@@ -56,6 +59,7 @@ export class Exchange implements ConnectionUser, Steered {
     this.progress = new Progress(this.head);
     this.deadlines = new Deadlines(this.progress, services.clock, services.rules.minBodyBytesPerSecond, pool.rules);
     this.attempt = new Attempt(services, pool);
+    this.account = new Account(services);
     this.#picks = new Picks(pool, this.head, services.report);
     this.#retries = new Retries(this.head, this.#picks, this.#replay);
     this.#place = new PlaceInLine(this, this.#picks);
@@ -71,8 +75,11 @@ export class Exchange implements ConnectionUser, Steered {
     this.downstream = downstream;
     this.progress.start();
     this.#received = 0;
+    this.account.start(this.head.target);
+    this.attempt.last = undefined;
     const destination = this.#destination(pool);
     const isServed = destination instanceof Pool;
+    this.account.hasPool = isServed || this.#route === undefined;
     this.enter(isServed ? destination : pool);
     this.#hooking?.begin();
     if (typeof destination === 'string') this.answer(destination);
@@ -96,6 +103,16 @@ export class Exchange implements ConnectionUser, Steered {
   /** Attempts begun. */
   get attempts(): number {
     return this.#picks.attempt;
+  }
+
+  /** Octets of request body so far. */
+  get received(): number {
+    return this.#received;
+  }
+
+  /** What hooks see. */
+  get view(): HookedExchange | undefined {
+    return this.#hooking?.view;
   }
 
   // --- what the front tells
@@ -180,18 +197,25 @@ export class Exchange implements ConnectionUser, Steered {
     else if (this.#hooking?.drained() !== true) this.attempt.connection?.resume();
   }
 
-  /** The request can't be completed: the downstream is gone, or broke the protocol. Nothing more is sent. */
-  abort(code: ErrorCode): void {
+  /**
+   * The request can't be completed: the downstream is gone, or broke the protocol. Nothing more is sent; where it is
+   * `answered`, the front itself answers with the code's status.
+   */
+  abort(code: ErrorCode, answered = false): void {
     if (!this.active) return;
+    this.account.failed(code);
     this.attempt.connection?.destroy();
     this.attempt.settle(NOT_THE_UPSTREAM, code);
+    if (answered) this.#accountFor(answerOf(code, false));
     this.#rest(true);
+    this.account.tell();
   }
 
   /** As `abort`, but answers with the code's status, or cuts a response that has begun. */
   refuse(code: ErrorCode): void {
     const { responding, phase } = this.progress;
     if (!this.active || phase === FAILING) return;
+    this.account.failed(code);
     this.attempt.connection?.destroy();
     this.attempt.settle(NOT_THE_UPSTREAM, code);
     if (responding) this.#cut();
@@ -217,6 +241,7 @@ export class Exchange implements ConnectionUser, Steered {
   }
 
   proceed(): void {
+    this.account.unqueued();
     this.#try();
     this.flushRequest();
   }
@@ -266,6 +291,7 @@ export class Exchange implements ConnectionUser, Steered {
     this.deadlines.bytes(to - from);
     if (this.#hooking?.takes(bytes, from, to) === true) return;
     this.deadlines.moved();
+    this.account.sent += to - from;
     this.downstream.data(bytes, from, to, text);
   }
 
@@ -354,6 +380,7 @@ export class Exchange implements ConnectionUser, Steered {
     const attempt = this.attempt;
     // No await between the pick and the count: the next pick sees this one.
     attempt.begin(this.pool, upstream, bound === undefined);
+    this.account.attempts++;
     this.progress.phase = CONNECTING;
     this.deadlines.connecting();
     let connection: UpstreamConnection;
@@ -383,12 +410,14 @@ export class Exchange implements ConnectionUser, Steered {
     if (bound?.busy === true) {
       // As long as it takes: requests on one connection are answered in order.
       this.#place.follow(bound);
+      this.account.queued();
       progress.phase = QUEUED;
       this.deadlines.lined();
       return true;
     }
     if (!this.#place.enterQueue()) return false;
     const again = progress.phase === QUEUED;
+    this.account.queued();
     progress.phase = QUEUED;
     const isNew = this.deadlines.queued(again);
     if (isNew && events.heard('queued')) events.tell('queued', { pool, waiting: queue.length });
@@ -402,6 +431,7 @@ export class Exchange implements ConnectionUser, Steered {
     this.deadlines.moved();
     // A downstream that was not told to continue may send the body or not: the next request can't be told from it.
     progress.bodyless = progress.unasked;
+    this.account.responded(head.status);
     this.downstream.respond(head, !progress.bodyless);
   }
 
@@ -448,6 +478,7 @@ export class Exchange implements ConnectionUser, Steered {
     progress.requestDone = false;
     this.deadlines.moved();
     connection.writer.begin('', UNTIL_CLOSE);
+    this.account.responded(head.status);
     this.downstream.tunnel(head);
     this.downstream.readBody();
   }
@@ -471,6 +502,7 @@ export class Exchange implements ConnectionUser, Steered {
     const handshaking = !attempt.picked && continuesHandshake(this.head);
     const stage = closedIdle ? 'idle' : this.progress.stage(attempt.status);
     attempt.settle(endingOf(code, stage), code);
+    if (responding) this.account.failed(code);
     if (responding) this.#cut();
     // The answer to a challenge makes sense on the challenging connection only: the client has to start over.
     else if (handshaking || phase === REVISING) this.answer(code, error);
@@ -501,18 +533,21 @@ export class Exchange implements ConnectionUser, Steered {
     if (tunnelled && connection?.finished === false) return;
     attempt.release(!tunnelled && !progress.bodyless && connection?.writer.owes === false);
     attempt.settle(SERVED, undefined);
-    this.#rest().settled();
+    const downstream = this.#rest();
+    this.account.tell();
+    downstream.settled();
   }
 
   /** Answers the request ourselves, or as `onError` says. `error` is what failed, where more than its code is known. */
   answer(code: ErrorCode, error?: BalancerError): void {
+    this.account.failed(code);
     // Before listeners and hooks run: what they change may wake the queue.
     this.leaveQueue();
     if (this.#hooking?.error(code, error) !== true) this.answerOurselves(code);
   }
 
   answerOurselves(code: ErrorCode): void {
-    this.#answerBy(answerTo(code, this.#services.events, this.head.method === 'HEAD'));
+    this.#answerBy(answerTo(code, this.#services.events, this.downstream, this.head.method === 'HEAD'));
   }
 
   #answerBy(answer: Answer): void {
@@ -523,9 +558,11 @@ export class Exchange implements ConnectionUser, Steered {
     }
   }
 
-  #sendAnswer({ head, body }: Answer): void {
+  #sendAnswer(answer: Answer): void {
+    const { head, body } = answer;
     const progress = this.progress;
     progress.phase = RELAYING;
+    this.#accountFor(answer);
     this.downstream.respond(head, progress.requestDone);
     if (this.head.method !== 'HEAD') this.downstream.data(body, 0, body.length, '');
     this.downstream.end('');
@@ -533,6 +570,11 @@ export class Exchange implements ConnectionUser, Steered {
     progress.requestDone = progress.responseDone = true;
     this.deadlines.moved();
     this.finish();
+  }
+
+  #accountFor({ head, body }: Answer): void {
+    this.account.responded(head.status);
+    this.account.sent = this.head.method === 'HEAD' ? 0 : body.length;
   }
 
   #cut(): void {
@@ -545,6 +587,7 @@ export class Exchange implements ConnectionUser, Steered {
     } catch (cause) {
       this.#reportFailure(cause);
     } finally {
+      this.account.tell();
       downstream.settled();
     }
   }
@@ -552,6 +595,7 @@ export class Exchange implements ConnectionUser, Steered {
   /** The downstream's stream, which may be foreign code, threw in a place where nobody else would notice. */
   downstreamFailed(cause: unknown): void {
     this.#reportFailure(cause);
+    this.account.failed('INTERNAL_ERROR');
     this.attempt.connection?.destroy();
     this.attempt.settle(OUR_OWN, 'INTERNAL_ERROR');
     this.#cut();
@@ -565,9 +609,11 @@ export class Exchange implements ConnectionUser, Steered {
   /** Clears the exchange. Returns its downstream, which it has no more to do with. */
   #rest(aborted = false): Downstream {
     const downstream = this.downstream;
+    this.leaveQueue();
+    // A listener of `settled` may have ended it already.
+    if (this.active) this.account.close(this);
     this.#hooking?.finish(aborted);
     this.#route?.clear();
-    this.leaveQueue();
     this.downstream = NOWHERE;
     this.progress.phase = IDLE;
     this.deadlines.clear();
@@ -577,7 +623,9 @@ export class Exchange implements ConnectionUser, Steered {
   }
 
   leaveQueue(): void {
-    if (this.progress.phase === QUEUED) this.#place.leave();
+    if (this.progress.phase !== QUEUED) return;
+    this.account.unqueued();
+    this.#place.leave();
   }
 }
 

@@ -6,7 +6,7 @@
 import type { Duplex } from 'node:stream';
 import { endOrReset } from '../streams/end-or-reset.ts';
 import { BalancerError, type ErrorCode } from '../errors.ts';
-import { answerTo } from '../exchange/answers.ts';
+import { refusalOf } from '../exchange/answers.ts';
 import type { Downstream } from '../exchange/downstream.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Hop } from '../http1/forwarding.ts';
@@ -372,7 +372,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
 
   /** Answers a head that cannot be served, and closes. `received` is the part of the head that has arrived. */
   refuse(code: ErrorCode, received: Buffer = NO_BYTES): void {
-    const { head, body } = answerTo(code, this.#front.events, isHead(received));
+    const { head, body } = refusalOf(code, this.#front, this, isHead(received));
     this.#giveBack();
     this.#sender.refuse(head, body, this.#front.clock.date);
     this.#end();

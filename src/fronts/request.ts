@@ -5,7 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { BalancerError, type ErrorCode } from '../errors.ts';
-import { answerTo } from '../exchange/answers.ts';
+import { type Answer, answerTo, refusalOf } from '../exchange/answers.ts';
 import type { DownstreamSocket } from '../exchange/affinity.ts';
 import type { Downstream } from '../exchange/downstream.ts';
 import type { Exchange } from '../exchange/exchange.ts';
@@ -293,12 +293,13 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     const message = what === '' ? undefined : `balancer.handle: ${what}: ${messageOf(cause)}`;
     this.#front.report(new BalancerError(code, message, { cause }));
     if (this.#response.gone) return;
-    this.#exchange.abort(code);
     // If nothing was sent, it can still be answered, unless our own answer is what failed.
-    if (this.#failed || !this.#response.renew()) this.cut();
+    const answers = !this.#failed && this.#response.renew();
+    this.#exchange.abort(code, answers);
+    if (!answers) this.cut();
     else {
       this.#failed = true;
-      this.#refuse(code);
+      this.#answer(answerTo(code, this.#front.events, this));
       this.#response.left();
     }
     this.#leave();
@@ -321,8 +322,12 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     this.#front.downstreams.remove(this);
   }
 
+  /** Answers what is not made an exchange. */
   #refuse(code: ErrorCode): void {
-    const { head, body } = answerTo(code, this.#front.events);
+    this.#answer(refusalOf(code, this.#front, this));
+  }
+
+  #answer({ head, body }: Answer): void {
     this.respond(head, false);
     if (this.#request.method !== 'HEAD') this.data(body, 0, body.length);
     this.end('');

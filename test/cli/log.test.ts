@@ -117,14 +117,15 @@ test('ejections, readmissions and refused requests are logged', () => {
   logEvents(balancer as unknown as Parameters<typeof logEvents>[0], (line) => lines.push(line), () => 0);
   const pool = 'default';
   const unknown = { code: undefined, status: undefined };
+  const remoteAddress = '127.0.0.1';
   events.tell('ejected', { pool, upstream, forMs: 1_000, by: 'attempts', code: 'CONNECT_REFUSED', status: undefined });
   events.tell('ejected', { pool, upstream, forMs: 1_000, by: 'attempts', code: undefined, status: 503 });
   events.tell('ejected', { pool, upstream, forMs: Infinity, by: 'probes', ...unknown });
   events.tell('ejected', { pool, upstream, forMs: 1_000, by: 'peers', ...unknown });
   events.tell('readmitted', { pool, upstream, by: 'attempts' });
   events.tell('readmitted', { pool: 'api', upstream, by: 'attempts' });
-  for (let i = 0; i < 3; i++) events.tell('refused', { status: 503, code: 'NO_CANDIDATE' });
-  events.tell('refused', { status: 400, code: 'REQUEST_MALFORMED' });
+  for (let i = 0; i < 3; i++) events.tell('refused', { status: 503, code: 'NO_CANDIDATE', remoteAddress });
+  events.tell('refused', { status: 400, code: 'REQUEST_MALFORMED', remoteAddress });
   assert.deepEqual(lines, [
     `${A} is ejected for 1.0 s: too many of its attempts failed in a row, the last with CONNECT_REFUSED`,
     `${A} is ejected for 1.0 s: too many of its attempts failed in a row, the last with status 503`,

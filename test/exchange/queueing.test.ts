@@ -79,7 +79,7 @@ for (const front of FRONTS) {
       assert.equal(answer.head.get('retry-after'), '1');
       assert.equal(answer.head.get('proxy-status'), LIMIT);
       assert.equal(two.inbox.ended, undefined);
-      assert.deepEqual(refused, [{ status: 503, code: 'OVERLOADED' }]);
+      assert.deepEqual(refused, [{ status: 503, code: 'OVERLOADED', remoteAddress: '127.0.0.1' }]);
       assert.equal(under.picks.length, 1);
       // Its connection stays open, and the other has its whole time.
       one.send(get('/again'));

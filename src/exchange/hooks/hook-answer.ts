@@ -3,6 +3,7 @@
  */
 import { BalancerError } from '../../errors.ts';
 import { ResponseHead } from '../../http1/response.ts';
+import type { Account } from '../account.ts';
 import type { Deadlines } from '../deadlines.ts';
 import type { Downstream } from '../downstream.ts';
 import { type Progress, RELAYING } from '../progress.ts';
@@ -14,6 +15,7 @@ export interface AnswerUser {
   readonly progress: Progress;
   readonly deadlines: Deadlines;
   readonly downstream: Downstream;
+  readonly account: Account;
   readonly method: string;
   /** The whole answer went downstream. */
   answered(): void;
@@ -38,10 +40,11 @@ export class HookAnswer {
         user.answerFailed(new BalancerError('HOOK_FAILED', 'the body of a Response failed', { cause }));
       },
     });
-    const { progress, downstream, deadlines, method } = user;
+    const { progress, downstream, deadlines, account, method } = user;
     const head = new ResponseHead();
     head.answer(answer, method, this.#body !== undefined);
     progress.phase = RELAYING;
+    account.responded(answer.status);
     downstream.respond(head, progress.requestDone);
     // The first piece of the body may be long in coming.
     if (this.#body !== undefined) progress.downloadBlocked = !downstream.flush();
@@ -59,9 +62,10 @@ export class HookAnswer {
   }
 
   #data(bytes: Buffer): void {
-    const { progress, downstream, deadlines } = this.#user;
+    const { progress, downstream, deadlines, account } = this.#user;
     deadlines.bytes(bytes.length);
     deadlines.moved();
+    account.sent += bytes.length;
     downstream.data(bytes, 0, bytes.length, '');
     progress.downloadBlocked = !downstream.flush();
     if (progress.downloadBlocked) this.#body?.pause();

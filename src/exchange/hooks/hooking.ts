@@ -9,6 +9,7 @@ import type { RequestHead } from '../../http1/request.ts';
 import { ResponseHead } from '../../http1/response.ts';
 import type { Pool } from '../../pools/pool.ts';
 import type { Upstream } from '../../strategy.ts';
+import type { Account } from '../account.ts';
 import type { Attempt } from '../attempt.ts';
 import type { Deadlines, Overdue } from '../deadlines.ts';
 import type { Downstream } from '../downstream.ts';
@@ -32,6 +33,7 @@ export interface Steered extends PieceTaker {
   readonly progress: Progress;
   readonly deadlines: Deadlines;
   readonly attempt: Attempt;
+  readonly account: Account;
   readonly attempts: number;
   readonly downstream: Downstream;
   readonly pool: Pool;
@@ -75,8 +77,12 @@ export class Hooking implements HookedStory, Behind {
 
   /** An exchange starts. */
   begin(): void {
-    this.#exchange.attempt.last = undefined;
     this.#stages.begin(this);
+  }
+
+  /** What hooks see. */
+  get view(): HookedExchange | undefined {
+    return this.#stages.view;
   }
 
   /** Runs `onRequest`. */
@@ -228,7 +234,7 @@ export class Hooking implements HookedStory, Behind {
 
   answerWith(answer: ResponseAnswer): void {
     const exchange = this.#exchange;
-    const { progress, deadlines, downstream, head, attempt } = exchange;
+    const { progress, deadlines, downstream, head, attempt, account } = exchange;
     exchange.leaveQueue();
     if (this.#download === undefined) {
       // The upstream's response, if there is one, is not wanted any more.
@@ -241,6 +247,7 @@ export class Hooking implements HookedStory, Behind {
       progress,
       deadlines,
       downstream,
+      account,
       method: head.method,
       answered: () => {
         progress.requestDone = progress.responseDone = true;
@@ -345,13 +352,14 @@ export class Hooking implements HookedStory, Behind {
 
   #transformDownload(stages: Stages): void {
     const exchange = this.#exchange;
-    const { progress, attempt, deadlines, downstream } = exchange;
+    const { progress, attempt, deadlines, downstream, account } = exchange;
     const detour = this.#download = new TransformDetour(stages, {
       room: () => {
         attempt.connection?.resume();
       },
       data: (bytes) => {
         deadlines.moved();
+        account.sent += bytes.length;
         downstream.data(bytes, 0, bytes.length, '');
         progress.downloadBlocked = !downstream.flush();
         return !progress.downloadBlocked;

@@ -1,0 +1,141 @@
+/**
+ * What one exchange comes to, for the event `finished`. While it runs, only numbers are kept; the event itself is made
+ * at its end, and only if somebody listens.
+ */
+import type { ErrorCode } from '../errors.ts';
+import type { FinishedExchange } from '../events.ts';
+import type { RequestHead } from '../http1/request.ts';
+import type { Services } from '../pools/services.ts';
+import type { Upstream } from '../strategy.ts';
+import type { Downstream } from './downstream.ts';
+import { ReceivedLines } from './received-lines.ts';
+import { requestId } from './request-id.ts';
+
+/** The exchange that ends. */
+export interface Accounted {
+  readonly head: RequestHead;
+  readonly downstream: Downstream;
+  readonly pool: { readonly name: string };
+  readonly attempt: { readonly last: Upstream | undefined };
+  /** Octets of request body so far. */
+  readonly received: number;
+  /** What its hooks see; undefined without hooks. */
+  readonly view: { readonly request: { readonly id: string }; readonly state: unknown } | undefined;
+}
+
+/** The account of one exchange at a time. */
+export class Account {
+  /** Octets of response body that were handed to the downstream. */
+  sent = 0;
+  /** Attempts begun. */
+  attempts = 0;
+  /** Whether the request belongs to a pool: where there are routes, one of them may have found it. */
+  hasPool = false;
+  readonly #services: Services;
+  #target = '';
+  /** The status that went downstream; 0 before. */
+  #status = 0;
+  #code: ErrorCode | undefined;
+  /** Whether there was a listener from the start. If not, times are those of the last tick of the clock. */
+  #precise = false;
+  #epoch = 0;
+  #began = 0;
+  /** When the response head went downstream, and when it began to wait; -1 if it does not. */
+  #headAt = -1;
+  #queuedAt = -1;
+  #queuedMs = 0;
+  /** Made, and not told yet. */
+  #event: FinishedExchange | undefined;
+
+  constructor(services: Services) {
+    this.#services = services;
+  }
+
+  /** Starts with a request for `target`, before routes and hooks change it. */
+  start(target: string): void {
+    const { clock, events } = this.#services;
+    this.#target = target;
+    this.#precise = events.heard('finished');
+    if (this.#precise) this.#epoch = clock.source.epoch();
+    this.#began = this.#now;
+    this.sent = this.attempts = this.#status = this.#queuedMs = 0;
+    this.#headAt = this.#queuedAt = -1;
+    this.#code = undefined;
+  }
+
+  /** It waits for room, unless it does already. */
+  queued(): void {
+    if (this.#queuedAt < 0) this.#queuedAt = this.#now;
+  }
+
+  /** It waits no longer. */
+  unqueued(): void {
+    if (this.#queuedAt < 0) return;
+    this.#queuedMs += this.#now - this.#queuedAt;
+    this.#queuedAt = -1;
+  }
+
+  /** The head of the final response goes downstream. */
+  responded(status: number): void {
+    this.#status = status;
+    this.#headAt = this.#now;
+  }
+
+  /** It failed. The first failure counts: others follow from it. */
+  failed(code: ErrorCode): void {
+    this.#code ??= code;
+  }
+
+  /** It is over: makes the event if somebody listens. */
+  close(exchange: Accounted): void {
+    if (this.#services.events.heard('finished')) this.#event = this.#made(exchange);
+    this.#target = '';
+  }
+
+  /** Tells the listeners, if there is something to tell. */
+  tell(): void {
+    const event = this.#event;
+    if (event === undefined) return;
+    this.#event = undefined;
+    this.#services.events.tell('finished', event);
+  }
+
+  get #now(): number {
+    const { clock } = this.#services;
+    return this.#precise ? clock.source.now() : clock.now;
+  }
+
+  #made({ head, downstream, pool, attempt, received, view }: Accounted): FinishedExchange {
+    const { hop } = downstream;
+    const { lines, method, host, version } = head;
+    const began = this.#began;
+    const durationMs = this.#now - began;
+    const event = {
+      id: view === undefined ? requestId(head, hop.trusted) : view.request.id,
+      method,
+      target: this.#target,
+      host,
+      protocol: version,
+      scheme: hop.proto,
+      remoteAddress: hop.address,
+      status: this.#status === 0 ? LEFT : this.#status,
+      code: this.#code,
+      pool: this.hasPool ? pool.name : undefined,
+      upstream: attempt.last,
+      attempts: this.attempts,
+      bytesIn: received,
+      // node:http2 sends no body with a 205, whatever the upstream has sent.
+      bytesOut: this.#status === 205 && version === '2.0' ? 0 : this.sent,
+      startedAt: this.#precise ? this.#epoch : this.#services.clock.source.epoch() - Math.round(durationMs),
+      queuedMs: this.#queuedMs,
+      firstByteMs: this.#headAt < 0 ? undefined : this.#headAt - began,
+      durationMs,
+      state: view === undefined ? downstream.state : view.state,
+    };
+    // Not enumerable: whoever logs all of an event must not log credentials.
+    return Object.defineProperty(event, 'requestHeaders', { value: new ReceivedLines(lines) }) as FinishedExchange;
+  }
+}
+
+/** The status of an exchange whose downstream was gone before a response began, as nginx has it. */
+const LEFT = 499;
