@@ -18,6 +18,7 @@ const ROOMS = {
   fronts: [[...FOR_ALL, 'http1', 'streams', 'upstreams', 'pools', 'exchange'], 'fronts may import exchanges'],
   'in-process': [[...FOR_ALL, 'exchange'], 'upstreams within the process stand beside the data path, not in it'],
   cluster: [FOR_ALL, 'the launcher knows nothing of balancing'],
+  observe: [FOR_ALL, 'observers stand on public events, and nothing in the data path imports them'],
   testing: [FOR_ALL, 'what plugin authors test with needs none of the engine'],
 };
 /** Files at the top of src: those that every room may import, and those that compose the rooms. */
@@ -37,8 +38,8 @@ const roomRules = [
     return { files: [`src/${room}/**`], rules: forbid([isOneOf(others), '/balancer\\.ts$', ...builtins], why) };
   }),
   { files: [`src/${TOP}.ts`], rules: forbid([isOneOf(every)], 'what all may import imports no room') },
-  { files: [`src/${COMPOSERS}.ts`], rules: forbid([isOneOf(['cluster', 'cli', 'testing'])],
-    'the balancer knows neither the launcher nor the command line') },
+  { files: [`src/${COMPOSERS}.ts`], rules: forbid([isOneOf(['cluster', 'cli', 'testing', 'observe'])],
+    'the balancer knows neither the launcher, nor the command line, nor its observers') },
 ];
 
 /** The rules above miss files in a new folder, and new files at the top: they must be assigned to a room first. */

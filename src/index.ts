@@ -7,7 +7,7 @@ export { inProcess, type InProcessApp } from './in-process/in-process.ts';
 export type { ListenOptions } from './options/listen.ts';
 export type { Channel, ChannelMember, ChannelSeat } from './channel.ts';
 export type { TimeSource } from './loop/time-source.ts';
-export type { BalancerEvents, Listener } from './events.ts';
+export type { BalancerEvents, FinishedExchange, Listener, ReceivedHeaders } from './events.ts';
 export { BalancerError, type ErrorCode, type ErrorSource } from './errors.ts';
 export type {
   BalancerOptions, FrontOptions, HealthCheckOptions, PoolOptions, Report, UpstreamOptions,

@@ -1,0 +1,84 @@
+/**
+ * The access log: a line for each exchange of a balancer, and for each request that was refused unread.
+ */
+import type { Listener } from '../events.ts';
+import { guardedValue } from '../guard.ts';
+import { type AccessLog, type AccessLogOptions, checkAccessLog, type Observed } from './access-log-options.ts';
+import { oneLine } from './escape.ts';
+import { combined, common, jsonFormat } from './formats.ts';
+import { LineQueue } from './line-queue.ts';
+import { type LoggedExchange, loggedUnread } from './logged-exchange.ts';
+
+/**
+ * Logs the exchanges of `balancer` from now on. What `write`, `format` or `sample` throws is reported by the balancer,
+ * as the fault of a listener. Throws OPTIONS_INVALID.
+ */
+export function accessLog(balancer: Observed, options: AccessLogOptions): AccessLog {
+  checkAccessLog(balancer, options);
+  const lines = new Lines(options);
+  const finished: Listener<'finished'> = (exchange) => lines.log(exchange);
+  const unread: Listener<'unread'> = (request) => lines.log(loggedUnread(request));
+  balancer.on('finished', finished);
+  balancer.on('unread', unread);
+  return {
+    close: async () => {
+      balancer.off('finished', finished);
+      balancer.off('unread', unread);
+      await lines.close();
+    },
+  };
+}
+
+class Lines {
+  readonly #options: AccessLogOptions;
+  readonly #format: (exchange: LoggedExchange) => string;
+  readonly #queue: LineQueue;
+  /** What `sample` or `format` did wrong with the current exchange. */
+  #fault: Error | undefined;
+
+  constructor(options: AccessLogOptions) {
+    const { format = 'json', write, headers } = options;
+    this.#options = options;
+    if (typeof format === 'function') this.#format = format;
+    else this.#format = format === 'json' ? jsonFormat(headers) : format === 'common' ? common : combined;
+    this.#queue = new LineQueue(write, (count) => {
+      const text = `access log: ${count} ${count === 1 ? 'line' : 'lines'} lost`;
+      return format === 'json' ? JSON.stringify({ message: text }) : text;
+    });
+  }
+
+  /** Adds a line. The promise, if there is one, rejects for a fault of the user's functions. */
+  log(exchange: LoggedExchange): Promise<unknown> | undefined {
+    const { sample, format } = this.#options;
+    this.#fault = undefined;
+    if (sample !== undefined && !this.#wants(sample, exchange)) return undefined;
+    const line = typeof format === 'function' ? this.#foreignLine(exchange) : this.#format(exchange);
+    const batch = line === undefined ? undefined : this.#queue.add(`${line}\n`);
+    const fault = this.#fault as Error | undefined;
+    return fault === undefined ? batch : Promise.all([batch, Promise.reject(fault)]);
+  }
+
+  async close(): Promise<void> {
+    await this.#queue.close();
+  }
+
+  #wants(sample: (exchange: LoggedExchange) => boolean, exchange: LoggedExchange): boolean {
+    const wanted: unknown = this.#guarded('sample', () => sample(exchange));
+    // If it fails, a line too many is better than one that is missing.
+    return Boolean(wanted) || this.#fault !== undefined;
+  }
+
+  /** The line of a user's function. */
+  #foreignLine(exchange: LoggedExchange): string | undefined {
+    const line: unknown = this.#guarded('format', () => this.#format(exchange));
+    if (typeof line === 'string') return oneLine(line);
+    this.#fault ??= new Error('access log: format must return a string');
+    return undefined;
+  }
+
+  #guarded<T>(name: string, call: () => T): T | undefined {
+    return guardedValue(call, (what, cause) => {
+      this.#fault = new Error(`access log: ${name} ${what}`, { cause });
+    });
+  }
+}

@@ -1,0 +1,6 @@
+/**
+ * The public names of equipoise/observe.
+ */
+export { accessLog } from './access-log.ts';
+export type { AccessLog, AccessLogOptions, Observed } from './access-log-options.ts';
+export type { LoggedExchange } from './logged-exchange.ts';
