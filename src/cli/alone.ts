@@ -3,6 +3,7 @@
  */
 import type { Balancer } from '../balancer.ts';
 import { messageOf } from '../guard.ts';
+import { REOPENING } from './access-log.ts';
 import type { Arguments } from './arguments.ts';
 import type { Beginning } from './beginning.ts';
 import { type Configuration, configure } from './config.ts';
@@ -32,6 +33,11 @@ export async function serveAlone(
     throw error;
   }
   started();
+  signals.onReopen(() => {
+    const reopens = current.accessLog?.path !== undefined;
+    if (reopens) log(REOPENING);
+    return reopens && serving.reopen();
+  });
   say(serving.line);
   signals.onReload(oneAtATime(async () => {
     try {

@@ -14,6 +14,8 @@ export interface Arguments {
   readonly stopDelay: string | undefined;
   readonly reloadTimeout: string | undefined;
   readonly pidFile: string | undefined;
+  readonly accessLog: string | undefined;
+  readonly accessLogFormat: string | undefined;
   readonly demo: boolean;
   readonly version: boolean;
   readonly help: boolean;
@@ -33,12 +35,15 @@ Options:
                                      default-exports a strategy or its factory
   -w, --workers <n | auto>           number of serving processes; default 1; auto = one per core
   -c, --config <file.js | file.json> the options of createBalancer, and listen, strategy, workers, drainTimeout,
-                                     stopDelay, reloadTimeout and pidFile
+                                     stopDelay, reloadTimeout, pidFile, accessLog and accessLogFormat
       --demo                         start three small upstreams and balance over them
       --drain-timeout <seconds>      how long requests may take to finish after SIGTERM; default 10
       --stop-delay <seconds>         how long to keep accepting after SIGTERM, already not ready; default 0
       --reload-timeout <seconds>     how long old workers may take to finish after a reload; default 3600
       --pid-file <path>              where to write the process ID; the file is removed at exit
+      --access-log <- | file>        log each request to standard output, or to a file, which SIGUSR1 reopens
+      --access-log-format <json | common | combined>
+                                     the format of its lines; default json
       --version                      print the version
       --help                         print this
 
@@ -100,6 +105,8 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     reloadTimeout: text(values['reload-timeout']),
     workers: text(values.workers),
     pidFile: text(values['pid-file']),
+    accessLog: text(values['access-log']),
+    accessLogFormat: text(values['access-log-format']),
     demo: values.demo === true,
     version: values.version === true,
     help: values.help === true,
@@ -138,6 +145,8 @@ const OPTIONS = {
   'stop-delay': { type: 'string' },
   'reload-timeout': { type: 'string' },
   'pid-file': { type: 'string' },
+  'access-log': { type: 'string' },
+  'access-log-format': { type: 'string' },
   demo: { type: 'boolean' },
   version: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },

@@ -8,6 +8,7 @@ import { OPTION_NAMES, readOptions } from '../options/parse.ts';
 import type { Arguments } from './arguments.ts';
 import { descriptorLimit, fit } from './descriptors.ts';
 import { type ListenAddress, readListen } from './listen.ts';
+import type { AccessLogSettings } from './access-log.ts';
 import { isJson, load } from './load.ts';
 import { completePools, connectOf } from './pools.ts';
 import { loadStrategy } from './strategies.ts';
@@ -23,6 +24,8 @@ export interface Configuration {
   /** The number of serving processes; undefined: this process serves. */
   readonly workers: number | 'auto' | undefined;
   readonly pidFile: string | undefined;
+  /** Undefined without an access log. */
+  readonly accessLog: AccessLogSettings | undefined;
   readonly options: BalancerOptions;
   /** The content of the configuration file, if it is a JSON file. */
   readonly json: Json | undefined;
@@ -47,6 +50,8 @@ export async function configure(args: Arguments, problems: string[], json?: Json
     reloadTimeoutMs: seconds(given(args, file, 'reloadTimeout', 3_600), problems, MAX_RELOAD_SECONDS),
     workers: workers(given(args, file, 'workers', 1), problems),
     pidFile: pidFile(given(args, file, 'pidFile', undefined), problems),
+    accessLog: accessLog(
+      given(args, file, 'accessLog', undefined), given(args, file, 'accessLogFormat', undefined), problems),
     options: options as unknown as BalancerOptions,
     json: args.config !== undefined && isJson(args.config) && !file.failed ? file.values : undefined,
     warnings,
@@ -166,10 +171,27 @@ function pidFile({ value, at, resolve: beside }: Given, problems: string[]): str
   return undefined;
 }
 
+function accessLog(to: Given, as: Given, problems: string[]): AccessLogSettings | undefined {
+  const { value: format = 'json' } = as;
+  const isFormat = format === 'json' || format === 'common' || format === 'combined';
+  if (!isFormat) problems.push(`${as.at}: must be json, common or combined (got ${shown(format)})`);
+  const { value } = to;
+  if (value === undefined) {
+    if (as.value !== undefined) problems.push(`${as.at}: there is no access log; add --access-log, or leave it out`);
+    return undefined;
+  }
+  if (typeof value === 'string' && value !== '') {
+    return { path: value === '-' ? undefined : to.resolve(value), format: isFormat ? format : 'json' };
+  }
+  problems.push(`${to.at}: must be a file path, or - for standard output (got ${shown(value)})`);
+  return undefined;
+}
+
 /** The names on the command line of what can be set in the file, too. */
 const FLAGS = {
   strategy: 'strategy', workers: 'workers', drainTimeout: 'drain-timeout', stopDelay: 'stop-delay',
-  reloadTimeout: 'reload-timeout', pidFile: 'pid-file',
+  reloadTimeout: 'reload-timeout', pidFile: 'pid-file', accessLog: 'access-log',
+  accessLogFormat: 'access-log-format',
 } as const;
 /** What a file may contain besides the options of `createBalancer`. */
 const OF_FILES = ['listen', ...Object.keys(FLAGS)];

@@ -3,6 +3,7 @@
  */
 import { type Balancer, createBalancer } from '../balancer.ts';
 import type { Channel } from '../channel.ts';
+import { openAccessLog } from './access-log.ts';
 import type { Configuration } from './config.ts';
 import { startDemo } from './demo.ts';
 import { listenEverywhere } from './listening.ts';
@@ -14,6 +15,8 @@ export interface Serving {
   readonly balancer: Balancer;
   /** The line to print when it is ready. */
   readonly line: string;
+  /** Reopens the file of the access log. Returns whether there is one. */
+  reopen(): boolean;
   /** Drains it like `balancer.close`. Resolves with the number of connections that were cut. */
   close(limits: { readonly timeoutMs: number; readonly delayMs: number }): Promise<number>;
 }
@@ -28,7 +31,10 @@ export interface Means {
 }
 
 /** Starts a balancer. If that fails, closes what was started. */
-export async function serve({ listen, options }: Configuration, { demo, log, peers }: Means): Promise<Serving> {
+export async function serve(
+  { listen, options, accessLog }: Configuration, { demo, log, peers }: Means,
+): Promise<Serving> {
+  const logged = accessLog && openAccessLog(accessLog, log);
   const upstreams = demo ? await startDemo() : undefined;
   let balancer: Balancer | undefined;
   try {
@@ -38,20 +44,24 @@ export async function serve({ listen, options }: Configuration, { demo, log, pee
       ...(peers === undefined ? given : withPeers(given, peers)),
     });
     logEvents(balancer, log, () => performance.now());
+    logged?.start(balancer);
     const addresses = await listenEverywhere(balancer, listen);
     const serving = balancer;
     return {
       balancer,
       line: `Load balancer with ${strategiesOf(balancer)} listening on ${addresses.join(', ')}`,
+      reopen: () => logged?.reopen() === true,
       close: async (limits) => {
         const { cut } = await serving.close(limits);
         upstreams?.close();
+        await logged?.close();
         return cut;
       },
     };
   } catch (error) {
     await balancer?.close({ timeoutMs: 0 });
     upstreams?.close();
+    await logged?.close();
     throw error;
   }
 }

@@ -8,6 +8,7 @@ export class Signals {
   readonly #log: (line: string) => void;
   #onStop: ((signal: string) => void) | undefined;
   #onReload: (() => void) | undefined;
+  #onReopen: (() => boolean) | undefined;
   #hungUp = false;
 
   constructor(log: (line: string) => void) {
@@ -19,6 +20,7 @@ export class Signals {
     // Log rotation and scripts for other servers send these. Node would open its debugger for SIGUSR1.
     for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) {
       process.on(signal, () => {
+        if (signal === 'SIGUSR1' && this.#onReopen?.() === true) return;
         log(`${signal}: ignored; SIGHUP reloads the configuration, SIGTERM stops`);
       });
     }
@@ -51,6 +53,11 @@ export class Signals {
     this.#onReload = listener;
     if (this.#hungUp) listener();
     this.#hungUp = false;
+  }
+
+  /** Sets the listener of SIGUSR1, which returns whether there was a log to reopen. */
+  onReopen(listener: () => boolean): void {
+    this.#onReopen = listener;
   }
 
   /** Stops listening to SIGTERM and SIGINT. Others must already listen. */

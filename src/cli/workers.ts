@@ -10,6 +10,7 @@ import type { Channel } from '../channel.ts';
 import { launch } from '../cluster/index.ts';
 import { removeStaleSocket } from '../cluster/stale-socket.ts';
 import { messageOf } from '../guard.ts';
+import { REOPENING } from './access-log.ts';
 import type { Arguments } from './arguments.ts';
 import type { Beginning } from './beginning.ts';
 import { type Configuration, configure, type Json } from './config.ts';
@@ -24,6 +25,11 @@ const HUNG_TIMEOUT_MS = 10_000;
 /** What the primary sends to a worker. */
 interface Setup {
   readonly json?: Json;
+}
+
+/** What the primary sends to a worker that serves: to reopen the access log. */
+interface ToWorker {
+  readonly reopen?: boolean;
 }
 
 /** What a worker sends to the primary: the line that says it is ready. */
@@ -75,6 +81,15 @@ export async function supervise(
       }
     },
   });
+  signals.onReopen(() => {
+    if (current.accessLog?.path === undefined) return false;
+    log(REOPENING);
+    // Not by the signal: it would open the debugger of a worker that is just starting.
+    for (const worker of Object.values(cluster.workers ?? {})) {
+      if (worker?.isConnected() === true) worker.send({ reopen: true } satisfies ToWorker, undefined, ignore);
+    }
+    return true;
+  });
   // The launcher listens to SIGTERM and SIGINT now.
   signals.leave();
   if (signals.hungUp) void launched.reload();
@@ -83,13 +98,18 @@ export async function supervise(
 }
 
 /** In a worker: serves until the primary stops it. Resolves with the exit code. */
-export async function work(args: Arguments, { output, started }: Beginning): Promise<number> {
+export async function work(args: Arguments, { output, signals, started }: Beginning): Promise<number> {
   try {
     return await launch(async ({ channel, setup }) => {
       const configuration = await read(args, (setup as Setup).json);
       // A channel takes one member of each worker, so each pool has one of its own.
       const peers = (pool: string): Channel => channel(`upstreams of ${pool}`);
       const serving = await serve(configuration, { demo: args.demo, log: output.log, peers });
+      cluster.worker?.on('message', (told: ToWorker | undefined) => {
+        if (told?.reopen === true) serving.reopen();
+      });
+      // One that is sent to the whole process group.
+      signals.onReopen(() => serving.reopen());
       process.send?.({ line: serving.line } satisfies FromWorker);
       started();
       return async ({ timeoutMs, signal }) => {
@@ -130,6 +150,10 @@ async function clearSockets(listen: readonly ListenAddress[]): Promise<void> {
     const found = await removeStaleSocket(where.path);
     if (found.kind === 'taken') throw new Error(`listen: unix:${where.path} is in use (EADDRINUSE): ${found.why}`);
   }
+}
+
+function ignore(): void {
+  // The worker is gone.
 }
 
 function samePath(one: ListenAddress, other: ListenAddress): boolean {

@@ -2,7 +2,7 @@
  * Lines on their way to `write`: all of one turn of the event loop together, one call at a time. What comes while a
  * call is pending is kept up to a bound; what comes beyond it is lost, and counted.
  */
-import { isThenable } from '../guard.ts';
+import { faultText, isThenable } from '../guard.ts';
 
 export class LineQueue {
   readonly #write: (lines: string) => unknown;
@@ -78,7 +78,7 @@ export class LineQueue {
         this.#lost += count;
         if (this.#failing) return;
         this.#failing = true;
-        throw new Error('access log: write failed', { cause });
+        throw new Error(`access log: ${faultText('write failed', cause)}`, { cause });
       }
     }
   }

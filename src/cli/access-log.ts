@@ -1,0 +1,174 @@
+/**
+ * The access log of the binary: on standard output, or appended to a file that all workers share. A reader that stalls,
+ * a pipe that is closed or a disk that is full loses lines, and never stops the serving.
+ */
+import fs from 'node:fs';
+import type { Balancer } from '../balancer.ts';
+import { messageOf } from '../guard.ts';
+import { type AccessLog, accessLog } from '../observe/index.ts';
+
+export interface AccessLogSettings {
+  /** Undefined: standard output. */
+  readonly path: string | undefined;
+  readonly format: 'json' | 'common' | 'combined';
+}
+
+/** For the log of the process. */
+export const REOPENING = 'SIGUSR1: reopening the access log';
+
+/** Opens the log. Throws if the file cannot be opened. */
+export function openAccessLog(settings: AccessLogSettings, log: (line: string) => void): OpenAccessLog {
+  const { path } = settings;
+  return new OpenAccessLog(settings, path === undefined ? undefined : new LogFile(path), log);
+}
+
+/** An access log that is open. */
+export class OpenAccessLog {
+  readonly #settings: AccessLogSettings;
+  readonly #file: LogFile | undefined;
+  readonly #log: (line: string) => void;
+  #lines: AccessLog | undefined;
+
+  constructor(settings: AccessLogSettings, file: LogFile | undefined, log: (line: string) => void) {
+    this.#settings = settings;
+    this.#file = file;
+    this.#log = log;
+  }
+
+  /** Logs the exchanges of `balancer`. */
+  start(balancer: Balancer): void {
+    const file = this.#file;
+    this.#lines = accessLog(balancer, {
+      format: this.#settings.format,
+      write: file === undefined ? writeOut : (lines) => file.append(lines),
+    });
+  }
+
+  /** Reopens the file, which may have been moved. If that fails, the old one stays. Returns whether there is a file. */
+  reopen(): boolean {
+    if (this.#file === undefined) return false;
+    try {
+      this.#file.reopen();
+    } catch (error) {
+      this.#log(`the access log is not reopened, lines still go to the old file: ${messageOf(error)}`);
+    }
+    return true;
+  }
+
+  /** Writes what is kept, if that does not take long, and closes the file. */
+  async close(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, CLOSE_MS);
+    });
+    await Promise.race([this.#lines?.close(), late]);
+    clearTimeout(timer);
+    this.#file?.close();
+  }
+}
+
+/**
+ * A file that lines are appended to. Each call is one `write` of whole lines, at the end of the file wherever that is
+ * (O_APPEND): those of several processes do not mix.
+ */
+class LogFile {
+  readonly #path: string;
+  #fd: number | undefined;
+  /** The file of the write under way: it is closed behind it. */
+  #busy: number | undefined;
+  /** Whether the last line was cut off, by a disk that was full. */
+  #torn = false;
+
+  /** Throws if it cannot be opened. */
+  constructor(path: string) {
+    this.#path = path;
+    this.#fd = open(path);
+  }
+
+  reopen(): void {
+    if (this.#fd === undefined) return;
+    const fd = open(this.#path);
+    this.#retire(this.#fd);
+    this.#fd = fd;
+    this.#torn = false;
+  }
+
+  /** Resolves when the lines are in the file. One call at a time. */
+  async append(lines: string): Promise<void> {
+    const fd = this.#fd;
+    if (fd === undefined) return;
+    this.#busy = fd;
+    try {
+      const bytes = Buffer.from(this.#torn ? `\n${lines}` : lines, 'latin1');
+      const written = await write(fd, bytes);
+      this.#torn = written < bytes.length;
+      if (this.#torn) throw new Error(`${this.#path}: only ${written} of ${bytes.length} octets could be written`);
+    } finally {
+      this.#busy = undefined;
+      if (fd !== this.#fd) fs.close(fd, ignore);
+    }
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) this.#retire(this.#fd);
+    this.#fd = undefined;
+  }
+
+  /** Closes a file, or leaves that to the write under way. */
+  #retire(fd: number): void {
+    if (fd !== this.#busy) fs.close(fd, ignore);
+  }
+}
+
+/** Opens a file to append to. A named pipe that nobody reads fails, instead of stopping this process. */
+function open(path: string): number {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = fs.constants;
+  try {
+    return fs.openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, MODE);
+  } catch (cause) {
+    throw new Error(`access-log: ${path} cannot be opened: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Resolves with the number of octets that were written. */
+function write(fd: number, bytes: Buffer): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.write(fd, bytes, 0, bytes.length, null, (error, written) => {
+      if (error === null) resolve(written);
+      else reject(error);
+    });
+  });
+}
+
+/**
+ * Writes lines to standard output. It may be a pipe that workers share: up to PIPE_BUF octets in one write do not mix
+ * with those of others (POSIX, write()).
+ */
+async function writeOut(lines: string): Promise<void> {
+  for (let at = 0; at < lines.length;) {
+    const limit = lines.lastIndexOf('\n', at + PIPE_BUF - 1);
+    const end = limit < at ? lines.indexOf('\n', at) + 1 : limit + 1;
+    await printed(lines.slice(at, end));
+    at = end;
+  }
+}
+
+function printed(lines: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(lines, 'latin1', (error) => {
+      if (error) reject(error);
+      else resolve();
+    });
+  });
+}
+
+function ignore(): void {
+  // A log file that can't be closed is lost anyway.
+}
+
+/** Others than the owner's group have no business with who asked for what. */
+const MODE = 0o640;
+/** That of Linux; POSIX promises 512. */
+const PIPE_BUF = 4_096;
+/** Less than the launcher allows a drained worker for its exit. */
+const CLOSE_MS = 300;
