@@ -125,8 +125,9 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     if (given?.source !== undefined) head.framing = CHUNKED;
     const readElsewhere = request.readableDidRead || typeof request.readableEncoding === 'string';
     if (given === undefined && head.framing !== NONE && readElsewhere) {
-      this.#front.report(new BalancerError('BODY_CONSUMED', CONSUMED));
-      this.#refuse('BODY_CONSUMED');
+      const error = new BalancerError('BODY_CONSUMED', CONSUMED);
+      this.#front.report(error);
+      this.#exchange.start(this, this.#front.pool, error);
       return;
     }
     this.#hasBody = head.framing !== NONE;
