@@ -65,17 +65,17 @@ export class Exchange implements ConnectionUser, Steered {
 
   /**
    * Starts on the request in `head`. `downstream` gets its answer, sooner or later, exactly once. Without routes,
-   * `pool` serves it. With `unfit`, why it cannot be served, it is only answered.
+   * `pool` serves it.
    */
-  start(downstream: Downstream, pool: Pool, unfit?: BalancerError): void {
+  start(downstream: Downstream, pool: Pool): void {
     this.downstream = downstream;
     this.progress.start();
     this.#received = 0;
-    const destination = unfit?.code ?? this.#destination(pool);
+    const destination = downstream.unfit?.code ?? this.#destination(pool);
     const isServed = destination instanceof Pool;
     this.enter(isServed ? destination : pool);
     this.#hooking?.begin();
-    if (typeof destination === 'string') this.answer(destination, unfit);
+    if (typeof destination === 'string') this.answer(destination, downstream.unfit);
     else if (!isServed) this.#answerBy(destination);
     else {
       this.#route?.editRequest(this.head, this.#hooking?.requestHeaders, downstream.hop.trusted);
