@@ -71,7 +71,7 @@ export class Exchange implements ConnectionUser, Steered {
     this.downstream = downstream;
     this.progress.start();
     this.#received = 0;
-    const destination = downstream.unfit?.code ?? this.#destination(pool);
+    const destination = this.#destination(pool);
     const isServed = destination instanceof Pool;
     this.enter(isServed ? destination : pool);
     this.#hooking?.begin();
@@ -338,6 +338,7 @@ export class Exchange implements ConnectionUser, Steered {
   #refusal(): ErrorCode | undefined {
     const { via, contentLength, maxForwards } = this.head;
     const { rules } = this.#services;
+    if (this.downstream.unfit !== undefined) return this.downstream.unfit.code;
     if (maxForwards !== undefined && forwardsLeft(maxForwards) < 0) return 'REQUEST_MALFORMED';
     if (contentLength > rules.maxBodyBytes) return 'REQUEST_BODY_TOO_LARGE';
     return via !== '' && rules.via !== '' && hasPassed(via, rules.via) ? 'LOOP_DETECTED' : undefined;
