@@ -34,6 +34,15 @@ export interface BalancerEvents {
   queued: { readonly pool: string; readonly waiting: number };
   /** A request was answered by the balancer itself. */
   refused: { readonly status: number; readonly code: string };
+  /**
+   * A copy of a request (`exchange.mirror`) for this pool was not sent, or given up: as many as `maxMirrored` are under
+   * way; its upstream lags by more than `maxMirroredBytes`; all upstreams are `unavailable`; the request is
+   * `unfinished`, since it was answered or broke off before its end; the balancer is `closing`.
+   */
+  mirrorDropped: {
+    readonly pool: string;
+    readonly reason: 'maxMirrored' | 'maxMirroredBytes' | 'unavailable' | 'unfinished' | 'closing';
+  };
 }
 
 /** What an ejection or readmission is based on. */
@@ -44,6 +53,7 @@ type Name = keyof BalancerEvents;
 /** The names of all events. */
 export const EVENT_NAMES = Object.keys({
   ejected: 0, readmitted: 0, retried: 0, settled: 0, added: 0, draining: 0, removed: 0, queued: 0, refused: 0,
+  mirrorDropped: 0,
 } satisfies Record<Name, 0>) as readonly Name[];
 
 /** A listener for one kind of event. What it returns is ignored; a promise is not awaited. */

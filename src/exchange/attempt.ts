@@ -2,6 +2,7 @@
  * One attempt: an exchange's try on one upstream, from the count of its pick to its settling.
  */
 import type { Ending, ErrorCode } from '../errors.ts';
+import type { RequestHead } from '../http1/request.ts';
 import type { Upstream } from '../strategy.ts';
 import type { Pool } from '../pools/pool.ts';
 import { runHook } from '../pools/plugin.ts';
@@ -112,6 +113,11 @@ export class Attempt {
     affinity?.freed();
     queue.wake();
   }
+}
+
+/** The Host to send to an upstream: a hook's, the downstream's, or that of the upstream. */
+export function sentHost(head: RequestHead, { settings }: ManagedUpstream, changeOrigin: boolean): string {
+  return head.revisedHost ?? (changeOrigin || !head.hasHost ? settings.authority : head.host);
 }
 
 /** Whether a response of this status is that of a gateway whose own upstream fails: no better than no response. */

@@ -12,15 +12,17 @@ import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { forwardsLeft, requestHead } from '../http1/serialise.ts';
+import type { ParsedLimits } from '../options/limits.ts';
 import { Pool } from '../pools/pool.ts';
 import type { ConnectionUser, UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity } from './affinity.ts';
 import { type Answer, answerTo, finalAnswer } from './answers.ts';
-import { Attempt } from './attempt.ts';
+import { Attempt, sentHost } from './attempt.ts';
 import { Deadlines } from './deadlines.ts';
 import { type Downstream, NOWHERE } from './downstream.ts';
 import { Hooking, type Steered } from './hooks/hooking.ts';
+import { limited } from './limits.ts';
 import { Picks } from './picks.ts';
 import { PlaceInLine } from './place-in-line.ts';
 import { CONNECTING, FAILING, IDLE, Progress, QUEUED, RELAYING, REVISING, TUNNEL, WAITING } from './progress.ts';
@@ -70,6 +72,7 @@ export class Exchange implements ConnectionUser, Steered {
   start(downstream: Downstream, pool: Pool): void {
     this.downstream = downstream;
     this.progress.start();
+    this.deadlines.start();
     this.#received = 0;
     const destination = this.#destination(pool);
     const isServed = destination instanceof Pool;
@@ -91,6 +94,11 @@ export class Exchange implements ConnectionUser, Steered {
 
   get pool(): Pool {
     return this.#picks.pool;
+  }
+
+  /** The limits that its route sets. */
+  get limits(): ParsedLimits | undefined {
+    return this.#route?.limits;
   }
 
   /** Attempts begun. */
@@ -122,6 +130,7 @@ export class Exchange implements ConnectionUser, Steered {
   /** Request data, for the upstream. */
   upstreamData(bytes: Buffer, from: number, to: number): void {
     const { phase, unconnected } = this.progress;
+    this.#hooking?.copies?.data(bytes, from, to);
     if (unconnected) {
       this.#replay.hold(bytes, from, to);
       return;
@@ -143,6 +152,7 @@ export class Exchange implements ConnectionUser, Steered {
     const progress = this.progress;
     progress.requestDone = true;
     this.#trailers = trailers;
+    this.#hooking?.copies?.end(trailers);
     const { connection } = this.attempt;
     // An attempt that is still connecting sends what has come once it can.
     if (connection === undefined || progress.phase === CONNECTING) return;
@@ -311,11 +321,12 @@ export class Exchange implements ConnectionUser, Steered {
 
   // --- the story
 
-  /** Has the exchange go by the rules of `pool`. */
-  enter(pool: Pool): void {
-    this.#picks.start(pool, this.downstream.hop.address);
-    this.#replay.start(pool.rules.maxReplayBytes, this.downstream.wholeBody);
-    this.deadlines.start(pool.rules);
+  /** Has `pool` serve the exchange, by its rules or, where they differ, by `limits`. */
+  enter(pool: Pool, limits = this.limits): void {
+    const rules = limits === undefined ? pool.rules : limited(pool.rules, limits, this.#services.clock);
+    this.#picks.start(pool, rules, this.downstream.hop.address);
+    this.#replay.start(rules.maxReplayBytes, this.downstream.wholeBody);
+    this.deadlines.follow(rules);
   }
 
   forward(): void {
@@ -410,12 +421,8 @@ export class Exchange implements ConnectionUser, Steered {
     const progress = this.progress;
     const { upstream, connection } = this.attempt;
     if (connection === undefined || upstream === undefined) return;
-    const own = this.pool.rules.changeOrigin || !head.hasHost ? upstream.settings.authority : head.host;
-    const host = head.revisedHost ?? own;
-    let forwarding = forwardingFields(head, this.downstream.hop, this.#services.rules);
-    if (this.#hooking !== undefined) forwarding = this.#hooking.withoutTaken(forwarding);
-    else if (this.#route !== undefined) forwarding = this.#route.withoutTaken(forwarding);
-    connection.writer.begin(requestHead(head, host, forwarding), head.framing, head.contentLength);
+    const host = sentHost(head, upstream, this.pool.rules.changeOrigin);
+    connection.writer.begin(requestHead(head, host, this.forwarding), head.framing, head.contentLength);
     progress.phase = WAITING;
     this.deadlines.moved();
     if (head.framing === NONE) connection.writer.end('');
@@ -425,6 +432,13 @@ export class Exchange implements ConnectionUser, Steered {
       this.downstream.readBody();
       this.#hooking?.upload?.resume();
     }
+  }
+
+  /** The lines to send that tell of earlier hops. */
+  get forwarding(): string {
+    const lines = forwardingFields(this.head, this.downstream.hop, this.#services.rules);
+    if (this.#hooking !== undefined) return this.#hooking.withoutTaken(lines);
+    return this.#route === undefined ? lines : this.#route.withoutTaken(lines);
   }
 
   /** Sends what has come of the body already, then reads on. */

@@ -6,6 +6,7 @@ import { NONE } from '../http1/framing.ts';
 import { NO_BYTES } from '../http1/grammar.ts';
 import type { RequestHead } from '../http1/request.ts';
 import { ResponseHead } from '../http1/response.ts';
+import type { ParsedLimits } from '../options/limits.ts';
 import type { HeaderEdit, ParsedRoute, RouteAction } from '../options/parsed-route.ts';
 import type { Pool } from '../pools/pool.ts';
 import { type NoRoute, redirectTarget, Routes, sentTarget } from '../pools/routes.ts';
@@ -69,6 +70,11 @@ export class RouteTaken {
     const destination = this.#routing.destination(route, head);
     head.target = sentTarget(route, head.target);
     return destination;
+  }
+
+  /** The limits that the route sets; undefined where it sets none. */
+  get limits(): ParsedLimits | undefined {
+    return this.#route?.limits;
   }
 
   /**

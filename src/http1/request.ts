@@ -118,6 +118,27 @@ export class RequestHead implements PickRequest, FieldTaker {
     return valueIn(this.#text.slice(this.#fieldsAt, this.#fieldsEnd), name);
   }
 
+  /** A copy to be sent once this head is reused. It does not ask whether to send the body: that comes anyway. */
+  copy(): RequestHead {
+    const copy = new RequestHead();
+    copy.#text = this.#text;
+    copy.#fieldsAt = this.#fieldsAt;
+    copy.#fieldsEnd = this.#fieldsEnd;
+    copy.#passed = this.#passed;
+    copy.method = this.method;
+    copy.target = this.target;
+    copy.host = this.host;
+    copy.hasHost = this.hasHost;
+    copy.revisedHost = this.revisedHost;
+    copy.fields = this.fields;
+    copy.framing = this.framing;
+    copy.contentLength = this.contentLength;
+    copy.trailers = this.trailers;
+    copy.maxForwards = this.maxForwards;
+    copy.authenticatesConnection = this.authenticatesConnection;
+    return copy;
+  }
+
   /** Makes this the request as a hook has left it; `fields` are whole lines. What frames it stays. */
   revise(target: string, fields: string, host: string | undefined): void {
     this.target = target;

@@ -44,7 +44,7 @@ export function parseFront(options: Readonly<Record<string, unknown>>, problems:
 }
 
 /** Defaults and limits. A default of Infinity means no limit. The sizes of heads and chunks apply to responses too. */
-const FRONT_NUMBERS = {
+export const FRONT_NUMBERS = {
   idleTimeoutMs: { fallback: 60_000, min: 1 },
   headTimeoutMs: { fallback: 10_000, min: 1 },
   keepAliveTimeoutMs: { fallback: 60_000, min: 1 },
@@ -61,6 +61,8 @@ const FRONT_NUMBERS = {
   maxHeldBytes: { fallback: 65_536, min: 1 },
   minBodyBytesPerSecond: { fallback: 100, min: 0 },
   hookTimeoutMs: { fallback: 30_000, min: 1 },
+  maxMirrored: { fallback: 100, min: 0 },
+  maxMirroredBytes: { fallback: 1_048_576, min: 0 },
 } as const satisfies Readonly<Record<string, Range>>;
 
 export const FRONT_OPTION_NAMES: readonly string[] = [

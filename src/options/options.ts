@@ -190,6 +190,15 @@ export interface FrontOptions {
   readonly minBodyBytesPerSecond?: number;
   /** How long a hook that returns a promise may take; then the request is answered 500. Default 30,000 ms. */
   readonly hookTimeoutMs?: number;
+  /**
+   * Maximum number of copies of requests (`exchange.mirror`) under way at once; further ones are not sent. Default 100.
+   */
+  readonly maxMirrored?: number;
+  /**
+   * How many octets of a request body are kept for a copy that its upstream takes more slowly than the request comes;
+   * beyond that, the copy is dropped. Default 1,048,576: with `maxMirrored`, at most 100 MiB.
+   */
+  readonly maxMirroredBytes?: number;
 
   /**
    * Maximum number of downstream connections; one more is answered 503 and closed. Connections of a server behind

@@ -3,10 +3,11 @@
  * a hook may keep it, and must not see somebody else's request through it.
  */
 import type { Duplex } from 'node:stream';
-import type { HookExchange } from '../../hooks.ts';
+import type { ExchangeLimits, HookExchange } from '../../hooks.ts';
 import type { RequestHead } from '../../http1/request.ts';
 import type { Hop } from '../../http1/forwarding.ts';
 import { shown } from '../../options/checks.ts';
+import { type ParsedLimits, parseLimits, shownLimits } from '../../options/limits.ts';
 import type { Upstream } from '../../strategy.ts';
 import type { ReadDetour } from './detour.ts';
 import { HookedRequest } from './hooked-request.ts';
@@ -20,6 +21,8 @@ export interface Behind {
   /** The embedder's own, as `handle` was given it. */
   readonly state: unknown;
   readonly pool: string;
+  /** The limits that the route sets. */
+  readonly limits: ParsedLimits | undefined;
   readonly upstream: Upstream | undefined;
   readonly attempts: number;
   /** Whether there is a pool of this name. */
@@ -35,15 +38,20 @@ export class HookedExchange implements HookExchange {
   readonly scheme: 'http' | 'https';
   readonly socket: Duplex | undefined;
   state: unknown;
+  /** What the exchange goes by in place of the rules of its pool. @internal */
+  limitsSet: ParsedLimits | undefined;
+  /** The pools that get a copy; undefined without any. @internal */
+  mirrored: string[] | undefined;
   #behind: Behind | undefined;
   #pool: string;
+  readonly #routeLimits: ParsedLimits | undefined;
   #upstream: Upstream | undefined;
   #attempts = 0;
   /** Why the request can't be changed any more. */
   #sealed: string | undefined;
 
   constructor(behind: Behind) {
-    const { head, hop, socket, state, pool } = behind;
+    const { head, hop, socket, state, pool, limits } = behind;
     this.#behind = behind;
     this.request = new HookedRequest(head, hop.trusted, (read) => behind.readRequest(read));
     this.remoteAddress = hop.address;
@@ -51,6 +59,7 @@ export class HookedExchange implements HookExchange {
     this.socket = socket;
     this.state = state;
     this.#pool = pool;
+    this.#routeLimits = this.limitsSet = limits;
   }
 
   get upstream(): Upstream | undefined {
@@ -67,10 +76,23 @@ export class HookedExchange implements HookExchange {
 
   set pool(name: string) {
     this.#open('pool');
-    if (this.#behind?.hasPool(name) !== true) {
-      throw new TypeError(`exchange.pool: there is no pool ${shown(name)}; see the option \`pools\``);
-    }
+    this.#known(name, 'pool');
     this.#pool = name;
+  }
+
+  mirror(pool: string): void {
+    this.#open('mirror');
+    this.#known(pool, 'mirror');
+    (this.mirrored ??= []).push(pool);
+  }
+
+  get limits(): ExchangeLimits {
+    return shownLimits(this.limitsSet ?? {});
+  }
+
+  set limits(limits: ExchangeLimits) {
+    this.#open('limits');
+    this.limitsSet = { ...this.#routeLimits, ...parseLimits(limits, 'exchange.limits') };
   }
 
   // --- what the exchange calls
@@ -90,6 +112,11 @@ export class HookedExchange implements HookExchange {
     this.seal(FINISHED);
     this.response?.seal(FINISHED);
     if (aborted) this.request.abort();
+  }
+
+  #known(pool: string, what: string): void {
+    if (this.#behind?.hasPool(pool) === true) return;
+    throw new TypeError(`exchange.${what}: there is no pool ${shown(pool)}; see the option \`pools\``);
   }
 
   #open(what: string): void {
