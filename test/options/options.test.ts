@@ -50,6 +50,8 @@ const NUMBERS = {
   maxTrailerBytes: [16_384, 64],
   maxHeldBytes: [65_536, 1],
   minBodyBytesPerSecond: [100, 0],
+  maxMirrored: [100, 0],
+  maxMirroredBytes: [1_048_576, 0],
 } as const satisfies Partial<Record<keyof Settings, readonly [fallback: number, min: number, max?: number]>>;
 
 test('an omitted option has its default', () => {
