@@ -148,8 +148,8 @@ class NodeBalancer implements Balancer {
       clock: this.#clock,
       turn: new Turn(),
       events: this.#events,
-      report: (error, upstream) => {
-        this.#report(error, upstream);
+      report: (error, upstream, requestId) => {
+        this.#report(error, upstream, requestId);
       },
     };
     const tick = tickMs(settings);
@@ -357,9 +357,9 @@ class NodeBalancer implements Balancer {
     this.#report(new BalancerError('INTERNAL_ERROR', what, { cause }), undefined);
   }
 
-  #report(error: BalancerError, upstream: string | undefined): void {
+  #report(error: BalancerError, upstream: string | undefined, requestId?: string): void {
     if (error.code === 'RESOURCES_EXHAUSTED') this.#dropped.suspect();
-    this.#reports.tell(error, upstream);
+    this.#reports.tell(error, upstream, requestId);
   }
 }
 

@@ -111,7 +111,8 @@ export interface AnsweredExchange<State = unknown> extends HookExchange<State> {
 /** The request of an exchange. */
 export interface HookRequest {
   /**
-   * Identifies the request: the X-Request-Id of a trusted downstream, or a new UUID. Not sent unless a hook sets it.
+   * Identifies the request: the X-Request-Id of a trusted downstream, or a new UUID. Sent upstream with the option
+   * `requestId`, which may name another header.
    */
   readonly id: string;
   readonly method: string;

@@ -9,6 +9,7 @@ import { runHook } from '../pools/plugin.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity, DownstreamSocket } from './affinity.ts';
+import { named } from './request-id.ts';
 import type { ExchangeServices } from './services.ts';
 
 /** One attempt at a time. It is used again for the next attempt, and for the next exchange. */
@@ -23,6 +24,7 @@ export class Attempt {
   /** Whether the strategy picked the upstream, and so hears how the attempt ends. */
   picked = true;
   readonly #services: ExchangeServices;
+  readonly #head: RequestHead;
   #pool: Pool;
   #startedAt = 0;
   /** What ties the connection to that of the downstream, if anything does. */
@@ -30,8 +32,10 @@ export class Attempt {
   /** Whether the connection is authenticated, or about to be, and so must not serve another downstream. */
   #private = false;
 
-  constructor(services: ExchangeServices, pool: Pool) {
+  /** `head` is that of each request in turn. */
+  constructor(services: ExchangeServices, pool: Pool, head: RequestHead) {
     this.#services = services;
+    this.#head = head;
     this.#pool = pool;
   }
 
@@ -108,7 +112,7 @@ export class Attempt {
     if (heard || events.heard('settled')) {
       const outcome = { ok: ending.fault !== 'upstream', status: this.status, durationMs: now - began, error };
       if (heard) runHook(strategy, 'settled', () => strategy.settled?.(upstream.shown, outcome), report);
-      events.tell('settled', { pool, upstream: upstream.shown, outcome });
+      events.tell('settled', { pool, upstream: upstream.shown, outcome, ...named(this.#head) });
     }
     affinity?.freed();
     queue.wake();

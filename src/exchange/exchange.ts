@@ -27,6 +27,8 @@ import { Picks } from './picks.ts';
 import { PlaceInLine } from './place-in-line.ts';
 import { CONNECTING, FAILING, IDLE, Progress, QUEUED, RELAYING, REVISING, TUNNEL, WAITING } from './progress.ts';
 import { Replay } from './replay.ts';
+import { RequestEdits } from './request-edits.ts';
+import { named } from './request-id.ts';
 import { Retries } from './retries.ts';
 import { RouteTaken } from './routing.ts';
 import type { ExchangeServices } from './services.ts';
@@ -46,6 +48,8 @@ export class Exchange implements ConnectionUser, Steered {
   readonly #place: PlaceInLine;
   /** Undefined without routes. */
   readonly #route: RouteTaken | undefined;
+  /** Undefined without routes and ids. */
+  readonly #edits: RequestEdits | undefined;
   /** Undefined without hooks. */
   readonly #hooking: Hooking | undefined;
   /** Octets of request body so far. */
@@ -57,11 +61,13 @@ export class Exchange implements ConnectionUser, Steered {
     this.#services = services;
     this.progress = new Progress(this.head);
     this.deadlines = new Deadlines(this.progress, services.clock, services.rules.minBodyBytesPerSecond, pool.rules);
-    this.attempt = new Attempt(services, pool);
+    this.attempt = new Attempt(services, pool, this.head);
     this.#picks = new Picks(pool, this.head, services.report);
     this.#retries = new Retries(this.head, this.#picks, this.#replay);
     this.#place = new PlaceInLine(this, this.#picks);
     this.#route = services.routing && new RouteTaken(services.routing);
+    const { requestId } = services.rules;
+    this.#edits = requestId === '' && services.routing === undefined ? undefined : new RequestEdits(requestId);
     this.#hooking = services.hooks && new Hooking(services, services.hooks, this);
   }
 
@@ -74,6 +80,7 @@ export class Exchange implements ConnectionUser, Steered {
     this.progress.start();
     this.deadlines.start();
     this.#received = 0;
+    this.#edits?.identify(this.head, downstream.hop.trusted);
     const destination = this.#destination(pool);
     const isServed = destination instanceof Pool;
     this.enter(isServed ? destination : pool);
@@ -81,7 +88,7 @@ export class Exchange implements ConnectionUser, Steered {
     if (typeof destination === 'string') this.answer(destination);
     else if (!isServed) this.#answerBy(destination);
     else {
-      this.#route?.editRequest(this.head, this.#hooking?.requestHeaders, downstream.hop.trusted);
+      this.#edits?.edit(this.head, this.#route, this.#hooking?.requestHeaders, downstream.hop.trusted);
       if (this.#hooking !== undefined) this.#hooking.request();
       else this.forward();
     }
@@ -438,7 +445,7 @@ export class Exchange implements ConnectionUser, Steered {
   get forwarding(): string {
     const lines = forwardingFields(this.head, this.downstream.hop, this.#services.rules);
     if (this.#hooking !== undefined) return this.#hooking.withoutTaken(lines);
-    return this.#route === undefined ? lines : this.#route.withoutTaken(lines);
+    return this.#edits?.withoutTaken(lines) ?? lines;
   }
 
   /** Sends what has come of the body already, then reads on. */
@@ -481,7 +488,7 @@ export class Exchange implements ConnectionUser, Steered {
     const closedIdle = code === 'UPSTREAM_CLOSED' && (connection?.uses ?? 0) > 1;
     const unsent = closedIdle && connection?.writer.unsent === true;
     const error = cause instanceof BalancerError ? cause : new BalancerError(code, undefined, { cause });
-    this.#services.report(error, upstream.origin);
+    this.#services.report(error, upstream.origin, this.head.id);
     const handshaking = !attempt.picked && continuesHandshake(this.head);
     const stage = closedIdle ? 'idle' : this.progress.stage(attempt.status);
     attempt.settle(endingOf(code, stage), code);
@@ -498,7 +505,8 @@ export class Exchange implements ConnectionUser, Steered {
     upstream.retried();
     if (events.heard('retried')) {
       const { attempt } = this.#picks;
-      events.tell('retried', { pool: this.pool.name, upstream: upstream.shown, attempt, code, status });
+      const { name: pool } = this.pool;
+      events.tell('retried', { pool, upstream: upstream.shown, attempt, code, status, ...named(this.head) });
     }
     this.#try();
     this.flushRequest();
@@ -526,7 +534,7 @@ export class Exchange implements ConnectionUser, Steered {
   }
 
   answerOurselves(code: ErrorCode): void {
-    this.#answerBy(answerTo(code, this.#services.events, this.head.method === 'HEAD'));
+    this.#answerBy(answerTo(code, this.#services.events, this.head.method === 'HEAD', this.head.id));
   }
 
   #answerBy(answer: Answer): void {
@@ -573,7 +581,7 @@ export class Exchange implements ConnectionUser, Steered {
 
   #reportFailure(cause: unknown): void {
     const error = new BalancerError('INTERNAL_ERROR', 'a response could not be sent', { cause });
-    this.#services.report(error, undefined);
+    this.#services.report(error, undefined, this.head.id);
   }
 
   /** Clears the exchange. Returns its downstream, which it has no more to do with. */
@@ -581,6 +589,7 @@ export class Exchange implements ConnectionUser, Steered {
     const downstream = this.downstream;
     this.#hooking?.finish(aborted);
     this.#route?.clear();
+    this.#edits?.clear();
     this.leaveQueue();
     this.downstream = NOWHERE;
     this.progress.phase = IDLE;

@@ -16,6 +16,7 @@ import { Deadlines } from './deadlines.ts';
 import type { DropReason } from './mirrors.ts';
 import { Picks } from './picks.ts';
 import { CONNECTING, IDLE, Progress, RELAYING, WAITING } from './progress.ts';
+import { named } from './request-id.ts';
 import type { ExchangeServices } from './services.ts';
 
 /** A request to copy. */
@@ -58,7 +59,7 @@ export class Mirror implements ConnectionUser {
     this.#progress.start();
     // No floor for the rate of the body: that is for the exchange to keep.
     this.#deadlines = new Deadlines(this.#progress, services.clock, 0, pool.rules);
-    this.#attempt = new Attempt(services, pool);
+    this.#attempt = new Attempt(services, pool, this.#head);
     this.#picks = new Picks(pool, this.#head, services.report);
     this.#picks.start(pool, pool.rules, hop.address);
   }
@@ -147,7 +148,9 @@ export class Mirror implements ConnectionUser {
     if (this.#over) return;
     const { events } = this.#services;
     this.#finish(NOT_THE_UPSTREAM, 'DOWNSTREAM_GONE');
-    if (events.heard('mirrorDropped')) events.tell('mirrorDropped', { pool: this.#pool.name, reason });
+    if (events.heard('mirrorDropped')) {
+      events.tell('mirrorDropped', { pool: this.#pool.name, reason, ...named(this.#head) });
+    }
   }
 
   // --- what the upstream connection tells
@@ -219,7 +222,7 @@ export class Mirror implements ConnectionUser {
     const { upstream, connection, status } = this.#attempt;
     if (upstream === undefined) return;
     const error = cause instanceof BalancerError ? cause : new BalancerError(code, undefined, { cause });
-    this.#services.report(error, upstream.origin);
+    this.#services.report(error, upstream.origin, this.#head.id);
     const closedIdle = code === 'UPSTREAM_CLOSED' && (connection?.uses ?? 0) > 1;
     this.#finish(endingOf(code, closedIdle ? 'idle' : this.#progress.stage(status)), code);
   }

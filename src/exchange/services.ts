@@ -11,7 +11,8 @@ import type { Routing } from './routing.ts';
 
 /** The settings that exchanges go by, whatever their pool. */
 export type ExchangeRules = Pick<Settings,
-  'via' | 'forwarded' | 'xForwarded' | 'maxBodyBytes' | 'minBodyBytesPerSecond' | 'hookTimeoutMs' | 'maxMirroredBytes'>;
+  'via' | 'forwarded' | 'xForwarded' | 'maxBodyBytes' | 'minBodyBytesPerSecond' | 'hookTimeoutMs' | 'maxMirroredBytes'
+  | 'requestId'>;
 
 /** One set for each balancer. */
 export interface ExchangeServices extends Services {

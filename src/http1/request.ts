@@ -50,6 +50,8 @@ export class RequestHead implements PickRequest, FieldTaker {
   revisedHost: string | undefined;
   /** The Max-Forwards field of OPTIONS and TRACE, the only methods for which it has a meaning (RFC 9110 §7.6.2). */
   maxForwards: string | undefined;
+  /** What identifies the request; `''` unless the balancer gives ids. */
+  id = '';
   /** Why {@link RequestHead.parse} rejected the head. */
   error: ErrorCode = 'REQUEST_MALFORMED';
 
@@ -125,6 +127,7 @@ export class RequestHead implements PickRequest, FieldTaker {
     copy.#fieldsAt = this.#fieldsAt;
     copy.#fieldsEnd = this.#fieldsEnd;
     copy.#passed = this.#passed;
+    copy.id = this.id;
     copy.method = this.method;
     copy.target = this.target;
     copy.host = this.host;
@@ -156,7 +159,7 @@ export class RequestHead implements PickRequest, FieldTaker {
 
   #reset(text: string): void {
     this.#text = text;
-    this.method = this.target = this.host = this.fields = '';
+    this.method = this.target = this.host = this.fields = this.id = '';
     this.hasHost = false;
     this.framing = NONE;
     this.contentLength = 0;

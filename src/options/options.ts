@@ -49,6 +49,8 @@ export interface Report {
   readonly error: BalancerError;
   /** The origin of the upstream involved, if there was one. */
   readonly upstream: string | undefined;
+  /** Names the request involved, if there was one and it has an id (option `requestId`). */
+  readonly requestId?: string;
 }
 
 /** The options of a pool: its upstreams, its strategy, and the limits of its requests. */
@@ -165,6 +167,12 @@ export interface FrontOptions {
    * or a function that returns true for the addresses to trust. Default false: they are replaced.
    */
   readonly trustForwarded?: boolean | ((address: string) => boolean);
+  /**
+   * Give each request an id, and send it upstream in this header; `true` stands for `X-Request-Id`. The id is what a
+   * trusted downstream (`trustForwarded`) sent there, or a new UUID. Hooks see it as `request.id`, and events and
+   * reports say it. Default false: nothing is sent, and what downstreams send is passed on.
+   */
+  readonly requestId?: boolean | string;
   /**
    * Protocols besides WebSocket that `upgrade` tunnels, as in the `Upgrade` header, e.g. `['tcp']`. Requests for other
    * protocols are served without the upgrade. Upgrades bypass middleware. Default: none.

@@ -141,7 +141,7 @@ for (const way of WAYS) {
         assert.equal((await ask({ method: 'POST', body })).status, 200);
         await done(settled + 1);
         const copy = shadow.requests[settled];
-        assert.ok(copy?.body.bytes.equals(body), `a body of ${size}`);
+        assert.ok(copy?.body.bytes.equals(body) === true, `a body of ${size}`);
         assert.equal(copy.head.text, main.requests[settled]?.head.text);
       }
       assert.deepEqual(dropped, []);

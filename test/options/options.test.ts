@@ -116,6 +116,25 @@ describe('trustForwarded', () => {
   }
 });
 
+describe('requestId', () => {
+  const table: readonly [value: unknown, header: string][] = [
+    [undefined, ''], [false, ''], [true, 'X-Request-Id'], ['x-trace', 'x-trace'], ['X-Trace', 'X-Trace'],
+  ];
+  for (const [value, header] of table) {
+    test(String(value), () => {
+      assert.equal(settingsOf({ upstreams: ONE, requestId: value }).requestId, header);
+    });
+  }
+  for (const value of ['', 'a b', null, [], 'Host', 'x-forwarded-for', 'Forwarded', 'Content-Length', 'te', 'Via']) {
+    test(`not ${inspected(value)}`, () => {
+      assert.deepEqual(problemsWith({ upstreams: ONE, requestId: value }), [
+        'requestId: must be true, false or the name of a header of its own, e.g. \'X-Correlation-Id\' ' +
+          `(got ${inspected(value)})`,
+      ]);
+    });
+  }
+});
+
 describe('via', () => {
   const table: readonly [value: unknown, via: string][] = [
     [false, ''], ['edge-1', 'edge-1'], ['edge.example:80', 'edge.example:80'], ["a!#$%&'*+^_`|~", "a!#$%&'*+^_`|~"],

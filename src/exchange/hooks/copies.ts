@@ -3,6 +3,7 @@
  * it, and left alone when the exchange is over.
  */
 import { Mirror, type Mirrored } from '../mirror.ts';
+import { named } from '../request-id.ts';
 import type { ExchangeServices } from '../services.ts';
 
 export class Copies {
@@ -39,7 +40,9 @@ function made(services: ExchangeServices, name: string, request: Mirrored): read
   const pool = services.pools.get(name);
   if (pool === undefined) return [];
   if (!mirrors.hasRoom) {
-    if (events.heard('mirrorDropped')) events.tell('mirrorDropped', { pool: name, reason: 'maxMirrored' });
+    if (events.heard('mirrorDropped')) {
+      events.tell('mirrorDropped', { pool: name, reason: 'maxMirrored', ...named(request.head) });
+    }
     return [];
   }
   const mirror = new Mirror(services, pool, request);

@@ -264,7 +264,7 @@ export class Hooking implements HookedStory {
 
   hookFailed(error: BalancerError): void {
     const { attempt } = this.#exchange;
-    this.#services.report(error, attempt.upstream?.origin);
+    this.#services.report(error, attempt.upstream?.origin, this.#exchange.head.id);
     attempt.connection?.destroy();
     attempt.settle(OUR_OWN, error.code);
     this.#exchange.answer(error.code, error);
@@ -275,7 +275,7 @@ export class Hooking implements HookedStory {
   }
 
   report(error: BalancerError): void {
-    this.#services.report(error, undefined);
+    this.#services.report(error, undefined, this.#exchange.head.id);
   }
 
   awaitHook(): void {
