@@ -5,30 +5,27 @@
 import type { Duplex } from 'node:stream';
 import type { ExchangeLimits, HookExchange } from '../../hooks.ts';
 import type { RequestHead } from '../../http1/request.ts';
-import type { Hop } from '../../http1/forwarding.ts';
 import { shown } from '../../options/checks.ts';
 import { type ParsedLimits, parseLimits, shownLimits } from '../../options/limits.ts';
+import type { Pool } from '../../pools/pool.ts';
 import type { Upstream } from '../../strategy.ts';
-import type { ReadDetour } from './detour.ts';
+import type { Downstream } from '../downstream.ts';
+import type { BodyReader } from './hooked-body.ts';
 import { HookedRequest } from './hooked-request.ts';
 import type { HookedResponse } from './hooked-response.ts';
 
-/** What the view needs to know of the exchange behind it. */
-export interface Behind {
+/** The exchange behind the view. It is used again for the next one: the view asks it nothing once it is over. */
+export interface Behind extends BodyReader {
   readonly head: RequestHead;
-  readonly hop: Hop;
-  readonly socket: Duplex | undefined;
-  /** The embedder's own, as `handle` was given it. */
-  readonly state: unknown;
-  readonly pool: string;
-  /** The limits that the route sets. */
+  readonly downstream: Downstream;
+  /** The pool that serves it. */
+  readonly pool: Pool;
+  /** The limits that its route sets. */
   readonly limits: ParsedLimits | undefined;
   readonly upstream: Upstream | undefined;
   readonly attempts: number;
   /** Whether there is a pool of this name. */
   hasPool(name: string): boolean;
-  /** The hook begins to read the request body: see {@link HookedBody}. */
-  readRequest(read: ReadDetour): () => void;
 }
 
 export class HookedExchange implements HookExchange {
@@ -38,28 +35,26 @@ export class HookedExchange implements HookExchange {
   readonly scheme: 'http' | 'https';
   readonly socket: Duplex | undefined;
   state: unknown;
-  /** What the exchange goes by in place of the rules of its pool. @internal */
+  /** The limits that a hook has set, with those of the route that it leaves; undefined if it has set none. @internal */
   limitsSet: ParsedLimits | undefined;
   /** The pools that get a copy; undefined without any. @internal */
   mirrored: string[] | undefined;
   #behind: Behind | undefined;
   #pool: string;
-  readonly #routeLimits: ParsedLimits | undefined;
   #upstream: Upstream | undefined;
   #attempts = 0;
   /** Why the request can't be changed any more. */
   #sealed: string | undefined;
 
   constructor(behind: Behind) {
-    const { head, hop, socket, state, pool, limits } = behind;
+    const { hop, socket, state } = behind.downstream;
     this.#behind = behind;
-    this.request = new HookedRequest(head, hop.trusted, (read) => behind.readRequest(read));
+    this.request = new HookedRequest(behind.head, hop.trusted, behind);
     this.remoteAddress = hop.address;
     this.scheme = hop.proto;
-    this.socket = socket;
+    this.socket = socket as Duplex | undefined;
     this.state = state;
-    this.#pool = pool;
-    this.#routeLimits = this.limitsSet = limits;
+    this.#pool = behind.pool.name;
   }
 
   get upstream(): Upstream | undefined {
@@ -87,12 +82,12 @@ export class HookedExchange implements HookExchange {
   }
 
   get limits(): ExchangeLimits {
-    return shownLimits(this.limitsSet ?? {});
+    return shownLimits(this.limitsSet ?? this.#behind?.limits ?? {});
   }
 
   set limits(limits: ExchangeLimits) {
     this.#open('limits');
-    this.limitsSet = { ...this.#routeLimits, ...parseLimits(limits, 'exchange.limits') };
+    this.limitsSet = { ...this.#behind?.limits, ...parseLimits(limits, 'exchange.limits') };
   }
 
   // --- what the exchange calls
@@ -108,6 +103,7 @@ export class HookedExchange implements HookExchange {
     if (this.#behind === undefined) return;
     this.#upstream = this.#behind.upstream;
     this.#attempts = this.#behind.attempts;
+    this.limitsSet ??= this.#behind.limits;
     this.#behind = undefined;
     this.seal(FINISHED);
     this.response?.seal(FINISHED);
