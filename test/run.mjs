@@ -91,7 +91,7 @@ async function run(index, names) {
   const begun = performance.now();
   const env = names.every((name) => UNCOVERED.test(name)) ? { ...process.env, NODE_V8_COVERAGE: undefined } : process.env;
   const child = spawn(process.execPath, [
-    '--import', loader, `--test-reporter=${reporter}`, `--test-reporter-destination=${output}`, program,
+    '--enable-source-maps', '--import', loader, `--test-reporter=${reporter}`, `--test-reporter-destination=${output}`, program,
   ], { env, stdio: ['ignore', 'ignore', 'pipe'], timeout: LIMIT_MS, killSignal: 'SIGKILL' });
   children.add(child);
   let errors = '';
