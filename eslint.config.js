@@ -16,11 +16,12 @@ const ROOMS = {
   pools: [[...FOR_ALL, 'http1', 'streams', 'upstreams'], 'pools may import upstreams'],
   exchange: [[...FOR_ALL, 'http1', 'streams', 'upstreams', 'pools'], 'an exchange may import pools'],
   fronts: [[...FOR_ALL, 'http1', 'streams', 'upstreams', 'pools', 'exchange'], 'fronts may import exchanges'],
+  'in-process': [[...FOR_ALL, 'exchange'], 'upstreams within the process stand beside the data path, not in it'],
   cluster: [FOR_ALL, 'the launcher knows nothing of balancing'],
   testing: [FOR_ALL, 'what plugin authors test with needs none of the engine'],
 };
 /** Files at the top of src: those that every room may import, and those that compose the rooms. */
-const TOP = '{channel,errors,events,guard,strategy}';
+const TOP = '{channel,errors,events,guard,hooks,strategy}';
 const COMPOSERS = '{balancer,index}';
 
 /** Forbids imports; `why` is the lint message. */
@@ -121,6 +122,19 @@ export default tseslint.config(
           regex: BUILTINS.replace('cluster', 'cluster|dns'),
           allowTypeImports: true,
           message: 'Names are looked up by node:dns, as a pure helper.',
+        }],
+      }],
+    },
+  },
+  {
+    // A connection within the process is a pair of streams, and only node:stream makes them.
+    files: ['src/in-process/memory-socket.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': ['error', {
+        patterns: [{
+          regex: BUILTINS.replace('cluster', 'cluster|stream'),
+          allowTypeImports: true,
+          message: 'Streams in memory are made by node:stream, as a pure helper.',
         }],
       }],
     },

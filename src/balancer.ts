@@ -7,31 +7,45 @@ import net, { type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { random } from '../strategies/random.ts';
 import {
-  checkListener, type CloseOptions, type DrainOptions, parseCloseOptions, parseDrainOptions, parseListenOptions,
+  checkListener, type CloseOptions, type DrainOptions, type HandleOptions, parseCloseOptions, parseListenOptions,
 } from './options/calls.ts';
 import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
 import { Affinities } from './exchange/affinity.ts';
+import { HookCalls } from './exchange/hooks/hook-calls.ts';
 import { Reports } from './exchange/reports.ts';
+import { Routing } from './exchange/routing.ts';
 import { DroppedConnections } from './fronts/dropped-connections.ts';
 import { Front } from './fronts/front.ts';
 import { DownstreamRequest } from './fronts/request.ts';
 import { DownstreamSockets } from './fronts/sockets.ts';
 import { Upgrades } from './fronts/upgrades.ts';
-import { guardedValue, nameOf, type OnFault } from './guard.ts';
+import { guardedValue, type OnFault } from './guard.ts';
 import { Clock, systemRng, systemTime } from './loop/clock.ts';
 import { GuardedTime, guardedRng } from './loop/guarded-time.ts';
 import { Turn } from './loop/turn.ts';
 import type { ListenOptions } from './options/listen.ts';
 import type { BalancerOptions, UpstreamOptions } from './options/options.ts';
-import { parseOptions, type Settings } from './options/parse.ts';
-import { Pool } from './pools/pool.ts';
+import { type BalancerSettings, parseOptions } from './options/parse.ts';
+import { Pools } from './pools/pools.ts';
+import type { BalancerPool } from './pools/balancer-pool.ts';
 import type { Services } from './pools/services.ts';
 import type { Upstream } from './strategy.ts';
 import { lack, Names, systemFind } from './upstreams/names.ts';
 
-/** A load balancer: see {@link createBalancer}. */
+/** See {@link Balancer.handle}. */
+type Handle = (
+  request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse,
+  options?: HandleOptions | ((error?: unknown) => void),
+) => void;
+
+/**
+ * A load balancer: see {@link createBalancer}. `strategy`, `upstreams`, `add`, `remove` and `update` are those of the
+ * pool `default`; where there is none, they throw (or reject with) OPTIONS_INVALID.
+ */
 export interface Balancer {
+  /** The pools by their names. An object without a prototype; it never changes. */
+  readonly pools: Readonly<Record<string, BalancerPool>>;
   /** The name of the strategy that picks. */
   readonly strategy: string;
   /** All current upstreams, draining ones last. */
@@ -48,10 +62,11 @@ export interface Balancer {
   listen(options: ListenOptions): Promise<AddressInfo | string>;
   /** Serves one connection that was accepted elsewhere, by a TLS server for example. */
   readonly accept: (socket: Socket) => void;
-  /** A request listener for `node:http`, `node:https` and the compat API of `node:http2`; also Express middleware. */
-  readonly handle: (
-    request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse,
-  ) => void;
+  /**
+   * A request listener for `node:http`, `node:https` and the compat API of `node:http2`; also Express middleware, whose
+   * `next` is ignored. `body` replaces a body that a parser has read; `state` becomes `exchange.state` for hooks.
+   */
+  readonly handle: Handle;
   /**
    * An 'upgrade' listener for `node:http` and `node:https`. It tunnels WebSocket handshakes, and the protocols that
    * `upgradeProtocols` names; any other request goes back to the server's 'request' listeners, as if it had not asked
@@ -90,7 +105,7 @@ export interface Balancer {
 }
 
 /** Creates a balancer. Throws OPTIONS_INVALID, with every problem of the options in one message. */
-export function createBalancer(options: BalancerOptions): Balancer {
+export function createBalancer<State = unknown>(options: BalancerOptions<State>): Balancer {
   return new NodeBalancer(parseOptions(options));
 }
 
@@ -98,7 +113,7 @@ class NodeBalancer implements Balancer {
   readonly #names: Names;
   readonly #dropped: DroppedConnections;
   readonly #clock: Clock;
-  readonly #pool: Pool;
+  readonly #pools: Pools;
   readonly #front: Front;
   readonly #sockets: DownstreamSockets;
   readonly #upgrades: Upgrades;
@@ -115,9 +130,10 @@ class NodeBalancer implements Balancer {
   #onEmpty: (() => void) | undefined;
   #cut = 0;
 
-  constructor(settings: Settings) {
-    const time = settings.time === undefined ? systemTime : new GuardedTime(settings.time, this.#onHookFault);
-    this.#reports = new Reports(settings.onReport, () => time.now());
+  constructor(settings: BalancerSettings) {
+    const { front, routes } = settings;
+    const time = front.time === undefined ? systemTime : new GuardedTime(front.time, this.#onHookFault);
+    this.#reports = new Reports(front.onReport, () => time.now());
     this.#clock = new Clock(time);
     this.#events = new Events((event, what, cause) => {
       this.#onHookFault(`a listener for '${event}' ${what}`, cause);
@@ -134,40 +150,56 @@ class NodeBalancer implements Balancer {
         this.#report(error, upstream);
       },
     };
-    this.#pool = new Pool('default', settings, settings.strategy ?? random(), services, {
+    const tick = tickMs(settings);
+    this.#pools = new Pools(settings, services, {
       names: this.#names,
       adopted: new WeakSet(),
-      rng: settings.rng === undefined ? systemRng : guardedRng(settings.rng, this.#onHookFault),
-      tickMs: tickMs(settings),
+      rng: front.rng === undefined ? systemRng : guardedRng(front.rng, this.#onHookFault),
+      tickMs: tick,
+      strategy: random,
+      stillOpen: () => {
+        this.#stillOpen();
+      },
     });
     // Only `true` trusts: another truthy value may be a mistake.
-    const trusts = (address: string): boolean => guardedValue(() => settings.trusts(address), (what, cause) => {
+    const trusts = (address: string): boolean => guardedValue(() => front.trusts(address), (what, cause) => {
       this.#onHookFault(`trustForwarded ${what}`, cause);
     }) === true;
-    const shared = { ...services, rules: settings, affinities: new Affinities() };
-    this.#front = new Front(shared, this.#pool, { ...settings, trusts }, () => {
+    const shared = {
+      ...services,
+      rules: front,
+      affinities: new Affinities(),
+      hooks: front.hooks && new HookCalls(front.hooks),
+      pools: this.#pools.byName,
+      routing: routes && new Routing(routes, this.#pools.byName),
+    };
+    this.#front = new Front(shared, this.#pools.first, { ...front, trusts }, () => {
       this.#onEmpty?.();
     });
     this.#sockets = new DownstreamSockets(this.#front);
-    this.#upgrades = new Upgrades(this.#front, this.#sockets, settings);
-    this.#pool.start();
+    this.#upgrades = new Upgrades(this.#front, this.#sockets, front);
+    this.#pools.start();
     try {
-      this.#clock.start(tickMs(settings), (now, pausedMs) => {
+      this.#clock.start(tick, (now, pausedMs) => {
         this.#sweep(now, pausedMs);
       });
     } catch (cause) {
       // No balancer is created: it must leave no timer and no seat on a channel behind.
-      this.#pool.stop();
+      this.#pools.stop();
       throw cause;
     }
   }
 
   get strategy(): string {
-    return nameOf(this.#pool.strategy);
+    return this.#pools.default('strategy').strategy;
   }
 
   get upstreams(): readonly Upstream[] {
-    return this.#pool.shown;
+    return this.#pools.default('upstreams').upstreams;
+  }
+
+  get pools(): Readonly<Record<string, BalancerPool>> {
+    return this.#pools.shown;
   }
 
   async listen(options: ListenOptions): Promise<AddressInfo | string> {
@@ -200,11 +232,9 @@ class NodeBalancer implements Balancer {
     if (this.#welcomes(socket)) this.#sockets.serve(socket);
   };
 
-  readonly handle = (
-    request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse,
-  ): void => {
+  readonly handle: Handle = (request, response, options) => {
     // The compat API is that of node:http, as far as a front needs it.
-    DownstreamRequest.serve(this.#front, request as IncomingMessage, response as ServerResponse);
+    DownstreamRequest.serve(this.#front, request as IncomingMessage, response as ServerResponse, options);
   };
 
   readonly upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
@@ -212,19 +242,15 @@ class NodeBalancer implements Balancer {
   };
 
   add(upstream: string | UpstreamOptions): Upstream {
-    this.#stillOpen();
-    return this.#pool.add(upstream);
+    return this.#pools.default('add').add(upstream);
   }
 
   async remove(origin: string, options?: DrainOptions): Promise<void> {
-    const { timeoutMs } = parseDrainOptions(options, 'remove');
-    await this.#pool.remove(origin, timeoutMs);
+    await this.#pools.default('remove').remove(origin, options);
   }
 
   async update(upstreams: readonly (string | UpstreamOptions)[], options?: DrainOptions): Promise<void> {
-    const { timeoutMs } = parseDrainOptions(options, 'update');
-    this.#stillOpen();
-    await this.#pool.update(upstreams, timeoutMs);
+    await this.#pools.default('update').update(upstreams, options);
   }
 
   on<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this {
@@ -265,16 +291,16 @@ class NodeBalancer implements Balancer {
       });
       this.#onEmpty = undefined;
     }
-    await Promise.all([servers.closed, this.#pool.close()]);
+    await Promise.all([servers.closed, this.#pools.close()]);
     this.#clock.stop();
-    this.#pool.stop();
+    this.#pools.stop();
     return { cut: this.#cut };
   }
 
   /** Stops listening, and lets downstreams leave that have nothing in flight. */
   #stopAccepting(now: number): void {
     if (this.#front.closing) return;
-    this.#pool.finishUpdate();
+    this.#pools.finishUpdates();
     this.#front.closing = true;
     const servers = [...this.#servers].map(([server, failed]) => new Promise((resolve) => {
       // The lookup of its host name may not be finished: `listen` would never settle.
@@ -304,8 +330,8 @@ class NodeBalancer implements Balancer {
 
   #sweep(now: number, pausedMs: number): void {
     if (now >= this.#stopAt) this.#stopAccepting(now);
-    if (pausedMs > 0) this.#pool.upstreams.paused(pausedMs);
-    for (const part of [this.#front.downstreams, this.#names, ...this.#pool.parts]) {
+    if (pausedMs > 0) this.#pools.paused(pausedMs);
+    for (const part of [this.#front.downstreams, this.#names, ...this.#pools.parts]) {
       // If one fails, the others must still be swept.
       try {
         part.sweep(now);
@@ -333,12 +359,14 @@ class NodeBalancer implements Balancer {
 }
 
 /** An eighth of the shortest timeout, so that none is noticed much too late; 10 to 250 ms. */
-function tickMs(settings: Settings): number {
-  const shortest = Math.min(
-    settings.connectTimeoutMs, settings.responseTimeoutMs, settings.totalTimeoutMs, settings.queueTimeoutMs,
-    settings.idleTimeoutMs, settings.tunnelIdleTimeoutMs, settings.headTimeoutMs, settings.keepAliveTimeoutMs,
-    settings.upstreamIdleTimeoutMs, settings.ejectMs,
-  );
+function tickMs({ front, pools }: BalancerSettings): number {
+  let shortest = Math.min(front.idleTimeoutMs, front.headTimeoutMs, front.keepAliveTimeoutMs);
+  for (const pool of pools.values()) {
+    shortest = Math.min(
+      shortest, pool.connectTimeoutMs, pool.responseTimeoutMs, pool.totalTimeoutMs, pool.queueTimeoutMs,
+      pool.tunnelIdleTimeoutMs, pool.upstreamIdleTimeoutMs, pool.ejectMs,
+    );
+  }
   return Math.min(250, Math.max(10, Math.floor(shortest / 8)));
 }
 

@@ -45,6 +45,9 @@ const MEANINGS = {
   LOOP_DETECTED: meaning(
     'downstream', 508, 'proxy_loop_detected',
     'The request has already passed through a balancer of this name.'),
+  DOT_SEGMENTS: meaning(
+    'downstream', 400, 'http_request_error', 'The path of the request has dot segments.'),
+  NO_ROUTE: meaning('downstream', 404, 'destination_not_found', 'There is nothing at this host and path.'),
   CONNECTIONS_EXHAUSTED: meaning('downstream', 503, 'http_request_denied', 'There are too many connections.'),
   DOWNSTREAM_GONE: meaning('downstream', 400, 'http_request_error', 'The downstream went away.'),
   DOWNSTREAM_STALLED: meaning('downstream', 408, 'connection_write_timeout', 'The downstream stopped reading.'),
@@ -107,6 +110,8 @@ export class BalancerError extends Error {
   readonly code: ErrorCode;
   readonly source: ErrorSource;
   readonly retryable: boolean;
+  /** The status of our own answer, 400 to 599. */
+  readonly status: number;
 
   constructor(code: ErrorCode, message?: string, options?: ErrorOptions) {
     super(message ?? MEANINGS[code].text, options);
@@ -114,6 +119,7 @@ export class BalancerError extends Error {
     this.code = code;
     this.source = MEANINGS[code].source;
     this.retryable = MEANINGS[code].retryable;
+    this.status = MEANINGS[code].status;
   }
 }
 

@@ -4,7 +4,7 @@
 import { guarded } from './guard.ts';
 import type { Outcome, Upstream } from './strategy.ts';
 
-/** Each event by its name, with what its listeners get. */
+/** Each event by its name, with what its listeners get. `pool` is the name of the pool concerned. */
 export interface BalancerEvents {
   /**
    * An upstream was taken out of the candidates, for `forMs` (Infinity: until a probe succeeds): because of its
@@ -12,26 +12,26 @@ export interface BalancerEvents {
    * was answered with `status`.
    */
   ejected: {
-    readonly upstream: Upstream; readonly forMs: number; readonly by: Witness;
+    readonly pool: string; readonly upstream: Upstream; readonly forMs: number; readonly by: Witness;
     readonly code: string | undefined; readonly status: number | undefined;
   };
   /** An ejected upstream is back among the candidates. */
-  readmitted: { readonly upstream: Upstream; readonly by: Witness };
+  readmitted: { readonly pool: string; readonly upstream: Upstream; readonly by: Witness };
   /** An attempt on `upstream` failed, with the error `code` or by its `status`, and another attempt follows. */
   retried: {
-    readonly upstream: Upstream; readonly attempt: number;
+    readonly pool: string; readonly upstream: Upstream; readonly attempt: number;
     readonly code: string | undefined; readonly status: number | undefined;
   };
   /** An attempt has settled. */
-  settled: { readonly upstream: Upstream; readonly outcome: Outcome };
+  settled: { readonly pool: string; readonly upstream: Upstream; readonly outcome: Outcome };
   /** An upstream was added. */
-  added: { readonly upstream: Upstream };
+  added: { readonly pool: string; readonly upstream: Upstream };
   /** An upstream was removed: it gets no new work and finishes what is in flight. */
-  draining: { readonly upstream: Upstream };
+  draining: { readonly pool: string; readonly upstream: Upstream };
   /** A removed upstream has nothing left in flight. */
-  removed: { readonly upstream: Upstream };
-  /** A request waits for room at an upstream; `waiting` includes it. */
-  queued: { readonly waiting: number };
+  removed: { readonly pool: string; readonly upstream: Upstream };
+  /** A request waits for room at an upstream of the pool; `waiting` includes it. */
+  queued: { readonly pool: string; readonly waiting: number };
   /** A request was answered by the balancer itself. */
   refused: { readonly status: number; readonly code: string };
 }

@@ -2,11 +2,20 @@
  * The public names of equipoise.
  */
 export { type Balancer, createBalancer } from './balancer.ts';
-export type { CloseOptions, DrainOptions } from './options/calls.ts';
+export type { CloseOptions, DrainOptions, HandleOptions } from './options/calls.ts';
+export { inProcess, type InProcessApp } from './in-process/in-process.ts';
 export type { ListenOptions } from './options/listen.ts';
 export type { Channel, ChannelMember, ChannelSeat } from './channel.ts';
 export type { TimeSource } from './loop/time-source.ts';
 export type { BalancerEvents, Listener } from './events.ts';
 export { BalancerError, type ErrorCode, type ErrorSource } from './errors.ts';
-export type { BalancerOptions, HealthCheckOptions, Report, UpstreamOptions } from './options/options.ts';
+export type {
+  BalancerOptions, FrontOptions, HealthCheckOptions, PoolOptions, Report, UpstreamOptions,
+} from './options/options.ts';
+export type { RouteAnswer, RouteOptions } from './options/route-options.ts';
+export type { BalancerPool } from './pools/balancer-pool.ts';
 export type { Candidate, Outcome, PickContext, PickRequest, Strategy, Upstream } from './strategy.ts';
+export type {
+  AnsweredExchange, HookError, HookExchange, HookHeaders, HookRequest, HookResponse, HookResult, Hooks,
+  HookTransform,
+} from './hooks.ts';

@@ -15,6 +15,8 @@ const TABLE = {
   CODING_UNKNOWN: ['downstream', 501, false],
   VERSION_UNSUPPORTED: ['downstream', 505, false],
   LOOP_DETECTED: ['downstream', 508, false],
+  DOT_SEGMENTS: ['downstream', 400, false],
+  NO_ROUTE: ['downstream', 404, false],
   CONNECTIONS_EXHAUSTED: ['downstream', 503, false],
   DOWNSTREAM_GONE: ['downstream', 400, false],
   DOWNSTREAM_STALLED: ['downstream', 408, false],

@@ -20,7 +20,7 @@ describe('listeners', () => {
     events.on('queued', ({ waiting }) => heard.push(`one ${waiting}`));
     events.on('queued', ({ waiting }) => heard.push(`two ${waiting}`));
     events.on('refused', ({ status, code }) => heard.push(`${status} ${code}`));
-    events.tell('queued', { waiting: 7 });
+    events.tell('queued', { pool: 'default', waiting: 7 });
     events.tell('refused', { status: 503, code: 'OVERLOADED' });
     assert.deepEqual(heard, ['one 7', 'two 7', '503 OVERLOADED']);
     assert.deepEqual(faults, []);
@@ -34,10 +34,10 @@ describe('listeners', () => {
     };
     events.on('queued', listener);
     events.on('queued', listener);
-    events.tell('queued', { waiting: 1 });
+    events.tell('queued', { pool: 'default', waiting: 1 });
     assert.equal(heard, 2);
     events.off('queued', listener);
-    events.tell('queued', { waiting: 1 });
+    events.tell('queued', { pool: 'default', waiting: 1 });
     assert.equal(heard, 2);
   });
 
@@ -48,7 +48,7 @@ describe('listeners', () => {
     events.on('queued', () => heard++);
     events.off('queued', () => undefined);
     events.off('refused', () => undefined);
-    events.tell('queued', { waiting: 1 });
+    events.tell('queued', { pool: 'default', waiting: 1 });
     assert.equal(heard, 1);
   });
 
@@ -79,9 +79,9 @@ describe('listeners', () => {
     };
     events.on('queued', once);
     events.on('queued', second);
-    events.tell('queued', { waiting: 1 });
+    events.tell('queued', { pool: 'default', waiting: 1 });
     assert.deepEqual(heard.splice(0), ['once', 'second']);
-    events.tell('queued', { waiting: 1 });
+    events.tell('queued', { pool: 'default', waiting: 1 });
     assert.deepEqual(heard, ['late']);
   });
 
@@ -90,9 +90,9 @@ describe('listeners', () => {
     const heard: number[] = [];
     events.on('queued', ({ waiting }) => {
       heard.push(waiting);
-      if (waiting < 3) events.tell('queued', { waiting: waiting + 1 });
+      if (waiting < 3) events.tell('queued', { pool: 'default', waiting: waiting + 1 });
     });
-    events.tell('queued', { waiting: 1 });
+    events.tell('queued', { pool: 'default', waiting: 1 });
     assert.deepEqual(heard, [1, 2, 3]);
   });
 
@@ -104,7 +104,7 @@ describe('listeners', () => {
       throw cause;
     });
     events.on('queued', () => heard++);
-    events.tell('queued', { waiting: 1 });
+    events.tell('queued', { pool: 'default', waiting: 1 });
     assert.equal(heard, 1);
     assert.deepEqual(faults, [['queued', cause]]);
   });
@@ -116,7 +116,7 @@ describe('listeners', () => {
       await turns(1);
       throw cause;
     });
-    events.tell('queued', { waiting: 1 });
+    events.tell('queued', { pool: 'default', waiting: 1 });
     assert.deepEqual(faults, []);
     await turns(2);
     assert.deepEqual(faults, [['queued', cause]]);
@@ -152,7 +152,7 @@ for (const front of FRONTS) {
       await under.settled(2);
       assert.deepEqual(heard.splice(0), [
         ['settled', refusing, 'CONNECT_REFUSED'],
-        ['retried', refusing, { attempt: 1, code: 'CONNECT_REFUSED', status: undefined }],
+        ['retried', refusing, { pool: 'default', attempt: 1, code: 'CONNECT_REFUSED', status: undefined }],
         ['settled', upstream.origin, undefined],
       ]);
       await balancer.update([]);

@@ -7,6 +7,7 @@ import type { Arguments } from './arguments.ts';
 import type { Beginning } from './beginning.ts';
 import { type Configuration, configure } from './config.ts';
 import type { PidFile } from './pid-file.ts';
+import { upstreamsByPool } from './pools.ts';
 import { serve } from './serve.ts';
 
 /** Serves until a signal stops it and it has drained. Rejects if it cannot serve. */
@@ -68,9 +69,17 @@ async function reload(
   const next = await configure(args, problems);
   if (problems.length > 0) throw new Error(problems.join('\n'));
   pidFile.write(next.pidFile);
-  balancer.update(next.options.upstreams, { timeoutMs: next.reloadTimeoutMs }).catch((error: unknown) => {
-    log(`the upstreams were not reloaded: ${messageOf(error)}`);
-  });
+  const wanted = upstreamsByPool(next.options);
+  for (const [name, upstreams] of wanted) {
+    balancer.pools[name]?.update(upstreams, { timeoutMs: next.reloadTimeoutMs }).catch((error: unknown) => {
+      log(`the upstreams were not reloaded: ${messageOf(error)}`);
+    });
+  }
+  const now = Object.keys(balancer.pools);
+  const moved = [
+    ...[...wanted.keys()].filter((name) => !now.includes(name)), ...now.filter((name) => !wanted.has(name)),
+  ];
+  if (moved.length > 0) log(`not reloaded: to add or remove pools takes a restart, or --workers: ${moved.join(', ')}`);
   log('reloaded: upstreams, drainTimeout, stopDelay, reloadTimeout and pidFile; ' +
     'changes of other options need a restart, or --workers');
   return next;

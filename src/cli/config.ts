@@ -6,10 +6,10 @@ import { isRecord, onlyKnown, shown } from '../options/checks.ts';
 import type { BalancerOptions } from '../options/options.ts';
 import { OPTION_NAMES, readOptions } from '../options/parse.ts';
 import type { Arguments } from './arguments.ts';
-import { connectBy, connectUpstream } from './connect.ts';
 import { descriptorLimit, fit } from './descriptors.ts';
 import { type ListenAddress, readListen } from './listen.ts';
 import { isJson, load } from './load.ts';
+import { completePools, connectOf } from './pools.ts';
 import { loadStrategy } from './strategies.ts';
 
 /** Everything that a run needs. */
@@ -97,14 +97,14 @@ async function balancerOptions(
   args: Arguments, file: ConfigFile, problems: string[],
 ): Promise<{ options: Record<string, unknown>; warnings: string[] }> {
   const own = Object.fromEntries(Object.entries(file.values).filter(([name]) => OPTION_NAMES.has(name)));
-  const { connect } = own;
+  // Without upstreams of their own, named pools are all there is.
+  const isNamed = own['pools'] !== undefined && own['upstreams'] === undefined && args.upstreams.length === 0;
   const options: Record<string, unknown> = {
-    upstreams: [],
+    ...(isNamed && !args.demo ? {} : { upstreams: [] }),
     ...own,
     ...(args.upstreams.length > 0 ? { upstreams: args.upstreams } : {}),
-    connect: typeof connect === 'function'
-      ? connectBy(connect as NonNullable<BalancerOptions['connect']>)
-      : connect ?? connectUpstream,
+    ...(isNamed && !args.demo ? {} : { connect: connectOf(own) }),
+    ...(own['pools'] === undefined ? {} : { pools: await completePools(own['pools'], file.resolve, problems) }),
   };
   const strategy = given(args, file, 'strategy', undefined);
   const chosen = typeof strategy.value === 'string'
@@ -118,9 +118,14 @@ async function balancerOptions(
   } else if (!args.demo && Array.isArray(upstreams) && upstreams.length === 0 && !file.failed && !args.unclear) {
     problems.push('upstreams: none given; name at least one, e.g. http://127.0.0.1:3001, or try --demo');
   }
-  const { maxConnections, maxInFlight, upstreams: { length } } = readOptions(options, problems);
+  const { front: { maxConnections }, pools } = readOptions(options, problems);
   const configured = options['maxConnections'] !== undefined;
-  const fitting = fit(descriptorLimit(), { maxConnections, configured, maxInFlight, upstreams: length });
+  const demand = { maxConnections, configured, maxInFlight: 0, upstreams: 0 };
+  for (const pool of pools.values()) {
+    demand.maxInFlight += pool.maxInFlight;
+    demand.upstreams += pool.upstreams.length;
+  }
+  const fitting = fit(descriptorLimit(), demand);
   if (fitting.maxConnections !== undefined) options['maxConnections'] = fitting.maxConnections;
   return { options, warnings: fitting.warning === undefined ? [] : [fitting.warning] };
 }

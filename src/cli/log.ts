@@ -6,6 +6,7 @@ import type { Balancer } from '../balancer.ts';
 import { messageOf } from '../guard.ts';
 import { andMore, Throttle } from '../loop/throttle.ts';
 import type { Report } from '../options/options.ts';
+import { DEFAULT_POOL } from '../options/pools.ts';
 import { placeOf } from './load.ts';
 
 /** Returns an `onReport` that writes each report as a line. */
@@ -22,29 +23,32 @@ export function reportLog(write: (line: string) => void, now: () => number): (re
 
 /** Logs ejections, readmissions and refused requests, which are not reports. */
 export function logEvents(
-  balancer: Pick<Balancer, 'on' | 'strategy' | 'upstreams'>, write: (line: string) => void, now: () => number,
+  balancer: Pick<Balancer, 'on' | 'pools'>, write: (line: string) => void, now: () => number,
 ): void {
   const tell = throttled(write, now);
   balancer
-    .on('ejected', ({ upstream: { origin }, forMs, by, code, status }) => {
+    .on('ejected', ({ pool, upstream: { origin }, forMs, by, code, status }) => {
       // Peers are our other workers: the one that ejected it logs that.
       if (by === 'peers') return;
       const last = code ?? (status === undefined ? '' : `status ${status}`);
       const attempts = `too many of its attempts failed in a row${last === '' ? '' : `, the last with ${last}`}`;
       const why = by === 'probes' ? 'its probes failed' : attempts;
       const howLong = forMs === Infinity ? 'until its probes succeed' : `for ${seconds(forMs)}`;
-      write(`${origin} is ejected ${howLong}: ${why}`);
+      write(`${named(origin, pool)} is ejected ${howLong}: ${why}`);
     })
-    .on('readmitted', ({ upstream: { origin }, by }) => {
+    .on('readmitted', ({ pool, upstream: { origin }, by }) => {
       const why = by === 'probes' ? 'its probes succeed' : 'it responds again';
-      if (by !== 'peers') write(`${origin} is readmitted: ${why}`);
+      if (by !== 'peers') write(`${named(origin, pool)} is readmitted: ${why}`);
     })
     .on('refused', ({ status, code }) => {
       if (code === 'OVERLOADED') tell(code, () => `${code}: answered ${status}: all limits are reached`);
       if (code !== 'NO_CANDIDATE') return;
       tell(code, () => {
-        const any = balancer.upstreams.some(({ state }) => state === 'active' || state === 'trial');
-        const declined = `strategy ${balancer.strategy} declined, or every candidate was tried`;
+        const pools = Object.values(balancer.pools);
+        const states = pools.flatMap(({ upstreams }) => upstreams.map(({ state }) => state));
+        const any = states.includes('active') || states.includes('trial');
+        const strategies = [...new Set(pools.map(({ strategy }) => strategy))].join(' or ');
+        const declined = `strategy ${strategies} declined, or every candidate was tried`;
         const why = any ? declined : 'no upstream is available';
         return `${code}: answered ${status}: ${why}`;
       });
@@ -58,6 +62,11 @@ function throttled(write: (line: string) => void, now: () => number): (key: stri
     const untold = throttle.pass(key);
     if (untold !== undefined) write(`${line()}${andMore(untold)}`);
   };
+}
+
+/** An upstream, with its pool where that is not the one that every balancer of one pool has. */
+function named(origin: string, pool: string): string {
+  return pool === DEFAULT_POOL ? origin : `${origin} (pool ${pool})`;
 }
 
 function seconds(ms: number): string {

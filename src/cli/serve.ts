@@ -7,6 +7,7 @@ import type { Configuration } from './config.ts';
 import { startDemo } from './demo.ts';
 import { listenEverywhere } from './listening.ts';
 import { logEvents, reportLog } from './log.ts';
+import { withPeers } from './pools.ts';
 
 /** A listening balancer. */
 export interface Serving {
@@ -22,27 +23,26 @@ export interface Means {
   /** Whether to start the demo's upstreams and balance over them. */
   readonly demo: boolean;
   readonly log: (text: string) => void;
-  /** Connects it with the balancers of the other workers. */
-  readonly peers?: Channel;
+  /** Connects a pool with those of the other workers. */
+  readonly peers?: (pool: string) => Channel;
 }
 
 /** Starts a balancer. If that fails, closes what was started. */
-export async function serve({ listen, options }: Configuration, { demo, log, ...seams }: Means): Promise<Serving> {
+export async function serve({ listen, options }: Configuration, { demo, log, peers }: Means): Promise<Serving> {
   const upstreams = demo ? await startDemo() : undefined;
   let balancer: Balancer | undefined;
   try {
+    const given = upstreams === undefined ? options : { ...options, upstreams: upstreams.origins };
     balancer = createBalancer({
       onReport: reportLog(log, () => performance.now()),
-      ...options,
-      ...seams,
-      ...(upstreams === undefined ? {} : { upstreams: upstreams.origins }),
+      ...(peers === undefined ? given : withPeers(given, peers)),
     });
     logEvents(balancer, log, () => performance.now());
     const addresses = await listenEverywhere(balancer, listen);
     const serving = balancer;
     return {
       balancer,
-      line: `Load balancer with ${balancer.strategy} strategy listening on ${addresses.join(', ')}`,
+      line: `Load balancer with ${strategiesOf(balancer)} listening on ${addresses.join(', ')}`,
       close: async (limits) => {
         const { cut } = await serving.close(limits);
         upstreams?.close();
@@ -54,4 +54,12 @@ export async function serve({ listen, options }: Configuration, { demo, log, ...
     upstreams?.close();
     throw error;
   }
+}
+
+/** Who picks: of one pool its strategy, of several each with its own. */
+function strategiesOf({ pools }: Balancer): string {
+  const all = Object.values(pools);
+  const [only] = all;
+  if (only !== undefined && all.length === 1) return `${only.strategy} strategy`;
+  return `pools ${all.map(({ name, strategy }) => `${name} (${strategy})`).join(', ')}`;
 }

@@ -6,6 +6,7 @@
  * modules may export functions, which cannot be sent, so each worker loads modules from disk itself.
  */
 import cluster from 'node:cluster';
+import type { Channel } from '../channel.ts';
 import { launch } from '../cluster/index.ts';
 import { removeStaleSocket } from '../cluster/stale-socket.ts';
 import { messageOf } from '../guard.ts';
@@ -86,7 +87,9 @@ export async function work(args: Arguments, { output, started }: Beginning): Pro
   try {
     return await launch(async ({ channel, setup }) => {
       const configuration = await read(args, (setup as Setup).json);
-      const serving = await serve(configuration, { demo: args.demo, log: output.log, peers: channel('upstreams') });
+      // A channel takes one member of each worker, so each pool has one of its own.
+      const peers = (pool: string): Channel => channel(`upstreams of ${pool}`);
+      const serving = await serve(configuration, { demo: args.demo, log: output.log, peers });
       process.send?.({ line: serving.line } satisfies FromWorker);
       started();
       return async ({ timeoutMs, signal }) => {

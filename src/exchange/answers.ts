@@ -62,6 +62,7 @@ const RETRY_AFTER_SECONDS = 1;
 
 const REASONS: Readonly<Record<number, string>> = {
   400: 'Bad Request',
+  404: 'Not Found',
   408: 'Request Timeout',
   413: 'Content Too Large',
   414: 'URI Too Long',

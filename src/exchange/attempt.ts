@@ -2,6 +2,7 @@
  * One attempt: an exchange's try on one upstream, from the count of its pick to its settling.
  */
 import type { Ending, ErrorCode } from '../errors.ts';
+import type { Upstream } from '../strategy.ts';
 import type { Pool } from '../pools/pool.ts';
 import { runHook } from '../pools/plugin.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
@@ -14,6 +15,8 @@ export class Attempt {
   /** Undefined between attempts, as are the connection and the status. */
   upstream: ManagedUpstream | undefined;
   connection: UpstreamConnection | undefined;
+  /** The upstream of the last attempt of the exchange, for its hooks. */
+  last: Upstream | undefined;
   /** The status of the response, once its head is there. */
   status: number | undefined;
   /** Whether the strategy picked the upstream, and so hears how the attempt ends. */
@@ -36,6 +39,7 @@ export class Attempt {
     pool.upstreams.begin(upstream);
     this.#pool = pool;
     this.upstream = upstream;
+    this.last = upstream.shown;
     this.picked = picked;
     this.status = undefined;
     this.#startedAt = this.#services.clock.source.now();
@@ -92,7 +96,7 @@ export class Attempt {
     const { upstream } = this;
     if (upstream === undefined) return;
     const { clock, events, report } = this.#services;
-    const { upstreams, strategy, traits, queue } = this.#pool;
+    const { name: pool, upstreams, strategy, traits, queue } = this.#pool;
     const affinity = this.#affinity;
     this.upstream = this.connection = this.#affinity = undefined;
     const began = this.#startedAt;
@@ -103,7 +107,7 @@ export class Attempt {
     if (heard || events.heard('settled')) {
       const outcome = { ok: ending.fault !== 'upstream', status: this.status, durationMs: now - began, error };
       if (heard) runHook(strategy, 'settled', () => strategy.settled?.(upstream.shown, outcome), report);
-      events.tell('settled', { upstream: upstream.shown, outcome });
+      events.tell('settled', { pool, upstream: upstream.shown, outcome });
     }
     affinity?.freed();
     queue.wake();

@@ -5,14 +5,16 @@ import type { ErrorCode } from '../errors.ts';
 import type { Clock } from '../loop/clock.ts';
 import type { PoolRules } from '../pools/pool.ts';
 import type { Attempt } from './attempt.ts';
-import { CONNECTING, type Progress, QUEUED, RELAYING, TUNNEL, WAITING } from './progress.ts';
+import {
+  CONNECTING, FAILING, PREPARING, type Progress, QUEUED, RELAYING, REVISING, TUNNEL, WAITING,
+} from './progress.ts';
 import { RateFloor } from './rate-floor.ts';
 
 /** A step that took too long. */
 export interface Overdue {
   readonly code: ErrorCode;
-  /** What it ends: the attempt, by the upstream's fault, and another one may follow; or the exchange. */
-  readonly ends: 'attempt' | 'exchange';
+  /** What it ends: the attempt, by the upstream's fault, and another one may follow; the exchange; or a hook. */
+  readonly ends: 'attempt' | 'exchange' | 'hook';
 }
 
 export class Deadlines {
@@ -60,13 +62,19 @@ export class Deadlines {
     this.#step = Infinity;
   }
 
+  /** A hook begins: it has a time of its own. */
+  hooked(timeoutMs: number): void {
+    this.#step = this.#clock.now + timeoutMs;
+  }
+
   connecting(): void {
     this.#step = this.#clock.now + this.#rules.connectTimeoutMs;
   }
 
-  /** Something moved: the idle time starts anew. A wait for room, or for a connect, has its own time. */
+  /** Something moved: the idle time starts anew. A wait for room, for a connect or for a hook has its own time. */
   moved(): void {
-    const { phase, requestDone } = this.#progress;
+    const { phase, requestDone, hooking } = this.#progress;
+    if (hooking) return;
     const rules = this.#rules;
     let timeoutMs = rules.idleTimeoutMs;
     if (phase === TUNNEL) timeoutMs = rules.tunnelIdleTimeoutMs;
@@ -89,7 +97,7 @@ export class Deadlines {
     }
     if (now >= this.#total && phase <= WAITING) {
       // An upstream that is too slow has failed, whichever limit it meets first.
-      const upstreamIsSlow = phase !== QUEUED && !progress.awaitsDownstream;
+      const upstreamIsSlow = phase >= CONNECTING && !progress.awaitsDownstream;
       return upstreamIsSlow ? attempt('TOTAL_TIMEOUT') : exchange('TOTAL_TIMEOUT');
     }
     if (this.#floor.sweep(now, progress.awaitsDownstream)) {
@@ -102,6 +110,10 @@ export class Deadlines {
   #late(resolving: boolean): Overdue {
     const { phase, requestDone, responseDone, uploadBlocked, downloadBlocked, unasked } = this.#progress;
     switch (phase) {
+      case PREPARING:
+      case REVISING:
+      case FAILING:
+        return { code: 'HOOK_FAILED', ends: 'hook' };
       case QUEUED:
         return exchange('OVERLOADED');
       case CONNECTING:

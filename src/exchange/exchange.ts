@@ -12,7 +12,7 @@ import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { forwardsLeft, requestHead } from '../http1/serialise.ts';
-import type { Pool } from '../pools/pool.ts';
+import { Pool } from '../pools/pool.ts';
 import type { ConnectionUser, UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity } from './affinity.ts';
@@ -20,26 +20,32 @@ import { type Answer, answerTo, finalAnswer } from './answers.ts';
 import { Attempt } from './attempt.ts';
 import { Deadlines } from './deadlines.ts';
 import { type Downstream, NOWHERE } from './downstream.ts';
+import { Hooking, type Steered } from './hooks/hooking.ts';
 import { Picks } from './picks.ts';
 import { PlaceInLine } from './place-in-line.ts';
-import { CONNECTING, IDLE, Progress, QUEUED, RELAYING, TUNNEL, WAITING } from './progress.ts';
+import { CONNECTING, FAILING, IDLE, Progress, QUEUED, RELAYING, REVISING, TUNNEL, WAITING } from './progress.ts';
 import { Replay } from './replay.ts';
 import { Retries } from './retries.ts';
+import { RouteTaken } from './routing.ts';
 import type { ExchangeServices } from './services.ts';
 
 /** One exchange at a time; used again for the next request of its connection. */
-export class Exchange implements ConnectionUser {
+export class Exchange implements ConnectionUser, Steered {
   /** The request: its front fills it before {@link Exchange.start}. */
   readonly head = new RequestHead();
   readonly #services: ExchangeServices;
-  #downstream: Downstream = NOWHERE;
-  readonly #progress: Progress;
-  readonly #deadlines: Deadlines;
-  readonly #attempt: Attempt;
+  downstream: Downstream = NOWHERE;
+  readonly progress: Progress;
+  readonly deadlines: Deadlines;
+  readonly attempt: Attempt;
   readonly #picks: Picks;
   readonly #replay = new Replay();
   readonly #retries: Retries;
   readonly #place: PlaceInLine;
+  /** Undefined without routes. */
+  readonly #route: RouteTaken | undefined;
+  /** Undefined without hooks. */
+  readonly #hooking: Hooking | undefined;
   /** Octets of request body so far. */
   #received = 0;
   #trailers = '';
@@ -47,67 +53,97 @@ export class Exchange implements ConnectionUser {
   /** `pool` is any: each request brings its own. */
   constructor(services: ExchangeServices, pool: Pool) {
     this.#services = services;
-    this.#progress = new Progress(this.head);
-    this.#deadlines = new Deadlines(this.#progress, services.clock, services.rules.minBodyBytesPerSecond, pool.rules);
-    this.#attempt = new Attempt(services, pool);
+    this.progress = new Progress(this.head);
+    this.deadlines = new Deadlines(this.progress, services.clock, services.rules.minBodyBytesPerSecond, pool.rules);
+    this.attempt = new Attempt(services, pool);
     this.#picks = new Picks(pool, this.head, services.report);
     this.#retries = new Retries(this.head, this.#picks, this.#replay);
     this.#place = new PlaceInLine(this, this.#picks);
+    this.#route = services.routing && new RouteTaken(services.routing);
+    this.#hooking = services.hooks && new Hooking(services, services.hooks, this);
   }
 
-  /** Starts on the request in `head`. `downstream` gets its answer, sooner or later, exactly once. */
+  /**
+   * Starts on the request in `head`. `downstream` gets its answer, sooner or later, exactly once. Without routes,
+   * `pool` serves it.
+   */
   start(downstream: Downstream, pool: Pool): void {
-    this.#downstream = downstream;
-    this.#picks.start(pool, downstream.hop.address);
-    this.#replay.start(pool.rules.maxReplayBytes);
-    this.#deadlines.start(pool.rules);
-    this.#progress.start();
-    pool.budget.begun();
+    this.downstream = downstream;
+    this.progress.start();
     this.#received = 0;
-    const refusal = this.#refusal();
-    if (refusal !== undefined) this.#answer(refusal);
-    // It goes no further: the request is for us (RFC 9110 §7.6.2).
-    else if (this.head.maxForwards !== undefined && forwardsLeft(this.head.maxForwards) === 0) {
-      this.#answerBy(finalAnswer(this.head));
+    const destination = this.#destination(pool);
+    const isServed = destination instanceof Pool;
+    this.enter(isServed ? destination : pool);
+    this.#hooking?.begin();
+    if (typeof destination === 'string') this.answer(destination, downstream.unfit);
+    else if (!isServed) this.#answerBy(destination);
+    else {
+      this.#route?.editRequest(this.head, this.#hooking?.requestHeaders, downstream.hop.trusted);
+      if (this.#hooking !== undefined) this.#hooking.request();
+      else this.forward();
     }
-    // This overtakes none of those in the queue: they are waiting for upstreams that have no room.
-    else this.#try();
   }
 
   /** Whether a request is being served. */
   get active(): boolean {
-    return this.#progress.phase !== IDLE;
+    return this.progress.phase !== IDLE;
   }
 
   get pool(): Pool {
     return this.#picks.pool;
   }
 
+  /** Attempts begun. */
+  get attempts(): number {
+    return this.#picks.attempt;
+  }
+
   // --- what the front tells
 
   /** Request data, once the front was asked to read the body. */
   requestData(bytes: Buffer, from: number, to: number): void {
-    const { phase, unconnected } = this.#progress;
+    const progress = this.progress;
+    // While the hook for a failure is under way, or its answer is sent, the rest of the request is dropped.
+    if (progress.requestDone || progress.phase === FAILING) return;
     this.#received += to - from;
-    this.#deadlines.bytes(to - from);
-    if (this.#received > this.#services.rules.maxBodyBytes && phase !== TUNNEL) {
+    this.deadlines.bytes(to - from);
+    if (this.#received > this.#services.rules.maxBodyBytes && progress.phase !== TUNNEL) {
       this.refuse('REQUEST_BODY_TOO_LARGE');
       return;
     }
-    if (unconnected) this.#replay.hold(bytes, from, to);
+    const upload = this.#hooking?.upload;
+    if (upload === undefined) this.upstreamData(bytes, from, to);
     else {
-      if (phase === WAITING) this.#replay.keep(bytes, from, to);
-      this.#attempt.connection?.writer.data(bytes, from, to);
-      this.#deadlines.moved();
+      progress.uploadBlocked = !upload.write(bytes, from, to);
+      this.deadlines.moved();
     }
+  }
+
+  /** Request data, for the upstream. */
+  upstreamData(bytes: Buffer, from: number, to: number): void {
+    const { phase, unconnected } = this.progress;
+    if (unconnected) {
+      this.#replay.hold(bytes, from, to);
+      return;
+    }
+    if (phase === WAITING) this.#replay.keep(bytes, from, to);
+    this.attempt.connection?.writer.data(bytes, from, to);
+    this.deadlines.moved();
   }
 
   /** The request body is complete. In a tunnel: the downstream has ended its side. */
   requestEnd(trailers: string): void {
-    const progress = this.#progress;
+    const upload = this.#hooking?.upload;
+    if (upload === undefined) this.upstreamEnd(trailers);
+    else upload.end(trailers);
+  }
+
+  /** The end of the request body, for the upstream. */
+  upstreamEnd(trailers: string): void {
+    const progress = this.progress;
     progress.requestDone = true;
     this.#trailers = trailers;
-    const { connection } = this.#attempt;
+    const { connection } = this.attempt;
     // An attempt that is still connecting sends what has come once it can.
     if (connection === undefined || progress.phase === CONNECTING) return;
     connection.writer.end(trailers);
@@ -115,19 +151,20 @@ export class Exchange implements ConnectionUser {
       connection.writer.flush();
       connection.end();
     }
-    this.#deadlines.moved();
+    this.deadlines.moved();
     if (!progress.responseDone) return;
     // The connection becomes idle: nothing would flush it before its next request.
     connection.writer.flush();
-    this.#finish();
+    this.finish();
   }
 
   /** Sends what the front has handed over. Returns false to hold the body until `resumeBody`. */
   flushRequest(): boolean {
-    const progress = this.#progress;
+    const progress = this.progress;
+    if (this.#hooking?.upload !== undefined) return !progress.uploadBlocked;
     // A body that was asked for must not pile up while another attempt connects, or waits to.
     if (progress.unconnected) return !progress.bodyAsked;
-    const { connection } = this.#attempt;
+    const { connection } = this.attempt;
     if (connection?.ready !== true) return true;
     progress.uploadBlocked = !connection.writer.flush(this.#services.turn);
     return !progress.uploadBlocked;
@@ -135,36 +172,37 @@ export class Exchange implements ConnectionUser {
 
   /** The downstream can take more of the response. */
   drained(): void {
-    const progress = this.#progress;
+    const progress = this.progress;
     if (!progress.downloadBlocked) return;
     progress.downloadBlocked = false;
-    if (progress.phase > CONNECTING) this.#deadlines.moved();
-    if (progress.complete) this.#finish();
-    else this.#attempt.connection?.resume();
+    if (progress.phase > CONNECTING) this.deadlines.moved();
+    if (progress.complete) this.finish();
+    else if (this.#hooking?.drained() !== true) this.attempt.connection?.resume();
   }
 
   /** The request can't be completed: the downstream is gone, or broke the protocol. Nothing more is sent. */
   abort(code: ErrorCode): void {
     if (!this.active) return;
-    this.#attempt.connection?.destroy();
-    this.#attempt.settle(NOT_THE_UPSTREAM, code);
-    this.#rest();
+    this.attempt.connection?.destroy();
+    this.attempt.settle(NOT_THE_UPSTREAM, code);
+    this.#rest(true);
   }
 
   /** As `abort`, but answers with the code's status, or cuts a response that has begun. */
   refuse(code: ErrorCode): void {
-    if (!this.active) return;
-    const { responding } = this.#progress;
-    this.#attempt.connection?.destroy();
-    this.#attempt.settle(NOT_THE_UPSTREAM, code);
+    const { responding, phase } = this.progress;
+    if (!this.active || phase === FAILING) return;
+    this.attempt.connection?.destroy();
+    this.attempt.settle(NOT_THE_UPSTREAM, code);
     if (responding) this.#cut();
-    else this.#answer(code);
+    else this.answer(code);
   }
 
   /** Ends an exchange that is past a deadline, or whose body is too slow. Returns whether it did. */
   sweep(now: number): boolean {
-    const overdue = this.#deadlines.overdue(now, this.#attempt);
+    const overdue = this.deadlines.overdue(now, this.attempt);
     if (overdue === undefined) return false;
+    if (this.#hooking?.overdue(overdue) === true) return true;
     if (overdue.ends === 'attempt') this.#breakOff(overdue.code);
     else this.refuse(overdue.code);
     return true;
@@ -175,7 +213,7 @@ export class Exchange implements ConnectionUser {
   /** The upstream connection that belongs to our downstream's. After a failure on it, the strategy picks. */
   get bound(): Affinity | undefined {
     if (this.#picks.attempt > 0) return undefined;
-    return this.#services.affinities.of(this.#downstream.socket, this.pool);
+    return this.#services.affinities.of(this.downstream.socket, this.pool);
   }
 
   proceed(): void {
@@ -191,24 +229,24 @@ export class Exchange implements ConnectionUser {
   }
 
   interim(head: ResponseHead): void {
-    const progress = this.#progress;
-    this.#deadlines.moved();
+    const progress = this.progress;
+    this.deadlines.moved();
     // A 100 that was not asked for, or that an earlier attempt brought already, goes no further (RFC 9110 §15.2).
     const again = progress.continued && this.#picks.attempt > 1;
     if (head.status === 100 && (!this.head.expectContinue || again)) return;
     if (head.status === 100) progress.continued = true;
-    if (this.head.minor === 1) this.#downstream.interim(head);
+    if (this.head.minor === 1) this.downstream.interim(head);
   }
 
   responded(head: ResponseHead): void {
     const { status } = head;
-    const progress = this.#progress;
-    const attempt = this.#attempt;
+    const attempt = this.attempt;
     const { upstream } = attempt;
     if (upstream === undefined) return;
     attempt.responded(status);
-    if (head.authenticatesConnection) attempt.bind(this.#downstream.socket);
+    if (head.authenticatesConnection) attempt.bind(this.downstream.socket);
     if (status === 101) {
+      this.#route?.editResponse(head);
       this.#tunnel(head);
       return;
     }
@@ -219,56 +257,88 @@ export class Exchange implements ConnectionUser {
       this.#tryAgain(upstream, undefined, status);
       return;
     }
-    progress.phase = RELAYING;
-    this.#replay.clear();
-    this.#deadlines.moved();
-    // A downstream that was not told to continue may send the body or not: the next request can't be told from it.
-    progress.bodyless = progress.unasked;
-    this.#downstream.respond(head, !progress.bodyless);
+    if (this.#hooking?.response(head, this.#route) === true) return;
+    this.#route?.editResponse(head);
+    this.relay(head);
   }
 
   body(bytes: Buffer, from: number, to: number, text: string): void {
-    this.#deadlines.bytes(to - from);
-    this.#deadlines.moved();
-    this.#downstream.data(bytes, from, to, text);
+    this.deadlines.bytes(to - from);
+    if (this.#hooking?.takes(bytes, from, to) === true) return;
+    this.deadlines.moved();
+    this.downstream.data(bytes, from, to, text);
   }
 
   ended(trailers: string): void {
-    const progress = this.#progress;
+    const progress = this.progress;
+    if (this.#hooking?.takesEnd(trailers) === true) return;
     progress.responseDone = true;
-    this.#downstream.end(trailers);
-    if (progress.complete) this.#finish();
+    this.downstream.end(trailers);
+    if (progress.complete) this.finish();
   }
 
   readEnd(): boolean {
-    const flushed = this.#downstream.flush();
-    this.#progress.downloadBlocked = !flushed;
+    const hooking = this.#hooking;
+    if (hooking?.holdsResponse === true) return hooking.hasRoom;
+    const flushed = this.downstream.flush();
+    this.progress.downloadBlocked = !flushed;
     return flushed;
   }
 
   flushed(): void {
-    const progress = this.#progress;
+    const progress = this.progress;
+    this.deadlines.moved();
+    if (this.#hooking?.upload !== undefined) {
+      this.#hooking.upload.resume();
+      return;
+    }
     progress.uploadBlocked = false;
-    this.#deadlines.moved();
-    if (progress.phase === TUNNEL && progress.requestDone && progress.responseDone) this.#finish();
-    else this.#downstream.resumeBody();
+    if (progress.phase === TUNNEL && progress.requestDone && progress.responseDone) this.finish();
+    else this.downstream.resumeBody();
   }
 
   failed(code: ErrorCode, cause: Error | undefined): void {
-    const progress = this.#progress;
-    if (progress.responseDone && code !== 'INTERNAL_ERROR') {
+    const progress = this.progress;
+    if (this.#hooking?.hasWhole === true) {
+      // As below, once the hook is done with it.
+      progress.requestDone = true;
+    } else if (progress.responseDone && code !== 'INTERNAL_ERROR') {
       // The whole response is there. An upstream may stop reading the request then.
       progress.requestDone = true;
-      this.#finish();
+      this.finish();
     } else this.#attemptFailed(code, cause);
   }
 
   // --- the story
 
+  /** Has the exchange go by the rules of `pool`. */
+  enter(pool: Pool): void {
+    this.#picks.start(pool, this.downstream.hop.address);
+    this.#replay.start(pool.rules.maxReplayBytes, this.downstream.wholeBody);
+    this.deadlines.start(pool.rules);
+  }
+
+  forward(): void {
+    this.pool.budget.begun();
+    // This overtakes none of those in the queue: they are waiting for upstreams that have no room.
+    this.#try();
+  }
+
+  /** Where the request goes: the pool that serves it; what to answer instead; or why it goes nowhere. */
+  #destination(pool: Pool): Pool | Answer | ErrorCode {
+    const { head } = this;
+    const refusal = this.#refusal();
+    if (refusal !== undefined) return refusal;
+    // It goes no further: the request is for us (RFC 9110 §7.6.2).
+    if (head.maxForwards !== undefined && forwardsLeft(head.maxForwards) === 0) return finalAnswer(head);
+    return this.#route === undefined ? pool : this.#route.find(head);
+  }
+
   /** Why this request is not forwarded at all, whatever its upstream. */
   #refusal(): ErrorCode | undefined {
     const { via, contentLength, maxForwards } = this.head;
     const { rules } = this.#services;
+    if (this.downstream.unfit !== undefined) return this.downstream.unfit.code;
     if (maxForwards !== undefined && forwardsLeft(maxForwards) < 0) return 'REQUEST_MALFORMED';
     if (contentLength > rules.maxBodyBytes) return 'REQUEST_BODY_TOO_LARGE';
     return via !== '' && rules.via !== '' && hasPassed(via, rules.via) ? 'LOOP_DETECTED' : undefined;
@@ -279,14 +349,14 @@ export class Exchange implements ConnectionUser {
     const { bound } = this;
     const upstream = bound === undefined ? this.#picks.next() : this.#follow(bound);
     if (typeof upstream === 'string') {
-      if (upstream !== 'OVERLOADED' || !this.#wait(bound)) this.#answer(upstream);
+      if (upstream !== 'OVERLOADED' || !this.#wait(bound)) this.answer(upstream);
       return;
     }
-    const attempt = this.#attempt;
+    const attempt = this.attempt;
     // No await between the pick and the count: the next pick sees this one.
     attempt.begin(this.pool, upstream, bound === undefined);
-    this.#progress.phase = CONNECTING;
-    this.#deadlines.connecting();
+    this.progress.phase = CONNECTING;
+    this.deadlines.connecting();
     let connection: UpstreamConnection;
     try {
       connection = bound === undefined ? attempt.connect(upstream, this.#picks.fresh) : attempt.connectBound(bound);
@@ -294,7 +364,7 @@ export class Exchange implements ConnectionUser {
       this.#attemptFailed(cause instanceof BalancerError ? cause.code : 'INTERNAL_ERROR', cause);
       return;
     }
-    if (this.head.authenticatesConnection) attempt.bind(this.#downstream.socket);
+    if (this.head.authenticatesConnection) attempt.bind(this.downstream.socket);
     connection.begin(this, this.head.method, this.head.upgrade);
     if (connection.ready) this.#send();
   }
@@ -309,51 +379,66 @@ export class Exchange implements ConnectionUser {
   /** Waits for an upstream to have room, or for its turn on `bound`. Returns false where the queue is full. */
   #wait(bound: Affinity | undefined): boolean {
     const { events } = this.#services;
-    const { queue } = this.pool;
-    const progress = this.#progress;
+    const { name: pool, queue } = this.pool;
+    const progress = this.progress;
     if (bound?.busy === true) {
       // As long as it takes: requests on one connection are answered in order.
       this.#place.follow(bound);
       progress.phase = QUEUED;
-      this.#deadlines.lined();
+      this.deadlines.lined();
       return true;
     }
     if (!this.#place.enterQueue()) return false;
     const again = progress.phase === QUEUED;
     progress.phase = QUEUED;
-    const isNew = this.#deadlines.queued(again);
-    if (isNew && events.heard('queued')) events.tell('queued', { waiting: queue.length });
+    const isNew = this.deadlines.queued(again);
+    if (isNew && events.heard('queued')) events.tell('queued', { pool, waiting: queue.length });
     return true;
+  }
+
+  relay(head: ResponseHead): void {
+    const progress = this.progress;
+    progress.phase = RELAYING;
+    this.#replay.clear();
+    this.deadlines.moved();
+    // A downstream that was not told to continue may send the body or not: the next request can't be told from it.
+    progress.bodyless = progress.unasked;
+    this.downstream.respond(head, !progress.bodyless);
   }
 
   #send(): void {
     const { head } = this;
-    const progress = this.#progress;
-    const { upstream, connection } = this.#attempt;
+    const progress = this.progress;
+    const { upstream, connection } = this.attempt;
     if (connection === undefined || upstream === undefined) return;
-    const host = this.pool.rules.changeOrigin || !head.hasHost ? upstream.settings.authority : head.host;
-    const forwarding = forwardingFields(head, this.#downstream.hop, this.#services.rules);
+    const own = this.pool.rules.changeOrigin || !head.hasHost ? upstream.settings.authority : head.host;
+    const host = head.revisedHost ?? own;
+    let forwarding = forwardingFields(head, this.downstream.hop, this.#services.rules);
+    if (this.#hooking !== undefined) forwarding = this.#hooking.withoutTaken(forwarding);
+    else if (this.#route !== undefined) forwarding = this.#route.withoutTaken(forwarding);
     connection.writer.begin(requestHead(head, host, forwarding), head.framing, head.contentLength);
     progress.phase = WAITING;
-    this.#deadlines.moved();
+    this.deadlines.moved();
     if (head.framing === NONE) connection.writer.end('');
     else if (progress.bodyAsked) this.#sendAgain(connection);
     else {
       progress.bodyAsked = true;
-      this.#downstream.readBody();
+      this.downstream.readBody();
+      this.#hooking?.upload?.resume();
     }
   }
 
   /** Sends what has come of the body already, then reads on. */
   #sendAgain({ writer }: UpstreamConnection): void {
     this.#replay.writeTo(writer);
-    if (this.#progress.requestDone) writer.end(this.#trailers);
-    else this.#downstream.resumeBody();
+    if (this.progress.requestDone) writer.end(this.#trailers);
+    else if (this.#hooking?.upload !== undefined) this.#hooking.upload.resume();
+    else this.downstream.resumeBody();
   }
 
   #tunnel(head: ResponseHead): void {
-    const { connection } = this.#attempt;
-    const progress = this.#progress;
+    const { connection } = this.attempt;
+    const progress = this.progress;
     if (connection === undefined) return;
     if (!progress.requestDone) {
       // The rest of the request body would be taken for the new protocol.
@@ -362,36 +447,36 @@ export class Exchange implements ConnectionUser {
     }
     progress.phase = TUNNEL;
     progress.requestDone = false;
-    this.#deadlines.moved();
+    this.deadlines.moved();
     connection.writer.begin('', UNTIL_CLOSE);
-    this.#downstream.tunnel(head);
-    this.#downstream.readBody();
+    this.downstream.tunnel(head);
+    this.downstream.readBody();
   }
 
   /** Ends an attempt that has failed in our view. */
   #breakOff(code: ErrorCode): void {
-    this.#attempt.connection?.destroy();
+    this.attempt.connection?.destroy();
     this.#attemptFailed(code, undefined);
   }
 
   /** Tries again where that is safe and may help; answers or cuts elsewhere. The connection is destroyed already. */
   #attemptFailed(code: ErrorCode, cause: unknown): void {
-    const attempt = this.#attempt;
+    const attempt = this.attempt;
     const { upstream, connection } = attempt;
     if (upstream === undefined) return;
-    const { responding } = this.#progress;
+    const { responding, phase } = this.progress;
     const closedIdle = code === 'UPSTREAM_CLOSED' && (connection?.uses ?? 0) > 1;
     const unsent = closedIdle && connection?.writer.unsent === true;
     const error = cause instanceof BalancerError ? cause : new BalancerError(code, undefined, { cause });
     this.#services.report(error, upstream.origin);
     const handshaking = !attempt.picked && continuesHandshake(this.head);
-    const stage = closedIdle ? 'idle' : this.#progress.stage(attempt.status);
+    const stage = closedIdle ? 'idle' : this.progress.stage(attempt.status);
     attempt.settle(endingOf(code, stage), code);
     if (responding) this.#cut();
     // The answer to a challenge makes sense on the challenging connection only: the client has to start over.
-    else if (handshaking) this.#answer(code);
+    else if (handshaking || phase === REVISING) this.answer(code, error);
     else if (this.#retries.afterFailure(upstream, code, closedIdle, unsent)) this.#tryAgain(upstream, code, undefined);
-    else this.#answer(code);
+    else this.answer(code, error);
   }
 
   /** Makes another attempt in place of the one on `upstream`. */
@@ -399,18 +484,19 @@ export class Exchange implements ConnectionUser {
     const { events } = this.#services;
     upstream.retried();
     if (events.heard('retried')) {
-      events.tell('retried', { upstream: upstream.shown, attempt: this.#picks.attempt, code, status });
+      const { attempt } = this.#picks;
+      events.tell('retried', { pool: this.pool.name, upstream: upstream.shown, attempt, code, status });
     }
     this.#try();
     this.flushRequest();
   }
 
   /** Ends the attempt well, once the last byte has left. */
-  #finish(): void {
-    const progress = this.#progress;
-    const attempt = this.#attempt;
+  finish(): void {
+    const progress = this.progress;
+    const attempt = this.attempt;
     const { connection } = attempt;
-    progress.downloadBlocked = !this.#downstream.flush();
+    progress.downloadBlocked = !this.downstream.flush();
     if (progress.downloadBlocked) return;
     const tunnelled = progress.phase === TUNNEL;
     if (tunnelled && connection?.finished === false) return;
@@ -419,10 +505,14 @@ export class Exchange implements ConnectionUser {
     this.#rest().settled();
   }
 
-  /** Answers the request ourselves. */
-  #answer(code: ErrorCode): void {
-    // Before listeners run: what they change may wake the queue.
-    this.#leaveQueue();
+  /** Answers the request ourselves, or as `onError` says. `error` is what failed, where more than its code is known. */
+  answer(code: ErrorCode, error?: BalancerError): void {
+    // Before listeners and hooks run: what they change may wake the queue.
+    this.leaveQueue();
+    if (this.#hooking?.error(code, error) !== true) this.answerOurselves(code);
+  }
+
+  answerOurselves(code: ErrorCode): void {
     this.#answerBy(answerTo(code, this.#services.events, this.head.method === 'HEAD'));
   }
 
@@ -430,20 +520,20 @@ export class Exchange implements ConnectionUser {
     try {
       this.#sendAnswer(answer);
     } catch (cause) {
-      this.#downstreamFailed(cause);
+      this.downstreamFailed(cause);
     }
   }
 
   #sendAnswer({ head, body }: Answer): void {
-    const progress = this.#progress;
+    const progress = this.progress;
     progress.phase = RELAYING;
-    this.#downstream.respond(head, progress.requestDone);
-    if (this.head.method !== 'HEAD') this.#downstream.data(body, 0, body.length, '');
-    this.#downstream.end('');
+    this.downstream.respond(head, progress.requestDone);
+    if (this.head.method !== 'HEAD') this.downstream.data(body, 0, body.length, '');
+    this.downstream.end('');
     // The front disposes of what is left of the request.
     progress.requestDone = progress.responseDone = true;
-    this.#deadlines.moved();
-    this.#finish();
+    this.deadlines.moved();
+    this.finish();
   }
 
   #cut(): void {
@@ -461,10 +551,10 @@ export class Exchange implements ConnectionUser {
   }
 
   /** The downstream's stream, which may be foreign code, threw in a place where nobody else would notice. */
-  #downstreamFailed(cause: unknown): void {
+  downstreamFailed(cause: unknown): void {
     this.#reportFailure(cause);
-    this.#attempt.connection?.destroy();
-    this.#attempt.settle(OUR_OWN, 'INTERNAL_ERROR');
+    this.attempt.connection?.destroy();
+    this.attempt.settle(OUR_OWN, 'INTERNAL_ERROR');
     this.#cut();
   }
 
@@ -474,19 +564,21 @@ export class Exchange implements ConnectionUser {
   }
 
   /** Clears the exchange. Returns its downstream, which it has no more to do with. */
-  #rest(): Downstream {
-    const downstream = this.#downstream;
-    this.#leaveQueue();
-    this.#downstream = NOWHERE;
-    this.#progress.phase = IDLE;
-    this.#deadlines.clear();
+  #rest(aborted = false): Downstream {
+    const downstream = this.downstream;
+    this.#hooking?.finish(aborted);
+    this.#route?.clear();
+    this.leaveQueue();
+    this.downstream = NOWHERE;
+    this.progress.phase = IDLE;
+    this.deadlines.clear();
     this.#replay.clear();
     this.head.clear();
     return downstream;
   }
 
-  #leaveQueue(): void {
-    if (this.#progress.phase === QUEUED) this.#place.leave();
+  leaveQueue(): void {
+    if (this.progress.phase === QUEUED) this.#place.leave();
   }
 }
 

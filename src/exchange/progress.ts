@@ -50,7 +50,12 @@ export class Progress {
 
   /** Whether the request body has nowhere to go yet. */
   get unconnected(): boolean {
-    return this.phase === QUEUED || this.phase === CONNECTING;
+    return this.phase >= PREPARING && this.phase <= CONNECTING;
+  }
+
+  /** Whether a hook is under way. */
+  get hooking(): boolean {
+    return this.phase === PREPARING || this.phase === REVISING || this.phase === FAILING;
   }
 
   /**
@@ -70,13 +75,21 @@ export class Progress {
   }
 }
 
+/** In the order in which an exchange passes through them; but for FAILING it may skip some. */
 export type Phase =
-  | typeof IDLE | typeof QUEUED | typeof CONNECTING | typeof WAITING | typeof RELAYING | typeof TUNNEL;
+  | typeof IDLE | typeof PREPARING | typeof QUEUED | typeof CONNECTING | typeof WAITING | typeof REVISING
+  | typeof FAILING | typeof RELAYING | typeof TUNNEL;
 export const IDLE = 0;
+/** `onRequest` is under way. */
+export const PREPARING = 1;
 /** All upstreams are at their limits. */
-export const QUEUED = 1;
-export const CONNECTING = 2;
+export const QUEUED = 2;
+export const CONNECTING = 3;
 /** The request is being sent, or was sent; there is no final response head yet. */
-export const WAITING = 3;
-export const RELAYING = 4;
-export const TUNNEL = 5;
+export const WAITING = 4;
+/** `onResponse` is under way. */
+export const REVISING = 5;
+/** `onError` is under way: there is no attempt, and none follows. */
+export const FAILING = 6;
+export const RELAYING = 7;
+export const TUNNEL = 8;

@@ -3,14 +3,23 @@
  */
 import type { Settings } from '../options/parse.ts';
 import type { Services } from '../pools/services.ts';
+import type { Pool } from '../pools/pool.ts';
 import type { Affinities } from './affinity.ts';
+import type { HookCalls } from './hooks/hook-calls.ts';
+import type { Routing } from './routing.ts';
 
 /** The settings that exchanges go by, whatever their pool. */
 export type ExchangeRules = Pick<Settings,
-  'via' | 'forwarded' | 'xForwarded' | 'maxBodyBytes' | 'minBodyBytesPerSecond'>;
+  'via' | 'forwarded' | 'xForwarded' | 'maxBodyBytes' | 'minBodyBytesPerSecond' | 'hookTimeoutMs'>;
 
 /** One set for each balancer. */
 export interface ExchangeServices extends Services {
   readonly rules: ExchangeRules;
+  /** Undefined without hooks. */
+  readonly hooks: HookCalls | undefined;
+  /** The pools by their names. */
+  readonly pools: ReadonlyMap<string, Pool>;
+  /** Undefined without routes: then each request goes to the pool that its front names. */
+  readonly routing: Routing | undefined;
   readonly affinities: Affinities;
 }

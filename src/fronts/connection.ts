@@ -317,6 +317,8 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     if (body.to > body.from) this.#exchange?.requestData(held, body.from, body.to);
     if (body.malformed) {
       this.#sender.keepAlive = false;
+      // A hook may take its time to answer.
+      this.#bodyWanted = false;
       this.#exchange?.refuse('REQUEST_BODY_MALFORMED');
     } else this.#bodyEnd();
   }

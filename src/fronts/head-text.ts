@@ -11,26 +11,42 @@ import { isMadeUp } from './raw-headers.ts';
  * The request head as HTTP/1.1, with the edits of middleware, and with `target` instead of the request's own.
  * Middleware may have written characters above 0xff, which latin1 would truncate: `\u010a` would become a line feed.
  * They become NUL, which the parser refuses everywhere. So does a line feed in the target, which middleware may have
- * decoded. Throws REQUEST_UNSENDABLE.
+ * decoded. `given` is the length of a body that replaces the request's own: the head then says that length, or nothing
+ * if it is Infinity. Throws REQUEST_UNSENDABLE.
  */
-export function headBytes(request: IncomingMessage, target = request.url ?? ''): Buffer {
-  return Buffer.from(headText(request, target).replace(BEYOND_LATIN1, '\0'), 'latin1');
+export function headBytes(request: IncomingMessage, target = request.url ?? '', given?: number): Buffer {
+  return Buffer.from(headText(request, target, given).replace(BEYOND_LATIN1, '\0'), 'latin1');
 }
 
-function headText(request: IncomingMessage, target: string): string {
+function headText(request: IncomingMessage, target: string, given: number | undefined): string {
   const method = inOneLine(request.method ?? 'GET');
-  const lines = headerLines(request);
-  if (isHttp2(request)) return http2HeadText(method, inOneLine(target), lines, !endsWithHead(request));
-  let text = `${method} ${inOneLine(routed(target, lines, request))} HTTP/${request.httpVersion}\r\n`;
+  const came = headerLines(request);
+  const lines = given === undefined ? came : reframed(came, method, given);
+  if (isHttp2(request)) {
+    return http2HeadText(method, inOneLine(target), lines, given === undefined && !endsWithHead(request));
+  }
+  let text = `${method} ${inOneLine(routed(target, came, request))} HTTP/${request.httpVersion}\r\n`;
   for (let i = 0; i + 1 < lines.length; i += 2) {
     const value: string | undefined = lines[i + 1];
     // A library may list a header without a value.
     if (value !== undefined) text += line(lines[i] ?? '', value);
   }
   // HTTP/1.1 requires a Host field; it may be empty.
-  if (lines !== request.rawHeaders && valueOf(lines, 'host') === undefined && isMadeUp(request)) text += 'Host:\r\n';
-  if (method !== 'GET' && method !== 'HEAD') text += missingFraming(request, method, lines);
+  if (came !== request.rawHeaders && valueOf(lines, 'host') === undefined && isMadeUp(request)) text += 'Host:\r\n';
+  if (given === undefined && method !== 'GET' && method !== 'HEAD') text += missingFraming(request, method, lines);
   return `${text}\r\n`;
+}
+
+/** The lines with the framing of a body that is `length` long in place of their own, and without an expectation. */
+function reframed(lines: readonly string[], method: string, length: number): readonly string[] {
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < lines.length; i += 2) {
+    const name = lines[i] ?? '';
+    if (!FRAMING.has(name.toLowerCase())) kept.push(name, lines[i + 1] ?? '');
+  }
+  // RFC 9110 §8.6: a length of 0 says nothing where a method has usually no content.
+  if (length < Infinity && (length > 0 || !CONTENTLESS.has(method))) kept.push('Content-Length', String(length));
+  return kept;
 }
 
 /** One header with its CRLF. A line feed in it would start another header, or another request. */
@@ -127,5 +143,8 @@ export function trailerText(request: IncomingMessage): string | undefined {
   return text;
 }
 
+/** What says how long the body is, what follows it, and whether it is awaited. */
+const FRAMING: ReadonlySet<string> = new Set(['content-length', 'expect', 'trailer', 'transfer-encoding']);
+const CONTENTLESS: ReadonlySet<string> = new Set(['DELETE', 'GET', 'HEAD', 'OPTIONS', 'TRACE']);
 const ABSOLUTE = /^https?:\/\/([^/?]+)(.*)$/i;
 const BEYOND_LATIN1 = /[^\0-\xff]/g;

@@ -11,11 +11,13 @@ import type { Downstream } from '../exchange/downstream.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { guarded, messageOf } from '../guard.ts';
 import type { Hop } from '../http1/forwarding.ts';
-import { NONE } from '../http1/framing.ts';
+import { CHUNKED, NONE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import type { Sender } from '../loop/turn.ts';
+import { parseHandleOptions } from '../options/calls.ts';
 import type { OpenDownstream } from './downstreams.ts';
 import type { Front } from './front.ts';
+import { type GivenBody, givenBody, GivenBodyReader } from './given-body.ts';
 import { headBytes, isHttp2 } from './head-text.ts';
 import { hopOf } from './hop.ts';
 import { isMadeUp } from './raw-headers.ts';
@@ -26,14 +28,19 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   readonly hop: Hop;
   readonly socket: DownstreamSocket | undefined;
   readonly busy = true;
+  state: unknown;
+  wholeBody: Buffer | undefined;
+  unfit: BalancerError | undefined;
   place = -1;
   readonly #front: Front;
   readonly #request: IncomingMessage;
   readonly #response: DownstreamResponse;
   readonly #exchange: Exchange;
   readonly #http2: boolean;
-  /** Made when the body is asked for. */
-  #body: RequestBody | undefined;
+  /** Made when the body is asked for, unless it was given. */
+  #body: RequestBody | GivenBodyReader | undefined;
+  /** The same, if it was given: it has to be let go of. */
+  #given: GivenBodyReader | undefined;
   /** Whether a body is still to be read. */
   #hasBody = false;
   /** Whether the response is sent when the turn ends. */
@@ -51,8 +58,11 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     this.#exchange = front.newExchange();
   }
 
-  /** Serves a request. If it or its response, which may be foreign objects, throws, that is reported and ends it. */
-  static serve(front: Front, request: IncomingMessage, response: ServerResponse): void {
+  /**
+   * Serves a request. If it or its response, which may be foreign objects, throws, that is reported and ends it.
+   * `options` is the third argument of `handle`.
+   */
+  static serve(front: Front, request: IncomingMessage, response: ServerResponse, options: unknown): void {
     let made: DownstreamRequest;
     try {
       made = new DownstreamRequest(front, request, response);
@@ -62,17 +72,17 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
       guarded((): unknown => response.destroy(), ignore);
       return;
     }
-    made.#start(response);
+    made.#start(response, options);
   }
 
-  #start(response: ServerResponse): void {
+  #start(response: ServerResponse, options: unknown): void {
     this.#front.downstreams.add(this);
     try {
       response.on('close', () => {
         this.#onClose();
       });
       response.on('error', ignore);
-      this.#begin();
+      this.#begin(options);
     } catch (cause) {
       this.#unusable(cause);
     }
@@ -86,23 +96,27 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
       // It cannot be answered either; the first fault was reported.
       this.#exchange.abort('HOOK_FAILED');
     } finally {
-      this.#front.downstreams.remove(this);
+      this.#leave();
     }
   }
 
   /** Reads the head and starts the exchange. */
-  #begin(): void {
+  #begin(options: unknown): void {
     const request = this.#request;
     const { head } = this.#exchange;
-    // node:http serves requests pipelined behind a refused one, before it learns that the connection will close.
-    const { refused, rules } = this.#front;
-    const bytes = this.#bytes();
-    if (bytes === undefined) return;
+    const { ending, rules } = this.#front;
     // A request made by a library may have no socket.
     const socket = request.socket as Socket | undefined;
-    const length = socket !== undefined && refused.has(socket) ? -1 : head.parse(bytes, bytes.length, rules);
+    if (socket !== undefined && ending.has(socket)) {
+      this.destroy();
+      return;
+    }
+    const given = this.#take(options);
+    if (given === FAULTY) return;
+    const bytes = this.#bytes(given);
+    if (bytes === undefined) return;
+    const length = head.parse(bytes, bytes.length, rules);
     if (length <= 0) {
-      if (!this.#http2 && socket !== undefined) refused.add(socket);
       this.#refuse(length < 0 ? head.error : 'REQUEST_MALFORMED');
       return;
     }
@@ -111,20 +125,42 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     // Only the 'upgrade' event hands over a socket to tunnel through. node:http has already sent 100 Continue.
     head.upgrade = '';
     head.expectContinue = false;
-    if (head.framing !== NONE && (request.readableDidRead || typeof request.readableEncoding === 'string')) {
-      this.#front.report(new BalancerError('BODY_CONSUMED', CONSUMED));
-      this.#refuse('BODY_CONSUMED');
-      return;
-    }
-    this.#hasBody = head.framing !== NONE;
+    if (given?.source !== undefined) head.framing = CHUNKED;
+    const readElsewhere = request.readableDidRead || typeof request.readableEncoding === 'string';
+    if (given === undefined && head.framing !== NONE && readElsewhere) {
+      this.unfit = new BalancerError('BODY_CONSUMED', CONSUMED);
+      this.#front.report(this.unfit);
+    } else this.#hasBody = head.framing !== NONE;
     this.#exchange.start(this, this.#front.pool);
     this.#exchange.flushRequest();
   }
 
-  /** The head as text for our parser; undefined if it cannot be sent, in which case it was answered. */
-  #bytes(): Buffer | undefined {
+  /** Takes the body and the state that were given. FAULTY if they are unusable, and the request was answered. */
+  #take(options: unknown): GivenBody | typeof FAULTY | undefined {
+    // Express and Connect call a handler with `next`.
+    if (options === undefined || options === null || typeof options === 'function') return undefined;
     try {
-      return headBytes(this.#request);
+      const { body, state } = parseHandleOptions(options);
+      this.state = state;
+      if (body === undefined || body === null || body === this.#request) return undefined;
+      const given = givenBody(body, this.#front.givenBodies);
+      this.wholeBody = given.bytes;
+      this.#body = this.#given = new GivenBodyReader(given, this);
+      return given;
+    } catch (cause) {
+      const known = cause instanceof BalancerError;
+      // A getter, or a Proxy, that throws.
+      const error = known ? cause : new BalancerError('OPTIONS_INVALID', undefined, { cause });
+      this.#front.report(error);
+      this.#refuse(error.code);
+      return FAULTY;
+    }
+  }
+
+  /** The head as our parser reads it; undefined if it cannot be sent, and was answered. */
+  #bytes(given: GivenBody | undefined): Buffer | undefined {
+    try {
+      return headBytes(this.#request, undefined, given && (given.bytes?.length ?? Infinity));
     } catch (cause) {
       // May be a foreign error: an object that throws when read may have replaced the headers.
       const known = cause instanceof BalancerError;
@@ -156,7 +192,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   // --- calls from the exchange
 
   readBody(): void {
-    this.#body = new RequestBody(this.#request, this.#front.rules, this);
+    this.#body ??= new RequestBody(this.#request, this.#front.rules, this);
     this.#body.read();
   }
 
@@ -169,7 +205,9 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   }
 
   respond(head: ResponseHead, keepAlive: boolean): void {
-    this.#response.respond(head, !keepAlive || this.#front.closing);
+    const closing = !keepAlive || this.#front.closing;
+    if (closing && this.socket !== undefined) this.#front.ending.add(this.socket);
+    this.#response.respond(head, closing);
   }
 
   tunnel(): void {
@@ -205,7 +243,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
 
   settled(): void {
     if (this.#deferred) return;
-    this.#front.downstreams.remove(this);
+    this.#leave();
     // Not before the request is read or abandoned: node:http discards what arrives of it after the response.
     this.#response.finish();
   }
@@ -262,7 +300,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
       this.#refuse(code);
       this.#response.left();
     }
-    this.#front.downstreams.remove(this);
+    this.#leave();
   }
 
   taken(): void {
@@ -274,6 +312,11 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   #onClose(): void {
     this.#response.left();
     this.#exchange.abort('DOWNSTREAM_GONE');
+    this.#leave();
+  }
+
+  #leave(): void {
+    this.#given?.cancel();
     this.#front.downstreams.remove(this);
   }
 
@@ -299,7 +342,9 @@ function ignore(): void {
   // Nothing to do.
 }
 
+/** The options of `handle` were unusable. */
+const FAULTY = Symbol('faulty');
 const UNUSABLE = 'the request or its response threw';
 const CONSUMED =
   'balancer.handle: the request body was already read, or setEncoding was called on it; ' +
-  'put the balancer before body parsers';
+  'put the balancer before body parsers, or give it what they read: handle(request, response, { body })';

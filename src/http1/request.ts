@@ -46,6 +46,8 @@ export class RequestHead implements PickRequest, FieldTaker {
   forwardedOthers = '';
   /** The received protocol version, for Via. A front that is not HTTP/1.1 sets it. */
   version: '1.0' | '1.1' | '2.0' = '1.1';
+  /** The Host that a hook has put in place of all others; undefined where none has. */
+  revisedHost: string | undefined;
   /** The Max-Forwards field of OPTIONS and TRACE, the only methods for which it has a meaning (RFC 9110 §7.6.2). */
   maxForwards: string | undefined;
   /** Why {@link RequestHead.parse} rejected the head. */
@@ -53,6 +55,8 @@ export class RequestHead implements PickRequest, FieldTaker {
 
   readonly #line = new FieldScanner();
   #text = '';
+  /** `fields` before a hook changed them. */
+  #passed: string | undefined;
   #fieldsAt = 0;
   #fieldsEnd = 0;
   #connection = '';
@@ -99,9 +103,29 @@ export class RequestHead implements PickRequest, FieldTaker {
     return error === undefined ? line.next : this.#refuse(error);
   }
 
-  /** The first value of a field, by its lower-case name. */
+  /** All field lines as they came, each with its CRLF. */
+  get lines(): string {
+    return this.#text.slice(this.#fieldsAt, this.#fieldsEnd);
+  }
+
+  /** The first value of a field, by its lower-case name: as a hook has left it, where one has changed the fields. */
   field(name: string): string | undefined {
+    if (name === 'host' && this.revisedHost !== undefined) return this.revisedHost;
+    if (this.#passed !== undefined) {
+      const value = valueIn(this.fields, name);
+      if (value !== undefined || valueIn(this.#passed, name) !== undefined) return value;
+    }
     return valueIn(this.#text.slice(this.#fieldsAt, this.#fieldsEnd), name);
+  }
+
+  /** Makes this the request as a hook has left it; `fields` are whole lines. What frames it stays. */
+  revise(target: string, fields: string, host: string | undefined): void {
+    this.target = target;
+    this.revisedHost = host;
+    if (fields === this.fields) return;
+    this.#passed = this.fields;
+    this.fields = fields;
+    this.authenticatesConnection = CREDENTIALS.test(fields);
   }
 
   /** Drops all text, so that an idle connection keeps none alive. */
@@ -119,7 +143,7 @@ export class RequestHead implements PickRequest, FieldTaker {
     this.expectContinue = this.trailers = this.authenticatesConnection = false;
     this.upgrade = this.forwardedFor = this.forwardedProto = this.forwardedHost = this.forwarded = this.via = '';
     this.forwardedOthers = '';
-    this.maxForwards = undefined;
+    this.maxForwards = this.revisedHost = this.#passed = undefined;
     this.#connection = this.#coding = this.#upgrade = '';
     this.#expect = undefined;
     this.#proxyClose = false;
@@ -346,5 +370,7 @@ export function isHead(bytes: Buffer): boolean {
 }
 
 const HEAD_START = 'HEAD ';
+/** A line whose credentials authenticate the connection: what `#credentials` sees while it parses. */
+const CREDENTIALS = /^(?:proxy-)?authorization:[ \t]*(?:ntlm|negotiate)/im;
 /** uri-host [":" port] (RFC 9110 §7.2): no userinfo, path or list; empty if the target has no authority. */
 export const HOST = /^(?:\[[0-9A-Za-z:.%~_-]+\]|[\w.~%!$&'()*+;=-]*)(?::\d{0,5})?$/;

@@ -9,6 +9,9 @@ import {
   USUAL_HEAD_BYTES,
 } from './grammar.ts';
 
+/** The parts of a head that an answer brings. `fields` are whole lines with their CRLF, without framing. */
+export type AnswerHead = Pick<ResponseHead, 'status' | 'reason' | 'fields' | 'hasDate'>;
+
 /** A response head: filled by {@link ResponseHead.parse}, reused for the next response of a connection. */
 export class ResponseHead implements FieldTaker {
   status = 0;
@@ -35,6 +38,8 @@ export class ResponseHead implements FieldTaker {
   readonly #scanner = new FieldScanner();
   /** The octets that were read as text: the head, and perhaps some of what follows it. */
   #text = '';
+  #fieldsAt = 0;
+  #fieldsEnd = 0;
   #minor = 1;
   #connection = '';
   #lengths = 0;
@@ -68,7 +73,14 @@ export class ResponseHead implements FieldTaker {
     this.fields = scanner.passed;
     if (!this.#judge(method)) return this.#refuse('RESPONSE_MALFORMED');
     this.#text = text;
+    this.#fieldsAt = at;
+    this.#fieldsEnd = scanner.next - 2;
     return scanner.next;
+  }
+
+  /** All field lines as they came, each with its CRLF. */
+  get lines(): string {
+    return this.#text.slice(this.#fieldsAt, this.#fieldsEnd);
   }
 
   get reason(): string {
@@ -88,6 +100,33 @@ export class ResponseHead implements FieldTaker {
     this.fields = `${fields}Content-Length: ${length}\r\n`;
     this.framing = LENGTH;
     this.contentLength = length;
+  }
+
+  /** Makes this the head of an answer to a request of `method`, in chunks if `hasBody`. */
+  answer({ status, reason, fields, hasDate }: AnswerHead, method: string, hasBody: boolean): void {
+    this.#reset();
+    this.status = status;
+    this.line = `HTTP/1.1 ${status} ${reason}\r\n`;
+    this.fields = fields;
+    this.hasDate = hasDate;
+    if (hasBody) this.framing = CHUNKED;
+    else if (method !== 'HEAD' && status !== 204 && status !== 304) {
+      this.fields += 'Content-Length: 0\r\n';
+      this.framing = LENGTH;
+    }
+  }
+
+  /**
+   * Makes this the head as a hook has left it; `fields` are whole lines. The framing is the caller's to change, and a
+   * Content-Length among the fields has to agree with it. `reason` is sent with a status that is not the upstream's.
+   */
+  revise(status: number, reason: string, fields: string, hasDate: boolean): void {
+    if (status !== this.status) {
+      this.status = status;
+      this.line = `HTTP/1.1 ${status} ${reason}\r\n`;
+    }
+    this.fields = fields;
+    this.hasDate = hasDate;
   }
 
   /** Drops all text, so that an idle connection keeps none alive. */

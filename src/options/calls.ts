@@ -1,6 +1,7 @@
 /**
  * Checks the arguments of a balancer's methods, as parse.ts does for `createBalancer`.
  */
+import type { Readable } from 'node:stream';
 import { onlyKnown, record, shown } from './checks.ts';
 import { BalancerError } from '../errors.ts';
 import { EVENT_NAMES } from '../events.ts';
@@ -26,6 +27,27 @@ export interface CloseOptions {
    * orchestrators need some time to send new requests elsewhere. Default 0.
    */
   readonly delayMs?: number;
+}
+
+/** The options of `handle`. */
+export interface HandleOptions {
+  /**
+   * The request body, where a parser has read it: text is sent as UTF-8, a stream in chunks. The request's own
+   * Content-Length, Transfer-Encoding and trailers no longer count; delete its Content-Encoding if the parser has
+   * decoded it. Without a body, or with null, the request's own is sent.
+   */
+  readonly body?: string | Uint8Array | Readable | ReadableStream<Uint8Array> | null | undefined;
+  /** Becomes `exchange.state` for hooks. */
+  readonly state?: unknown;
+}
+
+/** The options of `handle`; its body is not checked yet. Throws OPTIONS_INVALID. */
+export function parseHandleOptions(input: unknown): { readonly body: unknown; readonly state: unknown } {
+  return parsed(input, 'handle', (options, problems) => {
+    onlyKnown(options, 'handle.', HANDLE_KEYS, problems);
+    const { body, state } = options;
+    return { body, state };
+  });
 }
 
 /** Checks the options of `close` and fills in the defaults. Throws OPTIONS_INVALID. */
@@ -102,5 +124,6 @@ function invalid(problems: readonly string[]): BalancerError {
 }
 
 const CLOSE_TIMEOUT_MS = 10_000;
+const HANDLE_KEYS: ReadonlySet<string> = new Set(['body', 'state']);
 const DRAIN_KEYS: ReadonlySet<string> = new Set(['timeoutMs']);
 const CLOSE_KEYS: ReadonlySet<string> = new Set(['timeoutMs', 'delayMs']);

@@ -5,6 +5,7 @@
 import { flag, integers, optionalFunction, type Range, shown, timeSource } from './checks.ts';
 import type { TimeSource } from '../loop/time-source.ts';
 import type { FrontOptions } from './options.ts';
+import type { Hooks } from '../hooks.ts';
 
 /** The options of the front with all defaults filled in. {@link FrontOptions} explains each. */
 export interface FrontSettings extends Readonly<Record<keyof typeof FRONT_NUMBERS, number>> {
@@ -18,6 +19,8 @@ export interface FrontSettings extends Readonly<Record<keyof typeof FRONT_NUMBER
   readonly upgradeProtocols: ReadonlySet<string>;
   readonly upgradeTarget: FrontOptions['upgradeTarget'];
   readonly onReport: FrontOptions['onReport'];
+  /** Undefined without hooks. */
+  readonly hooks: Hooks | undefined;
   readonly time: TimeSource | undefined;
   readonly rng: (() => number) | undefined;
 }
@@ -34,6 +37,7 @@ export function parseFront(options: Readonly<Record<string, unknown>>, problems:
     upgradeTarget:
       optionalFunction(options['upgradeTarget'], 'upgradeTarget', problems) as FrontSettings['upgradeTarget'],
     onReport: optionalFunction(options['onReport'], 'onReport', problems) as FrontSettings['onReport'],
+    hooks: hooks(options, problems),
     time: timeSource(options['time'], problems),
     rng: optionalFunction(options['rng'], 'rng', problems) as FrontSettings['rng'],
   };
@@ -56,11 +60,12 @@ const FRONT_NUMBERS = {
   maxTrailerBytes: { fallback: 16_384, min: 64 },
   maxHeldBytes: { fallback: 65_536, min: 1 },
   minBodyBytesPerSecond: { fallback: 100, min: 0 },
+  hookTimeoutMs: { fallback: 30_000, min: 1 },
 } as const satisfies Readonly<Record<string, Range>>;
 
 export const FRONT_OPTION_NAMES: readonly string[] = [
   ...Object.keys(FRONT_NUMBERS), 'via', 'forwarded', 'xForwarded', 'trustForwarded', 'upgradeProtocols',
-  'upgradeTarget', 'onReport', 'time', 'rng',
+  'upgradeTarget', 'onReport', 'time', 'rng', 'onRequest', 'onResponse', 'onError',
 ];
 
 function via(value: unknown, problems: string[]): string {
@@ -70,6 +75,15 @@ function via(value: unknown, problems: string[]): string {
   if (typeof value === 'string' && /^[\w!#$%&'*+.^`|~:-]+$/.test(value)) return value;
   problems.push(`via: must be false or a token such as 'edge-1' (got ${shown(value)})`);
   return '';
+}
+
+/** Undefined where there are no hooks. */
+function hooks(options: Readonly<Record<string, unknown>>, problems: string[]): Hooks | undefined {
+  const onRequest = optionalFunction(options['onRequest'], 'onRequest', problems) as Hooks['onRequest'];
+  const onResponse = optionalFunction(options['onResponse'], 'onResponse', problems) as Hooks['onResponse'];
+  const onError = optionalFunction(options['onError'], 'onError', problems) as Hooks['onError'];
+  if (onRequest === undefined && onResponse === undefined && onError === undefined) return undefined;
+  return { ...(onRequest && { onRequest }), ...(onResponse && { onResponse }), ...(onError && { onError }) };
 }
 
 function trusts(value: unknown, problems: string[]): FrontSettings['trusts'] {

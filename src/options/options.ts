@@ -6,8 +6,10 @@ import type { IncomingMessage } from 'node:http';
 import type { LookupFunction } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Channel } from '../channel.ts';
+import type { Hooks } from '../hooks.ts';
 import type { TimeSource } from '../loop/time-source.ts';
 import type { BalancerError } from '../errors.ts';
+import type { RouteOptions } from './route-options.ts';
 import type { Strategy } from '../strategy.ts';
 
 /** An upstream with options of its own; without any, its origin is enough. */
@@ -186,6 +188,8 @@ export interface FrontOptions {
    * is ready for it. It may lag by what it has to transfer in `idleTimeoutMs`. 0 turns the check off. Default 100.
    */
   readonly minBodyBytesPerSecond?: number;
+  /** How long a hook that returns a promise may take; then the request is answered 500. Default 30,000 ms. */
+  readonly hookTimeoutMs?: number;
 
   /**
    * Maximum number of downstream connections; one more is answered 503 and closed. Connections of a server behind
@@ -228,5 +232,20 @@ export interface FrontOptions {
   readonly rng?: () => number;
 }
 
-/** The options of `createBalancer`. */
-export interface BalancerOptions extends PoolOptions, FrontOptions {}
+/**
+ * The options of `createBalancer`: those of the front, hooks, and the pools that requests go to. With `upstreams`, the
+ * options of a pool at this level are those of the pool `default`; without, there are none at this level.
+ */
+export interface BalancerOptions<State = unknown> extends Partial<PoolOptions>, FrontOptions, Hooks<State> {
+  /**
+   * Pools by their names, besides `default` if there are `upstreams`. A name is 1 to 63 letters, digits, dots, hyphens
+   * or underscores. A strategy, or a channel for `peers`, belongs to one pool.
+   */
+  readonly pools?: Readonly<Record<string, PoolOptions>>;
+  /**
+   * Which requests go to which pool, or are answered here; the first that matches counts, and a request that none
+   * matches is answered 404. Default: everything goes to `default`, or to the only pool. Several pools of which none is
+   * `default` need routes.
+   */
+  readonly routes?: readonly RouteOptions[];
+}

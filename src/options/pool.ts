@@ -22,20 +22,25 @@ export interface PoolSettings extends Readonly<Record<keyof typeof POOL_NUMBERS,
   readonly connect: PoolOptions['connect'];
 }
 
-/** Reads the options of a pool and ignores all others. Adds what is wrong to `problems`. */
-export function parsePool(options: Readonly<Record<string, unknown>>, problems: string[]): PoolSettings {
+/**
+ * Reads the options of a pool and ignores all others. Adds what is wrong to `problems`, with `prefix` before each name:
+ * `''` for options at the top level, `pools.NAME.` for those of a named pool.
+ */
+export function parsePool(
+  options: Readonly<Record<string, unknown>>, prefix: string, problems: string[],
+): PoolSettings {
   const common = {
-    connect: optionalFunction(options['connect'], 'connect', problems) as PoolSettings['connect'],
-    healthCheck: readHealthCheck(options['healthCheck'], 'healthCheck', problems),
+    connect: optionalFunction(options['connect'], `${prefix}connect`, problems) as PoolSettings['connect'],
+    healthCheck: readHealthCheck(options['healthCheck'], `${prefix}healthCheck`, problems),
   };
   return {
-    ...integers(options, '', POOL_NUMBERS, problems),
+    ...integers(options, prefix, POOL_NUMBERS, problems),
     ...common,
-    upstreams: atOnce(readUpstreams(options['upstreams'], common, problems)),
-    strategy: strategy(options['strategy'], problems),
-    peers: peers(options['peers'], problems),
-    retryOn: retryOn(options['retryOn'], problems),
-    changeOrigin: flag(options['changeOrigin'], 'changeOrigin', problems),
+    upstreams: atOnce(readUpstreams(options['upstreams'], `${prefix}upstreams`, common, problems)),
+    strategy: strategy(options['strategy'], `${prefix}strategy`, problems),
+    peers: peers(options['peers'], `${prefix}peers`, problems),
+    retryOn: retryOn(options['retryOn'], `${prefix}retryOn`, problems),
+    changeOrigin: flag(options['changeOrigin'], `${prefix}changeOrigin`, problems),
   };
 }
 
@@ -67,29 +72,29 @@ export const POOL_OPTION_NAMES: readonly string[] = [
   ...Object.keys(POOL_NUMBERS), 'upstreams', 'strategy', 'peers', 'healthCheck', 'retryOn', 'changeOrigin', 'connect',
 ];
 
-function strategy(value: unknown, problems: string[]): Strategy | undefined {
+function strategy(value: unknown, path: string, problems: string[]): Strategy | undefined {
   const problem = value === undefined ? undefined : strategyProblem(value);
   if (problem === undefined) return value as Strategy | undefined;
-  problems.push(`strategy: ${problem}`);
+  problems.push(`${path}: ${problem}`);
   return undefined;
 }
 
-function peers(value: unknown, problems: string[]): Channel | undefined {
+function peers(value: unknown, path: string, problems: string[]): Channel | undefined {
   if (value === undefined) return undefined;
   if (isRecord(value) && typeof value['join'] === 'function') return value as unknown as Channel;
   problems.push(
-    `peers: must be an object with a method join, such as channel('upstreams') of launch (got ${shown(value)})`);
+    `${path}: must be an object with a method join, such as channel('upstreams') of launch (got ${shown(value)})`);
   return undefined;
 }
 
-function retryOn(value: unknown, problems: string[]): ReadonlySet<number> {
+function retryOn(value: unknown, path: string, problems: string[]): ReadonlySet<number> {
   const statuses: readonly unknown[] = Array.isArray(value) ? value : [];
   const known = (status: unknown): boolean => {
     return status === 429 || (Number.isInteger(status) && (status as number) >= 500 && (status as number) <= 599);
   };
   if ((value !== undefined && !Array.isArray(value)) || !statuses.every(known)) {
     problems.push(
-      `retryOn: must be a list of statuses, each 429 or from 500 to 599, e.g. [502, 503, 504] (got ${shown(value)})`);
+      `${path}: must be a list of statuses, each 429 or from 500 to 599, e.g. [502, 503, 504] (got ${shown(value)})`);
   }
   return new Set(statuses as number[]);
 }

@@ -47,7 +47,7 @@ export function* parseUpstreams(input: unknown, common: Common, known?: Known): 
   try {
     // A copy: the caller may change its list in the meantime.
     const list: unknown = Array.isArray(input) ? input.slice() : input;
-    parsed = yield* readUpstreams(list, common, problems, known);
+    parsed = yield* readUpstreams(list, 'upstreams', common, problems, known);
   } catch (cause) {
     problems.push(unreadable('upstreams', cause));
   }
@@ -63,12 +63,12 @@ export function parsedOrigin(input: unknown): string {
   throw invalid([`remove: ${problem ?? originProblem(String(input))}`]);
 }
 
-/** Checks a list of upstreams, in slices. Adds what is wrong to `problems`. */
+/** Checks the list of upstreams at `path`, in slices. Adds what is wrong to `problems`. */
 export function* readUpstreams(
-  value: unknown, common: Common, problems: string[], known?: Known,
+  value: unknown, path: string, common: Common, problems: string[], known?: Known,
 ): Work<ParsedUpstream[]> {
   if (!Array.isArray(value)) {
-    problems.push(`upstreams: must be a list of origins, e.g. ['http://127.0.0.1:3001'] (got ${shown(value)})`);
+    problems.push(`${path}: must be a list of origins, e.g. ['http://127.0.0.1:3001'] (got ${shown(value)})`);
     return [];
   }
   const parsed: ParsedUpstream[] = [];
@@ -77,11 +77,11 @@ export function* readUpstreams(
     if (at > 0) yield;
     for (let i = at; i < Math.min(at + SLICE, value.length); i++) {
       const entry: unknown = value[i];
-      const one = asBefore(entry, common, known) ?? readEntry(entry, `upstreams[${i}]`, common, problems);
+      const one = asBefore(entry, common, known) ?? readEntry(entry, `${path}[${i}]`, common, problems);
       if (one === undefined) continue;
       const first = places.get(one.origin);
       if (first === undefined) places.set(one.origin, i);
-      else problems.push(`upstreams[${i}]: ${one.origin} is already upstreams[${first}]; give it a weight instead`);
+      else problems.push(`${path}[${i}]: ${one.origin} is already ${path}[${first}]; give it a weight instead`);
       parsed.push(one);
     }
   }

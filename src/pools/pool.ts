@@ -69,6 +69,7 @@ export class Pool {
     });
     this.budget = new RetryBudget(settings.retryBudgetPercent, settings.minRetriesPerSecond, clock.now);
     this.upstreams = new UpstreamSet(settings, {
+      pool: name,
       events,
       dialler: new Dialler(settings.connect, names, adopted, report),
       rng,

@@ -16,6 +16,8 @@ export type UpstreamSetRules = ManagedUpstreamRules & Pick<Settings, 'maxEjected
 
 /** What membership needs from the balancer. */
 export interface UpstreamSetWorld {
+  /** The name of the pool, for events. */
+  readonly pool: string;
   readonly events: Events;
   /** Opens the connections to upstreams. */
   readonly dialler: Dialler;
@@ -38,7 +40,7 @@ export class UpstreamSet {
   readonly #elsewhere = new Map<string, number>();
   #inFlight = 0;
   /** Events of the change in progress; told when it is complete. */
-  readonly #toTell: ['added' | 'draining' | 'removed', { readonly upstream: Upstream }][] = [];
+  readonly #toTell: ['added' | 'draining' | 'removed', BalancerEvents['added']][] = [];
 
   constructor(rules: UpstreamSetRules, world: UpstreamSetWorld) {
     this.#rules = rules;
@@ -216,7 +218,7 @@ export class UpstreamSet {
     // Undefined if a listener to its ejection has just removed it: then that was told.
     if (resolve === undefined) return;
     this.#draining.delete(upstream);
-    this.#tell('removed', { upstream: upstream.shown });
+    this.#tell('removed', this.#about(upstream));
     resolve();
   }
 
@@ -277,14 +279,14 @@ export class UpstreamSet {
     const upstream = new ManagedUpstream(settings, this.#rules, this.#world.dialler, this.#world.rng, this);
     upstream.countElsewhere(this.countedElsewhere(settings.origin));
     this.#active.set(settings.origin, upstream);
-    this.#toTell.push(['added', { upstream: upstream.shown }]);
+    this.#toTell.push(['added', this.#about(upstream)]);
     return upstream;
   }
 
   async #drain(upstream: ManagedUpstream, cutAt: number): Promise<void> {
     this.#active.delete(upstream.origin);
     upstream.drain(cutAt);
-    this.#toTell.push([upstream.inFlightHere === 0 ? 'removed' : 'draining', { upstream: upstream.shown }]);
+    this.#toTell.push([upstream.inFlightHere === 0 ? 'removed' : 'draining', this.#about(upstream)]);
     if (upstream.inFlightHere === 0) return;
     await new Promise<void>((resolve) => {
       this.#draining.set(upstream, resolve);
@@ -307,7 +309,7 @@ export class UpstreamSet {
   #ejected(upstream: ManagedUpstream, by: Witness, code?: ErrorCode, status?: number): void {
     upstream.ejected();
     this.#candidates.changed();
-    this.#tell('ejected', { upstream: upstream.shown, forMs: upstream.health.ejectedMs, by, code, status });
+    this.#tell('ejected', { ...this.#about(upstream), forMs: upstream.health.ejectedMs, by, code, status });
   }
 
   #readmitted(upstream: ManagedUpstream, by: Witness, now: number): void {
@@ -315,12 +317,17 @@ export class UpstreamSet {
     // In a panic all were candidates, and the first few to answer end it. Whatever failed all of them is over: the
     // others must not sit out ejections that grew meanwhile, while these few carry the whole load.
     if (panicEnded) for (const other of this.#active.values()) other.health.hasten(now);
-    this.#tell('readmitted', { upstream: upstream.shown, by });
+    this.#tell('readmitted', { ...this.#about(upstream), by });
   }
 
   /** Tells the events of a change, once it is complete: a listener may make the next change. */
   #tellAll(): void {
     for (const [name, event] of this.#toTell.splice(0)) this.#tell(name, event);
+  }
+
+  /** What every event of an upstream says. */
+  #about(upstream: ManagedUpstream): BalancerEvents['added'] {
+    return { pool: this.#world.pool, upstream: upstream.shown };
   }
 
   #tell<N extends keyof BalancerEvents>(name: N, event: BalancerEvents[N]): void {

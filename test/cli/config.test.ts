@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { run, start } from '../support/process-binary.ts';
@@ -41,6 +41,36 @@ describe('--config', () => {
     const binary = start(t, ['-c', './balancer.mjs'], { cwd });
     assert.match(await binary.ready(), /^Load balancer with last strategy listening on http:.*, http:/);
     assert.equal((await get(await binary.port())).body, 'B');
+  });
+
+  test('with pools and routes: strategies by their names, and upstreams that follow the file', async (t) => {
+    const [a, b, c] = [await startNamed(t, 'A'), await startNamed(t, 'B'), await startNamed(t, 'C')];
+    const config = (web: string): string => JSON.stringify({
+      listen: '127.0.0.1:0',
+      pools: { web: { upstreams: [web], strategy: 'round-robin' }, api: { upstreams: [b] } },
+      routes: [{ path: '/api/', pool: 'api' }, { pool: 'web' }],
+    });
+    const cwd = directory(t, { 'balancer.json': config(a) });
+    const binary = start(t, ['-c', 'balancer.json'], { cwd });
+    assert.match(await binary.ready(), /^Load balancer with pools web \(round-robin\), api \(random\) listening on /);
+    const port = await binary.port();
+    assert.equal((await get(port, '/')).body, 'A');
+    assert.equal((await get(port, '/api/x')).body, 'B');
+    writeFileSync(join(cwd, 'balancer.json'), config(c));
+    binary.signal('SIGHUP');
+    await binary.logged(/reloaded: upstreams/);
+    assert.equal((await get(port, '/')).body, 'C');
+    assert.equal((await get(port, '/api/x')).body, 'B');
+  });
+
+  test('with pools whose options are wrong', async (t) => {
+    const pools = { web: { upstreams: ['http://127.0.0.1:1'], strategy: 'nonsense', maxQueued: -1 } };
+    const cwd = directory(t, { 'balancer.json': JSON.stringify({ pools, maxInFlight: 5, routes: [{ pool: 'wep' }] }) });
+    const { code, stderr } = await run(['-c', 'balancer.json'], { cwd });
+    assert.equal(code, 2);
+    const expected = ['pools.web.strategy: must be random', 'pools.web.maxQueued: must',
+      'maxInFlight: belongs to a pool', 'routes[0].pool: there is no pool'];
+    for (const problem of expected) assert.ok(stderr.includes(problem), `${problem} in ${stderr}`);
   });
 
   test('with a path from anywhere', async (t) => {

@@ -108,20 +108,21 @@ test('ejections, readmissions and refused requests are logged', () => {
   const events = new Events(() => assert.fail('a listener failed'));
   const upstream = { origin: A, state: 'active' } as Upstream;
   const balancer = {
-    strategy: 'mine',
-    upstreams: [upstream],
+    pools: { api: { strategy: 'mine', upstreams: [upstream] } },
     on(...given: Parameters<Events['on']>): unknown {
       events.on(...given);
       return balancer;
     },
   };
   logEvents(balancer as unknown as Parameters<typeof logEvents>[0], (line) => lines.push(line), () => 0);
+  const pool = 'default';
   const unknown = { code: undefined, status: undefined };
-  events.tell('ejected', { upstream, forMs: 1_000, by: 'attempts', code: 'CONNECT_REFUSED', status: undefined });
-  events.tell('ejected', { upstream, forMs: 1_000, by: 'attempts', code: undefined, status: 503 });
-  events.tell('ejected', { upstream, forMs: Infinity, by: 'probes', ...unknown });
-  events.tell('ejected', { upstream, forMs: 1_000, by: 'peers', ...unknown });
-  events.tell('readmitted', { upstream, by: 'attempts' });
+  events.tell('ejected', { pool, upstream, forMs: 1_000, by: 'attempts', code: 'CONNECT_REFUSED', status: undefined });
+  events.tell('ejected', { pool, upstream, forMs: 1_000, by: 'attempts', code: undefined, status: 503 });
+  events.tell('ejected', { pool, upstream, forMs: Infinity, by: 'probes', ...unknown });
+  events.tell('ejected', { pool, upstream, forMs: 1_000, by: 'peers', ...unknown });
+  events.tell('readmitted', { pool, upstream, by: 'attempts' });
+  events.tell('readmitted', { pool: 'api', upstream, by: 'attempts' });
   for (let i = 0; i < 3; i++) events.tell('refused', { status: 503, code: 'NO_CANDIDATE' });
   events.tell('refused', { status: 400, code: 'REQUEST_MALFORMED' });
   assert.deepEqual(lines, [
@@ -129,6 +130,7 @@ test('ejections, readmissions and refused requests are logged', () => {
     `${A} is ejected for 1.0 s: too many of its attempts failed in a row, the last with status 503`,
     `${A} is ejected until its probes succeed: its probes failed`,
     `${A} is readmitted: it responds again`,
+    `${A} (pool api) is readmitted: it responds again`,
     'NO_CANDIDATE: answered 503: strategy mine declined, or every candidate was tried',
   ]);
 });

@@ -10,9 +10,10 @@ import { USAGE } from '../../src/cli/arguments.ts';
 import { parseLaunchOptions } from '../../src/cluster/options.ts';
 import { type ErrorCode, meaningOf } from '../../src/errors.ts';
 import { EVENT_NAMES } from '../../src/events.ts';
-import { OPTION_NAMES, parseOptions } from '../../src/options/parse.ts';
+import { OPTION_NAMES } from '../../src/options/parse.ts';
 import { POOL_OPTION_NAMES } from '../../src/options/pool.ts';
 import { documentAt, root, rowsOf, spansOf } from '../support/documents.ts';
+import { settingsOf } from '../support/options.ts';
 
 /** The part of a text below a heading, down to the next one of its kind. */
 function section(text: string, heading: string): string {
@@ -40,7 +41,7 @@ test('the tables of options name each option with its default and what it belong
   for (const [name, , of] of rowsOf(text.replace(entries, '\n'))) {
     assert.equal(of, POOL_OPTION_NAMES.includes(nameIn(name)) ? 'pool' : 'front', name);
   }
-  for (const [name, value] of Object.entries(parseOptions({ upstreams: [] }))) {
+  for (const [name, value] of Object.entries(settingsOf({ upstreams: [] }))) {
     if (typeof value !== 'number') continue;
     const shown = value === Infinity ? 'no limit' : String(value);
     assert.equal(rows.get(name)?.replaceAll('`', ''), shown, name);

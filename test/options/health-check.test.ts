@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { parseOptions } from '../../src/options/parse.ts';
 import { parseUpstream, parseUpstreams } from '../../src/options/upstreams.ts';
 import { atOnce } from '../../src/loop/slices.ts';
-import { inspected, problemsWith } from '../support/options.ts';
+import { inspected, problemsWith, settingsOf } from '../support/options.ts';
 
 const ONE = ['http://127.0.0.1:3001'];
 
@@ -28,14 +27,14 @@ describe('a health check', () => {
   ];
   for (const [given, parsed] of table) {
     test(inspected(given), () => {
-      const { healthCheck, upstreams } = parseOptions({ upstreams: ONE, healthCheck: given });
+      const { healthCheck, upstreams } = settingsOf({ upstreams: ONE, healthCheck: given });
       assert.deepEqual(healthCheck, { ...DEFAULTS, ...parsed });
       assert.deepEqual(upstreams[0]?.healthCheck, { ...DEFAULTS, ...parsed });
     });
   }
 
   test('of one upstream replaces that of the pool, with its own defaults', () => {
-    const { upstreams } = parseOptions({
+    const { upstreams } = settingsOf({
       upstreams: [
         'http://a.example',
         { origin: 'http://b.example', healthCheck: { path: '/b' } },
@@ -52,12 +51,12 @@ describe('a health check', () => {
 
   test('of one upstream works without one for the pool', () => {
     const upstreams = [{ origin: 'http://a.example', healthCheck: {} }, 'http://b.example'];
-    const checks = parseOptions({ upstreams }).upstreams.map(({ healthCheck }) => healthCheck);
+    const checks = settingsOf({ upstreams }).upstreams.map(({ healthCheck }) => healthCheck);
     assert.deepEqual(checks, [DEFAULTS, undefined]);
   });
 
   test('of the pool applies to upstreams added later', () => {
-    const settings = parseOptions({ upstreams: [], healthCheck: { rise: 7 } });
+    const settings = settingsOf({ upstreams: [], healthCheck: { rise: 7 } });
     assert.equal(parseUpstream('http://a.example', settings).healthCheck?.rise, 7);
     const given = ['http://a.example', { origin: 'http://b.example', healthCheck: false }];
     assert.deepEqual(atOnce(parseUpstreams(given, settings))

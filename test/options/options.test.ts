@@ -2,17 +2,17 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { systemTime } from '../../src/loop/clock.ts';
 import { BalancerError } from '../../src/errors.ts';
-import { parseOptions, readOptions, type Settings } from '../../src/options/parse.ts';
+import { readOptions, type Settings } from '../../src/options/parse.ts';
 import { parseUpstream, type ParsedUpstream, parseUpstreams } from '../../src/options/upstreams.ts';
 import { atOnce } from '../../src/loop/slices.ts';
 import type { Strategy } from '../../src/strategy.ts';
-import { inspected, problemsWith } from '../support/options.ts';
+import { inspected, problemsWith, settingsOf } from '../support/options.ts';
 
 const ONE = ['http://127.0.0.1:3001'];
 const pick: Strategy['pick'] = (candidates) => candidates[0];
 const strategy: Strategy = { name: 'first', pick };
 /** Settings without `connect`, so without TLS. */
-const PLAIN = parseOptions({ upstreams: [] });
+const PLAIN = settingsOf({ upstreams: [] });
 
 /** The numeric options: default, minimum, and the maximum if that is not the limit of a timer. */
 const NUMBERS = {
@@ -53,7 +53,7 @@ const NUMBERS = {
 } as const satisfies Partial<Record<keyof Settings, readonly [fallback: number, min: number, max?: number]>>;
 
 test('an omitted option has its default', () => {
-  const settings = parseOptions({ upstreams: ONE });
+  const settings = settingsOf({ upstreams: ONE });
   for (const [name, [fallback]] of Object.entries(NUMBERS)) {
     assert.equal(settings[name as keyof typeof NUMBERS], fallback, name);
   }
@@ -75,7 +75,7 @@ test('an undefined option counts as omitted', () => {
     'healthCheck', 'onReport', 'peers', 'retryOn', 'rng', 'time', 'xForwarded', 'upgradeProtocols', 'upgradeTarget'];
   const options = Object.fromEntries(names.map((name) => [name, undefined]));
   const shownWith = (more: object): unknown => {
-    const settings = parseOptions({ upstreams: ONE, ...more });
+    const settings = settingsOf({ upstreams: ONE, ...more });
     return { ...settings, trusts: settings.trusts('') };
   };
   assert.deepEqual(shownWith(options), shownWith({}));
@@ -93,7 +93,7 @@ test('a given option is used', () => {
   const numbers = Object.fromEntries(rows.map(([name, [, , max = Infinity]], i) => {
     return [name, max > 2_000 + i ? 2_000 + i : max - i];
   }));
-  const settings = parseOptions({ upstreams: [], ...given, ...numbers });
+  const settings = settingsOf({ upstreams: [], ...given, ...numbers });
   for (const [name, value] of Object.entries({ ...given, ...numbers })) {
     assert.equal(settings[name as keyof Settings], value, name);
   }
@@ -108,7 +108,7 @@ describe('trustForwarded', () => {
   ];
   for (const [value, trusted] of table) {
     test(String(value), () => {
-      const { trusts } = parseOptions({ upstreams: ONE, trustForwarded: value });
+      const { trusts } = settingsOf({ upstreams: ONE, trustForwarded: value });
       assert.deepEqual(['10.0.0.1', '192.0.2.1', ''].filter((address) => trusts(address)), trusted);
     });
   }
@@ -120,7 +120,7 @@ describe('via', () => {
   ];
   for (const [value, via] of table) {
     test(String(value), () => {
-      assert.equal(parseOptions({ upstreams: ONE, via: value }).via, via);
+      assert.equal(settingsOf({ upstreams: ONE, via: value }).via, via);
     });
   }
 });
@@ -128,7 +128,7 @@ describe('via', () => {
 describe('retryOn', () => {
   for (const statuses of [[], [429], [500], [502, 503, 504], [599], [503, 503]]) {
     test(JSON.stringify(statuses), () => {
-      assert.deepEqual(parseOptions({ upstreams: ONE, retryOn: statuses }).retryOn, new Set(statuses));
+      assert.deepEqual(settingsOf({ upstreams: ONE, retryOn: statuses }).retryOn, new Set(statuses));
     });
   }
 });
@@ -138,7 +138,7 @@ describe('a number', () => {
   for (const [name, [fallback, min, max = 2 ** 31 - 1]] of Object.entries(NUMBERS)) {
     test(`${name} is whole, from ${min}`, () => {
       for (const value of [min, min + 1, fallback, max]) {
-        assert.equal(parseOptions({ upstreams: ONE, [name]: value })[name as keyof typeof NUMBERS], value);
+        assert.equal(settingsOf({ upstreams: ONE, [name]: value })[name as keyof typeof NUMBERS], value);
       }
       const unlimited = fallback === Infinity;
       const mend = unlimited ? 'leave it out for no limit' : `the default is ${fallback}`;
@@ -171,26 +171,26 @@ describe('an upstream', () => {
       const expected = {
         origin, host, port, authority, weight: 1, maxInFlight: Infinity, tags: {}, healthCheck: undefined,
       };
-      assert.deepEqual(parseOptions({ upstreams: [given] }).upstreams, [expected]);
-      assert.deepEqual(parseOptions({ upstreams: [{ origin: given }] }).upstreams, [expected]);
+      assert.deepEqual(settingsOf({ upstreams: [given] }).upstreams, [expected]);
+      assert.deepEqual(settingsOf({ upstreams: [{ origin: given }] }).upstreams, [expected]);
       assert.deepEqual(parseUpstream(given, PLAIN), expected);
       assert.deepEqual(parsedAll([given], PLAIN), [expected]);
     });
   }
   test('over TLS, given a way to connect to it', () => {
     const connect = (): undefined => undefined;
-    const { upstreams } = parseOptions({ upstreams: ['https://a.example', 'https://b.example:8443'], connect });
+    const { upstreams } = settingsOf({ upstreams: ['https://a.example', 'https://b.example:8443'], connect });
     assert.deepEqual(upstreams.map(({ origin, port }) => [origin, port]),
       [['https://a.example', 443], ['https://b.example:8443', 8443]]);
-    assert.equal(parseUpstream('https://a.example', parseOptions({ upstreams: [], connect })).port, 443);
+    assert.equal(parseUpstream('https://a.example', settingsOf({ upstreams: [], connect })).port, 443);
   });
   test('with options', () => {
     const given = { origin: 'http://a.example', weight: 0.5, maxInFlight: 10, tags: { zone: 'a', version: '2' } };
-    const [parsed] = parseOptions({ upstreams: [given] }).upstreams;
+    const [parsed] = settingsOf({ upstreams: [given] }).upstreams;
     assert.deepEqual(parsed, {
       ...given, host: 'a.example', port: 80, authority: 'a.example', healthCheck: undefined,
     });
-    assert.equal(parseOptions({ upstreams: [{ origin: 'http://a.example', maxInFlight: Infinity }] })
+    assert.equal(settingsOf({ upstreams: [{ origin: 'http://a.example', maxInFlight: Infinity }] })
       .upstreams[0]?.maxInFlight, Infinity);
   });
 });
@@ -402,7 +402,7 @@ describe('a list of upstreams, for update', () => {
     const [full] = parsedAll([given], PLAIN);
     const [bare] = parsedAll([origin], PLAIN);
     const check = { path: '/health' };
-    const checking = parseOptions({ upstreams: [], healthCheck: check });
+    const checking = settingsOf({ upstreams: [], healthCheck: check });
     const table: readonly [before: typeof full, entry: unknown, same: boolean, settings?: Settings][] = [
       [bare, origin, true],
       [bare, { origin }, true],

@@ -9,6 +9,7 @@ import type { BalancerOptions, UpstreamOptions } from '../../src/options/options
 import type { Outcome, PickContext, Strategy, Upstream } from '../../src/strategy.ts';
 import { type Client, connectTo } from './client.ts';
 import { type FrontDoor, type FrontKind, SOCKET } from './fronts.ts';
+import { HOOKS_OF_ENVIRONMENT } from './noop-hooks.ts';
 import { atEnd } from './scope.ts';
 import { VirtualTime } from '../../src/testing/time.ts';
 import type { ScriptedUpstream } from './upstream.ts';
@@ -61,6 +62,7 @@ export class BalancerUnderTest {
     this.balancer = createBalancer({
       // The protocols that tests upgrade to; node:http must know them.
       upgradeProtocols: ['raw', 'other/1'],
+      ...HOOKS_OF_ENVIRONMENT,
       ...rest,
       upstreams: upstreams.map((upstream) => {
         return typeof upstream === 'object' && 'events' in upstream ? upstream.origin : upstream;

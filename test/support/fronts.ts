@@ -3,7 +3,7 @@
  */
 import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
-import type { AddressInfo, Server } from 'node:net';
+import net, { type AddressInfo, type Server } from 'node:net';
 import type { Balancer } from '../../src/balancer.ts';
 
 /** An open way in. */
@@ -31,6 +31,12 @@ export const SOCKET: FrontKind = {
 export const NODE_HTTP: FrontKind = {
   name: 'node:http',
   open: (balancer) => serve(http.createServer(UNTIMED, balancer.handle).on('upgrade', balancer.upgrade)),
+};
+
+/** A server of node:net whose connections the balancer serves. */
+export const ACCEPT: FrontKind = {
+  name: 'accept',
+  open: (balancer) => serve(net.createServer({ allowHalfOpen: true }, balancer.accept)),
 };
 
 export const FRONTS: readonly FrontKind[] = [SOCKET, NODE_HTTP];

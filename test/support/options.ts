@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { BalancerError } from '../../src/errors.ts';
-import { parseOptions } from '../../src/options/parse.ts';
+import { parseOptions, type Settings } from '../../src/options/parse.ts';
 
 /** The problems in the error that a parse throws. */
 export function problemsWith(options: unknown): string[] {
@@ -25,4 +25,12 @@ export function inspected(value: unknown): string {
     return typeof part === 'function' || typeof part === 'bigint' || typeof part === 'number' ? String(part) : part;
   }) as string | undefined;
   return shown ?? String(value);
+}
+
+/** The settings of the pool `default` and those of the front together, as the parts of a pool take them. */
+export function settingsOf(options: unknown): Settings {
+  const { pools, front } = parseOptions(options);
+  const pool = pools.get('default');
+  assert.ok(pool !== undefined, 'there is a pool default');
+  return { ...pool, ...front };
 }

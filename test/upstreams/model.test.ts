@@ -4,7 +4,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Events } from '../../src/events.ts';
-import { parseOptions } from '../../src/options/parse.ts';
 import { parseUpstream, parseUpstreams } from '../../src/options/upstreams.ts';
 import { atOnce } from '../../src/loop/slices.ts';
 import type { Upstream } from '../../src/strategy.ts';
@@ -12,16 +11,18 @@ import { Dialler } from '../../src/upstreams/dial.ts';
 import { UpstreamSet } from '../../src/upstreams/upstream-set.ts';
 import { Names, systemFind } from '../../src/upstreams/names.ts';
 import { seededRandom, testSeed } from '../../src/testing/random.ts';
+import { settingsOf } from '../support/options.ts';
 
 const seed = testSeed();
 
 for (const maxEjectedPercent of [0, 30, 50, 100]) {
   test(`with ${maxEjectedPercent} percent (EQUIPOISE_SEED=${seed})`, () => {
     const rng = seededRandom(seed);
-    const settings = parseOptions({ upstreams: [], maxEjectedPercent });
+    const settings = settingsOf({ upstreams: [], maxEjectedPercent });
     let told: readonly Upstream[] = [];
     const names = new Names(systemFind, () => 0);
     const upstreams = new UpstreamSet(settings, {
+      pool: 'default',
       events: new Events(() => assert.fail('no listener throws')),
       dialler: new Dialler(undefined, names, new WeakSet(), () => assert.fail('nothing is connected')),
       rng,

@@ -5,7 +5,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PassThrough } from 'node:stream';
 import { Events } from '../../src/events.ts';
-import { parseOptions } from '../../src/options/parse.ts';
 import type { BalancerOptions } from '../../src/options/options.ts';
 import { Dialler } from '../../src/upstreams/dial.ts';
 import { UpstreamSet } from '../../src/upstreams/upstream-set.ts';
@@ -13,6 +12,7 @@ import { Names } from '../../src/upstreams/names.ts';
 import { Peers } from '../../src/upstreams/peers.ts';
 import { VirtualTime } from '../../src/testing/time.ts';
 import { turns } from '../support/wait.ts';
+import { settingsOf } from '../support/options.ts';
 
 const ORIGIN = 'http://a.test';
 /** A second upstream in each pool, so that the first one can be ejected. */
@@ -26,10 +26,10 @@ function twoPools(connect?: BalancerOptions['connect']): { events: Events; sets:
   const adopted = new WeakSet();
   const options = { upstreams: [ORIGIN, ...OTHERS], ejectAfter: 1, maxInFlight: 1 };
   const set = (): UpstreamSet => {
-    const settings = parseOptions(connect === undefined ? options : { ...options, connect });
+    const settings = settingsOf(connect === undefined ? options : { ...options, connect });
     const dialler = new Dialler(settings.connect, names, adopted, () => assert.fail('nothing is reported'));
     const upstreams = new UpstreamSet(settings, {
-      events, dialler, rng: () => 0.5, onChange: () => undefined, onRoom: () => undefined,
+      pool: 'default', events, dialler, rng: () => 0.5, onChange: () => undefined, onRoom: () => undefined,
     });
     upstreams.start(settings.upstreams);
     return upstreams;

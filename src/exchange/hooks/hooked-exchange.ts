@@ -1,0 +1,97 @@
+/**
+ * An exchange as its hooks see it. One is made for each exchange of a balancer with hooks, and never used for another:
+ * a hook may keep it, and must not see somebody else's request through it.
+ */
+import type { Duplex } from 'node:stream';
+import type { HookExchange } from '../../hooks.ts';
+import type { RequestHead } from '../../http1/request.ts';
+import { shown } from '../../options/checks.ts';
+import type { Pool } from '../../pools/pool.ts';
+import type { Upstream } from '../../strategy.ts';
+import type { Downstream } from '../downstream.ts';
+import type { BodyReader } from './hooked-body.ts';
+import { HookedRequest } from './hooked-request.ts';
+import type { HookedResponse } from './hooked-response.ts';
+
+/** The exchange behind the view. It is used again for the next one: the view asks it nothing once it is over. */
+export interface Behind extends BodyReader {
+  readonly head: RequestHead;
+  readonly downstream: Downstream;
+  /** The pool that serves it. */
+  readonly pool: Pool;
+  readonly upstream: Upstream | undefined;
+  readonly attempts: number;
+  /** Whether there is a pool of this name. */
+  hasPool(name: string): boolean;
+}
+
+export class HookedExchange implements HookExchange {
+  readonly request: HookedRequest;
+  response: HookedResponse | undefined;
+  readonly remoteAddress: string;
+  readonly scheme: 'http' | 'https';
+  readonly socket: Duplex | undefined;
+  state: unknown;
+  #behind: Behind | undefined;
+  #pool: string;
+  #upstream: Upstream | undefined;
+  #attempts = 0;
+  /** Why the request can't be changed any more. */
+  #sealed: string | undefined;
+
+  constructor(behind: Behind) {
+    const { hop, socket, state } = behind.downstream;
+    this.#behind = behind;
+    this.request = new HookedRequest(behind.head, hop.trusted, behind);
+    this.remoteAddress = hop.address;
+    this.scheme = hop.proto;
+    this.socket = socket as Duplex | undefined;
+    this.state = state;
+    this.#pool = behind.pool.name;
+  }
+
+  get upstream(): Upstream | undefined {
+    return this.#behind === undefined ? this.#upstream : this.#behind.upstream;
+  }
+
+  get attempts(): number {
+    return this.#behind?.attempts ?? this.#attempts;
+  }
+
+  get pool(): string {
+    return this.#pool;
+  }
+
+  set pool(name: string) {
+    this.#open('pool');
+    if (this.#behind?.hasPool(name) !== true) {
+      throw new TypeError(`exchange.pool: there is no pool ${shown(name)}; see the option \`pools\``);
+    }
+    this.#pool = name;
+  }
+
+  // --- what the exchange calls
+
+  /** Has all further changes of the request throw: `why` is the reason. @internal */
+  seal(why: string): void {
+    this.#sealed = why;
+    this.request.seal(why);
+  }
+
+  /** The exchange is over: what a hook has kept shows it as it ended. @internal */
+  finish(aborted: boolean): void {
+    if (this.#behind === undefined) return;
+    this.#upstream = this.#behind.upstream;
+    this.#attempts = this.#behind.attempts;
+    this.#behind = undefined;
+    this.seal(FINISHED);
+    this.response?.seal(FINISHED);
+    if (aborted) this.request.abort();
+  }
+
+  #open(what: string): void {
+    if (this.#sealed !== undefined) throw new TypeError(`exchange.${what} cannot be used: ${this.#sealed}`);
+  }
+}
+
+const FINISHED = 'the exchange is over';

@@ -1,0 +1,92 @@
+/**
+ * The pools of a balancer and its routes to them, checked: named pools, or one pool `default` whose options are given
+ * at the top level, or both.
+ */
+import { messageOf } from '../guard.ts';
+import { isRecord, onlyKnown, shown } from './checks.ts';
+import { parsePool, POOL_OPTION_NAMES, type PoolSettings } from './pool.ts';
+import type { ParsedRoute } from './parsed-route.ts';
+import { readPoolNames, readRoutes } from './routes.ts';
+
+export interface ParsedPools {
+  /** At least one. The pool `default`, if there is one, comes first. */
+  readonly pools: ReadonlyMap<string, PoolSettings>;
+  /** Undefined where there are none: then all requests go to the first pool. */
+  readonly routes: readonly ParsedRoute[] | undefined;
+}
+
+/** The pool whose options are given at the top level. */
+export const DEFAULT_POOL = 'default';
+
+/** Reads `pools`, `routes` and the pool options at the top level. Adds what is wrong to `problems`. */
+export function readPools(options: Readonly<Record<string, unknown>>, problems: string[]): ParsedPools {
+  const { pools: given, routes } = options;
+  const before = problems.length;
+  const names = given === undefined ? NONE : readPoolNames(given, problems);
+  const hasDefault = given === undefined || options['upstreams'] !== undefined;
+  const pools = new Map<string, PoolSettings>();
+  if (hasDefault) pools.set(DEFAULT_POOL, parsePool(options, '', problems));
+  else onlyInPools(options, names, problems);
+  if (hasDefault && names?.has(DEFAULT_POOL) === true) {
+    problems.push(`pools.${DEFAULT_POOL}: is the pool of the upstreams at the top level; put them here, or rename it`);
+  } else if (names?.has(DEFAULT_POOL) === true) readPool(given, DEFAULT_POOL, pools, problems);
+  for (const name of names ?? NONE) if (name !== DEFAULT_POOL) readPool(given, name, pools, problems);
+  notShared(pools, problems);
+  const known = names === undefined ? undefined : new Set(hasDefault ? [DEFAULT_POOL, ...names] : names);
+  if (routes !== undefined) return { pools, routes: readRoutes(routes, known, problems) };
+  if (pools.size > 1 && !pools.has(DEFAULT_POOL) && problems.length === before) {
+    const [first] = pools.keys();
+    problems.push(`routes: is missing: there are several pools (${[...pools.keys()].join(', ')}), and none is named ` +
+      `default; for a start, write [{ pool: ${shown(first)} }]`);
+  }
+  return { pools, routes: undefined };
+}
+
+function readPool(
+  given: unknown, name: string, pools: Map<string, PoolSettings>, problems: string[],
+): void {
+  const path = `pools.${name}`;
+  try {
+    const value = (given as Readonly<Record<string, unknown>>)[name];
+    if (!isRecord(value)) {
+      problems.push(`${path}: must be an object with a list of upstreams (got ${shown(value)})`);
+      return;
+    }
+    onlyKnown(value, `${path}.`, KNOWN, problems);
+    pools.set(name, parsePool(value, `${path}.`, problems));
+  } catch (cause) {
+    problems.push(`${path}: reading this threw: ${messageOf(cause)}`);
+  }
+}
+
+/** Refuses options of a pool at the top level where there is no pool there. */
+function onlyInPools(
+  options: Readonly<Record<string, unknown>>, names: ReadonlySet<string> | undefined, problems: string[],
+): void {
+  const [example = 'NAME'] = names ?? NONE;
+  for (const name of POOL_OPTION_NAMES) {
+    if (options[name] === undefined) continue;
+    problems.push(`${name}: belongs to a pool; write pools.${example}.${name}, and so for each pool that needs it`);
+  }
+}
+
+/** Refuses what keeps state, or has one member in this process, in more than one pool. */
+function notShared(pools: ReadonlyMap<string, PoolSettings>, problems: string[]): void {
+  for (const [option, instead] of OWN) {
+    const owners = new Map<object, string>();
+    for (const [name, settings] of pools) {
+      const value = settings[option];
+      if (value === undefined) continue;
+      const owner = owners.get(value);
+      if (owner === undefined) owners.set(value, name);
+      else problems.push(`pools.${name}.${option}: is that of the pool ${owner} already; ${instead}`);
+    }
+  }
+}
+
+const NONE: ReadonlySet<string> = new Set();
+const KNOWN: ReadonlySet<string> = new Set(POOL_OPTION_NAMES);
+const OWN = [
+  ['strategy', 'a strategy keeps state of one pool; make one for each'],
+  ['peers', 'a channel takes one member; open one for each pool'],
+] as const;

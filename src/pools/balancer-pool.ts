@@ -1,0 +1,24 @@
+/**
+ * A pool as users see it: types only.
+ */
+import type { DrainOptions } from '../options/calls.ts';
+import type { UpstreamOptions } from '../options/options.ts';
+import type { Upstream } from '../strategy.ts';
+
+/** A named group of upstreams. Its methods do for this pool what those of the balancer do for the pool `default`. */
+export interface BalancerPool {
+  readonly name: string;
+  /** The name of the strategy that picks. */
+  readonly strategy: string;
+  /** All upstreams as they stand now, draining ones last. */
+  readonly upstreams: readonly Upstream[];
+  /** Adds an upstream at once. Throws OPTIONS_INVALID, or CLOSING once a `close` is past its delay. */
+  add(upstream: string | UpstreamOptions): Upstream;
+  /**
+   * Gives an upstream no new work. Resolves when what it has in flight has ended; what has not after `timeoutMs`
+   * (default: no limit) is cut. Rejects with OPTIONS_INVALID.
+   */
+  remove(origin: string, options?: DrainOptions): Promise<void>;
+  /** Makes these the upstreams, as one change: see `update` of the balancer. */
+  update(upstreams: readonly (string | UpstreamOptions)[], options?: DrainOptions): Promise<void>;
+}

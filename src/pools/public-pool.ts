@@ -1,0 +1,49 @@
+/**
+ * A pool as users see it.
+ */
+import { nameOf } from '../guard.ts';
+import { type DrainOptions, parseDrainOptions } from '../options/calls.ts';
+import type { UpstreamOptions } from '../options/options.ts';
+import type { Upstream } from '../strategy.ts';
+import type { BalancerPool } from './balancer-pool.ts';
+import type { Pool } from './pool.ts';
+
+export class PublicPool implements BalancerPool {
+  readonly #pool: Pool;
+  readonly #stillOpen: () => void;
+
+  /** `stillOpen` throws CLOSING once nobody would look after what is added. */
+  constructor(pool: Pool, stillOpen: () => void) {
+    this.#pool = pool;
+    this.#stillOpen = stillOpen;
+    Object.freeze(this);
+  }
+
+  get name(): string {
+    return this.#pool.name;
+  }
+
+  get strategy(): string {
+    return nameOf(this.#pool.strategy);
+  }
+
+  get upstreams(): readonly Upstream[] {
+    return this.#pool.shown;
+  }
+
+  add(upstream: string | UpstreamOptions): Upstream {
+    this.#stillOpen();
+    return this.#pool.add(upstream);
+  }
+
+  async remove(origin: string, options?: DrainOptions): Promise<void> {
+    const { timeoutMs } = parseDrainOptions(options, 'remove');
+    await this.#pool.remove(origin, timeoutMs);
+  }
+
+  async update(upstreams: readonly (string | UpstreamOptions)[], options?: DrainOptions): Promise<void> {
+    const { timeoutMs } = parseDrainOptions(options, 'update');
+    this.#stillOpen();
+    await this.#pool.update(upstreams, timeoutMs);
+  }
+}
