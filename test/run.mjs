@@ -89,10 +89,19 @@ async function run(index, names) {
   const urls = names.map((name) => pathToFileURL(join(root, name)).href);
   writeFileSync(program, urls.map((url) => `import ${JSON.stringify(url)};\n`).join(''));
   const begun = performance.now();
-  const env = names.every((name) => UNCOVERED.test(name)) ? { ...process.env, NODE_V8_COVERAGE: undefined } : process.env;
+  const isCovered = !names.every((name) => UNCOVERED.test(name));
   const child = spawn(process.execPath, [
-    '--enable-source-maps', '--import', loader, `--test-reporter=${reporter}`, `--test-reporter-destination=${output}`, program,
-  ], { env, stdio: ['ignore', 'ignore', 'pipe'], timeout: LIMIT_MS, killSignal: 'SIGKILL' });
+    '--import', loader,
+    // node:test then names the line of a test in its source.
+    '--enable-source-maps',
+    `--test-reporter=${reporter}`, `--test-reporter-destination=${output}`,
+    program,
+  ], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    timeout: LIMIT_MS,
+    killSignal: 'SIGKILL',
+    env: isCovered ? process.env : { ...process.env, NODE_V8_COVERAGE: undefined },
+  });
   children.add(child);
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text) => {
