@@ -1,6 +1,6 @@
 /**
  * What is published: complete, without sources, and loadable by import and require. Needs `npm run build`. Its size is
- * checked by `npm run lint:package`: the tests run on a build with source maps.
+ * checked by `npm run lint:package`.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
