@@ -65,13 +65,16 @@ export interface Echo {
 
 export async function startEcho(t: TestContext, name = 'upstream'): Promise<Echo> {
   const requests: IncomingMessage[] = [];
-  const server = http.createServer(async (request, response) => {
+  const server = http.createServer((request, response) => {
     requests.push(request);
     const { method, url, headers } = request;
     let body = '';
-    for await (const piece of request.setEncoding('utf8')) body += String(piece);
-    response.setHeader('content-type', 'application/json').setHeader('server', name);
-    response.end(JSON.stringify({ name, method, url, headers, body }));
+    request.setEncoding('utf8').on('data', (piece: string) => {
+      body += piece;
+    }).on('end', () => {
+      response.setHeader('content-type', 'application/json').setHeader('server', name);
+      response.end(JSON.stringify({ name, method, url, headers, body }));
+    });
   });
   const sockets = new WebSocketServer({ noServer: true });
   server.on('upgrade', (request, socket, head) => {

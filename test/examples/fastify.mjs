@@ -1,7 +1,7 @@
 /**
  * Fastify 5, in both ways. With `reply.hijack` a balancer is the handler of a route, behind Fastify's hooks such as
- * `preHandler`; no parser may read the body there. @fastify/middie mounts it as middleware, ahead of Fastify's routes and
- * of their hooks.
+ * `preHandler`; no parser may read the body there. @fastify/middie mounts one as middleware, ahead of routes and
+ * their hooks.
  *
  *   node fastify.mjs
  *   curl -i -H 'X-Key: sesame' --json '{"a":1}' http://127.0.0.1:8080/api/users
@@ -11,7 +11,9 @@ import fastify from 'fastify';
 import middie from '@fastify/middie';
 import { createBalancer } from 'equipoise';
 
-const { PORT = '8080', API = 'http://127.0.0.1:3001 http://127.0.0.1:3002', FILES = 'http://127.0.0.1:3003' } = process.env;
+const {
+  PORT = '8080', API = 'http://127.0.0.1:3001 http://127.0.0.1:3002', FILES = 'http://127.0.0.1:3003',
+} = process.env;
 const api = createBalancer({ upstreams: API.split(' ') });
 const files = createBalancer({ upstreams: FILES.split(' ') });
 

@@ -3,10 +3,38 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
+import { documentAt, rowsOf, spansOf } from '../support/documents.ts';
+import { Binary } from '../support/process-binary.ts';
 import { get } from '../support/process-client.ts';
+import { atEnd } from '../support/scope.ts';
 import { asked, echoed, pathOf, startEcho, startExample, startUpstream } from './example.ts';
+
+test('README.md lists every example, and each says how to try it', () => {
+  const listed = rowsOf(documentAt('test/examples/README.md').text).flatMap(([cell = '']) => spansOf(cell));
+  const examples = readdirSync(pathOf('.')).filter((name) => name.endsWith('.mjs') && name !== 'upstreams.mjs');
+  assert.deepEqual(listed.sort(), examples.sort());
+  for (const name of examples) {
+    const text = readFileSync(pathOf(name), 'utf8');
+    assert.match(text, new RegExp(`^/\\*\\*\n( \\*.*\n)+ \\* .*node .*${name}`), name);
+    if (name.endsWith('.test.mjs')) continue;
+    assert.match(text, /^ \*.* (?:curl|http:\/\/127\.0\.0\.1:8080)/m, name);
+    assert.ok(text.split('\n').length <= 62, `${name} is short`);
+  }
+});
+
+test('upstreams.mjs: what the commands at the top of the examples are answered by', async (t) => {
+  const upstreams = new Binary(['0', '0'], { program: pathOf('upstreams.mjs') });
+  atEnd(t, () => upstreams.stop());
+  await upstreams.printed(/(?:http:.*\n){2}/);
+  const [, port = ''] = /:(\d+)\n/.exec(upstreams.stdout) ?? [];
+  assert.match((await get(Number(port), '/page.html')).body, /<head><title>upstream \d+<\/title><\/head>/);
+  assert.equal((await get(Number(port), '/fails')).status, 500);
+  await assert.rejects(get(Number(port), '/hangs-up'), /socket hang up/);
+  assert.equal(asked((await get(Number(port), '/x')).body).url, '/x');
+});
 
 describe('auth.mjs', () => {
   const right = { authorization: 'Bearer sesame' };
@@ -40,15 +68,14 @@ describe('auth.mjs', () => {
 });
 
 test('api-gateway.mjs sends requests to their pool, and answers and redirects by itself', async (t) => {
-  const [web, api, busy] = [await startEcho(t, 'web'), await startEcho(t, 'api'), await startUpstream(t, (_, response) => {
-    response.writeHead(503).end();
-  })];
+  const [web, api] = [await startEcho(t, 'web'), await startEcho(t, 'api')];
+  const busy = await startUpstream(t, (_, response) => response.writeHead(503).end());
   const { port } = await startExample(t, 'api-gateway.mjs', { WEB: web.origin, API: `${busy} ${api.origin}` },
     /^$|status 503/);
   const page = await get(port, '/index.html?a=b');
   assert.deepEqual([asked(page.body).name, asked(page.body).url], ['web', '/index.html?a=b']);
   assert.equal(page.headers['x-request-id'], undefined);
-  assert.equal(page.headers.server, undefined);
+  assert.equal(page.headers['server'], undefined);
 
   for (let i = 0; i < 5; i++) {
     const answer = await get(port, '/api/users?id=1');
@@ -119,7 +146,8 @@ describe('rewrite-responses.mjs', () => {
 describe('error-pages.mjs', () => {
   test('answers in place of the balancer, with HTML or JSON', async (t) => {
     const origin = await startUpstream(t, (request) => request.socket.destroy());
-    const { port } = await startExample(t, 'error-pages.mjs', { UPSTREAMS: origin }, /^[\da-f-]{36} 502 UPSTREAM_CLOSED /m);
+    const { port } = await startExample(t, 'error-pages.mjs', { UPSTREAMS: origin },
+      /^[\da-f-]{36} 502 UPSTREAM_CLOSED /m);
     const json = await get(port, '/');
     assert.equal(json.status, 502);
     assert.equal(json.headers['content-type'], 'application/json');
@@ -208,7 +236,8 @@ test('topology.test.mjs passes', () => {
   // NODE_TEST_CONTEXT would make the inner run report to the outer one.
   const env = { ...process.env };
   delete env['NODE_TEST_CONTEXT'];
-  const { status, stdout } = spawnSync(process.execPath, ['--test', pathOf('topology.test.mjs')], { env, encoding: 'utf8' });
+  const args = ['--test', '--test-reporter=tap', pathOf('topology.test.mjs')];
+  const { status, stdout } = spawnSync(process.execPath, args, { env, encoding: 'utf8' });
   assert.equal(status, 0, stdout);
   assert.match(stdout, /^. pass 2$/m);
 });

@@ -46,7 +46,4 @@ const balancer = createBalancer({
 });
 const { port } = await balancer.listen({ port: Number(PORT), host: '127.0.0.1' });
 console.log(`listening on http://127.0.0.1:${port}`);
-process.once('SIGTERM', async () => {
-  await Promise.all(servers.map(({ io }) => io.close()));
-  await balancer.close();
-});
+process.once('SIGTERM', () => Promise.all([balancer.close(), ...servers.map(({ io }) => io.close())]));
