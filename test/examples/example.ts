@@ -21,11 +21,22 @@ export function pathOf(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url));
 }
 
+const LISTENING = /^listening on http:\/\/[^,\s]*:(\d+)/m;
+
+export interface Start {
+  readonly args?: readonly string[];
+  /** A copy to run instead, in a folder with the packages that it imports. */
+  readonly path?: string;
+  /** What it may log. */
+  readonly logged?: RegExp;
+}
+
 /** Starts an example with settings, its environment; it ends with the test. */
 export async function startExample(
-  t: TestContext, name: string, settings: Readonly<Record<string, string>> = {}, logged = /^$/,
+  t: TestContext, name: string, settings: Readonly<Record<string, string>> = {},
+  { args = [], path = pathOf(name), logged = /^$/ }: Start = {},
 ): Promise<Example> {
-  const program = new Binary([], { program: pathOf(name), env: { PORT: '0', ...settings } });
+  const program = new Binary(args, { program: path, env: { PORT: '0', ...settings } });
   atEnd(t, async () => {
     program.signal('SIGTERM');
     try {
@@ -36,7 +47,8 @@ export async function startExample(
       await program.stop();
     }
   });
-  return { port: await program.port(), program };
+  await program.printed(LISTENING);
+  return { port: Number(LISTENING.exec(program.stdout)?.[1]), program };
 }
 
 /** Makes a server listen until the test ends; returns its origin. */

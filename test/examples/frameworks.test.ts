@@ -117,7 +117,7 @@ describe('socket-io.mjs', () => {
     ['WebSocket alone', ['websocket'], 'websocket'],
   ] as const) {
     test(`${title}: sessions stay on their upstream, and both have some`, async (t) => {
-      const { port } = await startExample(t, 'socket-io.mjs', {}, AT_END);
+      const { port } = await startExample(t, 'socket-io.mjs', {}, { logged: AT_END });
       const sockets: Socket[] = [];
       try {
         for (let i = 0; i < 8; i++) {

@@ -71,7 +71,7 @@ test('api-gateway.mjs sends requests to their pool, and answers and redirects by
   const [web, api] = [await startEcho(t, 'web'), await startEcho(t, 'api')];
   const busy = await startUpstream(t, (_, response) => response.writeHead(503).end());
   const { port } = await startExample(t, 'api-gateway.mjs', { WEB: web.origin, API: `${busy} ${api.origin}` },
-    /^$|status 503/);
+    { logged: /^$|status 503/ });
   const page = await get(port, '/index.html?a=b');
   assert.deepEqual([asked(page.body).name, asked(page.body).url], ['web', '/index.html?a=b']);
   assert.equal(page.headers['x-request-id'], undefined);
@@ -147,7 +147,7 @@ describe('error-pages.mjs', () => {
   test('answers in place of the balancer, with HTML or JSON', async (t) => {
     const origin = await startUpstream(t, (request) => request.socket.destroy());
     const { port } = await startExample(t, 'error-pages.mjs', { UPSTREAMS: origin },
-      /^[\da-f-]{36} 502 UPSTREAM_CLOSED /m);
+      { logged: /^[\da-f-]{36} 502 UPSTREAM_CLOSED /m });
     const json = await get(port, '/');
     assert.equal(json.status, 502);
     assert.equal(json.headers['content-type'], 'application/json');
@@ -225,7 +225,7 @@ test('local-fallback.mjs serves when all remote upstreams are down, from the fir
   const up = await startExample(t, 'local-fallback.mjs', { UPSTREAMS: upstream.origin });
   for (let i = 0; i < 5; i++) assert.equal(asked((await get(up.port)).body).name, 'remote');
   const down = await startExample(t, 'local-fallback.mjs',
-    { UPSTREAMS: 'http://127.0.0.1:1 http://127.0.0.1:2' }, /CONNECT_REFUSED/);
+    { UPSTREAMS: 'http://127.0.0.1:1 http://127.0.0.1:2' }, { logged: /CONNECT_REFUSED/ });
   for (let i = 0; i < 3; i++) {
     const { status, body } = await get(down.port, '/news', { method: 'POST' });
     assert.deepEqual([status, body], [200, '{"stale":true,"path":"/news"}']);
