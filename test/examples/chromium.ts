@@ -6,7 +6,6 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import { WebSocket } from 'ws';
 import { atEnd } from '../support/scope.ts';
@@ -18,6 +17,8 @@ const PROGRAM = ['chromium', 'chromium-browser', 'google-chrome']
 
 /** Why tests with a browser are skipped; false if they are not. */
 export const NO_CHROMIUM = PROGRAM === undefined ? 'chromium is not installed' : false;
+
+const GONE = { message: 'the browser is gone' };
 
 type Parameters = Readonly<Record<string, unknown>>;
 
@@ -117,7 +118,8 @@ export async function openPage(t: TestContext, url: string): Promise<Page> {
     calls.delete(message.id);
   });
   socket.on('close', () => {
-    for (const [id, answer] of calls) answer({ id, error: { message: 'the browser is gone' } });
+    for (const answer of calls.values()) answer({ error: GONE });
+    load.open();
   });
   await once(socket, 'open');
 
@@ -136,27 +138,30 @@ export async function openPage(t: TestContext, url: string): Promise<Page> {
   return new Page(socket, sessionId, calls, greeted.opened.then(() => first));
 }
 
-/** Sends a call; resolves with its result. */
+/** Sends a call; resolves with its result, or with why there is none. */
 function call(
   socket: WebSocket, calls: Map<number, (message: Message) => void>, message: Parameters & { readonly id: number },
 ): Promise<Message> {
   return new Promise((resolve) => {
-    calls.set(message.id, resolve);
-    socket.send(JSON.stringify(message));
+    if (socket.readyState !== socket.OPEN) resolve({ error: GONE });
+    else {
+      calls.set(message.id, resolve);
+      socket.send(JSON.stringify(message));
+    }
   });
 }
 
-/** Where the browser listens for the DevTools protocol, as it says on standard error. */
-async function addressOf({ stderr }: ChildProcess): Promise<string> {
-  if (stderr === null) throw new Error('unreachable');
-  const lines = createInterface(stderr);
-  const said: string[] = [];
-  for await (const line of lines) {
-    said.push(line);
-    const address = /^DevTools listening on (ws:.*)$/.exec(line)?.[1];
-    if (address === undefined) continue;
-    stderr.resume();
-    return address;
-  }
-  throw new Error(`the browser ended: ${said.join('\n')}`);
+/** Where the browser listens for the DevTools protocol, as it says on standard error; that is read to its end. */
+function addressOf(browser: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let said = '';
+    browser.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+      const address = /^DevTools listening on (ws:.*)$/m.exec(said)?.[1];
+      if (address !== undefined) resolve(address);
+    });
+    browser.on('error', reject).on('close', (code, signal) => {
+      reject(new Error(`the browser ended with ${signal ?? code ?? ''}: ${said}`));
+    });
+  });
 }
