@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { WebSocket } from 'ws';
 import { atEnd } from '../support/scope.ts';
-import { gate } from '../support/wait.ts';
+import { gate, within } from '../support/wait.ts';
 
 /** The first browser of these that is installed. */
 const PROGRAM = ['chromium', 'chromium-browser', 'google-chrome']
@@ -65,7 +65,7 @@ export class Page {
 
   /** Resolves when an expression becomes true in the page. Fails if the page is reloaded meanwhile. */
   async until(expression: string): Promise<void> {
-    await this.evaluate(`new Promise((resolve) => {
+    const seen = this.evaluate(`new Promise((resolve) => {
       const look = () => {
         if (!(${expression})) return;
         observer.disconnect();
@@ -76,6 +76,7 @@ export class Page {
       addEventListener('load', look);
       look();
     })`);
+    await within(seen, () => `${expression} in the page`);
   }
 }
 
