@@ -2,7 +2,7 @@
  * One attempt: an exchange's try on one upstream, from the count of its pick to its settling.
  */
 import type { Ending, ErrorCode } from '../errors.ts';
-import type { Upstream } from '../strategy.ts';
+import type { Strategy, Upstream } from '../strategy.ts';
 import type { Pool } from '../pools/pool.ts';
 import { runHook } from '../pools/plugin.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
@@ -23,6 +23,9 @@ export class Attempt {
   picked = true;
   readonly #services: ExchangeServices;
   #pool: Pool;
+  /** The strategy that picked: the pool may have another one when the attempt settles. */
+  #strategy: Strategy;
+  #hearsSettled = false;
   #startedAt = 0;
   /** What ties the connection to that of the downstream, if anything does. */
   #affinity: Affinity | undefined;
@@ -32,12 +35,15 @@ export class Attempt {
   constructor(services: ExchangeServices, pool: Pool) {
     this.#services = services;
     this.#pool = pool;
+    this.#strategy = pool.strategy;
   }
 
   /** Begins on `upstream` of `pool`, and counts it; `picked` by the strategy, or given by an affinity. */
   begin(pool: Pool, upstream: ManagedUpstream, picked: boolean): void {
     pool.upstreams.begin(upstream);
     this.#pool = pool;
+    this.#strategy = pool.strategy;
+    this.#hearsSettled = pool.traits.hearsSettled;
     this.upstream = upstream;
     this.last = upstream.shown;
     this.picked = picked;
@@ -96,14 +102,15 @@ export class Attempt {
     const { upstream } = this;
     if (upstream === undefined) return;
     const { clock, events, report } = this.#services;
-    const { name: pool, upstreams, strategy, traits, queue } = this.#pool;
+    const { name: pool, upstreams, queue } = this.#pool;
+    const strategy = this.#strategy;
     const affinity = this.#affinity;
     this.upstream = this.connection = this.#affinity = undefined;
     const began = this.#startedAt;
     const now = clock.source.now();
     const well = error === undefined && this.status !== undefined && !isBroken(this.status);
     upstreams.settle(upstream, ending, well, began, now, error);
-    const heard = this.picked && traits.hearsSettled;
+    const heard = this.picked && this.#hearsSettled;
     if (heard || events.heard('settled')) {
       const outcome = { ok: ending.fault !== 'upstream', status: this.status, durationMs: now - began, error };
       if (heard) runHook(strategy, 'settled', () => strategy.settled?.(upstream.shown, outcome), report);

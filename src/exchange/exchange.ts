@@ -27,7 +27,7 @@ import { CONNECTING, FAILING, IDLE, Progress, QUEUED, RELAYING, REVISING, TUNNEL
 import { Replay } from './replay.ts';
 import { Retries } from './retries.ts';
 import { RouteTaken } from './routing.ts';
-import type { ExchangeServices } from './services.ts';
+import type { ExchangeServices, Topology } from './services.ts';
 
 /** One exchange at a time; used again for the next request of its connection. */
 export class Exchange implements ConnectionUser, Steered {
@@ -42,10 +42,13 @@ export class Exchange implements ConnectionUser, Steered {
   readonly #replay = new Replay();
   readonly #retries: Retries;
   readonly #place: PlaceInLine;
+  #topology: Topology;
   /** Undefined without routes. */
-  readonly #route: RouteTaken | undefined;
+  #route: RouteTaken | undefined;
   /** Undefined without hooks. */
-  readonly #hooking: Hooking | undefined;
+  #hooking: Hooking | undefined;
+  /** The pool in which it may still pick. */
+  #entered: Pool | undefined;
   /** Octets of request body so far. */
   #received = 0;
   #trailers = '';
@@ -59,8 +62,7 @@ export class Exchange implements ConnectionUser, Steered {
     this.#picks = new Picks(pool, this.head, services.report);
     this.#retries = new Retries(this.head, this.#picks, this.#replay);
     this.#place = new PlaceInLine(this, this.#picks);
-    this.#route = services.routing && new RouteTaken(services.routing);
-    this.#hooking = services.hooks && new Hooking(services, services.hooks, this);
+    this.#topology = this.#goBy(services.topology);
   }
 
   /**
@@ -68,6 +70,8 @@ export class Exchange implements ConnectionUser, Steered {
    * `pool` serves it.
    */
   start(downstream: Downstream, pool: Pool): void {
+    const { topology } = this.#services;
+    if (topology !== this.#topology) this.#topology = this.#goBy(topology);
     this.downstream = downstream;
     this.progress.start();
     this.#received = 0;
@@ -313,6 +317,9 @@ export class Exchange implements ConnectionUser, Steered {
 
   /** Has the exchange go by the rules of `pool`. */
   enter(pool: Pool): void {
+    pool.entered();
+    this.#leavePool();
+    this.#entered = pool;
     this.#picks.start(pool, this.downstream.hop.address);
     this.#replay.start(pool.rules.maxReplayBytes, this.downstream.wholeBody);
     this.deadlines.start(pool.rules);
@@ -322,6 +329,20 @@ export class Exchange implements ConnectionUser, Steered {
     this.pool.budget.begun();
     // This overtakes none of those in the queue: they are waiting for upstreams that have no room.
     this.#try();
+  }
+
+  /** Follows a change of routes and hooks. */
+  #goBy(topology: Topology): Topology {
+    const { routing, hooks, pools } = topology;
+    this.#route = routing && new RouteTaken(routing);
+    this.#hooking = hooks && new Hooking(this.#services, hooks, pools, this);
+    return topology;
+  }
+
+  /** No further pick follows. */
+  #leavePool(): void {
+    this.#entered?.left();
+    this.#entered = undefined;
   }
 
   /** Where the request goes: the pool that serves it; what to answer instead; or why it goes nowhere. */
@@ -397,6 +418,7 @@ export class Exchange implements ConnectionUser, Steered {
 
   relay(head: ResponseHead): void {
     const progress = this.progress;
+    this.#leavePool();
     progress.phase = RELAYING;
     this.#replay.clear();
     this.deadlines.moved();
@@ -444,6 +466,7 @@ export class Exchange implements ConnectionUser, Steered {
       this.#breakOff('UPGRADE_INVALID');
       return;
     }
+    this.#leavePool();
     progress.phase = TUNNEL;
     progress.requestDone = false;
     this.deadlines.moved();
@@ -568,6 +591,7 @@ export class Exchange implements ConnectionUser, Steered {
     this.#hooking?.finish(aborted);
     this.#route?.clear();
     this.leaveQueue();
+    this.#leavePool();
     this.downstream = NOWHERE;
     this.progress.phase = IDLE;
     this.deadlines.clear();

@@ -26,14 +26,17 @@ export class Clock {
 
   /**
    * Calls `sweep` every `tickMs`, which is how late a deadline may be noticed. `pausedMs` is how long the process was
-   * paused since the last tick: `now` leaves that out, though time went on for the other side of each connection.
+   * paused since the last tick: `now` leaves that out, though time went on for the other side of each connection. May
+   * be called again, with another `tickMs`.
    */
   start(tickMs: number, sweep: (now: number, pausedMs: number) => void): void {
+    const before = this.#stop;
     this.#stop = this.source.every(tickMs, () => {
       this.now = this.source.now();
       this.#readDate();
       sweep(this.now, this.#steady?.pausedMs() ?? 0);
     });
+    before?.();
   }
 
   stop(): void {

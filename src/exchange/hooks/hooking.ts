@@ -14,7 +14,7 @@ import type { Deadlines, Overdue } from '../deadlines.ts';
 import type { Downstream } from '../downstream.ts';
 import { type Progress, RELAYING, REVISING, WAITING } from '../progress.ts';
 import type { RouteTaken } from '../routing.ts';
-import type { ExchangeServices } from '../services.ts';
+import type { ExchangeServices, Topology } from '../services.ts';
 import type { Stage } from './body-transform.ts';
 import { type Detour, type ReadDetour, TransformDetour } from './detour.ts';
 import type { HeaderLines } from './header-lines.ts';
@@ -56,6 +56,7 @@ export interface Steered extends PieceTaker {
 
 export class Hooking implements HookedStory {
   readonly #services: ExchangeServices;
+  readonly #pools: Topology['pools'];
   readonly #exchange: Steered;
   readonly #stages: HookStages;
   /** Where the request body goes if a hook transforms or reads it. */
@@ -65,8 +66,12 @@ export class Hooking implements HookedStory {
   /** The answer of a hook, while it is sent. */
   #answer: HookAnswer | undefined;
 
-  constructor(services: ExchangeServices, calls: HookCalls, exchange: Steered) {
+  /** `pools` are those that a hook may choose. */
+  constructor(
+    services: ExchangeServices, calls: HookCalls, pools: Topology['pools'], exchange: Steered,
+  ) {
     this.#services = services;
+    this.#pools = pools;
     this.#exchange = exchange;
     this.#stages = new HookStages(calls, this, exchange.progress);
   }
@@ -171,7 +176,7 @@ export class Hooking implements HookedStory {
     const stages = content.takeStages();
     view.seal('the request was sent');
     if (stages !== undefined) this.#transformUpload(stages);
-    const pool = this.#services.pools.get(view.pool);
+    const pool = this.#pools.get(view.pool);
     if (pool !== undefined && pool !== exchange.pool) exchange.enter(pool);
     exchange.forward();
     exchange.flushRequest();
@@ -359,7 +364,7 @@ export class Hooking implements HookedStory {
   #behind(): Behind {
     const exchange = this.#exchange;
     const { head, downstream, attempt, pool } = exchange;
-    const { pools } = this.#services;
+    const pools = this.#pools;
     attempt.last = undefined;
     return {
       head,
