@@ -91,9 +91,13 @@ export function* readUpstreams(
 }
 
 /** The earlier result for an entry, if nothing in it has changed. In a long list, that is true of most. */
-function asBefore(value: unknown, { healthCheck }: Common, known: Known | undefined): ParsedUpstream | undefined {
+function asBefore(
+  value: unknown, { connect, healthCheck }: Common, known: Known | undefined,
+): ParsedUpstream | undefined {
   try {
-    return known === undefined ? undefined : sameAsBefore(value, known, healthCheck);
+    const before = known === undefined ? undefined : sameAsBefore(value, known, healthCheck);
+    // It was reached by an option that is gone: readEntry reports that.
+    return connect === undefined && before?.origin.startsWith('https:') === true ? undefined : before;
   } catch {
     // It cannot be read, and readEntry reports that.
     return undefined;

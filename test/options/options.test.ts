@@ -169,7 +169,8 @@ describe('an upstream', () => {
   for (const [given, host, port, origin, authority] of table) {
     test(given, () => {
       const expected = {
-        origin, host, port, authority, weight: 1, maxInFlight: Infinity, tags: {}, healthCheck: undefined, hasOwnCheck: false,
+        origin, host, port, authority, weight: 1, maxInFlight: Infinity, tags: {}, healthCheck: undefined,
+        hasOwnCheck: false,
       };
       assert.deepEqual(settingsOf({ upstreams: [given] }).upstreams, [expected]);
       assert.deepEqual(settingsOf({ upstreams: [{ origin: given }] }).upstreams, [expected]);
