@@ -10,7 +10,7 @@ import type { BalancerSettings } from '../options/parse.ts';
 import type { ParsedRoute } from '../options/parsed-route.ts';
 import type { PoolSettings } from '../options/pool.ts';
 import { DEFAULT_POOL } from '../options/pools.ts';
-import type { Difference } from '../upstreams/upstream-set.ts';
+import type { Difference } from '../upstreams/difference.ts';
 import type { BalancerPool } from './balancer-pool.ts';
 import { ManagedPool, type PoolMeans } from './managed-pool.ts';
 import type { Pool } from './pool.ts';

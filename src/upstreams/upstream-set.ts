@@ -5,10 +5,11 @@ import { BalancerError, type Ending, type ErrorCode } from '../errors.ts';
 import type { BalancerEvents, Events, Witness } from '../events.ts';
 import type { Settings } from '../options/parse.ts';
 import type { ParsedUpstream } from '../options/upstreams.ts';
-import { SLICE, type Work } from '../loop/slices.ts';
+import type { Work } from '../loop/slices.ts';
 import type { Upstream } from '../strategy.ts';
 import { Candidates } from './candidates.ts';
 import type { Dialler } from './dial.ts';
+import { type Difference, difference } from './difference.ts';
 import { ManagedUpstream, managedOf, type ManagedUpstreamRules } from './managed-upstream.ts';
 
 /** The settings that membership uses. */
@@ -27,14 +28,6 @@ export interface UpstreamSetWorld {
   readonly onChange: (candidates: readonly Upstream[]) => void;
   /** Called when there may be room again for another reason than a settled attempt. */
   readonly onRoom: () => void;
-}
-
-/** How the upstreams differ from those that are wanted: see {@link UpstreamSet.compare}. */
-export interface Difference {
-  readonly leaving: readonly ManagedUpstream[];
-  /** Those that stay, with other options. */
-  readonly changed: readonly (readonly [ManagedUpstream, ParsedUpstream])[];
-  readonly fresh: readonly ParsedUpstream[];
 }
 
 export class UpstreamSet {
@@ -150,28 +143,8 @@ export class UpstreamSet {
   }
 
   /** Compares the upstreams with those that are wanted. Nothing else may change membership before `apply`. */
-  *compare(upstreams: readonly ParsedUpstream[]): Work<Difference> {
-    const kept = new Set<ManagedUpstream>();
-    const changed: [ManagedUpstream, ParsedUpstream][] = [];
-    const fresh: ParsedUpstream[] = [];
-    for (let at = 0; at < upstreams.length; at += SLICE) {
-      if (at > 0) yield;
-      for (const settings of upstreams.slice(at, at + SLICE)) {
-        const upstream = this.#active.get(settings.origin);
-        if (upstream === undefined) fresh.push(settings);
-        else {
-          kept.add(upstream);
-          if (upstream.settings !== settings) changed.push([upstream, settings]);
-        }
-      }
-    }
-    const leaving: ManagedUpstream[] = [];
-    let looked = 0;
-    for (const upstream of this.#active.values()) {
-      if (++looked % SLICE === 0) yield;
-      if (!kept.has(upstream)) leaving.push(upstream);
-    }
-    return { leaving, changed, fresh };
+  compare(upstreams: readonly ParsedUpstream[]): Work<Difference> {
+    return difference(this.#active, upstreams);
   }
 
   /**
