@@ -332,6 +332,8 @@ describe('pools that come and go', () => {
       const pool = { upstreams: [probed.origin], healthCheck: { path: '/up', intervalMs: 40 } };
       await balancer.configure({ pools: { a: pool, b: { ...pool, peers: peers() } } });
       assert.equal(seats, 1);
+      await balancer.configure({ pools: { a: pool, b: { ...pool, maxQueued: 5 } } });
+      assert.equal(seats, 1, 'a pool keeps its seat where peers are left out');
       for (let each = 0; each < 10; each++) {
         time.advance(20);
         await turns(1);
