@@ -14,6 +14,7 @@ import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
 import { Affinities } from './exchange/affinity.ts';
 import { HookCalls } from './exchange/hooks/hook-calls.ts';
+import { Mirrors } from './exchange/mirrors.ts';
 import { Reports } from './exchange/reports.ts';
 import { Routing } from './exchange/routing.ts';
 import type { ExchangeServices, Topology } from './exchange/services.ts';
@@ -23,7 +24,7 @@ import { DownstreamRequest } from './fronts/request.ts';
 import { DownstreamSockets } from './fronts/sockets.ts';
 import { Upgrades } from './fronts/upgrades.ts';
 import { guardedValue, type OnFault } from './guard.ts';
-import { Clock, systemRng, systemTime } from './loop/clock.ts';
+import { Clock, systemRng, systemTime, tickFor } from './loop/clock.ts';
 import { GuardedTime, guardedRng } from './loop/guarded-time.ts';
 import { Turn } from './loop/turn.ts';
 import type { ConfigureOptions } from './options/changes.ts';
@@ -135,6 +136,7 @@ class NodeBalancer implements Balancer {
   readonly #services: Services;
   readonly #pools: Pools;
   readonly #front: Front;
+  readonly #mirrors: Mirrors;
   readonly #sockets: DownstreamSockets;
   readonly #upgrades: Upgrades;
   readonly #events: Events;
@@ -166,8 +168,8 @@ class NodeBalancer implements Balancer {
       clock: this.#clock,
       turn: new Turn(),
       events: this.#events,
-      report: (error, upstream) => {
-        this.#report(error, upstream);
+      report: (error, upstream, requestId) => {
+        this.#report(error, upstream, requestId);
       },
     };
     this.#tickMs = tickMs(front, settings.pools.values());
@@ -196,6 +198,7 @@ class NodeBalancer implements Balancer {
       rules: front,
       topology: this.#topology(),
       affinities: new Affinities(),
+      mirrors: this.#mirrors = new Mirrors(front.maxMirrored),
     };
     this.#front = new Front(shared, { ...front, trusts }, () => {
       this.#onEmpty?.();
@@ -384,7 +387,7 @@ class NodeBalancer implements Balancer {
   #sweep(now: number, pausedMs: number): void {
     if (now >= this.#stopAt) this.#stopAccepting(now);
     if (pausedMs > 0) this.#pools.paused(pausedMs);
-    for (const part of [this.#front.downstreams, this.#names, ...this.#pools.parts]) {
+    for (const part of [this.#front.downstreams, this.#mirrors, this.#names, ...this.#pools.parts]) {
       // If one fails, the others must still be swept.
       try {
         part.sweep(now);
@@ -393,7 +396,9 @@ class NodeBalancer implements Balancer {
       }
     }
     this.#dropped.sweep(now, this.#front.downstreams.size);
-    if (now >= this.#cutAt && this.#front.closing) this.#cut += this.#front.downstreams.cut();
+    if (now < this.#cutAt || !this.#front.closing) return;
+    this.#cut += this.#front.downstreams.cut();
+    this.#mirrors.cut();
   }
 
   /** Reports the failure of a function that was passed as an option or to `on`. */
@@ -405,13 +410,13 @@ class NodeBalancer implements Balancer {
     this.#report(new BalancerError('INTERNAL_ERROR', what, { cause }), undefined);
   }
 
-  #report(error: BalancerError, upstream: string | undefined): void {
+  #report(error: BalancerError, upstream: string | undefined, requestId?: string): void {
     if (error.code === 'RESOURCES_EXHAUSTED') this.#dropped.suspect();
-    this.#reports.tell(error, upstream);
+    this.#reports.tell(error, upstream, requestId);
   }
 }
 
-/** An eighth of the shortest timeout, so that none is noticed much too late; 10 to 250 ms. */
+/** How often to check deadlines, by the shortest timeout of the options. Those of single exchanges may be shorter. */
 function tickMs(front: FrontSettings, pools: Iterable<PoolSettings>): number {
   let shortest = Math.min(front.idleTimeoutMs, front.headTimeoutMs, front.keepAliveTimeoutMs);
   for (const pool of pools) {
@@ -420,7 +425,7 @@ function tickMs(front: FrontSettings, pools: Iterable<PoolSettings>): number {
       pool.tunnelIdleTimeoutMs, pool.upstreamIdleTimeoutMs, pool.ejectMs,
     );
   }
-  return Math.min(250, Math.max(10, Math.floor(shortest / 8)));
+  return tickFor(shortest);
 }
 
 /** How long idle connections stay open during a close: a request already on its way is answered, not reset. */

@@ -6,11 +6,13 @@ import type { Services } from '../pools/services.ts';
 import type { Pool } from '../pools/pool.ts';
 import type { Affinities } from './affinity.ts';
 import type { HookCalls } from './hooks/hook-calls.ts';
+import type { Mirrors } from './mirrors.ts';
 import type { Routing } from './routing.ts';
 
 /** The settings that exchanges go by, whatever their pool. */
 export type ExchangeRules = Pick<Settings,
-  'via' | 'forwarded' | 'xForwarded' | 'maxBodyBytes' | 'minBodyBytesPerSecond' | 'hookTimeoutMs'>;
+  'via' | 'forwarded' | 'xForwarded' | 'maxBodyBytes' | 'minBodyBytesPerSecond' | 'hookTimeoutMs' | 'maxMirroredBytes'
+  | 'requestId'>;
 
 /** Where requests may go. Never changes: `configure` replaces it, and exchanges in flight keep theirs. */
 export interface Topology {
@@ -30,4 +32,6 @@ export interface ExchangeServices extends Services {
   /** For requests that begin now. */
   topology: Topology;
   readonly affinities: Affinities;
+  /** The copies of requests under way. */
+  readonly mirrors: Mirrors;
 }
