@@ -13,7 +13,7 @@ import type { Pool } from '../pools/pool.ts';
 import type { ConnectionUser } from '../upstreams/connection.ts';
 import { Attempt, sentHost } from './attempt.ts';
 import { Deadlines } from './deadlines.ts';
-import type { DropReason } from './mirrors.ts';
+import type { Copy, DropReason } from './mirrors.ts';
 import { Picks } from './picks.ts';
 import { CONNECTING, IDLE, Progress, RELAYING, WAITING } from './progress.ts';
 import { named } from './request-id.ts';
@@ -29,8 +29,7 @@ export interface Mirrored {
 }
 
 /** One copy. It is made with its request and given the body from the first octet on. */
-export class Mirror implements ConnectionUser {
-  /** Its index in `Mirrors`, which sets it; -1 while it is not in there. */
+export class Mirror implements ConnectionUser, Copy {
   place = -1;
   readonly #services: ExchangeServices;
   readonly #pool: Pool;

@@ -2,15 +2,24 @@
  * The copies of requests under way: how many there may be, and the sweep of their deadlines.
  */
 import type { BalancerEvents } from '../events.ts';
-import type { Mirror } from './mirror.ts';
 
 /** Why a copy was dropped. */
 export type DropReason = BalancerEvents['mirrorDropped']['reason'];
 
+/** A copy under way. */
+export interface Copy {
+  /** Its index in {@link Mirrors}, which sets it; -1 while it is not in there. */
+  place: number;
+  /** Ends it if it is past a deadline. */
+  sweep(now: number): void;
+  /** Gives it up. */
+  drop(reason: DropReason): void;
+}
+
 /** Those of one balancer. An array in which each knows its index, as `Downstreams` is. */
 export class Mirrors {
   readonly #max: number;
-  readonly #all: Mirror[] = [];
+  readonly #all: Copy[] = [];
 
   constructor(max: number) {
     this.#max = max;
@@ -21,12 +30,12 @@ export class Mirrors {
     return this.#all.length < this.#max;
   }
 
-  add(mirror: Mirror): void {
+  add(mirror: Copy): void {
     mirror.place = this.#all.push(mirror) - 1;
   }
 
   /** Removes a copy, if it is still there. */
-  remove(mirror: Mirror): void {
+  remove(mirror: Copy): void {
     const { place } = mirror;
     if (place < 0) return;
     mirror.place = -1;
