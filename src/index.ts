@@ -3,6 +3,7 @@
  */
 export { type Balancer, createBalancer } from './balancer.ts';
 export type { CloseOptions, DrainOptions, HandleOptions } from './options/calls.ts';
+export type { ConfigureOptions } from './options/changes.ts';
 export { inProcess, type InProcessApp } from './in-process/in-process.ts';
 export type { ListenOptions } from './options/listen.ts';
 export type { Channel, ChannelMember, ChannelSeat } from './channel.ts';

@@ -24,6 +24,8 @@ export interface Configuration {
   readonly workers: number | 'auto' | undefined;
   readonly pidFile: string | undefined;
   readonly options: BalancerOptions;
+  /** What the configuration file says, as it stands there. */
+  readonly given: Json;
   /** The content of the configuration file, if it is a JSON file. */
   readonly json: Json | undefined;
   /** Lines for the log at the start: not mistakes, but worth knowing. */
@@ -48,6 +50,7 @@ export async function configure(args: Arguments, problems: string[], json?: Json
     workers: workers(given(args, file, 'workers', 1), problems),
     pidFile: pidFile(given(args, file, 'pidFile', undefined), problems),
     options: options as unknown as BalancerOptions,
+    given: file.values,
     json: args.config !== undefined && isJson(args.config) && !file.failed ? file.values : undefined,
     warnings,
   };

@@ -3,7 +3,7 @@
  */
 import type { Ending, ErrorCode } from '../errors.ts';
 import type { RequestHead } from '../http1/request.ts';
-import type { Upstream } from '../strategy.ts';
+import type { Strategy, Upstream } from '../strategy.ts';
 import type { Pool } from '../pools/pool.ts';
 import { runHook } from '../pools/plugin.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
@@ -26,6 +26,9 @@ export class Attempt {
   readonly #services: ExchangeServices;
   readonly #head: RequestHead;
   #pool: Pool;
+  /** The strategy that picked: the pool may have another one when the attempt settles. */
+  #strategy: Strategy;
+  #hearsSettled = false;
   #startedAt = 0;
   /** What ties the connection to that of the downstream, if anything does. */
   #affinity: Affinity | undefined;
@@ -37,12 +40,15 @@ export class Attempt {
     this.#services = services;
     this.#head = head;
     this.#pool = pool;
+    this.#strategy = pool.strategy;
   }
 
   /** Begins on `upstream` of `pool`, and counts it; `picked` by the strategy, or given by an affinity. */
   begin(pool: Pool, upstream: ManagedUpstream, picked: boolean): void {
     pool.upstreams.begin(upstream);
     this.#pool = pool;
+    this.#strategy = pool.strategy;
+    this.#hearsSettled = pool.traits.hearsSettled;
     this.upstream = upstream;
     this.last = upstream.shown;
     this.picked = picked;
@@ -101,14 +107,15 @@ export class Attempt {
     const { upstream } = this;
     if (upstream === undefined) return;
     const { clock, events, report } = this.#services;
-    const { name: pool, upstreams, strategy, traits, queue } = this.#pool;
+    const { name: pool, upstreams, queue } = this.#pool;
+    const strategy = this.#strategy;
     const affinity = this.#affinity;
     this.upstream = this.connection = this.#affinity = undefined;
     const began = this.#startedAt;
     const now = clock.source.now();
     const well = error === undefined && this.status !== undefined && !isBroken(this.status);
     upstreams.settle(upstream, ending, well, began, now, error);
-    const heard = this.picked && traits.hearsSettled;
+    const heard = this.picked && this.#hearsSettled;
     if (heard || events.heard('settled')) {
       const outcome = { ok: ending.fault !== 'upstream', status: this.status, durationMs: now - began, error };
       if (heard) runHook(strategy, 'settled', () => strategy.settled?.(upstream.shown, outcome), report);

@@ -31,7 +31,7 @@ import { RequestEdits } from './request-edits.ts';
 import { named } from './request-id.ts';
 import { Retries } from './retries.ts';
 import { RouteTaken } from './routing.ts';
-import type { ExchangeServices } from './services.ts';
+import type { ExchangeServices, Topology } from './services.ts';
 
 /** One exchange at a time; used again for the next request of its connection. */
 export class Exchange implements ConnectionUser, Steered {
@@ -46,12 +46,15 @@ export class Exchange implements ConnectionUser, Steered {
   readonly #replay = new Replay();
   readonly #retries: Retries;
   readonly #place: PlaceInLine;
+  #topology: Topology;
   /** Undefined without routes. */
-  readonly #route: RouteTaken | undefined;
+  #route: RouteTaken | undefined;
   /** Undefined without routes and ids. */
-  readonly #edits: RequestEdits | undefined;
+  #edits: RequestEdits | undefined;
   /** Undefined without hooks. */
-  readonly #hooking: Hooking | undefined;
+  #hooking: Hooking | undefined;
+  /** The pool in which it may still pick. */
+  #entered: Pool | undefined;
   /** Octets of request body so far. */
   #received = 0;
   #trailers = '';
@@ -65,10 +68,7 @@ export class Exchange implements ConnectionUser, Steered {
     this.#picks = new Picks(pool, this.head, services.report);
     this.#retries = new Retries(this.head, this.#picks, this.#replay);
     this.#place = new PlaceInLine(this, this.#picks);
-    this.#route = services.routing && new RouteTaken(services.routing);
-    const { requestId } = services.rules;
-    this.#edits = requestId === '' && services.routing === undefined ? undefined : new RequestEdits(requestId);
-    this.#hooking = services.hooks && new Hooking(services, services.hooks, this);
+    this.#topology = this.#goBy(services.topology);
   }
 
   /**
@@ -76,6 +76,8 @@ export class Exchange implements ConnectionUser, Steered {
    * `pool` serves it.
    */
   start(downstream: Downstream, pool: Pool): void {
+    const { topology } = this.#services;
+    if (topology !== this.#topology) this.#topology = this.#goBy(topology);
     this.downstream = downstream;
     this.progress.start();
     this.deadlines.start();
@@ -330,6 +332,9 @@ export class Exchange implements ConnectionUser, Steered {
 
   /** Has `pool` serve the exchange, by its rules or, where they differ, by `limits`. */
   enter(pool: Pool, limits = this.limits): void {
+    pool.entered();
+    this.#leavePool();
+    this.#entered = pool;
     const rules = limits === undefined ? pool.rules : limited(pool.rules, limits, this.#services.clock);
     this.#picks.start(pool, rules, this.downstream.hop.address);
     this.#replay.start(rules.maxReplayBytes, this.downstream.wholeBody);
@@ -340,6 +345,22 @@ export class Exchange implements ConnectionUser, Steered {
     this.pool.budget.begun();
     // This overtakes none of those in the queue: they are waiting for upstreams that have no room.
     this.#try();
+  }
+
+  /** Follows a change of routes and hooks. */
+  #goBy(topology: Topology): Topology {
+    const { routing, hooks, pools } = topology;
+    const { requestId } = this.#services.rules;
+    this.#route = routing && new RouteTaken(routing);
+    this.#edits = requestId === '' && routing === undefined ? undefined : new RequestEdits(requestId);
+    this.#hooking = hooks && new Hooking(this.#services, hooks, pools, this);
+    return topology;
+  }
+
+  /** No further pick follows. */
+  #leavePool(): void {
+    this.#entered?.left();
+    this.#entered = undefined;
   }
 
   /** Where the request goes: the pool that serves it; what to answer instead; or why it goes nowhere. */
@@ -416,6 +437,7 @@ export class Exchange implements ConnectionUser, Steered {
 
   relay(head: ResponseHead): void {
     const progress = this.progress;
+    this.#leavePool();
     progress.phase = RELAYING;
     this.#replay.clear();
     this.deadlines.moved();
@@ -466,6 +488,7 @@ export class Exchange implements ConnectionUser, Steered {
       this.#breakOff('UPGRADE_INVALID');
       return;
     }
+    this.#leavePool();
     progress.phase = TUNNEL;
     progress.requestDone = false;
     this.deadlines.moved();
@@ -592,6 +615,7 @@ export class Exchange implements ConnectionUser, Steered {
     this.#route?.clear();
     this.#edits?.clear();
     this.leaveQueue();
+    this.#leavePool();
     this.downstream = NOWHERE;
     this.progress.phase = IDLE;
     this.deadlines.clear();

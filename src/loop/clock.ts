@@ -16,6 +16,8 @@ export class Clock {
   #second = -1;
   #stop: (() => void) | undefined;
   #tickMs = Infinity;
+  /** The shortest tick that was asked for by {@link Clock.heed}. */
+  #heeded = Infinity;
   #sweep: (now: number, pausedMs: number) => void = () => undefined;
 
   constructor(source: TimeSource = systemTime) {
@@ -28,20 +30,20 @@ export class Clock {
 
   /**
    * Calls `sweep` every `tickMs`, which is how late a deadline may be noticed. `pausedMs` is how long the process was
-   * paused since the last tick: `now` leaves that out, though time went on for the other side of each connection.
+   * paused since the last tick: `now` leaves that out, though time went on for the other side of each connection. May
+   * be called again, with another `tickMs`.
    */
   start(tickMs: number, sweep: (now: number, pausedMs: number) => void): void {
     this.#sweep = sweep;
-    this.#stop = this.#every(tickMs);
+    this.#restart(Math.min(tickMs, this.#heeded));
   }
 
   /** Ticks often enough, from now on, for timeouts as short as this one. */
   heed(timeoutMs: number): void {
     const tickMs = tickFor(timeoutMs);
     if (tickMs >= this.#tickMs || this.#stop === undefined) return;
-    const stop = this.#stop;
-    this.#stop = this.#every(tickMs);
-    stop();
+    this.#heeded = tickMs;
+    this.#restart(tickMs);
   }
 
   stop(): void {
@@ -49,8 +51,14 @@ export class Clock {
     this.#stop = undefined;
   }
 
-  #every(tickMs: number): () => void {
+  #restart(tickMs: number): void {
+    const before = this.#stop;
+    this.#stop = this.#every(tickMs);
     this.#tickMs = tickMs;
+    before?.();
+  }
+
+  #every(tickMs: number): () => void {
     return this.source.every(tickMs, () => {
       this.now = this.source.now();
       this.#readDate();

@@ -69,9 +69,11 @@ export const FRONT_NUMBERS = {
   maxMirroredBytes: { fallback: 1_048_576, min: 0 },
 } as const satisfies Readonly<Record<string, Range>>;
 
+export const HOOK_NAMES = ['onRequest', 'onResponse', 'onError'] as const satisfies readonly (keyof Hooks)[];
+
 export const FRONT_OPTION_NAMES: readonly string[] = [
   ...Object.keys(FRONT_NUMBERS), 'via', 'requestId', 'forwarded', 'xForwarded', 'trustForwarded', 'upgradeProtocols',
-  'upgradeTarget', 'onReport', 'time', 'rng', 'onRequest', 'onResponse', 'onError',
+  'upgradeTarget', 'onReport', 'time', 'rng', ...HOOK_NAMES,
 ];
 
 function via(value: unknown, problems: string[]): string {
@@ -108,8 +110,11 @@ function trusts(value: unknown, problems: string[]): FrontSettings['trusts'] {
   if (value !== undefined && typeof value !== 'boolean') {
     problems.push(`trustForwarded: must be true, false or a function that takes an address (got ${shown(value)})`);
   }
-  return () => value === true;
+  return value === true ? ALWAYS : NEVER;
 }
+
+const ALWAYS = (): boolean => true;
+const NEVER = (): boolean => false;
 
 function upgradeProtocols(value: unknown, problems: string[]): ReadonlySet<string> {
   const protocols: readonly unknown[] = Array.isArray(value) ? value : [];

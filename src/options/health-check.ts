@@ -1,7 +1,7 @@
 /**
  * Checks the option `healthCheck` of a pool and of a single upstream.
  */
-import { integers, isRecord, onlyKnown, type Range, shown } from './checks.ts';
+import { alike, integers, isRecord, onlyKnown, type Range, shown } from './checks.ts';
 
 /** A health check with all defaults filled in. {@link HealthCheckOptions} explains each. */
 export interface HealthCheck extends Readonly<Record<keyof typeof HEALTH_CHECK_NUMBERS, number>> {
@@ -42,6 +42,11 @@ export function readHealthCheck(value: unknown, path: string, problems: string[]
     minStatus,
     maxStatus,
   };
+}
+
+/** Whether both probe in the same way. */
+export function sameHealthCheck(one: HealthCheck | undefined, other: HealthCheck | undefined): boolean {
+  return one === other || (one !== undefined && other !== undefined && alike({ ...one }, { ...other }));
 }
 
 const HEALTH_CHECK_NUMBERS = {

@@ -191,6 +191,7 @@ describe('an upstream', () => {
     test(given, () => {
       const expected = {
         origin, host, port, authority, weight: 1, maxInFlight: Infinity, tags: {}, healthCheck: undefined,
+        hasOwnCheck: false,
       };
       assert.deepEqual(settingsOf({ upstreams: [given] }).upstreams, [expected]);
       assert.deepEqual(settingsOf({ upstreams: [{ origin: given }] }).upstreams, [expected]);
@@ -209,7 +210,7 @@ describe('an upstream', () => {
     const given = { origin: 'http://a.example', weight: 0.5, maxInFlight: 10, tags: { zone: 'a', version: '2' } };
     const [parsed] = settingsOf({ upstreams: [given] }).upstreams;
     assert.deepEqual(parsed, {
-      ...given, host: 'a.example', port: 80, authority: 'a.example', healthCheck: undefined,
+      ...given, host: 'a.example', port: 80, authority: 'a.example', healthCheck: undefined, hasOwnCheck: false,
     });
     assert.equal(settingsOf({ upstreams: [{ origin: 'http://a.example', maxInFlight: Infinity }] })
       .upstreams[0]?.maxInFlight, Infinity);

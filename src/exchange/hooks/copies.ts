@@ -4,13 +4,14 @@
  */
 import { Mirror, type Mirrored } from '../mirror.ts';
 import { named } from '../request-id.ts';
+import type { Pool } from '../../pools/pool.ts';
 import type { ExchangeServices } from '../services.ts';
 
 export class Copies {
   readonly #mirrors: readonly Mirror[];
 
   /** Makes a copy for each of the pools, as far as there is room. An upgrade has none: a tunnel is a conversation. */
-  constructor(services: ExchangeServices, pools: readonly string[], request: Mirrored) {
+  constructor(services: ExchangeServices, pools: readonly (Pool | undefined)[], request: Mirrored) {
     this.#mirrors = request.head.upgrade === '' ? pools.flatMap((pool) => made(services, pool, request)) : [];
   }
 
@@ -35,13 +36,12 @@ export class Copies {
   }
 }
 
-function made(services: ExchangeServices, name: string, request: Mirrored): readonly Mirror[] {
+function made(services: ExchangeServices, pool: Pool | undefined, request: Mirrored): readonly Mirror[] {
   const { mirrors, events } = services;
-  const pool = services.pools.get(name);
   if (pool === undefined) return [];
   if (!mirrors.hasRoom) {
     if (events.heard('mirrorDropped')) {
-      events.tell('mirrorDropped', { pool: name, reason: 'maxMirrored', ...named(request.head) });
+      events.tell('mirrorDropped', { pool: pool.name, reason: 'maxMirrored', ...named(request.head) });
     }
     return [];
   }

@@ -15,7 +15,7 @@ import type { Deadlines, Overdue } from '../deadlines.ts';
 import type { Downstream } from '../downstream.ts';
 import { type Progress, RELAYING, REVISING, WAITING } from '../progress.ts';
 import type { RouteTaken } from '../routing.ts';
-import type { ExchangeServices } from '../services.ts';
+import type { ExchangeServices, Topology } from '../services.ts';
 import type { Stage } from './body-transform.ts';
 import { type Detour, type ReadDetour, TransformDetour } from './detour.ts';
 import { Copies } from './copies.ts';
@@ -62,6 +62,7 @@ export interface Steered extends PieceTaker {
 
 export class Hooking implements HookedStory, Behind {
   readonly #services: ExchangeServices;
+  readonly #pools: Topology['pools'];
   readonly #exchange: Steered;
   readonly #stages: HookStages;
   /** Where the request body goes if a hook transforms or reads it. */
@@ -73,8 +74,12 @@ export class Hooking implements HookedStory, Behind {
   /** The copies of the request that go to other pools; undefined without any. */
   copies: Copies | undefined;
 
-  constructor(services: ExchangeServices, calls: HookCalls, exchange: Steered) {
+  /** `pools` are those that a hook may choose. */
+  constructor(
+    services: ExchangeServices, calls: HookCalls, pools: Topology['pools'], exchange: Steered,
+  ) {
     this.#services = services;
+    this.#pools = pools;
     this.#exchange = exchange;
     this.#stages = new HookStages(calls, this, exchange.progress);
   }
@@ -196,7 +201,7 @@ export class Hooking implements HookedStory, Behind {
   }
 
   hasPool(name: string): boolean {
-    return this.#services.pools.has(name);
+    return this.#pools.has(name);
   }
 
   // --- what the hooks decide
@@ -208,11 +213,11 @@ export class Hooking implements HookedStory, Behind {
     const stages = content?.takeStages();
     view.seal('the request was sent');
     if (stages !== undefined) this.#transformUpload(stages);
-    const pool = this.#services.pools.get(view.pool) ?? exchange.pool;
+    const pool = this.#pools.get(view.pool) ?? exchange.pool;
     const { limitsSet, mirrored } = view;
     if (pool !== exchange.pool || limitsSet !== undefined) exchange.enter(pool, limitsSet);
     if (mirrored === undefined) this.#forward();
-    else this.#forwardMirrored(new Copies(this.#services, mirrored, {
+    else this.#forwardMirrored(new Copies(this.#services, mirrored.map((name) => this.#pools.get(name)), {
       head: exchange.head, hop: exchange.downstream.hop, forwarding: exchange.forwarding,
     }));
   }
