@@ -44,7 +44,7 @@ export function parseFront(options: Readonly<Record<string, unknown>>, problems:
 }
 
 /** Defaults and limits. A default of Infinity means no limit. The sizes of heads and chunks apply to responses too. */
-const FRONT_NUMBERS = {
+export const FRONT_NUMBERS = {
   idleTimeoutMs: { fallback: 60_000, min: 1 },
   headTimeoutMs: { fallback: 10_000, min: 1 },
   keepAliveTimeoutMs: { fallback: 60_000, min: 1 },

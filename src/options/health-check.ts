@@ -44,7 +44,7 @@ export function readHealthCheck(value: unknown, path: string, problems: string[]
   };
 }
 
-const HEALTH_CHECK_NUMBERS = {
+export const HEALTH_CHECK_NUMBERS = {
   intervalMs: { fallback: 5_000, min: 10 },
   timeoutMs: { fallback: 2_000, min: 1 },
   rise: { fallback: 2, min: 1 },

@@ -45,7 +45,7 @@ export function parsePool(
 }
 
 /** Defaults and limits. A default of Infinity means no limit. */
-const POOL_NUMBERS = {
+export const POOL_NUMBERS = {
   maxAttempts: { fallback: 3, min: 1 },
   maxReplayBytes: { fallback: 0, min: 0 },
   retryBudgetPercent: { fallback: 20, min: 0, max: 100 },

@@ -1,12 +1,14 @@
 /**
  * The last step of the build: turns `dist` into what users download. Removes the declarations that no export of the
  * package refers to: the compiler writes one for each file, and those of internal files would be a quarter of the
- * package, although they cannot be imported. Indents by two spaces instead of the compiler's four.
+ * package, although they cannot be imported. Indents by two spaces instead of the compiler's four. Writes the JSON
+ * schema of configuration files to the root, where `"$schema": "./node_modules/equipoise/config.schema.json"` finds it.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
+import { configSchema } from './config-schema.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const { exports: entries } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -32,6 +34,8 @@ for (const path of declarations) if (!reached.has(path)) rmSync(path);
 for (const path of files) {
   if (/\.js$/.test(path) || reached.has(path)) writeFileSync(path, indentedByTwo(readFileSync(path, 'utf8'), path));
 }
+
+writeFileSync(join(root, 'config.schema.json'), `${JSON.stringify(configSchema(), null, '\t')}\n`);
 
 /** Leading spaces inside a template literal are text, and stay. */
 function indentedByTwo(code, path) {
