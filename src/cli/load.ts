@@ -94,7 +94,8 @@ async function why(error: unknown, path: string): Promise<string> {
   }
   if (code === 'ERR_MODULE_NOT_FOUND') {
     // The binary may be installed elsewhere: globally, say.
-    return /^Cannot find package 'equipoise'/.test(message) ? `${message}; run npm install equipoise there` : message;
+    const ours = message.startsWith('Cannot find package \'equipoise\'');
+    return ours ? `${message}; run npm install equipoise there` : message;
   }
   return whyNoFile(error) ?? `${message}${placeOf(error)}`;
 }
