@@ -34,7 +34,7 @@ Options:
   -s, --strategy <name | ./file>     random (default), round-robin, least-connections, or a module that
                                      default-exports a strategy or its factory
   -w, --workers <n | auto>           number of serving processes; default 1; auto = one per core
-  -c, --config <file.json | .js | .mjs | .ts>
+  -c, --config <file.js | .mjs | .ts | .json>
                                      the options of createBalancer, and listen, strategy, workers, drainTimeout,
                                      stopDelay, reloadTimeout and pidFile
       --check                        check the configuration, print what would be served, and exit

@@ -84,7 +84,7 @@ export function configSchema() {
     $schema: 'http://json-schema.org/draft-07/schema#',
     title: 'A configuration file of equipoise',
     ...rest,
-    properties: { $schema: { type: 'string', description: 'The JSON schema of this file, for editors.' }, ...properties },
+    properties: { $schema: { description: 'The JSON schema of this file, for editors.' }, ...properties },
     definitions: maker.definitions,
   };
 }
