@@ -3,7 +3,7 @@
  */
 import type { BalancerError } from '../errors.ts';
 import type { Events } from '../events.ts';
-import type { Affinities } from '../exchange/affinity.ts';
+import type { Affinities, DownstreamSocket } from '../exchange/affinity.ts';
 import { Exchange } from '../exchange/exchange.ts';
 import type { ExchangeServices } from '../exchange/services.ts';
 import type { BodyLimits, HeadLimits } from '../http1/grammar.ts';
@@ -29,8 +29,11 @@ export class Front {
   readonly downstreams: Downstreams;
   /** Connections of our own among the downstreams. */
   connections = 0;
-  /** Connections of http servers on which a head was refused: it is uncertain where the next one starts. */
-  readonly refused = new WeakSet<object>();
+  /**
+   * Connections of http servers that close behind an answer of ours. node:http still hands over what was pipelined
+   * behind that request: it is not served, since nothing could be sent for it.
+   */
+  readonly ending = new WeakSet<DownstreamSocket>();
   /** Streams that `handle` was given as bodies: each is that of one request. */
   readonly givenBodies = new WeakSet<object>();
   /** Whether the balancer is closing; responses then say `Connection: close`. */

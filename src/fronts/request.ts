@@ -103,17 +103,19 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   #begin(options: unknown): void {
     const request = this.#request;
     const { head } = this.#exchange;
-    // node:http serves requests pipelined behind a refused one, before it learns that the connection will close.
-    const { refused, rules } = this.#front;
+    const { ending, rules } = this.#front;
+    // A request made by a library may have no socket.
+    const socket = request.socket as Socket | undefined;
+    if (socket !== undefined && ending.has(socket)) {
+      this.destroy();
+      return;
+    }
     const given = this.#take(options);
     if (given === FAULTY) return;
     const bytes = this.#bytes(given);
     if (bytes === undefined) return;
-    // A request made by a library may have no socket.
-    const socket = request.socket as Socket | undefined;
-    const length = socket !== undefined && refused.has(socket) ? -1 : head.parse(bytes, bytes.length, rules);
+    const length = head.parse(bytes, bytes.length, rules);
     if (length <= 0) {
-      if (!this.#http2 && socket !== undefined) refused.add(socket);
       this.#refuse(length < 0 ? head.error : 'REQUEST_MALFORMED');
       return;
     }
@@ -204,7 +206,9 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   }
 
   respond(head: ResponseHead, keepAlive: boolean): void {
-    this.#response.respond(head, !keepAlive || this.#front.closing);
+    const closing = !keepAlive || this.#front.closing;
+    if (closing && this.socket !== undefined) this.#front.ending.add(this.socket);
+    this.#response.respond(head, closing);
   }
 
   tunnel(): void {

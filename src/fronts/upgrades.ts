@@ -38,7 +38,7 @@ export class Upgrades {
     const socket = request.socket as HttpSocket;
     new TurnToAnswer(socket, stream !== socket, this.#front.rules.maxHeldBytes, (held) => {
       const behind = Buffer.concat([head, held]);
-      if (this.#front.refused.has(socket)) {
+      if (this.#front.ending.has(socket)) {
         // Its http server no longer listens for errors, and none of them matters here.
         stream.on('error', () => undefined).end();
       } else if (isAmbiguous(request, behind)) this.#refuse(request, stream, 'REQUEST_MALFORMED');

@@ -119,8 +119,8 @@ for (const front of FRONTS) {
       under.balancer.on('retried', ({ upstream, ...rest }) => heard.push([upstream.origin, rest]));
       await (await under.connect()).exchange(get());
       assert.deepEqual(heard, [
-        [upstreams[0]?.origin, { attempt: 1, code: undefined, status: 503 }],
-        [upstreams[1]?.origin, { attempt: 2, code: 'UPSTREAM_CLOSED', status: undefined }],
+        [upstreams[0]?.origin, { pool: 'default', attempt: 1, code: undefined, status: 503 }],
+        [upstreams[1]?.origin, { pool: 'default', attempt: 2, code: 'UPSTREAM_CLOSED', status: undefined }],
       ]);
     });
 

@@ -41,6 +41,20 @@ for (const front of FRONTS) {
       assert.equal((await client.response()).text, '/3');
     });
 
+    test('are not served behind an answer of ours that closes the connection', async (t) => {
+      const upstream = await startUpstream(t, echo);
+      const under = await startBalancer(t, { upstreams: [upstream], front, maxBodyBytes: 4 });
+      const client = await under.connect();
+      // Over the connection that this leaves idle, the second would be sent at once.
+      await (await under.connect()).exchange(get('/'));
+      client.send(Buffer.concat([post('/large', 'hello'), post('/behind', 'hey')]));
+      const answer = await client.response();
+      assert.deepEqual([answer.status, answer.head.get('connection')], [413, 'close']);
+      await client.over();
+      await (await under.connect()).exchange(get('/last'));
+      assert.deepEqual(upstream.requests.map((seen) => seen.head.line.split(' ')[1]), ['/', '/last']);
+    });
+
     test('keep their bodies while they wait behind a slow one', async (t) => {
       const [late, more] = [gate(), gate()];
       const slow = await startUpstream(t, [async (peer) => {

@@ -105,7 +105,7 @@ function faultOnSocket(ours: Forwarded, { requests, error, endHere }: Expected, 
  */
 function faultByNode(ours: Forwarded, expected: Expected): string | undefined {
   const oracle = withQuietStop(ours, expected);
-  const { requests, all, error, brokenOff } = oracle;
+  const { requests, error, brokenOff } = oracle;
   const marks = new Map<Read, number>();
   let next = 0;
   for (const [i, one] of ours.arrived.entries()) {
@@ -119,10 +119,8 @@ function faultByNode(ours: Forwarded, expected: Expected): string | undefined {
       marks.set(read, one.mark);
       // The parser behind `upgrade` is ours, and may be stricter.
       const refused = ours.refused !== undefined && isTunnelled(read);
-      // node:http hands over what came behind a request that we answered with Connection: close, before it closes.
-      const closed = all.indexOf(read) >= ours.answers.length && closesBehind(ours.answers.at(-1));
       const cut = !one.whole && read.whole && read.lastPiece < brokenOff;
-      if (cut && !refused && !closed) return `request ${i + 1} was forwarded in part`;
+      if (cut && !refused) return `request ${i + 1} was forwarded in part`;
       next++;
       break;
     }
@@ -139,11 +137,6 @@ function withQuietStop({ answers }: Forwarded, oracle: Expected): Expected {
   const isQuiet = oracle.error === 'STUCK' || oracle.error === undefined;
   if (!isQuiet || upgrade === undefined || answers.at(-1)?.by !== 'parser') return oracle;
   return { ...oracle, brokenOff: Math.min(oracle.brokenOff, upgrade.piece) };
-}
-
-/** Whether an answer is ours and closes the connection. */
-function closesBehind(answer: Answer | undefined): boolean {
-  return answer?.by === 'refusal' || answer?.closes === true;
 }
 
 function faultOfAnswers(ours: Forwarded, oracle: Expected, marks: ReadonlyMap<Read, number>): string | undefined {

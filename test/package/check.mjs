@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const MAX_UNPACKED_BYTES = 600_000;
+/** The core, the launcher and the documents took 590,000 of it before there were hooks, pools and routes. */
+const MAX_UNPACKED_BYTES = 800_000;
 
 const folder = mkdtempSync(join(tmpdir(), 'equipoise-lint-'));
 try {

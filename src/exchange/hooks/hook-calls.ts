@@ -6,11 +6,8 @@ import { isThenable, messageOf } from '../../guard.ts';
 import type { AnsweredExchange, HookError, HookExchange, Hooks } from '../../hooks.ts';
 import { readAnswer, type ResponseAnswer } from './response-answer.ts';
 
-/** What a hook came to: a response to answer with, a fault, or neither. */
+/** What a hook came to: a response to answer with, a fault, or neither. A promise of it never rejects. */
 export type HookOutcome = ResponseAnswer | BalancerError | undefined;
-
-/** Takes the outcome: at once, or when the promise that the hook returned has settled. */
-export type OnOutcome = (outcome: HookOutcome) => void;
 
 /** The hooks of a balancer. */
 export class HookCalls {
@@ -28,43 +25,39 @@ export class HookCalls {
     return this.#hooks.onError !== undefined;
   }
 
-  request(exchange: HookExchange, done: OnOutcome): void {
-    call('onRequest', () => this.#hooks.onRequest?.(exchange), done);
+  request(exchange: HookExchange): HookOutcome | Promise<HookOutcome> {
+    try {
+      return settling('onRequest', this.#hooks.onRequest?.(exchange));
+    } catch (cause) {
+      return faultOf('onRequest', 'threw', cause);
+    }
   }
 
-  response(exchange: AnsweredExchange, done: OnOutcome): void {
-    call('onResponse', () => this.#hooks.onResponse?.(exchange), done);
+  response(exchange: AnsweredExchange): HookOutcome | Promise<HookOutcome> {
+    try {
+      return settling('onResponse', this.#hooks.onResponse?.(exchange));
+    } catch (cause) {
+      return faultOf('onResponse', 'threw', cause);
+    }
   }
 
-  error(exchange: HookExchange, error: HookError, done: OnOutcome): void {
-    call('onError', () => this.#hooks.onError?.(exchange, error), done);
+  error(exchange: HookExchange, error: HookError): HookOutcome | Promise<HookOutcome> {
+    try {
+      return settling('onError', this.#hooks.onError?.(exchange, error));
+    } catch (cause) {
+      return faultOf('onError', 'threw', cause);
+    }
   }
 }
 
-function call(name: keyof Hooks, hook: () => unknown, done: OnOutcome): void {
-  let result: unknown;
-  try {
-    result = hook();
-  } catch (cause) {
-    done(faultOf(name, 'threw', cause));
-    return;
-  }
-  if (isThenable(result)) later(name, result, done);
-  else done(outcomeOf(name, result));
-}
-
-function later(name: keyof Hooks, promise: PromiseLike<unknown>, done: OnOutcome): void {
+/** What the result of a hook comes to: now, or once the promise has settled. */
+function settling(name: keyof Hooks, result: unknown): HookOutcome | Promise<HookOutcome> {
+  if (result === undefined) return undefined;
+  if (!isThenable(result)) return outcomeOf(name, result);
   // What behaves like a promise without being one may call back twice, or at once.
-  new Promise((resolve) => {
-    resolve(promise);
-  }).then(
-    (result) => {
-      done(outcomeOf(name, result));
-    },
-    (cause: unknown) => {
-      done(faultOf(name, 'rejected', cause));
-    },
-  );
+  return new Promise((resolve) => {
+    resolve(result);
+  }).then((value) => outcomeOf(name, value), (cause: unknown) => faultOf(name, 'rejected', cause));
 }
 
 function outcomeOf(name: keyof Hooks, result: unknown): HookOutcome {

@@ -5,23 +5,27 @@ import type { HookTransform } from '../../hooks.ts';
 import { dropStage, type Stage, stageOf } from './body-transform.ts';
 import { ReadDetour } from './detour.ts';
 
-/** The body of one message, as a hook may use it. */
+/** Where the body comes from. */
+export interface BodyReader {
+  /** A hook begins to read the body. Returns what makes more come when there is room. */
+  readBody(read: ReadDetour): () => void;
+}
+
+/** The body of one message, as a hook may use it. Made when a hook first asks for it. */
 export class HookedBody {
   readonly #what: string;
   readonly #exists: boolean;
-  readonly #onRead: (read: ReadDetour) => () => void;
+  readonly #reader: BodyReader;
   readonly #stages: Stage[] = [];
   #read: ReadDetour | undefined;
   #sealed: string | undefined;
 
-  /**
-   * `what` names the message in errors. `onRead` is called when a hook begins to read; it returns what makes more come
-   * when there is room.
-   */
-  constructor(what: string, exists: boolean, onRead: (read: ReadDetour) => () => void) {
+  /** `what` names the message in errors; `sealed` is why it cannot be used any more, if it cannot. */
+  constructor(what: string, exists: boolean, reader: BodyReader, sealed: string | undefined) {
     this.#what = what;
     this.#exists = exists;
-    this.#onRead = onRead;
+    this.#reader = reader;
+    this.#sealed = sealed;
   }
 
   /** The body for a hook to read; null without one. */
@@ -34,7 +38,7 @@ export class HookedBody {
       const read = this.#read = new ReadDetour(() => {
         room();
       });
-      room = this.#onRead(read);
+      room = this.#reader.readBody(read);
     }
     return this.#read.stream;
   }

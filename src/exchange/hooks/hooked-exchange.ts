@@ -5,27 +5,24 @@
 import type { Duplex } from 'node:stream';
 import type { HookExchange } from '../../hooks.ts';
 import type { RequestHead } from '../../http1/request.ts';
-import type { Hop } from '../../http1/forwarding.ts';
 import { shown } from '../../options/checks.ts';
+import type { Pool } from '../../pools/pool.ts';
 import type { Upstream } from '../../strategy.ts';
-import type { ReadDetour } from './detour.ts';
+import type { Downstream } from '../downstream.ts';
+import type { BodyReader } from './hooked-body.ts';
 import { HookedRequest } from './hooked-request.ts';
 import type { HookedResponse } from './hooked-response.ts';
 
-/** What the view needs to know of the exchange behind it. */
-export interface Behind {
+/** The exchange behind the view. It is used again for the next one: the view asks it nothing once it is over. */
+export interface Behind extends BodyReader {
   readonly head: RequestHead;
-  readonly hop: Hop;
-  readonly socket: Duplex | undefined;
-  /** The embedder's own, as `handle` was given it. */
-  readonly state: unknown;
-  readonly pool: string;
+  readonly downstream: Downstream;
+  /** The pool that serves it. */
+  readonly pool: Pool;
   readonly upstream: Upstream | undefined;
   readonly attempts: number;
   /** Whether there is a pool of this name. */
   hasPool(name: string): boolean;
-  /** The hook begins to read the request body: see {@link HookedBody}. */
-  readRequest(read: ReadDetour): () => void;
 }
 
 export class HookedExchange implements HookExchange {
@@ -43,14 +40,14 @@ export class HookedExchange implements HookExchange {
   #sealed: string | undefined;
 
   constructor(behind: Behind) {
-    const { head, hop, socket, state, pool } = behind;
+    const { hop, socket, state } = behind.downstream;
     this.#behind = behind;
-    this.request = new HookedRequest(head, hop.trusted, (read) => behind.readRequest(read));
+    this.request = new HookedRequest(behind.head, hop.trusted, behind);
     this.remoteAddress = hop.address;
     this.scheme = hop.proto;
-    this.socket = socket;
+    this.socket = socket as Duplex | undefined;
     this.state = state;
-    this.#pool = pool;
+    this.#pool = behind.pool.name;
   }
 
   get upstream(): Upstream | undefined {

@@ -5,8 +5,7 @@ import type { HookRequest, HookTransform } from '../../hooks.ts';
 import { HeaderLines } from './header-lines.ts';
 import { NONE } from '../../http1/framing.ts';
 import type { RequestHead } from '../../http1/request.ts';
-import type { ReadDetour } from './detour.ts';
-import { HookedBody } from './hooked-body.ts';
+import { type BodyReader, HookedBody } from './hooked-body.ts';
 import { shown } from '../../options/checks.ts';
 
 export class HookedRequest implements HookRequest {
@@ -14,18 +13,20 @@ export class HookedRequest implements HookRequest {
   readonly host: string;
   readonly protocol: '1.0' | '1.1' | '2.0';
   readonly headers: HeaderLines;
-  /** @internal */
-  readonly content: HookedBody;
   readonly #trusted: boolean;
+  readonly #hasBody: boolean;
+  readonly #reader: BodyReader;
+  #content: HookedBody | undefined;
   #target: string;
   #id: string | undefined;
   #controller: AbortController | undefined;
   #aborted = false;
   #sealed: string | undefined;
 
-  /** `trusted` is whether the downstream may say which id the request has. `onRead` is for {@link HookedBody}. */
-  constructor(head: RequestHead, trusted: boolean, onRead: (read: ReadDetour) => () => void) {
-    this.content = new HookedBody('request', head.framing !== NONE, onRead);
+  /** `trusted` is whether the downstream may say which id the request has. */
+  constructor(head: RequestHead, trusted: boolean, reader: BodyReader) {
+    this.#hasBody = head.framing !== NONE;
+    this.#reader = reader;
     this.method = head.method;
     this.host = head.host;
     this.protocol = head.version;
@@ -53,7 +54,7 @@ export class HookedRequest implements HookRequest {
   }
 
   get body(): ReadableStream<Uint8Array> | null {
-    return this.content.stream;
+    return this.#body().stream;
   }
 
   get signal(): AbortSignal {
@@ -65,14 +66,23 @@ export class HookedRequest implements HookRequest {
   }
 
   pipeThrough(transform: HookTransform): void {
-    this.content.pipeThrough(transform);
+    this.#body().pipeThrough(transform);
   }
 
   /** Has all further changes throw. @internal */
   seal(why: string): void {
     this.#sealed = why;
     this.headers.seal(why);
-    this.content.seal(why);
+    this.#content?.seal(why);
+  }
+
+  /** What a hook does to the body, if anything. @internal */
+  get content(): HookedBody | undefined {
+    return this.#content;
+  }
+
+  #body(): HookedBody {
+    return this.#content ??= new HookedBody('request', this.#hasBody, this.#reader, this.#sealed);
   }
 
   /** The downstream has left. @internal */

@@ -5,20 +5,20 @@ import type { HookResponse, HookTransform } from '../../hooks.ts';
 import { HeaderLines } from './header-lines.ts';
 import { NONE } from '../../http1/framing.ts';
 import type { ResponseHead } from '../../http1/response.ts';
-import type { ReadDetour } from './detour.ts';
-import { HookedBody } from './hooked-body.ts';
+import { type BodyReader, HookedBody } from './hooked-body.ts';
 import { shown } from '../../options/checks.ts';
 
 export class HookedResponse implements HookResponse {
   readonly headers: HeaderLines;
-  /** @internal */
-  readonly content: HookedBody;
+  readonly #hasBody: boolean;
+  readonly #reader: BodyReader;
+  #content: HookedBody | undefined;
   #status: number;
   #sealed: string | undefined;
 
-  /** `onRead` is for {@link HookedBody}. */
-  constructor(head: ResponseHead, onRead: (read: ReadDetour) => () => void) {
-    this.content = new HookedBody('response', head.framing !== NONE, onRead);
+  constructor(head: ResponseHead, reader: BodyReader) {
+    this.#hasBody = head.framing !== NONE;
+    this.#reader = reader;
     this.#status = head.status;
     this.headers = new HeaderLines('response', head.lines, head.fields);
   }
@@ -36,17 +36,26 @@ export class HookedResponse implements HookResponse {
   }
 
   get body(): ReadableStream<Uint8Array> | null {
-    return this.content.stream;
+    return this.#body().stream;
   }
 
   pipeThrough(transform: HookTransform): void {
-    this.content.pipeThrough(transform);
+    this.#body().pipeThrough(transform);
   }
 
   /** Has all further changes throw. @internal */
   seal(why: string): void {
     this.#sealed = why;
     this.headers.seal(why);
-    this.content.seal(why);
+    this.#content?.seal(why);
+  }
+
+  /** What a hook does to the body, if anything. @internal */
+  get content(): HookedBody | undefined {
+    return this.#content;
+  }
+
+  #body(): HookedBody {
+    return this.#content ??= new HookedBody('response', this.#hasBody, this.#reader, this.#sealed);
   }
 }

@@ -3,12 +3,12 @@
  * want them. An exchange of a balancer without hooks has none of this.
  */
 import { STATUS_CODES } from 'node:http';
-import type { Duplex } from 'node:stream';
 import { BalancerError, type Ending, type ErrorCode } from '../../errors.ts';
 import { CHUNKED } from '../../http1/framing.ts';
 import type { RequestHead } from '../../http1/request.ts';
 import { ResponseHead } from '../../http1/response.ts';
 import type { Pool } from '../../pools/pool.ts';
+import type { Upstream } from '../../strategy.ts';
 import type { Attempt } from '../attempt.ts';
 import type { Deadlines, Overdue } from '../deadlines.ts';
 import type { Downstream } from '../downstream.ts';
@@ -54,7 +54,7 @@ export interface Steered extends PieceTaker {
   downstreamFailed(cause: unknown): void;
 }
 
-export class Hooking implements HookedStory {
+export class Hooking implements HookedStory, Behind {
   readonly #services: ExchangeServices;
   readonly #exchange: Steered;
   readonly #stages: HookStages;
@@ -75,7 +75,8 @@ export class Hooking implements HookedStory {
 
   /** An exchange starts. */
   begin(): void {
-    this.#stages.begin(this.#behind());
+    this.#exchange.attempt.last = undefined;
+    this.#stages.begin(this);
   }
 
   /** Runs `onRequest`. */
@@ -154,12 +155,34 @@ export class Hooking implements HookedStory {
 
   /** The exchange is over; `aborted`: the downstream has left. */
   finish(aborted: boolean): void {
-    const over = new Error('the exchange is over');
-    this.#answer?.cancel();
-    this.upload?.abort(over);
-    this.#download?.abort(over);
-    this.#answer = this.upload = this.#download = undefined;
+    if (this.#answer !== undefined || this.upload !== undefined || this.#download !== undefined) this.#dropBodies();
     this.#stages.finish(aborted);
+  }
+
+  // --- what the hooks see
+
+  get head(): RequestHead {
+    return this.#exchange.head;
+  }
+
+  get downstream(): Downstream {
+    return this.#exchange.downstream;
+  }
+
+  get pool(): Pool {
+    return this.#exchange.pool;
+  }
+
+  get upstream(): Upstream | undefined {
+    return this.#exchange.attempt.last;
+  }
+
+  get attempts(): number {
+    return this.#exchange.attempts;
+  }
+
+  hasPool(name: string): boolean {
+    return this.#services.pools.has(name);
   }
 
   // --- what the hooks decide
@@ -168,7 +191,7 @@ export class Hooking implements HookedStory {
     const exchange = this.#exchange;
     const { content, headers, target } = view.request;
     exchange.head.revise(target, headers.sent, headers.host);
-    const stages = content.takeStages();
+    const stages = content?.takeStages();
     view.seal('the request was sent');
     if (stages !== undefined) this.#transformUpload(stages);
     const pool = this.#services.pools.get(view.pool);
@@ -182,7 +205,7 @@ export class Hooking implements HookedStory {
     const { status, headers, content } = view;
     const reason = STATUS_CODES[status] ?? '';
     const hasDate = headers.has('date');
-    const stages = content.takeStages();
+    const stages = content?.takeStages();
     view.seal('the response was sent');
     if (status !== head.status && !(mayHaveBody(head.status) && mayHaveBody(status))) {
       this.answerWith({ status, reason, fields: headers.sentWithoutLength, hasDate, body: undefined });
@@ -253,7 +276,7 @@ export class Hooking implements HookedStory {
     this.#exchange.deadlines.hooked(this.#services.rules.hookTimeoutMs);
   }
 
-  readResponse(read: ReadDetour): () => void {
+  readResponseBody(read: ReadDetour): () => void {
     const { attempt } = this.#exchange;
     this.#download = read;
     this.#stages.held?.giveTo(this.#exchange);
@@ -268,8 +291,16 @@ export class Hooking implements HookedStory {
 
   // --- the bodies
 
+  #dropBodies(): void {
+    const over = new Error('the exchange is over');
+    this.#answer?.cancel();
+    this.upload?.abort(over);
+    this.#download?.abort(over);
+    this.#answer = this.upload = this.#download = undefined;
+  }
+
   /** A hook reads the request body: it goes no further. */
-  #readRequest(read: ReadDetour): () => void {
+  readBody(read: ReadDetour): () => void {
     const { progress, downstream } = this.#exchange;
     this.upload = read;
     progress.bodyAsked = true;
@@ -353,29 +384,6 @@ export class Hooking implements HookedStory {
     if (phase === WAITING) return !requestDone && this.upload?.stalled === true;
     if (phase !== RELAYING || downloadBlocked) return false;
     return this.#download?.stalled ?? this.#answer !== undefined;
-  }
-
-  /** What the hooks can see of the exchange. */
-  #behind(): Behind {
-    const exchange = this.#exchange;
-    const { head, downstream, attempt, pool } = exchange;
-    const { pools } = this.#services;
-    attempt.last = undefined;
-    return {
-      head,
-      hop: downstream.hop,
-      socket: downstream.socket as Duplex | undefined,
-      state: downstream.state,
-      pool: pool.name,
-      get upstream() {
-        return attempt.last;
-      },
-      get attempts() {
-        return exchange.attempts;
-      },
-      hasPool: (name) => pools.has(name),
-      readRequest: (read) => this.#readRequest(read),
-    };
   }
 }
 

@@ -3,7 +3,7 @@
  * they decided. An exchange of a balancer without hooks has none of this.
  */
 import { BalancerError, type ErrorCode } from '../../errors.ts';
-import type { AnsweredExchange, HookError } from '../../hooks.ts';
+import type { AnsweredExchange } from '../../hooks.ts';
 import type { ResponseHead } from '../../http1/response.ts';
 import { FAILING, PREPARING, type Progress, REVISING } from '../progress.ts';
 import type { RouteTaken } from '../routing.ts';
@@ -11,7 +11,8 @@ import { cancelled } from './body-pull.ts';
 import type { ResponseAnswer } from './response-answer.ts';
 import type { ReadDetour } from './detour.ts';
 import { HeldResponse } from './held-response.ts';
-import type { HookCalls, HookOutcome, OnOutcome } from './hook-calls.ts';
+import type { HookCalls, HookOutcome } from './hook-calls.ts';
+import type { BodyReader } from './hooked-body.ts';
 import { type Behind, HookedExchange } from './hooked-exchange.ts';
 import { HookedResponse } from './hooked-response.ts';
 
@@ -31,17 +32,19 @@ export interface HookedStory {
   report(error: BalancerError): void;
   /** A hook is under way and has not settled yet. */
   awaitHook(): void;
-  /** The hook begins to read the response body: see {@link HookedBody}. */
-  readResponse(read: ReadDetour): () => void;
+  /** A hook begins to read the response body: see {@link BodyReader}. */
+  readResponseBody(read: ReadDetour): () => void;
   /** Something of ours, or the downstream's stream, threw when a hook had settled. */
   downstreamFailed(cause: unknown): void;
 }
 
-export class HookStages {
+export class HookStages implements BodyReader {
   readonly #calls: HookCalls;
   readonly #story: HookedStory;
   readonly #progress: Progress;
   #view: HookedExchange | undefined;
+  /** The response that `onResponse` is asked about, and what has come of its body meanwhile. */
+  #head: ResponseHead | undefined;
   #held: HeldResponse | undefined;
   /** The failure that `onError` is being asked about. */
   #failure: ErrorCode | undefined;
@@ -72,31 +75,18 @@ export class HookStages {
     const view = this.#view;
     if (view === undefined) return;
     this.#progress.phase = PREPARING;
-    this.#calls.request(view, this.#later(view, PREPARING, (outcome) => {
-      if (outcome === undefined && view.request.content.isRead) {
-        this.#story.hookFailed(unanswered('request', 'onRequest'));
-      } else if (outcome === undefined) this.#story.forward(view);
-      else this.#decide(outcome);
-    }));
-    this.#wait(view, PREPARING);
+    this.#await(view, PREPARING, this.#calls.request(view));
   }
 
   /** Runs `onResponse` on a response as its route leaves it. Returns false where there is no such hook. */
   response(head: ResponseHead, route: RouteTaken | undefined): boolean {
     const view = this.#view;
     if (view === undefined || !this.#calls.onResponse) return false;
-    const response = view.response = new HookedResponse(head, (read) => this.#story.readResponse(read));
-    route?.editSeen(response.headers);
+    this.#head = head;
+    view.response = new HookedResponse(head, this);
+    route?.editSeen(view.response.headers);
     this.#progress.phase = REVISING;
-    this.#calls.response(view as AnsweredExchange, this.#later(view, REVISING, (outcome) => {
-      const held = this.#held;
-      this.#held = undefined;
-      if (outcome === undefined && response.content.isRead) {
-        this.#story.hookFailed(unanswered('response', 'onResponse'));
-      } else if (outcome === undefined) this.#story.relayRevised(head, response, held);
-      else this.#decide(outcome);
-    }));
-    if (this.#wait(view, REVISING)) this.#held = new HeldResponse();
+    this.#await(view, REVISING, this.#calls.response(view as AnsweredExchange));
     return true;
   }
 
@@ -108,14 +98,13 @@ export class HookStages {
     this.#held = undefined;
     view.seal('the exchange has failed');
     this.#progress.phase = FAILING;
-    const told: HookError = error ?? new BalancerError(code);
-    this.#calls.error(view, told, this.#later(view, FAILING, (outcome) => {
-      if (outcome instanceof BalancerError) this.#story.report(outcome);
-      if (outcome === undefined || outcome instanceof BalancerError) this.#story.answerOurselves(code);
-      else this.#story.answerWith(outcome);
-    }));
-    this.#wait(view, FAILING);
+    this.#await(view, FAILING, this.#calls.error(view, error ?? new BalancerError(code)));
     return true;
+  }
+
+  /** A hook begins to read the response body. */
+  readBody(read: ReadDetour): () => void {
+    return this.#story.readResponseBody(read);
   }
 
   /** The hook under way has used up its time. */
@@ -133,35 +122,69 @@ export class HookStages {
   /** The exchange is over; `aborted`: the downstream has left. */
   finish(aborted: boolean): void {
     const view = this.#view;
-    this.#view = this.#held = this.#failure = undefined;
+    this.#view = this.#head = this.#held = this.#failure = undefined;
     view?.finish(aborted);
+  }
+
+  /** Takes what the hook of this stage comes to: now, or when it has settled. */
+  #await(view: HookedExchange, phase: HookPhase, outcome: HookOutcome | Promise<HookOutcome>): void {
+    if (!(outcome instanceof Promise)) {
+      this.#take(view, phase, outcome);
+      return;
+    }
+    void outcome.then((settled) => {
+      this.#take(view, phase, settled);
+    });
+    // The hook itself may have ended the exchange.
+    if (!this.#isAt(view, phase)) return;
+    this.#story.awaitHook();
+    if (phase === REVISING) this.#held = new HeldResponse();
+  }
+
+  #take(view: HookedExchange, phase: HookPhase, outcome: HookOutcome): void {
+    if (!this.#isAt(view, phase)) {
+      discard(outcome);
+      return;
+    }
+    try {
+      if (phase === PREPARING) this.#prepared(view, outcome);
+      else if (phase === REVISING) this.#revised(view, outcome);
+      else this.#errorAnswered(outcome);
+    } catch (cause) {
+      this.#story.downstreamFailed(cause);
+    }
+  }
+
+  /** Whether the exchange of `view` is still there, and waits for the hook of this stage. */
+  #isAt(view: HookedExchange, phase: HookPhase): boolean {
+    return this.#view === view && this.#progress.phase === phase;
+  }
+
+  #prepared(view: HookedExchange, outcome: HookOutcome): void {
+    if (outcome !== undefined) this.#decide(outcome);
+    else if (view.request.content?.isRead === true) this.#story.hookFailed(unanswered('request', 'onRequest'));
+    else this.#story.forward(view);
+  }
+
+  #revised({ response }: HookedExchange, outcome: HookOutcome): void {
+    const head = this.#head;
+    const held = this.#held;
+    this.#head = this.#held = undefined;
+    if (outcome !== undefined) this.#decide(outcome);
+    else if (response?.content?.isRead === true) this.#story.hookFailed(unanswered('response', 'onResponse'));
+    else if (head !== undefined && response !== undefined) this.#story.relayRevised(head, response, held);
+  }
+
+  /** `onError` has said what to answer, or nothing. */
+  #errorAnswered(outcome: HookOutcome): void {
+    if (outcome instanceof BalancerError) this.#story.report(outcome);
+    if (outcome !== undefined && !(outcome instanceof BalancerError)) this.#story.answerWith(outcome);
+    else if (this.#failure !== undefined) this.#story.answerOurselves(this.#failure);
   }
 
   #decide(outcome: Exclude<HookOutcome, undefined>): void {
     if (outcome instanceof BalancerError) this.#story.hookFailed(outcome);
     else this.#story.answerWith(outcome);
-  }
-
-  /** Tells the exchange to wait, if the hook of `view` has not settled yet. Returns whether it has not. */
-  #wait(view: HookedExchange, phase: HookPhase): boolean {
-    const waits = this.#view === view && this.#progress.phase === phase;
-    if (waits) this.#story.awaitHook();
-    return waits;
-  }
-
-  /** Takes the outcome of a hook, unless the exchange is over, or past that stage, by then. */
-  #later(view: HookedExchange, phase: HookPhase, take: (outcome: HookOutcome) => void): OnOutcome {
-    return (outcome) => {
-      if (this.#view !== view || this.#progress.phase !== phase) {
-        discard(outcome);
-        return;
-      }
-      try {
-        take(outcome);
-      } catch (cause) {
-        this.#story.downstreamFailed(cause);
-      }
-    };
   }
 }
 
