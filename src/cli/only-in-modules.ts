@@ -23,7 +23,7 @@ function without(given: Given, prefix: string, problems: string[]): Record<strin
   return Object.fromEntries(Object.entries(given).filter(([name]) => {
     const isCode = ONLY_IN_MODULES.includes(name);
     if (isCode) {
-      problems.push(`${prefix}${name}: must be code, which a JSON file cannot hold; make the file a module, e.g. ` +
+      problems.push(`${prefix}${name}: needs code, which JSON cannot hold; write the file as a module, e.g. ` +
         'equipoise.config.mjs with export default { ... }');
     }
     return !isCode;

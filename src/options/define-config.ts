@@ -1,11 +1,11 @@
 /**
- * What a configuration file holds: types only, besides `defineConfig`. `src/cli/config.ts` checks it, and the build
- * makes the JSON schema from these types.
+ * The types of a configuration file, and `defineConfig`. `src/cli/config.ts` checks such a file. The build makes the
+ * JSON schema from these types.
  */
 import type { BalancerOptions, PoolOptions } from './options.ts';
 import type { Strategy } from '../strategy.ts';
 
-/** The strategies that have a name on the command line and in configuration files. */
+/** The strategies that the command line and configuration files know by name. */
 export type StrategyName = 'random' | 'round-robin' | 'least-connections';
 
 /**
@@ -83,8 +83,8 @@ export type ListenConfig =
   };
 
 /**
- * Returns the configuration as it is, for editors to complete and check it: `export default defineConfig({ ... })`.
- * `State` is the type of `exchange.state` in hooks.
+ * Returns its argument, whose type is then known: `export default defineConfig({ ... })`. `State` is the type of
+ * `exchange.state` in hooks.
  */
 export function defineConfig<State = unknown>(config: Config<State>): Config<State> {
   return config;

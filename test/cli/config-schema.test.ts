@@ -210,7 +210,7 @@ test('code is not in it, and the parser says why not', async () => {
     assert.ok(!isValid(config), name);
     const { problems } = await parse(config);
     for (const at of [name, 'pools.web.connect']) {
-      assert.ok(problems.includes(`${at}: must be code, which a JSON file cannot hold; make the file a module, e.g. ` +
+      assert.ok(problems.includes(`${at}: needs code, which JSON cannot hold; write the file as a module, e.g. ` +
         'equipoise.config.mjs with export default { ... }'), problems.join('\n'));
     }
     assert.equal(problems.length, 2, problems.join('\n'));
