@@ -64,6 +64,7 @@ const OBJECTS: Readonly<Record<string, readonly [schema: Schema, file: (own: Con
   healthCheck: [schema.definitions?.['HealthCheckOptions'] ?? {}, (own) => ({ upstreams, healthCheck: own })],
   route: [schema.definitions?.['RouteOptions'] ?? {}, (own) => (
     { upstreams, routes: [{ ...('status' in own && { redirect: '/x' }), ...own }] })],
+  limits: [schema.definitions?.['ExchangeLimits'] ?? {}, (own) => ({ upstreams, routes: [{ limits: own }] })],
   answer: [schema.definitions?.['RouteAnswer'] ?? {}, (own) => ({ upstreams, routes: [{ answer: own }] })],
   port: [form('port'), (own) => ({ upstreams, listen: { port: 1, ...own } })],
   path: [form('path'), (own) => ({ upstreams, listen: { path: '/x', ...own } })],
@@ -98,7 +99,7 @@ describe('has exactly the names that the parser knows', () => {
   test('in a pool', () => {
     assert.deepEqual(namesIn('pool'), POOL_OPTION_NAMES.filter(isData).sort());
   });
-  for (const kind of ['upstream', 'healthCheck', 'route', 'answer']) {
+  for (const kind of ['upstream', 'healthCheck', 'route', 'limits', 'answer']) {
     test(`in the object ${kind}`, async () => {
       const { problems } = await parse(OBJECTS[kind]?.[1]({ zzzzzz: 1 }) ?? {});
       const [, known = ''] = /zzzzzz: unknown option; known here: (.*)$/m.exec(problems.join('\n')) ?? [];
@@ -156,7 +157,9 @@ describe('has the defaults of the parser', () => {
     });
   }
   test('each number without one has no limit by default, or is the place itself', () => {
-    const without = PROPERTIES.filter(({ property }) => property.type === 'integer' && property.default === undefined);
+    // Limits of a route have those of the pool.
+    const without = PROPERTIES.filter(({ title, property: { type, default: fallback } }) => (
+      type === 'integer' && fallback === undefined && !title.startsWith('limits: ')));
     assert.deepEqual([...new Set(without.map(({ title }) => title.replace(/^\w+: /, '')))].sort(), [
       'fd', 'maxBodyBytes', 'maxInFlight', 'maxRequestsPerConnection', 'maxRequestsPerUpstreamConnection', 'port',
       'totalTimeoutMs',

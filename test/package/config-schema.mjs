@@ -10,21 +10,30 @@ import ts from 'typescript';
 import { MAX_INTEGER } from '../../dist/src/options/checks.js';
 import { FRONT_NUMBERS } from '../../dist/src/options/front.js';
 import { HEALTH_CHECK_NUMBERS } from '../../dist/src/options/health-check.js';
+import { LIMIT_NUMBERS } from '../../dist/src/options/limits.js';
 import { POOL_NUMBERS } from '../../dist/src/options/pool.js';
 import { STRATEGY_FILE } from '../../dist/src/cli/strategies.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const TYPES = join(root, 'src/options/define-config.ts');
 
+/** Without defaults: those of the options of the pool stand in. */
+const withoutDefaults = (table) => Object.fromEntries(Object.entries(table).map(([name, { min, max }]) => (
+  [name, { min, max }])));
+
 /** Options that are numbers, by the interface that declares them. */
 const NUMBERS = {
-  PoolOptions: POOL_NUMBERS, FrontOptions: FRONT_NUMBERS, HealthCheckOptions: HEALTH_CHECK_NUMBERS,
+  PoolOptions: POOL_NUMBERS,
+  FrontOptions: FRONT_NUMBERS,
+  HealthCheckOptions: HEALTH_CHECK_NUMBERS,
+  ExchangeLimits: withoutDefaults(LIMIT_NUMBERS),
 };
 
 const ORIGIN = '^\\s*[hH][tT][tT][pP][sS]?:';
 const PATH = { pattern: '^/' };
 const PORT = { type: 'integer', minimum: 0, maximum: 65_535 };
 const BACKLOG = { type: 'integer', minimum: 0, maximum: MAX_INTEGER };
+const STATUSES = { items: { anyOf: [{ type: 'integer', minimum: 500, maximum: 599 }, { enum: [429] }] } };
 const DAY = 86_400;
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 const secondsUpTo = (maximum) => ({ type: ['number', 'string'], minimum: 0, maximum, pattern: '\\d' });
@@ -55,7 +64,8 @@ const LIMITS = {
   'PoolOptions.upstreams': { items: { anyOf: [
     { type: 'string', pattern: ORIGIN }, { $ref: '#/definitions/UpstreamOptions' },
   ] } },
-  'PoolOptions.retryOn': { items: { anyOf: [{ type: 'integer', minimum: 500, maximum: 599 }, { enum: [429] }] } },
+  'PoolOptions.retryOn': STATUSES,
+  'ExchangeLimits.retryOn': STATUSES,
   'HealthCheckOptions.path': PATH,
   'HealthCheckOptions.host': { pattern: '^[\\w.:[\\]-]+$' },
   'HealthCheckOptions.status': {
