@@ -13,6 +13,9 @@ export { BalancerError, type ErrorCode, type ErrorSource } from './errors.ts';
 export type {
   BalancerOptions, FrontOptions, HealthCheckOptions, PoolOptions, Report, UpstreamOptions,
 } from './options/options.ts';
+export {
+  type Config, defineConfig, type ListenConfig, type PoolConfig, type StrategyConfig, type StrategyName,
+} from './options/define-config.ts';
 export type { RouteAnswer, RouteOptions } from './options/route-options.ts';
 export type { BalancerPool } from './pools/balancer-pool.ts';
 export type { Candidate, Outcome, PickContext, PickRequest, Strategy, Upstream } from './strategy.ts';

@@ -9,6 +9,7 @@ import type { Arguments } from './arguments.ts';
 import { descriptorLimit, fit } from './descriptors.ts';
 import { type ListenAddress, readListen } from './listen.ts';
 import { isJson, load } from './load.ts';
+import { withoutCode } from './only-in-modules.ts';
 import { completePools, connectOf } from './pools.ts';
 import { loadStrategy } from './strategies.ts';
 
@@ -81,7 +82,7 @@ async function readConfig(path: string | undefined, json: Json | undefined, prob
   if (problems.length > before) return { ...none, failed: true };
   const beside = { failed: false, resolve: (part: string) => resolve(dirname(path), part) };
   if (isRecord(value)) {
-    const values = { ...value };
+    const values = isJson(path) ? withoutCode(value, problems) : { ...value };
     onlyKnown(values, '', KNOWN, problems, LISTED);
     return { ...beside, values };
   }
@@ -92,7 +93,8 @@ async function readConfig(path: string | undefined, json: Json | undefined, prob
 
 function given(args: Arguments, file: ConfigFile, name: keyof typeof FLAGS, fallback: unknown): Given {
   if (args[name] !== undefined) return { value: args[name], at: FLAGS[name], resolve: (path) => path };
-  return { value: file.values[name] ?? fallback, at: name, resolve: file.resolve };
+  const { [name]: value = fallback } = file.values;
+  return { value, at: name, resolve: file.resolve };
 }
 
 /** The options of the balancer, checked. */
@@ -135,7 +137,7 @@ async function balancerOptions(
 
 function addresses(args: Arguments, file: ConfigFile, problems: string[]): ListenAddress[] {
   // A demo is for the person who starts it, not for the network.
-  const listen = file.values['listen'] ?? (args.demo ? '127.0.0.1:8080' : 8080);
+  const { listen = args.demo ? '127.0.0.1:8080' : 8080 } = file.values;
   const from: readonly (readonly [value: unknown, at: string])[] = args.listen.length > 0
     ? args.listen.map((value) => [value, 'listen'])
     : Array.isArray(listen) ? listen.map((value: unknown, i) => [value, `listen[${i}]`]) : [[listen, 'listen']];
@@ -176,7 +178,8 @@ const FLAGS = {
 } as const;
 /** What a file may contain besides the options of `createBalancer`. */
 const OF_FILES = ['listen', ...Object.keys(FLAGS)];
-const KNOWN: ReadonlySet<string> = new Set([...OPTION_NAMES, ...OF_FILES]);
+/** `$schema` tells editors which JSON schema the file has; it is ignored here. */
+const KNOWN: ReadonlySet<string> = new Set([...OPTION_NAMES, ...OF_FILES, '$schema']);
 const LISTED = `${[...new Set(['upstreams', ...OF_FILES])].join(', ')}, and all options of createBalancer`;
 
 /** A day. */

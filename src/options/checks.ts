@@ -15,7 +15,7 @@ export interface Range {
 }
 
 /** The maximum delay of a Node timer; used for counts as well. */
-const MAX_INTEGER = 2 ** 31 - 1;
+export const MAX_INTEGER = 2 ** 31 - 1;
 /** A longer list of names would not help in a message. */
 const MAX_LISTED = 240;
 /** `sun_path` has 108 octets on Linux, 104 on macOS and the BSDs, including the NUL at the end. */

@@ -49,7 +49,7 @@ export function sameHealthCheck(one: HealthCheck | undefined, other: HealthCheck
   return one === other || (one !== undefined && other !== undefined && alike({ ...one }, { ...other }));
 }
 
-const HEALTH_CHECK_NUMBERS = {
+export const HEALTH_CHECK_NUMBERS = {
   intervalMs: { fallback: 5_000, min: 10 },
   timeoutMs: { fallback: 2_000, min: 1 },
   rise: { fallback: 2, min: 1 },

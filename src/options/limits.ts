@@ -46,7 +46,7 @@ const { idleTimeoutMs } = FRONT_NUMBERS;
 const {
   connectTimeoutMs, responseTimeoutMs, totalTimeoutMs, queueTimeoutMs, tunnelIdleTimeoutMs, maxAttempts, maxReplayBytes,
 } = POOL_NUMBERS;
-const LIMIT_NUMBERS = {
+export const LIMIT_NUMBERS = {
   connectTimeoutMs, responseTimeoutMs, totalTimeoutMs, queueTimeoutMs, idleTimeoutMs, tunnelIdleTimeoutMs, maxAttempts,
   maxReplayBytes,
 } as const satisfies Readonly<Record<Exclude<keyof ExchangeLimits, 'retryOn'>, Range>>;

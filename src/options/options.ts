@@ -116,8 +116,8 @@ export interface PoolOptions {
   readonly maxEjectedPercent?: number;
   /** Time over which a readmitted upstream returns to its full weight; 0: at once. Default 10,000 ms. */
   readonly slowStartMs?: number;
-  /** Probes of each upstream, unless its own entry sets `healthCheck`. Default: none. */
-  readonly healthCheck?: HealthCheckOptions;
+  /** Probes of each upstream, unless its own entry sets `healthCheck`. Default: none, as with false. */
+  readonly healthCheck?: HealthCheckOptions | false;
 
   /** Maximum number of requests in flight, at all upstreams together. Default: no limit. */
   readonly maxInFlight?: number;

@@ -25,11 +25,12 @@ const MAX_ROOT_STRATEGY_LINES = 15;
 const TOKEN = 'sesame';
 
 /** How a block of JavaScript is tested. */
-type Kind = 'serves' | 'launches' | 'strategy' | 'test' | 'ends';
+type Kind = 'serves' | 'launches' | 'configures' | 'strategy' | 'test' | 'ends';
 
 function kindOf(code: string): Kind {
   if (code.includes('equipoise/testing')) return 'test';
   if (/^\/\/ \S+\.js/.test(code) && /\bpick\(/.test(code)) return 'strategy';
+  if (code.includes('export default defineConfig(')) return 'configures';
   if (/\b8080\b/.test(code)) return 'serves';
   if (/\b8000\b/.test(code) && code.includes('launch(')) return 'launches';
   return 'ends';
@@ -195,13 +196,16 @@ describe('programs of the documents', () => {
       });
     } else assert.deepEqual(of('test'), [], `${path}: a test has a strategy to test`);
 
-    const configurations = blocks.filter(({ language }) => language === 'json');
-    for (const [i, { code }] of configurations.entries()) {
-      test(`${path}: the binary serves by configuration ${i + 1}`, async () => {
+    const configurations = [
+      ...blocks.filter(({ language }) => language === 'json').map(({ code }, i) => (
+        [file(i).replace(/js$/, 'json'), code] as const)),
+      ...of('configures').map(([i, code]) => [file(i), code] as const),
+    ];
+    for (const [name, code] of configurations) {
+      test(`${path}: the binary serves by ${name}`, async () => {
         const port = await freePort();
-        const name = file(i).replace(/js$/, 'json');
         const text = placed(code, port);
-        assert.equal(typeof JSON.parse(text), 'object');
+        if (name.endsWith('.json')) assert.equal(typeof JSON.parse(text), 'object');
         writeFileSync(join(folder, name), text);
         const { child, errors } = program([BINARY, '-c', name]);
         await ready(child, port, errors);

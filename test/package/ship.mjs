@@ -3,11 +3,13 @@
  * package refers to: the compiler writes one for each file, and those of internal files would be a quarter of the
  * package, although they cannot be imported. Indents by two spaces instead of the compiler's four. The source maps stay
  * beside the code for the coverage report, and fit what ships; they are not published, so the code does not name them.
+ * Writes the JSON schema of configuration files to the root, where `"$schema": "./node_modules/equipoise/..."` finds it.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
+import { configSchema } from './config-schema.mjs';
 
 const BASE_64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 
@@ -42,6 +44,8 @@ for (const path of files) {
     writeFileSync(`${path}.map`, JSON.stringify({ ...map, mappings: shifted(map.mappings, removed) }));
   }
 }
+
+writeFileSync(join(root, 'config.schema.json'), `${JSON.stringify(configSchema(), null, '\t')}\n`);
 
 /** How many spaces each line loses. Leading spaces inside a template literal are text, and stay. */
 function surplusIndents(code, path) {
