@@ -85,7 +85,7 @@ export class Exchange implements ConnectionUser, Steered {
     const isServed = destination instanceof Pool;
     this.enter(isServed ? destination : pool);
     this.#hooking?.begin();
-    if (typeof destination === 'string') this.answer(destination);
+    if (typeof destination === 'string') this.answer(destination, downstream.unfit);
     else if (!isServed) this.#answerBy(destination);
     else {
       this.#edits?.edit(this.head, this.#route, this.#hooking?.requestHeaders, downstream.hop.trusted);
@@ -356,6 +356,7 @@ export class Exchange implements ConnectionUser, Steered {
   #refusal(): ErrorCode | undefined {
     const { via, contentLength, maxForwards } = this.head;
     const { rules } = this.#services;
+    if (this.downstream.unfit !== undefined) return this.downstream.unfit.code;
     if (maxForwards !== undefined && forwardsLeft(maxForwards) < 0) return 'REQUEST_MALFORMED';
     if (contentLength > rules.maxBodyBytes) return 'REQUEST_BODY_TOO_LARGE';
     return via !== '' && rules.via !== '' && hasPassed(via, rules.via) ? 'LOOP_DETECTED' : undefined;
