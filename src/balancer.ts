@@ -13,6 +13,7 @@ import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
 import { Affinities } from './exchange/affinity.ts';
 import { HookCalls } from './exchange/hooks/hook-calls.ts';
+import { Mirrors } from './exchange/mirrors.ts';
 import { Reports } from './exchange/reports.ts';
 import { Routing } from './exchange/routing.ts';
 import { DroppedConnections } from './fronts/dropped-connections.ts';
@@ -21,7 +22,7 @@ import { DownstreamRequest } from './fronts/request.ts';
 import { DownstreamSockets } from './fronts/sockets.ts';
 import { Upgrades } from './fronts/upgrades.ts';
 import { guardedValue, type OnFault } from './guard.ts';
-import { Clock, systemRng, systemTime } from './loop/clock.ts';
+import { Clock, systemRng, systemTime, tickFor } from './loop/clock.ts';
 import { GuardedTime, guardedRng } from './loop/guarded-time.ts';
 import { Turn } from './loop/turn.ts';
 import type { ListenOptions } from './options/listen.ts';
@@ -115,6 +116,7 @@ class NodeBalancer implements Balancer {
   readonly #clock: Clock;
   readonly #pools: Pools;
   readonly #front: Front;
+  readonly #mirrors: Mirrors;
   readonly #sockets: DownstreamSockets;
   readonly #upgrades: Upgrades;
   readonly #events: Events;
@@ -146,8 +148,8 @@ class NodeBalancer implements Balancer {
       clock: this.#clock,
       turn: new Turn(),
       events: this.#events,
-      report: (error, upstream) => {
-        this.#report(error, upstream);
+      report: (error, upstream, requestId) => {
+        this.#report(error, upstream, requestId);
       },
     };
     const tick = tickMs(settings);
@@ -172,6 +174,7 @@ class NodeBalancer implements Balancer {
       hooks: front.hooks && new HookCalls(front.hooks),
       pools: this.#pools.byName,
       routing: routes && new Routing(routes, this.#pools.byName),
+      mirrors: this.#mirrors = new Mirrors(front.maxMirrored),
     };
     this.#front = new Front(shared, this.#pools.first, { ...front, trusts }, () => {
       this.#onEmpty?.();
@@ -331,7 +334,7 @@ class NodeBalancer implements Balancer {
   #sweep(now: number, pausedMs: number): void {
     if (now >= this.#stopAt) this.#stopAccepting(now);
     if (pausedMs > 0) this.#pools.paused(pausedMs);
-    for (const part of [this.#front.downstreams, this.#names, ...this.#pools.parts]) {
+    for (const part of [this.#front.downstreams, this.#mirrors, this.#names, ...this.#pools.parts]) {
       // If one fails, the others must still be swept.
       try {
         part.sweep(now);
@@ -340,7 +343,9 @@ class NodeBalancer implements Balancer {
       }
     }
     this.#dropped.sweep(now, this.#front.downstreams.size);
-    if (now >= this.#cutAt && this.#front.closing) this.#cut += this.#front.downstreams.cut();
+    if (now < this.#cutAt || !this.#front.closing) return;
+    this.#cut += this.#front.downstreams.cut();
+    this.#mirrors.cut();
   }
 
   /** Reports the failure of a function that was passed as an option or to `on`. */
@@ -352,13 +357,13 @@ class NodeBalancer implements Balancer {
     this.#report(new BalancerError('INTERNAL_ERROR', what, { cause }), undefined);
   }
 
-  #report(error: BalancerError, upstream: string | undefined): void {
+  #report(error: BalancerError, upstream: string | undefined, requestId?: string): void {
     if (error.code === 'RESOURCES_EXHAUSTED') this.#dropped.suspect();
-    this.#reports.tell(error, upstream);
+    this.#reports.tell(error, upstream, requestId);
   }
 }
 
-/** An eighth of the shortest timeout, so that none is noticed much too late; 10 to 250 ms. */
+/** How often to check deadlines, by the shortest timeout of the options. Those of single exchanges may be shorter. */
 function tickMs({ front, pools }: BalancerSettings): number {
   let shortest = Math.min(front.idleTimeoutMs, front.headTimeoutMs, front.keepAliveTimeoutMs);
   for (const pool of pools.values()) {
@@ -367,7 +372,7 @@ function tickMs({ front, pools }: BalancerSettings): number {
       pool.tunnelIdleTimeoutMs, pool.upstreamIdleTimeoutMs, pool.ejectMs,
     );
   }
-  return Math.min(250, Math.max(10, Math.floor(shortest / 8)));
+  return tickFor(shortest);
 }
 
 /** How long idle connections stay open during a close: a request already on its way is answered, not reset. */

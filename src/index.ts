@@ -16,6 +16,6 @@ export type { RouteAnswer, RouteOptions } from './options/route-options.ts';
 export type { BalancerPool } from './pools/balancer-pool.ts';
 export type { Candidate, Outcome, PickContext, PickRequest, Strategy, Upstream } from './strategy.ts';
 export type {
-  AnsweredExchange, HookError, HookExchange, HookHeaders, HookRequest, HookResponse, HookResult, Hooks,
+  AnsweredExchange, ExchangeLimits, HookError, HookExchange, HookHeaders, HookRequest, HookResponse, HookResult, Hooks,
   HookTransform,
 } from './hooks.ts';

@@ -7,6 +7,7 @@ import { NONE } from '../http1/framing.ts';
 import { NO_BYTES } from '../http1/grammar.ts';
 import type { RequestHead } from '../http1/request.ts';
 import { ResponseHead } from '../http1/response.ts';
+import { named } from './request-id.ts';
 
 /** A response of our own. */
 export interface Answer {
@@ -15,14 +16,14 @@ export interface Answer {
 }
 
 /**
- * The answer to a request that failed with `code`; `bodiless` for HEAD. Emits `refused`. Each answer is made once,
- * which keeps refusing cheap.
+ * The answer to a request that failed with `code`; `bodiless` for HEAD. Emits `refused`, with the `id` of the request
+ * if it has one. Each answer is made once, which keeps refusing cheap.
  */
-export function answerTo(code: ErrorCode, events: Events, bodiless = false): Answer {
+export function answerTo(code: ErrorCode, events: Events, bodiless = false, id = ''): Answer {
   const made = bodiless ? BODILESS : WHOLE;
   const answer = made.get(code) ?? compose(code, bodiless);
   made.set(code, answer);
-  if (events.heard('refused')) events.tell('refused', { status: answer.head.status, code });
+  if (events.heard('refused')) events.tell('refused', { status: answer.head.status, code, ...named({ id }) });
   return answer;
 }
 

@@ -6,11 +6,13 @@ import type { Services } from '../pools/services.ts';
 import type { Pool } from '../pools/pool.ts';
 import type { Affinities } from './affinity.ts';
 import type { HookCalls } from './hooks/hook-calls.ts';
+import type { Mirrors } from './mirrors.ts';
 import type { Routing } from './routing.ts';
 
 /** The settings that exchanges go by, whatever their pool. */
 export type ExchangeRules = Pick<Settings,
-  'via' | 'forwarded' | 'xForwarded' | 'maxBodyBytes' | 'minBodyBytesPerSecond' | 'hookTimeoutMs'>;
+  'via' | 'forwarded' | 'xForwarded' | 'maxBodyBytes' | 'minBodyBytesPerSecond' | 'hookTimeoutMs' | 'maxMirroredBytes'
+  | 'requestId'>;
 
 /** One set for each balancer. */
 export interface ExchangeServices extends Services {
@@ -22,4 +24,6 @@ export interface ExchangeServices extends Services {
   /** Undefined without routes: then each request goes to the pool that its front names. */
   readonly routing: Routing | undefined;
   readonly affinities: Affinities;
+  /** The copies of requests under way. */
+  readonly mirrors: Mirrors;
 }

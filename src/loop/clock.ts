@@ -15,6 +15,8 @@ export class Clock {
   readonly #steady: SteadyTime | undefined;
   #second = -1;
   #stop: (() => void) | undefined;
+  #tickMs = Infinity;
+  #sweep: (now: number, pausedMs: number) => void = () => undefined;
 
   constructor(source: TimeSource = systemTime) {
     const { pauseMs } = source;
@@ -29,15 +31,31 @@ export class Clock {
    * paused since the last tick: `now` leaves that out, though time went on for the other side of each connection.
    */
   start(tickMs: number, sweep: (now: number, pausedMs: number) => void): void {
-    this.#stop = this.source.every(tickMs, () => {
-      this.now = this.source.now();
-      this.#readDate();
-      sweep(this.now, this.#steady?.pausedMs() ?? 0);
-    });
+    this.#sweep = sweep;
+    this.#stop = this.#every(tickMs);
+  }
+
+  /** Ticks often enough, from now on, for timeouts as short as this one. */
+  heed(timeoutMs: number): void {
+    const tickMs = tickFor(timeoutMs);
+    if (tickMs >= this.#tickMs || this.#stop === undefined) return;
+    const stop = this.#stop;
+    this.#stop = this.#every(tickMs);
+    stop();
   }
 
   stop(): void {
     this.#stop?.();
+    this.#stop = undefined;
+  }
+
+  #every(tickMs: number): () => void {
+    this.#tickMs = tickMs;
+    return this.source.every(tickMs, () => {
+      this.now = this.source.now();
+      this.#readDate();
+      this.#sweep(this.now, this.#steady?.pausedMs() ?? 0);
+    });
   }
 
   #readDate(): void {
@@ -47,6 +65,11 @@ export class Clock {
     this.#second = second;
     this.date = new Date(epoch).toUTCString();
   }
+}
+
+/** An eighth of the shortest timeout, so that none is noticed much too late; 10 to 250 ms. */
+export function tickFor(shortestMs: number): number {
+  return Math.min(250, Math.max(10, Math.floor(shortestMs / 8)));
 }
 
 /** The machine's random numbers, in [0, 1). */

@@ -39,13 +39,13 @@ export function parsePool(
     upstreams: atOnce(readUpstreams(options['upstreams'], `${prefix}upstreams`, common, problems)),
     strategy: strategy(options['strategy'], `${prefix}strategy`, problems),
     peers: peers(options['peers'], `${prefix}peers`, problems),
-    retryOn: retryOn(options['retryOn'], `${prefix}retryOn`, problems),
+    retryOn: retryStatuses(options['retryOn'], `${prefix}retryOn`, problems),
     changeOrigin: flag(options['changeOrigin'], `${prefix}changeOrigin`, problems),
   };
 }
 
 /** Defaults and limits. A default of Infinity means no limit. */
-const POOL_NUMBERS = {
+export const POOL_NUMBERS = {
   maxAttempts: { fallback: 3, min: 1 },
   maxReplayBytes: { fallback: 0, min: 0 },
   retryBudgetPercent: { fallback: 20, min: 0, max: 100 },
@@ -87,7 +87,8 @@ function peers(value: unknown, path: string, problems: string[]): Channel | unde
   return undefined;
 }
 
-function retryOn(value: unknown, path: string, problems: string[]): ReadonlySet<number> {
+/** The statuses in `retryOn`; none where it is not given. */
+export function retryStatuses(value: unknown, path: string, problems: string[]): ReadonlySet<number> {
   const statuses: readonly unknown[] = Array.isArray(value) ? value : [];
   const known = (status: unknown): boolean => {
     return status === 429 || (Number.isInteger(status) && (status as number) >= 500 && (status as number) <= 599);

@@ -50,6 +50,8 @@ const NUMBERS = {
   maxTrailerBytes: [16_384, 64],
   maxHeldBytes: [65_536, 1],
   minBodyBytesPerSecond: [100, 0],
+  maxMirrored: [100, 0],
+  maxMirroredBytes: [1_048_576, 0],
 } as const satisfies Partial<Record<keyof Settings, readonly [fallback: number, min: number, max?: number]>>;
 
 test('an omitted option has its default', () => {
@@ -110,6 +112,25 @@ describe('trustForwarded', () => {
     test(String(value), () => {
       const { trusts } = settingsOf({ upstreams: ONE, trustForwarded: value });
       assert.deepEqual(['10.0.0.1', '192.0.2.1', ''].filter((address) => trusts(address)), trusted);
+    });
+  }
+});
+
+describe('requestId', () => {
+  const table: readonly [value: unknown, header: string][] = [
+    [undefined, ''], [false, ''], [true, 'X-Request-Id'], ['x-trace', 'x-trace'], ['X-Trace', 'X-Trace'],
+  ];
+  for (const [value, header] of table) {
+    test(String(value), () => {
+      assert.equal(settingsOf({ upstreams: ONE, requestId: value }).requestId, header);
+    });
+  }
+  for (const value of ['', 'a b', null, [], 'Host', 'x-forwarded-for', 'Forwarded', 'Content-Length', 'te', 'Via']) {
+    test(`not ${inspected(value)}`, () => {
+      assert.deepEqual(problemsWith({ upstreams: ONE, requestId: value }), [
+        'requestId: must be true, false or the name of a header of its own, e.g. \'X-Correlation-Id\' ' +
+          `(got ${inspected(value)})`,
+      ]);
     });
   }
 });

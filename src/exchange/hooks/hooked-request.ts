@@ -5,6 +5,7 @@ import type { HookRequest, HookTransform } from '../../hooks.ts';
 import { HeaderLines } from './header-lines.ts';
 import { NONE } from '../../http1/framing.ts';
 import type { RequestHead } from '../../http1/request.ts';
+import { requestId } from '../request-id.ts';
 import { type BodyReader, HookedBody } from './hooked-body.ts';
 import { shown } from '../../options/checks.ts';
 
@@ -31,13 +32,13 @@ export class HookedRequest implements HookRequest {
     this.host = head.host;
     this.protocol = head.version;
     this.headers = new HeaderLines('request', head.lines, head.fields, trusted);
+    this.#id = head.id === '' ? undefined : head.id;
     this.#target = head.target;
     this.#trusted = trusted;
   }
 
   get id(): string {
-    this.#id ??= this.#givenId() ?? crypto.randomUUID();
-    return this.#id;
+    return this.#id ??= requestId(this.#trusted ? this.headers.get('x-request-id') : undefined);
   }
 
   get target(): string {
@@ -90,15 +91,7 @@ export class HookedRequest implements HookRequest {
     this.#aborted = true;
     this.#controller?.abort();
   }
-
-  /** The id that a trusted downstream gave the request. */
-  #givenId(): string | undefined {
-    const given = this.#trusted ? this.headers.get('x-request-id') : null;
-    return given !== null && ID.test(given) ? given : undefined;
-  }
 }
 
 /** origin-form (RFC 9112 §3.2.1), or `*` for OPTIONS. */
 const TARGET = /^(?:\/[\x21\x22\x24-\x7e]*|\*)$/;
-/** What goes into a log line and a header as it is. */
-const ID = /^[\w.:/+=-]{1,128}$/;
