@@ -7,27 +7,33 @@ import net, { type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { random } from '../strategies/random.ts';
 import {
-  checkListener, type CloseOptions, type DrainOptions, type HandleOptions, parseCloseOptions, parseListenOptions,
+  checkListener, type CloseOptions, type DrainOptions, type HandleOptions, parseCloseOptions, parseDrainOptions,
+  parseListenOptions,
 } from './options/calls.ts';
 import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
 import { Affinities } from './exchange/affinity.ts';
 import { HookCalls } from './exchange/hooks/hook-calls.ts';
+import { Mirrors } from './exchange/mirrors.ts';
 import { Reports } from './exchange/reports.ts';
 import { Routing } from './exchange/routing.ts';
+import type { ExchangeServices, Topology } from './exchange/services.ts';
 import { DroppedConnections } from './fronts/dropped-connections.ts';
 import { Front } from './fronts/front.ts';
 import { DownstreamRequest } from './fronts/request.ts';
 import { DownstreamSockets } from './fronts/sockets.ts';
 import { Upgrades } from './fronts/upgrades.ts';
 import { guardedValue, type OnFault } from './guard.ts';
-import { Clock, systemRng, systemTime } from './loop/clock.ts';
+import { Clock, systemRng, systemTime, tickFor } from './loop/clock.ts';
 import { GuardedTime, guardedRng } from './loop/guarded-time.ts';
 import { Turn } from './loop/turn.ts';
+import type { ConfigureOptions } from './options/changes.ts';
+import type { FrontSettings } from './options/front.ts';
 import type { ListenOptions } from './options/listen.ts';
 import type { BalancerOptions, UpstreamOptions } from './options/options.ts';
 import { type BalancerSettings, parseOptions } from './options/parse.ts';
 import { Pools } from './pools/pools.ts';
+import type { PoolSettings } from './options/pool.ts';
 import type { BalancerPool } from './pools/balancer-pool.ts';
 import type { Services } from './pools/services.ts';
 import type { Upstream } from './strategy.ts';
@@ -44,7 +50,7 @@ type Handle = (
  * pool `default`; where there is none, they throw (or reject with) OPTIONS_INVALID.
  */
 export interface Balancer {
-  /** The pools by their names. An object without a prototype; it never changes. */
+  /** The pools by their names. An object without a prototype; it never changes: `configure` replaces it. */
   readonly pools: Readonly<Record<string, BalancerPool>>;
   /** The name of the strategy that picks. */
   readonly strategy: string;
@@ -89,6 +95,18 @@ export interface Balancer {
    */
   update(upstreams: readonly (string | UpstreamOptions)[], options?: DrainOptions): Promise<void>;
   /**
+   * Changes pools, routes and hooks, as one change: each request sees all of it or nothing. What is left out stays as
+   * it is; null stands for "as if it had never been given". `pools` are all named pools, each with all of its options;
+   * a pool option at the top level changes the pool `default`. A pool that has not changed is not touched. In one that
+   * has, the upstreams change as by `update`; requests in flight keep the options that they began with. A pool that is
+   * left out of `pools` gets no further requests, and drains when those that it has are served; WebSockets stay open.
+   * Long lists are processed in slices, as in `update`; reading `pools` or `upstreams`, or calling `add` and the like,
+   * completes the change at once. Resolves when what it removes is gone; what that has in flight after `timeoutMs`
+   * (default: no limit) is cut. Rejects with OPTIONS_INVALID, or CLOSING once a `close` is past its delay; nothing has
+   * changed then.
+   */
+  configure<State = unknown>(options: ConfigureOptions<State>, drain?: DrainOptions): Promise<void>;
+  /**
    * Adds a listener for an event. What it throws is reported, and goes no further. Throws OPTIONS_INVALID for an
    * unknown event, or if `listener` is not a function.
    */
@@ -113,8 +131,12 @@ class NodeBalancer implements Balancer {
   readonly #names: Names;
   readonly #dropped: DroppedConnections;
   readonly #clock: Clock;
+  /** How often to sweep. */
+  #tickMs: number;
+  readonly #services: Services;
   readonly #pools: Pools;
   readonly #front: Front;
+  readonly #mirrors: Mirrors;
   readonly #sockets: DownstreamSockets;
   readonly #upgrades: Upgrades;
   readonly #events: Events;
@@ -131,7 +153,7 @@ class NodeBalancer implements Balancer {
   #cut = 0;
 
   constructor(settings: BalancerSettings) {
-    const { front, routes } = settings;
+    const { front } = settings;
     const time = front.time === undefined ? systemTime : new GuardedTime(front.time, this.#onHookFault);
     this.#reports = new Reports(front.onReport, () => time.now());
     this.#clock = new Clock(time);
@@ -142,47 +164,50 @@ class NodeBalancer implements Balancer {
       this.#report(error, undefined);
     });
     this.#names = new Names(systemFind, () => this.#clock.source.now());
-    const services: Services = {
+    this.#services = {
       clock: this.#clock,
       turn: new Turn(),
       events: this.#events,
-      report: (error, upstream) => {
-        this.#report(error, upstream);
+      report: (error, upstream, requestId) => {
+        this.#report(error, upstream, requestId);
       },
     };
-    const tick = tickMs(settings);
-    this.#pools = new Pools(settings, services, {
+    this.#tickMs = tickMs(front, settings.pools.values());
+    this.#pools = new Pools(settings, this.#services, {
       names: this.#names,
       adopted: new WeakSet(),
       rng: front.rng === undefined ? systemRng : guardedRng(front.rng, this.#onHookFault),
-      tickMs: tick,
+      tickMs: () => this.#tickMs,
       strategy: random,
       stillOpen: () => {
         this.#stillOpen();
+      },
+      onPlan: (pools) => {
+        this.#tick(tickMs(front, pools));
+      },
+      onSwap: () => {
+        shared.topology = this.#topology();
       },
     });
     // Only `true` trusts: another truthy value may be a mistake.
     const trusts = (address: string): boolean => guardedValue(() => front.trusts(address), (what, cause) => {
       this.#onHookFault(`trustForwarded ${what}`, cause);
     }) === true;
-    const shared = {
-      ...services,
+    const shared: ExchangeServices = {
+      ...this.#services,
       rules: front,
+      topology: this.#topology(),
       affinities: new Affinities(),
-      hooks: front.hooks && new HookCalls(front.hooks),
-      pools: this.#pools.byName,
-      routing: routes && new Routing(routes, this.#pools.byName),
+      mirrors: this.#mirrors = new Mirrors(front.maxMirrored),
     };
-    this.#front = new Front(shared, this.#pools.first, { ...front, trusts }, () => {
+    this.#front = new Front(shared, { ...front, trusts }, () => {
       this.#onEmpty?.();
     });
     this.#sockets = new DownstreamSockets(this.#front);
     this.#upgrades = new Upgrades(this.#front, this.#sockets, front);
     this.#pools.start();
     try {
-      this.#clock.start(tick, (now, pausedMs) => {
-        this.#sweep(now, pausedMs);
-      });
+      this.#startClock();
     } catch (cause) {
       // No balancer is created: it must leave no timer and no seat on a channel behind.
       this.#pools.stop();
@@ -251,6 +276,11 @@ class NodeBalancer implements Balancer {
 
   async update(upstreams: readonly (string | UpstreamOptions)[], options?: DrainOptions): Promise<void> {
     await this.#pools.default('update').update(upstreams, options);
+  }
+
+  async configure<State>(options: ConfigureOptions<State>, drain?: DrainOptions): Promise<void> {
+    const { timeoutMs } = parseDrainOptions(drain, 'configure');
+    await this.#pools.configure(options, timeoutMs);
   }
 
   on<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this {
@@ -328,10 +358,36 @@ class NodeBalancer implements Balancer {
     return false;
   }
 
+  /** Where requests go from now on. */
+  #topology(): Topology {
+    const { first, byName: pools, routes, hooks } = this.#pools;
+    // Hooks that stay need not be wrapped anew, but that costs little.
+    return { first, pools, routing: routes && new Routing(routes, pools), hooks: hooks && new HookCalls(hooks) };
+  }
+
+  /** Sweeps every so many milliseconds from now on. Throws OPTIONS_INVALID if the source of time fails. */
+  #tick(ms: number): void {
+    if (ms === this.#tickMs) return;
+    const before = this.#tickMs;
+    this.#tickMs = ms;
+    try {
+      this.#startClock();
+    } catch (cause) {
+      this.#tickMs = before;
+      throw cause;
+    }
+  }
+
+  #startClock(): void {
+    this.#clock.start(this.#tickMs, (now, pausedMs) => {
+      this.#sweep(now, pausedMs);
+    });
+  }
+
   #sweep(now: number, pausedMs: number): void {
     if (now >= this.#stopAt) this.#stopAccepting(now);
     if (pausedMs > 0) this.#pools.paused(pausedMs);
-    for (const part of [this.#front.downstreams, this.#names, ...this.#pools.parts]) {
+    for (const part of [this.#front.downstreams, this.#mirrors, this.#names, ...this.#pools.parts]) {
       // If one fails, the others must still be swept.
       try {
         part.sweep(now);
@@ -340,7 +396,9 @@ class NodeBalancer implements Balancer {
       }
     }
     this.#dropped.sweep(now, this.#front.downstreams.size);
-    if (now >= this.#cutAt && this.#front.closing) this.#cut += this.#front.downstreams.cut();
+    if (now < this.#cutAt || !this.#front.closing) return;
+    this.#cut += this.#front.downstreams.cut();
+    this.#mirrors.cut();
   }
 
   /** Reports the failure of a function that was passed as an option or to `on`. */
@@ -352,22 +410,22 @@ class NodeBalancer implements Balancer {
     this.#report(new BalancerError('INTERNAL_ERROR', what, { cause }), undefined);
   }
 
-  #report(error: BalancerError, upstream: string | undefined): void {
+  #report(error: BalancerError, upstream: string | undefined, requestId?: string): void {
     if (error.code === 'RESOURCES_EXHAUSTED') this.#dropped.suspect();
-    this.#reports.tell(error, upstream);
+    this.#reports.tell(error, upstream, requestId);
   }
 }
 
-/** An eighth of the shortest timeout, so that none is noticed much too late; 10 to 250 ms. */
-function tickMs({ front, pools }: BalancerSettings): number {
+/** How often to check deadlines, by the shortest timeout of the options. Those of single exchanges may be shorter. */
+function tickMs(front: FrontSettings, pools: Iterable<PoolSettings>): number {
   let shortest = Math.min(front.idleTimeoutMs, front.headTimeoutMs, front.keepAliveTimeoutMs);
-  for (const pool of pools.values()) {
+  for (const pool of pools) {
     shortest = Math.min(
       shortest, pool.connectTimeoutMs, pool.responseTimeoutMs, pool.totalTimeoutMs, pool.queueTimeoutMs,
       pool.tunnelIdleTimeoutMs, pool.upstreamIdleTimeoutMs, pool.ejectMs,
     );
   }
-  return Math.min(250, Math.max(10, Math.floor(shortest / 8)));
+  return tickFor(shortest);
 }
 
 /** How long idle connections stay open during a close: a request already on its way is answered, not reset. */

@@ -4,7 +4,10 @@
 import { guarded } from './guard.ts';
 import type { Outcome, Upstream } from './strategy.ts';
 
-/** Each event by its name, with what its listeners get. `pool` is the name of the pool concerned. */
+/**
+ * Each event by its name, with what its listeners get. `pool` is the name of the pool concerned; `requestId` names the
+ * request if it has an id (option `requestId`).
+ */
 export interface BalancerEvents {
   /**
    * An upstream was taken out of the candidates, for `forMs` (Infinity: until a probe succeeds): because of its
@@ -20,10 +23,12 @@ export interface BalancerEvents {
   /** An attempt on `upstream` failed, with the error `code` or by its `status`, and another attempt follows. */
   retried: {
     readonly pool: string; readonly upstream: Upstream; readonly attempt: number;
-    readonly code: string | undefined; readonly status: number | undefined;
+    readonly code: string | undefined; readonly status: number | undefined; readonly requestId?: string;
   };
   /** An attempt has settled. */
-  settled: { readonly pool: string; readonly upstream: Upstream; readonly outcome: Outcome };
+  settled: {
+    readonly pool: string; readonly upstream: Upstream; readonly outcome: Outcome; readonly requestId?: string;
+  };
   /** An upstream was added. */
   added: { readonly pool: string; readonly upstream: Upstream };
   /** An upstream was removed: it gets no new work and finishes what is in flight. */
@@ -33,13 +38,25 @@ export interface BalancerEvents {
   /** A request waits for room at an upstream of the pool; `waiting` includes it. */
   queued: { readonly pool: string; readonly waiting: number };
   /** A request was answered by the balancer itself, because of the error `code`. */
-  refused: { readonly status: number; readonly code: string; readonly remoteAddress: string };
+  refused: {
+    readonly status: number; readonly code: string; readonly remoteAddress: string; readonly requestId?: string;
+  };
   /**
    * A request, or a connection, was refused before it became an exchange, most often because its head is malformed:
    * beside `refused`, and in place of `finished`. `startedAt` is in milliseconds since 1970.
    */
   unread: {
     readonly status: number; readonly code: string; readonly remoteAddress: string; readonly startedAt: number;
+  };
+  /**
+   * A copy of a request (`exchange.mirror`) for this pool was not sent, or given up: as many as `maxMirrored` are under
+   * way; its upstream lags by more than `maxMirroredBytes`; all upstreams are `unavailable`; the request is
+   * `unfinished`, since it was answered or broke off before its end; the balancer is `closing`.
+   */
+  mirrorDropped: {
+    readonly pool: string;
+    readonly reason: 'maxMirrored' | 'maxMirroredBytes' | 'unavailable' | 'unfinished' | 'closing';
+    readonly requestId?: string;
   };
   /** An exchange is over, whatever its end: there is one for each. */
   finished: FinishedExchange;
@@ -96,7 +113,7 @@ type Name = keyof BalancerEvents;
 /** The names of all events. */
 export const EVENT_NAMES = Object.keys({
   ejected: 0, readmitted: 0, retried: 0, settled: 0, added: 0, draining: 0, removed: 0, queued: 0, refused: 0,
-  unread: 0, finished: 0,
+  mirrorDropped: 0, unread: 0, finished: 0,
 } satisfies Record<Name, 0>) as readonly Name[];
 
 /** A listener for one kind of event. What it returns is ignored; a promise is not awaited. */

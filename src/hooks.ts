@@ -60,8 +60,46 @@ export interface HookExchange<State = unknown> {
    * pool that does not exist, and after the first pick.
    */
   pool: string;
+  /**
+   * The timeouts and retry rules of this exchange, where they differ from those of its pool: at first the route's
+   * `limits`. May be set in `onRequest`: what is given takes the place of the route's, what is left out stays. Throws a
+   * TypeError for a wrong value, and after the first pick. Each of its properties is read-only.
+   */
+  limits: ExchangeLimits;
   /** The embedder's own: what `handle` was given as `state`, undefined elsewhere, or what a hook has put there. */
   state: State;
+  /**
+   * Sends a copy of the request, as `onRequest` leaves it, to an upstream of the pool `pool` as well; for `onRequest`.
+   * Its response is discarded, and it never delays the request: a copy beyond `maxMirrored`, or one whose upstream lags
+   * by more than `maxMirroredBytes`, is dropped. Each call sends one copy; none is sent where a hook answers, nor of an
+   * upgrade. Throws a TypeError for a pool that does not exist, and after `onRequest`.
+   */
+  mirror(pool: string): void;
+}
+
+/**
+ * Timeouts and retry rules of one exchange, in place of the options of the same names: see there. What is left out is
+ * as in the options.
+ */
+export interface ExchangeLimits {
+  /** Time limit for connecting to an upstream. */
+  readonly connectTimeoutMs?: number;
+  /** Time limit of each attempt, from the last byte of the request to the response head. */
+  readonly responseTimeoutMs?: number;
+  /** Time limit of all attempts together, from the request head to the response head; `Infinity` for none. */
+  readonly totalTimeoutMs?: number;
+  /** How long the request may wait for an upstream to have room. */
+  readonly queueTimeoutMs?: number;
+  /** Maximum time without data during a body, in either direction. */
+  readonly idleTimeoutMs?: number;
+  /** Maximum time without data in either direction of an upgraded connection. */
+  readonly tunnelIdleTimeoutMs?: number;
+  /** Maximum number of attempts, including the first: with 1 there are no retries. */
+  readonly maxAttempts?: number;
+  /** Statuses after which the request is retried if it is idempotent; `[]` for none. */
+  readonly retryOn?: readonly number[];
+  /** How many octets of the request body are kept for a retry. */
+  readonly maxReplayBytes?: number;
 }
 
 /** An exchange that an upstream has answered. */
@@ -73,7 +111,8 @@ export interface AnsweredExchange<State = unknown> extends HookExchange<State> {
 /** The request of an exchange. */
 export interface HookRequest {
   /**
-   * Identifies the request: the X-Request-Id of a trusted downstream, or a new UUID. Not sent unless a hook sets it.
+   * Identifies the request: the X-Request-Id of a trusted downstream, or a new UUID. Sent upstream with the option
+   * `requestId`, which may name another header.
    */
   readonly id: string;
   readonly method: string;

@@ -3,6 +3,7 @@
  */
 export { type Balancer, createBalancer } from './balancer.ts';
 export type { CloseOptions, DrainOptions, HandleOptions } from './options/calls.ts';
+export type { ConfigureOptions } from './options/changes.ts';
 export { inProcess, type InProcessApp } from './in-process/in-process.ts';
 export type { ListenOptions } from './options/listen.ts';
 export type { Channel, ChannelMember, ChannelSeat } from './channel.ts';
@@ -12,10 +13,13 @@ export { BalancerError, type ErrorCode, type ErrorSource } from './errors.ts';
 export type {
   BalancerOptions, FrontOptions, HealthCheckOptions, PoolOptions, Report, UpstreamOptions,
 } from './options/options.ts';
+export {
+  type Config, defineConfig, type ListenConfig, type PoolConfig, type StrategyConfig, type StrategyName,
+} from './options/define-config.ts';
 export type { RouteAnswer, RouteOptions } from './options/route-options.ts';
 export type { BalancerPool } from './pools/balancer-pool.ts';
 export type { Candidate, Outcome, PickContext, PickRequest, Strategy, Upstream } from './strategy.ts';
 export type {
-  AnsweredExchange, HookError, HookExchange, HookHeaders, HookRequest, HookResponse, HookResult, Hooks,
+  AnsweredExchange, ExchangeLimits, HookError, HookExchange, HookHeaders, HookRequest, HookResponse, HookResult, Hooks,
   HookTransform,
 } from './hooks.ts';

@@ -8,7 +8,7 @@ import type { Arguments } from './arguments.ts';
 import type { Beginning } from './beginning.ts';
 import { type Configuration, configure } from './config.ts';
 import type { PidFile } from './pid-file.ts';
-import { upstreamsByPool } from './pools.ts';
+import { Reloads } from './reload.ts';
 import { serve } from './serve.ts';
 
 /** Serves until a signal stops it and it has drained. Rejects if it cannot serve. */
@@ -25,6 +25,7 @@ export async function serveAlone(
       resolve(signal);
     });
   });
+  const reloads = await Reloads.of(args, current);
   const serving = await serve(current, { demo: args.demo, log });
   try {
     pidFile.write(current.pidFile);
@@ -34,14 +35,14 @@ export async function serveAlone(
   }
   started();
   signals.onReopen(() => {
-    const reopens = current.accessLog?.path !== undefined;
+    const reopens = configuration.accessLog?.path !== undefined;
     if (reopens) log(REOPENING);
     return reopens && serving.reopen();
   });
   say(serving.line);
   signals.onReload(oneAtATime(async () => {
     try {
-      current = await reload(args, current, serving.balancer, pidFile, log);
+      current = await reload(args, current, serving.balancer, reloads, pidFile, log);
     } catch (error) {
       log(`not reloaded, nothing has changed:\n${messageOf(error)}`);
     }
@@ -63,7 +64,7 @@ export async function serveAlone(
  * file is wrong, rejects and changes nothing.
  */
 async function reload(
-  args: Arguments, current: Configuration, balancer: Balancer, pidFile: PidFile,
+  args: Arguments, current: Configuration, balancer: Balancer, reloads: Reloads, pidFile: PidFile,
   log: (line: string) => void,
 ): Promise<Configuration> {
   if (args.demo || args.config === undefined) {
@@ -75,19 +76,9 @@ async function reload(
   const next = await configure(args, problems);
   if (problems.length > 0) throw new Error(problems.join('\n'));
   pidFile.write(next.pidFile);
-  const wanted = upstreamsByPool(next.options);
-  for (const [name, upstreams] of wanted) {
-    balancer.pools[name]?.update(upstreams, { timeoutMs: next.reloadTimeoutMs }).catch((error: unknown) => {
-      log(`the upstreams were not reloaded: ${messageOf(error)}`);
-    });
-  }
-  const now = Object.keys(balancer.pools);
-  const moved = [
-    ...[...wanted.keys()].filter((name) => !now.includes(name)), ...now.filter((name) => !wanted.has(name)),
-  ];
-  if (moved.length > 0) log(`not reloaded: to add or remove pools takes a restart, or --workers: ${moved.join(', ')}`);
-  log('reloaded: upstreams, drainTimeout, stopDelay, reloadTimeout and pidFile; ' +
-    'changes of other options need a restart, or --workers');
+  const fixed = await reloads.apply(balancer, next);
+  log('reloaded: upstreams, pools, routes, hooks, drainTimeout, stopDelay, reloadTimeout and pidFile');
+  if (fixed.length > 0) log(`not reloaded: to change ${fixed.join(', ')} takes a restart, or --workers`);
   return next;
 }
 

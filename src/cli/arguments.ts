@@ -17,6 +17,8 @@ export interface Arguments {
   readonly accessLog: string | undefined;
   readonly accessLogFormat: string | undefined;
   readonly demo: boolean;
+  /** Whether to print what would be served, instead of serving it. */
+  readonly check: boolean;
   readonly version: boolean;
   readonly help: boolean;
   readonly upstreams: readonly string[];
@@ -34,8 +36,10 @@ Options:
   -s, --strategy <name | ./file>     random (default), round-robin, least-connections, or a module that
                                      default-exports a strategy or its factory
   -w, --workers <n | auto>           number of serving processes; default 1; auto = one per core
-  -c, --config <file.js | file.json> the options of createBalancer, and listen, strategy, workers, drainTimeout,
+  -c, --config <file.js | .mjs | .ts | .json>
+                                     the options of createBalancer, and listen, strategy, workers, drainTimeout,
                                      stopDelay, reloadTimeout, pidFile, accessLog and accessLogFormat
+      --check                        check the configuration, print what would be served, and exit
       --demo                         start three small upstreams and balance over them
       --drain-timeout <seconds>      how long requests may take to finish after SIGTERM; default 10
       --stop-delay <seconds>         how long to keep accepting after SIGTERM, already not ready; default 0
@@ -108,6 +112,7 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     accessLog: text(values['access-log']),
     accessLogFormat: text(values['access-log-format']),
     demo: values.demo === true,
+    check: values.check === true,
     version: values.version === true,
     help: values.help === true,
     upstreams,
@@ -148,6 +153,7 @@ const OPTIONS = {
   'access-log': { type: 'string' },
   'access-log-format': { type: 'string' },
   demo: { type: 'boolean' },
+  check: { type: 'boolean' },
   version: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const;

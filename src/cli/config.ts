@@ -10,6 +10,7 @@ import { descriptorLimit, fit } from './descriptors.ts';
 import { type ListenAddress, readListen } from './listen.ts';
 import type { AccessLogSettings } from './access-log.ts';
 import { isJson, load } from './load.ts';
+import { withoutCode } from './only-in-modules.ts';
 import { completePools, connectOf } from './pools.ts';
 import { loadStrategy } from './strategies.ts';
 
@@ -27,6 +28,8 @@ export interface Configuration {
   /** Undefined without an access log. */
   readonly accessLog: AccessLogSettings | undefined;
   readonly options: BalancerOptions;
+  /** What the configuration file says, as it stands there. */
+  readonly given: Json;
   /** The content of the configuration file, if it is a JSON file. */
   readonly json: Json | undefined;
   /** Lines for the log at the start: not mistakes, but worth knowing. */
@@ -53,6 +56,7 @@ export async function configure(args: Arguments, problems: string[], json?: Json
     accessLog: accessLog(
       given(args, file, 'accessLog', undefined), given(args, file, 'accessLogFormat', undefined), problems),
     options: options as unknown as BalancerOptions,
+    given: file.values,
     json: args.config !== undefined && isJson(args.config) && !file.failed ? file.values : undefined,
     warnings,
   };
@@ -83,7 +87,7 @@ async function readConfig(path: string | undefined, json: Json | undefined, prob
   if (problems.length > before) return { ...none, failed: true };
   const beside = { failed: false, resolve: (part: string) => resolve(dirname(path), part) };
   if (isRecord(value)) {
-    const values = { ...value };
+    const values = isJson(path) ? withoutCode(value, problems) : { ...value };
     onlyKnown(values, '', KNOWN, problems, LISTED);
     return { ...beside, values };
   }
@@ -94,7 +98,8 @@ async function readConfig(path: string | undefined, json: Json | undefined, prob
 
 function given(args: Arguments, file: ConfigFile, name: keyof typeof FLAGS, fallback: unknown): Given {
   if (args[name] !== undefined) return { value: args[name], at: FLAGS[name], resolve: (path) => path };
-  return { value: file.values[name] ?? fallback, at: name, resolve: file.resolve };
+  const { [name]: value = fallback } = file.values;
+  return { value, at: name, resolve: file.resolve };
 }
 
 /** The options of the balancer, checked. */
@@ -137,7 +142,7 @@ async function balancerOptions(
 
 function addresses(args: Arguments, file: ConfigFile, problems: string[]): ListenAddress[] {
   // A demo is for the person who starts it, not for the network.
-  const listen = file.values['listen'] ?? (args.demo ? '127.0.0.1:8080' : 8080);
+  const { listen = args.demo ? '127.0.0.1:8080' : 8080 } = file.values;
   const from: readonly (readonly [value: unknown, at: string])[] = args.listen.length > 0
     ? args.listen.map((value) => [value, 'listen'])
     : Array.isArray(listen) ? listen.map((value: unknown, i) => [value, `listen[${i}]`]) : [[listen, 'listen']];
@@ -195,7 +200,8 @@ const FLAGS = {
 } as const;
 /** What a file may contain besides the options of `createBalancer`. */
 const OF_FILES = ['listen', ...Object.keys(FLAGS)];
-const KNOWN: ReadonlySet<string> = new Set([...OPTION_NAMES, ...OF_FILES]);
+/** `$schema` tells editors which JSON schema the file has; it is ignored here. */
+const KNOWN: ReadonlySet<string> = new Set([...OPTION_NAMES, ...OF_FILES, '$schema']);
 const LISTED = `${[...new Set(['upstreams', ...OF_FILES])].join(', ')}, and all options of createBalancer`;
 
 /** A day. */

@@ -72,6 +72,9 @@ async function why(error: unknown, path: string): Promise<string> {
   const extension = extname(path);
   if (code === 'ERR_UNKNOWN_FILE_EXTENSION') {
     if (/Unknown file extension "\.[cm]?ts"/.test(message)) {
+      if (STRIPS_TYPES.test(process.versions.node)) {
+        return 'TypeScript is turned off (--no-strip-types, or NODE_OPTIONS has it); leave out that flag';
+      }
       return `TypeScript needs Node 22.18 or newer (this is Node ${process.versions.node}); compile it to JavaScript`;
     }
     return `it must be a .json, .js, .mjs, .cjs or .ts file (got ${extension === '' ? 'no extension' : extension})`;
@@ -89,7 +92,12 @@ async function why(error: unknown, path: string): Promise<string> {
   if (message.includes('is not defined in ES module scope')) {
     return `it is CommonJS in an ES module package: rename it to .cjs, or use export default${placeOf(error)}`;
   }
-  return whyNoFile(error) ?? (code === 'ERR_MODULE_NOT_FOUND' ? message : `${message}${placeOf(error)}`);
+  if (code === 'ERR_MODULE_NOT_FOUND') {
+    // The binary may be installed elsewhere: globally, say.
+    const ours = message.startsWith('Cannot find package \'equipoise\'');
+    return ours ? `${message}; run npm install equipoise there` : message;
+  }
+  return whyNoFile(error) ?? `${message}${placeOf(error)}`;
 }
 
 /** Why a file cannot be read; undefined for any other error. */
@@ -133,5 +141,7 @@ function plainPath(file: string): string {
 
 const ESM_IN_COMMONJS =
   /Unexpected token 'export'|Cannot use import statement|Cannot use 'import\.meta'|await is only valid/;
+/** Versions of Node that run TypeScript unless told not to: 22.18, 23.6 and later. */
+const STRIPS_TYPES = /^(?:22\.(?:1[89]|[2-9]\d)|23\.(?:[6-9]|\d\d)|2[4-9]|[3-9]\d)\./;
 /** Checking a file takes a fraction of a second. */
 const CHECK_TIMEOUT_MS = 10_000;

@@ -12,12 +12,14 @@ import { placeOf } from './load.ts';
 /** Returns an `onReport` that writes each report as a line. */
 export function reportLog(write: (line: string) => void, now: () => number): (report: Report) => void {
   const tell = throttled(write, now);
-  return ({ error, upstream }) => {
+  return ({ error, upstream, requestId }) => {
     const { cause, code, message } = error;
     const what = cause instanceof Error ? `${message.replace(/\.$/, '')}: ${messageOf(cause)}` : message;
     // For a fault in the user's code, the place helps most.
     const place = code === 'STRATEGY_FAILED' || code === 'HOOK_FAILED' ? placeOf(cause) : '';
-    tell(`${code} ${upstream ?? ''}`, () => `${code}${upstream === undefined ? '' : ` ${upstream}`}: ${what}${place}`);
+    const where = upstream === undefined ? code : `${code} ${upstream}`;
+    const request = requestId === undefined ? '' : ` (request ${requestId})`;
+    tell(`${code} ${upstream ?? ''}`, () => `${where}: ${what}${place}${request}`);
   };
 }
 

@@ -26,6 +26,13 @@ export class Output {
     this.#out.write(text);
   };
 
+  /** Writes a long text to standard output. Resolves when its reader has it all, or is gone. */
+  readonly print = async (text: string): Promise<void> => {
+    this.say(text);
+    const [out] = this.#streams;
+    if (out !== undefined) await written(out);
+  };
+
   /** Writes one or more lines to the log, each prefixed with our name. */
   readonly log = (text: string): void => {
     this.#log.write(text.replace(/^/gm, 'equipoise: '));

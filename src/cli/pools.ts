@@ -48,9 +48,3 @@ export function withPeers(options: BalancerOptions, channel: (pool: string) => C
     ...(pools === undefined ? {} : { pools: Object.fromEntries(named) as NonNullable<typeof pools> }),
   };
 }
-
-/** The upstreams of each pool, by its name. */
-export function upstreamsByPool({ pools, upstreams }: BalancerOptions): ReadonlyMap<string, PoolOptions['upstreams']> {
-  const all = new Map(Object.entries(pools ?? {}).map(([name, pool]) => [name, pool.upstreams]));
-  return upstreams === undefined ? all : all.set(DEFAULT_POOL, upstreams);
-}

@@ -10,6 +10,7 @@ import { type Arguments, readArguments, USAGE } from './arguments.ts';
 import type { Beginning } from './beginning.ts';
 import { configure } from './config.ts';
 import { PidFile } from './pid-file.ts';
+import { preview } from './preview.ts';
 import { supervise, work } from './workers.ts';
 
 const FAILED = 1;
@@ -38,6 +39,10 @@ async function run(args: Arguments, problems: string[], beginning: Beginning): P
     return WRONG_USAGE;
   }
   for (const warning of configuration.warnings) log(warning);
+  if (args.check) {
+    await beginning.output.print(preview(configuration, args));
+    return 0;
+  }
   const pidFile = new PidFile();
   process.once('exit', () => {
     try {

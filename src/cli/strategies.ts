@@ -6,6 +6,7 @@ import { random } from '../../strategies/random.ts';
 import { roundRobin } from '../../strategies/round-robin.ts';
 import { shown } from '../options/checks.ts';
 import { messageOf } from '../guard.ts';
+import type { StrategyName } from '../options/define-config.ts';
 import { didYouMean } from '../options/nearest.ts';
 import { isClass } from '../options/strategy-check.ts';
 import type { Strategy } from '../strategy.ts';
@@ -13,11 +14,14 @@ import { load, placeOf } from './load.ts';
 import { inTime, Unsettled } from './patience.ts';
 
 /** The strategies by name. A literal table: only a path makes the binary load other code. */
-const STRATEGIES: Readonly<Record<string, () => Strategy>> = {
+const STRATEGIES: Readonly<Record<StrategyName, () => Strategy>> = {
   random: () => random(),
   'round-robin': () => roundRobin(),
   'least-connections': () => leastConnections(),
 };
+
+/** What is a path, rather than a name. */
+export const STRATEGY_FILE = /^\.{0,2}[\\/]|^[A-Za-z]:|\.[cm]?[jt]s$/;
 
 /**
  * Returns the strategy of this name or path; the caller must check that it is one. `at` is the option's name in
@@ -26,9 +30,9 @@ const STRATEGIES: Readonly<Record<string, () => Strategy>> = {
 export async function loadStrategy(
   name: string, at: string, resolve: (path: string) => string, problems: string[],
 ): Promise<unknown> {
-  const known = Object.hasOwn(STRATEGIES, name) ? STRATEGIES[name] : undefined;
+  const known = Object.hasOwn(STRATEGIES, name) ? STRATEGIES[name as StrategyName] : undefined;
   if (known !== undefined) return known();
-  if (!/^\.{0,2}[\\/]|^[A-Za-z]:|\.[cm]?[jt]s$/.test(name)) {
+  if (!STRATEGY_FILE.test(name)) {
     const names = Object.keys(STRATEGIES);
     const meant = didYouMean(name, names);
     problems.push(

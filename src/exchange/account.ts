@@ -111,7 +111,7 @@ export class Account {
     const began = this.#began;
     const durationMs = this.#now - began;
     const event = {
-      id: view === undefined ? requestId(head, hop.trusted) : view.request.id,
+      id: view === undefined ? idOf(head, hop.trusted) : view.request.id,
       method,
       target: this.#target,
       host,
@@ -135,6 +135,11 @@ export class Account {
     // Not enumerable: whoever logs all of an event must not log credentials.
     return Object.defineProperty(event, 'requestHeaders', { value: new ReceivedLines(lines) }) as FinishedExchange;
   }
+}
+
+/** The id that the request has already, else that of a trusted downstream, else a new one. */
+function idOf(head: RequestHead, trusted: boolean): string {
+  return head.id === '' ? requestId(trusted ? head.field('x-request-id') : undefined) : head.id;
 }
 
 /** The status of an exchange whose downstream was gone before a response began, as nginx has it. */

@@ -9,6 +9,7 @@ import { NO_BYTES } from '../http1/grammar.ts';
 import type { RequestHead } from '../http1/request.ts';
 import { ResponseHead } from '../http1/response.ts';
 import type { Services } from '../pools/services.ts';
+import { named } from './request-id.ts';
 
 /** A response of our own. */
 export interface Answer {
@@ -17,13 +18,14 @@ export interface Answer {
 }
 
 /**
- * The answer to a request of `from` that failed with `code`; `bodiless` for HEAD. Emits `refused`. Each answer is made
- * once, which keeps refusing cheap.
+ * The answer to a request of `from` that failed with `code`; `bodiless` for HEAD. Emits `refused`, with the `id` of the
+ * request if it has one. Each answer is made once, which keeps refusing cheap.
  */
-export function answerTo(code: ErrorCode, events: Events, from: OtherEnd, bodiless = false): Answer {
+export function answerTo(code: ErrorCode, events: Events, from: OtherEnd, bodiless = false, id = ''): Answer {
   const answer = answerOf(code, bodiless);
   if (events.heard('refused')) {
-    events.tell('refused', { status: answer.head.status, code, remoteAddress: from.hop.address });
+    const { head: { status } } = answer;
+    events.tell('refused', { status, code, remoteAddress: from.hop.address, ...named({ id }) });
   }
   return answer;
 }

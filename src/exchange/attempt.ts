@@ -2,12 +2,14 @@
  * One attempt: an exchange's try on one upstream, from the count of its pick to its settling.
  */
 import type { Ending, ErrorCode } from '../errors.ts';
-import type { Upstream } from '../strategy.ts';
+import type { RequestHead } from '../http1/request.ts';
+import type { Strategy, Upstream } from '../strategy.ts';
 import type { Pool } from '../pools/pool.ts';
 import { runHook } from '../pools/plugin.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity, DownstreamSocket } from './affinity.ts';
+import { named } from './request-id.ts';
 import type { ExchangeServices } from './services.ts';
 
 /** One attempt at a time. It is used again for the next attempt, and for the next exchange. */
@@ -22,22 +24,31 @@ export class Attempt {
   /** Whether the strategy picked the upstream, and so hears how the attempt ends. */
   picked = true;
   readonly #services: ExchangeServices;
+  readonly #head: RequestHead;
   #pool: Pool;
+  /** The strategy that picked: the pool may have another one when the attempt settles. */
+  #strategy: Strategy;
+  #hearsSettled = false;
   #startedAt = 0;
   /** What ties the connection to that of the downstream, if anything does. */
   #affinity: Affinity | undefined;
   /** Whether the connection is authenticated, or about to be, and so must not serve another downstream. */
   #private = false;
 
-  constructor(services: ExchangeServices, pool: Pool) {
+  /** `head` is that of each request in turn. */
+  constructor(services: ExchangeServices, pool: Pool, head: RequestHead) {
     this.#services = services;
+    this.#head = head;
     this.#pool = pool;
+    this.#strategy = pool.strategy;
   }
 
   /** Begins on `upstream` of `pool`, and counts it; `picked` by the strategy, or given by an affinity. */
   begin(pool: Pool, upstream: ManagedUpstream, picked: boolean): void {
     pool.upstreams.begin(upstream);
     this.#pool = pool;
+    this.#strategy = pool.strategy;
+    this.#hearsSettled = pool.traits.hearsSettled;
     this.upstream = upstream;
     this.last = upstream.shown;
     this.picked = picked;
@@ -96,22 +107,28 @@ export class Attempt {
     const { upstream } = this;
     if (upstream === undefined) return;
     const { clock, events, report } = this.#services;
-    const { name: pool, upstreams, strategy, traits, queue } = this.#pool;
+    const { name: pool, upstreams, queue } = this.#pool;
+    const strategy = this.#strategy;
     const affinity = this.#affinity;
     this.upstream = this.connection = this.#affinity = undefined;
     const began = this.#startedAt;
     const now = clock.source.now();
     const well = error === undefined && this.status !== undefined && !isBroken(this.status);
     upstreams.settle(upstream, ending, well, began, now, error);
-    const heard = this.picked && traits.hearsSettled;
+    const heard = this.picked && this.#hearsSettled;
     if (heard || events.heard('settled')) {
       const outcome = { ok: ending.fault !== 'upstream', status: this.status, durationMs: now - began, error };
       if (heard) runHook(strategy, 'settled', () => strategy.settled?.(upstream.shown, outcome), report);
-      events.tell('settled', { pool, upstream: upstream.shown, outcome });
+      events.tell('settled', { pool, upstream: upstream.shown, outcome, ...named(this.#head) });
     }
     affinity?.freed();
     queue.wake();
   }
+}
+
+/** The Host to send to an upstream: a hook's, the downstream's, or that of the upstream. */
+export function sentHost(head: RequestHead, { settings }: ManagedUpstream, changeOrigin: boolean): string {
+  return head.revisedHost ?? (changeOrigin || !head.hasHost ? settings.authority : head.host);
 }
 
 /** Whether a response of this status is that of a gateway whose own upstream fails: no better than no response. */

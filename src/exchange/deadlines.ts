@@ -26,7 +26,8 @@ export class Deadlines {
   #step = Infinity;
   /** When a wait for room ends, over several turns in the queue. */
   #queue = Infinity;
-  /** When the time for all attempts together is over. */
+  /** When the exchange began, and when the time for all its attempts together is over. */
+  #since = 0;
   #total = Infinity;
 
   /** `minBodyBytesPerSecond` is the floor for bodies; see {@link RateFloor}. */
@@ -37,12 +38,16 @@ export class Deadlines {
     this.#floor = new RateFloor(minBodyBytesPerSecond);
   }
 
-  /** Starts with an exchange that goes by `rules`. */
-  start(rules: PoolRules): void {
-    const { now } = this.#clock;
+  /** Starts with an exchange. */
+  start(): void {
+    this.#since = this.#clock.now;
+  }
+
+  /** Applies `rules` from now on: those of the pool of the exchange, or its own. */
+  follow(rules: PoolRules): void {
     this.#rules = rules;
-    this.#floor.start(now, rules.idleTimeoutMs);
-    this.#total = now + rules.totalTimeoutMs;
+    this.#floor.start(this.#clock.now, rules.idleTimeoutMs);
+    this.#total = this.#since + rules.totalTimeoutMs;
   }
 
   clear(): void {

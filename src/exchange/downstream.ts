@@ -1,6 +1,7 @@
 /**
  * What an exchange needs from the client's side. Two fronts implement it: a socket, and a node:http request.
  */
+import type { BalancerError } from '../errors.ts';
 import type { Hop } from '../http1/forwarding.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import type { DownstreamSocket } from './affinity.ts';
@@ -16,6 +17,8 @@ export interface Downstream {
   readonly socket: DownstreamSocket | undefined;
   /** What `handle` was given as `state`, for hooks. */
   readonly state?: unknown;
+  /** Why the request cannot be served: it is only answered. */
+  readonly unfit?: BalancerError | undefined;
   /** The whole request body, where `handle` was given it: it stays, so it can be sent again whatever its size. */
   readonly wholeBody?: Buffer | undefined;
   /** Asks for the request body: pass it to the exchange's `requestData` and `requestEnd` from now on. */

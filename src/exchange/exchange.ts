@@ -12,24 +12,28 @@ import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import { RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { forwardsLeft, requestHead } from '../http1/serialise.ts';
+import type { ParsedLimits } from '../options/limits.ts';
 import { Pool } from '../pools/pool.ts';
 import type { ConnectionUser, UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity } from './affinity.ts';
 import { Account } from './account.ts';
 import { type Answer, answerOf, answerTo, finalAnswer } from './answers.ts';
-import { Attempt } from './attempt.ts';
+import { Attempt, sentHost } from './attempt.ts';
 import { Deadlines } from './deadlines.ts';
 import { type Downstream, NOWHERE } from './downstream.ts';
 import type { HookedExchange } from './hooks/hooked-exchange.ts';
 import { Hooking, type Steered } from './hooks/hooking.ts';
+import { limited } from './limits.ts';
 import { Picks } from './picks.ts';
 import { PlaceInLine } from './place-in-line.ts';
 import { CONNECTING, FAILING, IDLE, Progress, QUEUED, RELAYING, REVISING, TUNNEL, WAITING } from './progress.ts';
 import { Replay } from './replay.ts';
+import { RequestEdits } from './request-edits.ts';
+import { named } from './request-id.ts';
 import { Retries } from './retries.ts';
 import { RouteTaken } from './routing.ts';
-import type { ExchangeServices } from './services.ts';
+import type { ExchangeServices, Topology } from './services.ts';
 
 /** One exchange at a time; used again for the next request of its connection. */
 export class Exchange implements ConnectionUser, Steered {
@@ -45,10 +49,15 @@ export class Exchange implements ConnectionUser, Steered {
   readonly #replay = new Replay();
   readonly #retries: Retries;
   readonly #place: PlaceInLine;
+  #topology: Topology;
   /** Undefined without routes. */
-  readonly #route: RouteTaken | undefined;
+  #route: RouteTaken | undefined;
+  /** Undefined without routes and ids. */
+  #edits: RequestEdits | undefined;
   /** Undefined without hooks. */
-  readonly #hooking: Hooking | undefined;
+  #hooking: Hooking | undefined;
+  /** The pool in which it may still pick. */
+  #entered: Pool | undefined;
   /** Octets of request body so far. */
   #received = 0;
   #trailers = '';
@@ -58,13 +67,12 @@ export class Exchange implements ConnectionUser, Steered {
     this.#services = services;
     this.progress = new Progress(this.head);
     this.deadlines = new Deadlines(this.progress, services.clock, services.rules.minBodyBytesPerSecond, pool.rules);
-    this.attempt = new Attempt(services, pool);
+    this.attempt = new Attempt(services, pool, this.head);
     this.account = new Account(services);
     this.#picks = new Picks(pool, this.head, services.report);
     this.#retries = new Retries(this.head, this.#picks, this.#replay);
     this.#place = new PlaceInLine(this, this.#picks);
-    this.#route = services.routing && new RouteTaken(services.routing);
-    this.#hooking = services.hooks && new Hooking(services, services.hooks, this);
+    this.#topology = this.#goBy(services.topology);
   }
 
   /**
@@ -72,20 +80,24 @@ export class Exchange implements ConnectionUser, Steered {
    * `pool` serves it.
    */
   start(downstream: Downstream, pool: Pool): void {
+    const { topology } = this.#services;
+    if (topology !== this.#topology) this.#topology = this.#goBy(topology);
     this.downstream = downstream;
     this.progress.start();
+    this.deadlines.start();
     this.#received = 0;
     this.account.start(this.head.target);
     this.attempt.last = undefined;
+    this.#edits?.identify(this.head, downstream.hop.trusted);
     const destination = this.#destination(pool);
     const isServed = destination instanceof Pool;
     this.account.hasPool = isServed || this.#route === undefined;
     this.enter(isServed ? destination : pool);
     this.#hooking?.begin();
-    if (typeof destination === 'string') this.answer(destination);
+    if (typeof destination === 'string') this.answer(destination, downstream.unfit);
     else if (!isServed) this.#answerBy(destination);
     else {
-      this.#route?.editRequest(this.head, this.#hooking?.requestHeaders, downstream.hop.trusted);
+      this.#edits?.edit(this.head, this.#route, this.#hooking?.requestHeaders, downstream.hop.trusted);
       if (this.#hooking !== undefined) this.#hooking.request();
       else this.forward();
     }
@@ -98,6 +110,11 @@ export class Exchange implements ConnectionUser, Steered {
 
   get pool(): Pool {
     return this.#picks.pool;
+  }
+
+  /** The limits that its route sets. */
+  get limits(): ParsedLimits | undefined {
+    return this.#route?.limits;
   }
 
   /** Attempts begun. */
@@ -139,6 +156,7 @@ export class Exchange implements ConnectionUser, Steered {
   /** Request data, for the upstream. */
   upstreamData(bytes: Buffer, from: number, to: number): void {
     const { phase, unconnected } = this.progress;
+    this.#hooking?.copies?.data(bytes, from, to);
     if (unconnected) {
       this.#replay.hold(bytes, from, to);
       return;
@@ -160,6 +178,7 @@ export class Exchange implements ConnectionUser, Steered {
     const progress = this.progress;
     progress.requestDone = true;
     this.#trailers = trailers;
+    this.#hooking?.copies?.end(trailers);
     const { connection } = this.attempt;
     // An attempt that is still connecting sends what has come once it can.
     if (connection === undefined || progress.phase === CONNECTING) return;
@@ -337,17 +356,37 @@ export class Exchange implements ConnectionUser, Steered {
 
   // --- the story
 
-  /** Has the exchange go by the rules of `pool`. */
-  enter(pool: Pool): void {
-    this.#picks.start(pool, this.downstream.hop.address);
-    this.#replay.start(pool.rules.maxReplayBytes, this.downstream.wholeBody);
-    this.deadlines.start(pool.rules);
+  /** Has `pool` serve the exchange, by its rules or, where they differ, by `limits`. */
+  enter(pool: Pool, limits = this.limits): void {
+    pool.entered();
+    this.#leavePool();
+    this.#entered = pool;
+    const rules = limits === undefined ? pool.rules : limited(pool.rules, limits, this.#services.clock);
+    this.#picks.start(pool, rules, this.downstream.hop.address);
+    this.#replay.start(rules.maxReplayBytes, this.downstream.wholeBody);
+    this.deadlines.follow(rules);
   }
 
   forward(): void {
     this.pool.budget.begun();
     // This overtakes none of those in the queue: they are waiting for upstreams that have no room.
     this.#try();
+  }
+
+  /** Follows a change of routes and hooks. */
+  #goBy(topology: Topology): Topology {
+    const { routing, hooks, pools } = topology;
+    const { requestId } = this.#services.rules;
+    this.#route = routing && new RouteTaken(routing);
+    this.#edits = requestId === '' && routing === undefined ? undefined : new RequestEdits(requestId);
+    this.#hooking = hooks && new Hooking(this.#services, hooks, pools, this);
+    return topology;
+  }
+
+  /** No further pick follows. */
+  #leavePool(): void {
+    this.#entered?.left();
+    this.#entered = undefined;
   }
 
   /** Where the request goes: the pool that serves it; what to answer instead; or why it goes nowhere. */
@@ -364,6 +403,7 @@ export class Exchange implements ConnectionUser, Steered {
   #refusal(): ErrorCode | undefined {
     const { via, contentLength, maxForwards } = this.head;
     const { rules } = this.#services;
+    if (this.downstream.unfit !== undefined) return this.downstream.unfit.code;
     if (maxForwards !== undefined && forwardsLeft(maxForwards) < 0) return 'REQUEST_MALFORMED';
     if (contentLength > rules.maxBodyBytes) return 'REQUEST_BODY_TOO_LARGE';
     return via !== '' && rules.via !== '' && hasPassed(via, rules.via) ? 'LOOP_DETECTED' : undefined;
@@ -426,6 +466,7 @@ export class Exchange implements ConnectionUser, Steered {
 
   relay(head: ResponseHead): void {
     const progress = this.progress;
+    this.#leavePool();
     progress.phase = RELAYING;
     this.#replay.clear();
     this.deadlines.moved();
@@ -440,12 +481,8 @@ export class Exchange implements ConnectionUser, Steered {
     const progress = this.progress;
     const { upstream, connection } = this.attempt;
     if (connection === undefined || upstream === undefined) return;
-    const own = this.pool.rules.changeOrigin || !head.hasHost ? upstream.settings.authority : head.host;
-    const host = head.revisedHost ?? own;
-    let forwarding = forwardingFields(head, this.downstream.hop, this.#services.rules);
-    if (this.#hooking !== undefined) forwarding = this.#hooking.withoutTaken(forwarding);
-    else if (this.#route !== undefined) forwarding = this.#route.withoutTaken(forwarding);
-    connection.writer.begin(requestHead(head, host, forwarding), head.framing, head.contentLength);
+    const host = sentHost(head, upstream, this.pool.rules.changeOrigin);
+    connection.writer.begin(requestHead(head, host, this.forwarding), head.framing, head.contentLength);
     progress.phase = WAITING;
     this.deadlines.moved();
     if (head.framing === NONE) connection.writer.end('');
@@ -455,6 +492,13 @@ export class Exchange implements ConnectionUser, Steered {
       this.downstream.readBody();
       this.#hooking?.upload?.resume();
     }
+  }
+
+  /** The lines to send that tell of earlier hops. */
+  get forwarding(): string {
+    const lines = forwardingFields(this.head, this.downstream.hop, this.#services.rules);
+    if (this.#hooking !== undefined) return this.#hooking.withoutTaken(lines);
+    return this.#edits?.withoutTaken(lines) ?? lines;
   }
 
   /** Sends what has come of the body already, then reads on. */
@@ -474,6 +518,7 @@ export class Exchange implements ConnectionUser, Steered {
       this.#breakOff('UPGRADE_INVALID');
       return;
     }
+    this.#leavePool();
     progress.phase = TUNNEL;
     progress.requestDone = false;
     this.deadlines.moved();
@@ -498,7 +543,7 @@ export class Exchange implements ConnectionUser, Steered {
     const closedIdle = code === 'UPSTREAM_CLOSED' && (connection?.uses ?? 0) > 1;
     const unsent = closedIdle && connection?.writer.unsent === true;
     const error = cause instanceof BalancerError ? cause : new BalancerError(code, undefined, { cause });
-    this.#services.report(error, upstream.origin);
+    this.#services.report(error, upstream.origin, this.head.id);
     const handshaking = !attempt.picked && continuesHandshake(this.head);
     const stage = closedIdle ? 'idle' : this.progress.stage(attempt.status);
     attempt.settle(endingOf(code, stage), code);
@@ -516,7 +561,8 @@ export class Exchange implements ConnectionUser, Steered {
     upstream.retried();
     if (events.heard('retried')) {
       const { attempt } = this.#picks;
-      events.tell('retried', { pool: this.pool.name, upstream: upstream.shown, attempt, code, status });
+      const { name: pool } = this.pool;
+      events.tell('retried', { pool, upstream: upstream.shown, attempt, code, status, ...named(this.head) });
     }
     this.#try();
     this.flushRequest();
@@ -547,7 +593,8 @@ export class Exchange implements ConnectionUser, Steered {
   }
 
   answerOurselves(code: ErrorCode): void {
-    this.#answerBy(answerTo(code, this.#services.events, this.downstream, this.head.method === 'HEAD'));
+    const { head } = this;
+    this.#answerBy(answerTo(code, this.#services.events, this.downstream, head.method === 'HEAD', head.id));
   }
 
   #answerBy(answer: Answer): void {
@@ -603,7 +650,7 @@ export class Exchange implements ConnectionUser, Steered {
 
   #reportFailure(cause: unknown): void {
     const error = new BalancerError('INTERNAL_ERROR', 'a response could not be sent', { cause });
-    this.#services.report(error, undefined);
+    this.#services.report(error, undefined, this.head.id);
   }
 
   /** Clears the exchange. Returns its downstream, which it has no more to do with. */
@@ -614,6 +661,8 @@ export class Exchange implements ConnectionUser, Steered {
     if (this.active) this.account.close(this);
     this.#hooking?.finish(aborted);
     this.#route?.clear();
+    this.#edits?.clear();
+    this.#leavePool();
     this.downstream = NOWHERE;
     this.progress.phase = IDLE;
     this.deadlines.clear();

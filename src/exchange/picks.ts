@@ -3,7 +3,7 @@
  */
 import { guardedValue } from '../guard.ts';
 import { reportFault } from '../pools/plugin.ts';
-import type { Pool } from '../pools/pool.ts';
+import type { Pool, PoolRules } from '../pools/pool.ts';
 import type { Services } from '../pools/services.ts';
 import type { PickContext, PickRequest, Upstream } from '../strategy.ts';
 import { type ManagedUpstream, managedOf } from '../upstreams/managed-upstream.ts';
@@ -13,6 +13,8 @@ export class Picks {
   readonly #report: Services['report'];
   /** The pool of the current exchange. */
   pool: Pool;
+  /** The rules of the current exchange: those of its pool, or its own. */
+  rules: PoolRules;
   readonly #context: Context;
   /** Upstreams that failed this exchange, and those that had only closed an idle connection. */
   #failed: readonly Upstream[] = NO_UPSTREAMS;
@@ -24,12 +26,14 @@ export class Picks {
   constructor(pool: Pool, request: PickRequest, report: Services['report']) {
     this.#report = report;
     this.pool = pool;
+    this.rules = pool.rules;
     this.#context = new Context(request, this);
   }
 
-  /** Starts a new exchange of `pool`, from this address. */
-  start(pool: Pool, remoteAddress: string): void {
+  /** Starts a new exchange of `pool`, from this address, by `rules`. */
+  start(pool: Pool, rules: PoolRules, remoteAddress: string): void {
     this.pool = pool;
+    this.rules = rules;
     this.#context.attempt = 0;
     this.#context.remoteAddress = remoteAddress;
     this.#failed = this.#stale = NO_UPSTREAMS;
@@ -116,10 +120,10 @@ export class Picks {
    * `wait`, one that is at its limit.
    */
   failed(upstream: ManagedUpstream, stale: boolean, wait: boolean): boolean {
-    const { upstreams, queue, rules } = this.pool;
+    const { upstreams, queue } = this.pool;
     if (stale) this.#stale = [...this.#stale, upstream.shown];
     else this.#failed = [...this.#failed, upstream.shown];
-    if (this.#context.attempt >= rules.maxAttempts) return false;
+    if (this.#context.attempt >= this.rules.maxAttempts) return false;
     return this.#untried().length > 0 || (wait && queue.hasRoom && upstreams.crowded(this.#failed));
   }
 

@@ -5,6 +5,7 @@ import type { BalancerError } from '../errors.ts';
 import { guarded, messageOf } from '../guard.ts';
 import { andMore, Throttle } from '../loop/throttle.ts';
 import type { Settings } from '../options/parse.ts';
+import { named } from './request-id.ts';
 
 export class Reports {
   readonly #onReport: Settings['onReport'];
@@ -16,11 +17,14 @@ export class Reports {
     this.#throttle = new Throttle(now);
   }
 
-  /** Reports an error; `upstream` is the origin of the upstream, if one was involved. Never throws. */
-  tell(error: BalancerError, upstream: string | undefined): void {
+  /**
+   * Reports an error. `upstream` is the origin of the upstream, if one was involved, and `id` that of the request, if
+   * it has one. Never throws.
+   */
+  tell(error: BalancerError, upstream: string | undefined, id = ''): void {
     const onReport = this.#onReport;
     if (onReport !== undefined) {
-      guarded(() => onReport({ error, upstream }), (what, cause) => {
+      guarded(() => onReport({ error, upstream, ...named({ id }) }), (what, cause) => {
         // Not to onReport: it is what failed.
         this.#warn(`onReport ${what}`, 'HOOK_FAILED', cause, undefined);
       });

@@ -1,17 +1,17 @@
 /**
- * The id of a request.
+ * What identifies a request, in its headers, in events and in reports.
  */
-import type { RequestHead } from '../http1/request.ts';
 
-/** The id that a trusted downstream gave the request, else a new one. */
-export function requestId(head: RequestHead, trusted: boolean): string {
-  return givenId(trusted ? head.field('x-request-id') : undefined) ?? crypto.randomUUID();
+/** `given`, the id from a trusted downstream, if it can be one; else a new UUID. */
+export function requestId(given: string | null | undefined): string {
+  // Node makes UUIDs from random octets that it fetches for 128 of them at once.
+  return typeof given === 'string' && ID.test(given) ? given : crypto.randomUUID();
 }
 
-/** What came as X-Request-ID, if it can be an id. */
-export function givenId(value: string | null | undefined): string | undefined {
-  return typeof value === 'string' && ID.test(value) ? value : undefined;
+/** The part of an event or a report that names a request; undefined if the request has no id. */
+export function named({ id }: { readonly id: string }): { readonly requestId: string } | undefined {
+  return id === '' ? undefined : { requestId: id };
 }
 
-/** What goes into a log line and a header as it is. */
+/** What can be put into a log line and a header as it is. */
 const ID = /^[\w.:/+=-]{1,128}$/;

@@ -33,7 +33,7 @@ export class Retries {
     const { retryable, status } = meaningOf(code);
     // A failed connect is retried whatever the request; later failures only if a second request does no harm.
     if (!retryable) {
-      const asked = code === 'UPSTREAM_CLOSED' || this.#picks.pool.rules.retryOn.has(status);
+      const asked = code === 'UPSTREAM_CLOSED' || this.#picks.rules.retryOn.has(status);
       if (!(unsent ? this.#whole : asked && this.#repeatable)) return false;
     }
     const free = retryable || closedIdle;
@@ -42,7 +42,7 @@ export class Retries {
 
   /** Whether to try again instead of relaying a response of this status from `upstream`. */
   afterResponse(upstream: ManagedUpstream, status: number): boolean {
-    if (!this.#picks.pool.rules.retryOn.has(status) || !this.#repeatable) return false;
+    if (!this.#picks.rules.retryOn.has(status) || !this.#repeatable) return false;
     return this.#picks.failed(upstream, false, false) && this.#picks.pool.budget.take();
   }
 

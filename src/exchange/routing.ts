@@ -6,6 +6,7 @@ import { NONE } from '../http1/framing.ts';
 import { NO_BYTES } from '../http1/grammar.ts';
 import type { RequestHead } from '../http1/request.ts';
 import { ResponseHead } from '../http1/response.ts';
+import type { ParsedLimits } from '../options/limits.ts';
 import type { HeaderEdit, ParsedRoute, RouteAction } from '../options/parsed-route.ts';
 import type { Pool } from '../pools/pool.ts';
 import { type NoRoute, redirectTarget, Routes, sentTarget } from '../pools/routes.ts';
@@ -51,8 +52,6 @@ export class Routing {
 export class RouteTaken {
   readonly #routing: Routing;
   #route: ParsedRoute | undefined;
-  /** The request's headers, where the route has edited them and no hook sees them. */
-  #edited: HeaderLines | undefined;
 
   constructor(routing: Routing) {
     this.#routing = routing;
@@ -71,28 +70,19 @@ export class RouteTaken {
     return destination;
   }
 
-  /**
-   * Edits the headers of the request: by `seen` where hooks see them, else in its head. `trusted` is whether forwarding
-   * headers of the downstream are believed.
-   */
-  editRequest(head: RequestHead, seen: HeaderLines | undefined, trusted: boolean): void {
-    const edits = this.#route?.requestHeaders ?? NO_EDITS;
-    if (edits.length === 0) return;
-    const lines = seen ?? new HeaderLines('request', head.lines, head.fields, trusted);
-    apply(edits, lines);
-    if (seen !== undefined) return;
-    this.#edited = lines;
-    head.revise(head.target, lines.sent, lines.host);
+  /** The limits that the route sets; undefined where it sets none. */
+  get limits(): ParsedLimits | undefined {
+    return this.#route?.limits;
   }
 
-  /** The forwarding lines to send: without those that the route has set or removed. */
-  withoutTaken(forwarding: string): string {
-    return this.#edited?.withoutTaken(forwarding) ?? forwarding;
+  /** What the route edits in the headers of the request. */
+  get requestHeaders(): readonly HeaderEdit[] {
+    return this.#route?.requestHeaders ?? NO_EDITS;
   }
 
   /** Edits the headers of a response that hooks are about to see. */
   editSeen(headers: HeaderLines): void {
-    apply(this.#route?.responseHeaders ?? NO_EDITS, headers);
+    headers.edit(this.#route?.responseHeaders ?? NO_EDITS);
   }
 
   /** Edits the headers of a response that no hook sees. */
@@ -100,20 +90,13 @@ export class RouteTaken {
     const edits = this.#route?.responseHeaders ?? NO_EDITS;
     if (edits.length === 0) return;
     const lines = new HeaderLines('response', head.lines, head.fields);
-    apply(edits, lines);
+    lines.edit(edits);
     head.revise(head.status, head.reason, lines.sent, lines.has('date'));
   }
 
   /** The exchange is over. */
   clear(): void {
-    this.#route = this.#edited = undefined;
-  }
-}
-
-function apply(edits: readonly HeaderEdit[], headers: HeaderLines): void {
-  for (const { name, value } of edits) {
-    if (value === null) headers.delete(name);
-    else headers.set(name, value);
+    this.#route = undefined;
   }
 }
 

@@ -19,8 +19,6 @@ export type FrontRules = HeadLimits & BodyLimits & Pick<Settings,
   | 'maxHeldBytes'>;
 
 export class Front {
-  /** Where requests go. */
-  readonly pool: Pool;
   readonly rules: FrontRules;
   readonly clock: Clock;
   readonly turn: Turn;
@@ -42,9 +40,8 @@ export class Front {
   readonly #spare: Exchange[] = [];
 
   /** `onEmpty` is called each time the last downstream has left. */
-  constructor(services: ExchangeServices, pool: Pool, rules: FrontRules, onEmpty: () => void) {
+  constructor(services: ExchangeServices, rules: FrontRules, onEmpty: () => void) {
     this.#services = services;
-    this.pool = pool;
     this.rules = rules;
     this.clock = services.clock;
     this.turn = services.turn;
@@ -53,6 +50,11 @@ export class Front {
     this.downstreams = new Downstreams((error) => {
       this.report(error);
     }, onEmpty);
+  }
+
+  /** Where requests go without routes. */
+  get pool(): Pool {
+    return this.#services.topology.first;
   }
 
   /** Reports a failure that did not involve an upstream. */

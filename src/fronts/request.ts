@@ -30,6 +30,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   readonly busy = true;
   state: unknown;
   wholeBody: Buffer | undefined;
+  unfit: BalancerError | undefined;
   place = -1;
   readonly #front: Front;
   readonly #request: IncomingMessage;
@@ -127,11 +128,9 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     if (given?.source !== undefined) head.framing = CHUNKED;
     const readElsewhere = request.readableDidRead || typeof request.readableEncoding === 'string';
     if (given === undefined && head.framing !== NONE && readElsewhere) {
-      this.#front.report(new BalancerError('BODY_CONSUMED', CONSUMED));
-      this.#refuse('BODY_CONSUMED');
-      return;
-    }
-    this.#hasBody = head.framing !== NONE;
+      this.unfit = new BalancerError('BODY_CONSUMED', CONSUMED);
+      this.#front.report(this.unfit);
+    } else this.#hasBody = head.framing !== NONE;
     this.#exchange.start(this, this.#front.pool);
     this.#exchange.flushRequest();
   }

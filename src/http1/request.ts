@@ -50,6 +50,8 @@ export class RequestHead implements PickRequest, FieldTaker {
   revisedHost: string | undefined;
   /** The Max-Forwards field of OPTIONS and TRACE, the only methods for which it has a meaning (RFC 9110 §7.6.2). */
   maxForwards: string | undefined;
+  /** What identifies the request; `''` unless the balancer gives ids. */
+  id = '';
   /** Why {@link RequestHead.parse} rejected the head. */
   error: ErrorCode = 'REQUEST_MALFORMED';
 
@@ -118,6 +120,28 @@ export class RequestHead implements PickRequest, FieldTaker {
     return valueIn(this.#text.slice(this.#fieldsAt, this.#fieldsEnd), name);
   }
 
+  /** A copy to be sent once this head is reused. It does not ask whether to send the body: that comes anyway. */
+  copy(): RequestHead {
+    const copy = new RequestHead();
+    copy.#text = this.#text;
+    copy.#fieldsAt = this.#fieldsAt;
+    copy.#fieldsEnd = this.#fieldsEnd;
+    copy.#passed = this.#passed;
+    copy.id = this.id;
+    copy.method = this.method;
+    copy.target = this.target;
+    copy.host = this.host;
+    copy.hasHost = this.hasHost;
+    copy.revisedHost = this.revisedHost;
+    copy.fields = this.fields;
+    copy.framing = this.framing;
+    copy.contentLength = this.contentLength;
+    copy.trailers = this.trailers;
+    copy.maxForwards = this.maxForwards;
+    copy.authenticatesConnection = this.authenticatesConnection;
+    return copy;
+  }
+
   /** Makes this the request as a hook has left it; `fields` are whole lines. What frames it stays. */
   revise(target: string, fields: string, host: string | undefined): void {
     this.target = target;
@@ -135,7 +159,7 @@ export class RequestHead implements PickRequest, FieldTaker {
 
   #reset(text: string): void {
     this.#text = text;
-    this.method = this.target = this.host = this.fields = '';
+    this.method = this.target = this.host = this.fields = this.id = '';
     this.hasHost = false;
     this.framing = NONE;
     this.contentLength = 0;

@@ -15,6 +15,10 @@ export class Clock {
   readonly #steady: SteadyTime | undefined;
   #second = -1;
   #stop: (() => void) | undefined;
+  #tickMs = Infinity;
+  /** The shortest tick that was asked for by {@link Clock.heed}. */
+  #heeded = Infinity;
+  #sweep: (now: number, pausedMs: number) => void = () => undefined;
 
   constructor(source: TimeSource = systemTime) {
     const { pauseMs } = source;
@@ -26,18 +30,40 @@ export class Clock {
 
   /**
    * Calls `sweep` every `tickMs`, which is how late a deadline may be noticed. `pausedMs` is how long the process was
-   * paused since the last tick: `now` leaves that out, though time went on for the other side of each connection.
+   * paused since the last tick: `now` leaves that out, though time went on for the other side of each connection. May
+   * be called again, with another `tickMs`.
    */
   start(tickMs: number, sweep: (now: number, pausedMs: number) => void): void {
-    this.#stop = this.source.every(tickMs, () => {
-      this.now = this.source.now();
-      this.#readDate();
-      sweep(this.now, this.#steady?.pausedMs() ?? 0);
-    });
+    this.#sweep = sweep;
+    this.#restart(Math.min(tickMs, this.#heeded));
+  }
+
+  /** Ticks often enough, from now on, for timeouts as short as this one. */
+  heed(timeoutMs: number): void {
+    const tickMs = tickFor(timeoutMs);
+    if (tickMs >= this.#tickMs || this.#stop === undefined) return;
+    this.#heeded = tickMs;
+    this.#restart(tickMs);
   }
 
   stop(): void {
     this.#stop?.();
+    this.#stop = undefined;
+  }
+
+  #restart(tickMs: number): void {
+    const before = this.#stop;
+    this.#stop = this.#every(tickMs);
+    this.#tickMs = tickMs;
+    before?.();
+  }
+
+  #every(tickMs: number): () => void {
+    return this.source.every(tickMs, () => {
+      this.now = this.source.now();
+      this.#readDate();
+      this.#sweep(this.now, this.#steady?.pausedMs() ?? 0);
+    });
   }
 
   #readDate(): void {
@@ -47,6 +73,11 @@ export class Clock {
     this.#second = second;
     this.date = new Date(epoch).toUTCString();
   }
+}
+
+/** An eighth of the shortest timeout, so that none is noticed much too late; 10 to 250 ms. */
+export function tickFor(shortestMs: number): number {
+  return Math.min(250, Math.max(10, Math.floor(shortestMs / 8)));
 }
 
 /** The machine's random numbers, in [0, 1). */

@@ -9,7 +9,7 @@ import { messageOf } from '../guard.ts';
 import { type ListenOptions, readListenOptions } from './listen.ts';
 import { didYouMean } from './nearest.ts';
 
-/** The options of `remove` and `update`. */
+/** The options of `remove` and `update`, and how `configure` removes. */
 export interface DrainOptions {
   /** How long a removed upstream may finish what it has in flight; the rest is cut. Default `Infinity`: no limit. */
   readonly timeoutMs?: number;
@@ -62,8 +62,10 @@ export function parseCloseOptions(input: unknown): Required<CloseOptions> {
   });
 }
 
-/** Checks the options of `remove` or `update` and fills in the defaults. Throws OPTIONS_INVALID. */
-export function parseDrainOptions(input: unknown, method: 'remove' | 'update'): Required<DrainOptions> {
+/** Checks how `remove`, `update` or `configure` is to drain, and fills in the defaults. Throws OPTIONS_INVALID. */
+export function parseDrainOptions(
+  input: unknown, method: 'remove' | 'update' | 'configure',
+): Required<DrainOptions> {
   return parsed(input, method, (options, problems) => {
     onlyKnown(options, `${method}.`, DRAIN_KEYS, problems);
     const { timeoutMs = Infinity } = options;

@@ -15,7 +15,7 @@ export interface Range {
 }
 
 /** The maximum delay of a Node timer; used for counts as well. */
-const MAX_INTEGER = 2 ** 31 - 1;
+export const MAX_INTEGER = 2 ** 31 - 1;
 /** A longer list of names would not help in a message. */
 const MAX_LISTED = 240;
 /** `sun_path` has 108 octets on Linux, 104 on macOS and the BSDs, including the NUL at the end. */
@@ -54,18 +54,24 @@ function listOf(names: ReadonlySet<string>): string | undefined {
   return text.length > MAX_LISTED ? undefined : text;
 }
 
-export function integer(value: unknown, path: string, limits: Range, problems: string[]): number {
+/** `instead` ends the message about a wrong value; by default it names the default. */
+export function integer(
+  value: unknown, path: string, limits: Range, problems: string[], instead = defaultOf(limits),
+): number {
   const { fallback, min, max = MAX_INTEGER } = limits;
   if (value === undefined || value === fallback) return fallback;
   if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value;
-  const otherwise = fallback === Infinity ? 'leave it out for no limit' : `the default is ${fallback}`;
   // The limit of timers is worth mentioning only to somebody who exceeds it.
   const ownLimit = max !== MAX_INTEGER && max !== Number.MAX_SAFE_INTEGER;
   const limited = ownLimit || (Number.isInteger(value) && (value as number) > max);
   const range = limited ? `from ${min} to ${max}` : `≥ ${min}`;
   const off = fallback < min ? `${fallback} or ` : '';
-  problems.push(`${path}: must be ${off}an integer ${range} (got ${shown(value)}); ${otherwise}`);
+  problems.push(`${path}: must be ${off}an integer ${range} (got ${shown(value)}); ${instead}`);
   return fallback;
+}
+
+function defaultOf({ fallback }: Range): string {
+  return fallback === Infinity ? 'leave it out for no limit' : `the default is ${fallback}`;
 }
 
 export function flag(value: unknown, path: string, problems: string[]): boolean {

@@ -3,6 +3,7 @@
  * downstreams, and what is added to their requests.
  */
 import { flag, integers, optionalFunction, type Range, shown, timeSource } from './checks.ts';
+import { isToken, writeProblem } from './header-rules.ts';
 import type { TimeSource } from '../loop/time-source.ts';
 import type { FrontOptions } from './options.ts';
 import type { Hooks } from '../hooks.ts';
@@ -11,6 +12,8 @@ import type { Hooks } from '../hooks.ts';
 export interface FrontSettings extends Readonly<Record<keyof typeof FRONT_NUMBERS, number>> {
   /** The pseudonym; with `''`, no Via is sent. */
   readonly via: string;
+  /** The header that carries the id of a request; with `''`, requests get none. */
+  readonly requestId: string;
   readonly forwarded: boolean;
   readonly xForwarded: boolean;
   /** Whether to trust what the hop at this address says about earlier hops. */
@@ -30,6 +33,7 @@ export function parseFront(options: Readonly<Record<string, unknown>>, problems:
   return {
     ...integers(options, '', FRONT_NUMBERS, problems),
     via: via(options['via'], problems),
+    requestId: requestId(options['requestId'], problems),
     forwarded: flag(options['forwarded'], 'forwarded', problems),
     xForwarded: options['xForwarded'] === undefined || flag(options['xForwarded'], 'xForwarded', problems),
     trusts: trusts(options['trustForwarded'], problems),
@@ -44,7 +48,7 @@ export function parseFront(options: Readonly<Record<string, unknown>>, problems:
 }
 
 /** Defaults and limits. A default of Infinity means no limit. The sizes of heads and chunks apply to responses too. */
-const FRONT_NUMBERS = {
+export const FRONT_NUMBERS = {
   idleTimeoutMs: { fallback: 60_000, min: 1 },
   headTimeoutMs: { fallback: 10_000, min: 1 },
   keepAliveTimeoutMs: { fallback: 60_000, min: 1 },
@@ -61,11 +65,15 @@ const FRONT_NUMBERS = {
   maxHeldBytes: { fallback: 65_536, min: 1 },
   minBodyBytesPerSecond: { fallback: 100, min: 0 },
   hookTimeoutMs: { fallback: 30_000, min: 1 },
+  maxMirrored: { fallback: 100, min: 0 },
+  maxMirroredBytes: { fallback: 1_048_576, min: 0 },
 } as const satisfies Readonly<Record<string, Range>>;
 
+export const HOOK_NAMES = ['onRequest', 'onResponse', 'onError'] as const satisfies readonly (keyof Hooks)[];
+
 export const FRONT_OPTION_NAMES: readonly string[] = [
-  ...Object.keys(FRONT_NUMBERS), 'via', 'forwarded', 'xForwarded', 'trustForwarded', 'upgradeProtocols',
-  'upgradeTarget', 'onReport', 'time', 'rng', 'onRequest', 'onResponse', 'onError',
+  ...Object.keys(FRONT_NUMBERS), 'via', 'requestId', 'forwarded', 'xForwarded', 'trustForwarded', 'upgradeProtocols',
+  'upgradeTarget', 'onReport', 'time', 'rng', ...HOOK_NAMES,
 ];
 
 function via(value: unknown, problems: string[]): string {
@@ -74,6 +82,17 @@ function via(value: unknown, problems: string[]): string {
   // RFC 9110 §7.6.3: received-by is a pseudonym (a token) or a host with its port.
   if (typeof value === 'string' && /^[\w!#$%&'*+.^`|~:-]+$/.test(value)) return value;
   problems.push(`via: must be false or a token such as 'edge-1' (got ${shown(value)})`);
+  return '';
+}
+
+function requestId(value: unknown, problems: string[]): string {
+  if (value === undefined || value === false) return '';
+  if (value === true) return 'X-Request-Id';
+  const name = typeof value === 'string' && isToken(value) ? value : '';
+  const ours = /^(?:host|forwarded|x-forwarded-.*)$/i.test(name);
+  if (name !== '' && !ours && writeProblem(name.toLowerCase(), 'request') === undefined) return name;
+  const must = 'must be true, false or the name of a header of its own, e.g. \'X-Correlation-Id\'';
+  problems.push(`requestId: ${must} (got ${shown(value)})`);
   return '';
 }
 
@@ -91,8 +110,11 @@ function trusts(value: unknown, problems: string[]): FrontSettings['trusts'] {
   if (value !== undefined && typeof value !== 'boolean') {
     problems.push(`trustForwarded: must be true, false or a function that takes an address (got ${shown(value)})`);
   }
-  return () => value === true;
+  return value === true ? ALWAYS : NEVER;
 }
+
+const ALWAYS = (): boolean => true;
+const NEVER = (): boolean => false;
 
 function upgradeProtocols(value: unknown, problems: string[]): ReadonlySet<string> {
   const protocols: readonly unknown[] = Array.isArray(value) ? value : [];

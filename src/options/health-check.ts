@@ -1,7 +1,7 @@
 /**
  * Checks the option `healthCheck` of a pool and of a single upstream.
  */
-import { integers, isRecord, onlyKnown, type Range, shown } from './checks.ts';
+import { alike, integers, isRecord, onlyKnown, type Range, shown } from './checks.ts';
 
 /** A health check with all defaults filled in. {@link HealthCheckOptions} explains each. */
 export interface HealthCheck extends Readonly<Record<keyof typeof HEALTH_CHECK_NUMBERS, number>> {
@@ -44,7 +44,12 @@ export function readHealthCheck(value: unknown, path: string, problems: string[]
   };
 }
 
-const HEALTH_CHECK_NUMBERS = {
+/** Whether both probe in the same way. */
+export function sameHealthCheck(one: HealthCheck | undefined, other: HealthCheck | undefined): boolean {
+  return one === other || (one !== undefined && other !== undefined && alike({ ...one }, { ...other }));
+}
+
+export const HEALTH_CHECK_NUMBERS = {
   intervalMs: { fallback: 5_000, min: 10 },
   timeoutMs: { fallback: 2_000, min: 1 },
   rise: { fallback: 2, min: 1 },

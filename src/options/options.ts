@@ -49,6 +49,8 @@ export interface Report {
   readonly error: BalancerError;
   /** The origin of the upstream involved, if there was one. */
   readonly upstream: string | undefined;
+  /** Names the request involved, if there was one and it has an id (option `requestId`). */
+  readonly requestId?: string;
 }
 
 /** The options of a pool: its upstreams, its strategy, and the limits of its requests. */
@@ -114,8 +116,8 @@ export interface PoolOptions {
   readonly maxEjectedPercent?: number;
   /** Time over which a readmitted upstream returns to its full weight; 0: at once. Default 10,000 ms. */
   readonly slowStartMs?: number;
-  /** Probes of each upstream, unless its own entry sets `healthCheck`. Default: none. */
-  readonly healthCheck?: HealthCheckOptions;
+  /** Probes of each upstream, unless its own entry sets `healthCheck`. Default: none, as with false. */
+  readonly healthCheck?: HealthCheckOptions | false;
 
   /** Maximum number of requests in flight, at all upstreams together. Default: no limit. */
   readonly maxInFlight?: number;
@@ -166,6 +168,12 @@ export interface FrontOptions {
    */
   readonly trustForwarded?: boolean | ((address: string) => boolean);
   /**
+   * Give each request an id, and send it upstream in this header; `true` stands for `X-Request-Id`. The id is what a
+   * trusted downstream (`trustForwarded`) sent there, or a new UUID. Hooks see it as `request.id`, and events and
+   * reports say it. Default false: nothing is sent, and what downstreams send is passed on.
+   */
+  readonly requestId?: boolean | string;
+  /**
    * Protocols besides WebSocket that `upgrade` tunnels, as in the `Upgrade` header, e.g. `['tcp']`. Requests for other
    * protocols are served without the upgrade. Upgrades bypass middleware. Default: none.
    */
@@ -190,6 +198,15 @@ export interface FrontOptions {
   readonly minBodyBytesPerSecond?: number;
   /** How long a hook that returns a promise may take; then the request is answered 500. Default 30,000 ms. */
   readonly hookTimeoutMs?: number;
+  /**
+   * Maximum number of copies of requests (`exchange.mirror`) under way at once; further ones are not sent. Default 100.
+   */
+  readonly maxMirrored?: number;
+  /**
+   * How many octets of a request body are kept for a copy that its upstream takes more slowly than the request comes;
+   * beyond that, the copy is dropped. Default 1,048,576: with `maxMirrored`, at most 100 MiB.
+   */
+  readonly maxMirroredBytes?: number;
 
   /**
    * Maximum number of downstream connections; one more is answered 503 and closed. Connections of a server behind

@@ -1,6 +1,7 @@
 /**
  * Routes as they are checked: types only.
  */
+import type { ParsedLimits } from './limits.ts';
 
 /** A route, checked. What its parts mean stands at {@link RouteOptions}. */
 export interface ParsedRoute {
@@ -11,6 +12,8 @@ export interface ParsedRoute {
   /** HEAD is among them where GET is; undefined for every method. */
   readonly methods: readonly string[] | undefined;
   readonly action: RouteAction;
+  /** Undefined where none are given. */
+  readonly limits: ParsedLimits | undefined;
   readonly requestHeaders: readonly HeaderEdit[];
   readonly responseHeaders: readonly HeaderEdit[];
 }

@@ -3,12 +3,12 @@
  */
 import type { Channel } from '../channel.ts';
 import { flag, integers, isRecord, optionalFunction, type Range, shown } from './checks.ts';
-import { type HealthCheck, readHealthCheck } from './health-check.ts';
-import { atOnce } from '../loop/slices.ts';
+import { type HealthCheck, readHealthCheck, sameHealthCheck } from './health-check.ts';
+import type { Work } from '../loop/slices.ts';
 import type { PoolOptions } from './options.ts';
 import { strategyProblem } from './strategy-check.ts';
 import type { Strategy } from '../strategy.ts';
-import { type ParsedUpstream, readUpstreams } from './upstreams.ts';
+import { type Known, type ParsedUpstream, readUpstreams } from './upstreams.ts';
 
 /** The options of a pool with all defaults filled in. {@link PoolOptions} explains each. */
 export interface PoolSettings extends Readonly<Record<keyof typeof POOL_NUMBERS, number>> {
@@ -24,28 +24,30 @@ export interface PoolSettings extends Readonly<Record<keyof typeof POOL_NUMBERS,
 
 /**
  * Reads the options of a pool and ignores all others. Adds what is wrong to `problems`, with `prefix` before each name:
- * `''` for options at the top level, `pools.NAME.` for those of a named pool.
+ * `''` for options at the top level, `pools.NAME.` for those of a named pool. `before` is what the pool goes by now,
+ * and `known` finds its upstreams: what has not changed is returned as it was.
  */
-export function parsePool(
-  options: Readonly<Record<string, unknown>>, prefix: string, problems: string[],
-): PoolSettings {
+export function* readPoolOptions(
+  options: Readonly<Record<string, unknown>>, prefix: string, problems: string[], before?: PoolSettings, known?: Known,
+): Work<PoolSettings> {
+  const healthCheck = readHealthCheck(options['healthCheck'], `${prefix}healthCheck`, problems);
   const common = {
     connect: optionalFunction(options['connect'], `${prefix}connect`, problems) as PoolSettings['connect'],
-    healthCheck: readHealthCheck(options['healthCheck'], `${prefix}healthCheck`, problems),
+    healthCheck: sameHealthCheck(healthCheck, before?.healthCheck) ? before?.healthCheck : healthCheck,
   };
   return {
     ...integers(options, prefix, POOL_NUMBERS, problems),
     ...common,
-    upstreams: atOnce(readUpstreams(options['upstreams'], `${prefix}upstreams`, common, problems)),
+    upstreams: yield* readUpstreams(options['upstreams'], `${prefix}upstreams`, common, problems, known),
     strategy: strategy(options['strategy'], `${prefix}strategy`, problems),
     peers: peers(options['peers'], `${prefix}peers`, problems),
-    retryOn: retryOn(options['retryOn'], `${prefix}retryOn`, problems),
+    retryOn: retryStatuses(options['retryOn'], `${prefix}retryOn`, problems),
     changeOrigin: flag(options['changeOrigin'], `${prefix}changeOrigin`, problems),
   };
 }
 
 /** Defaults and limits. A default of Infinity means no limit. */
-const POOL_NUMBERS = {
+export const POOL_NUMBERS = {
   maxAttempts: { fallback: 3, min: 1 },
   maxReplayBytes: { fallback: 0, min: 0 },
   retryBudgetPercent: { fallback: 20, min: 0, max: 100 },
@@ -87,7 +89,8 @@ function peers(value: unknown, path: string, problems: string[]): Channel | unde
   return undefined;
 }
 
-function retryOn(value: unknown, path: string, problems: string[]): ReadonlySet<number> {
+/** The statuses in `retryOn`; none where it is not given. */
+export function retryStatuses(value: unknown, path: string, problems: string[]): ReadonlySet<number> {
   const statuses: readonly unknown[] = Array.isArray(value) ? value : [];
   const known = (status: unknown): boolean => {
     return status === 429 || (Number.isInteger(status) && (status as number) >= 500 && (status as number) <= 599);

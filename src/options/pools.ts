@@ -4,15 +4,19 @@
  */
 import { messageOf } from '../guard.ts';
 import { isRecord, onlyKnown, shown } from './checks.ts';
-import { parsePool, POOL_OPTION_NAMES, type PoolSettings } from './pool.ts';
+import { atOnce, type Work } from '../loop/slices.ts';
+import { POOL_OPTION_NAMES, type PoolSettings, readPoolOptions } from './pool.ts';
 import type { ParsedRoute } from './parsed-route.ts';
 import { readPoolNames, readRoutes } from './routes.ts';
+import type { Known, ParsedUpstream } from './upstreams.ts';
 
 export interface ParsedPools {
   /** At least one. The pool `default`, if there is one, comes first. */
   readonly pools: ReadonlyMap<string, PoolSettings>;
   /** Undefined where there are none: then all requests go to the first pool. */
   readonly routes: readonly ParsedRoute[] | undefined;
+  /** Whether the options of the pool `default` are those at the top level. */
+  readonly hasTop: boolean;
 }
 
 /** The pool whose options are given at the top level. */
@@ -25,42 +29,67 @@ export function readPools(options: Readonly<Record<string, unknown>>, problems: 
   const names = given === undefined ? NONE : readPoolNames(given, problems);
   const hasDefault = given === undefined || options['upstreams'] !== undefined;
   const pools = new Map<string, PoolSettings>();
-  if (hasDefault) pools.set(DEFAULT_POOL, parsePool(options, '', problems));
+  if (hasDefault) pools.set(DEFAULT_POOL, atOnce(readPoolOptions(options, '', problems)));
   else onlyInPools(options, names, problems);
-  if (hasDefault && names?.has(DEFAULT_POOL) === true) {
-    problems.push(`pools.${DEFAULT_POOL}: is the pool of the upstreams at the top level; put them here, or rename it`);
-  } else if (names?.has(DEFAULT_POOL) === true) readPool(given, DEFAULT_POOL, pools, problems);
-  for (const name of names ?? NONE) if (name !== DEFAULT_POOL) readPool(given, name, pools, problems);
+  if (hasDefault && names?.has(DEFAULT_POOL) === true) problems.push(TWICE);
+  for (const name of defaultFirst(names ?? NONE)) {
+    if (name === DEFAULT_POOL && hasDefault) continue;
+    const settings = atOnce(readPool(given, name, problems));
+    if (settings !== undefined) pools.set(name, settings);
+  }
   notShared(pools, problems);
   const known = names === undefined ? undefined : new Set(hasDefault ? [DEFAULT_POOL, ...names] : names);
-  if (routes !== undefined) return { pools, routes: readRoutes(routes, known, problems) };
-  if (pools.size > 1 && !pools.has(DEFAULT_POOL) && problems.length === before) {
-    const [first] = pools.keys();
-    problems.push(`routes: is missing: there are several pools (${[...pools.keys()].join(', ')}), and none is named ` +
-      `default; for a start, write [{ pool: ${shown(first)} }]`);
-  }
-  return { pools, routes: undefined };
+  if (routes !== undefined) return { pools, routes: readRoutes(routes, known, problems), hasTop: hasDefault };
+  if (problems.length === before) routesMissing(pools, problems);
+  return { pools, routes: undefined, hasTop: hasDefault };
 }
 
-function readPool(
-  given: unknown, name: string, pools: Map<string, PoolSettings>, problems: string[],
-): void {
+/** Reads an entry of `pools`; undefined where it is none. `now` is the pool of this name, if there is one already. */
+export function* readPool(
+  given: unknown, name: string, problems: string[], now?: CurrentPool,
+): Work<PoolSettings | undefined> {
   const path = `pools.${name}`;
   try {
     const value = (given as Readonly<Record<string, unknown>>)[name];
-    if (!isRecord(value)) {
-      problems.push(`${path}: must be an object with a list of upstreams (got ${shown(value)})`);
-      return;
+    if (isRecord(value)) {
+      onlyKnown(value, `${path}.`, KNOWN, problems);
+      return yield* readPoolOptions(value, `${path}.`, problems, now?.settings, now && knownOf(now));
     }
-    onlyKnown(value, `${path}.`, KNOWN, problems);
-    pools.set(name, parsePool(value, `${path}.`, problems));
+    problems.push(`${path}: must be an object with a list of upstreams (got ${shown(value)})`);
   } catch (cause) {
     problems.push(`${path}: reading this threw: ${messageOf(cause)}`);
   }
+  return undefined;
+}
+
+/** A pool as it is now, for a change of its options. */
+export interface CurrentPool {
+  readonly settings: PoolSettings;
+  /** Its upstreams, whatever the options named at first. */
+  readonly members: readonly ParsedUpstream[];
+  settingsOf(origin: string): ParsedUpstream | undefined;
+}
+
+/** Finds the upstreams of a pool by their origins. */
+export function knownOf(pool: CurrentPool): Known {
+  return (origin) => pool.settingsOf(origin);
+}
+
+/** The names of pools with `default`, if it is among them, in the first place. */
+export function defaultFirst(names: ReadonlySet<string>): readonly string[] {
+  return names.has(DEFAULT_POOL) ? [DEFAULT_POOL, ...[...names].filter((name) => name !== DEFAULT_POOL)] : [...names];
+}
+
+/** Refuses several pools of which none is `default`, where there are no routes. */
+export function routesMissing(pools: ReadonlyMap<string, unknown>, problems: string[]): void {
+  if (pools.size <= 1 || pools.has(DEFAULT_POOL)) return;
+  const [first] = pools.keys();
+  problems.push(`routes: is missing: there are several pools (${[...pools.keys()].join(', ')}), and none is named ` +
+    `default; for a start, write [{ pool: ${shown(first)} }]`);
 }
 
 /** Refuses options of a pool at the top level where there is no pool there. */
-function onlyInPools(
+export function onlyInPools(
   options: Readonly<Record<string, unknown>>, names: ReadonlySet<string> | undefined, problems: string[],
 ): void {
   const [example = 'NAME'] = names ?? NONE;
@@ -71,7 +100,7 @@ function onlyInPools(
 }
 
 /** Refuses what keeps state, or has one member in this process, in more than one pool. */
-function notShared(pools: ReadonlyMap<string, PoolSettings>, problems: string[]): void {
+export function notShared(pools: ReadonlyMap<string, PoolSettings>, problems: string[]): void {
   for (const [option, instead] of OWN) {
     const owners = new Map<object, string>();
     for (const [name, settings] of pools) {
@@ -84,6 +113,9 @@ function notShared(pools: ReadonlyMap<string, PoolSettings>, problems: string[])
   }
 }
 
+/** The pool of the top level and one of the same name. */
+export const TWICE =
+  `pools.${DEFAULT_POOL}: is the pool of the upstreams at the top level; put them here, or rename it`;
 const NONE: ReadonlySet<string> = new Set();
 const KNOWN: ReadonlySet<string> = new Set(POOL_OPTION_NAMES);
 const OWN = [

@@ -1,6 +1,7 @@
 /**
  * Routes: types only. They are checked in routes.ts, and compiled in `pools/routes.ts`.
  */
+import type { ExchangeLimits } from '../hooks.ts';
 
 /**
  * One route: which requests it takes, and what becomes of them. The first route of the list that matches counts; a
@@ -44,6 +45,8 @@ export interface RouteOptions {
   /** Answers with this. */
   readonly answer?: RouteAnswer;
 
+  /** Timeouts and retry rules of its requests, in place of those of the pool. Only with a pool. */
+  readonly limits?: ExchangeLimits;
   /** Headers of the request to set before it is sent, or to remove (null). `host` may be set. Only with a pool. */
   readonly requestHeaders?: Readonly<Record<string, string | null>>;
   /** Headers of an upstream's response to set before it is sent on, or to remove (null). Only with a pool. */

@@ -4,6 +4,7 @@
 import { messageOf } from '../guard.ts';
 import { isRecord, onlyKnown, shown } from './checks.ts';
 import { isToken, type Side, trimmedValue, valueProblem, type Write, writeProblem } from './header-rules.ts';
+import { readLimits } from './limits.ts';
 import { didYouMean } from './nearest.ts';
 import type { HeaderEdit, ParsedRoute, Rewrite, RouteAction } from './parsed-route.ts';
 import { hostProblem, redirectProblem, routeHost, routeMethods, routePath } from './route-parts.ts';
@@ -67,6 +68,7 @@ function readRoute(
     path: prefix,
     methods: routeMethods(given['methods'], `${path}.methods`, problems),
     action: action(given, path, prefix, pools, problems),
+    limits: given['limits'] === undefined ? undefined : readLimits(given['limits'], `${path}.limits`, problems),
     requestHeaders: headerEdits(given['requestHeaders'], `${path}.requestHeaders`, 'request', problems),
     responseHeaders: headerEdits(given['responseHeaders'], `${path}.responseHeaders`, 'response', problems),
   };
@@ -201,7 +203,7 @@ function headerEdits(
 
 const NO_EDITS: readonly HeaderEdit[] = [];
 const KINDS = ['pool', 'redirect', 'answer'] as const;
-const ONLY_WITH_POOL = ['stripPrefix', 'rewrite', 'requestHeaders', 'responseHeaders'] as const;
+const ONLY_WITH_POOL = ['stripPrefix', 'rewrite', 'limits', 'requestHeaders', 'responseHeaders'] as const;
 const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
 /** RFC 9110 §§15.3.5, 15.3.6, 15.4.5. */
 const BODILESS: readonly number[] = [204, 205, 304];

@@ -17,6 +17,8 @@ export interface ParsedUpstream extends Required<Omit<UpstreamOptions, 'healthCh
   readonly authority: string;
   /** Undefined if the upstream is not probed. */
   readonly healthCheck: HealthCheck | undefined;
+  /** Whether its own entry says how it is probed, or that it is not. */
+  readonly hasOwnCheck: boolean;
 }
 
 /** Options of the pool that apply to each upstream. */
@@ -89,9 +91,13 @@ export function* readUpstreams(
 }
 
 /** The earlier result for an entry, if nothing in it has changed. In a long list, that is true of most. */
-function asBefore(value: unknown, { healthCheck }: Common, known: Known | undefined): ParsedUpstream | undefined {
+function asBefore(
+  value: unknown, { connect, healthCheck }: Common, known: Known | undefined,
+): ParsedUpstream | undefined {
   try {
-    return known === undefined ? undefined : sameAsBefore(value, known, healthCheck);
+    const before = known === undefined ? undefined : sameAsBefore(value, known, healthCheck);
+    // It was reached by an option that is gone: readEntry reports that.
+    return connect === undefined && before?.origin.startsWith('https:') === true ? undefined : before;
   } catch {
     // It cannot be read, and readEntry reports that.
     return undefined;
@@ -104,7 +110,7 @@ function sameAsBefore(
   if (typeof value === 'string') {
     const before = known(value);
     const same = before?.weight === 1 && before.maxInFlight === Infinity && before.tags === NO_TAGS &&
-      before.healthCheck === check;
+      !before.hasOwnCheck && before.healthCheck === check;
     return same ? before : undefined;
   }
   if (!isRecord(value)) return undefined;
@@ -112,7 +118,7 @@ function sameAsBefore(
   const before = typeof origin === 'string' ? known(origin) : undefined;
   if (before === undefined) return undefined;
   const same = before.weight === weight && before.maxInFlight === maxInFlight && own === undefined &&
-    before.healthCheck === check && isRecord(tags) && alike(before.tags, tags) &&
+    !before.hasOwnCheck && before.healthCheck === check && isRecord(tags) && alike(before.tags, tags) &&
     Object.keys(value).every((name) => KNOWN_OF_UPSTREAM.has(name));
   return same ? before : undefined;
 }
@@ -169,6 +175,7 @@ function readUpstream(value: unknown, path: string, common: Common, problems: st
     maxInFlight: maxInFlight as number,
     tags: tags as Record<string, string>,
     healthCheck: own === undefined ? common.healthCheck : readHealthCheck(own, `${path}.healthCheck`, problems),
+    hasOwnCheck: own !== undefined,
   };
 }
 

@@ -6,14 +6,14 @@ import { type DrainOptions, parseDrainOptions } from '../options/calls.ts';
 import type { UpstreamOptions } from '../options/options.ts';
 import type { Upstream } from '../strategy.ts';
 import type { BalancerPool } from './balancer-pool.ts';
-import type { Pool } from './pool.ts';
+import type { ManagedPool } from './managed-pool.ts';
 
 export class PublicPool implements BalancerPool {
-  readonly #pool: Pool;
+  readonly #pool: ManagedPool;
   readonly #stillOpen: () => void;
 
   /** `stillOpen` throws CLOSING once nobody would look after what is added. */
-  constructor(pool: Pool, stillOpen: () => void) {
+  constructor(pool: ManagedPool, stillOpen: () => void) {
     this.#pool = pool;
     this.#stillOpen = stillOpen;
     Object.freeze(this);

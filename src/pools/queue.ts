@@ -21,7 +21,8 @@ export interface Waiting {
  * garbage alive until the next full collection (see `Downstreams`).
  */
 export class Queue {
-  readonly #max: number;
+  /** How many may wait. If it is lowered, those that are waiting stay. */
+  max: number;
   readonly #onFault: (cause: unknown) => void;
   #first: Waiting | undefined;
   #last: Waiting | undefined;
@@ -37,7 +38,7 @@ export class Queue {
 
   /** `onFault` is called with what an entry's `proceed` threw; the others are resumed all the same. */
   constructor(max: number, onFault: (cause: unknown) => void) {
-    this.#max = max;
+    this.max = max;
     this.#onFault = onFault;
   }
 
@@ -47,7 +48,7 @@ export class Queue {
 
   /** Whether one more may wait. The place of an entry that is being resumed is kept. */
   get hasRoom(): boolean {
-    return this.#length < this.#max || this.#proceeding !== undefined;
+    return this.#length < this.max || this.#proceeding !== undefined;
   }
 
   /** Enters at the end, or keeps its place if it is being resumed. Returns false if the queue is full. */
@@ -56,7 +57,7 @@ export class Queue {
       this.#stays = true;
       return true;
     }
-    if (this.#length >= this.#max) return false;
+    if (this.#length >= this.max) return false;
     this.#length++;
     waiting.ahead = this.#last;
     if (this.#last === undefined) this.#first = waiting;

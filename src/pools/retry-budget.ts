@@ -4,8 +4,8 @@
  */
 
 export class RetryBudget {
-  readonly #share: number;
-  readonly #always: number;
+  #share = 0;
+  #always = 0;
   /** Requests and retries per second; `#second` modulo the window is the current slot. */
   readonly #requests = new Float64Array(WINDOW_SECONDS);
   readonly #retries = new Float64Array(WINDOW_SECONDS);
@@ -16,9 +16,14 @@ export class RetryBudget {
   #begun = 0;
 
   constructor(percent: number, perSecond: number, now: number) {
+    this.change(percent, perSecond);
+    this.#second = Math.floor(now / 1000);
+  }
+
+  /** Changes what is allowed. What was counted stays. */
+  change(percent: number, perSecond: number): void {
     this.#share = percent / 100;
     this.#always = perSecond * WINDOW_SECONDS;
-    this.#second = Math.floor(now / 1000);
   }
 
   /** Counts a request. */

@@ -11,6 +11,9 @@ export interface Services {
   readonly clock: Clock;
   readonly turn: Turn;
   readonly events: Events;
-  /** Reports a failed attempt or a fault of foreign code. `origin` is that of the upstream, if one was involved. */
-  readonly report: (error: BalancerError, origin: string | undefined) => void;
+  /**
+   * Reports a failed attempt or a fault of foreign code. `origin` is that of the upstream, if one was involved, and
+   * `requestId` names the request, if it has an id.
+   */
+  readonly report: (error: BalancerError, origin: string | undefined, requestId?: string) => void;
 }

@@ -1,13 +1,17 @@
 /**
  * Which upstreams may be picked now. Computed when something changes, not for each request.
  */
+import type { Settings } from '../options/parse.ts';
 import type { Upstream } from '../strategy.ts';
 import { type ManagedUpstream, managedOf } from './managed-upstream.ts';
+
+/** The settings that this uses. They may change. */
+export type CandidateRules = Pick<Settings, 'maxEjectedPercent'>;
 
 /** The candidates among the upstreams of one set. */
 export class Candidates {
   readonly #upstreams: ReadonlyMap<string, ManagedUpstream>;
-  readonly #maxEjectedPercent: number;
+  readonly #rules: CandidateRules;
   readonly #onChange: (selectable: readonly Upstream[]) => void;
   /** Those that are well or on trial: the candidates while none is at its limit. Strategies were given this array. */
   #selectable: readonly Upstream[] = [];
@@ -22,11 +26,11 @@ export class Candidates {
 
   /** `upstreams` are those not draining. `onChange` is called after each change, with all that may be picked. */
   constructor(
-    upstreams: ReadonlyMap<string, ManagedUpstream>, maxEjectedPercent: number,
+    upstreams: ReadonlyMap<string, ManagedUpstream>, rules: CandidateRules,
     onChange: (selectable: readonly Upstream[]) => void,
   ) {
     this.#upstreams = upstreams;
-    this.#maxEjectedPercent = maxEjectedPercent;
+    this.#rules = rules;
     this.#onChange = onChange;
   }
 
@@ -98,7 +102,7 @@ export class Candidates {
   }
 
   get #tooManyUnproven(): boolean {
-    return this.#unproven * 100 > this.#maxEjectedPercent * this.#upstreams.size;
+    return this.#unproven * 100 > this.#rules.maxEjectedPercent * this.#upstreams.size;
   }
 
   #announce(selectable: readonly Upstream[]): void {

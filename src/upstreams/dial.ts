@@ -23,7 +23,8 @@ export type AdoptedStreams = WeakSet<Duplex>;
 
 /** Opens the connections of one pool. */
 export class Dialler {
-  readonly #connect: Settings['connect'];
+  /** The option. A change counts for the next connection. */
+  connect: Settings['connect'];
   readonly #names: Names;
   readonly #adopted: AdoptedStreams;
 
@@ -35,7 +36,7 @@ export class Dialler {
     connect: Settings['connect'], names: Names, adopted: AdoptedStreams,
     report: (error: BalancerError, origin: string) => void,
   ) {
-    this.#connect = connect;
+    this.connect = connect;
     this.#names = names;
     this.#adopted = adopted;
     this.report = report;
@@ -47,7 +48,7 @@ export class Dialler {
    */
   dial(upstream: ParsedUpstream, dialling: Dialling): Duplex {
     const { origin } = upstream;
-    const made = this.#connect === undefined ? undefined : this.#made(this.#connect, upstream, dialling);
+    const made = this.connect === undefined ? undefined : this.#made(this.connect, upstream, dialling);
     if (made !== undefined) return this.#adopt(made, origin, dialling);
     if (origin.startsWith('https:')) {
       // Never send what needs TLS, such as cookies, in plain text.

@@ -144,7 +144,8 @@ export class Health {
       return true;
     }
     if (this.#ramp === 1) return false;
-    const { slowStartMs } = this.#rules;
+    // It may have been set to 0 meanwhile.
+    const slowStartMs = Math.max(1, this.#rules.slowStartMs);
     // In steps, since strategies rebuild their tables at each.
     const ramp = Math.min(1, Math.floor((now - this.#since) * RAMP_STEPS / slowStartMs) / RAMP_STEPS);
     if (ramp <= this.#ramp) return false;

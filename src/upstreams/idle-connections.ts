@@ -22,6 +22,8 @@ export class IdleConnections {
   readonly #bound: UpstreamConnection[] = [];
   readonly #onGone: (connection: UpstreamConnection) => void;
   #closed = false;
+  /** Connections that began before that serve no further exchange. */
+  #since = -Infinity;
 
   /** `rng` is for the jitter of maximum ages. */
   constructor(upstream: ParsedUpstream, rules: IdleConnectionRules, dialler: Dialler, rng: () => number) {
@@ -66,7 +68,7 @@ export class IdleConnections {
     // With jitter, so that connections that were opened together are not closed together.
     connection.retireAt ??= connection.born + maxUpstreamConnectionMs * (1 - AGE_JITTER * this.#rng());
     const until = Math.min(now + idleMs, connection.retireAt);
-    const usedUp = connection.uses >= maxRequestsPerUpstreamConnection;
+    const usedUp = connection.uses >= maxRequestsPerUpstreamConnection || connection.born < this.#since;
     if (this.#closed || usedUp || until <= now || this.#idle.length >= maxIdlePerUpstream) {
       connection.destroy();
       return;
@@ -111,6 +113,12 @@ export class IdleConnections {
   /** Closes idle connections, except bound ones. */
   clear(): void {
     for (const connection of [...this.#idle]) connection.destroy();
+  }
+
+  /** Has later exchanges use connections that are opened from `now` on, bound ones aside. */
+  renew(now: number): void {
+    this.#since = now;
+    this.clear();
   }
 
   /** Closes idle connections, and those in use as soon as they are given back. */

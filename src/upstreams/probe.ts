@@ -5,7 +5,7 @@
 import { BalancerError, endingOf, type ErrorCode } from '../errors.ts';
 import { NONE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
-import type { HealthCheck } from '../options/health-check.ts';
+import { type HealthCheck, sameHealthCheck } from '../options/health-check.ts';
 import type { ConnectionUser, UpstreamConnection } from './connection.ts';
 import type { ManagedUpstream } from './managed-upstream.ts';
 
@@ -45,7 +45,7 @@ export class Probe implements ConnectionUser {
   /** Whether `check` says to probe in the way that this probe does. */
   follows(check: HealthCheck | undefined): boolean {
     // An update parses all options again: equal ones are not a change.
-    return this.#check === check || JSON.stringify(this.#check) === JSON.stringify(check);
+    return sameHealthCheck(this.#check, check);
   }
 
   /** Whether the upstream is considered up, as it is until probes find it down. */

@@ -13,7 +13,7 @@ export class Probes {
   readonly #rng: () => number;
   readonly #clock: Clock;
   readonly #probes = new Map<ManagedUpstream, Probe>();
-  readonly #tickMs: number;
+  readonly #tickMs: () => number;
   /** Those that need to be swept more often than the others, how often, and the function that stops it. */
   #fast: readonly [ManagedUpstream, Probe][] = [];
   #fastMs = Infinity;
@@ -22,11 +22,11 @@ export class Probes {
   #leading: boolean;
 
   /**
-   * `rng`, numbers in [0, 1), spreads the probes. `tickMs` is how often `sweep` is called. `leading` is whether to
-   * probe from the start. `report` receives the errors of probes that could not be made.
+   * `rng`, numbers in [0, 1), spreads the probes. `tickMs` is how often `sweep` is called at present. `leading` is
+   * whether to probe from the start. `report` receives the errors of probes that could not be made.
    */
   constructor(
-    upstreams: UpstreamSet, rng: () => number, clock: Clock, tickMs: number, leading: boolean,
+    upstreams: UpstreamSet, rng: () => number, clock: Clock, tickMs: () => number, leading: boolean,
     report: (error: BalancerError, origin: string) => void,
   ) {
     this.#leading = leading;
@@ -47,11 +47,12 @@ export class Probes {
       // Nothing else would readmit it.
       if (!probe.up) this.#upstreams.probed(upstream, true, now);
     }
+    const tickMs = this.#tickMs();
     const fast: [ManagedUpstream, Probe][] = [];
     for (const upstream of this.#upstreams.active) {
       const probe = this.#probeOf(upstream, now);
       if (probe === undefined) continue;
-      if (probe.tickMs < this.#tickMs) fast.push([upstream, probe]);
+      if (probe.tickMs < tickMs) fast.push([upstream, probe]);
       this.#sweepOne(upstream, probe, now);
     }
     this.#hurry(fast);

@@ -5,10 +5,11 @@ import { BalancerError, type Ending, type ErrorCode } from '../errors.ts';
 import type { BalancerEvents, Events, Witness } from '../events.ts';
 import type { Settings } from '../options/parse.ts';
 import type { ParsedUpstream } from '../options/upstreams.ts';
-import { SLICE, type Work } from '../loop/slices.ts';
+import type { Work } from '../loop/slices.ts';
 import type { Upstream } from '../strategy.ts';
 import { Candidates } from './candidates.ts';
 import type { Dialler } from './dial.ts';
+import { type Difference, difference } from './difference.ts';
 import { ManagedUpstream, managedOf, type ManagedUpstreamRules } from './managed-upstream.ts';
 
 /** The settings that membership uses. */
@@ -30,6 +31,7 @@ export interface UpstreamSetWorld {
 }
 
 export class UpstreamSet {
+  /** Read at each use: the balancer may change them. */
   readonly #rules: UpstreamSetRules;
   readonly #world: UpstreamSetWorld;
   readonly #active = new Map<string, ManagedUpstream>();
@@ -45,7 +47,7 @@ export class UpstreamSet {
   constructor(rules: UpstreamSetRules, world: UpstreamSetWorld) {
     this.#rules = rules;
     this.#world = world;
-    this.#candidates = new Candidates(this.#active, rules.maxEjectedPercent, (selectable) => {
+    this.#candidates = new Candidates(this.#active, rules, (selectable) => {
       world.onChange(selectable);
       world.onRoom();
     });
@@ -108,11 +110,10 @@ export class UpstreamSet {
     return managed?.owner === this && managed.listed && managed.atLimit ? managed : undefined;
   }
 
-  /** Adds the initial upstreams, as one change. Their origins differ. */
+  /** Adds the initial upstreams, as one change. Their origins differ. {@link UpstreamSet.tell} tells the events. */
   start(upstreams: readonly ParsedUpstream[]): void {
     for (const settings of upstreams) this.#create(settings);
     this.#candidates.changed();
-    this.#tellAll();
   }
 
   /** Adds an upstream at once. Throws OPTIONS_INVALID if there is one of this origin. */
@@ -122,7 +123,7 @@ export class UpstreamSet {
     }
     const { shown } = this.#create(settings);
     this.#candidates.added(shown);
-    this.#tellAll();
+    this.tell();
     return shown;
   }
 
@@ -137,46 +138,35 @@ export class UpstreamSet {
     }
     const drained = this.#drain(upstream, cutAt);
     this.#candidates.removed(upstream.shown);
-    this.#tellAll();
+    this.tell();
     return drained;
   }
 
+  /** Compares the upstreams with those that are wanted. Nothing else may change membership before `apply`. */
+  compare(upstreams: readonly ParsedUpstream[]): Work<Difference> {
+    return difference(this.#active, upstreams);
+  }
+
   /**
-   * Makes these the upstreams, as one change: new ones are added, unlisted ones are drained, the others take the new
-   * options and keep their counts and connections. The differences are found in slices, during which nothing else may
-   * change membership; then all is changed at once. The returned promise resolves when the drained ones are gone.
+   * Makes the wanted upstreams these, as one change: adds new ones, drains those that leave, and gives the others their
+   * new options; they keep their counts and connections. Strategies are told if that concerns them, or if `anyway`. The
+   * promise resolves when the drained ones are gone. {@link UpstreamSet.tell} tells the events.
    */
-  *update(upstreams: readonly ParsedUpstream[], cutAt: number): Work<Promise<unknown>> {
-    const kept = new Set<ManagedUpstream>();
-    const other: [ManagedUpstream, ParsedUpstream][] = [];
-    const fresh: ParsedUpstream[] = [];
-    for (let at = 0; at < upstreams.length; at += SLICE) {
-      if (at > 0) yield;
-      for (const settings of upstreams.slice(at, at + SLICE)) {
-        const upstream = this.#active.get(settings.origin);
-        if (upstream === undefined) fresh.push(settings);
-        else {
-          kept.add(upstream);
-          if (upstream.settings !== settings) other.push([upstream, settings]);
-        }
-      }
-    }
-    const leaving: ManagedUpstream[] = [];
-    let looked = 0;
-    for (const upstream of this.#active.values()) {
-      if (++looked % SLICE === 0) yield;
-      if (!kept.has(upstream)) leaving.push(upstream);
-    }
+  apply({ leaving, changed, fresh }: Difference, cutAt: number, anyway = false): Promise<unknown> {
     const drained = leaving.map((upstream) => this.#drain(upstream, cutAt));
-    let changed = leaving.length + fresh.length > 0;
-    for (const [upstream, settings] of other) if (upstream.change(settings)) changed = true;
+    let isTold = anyway || leaving.length + fresh.length > 0;
+    for (const [upstream, settings] of changed) if (upstream.change(settings)) isTold = true;
     for (const settings of fresh) this.#create(settings);
     // Limits may have changed even where nothing has that strategies are told of.
     this.#candidates.roomChanged();
-    if (changed) this.#candidates.changed();
+    if (isTold) this.#candidates.changed();
     else this.#world.onRoom();
-    this.#tellAll();
     return Promise.all(drained);
+  }
+
+  /** Has all later requests use connections that are opened from `now` on. */
+  renewConnections(now: number): void {
+    for (const upstream of this.#active.values()) upstream.connections.renew(now);
   }
 
   /** Counts a pick, before any other code runs. */
@@ -267,11 +257,11 @@ export class UpstreamSet {
     if (changed) this.#candidates.changed();
   }
 
-  /** Drains all. */
-  async close(): Promise<void> {
-    const drained = [...this.#active.values()].map((upstream) => this.#drain(upstream, Infinity));
+  /** Drains all. What they have in flight at `cutAt` is cut. */
+  async close(cutAt = Infinity): Promise<void> {
+    const drained = [...this.#active.values()].map((upstream) => this.#drain(upstream, cutAt));
     this.#candidates.changed();
-    this.#tellAll();
+    this.tell();
     await Promise.all(drained);
   }
 
@@ -321,7 +311,7 @@ export class UpstreamSet {
   }
 
   /** Tells the events of a change, once it is complete: a listener may make the next change. */
-  #tellAll(): void {
+  tell(): void {
     for (const [name, event] of this.#toTell.splice(0)) this.#tell(name, event);
   }
 

@@ -14,7 +14,7 @@ export const sweep = [
 
 function connections() {
   const rules = { ...parseOptions({ upstreams: ['http://10.0.0.1'] }), trusts: () => false };
-  const front = new Front({ clock: { now: 0 } }, {}, rules, () => {});
+  const front = new Front({ clock: { now: 0 } }, rules, () => {});
   for (let i = 0; i < count; i++) new DownstreamConnection(front, { resume: () => {} });
   return () => {
     front.downstreams.sweep(1);

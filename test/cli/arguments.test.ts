@@ -15,6 +15,7 @@ describe('arguments', () => {
     [['--drain-timeout', '5'], { drainTimeout: '5' }],
     [['--stop-delay', '5', '--reload-timeout=60'], { stopDelay: '5', reloadTimeout: '60' }],
     [['--demo', 'http://a'], { demo: true, upstreams: ['http://a'] }],
+    [['--check', '-c', 'x.ts'], { check: true, config: 'x.ts' }],
     [['--version', '--help'], { version: true, help: true }],
     [['-h'], { help: true }],
     [['--', '--demo'], { upstreams: ['--demo'] }],

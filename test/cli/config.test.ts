@@ -177,6 +177,17 @@ describe('a wrong configuration exits with 2', () => {
         /^strategy: must be random, .* \(got "z"\)$/, /^drainTimeout: .*"w"/, /^via: .* \(got 5\)$/]],
     ['a strategy that is none', 'c.mjs', `export default { upstreams: ['${at}'], strategy: {} };`,
       [/^strategy: .*; name is missing, pick is missing \(got \{\}\)$/]],
+    ['hooks in JSON', 'c.json',
+      `{ "upstreams": ["${at}"], "onRequest": "./h.mjs", "pools": { "b": { "upstreams": [], "connect": 5 } } }`,
+      [/^onRequest: needs code, which JSON cannot hold; write the file as a module, e\.g\. equipoise\.config\.mjs/,
+        /^pools\.b\.connect: needs code, which JSON cannot hold/]],
+    ['null', 'c.json',
+      `{ "upstreams": ["${at}"], "workers": null, "strategy": null, "listen": null, "pidFile": null }`,
+      [/^workers: must be an integer .* \(got null\)$/, /^strategy: .*null/, /^listen: must be .* \(got null\)$/,
+        /^pidFile: must be a file path.* \(got null\)$/]],
+    ['a package that is not there', 'c.mjs',
+      'import { defineConfig } from "equipoise"; export default defineConfig({});',
+      [/^config: .*: Cannot find package 'equipoise' imported from \/.*\/c\.mjs; run npm install equipoise there$/]],
     ['nowhere to listen', 'c.json', `{ "upstreams": ["${at}"], "listen": [] }`, [/^listen: must name at least one/]],
     ['an address that is none', 'c.json', `{ "upstreams": ["${at}"], "listen": { "prot": 1 } }`,
       [/^listen\.prot: unknown option; did you mean port\?/]],
@@ -206,11 +217,17 @@ describe('a wrong configuration exits with 2', () => {
     assert.match(stderr,
       /^equipoise: config: .*: TypeScript needs Node 22\.18 or newer \(this is Node [\d.]+\); compile /);
   });
+  const noFlag = strips ? false : 'this Node does not run it anyway';
+  test('TypeScript, if Node is told not to run it', { skip: noFlag }, async (t) => {
+    const cwd = directory(t, { 'c.ts': 'export default {};' });
+    const { code, stderr } = await run(['-c', 'c.ts'], { cwd, execArgv: ['--no-experimental-strip-types'] });
+    assert.equal(code, 2);
+    assert.match(stderr, /^equipoise: config: .*: TypeScript is turned off \(--no-strip-types.*; leave out that/);
+  });
   test('a file that does not exist', async (t) => {
     const { code, stderr } = await run(['-c', 'c.json'], { cwd: directory(t) });
     assert.equal(code, 2);
-
-         assert.equal(stderr,
+    assert.equal(stderr,
       'equipoise: config: cannot load c.json: the file does not exist\nequipoise: See equipoise --help.\n');
   });
   test('--demo beside its upstreams', async (t) => {

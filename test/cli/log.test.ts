@@ -54,6 +54,13 @@ describe('a line says the code, the upstream, what happened and why', () => {
   }
 });
 
+test('a line names the request, where requests have ids', () => {
+  const lines: string[] = [];
+  const report = reportLog((text) => lines.push(text), () => 0);
+  report({ error: new BalancerError('RESPONSE_TIMEOUT'), upstream: A, requestId: 'abc-1' });
+  assert.deepEqual(lines, [`RESPONSE_TIMEOUT ${A}: The upstream took too long to respond. (request abc-1)`]);
+});
+
 describe('the same failure of the same upstream is logged once a second', () => {
   test('the next line says how many were left out', () => {
     const { lines, at, fail } = virtualLog();

@@ -10,8 +10,8 @@ for (const option of ['--help', '-h']) {
     const { code, stdout, stderr } = await run([option]);
     assert.equal(code, 0);
     assert.match(stdout, /^Usage: equipoise \[options\] <upstream>\.\.\.\n/);
-    for (const name of ['--listen', '--strategy', '--workers', '--config', '--demo', '--drain-timeout', '--stop-delay',
-      '--reload-timeout', '--pid-file', '--version', '--help']) {
+    for (const name of ['--listen', '--strategy', '--workers', '--config', '--check', '--demo', '--drain-timeout',
+      '--stop-delay', '--reload-timeout', '--pid-file', '--version', '--help']) {
       assert.match(stdout, new RegExp(`^ .*${name}\\b`, 'm'));
     }
     assert.equal(stderr, '');

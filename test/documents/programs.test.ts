@@ -12,22 +12,25 @@ import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { makeCertificate, NO_OPENSSL } from '../support/certificate.ts';
 import { documentAt, documents, root } from '../support/documents.ts';
 import { freePort } from '../support/process-client.ts';
 
 const BINARY = join(root, 'dist/src/cli/main.js');
+const POLL_MS = 10;
 const MAX_LAUNCHER_LINES = 15;
 const MAX_ROOT_STRATEGY_LINES = 15;
 /** The token that programs must accept if they ask for one. */
 const TOKEN = 'sesame';
 
 /** How a block of JavaScript is tested. */
-type Kind = 'serves' | 'launches' | 'strategy' | 'test' | 'ends';
+type Kind = 'serves' | 'launches' | 'configures' | 'strategy' | 'test' | 'ends';
 
 function kindOf(code: string): Kind {
   if (code.includes('equipoise/testing')) return 'test';
   if (/^\/\/ \S+\.js/.test(code) && /\bpick\(/.test(code)) return 'strategy';
+  if (code.includes('export default defineConfig(')) return 'configures';
   if (/\b8080\b/.test(code)) return 'serves';
   if (/\b8000\b/.test(code) && code.includes('launch(')) return 'launches';
   return 'ends';
@@ -193,13 +196,16 @@ describe('programs of the documents', () => {
       });
     } else assert.deepEqual(of('test'), [], `${path}: a test has a strategy to test`);
 
-    const configurations = blocks.filter(({ language }) => language === 'json');
-    for (const [i, { code }] of configurations.entries()) {
-      test(`${path}: the binary serves by configuration ${i + 1}`, async () => {
+    const configurations = [
+      ...blocks.filter(({ language }) => language === 'json').map(({ code }, i) => (
+        [file(i).replace(/js$/, 'json'), code] as const)),
+      ...of('configures').map(([i, code]) => [file(i), code] as const),
+    ];
+    for (const [name, code] of configurations) {
+      test(`${path}: the binary serves by ${name}`, async () => {
         const port = await freePort();
-        const name = file(i).replace(/js$/, 'json');
         const text = placed(code, port);
-        assert.equal(typeof JSON.parse(text), 'object');
+        if (name.endsWith('.json')) assert.equal(typeof JSON.parse(text), 'object');
         writeFileSync(join(folder, name), text);
         const { child, errors } = program([BINARY, '-c', name]);
         await ready(child, port, errors);
@@ -256,7 +262,8 @@ async function accepting(port: number, child: ChildProcess): Promise<void> {
     });
     socket.destroy();
     if (connected === true) return;
-    await new Promise((resolve) => setImmediate(resolve));
+    // The program needs the processor more than this loop does.
+    await pause(POLL_MS);
   }
   await new Promise(() => undefined);
 }

@@ -63,6 +63,29 @@ describe('a body that other code has read', () => {
     });
   }
 
+  test('onError sees it, and may answer', async (t) => {
+    const upstream = await startUpstream(t, []);
+    const seen: unknown[] = [];
+    const under = await startBalancer(t, {
+      upstreams: [upstream],
+      front: behind((request) => new Promise((resolve) => {
+        request.resume().once('end', resolve);
+      })),
+      onRequest: () => assert.fail('it is not served'),
+      onError: ({ request, attempts }, error) => {
+        assert.match(error.message, /give it what they read: handle\(request, response, \{ body \}\)/);
+        seen.push([request.target, attempts, error.status, error.code]);
+        return new Response('sorry', { status: 500 });
+      },
+    });
+    const client = await under.connect();
+    assert.equal((await client.exchange(post('/a', 'hello'))).text, 'sorry');
+    assert.equal(await client.over(), 'end');
+    assert.deepEqual(seen, [['/a', 0, 500, 'BODY_CONSUMED']]);
+    assert.deepEqual(under.reports, ['BODY_CONSUMED']);
+    assert.equal(under.picks.length, 0);
+  });
+
   test('only inspected: served', async (t) => {
     const upstream = await startUpstream(t, echo);
     const under = await startBalancer(t, {

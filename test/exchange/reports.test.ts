@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
 import { type Balancer, createBalancer } from '../../src/balancer.ts';
-import type { BalancerOptions } from '../../src/options/options.ts';
+import type { BalancerOptions, Report } from '../../src/options/options.ts';
 import { VirtualTime } from '../../src/testing/time.ts';
 import { type Client, connectTo, get } from '../support/client.ts';
 import { atEnd } from '../support/scope.ts';
@@ -100,4 +100,19 @@ test('an onReport that throws at each of 500 reports is one warning', async (t) 
   });
   await ask(client, 500, 500);
   assert.deepEqual(said, ['HOOK_FAILED onReport threw']);
+});
+
+test('a report names the request by its id, where requests have ids', async (t) => {
+  const ids: (string | undefined)[] = [];
+  const refused: (string | undefined)[] = [];
+  const onReport = ({ requestId }: Report): unknown => ids.push(requestId);
+  const options = { upstreams: [refusingOrigin()], ejectAfter: 0, onReport };
+  const named = await start(t, { ...options, requestId: true });
+  named.balancer.on('refused', ({ requestId }) => refused.push(requestId));
+  await ask(named.client, 2, 502);
+  assert.deepEqual(ids, refused);
+  assert.equal(new Set(ids).size, 2);
+  const plain = await start(t, options);
+  await ask(plain.client, 1, 502);
+  assert.equal(ids[2], undefined);
 });

@@ -1,3 +1,3 @@
 import { testFuzzing } from './short-run.ts';
 
-testFuzzing('requests', 'node:http');
+await testFuzzing('requests', 'node:http');

@@ -1,3 +1,3 @@
 import { testFuzzing } from './short-run.ts';
 
-testFuzzing('requests', 'socket');
+await testFuzzing('requests', 'socket');

@@ -1,3 +1,3 @@
 import { testFuzzing } from './short-run.ts';
 
-testFuzzing('responses', 'node:http');
+await testFuzzing('responses', 'node:http');

@@ -1,3 +1,3 @@
 import { testFuzzing } from './short-run.ts';
 
-testFuzzing('responses', 'socket');
+await testFuzzing('responses', 'socket');

@@ -50,6 +50,8 @@ const NUMBERS = {
   maxTrailerBytes: [16_384, 64],
   maxHeldBytes: [65_536, 1],
   minBodyBytesPerSecond: [100, 0],
+  maxMirrored: [100, 0],
+  maxMirroredBytes: [1_048_576, 0],
 } as const satisfies Partial<Record<keyof Settings, readonly [fallback: number, min: number, max?: number]>>;
 
 test('an omitted option has its default', () => {
@@ -114,6 +116,25 @@ describe('trustForwarded', () => {
   }
 });
 
+describe('requestId', () => {
+  const table: readonly [value: unknown, header: string][] = [
+    [undefined, ''], [false, ''], [true, 'X-Request-Id'], ['x-trace', 'x-trace'], ['X-Trace', 'X-Trace'],
+  ];
+  for (const [value, header] of table) {
+    test(String(value), () => {
+      assert.equal(settingsOf({ upstreams: ONE, requestId: value }).requestId, header);
+    });
+  }
+  for (const value of ['', 'a b', null, [], 'Host', 'x-forwarded-for', 'Forwarded', 'Content-Length', 'te', 'Via']) {
+    test(`not ${inspected(value)}`, () => {
+      assert.deepEqual(problemsWith({ upstreams: ONE, requestId: value }), [
+        'requestId: must be true, false or the name of a header of its own, e.g. \'X-Correlation-Id\' ' +
+          `(got ${inspected(value)})`,
+      ]);
+    });
+  }
+});
+
 describe('via', () => {
   const table: readonly [value: unknown, via: string][] = [
     [false, ''], ['edge-1', 'edge-1'], ['edge.example:80', 'edge.example:80'], ["a!#$%&'*+^_`|~", "a!#$%&'*+^_`|~"],
@@ -170,6 +191,7 @@ describe('an upstream', () => {
     test(given, () => {
       const expected = {
         origin, host, port, authority, weight: 1, maxInFlight: Infinity, tags: {}, healthCheck: undefined,
+        hasOwnCheck: false,
       };
       assert.deepEqual(settingsOf({ upstreams: [given] }).upstreams, [expected]);
       assert.deepEqual(settingsOf({ upstreams: [{ origin: given }] }).upstreams, [expected]);
@@ -188,7 +210,7 @@ describe('an upstream', () => {
     const given = { origin: 'http://a.example', weight: 0.5, maxInFlight: 10, tags: { zone: 'a', version: '2' } };
     const [parsed] = settingsOf({ upstreams: [given] }).upstreams;
     assert.deepEqual(parsed, {
-      ...given, host: 'a.example', port: 80, authority: 'a.example', healthCheck: undefined,
+      ...given, host: 'a.example', port: 80, authority: 'a.example', healthCheck: undefined, hasOwnCheck: false,
     });
     assert.equal(settingsOf({ upstreams: [{ origin: 'http://a.example', maxInFlight: Infinity }] })
       .upstreams[0]?.maxInFlight, Infinity);

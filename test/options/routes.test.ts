@@ -17,16 +17,27 @@ describe('one mistake, one line', () => {
     [{ pool: 'apj' }, 'routes[0].pool: there is no pool "apj"; did you mean api? (pools: web, api, default)'],
     [{ pool: 'zzz' }, 'routes[0].pool: there is no pool "zzz" (pools: web, api, default)'],
     [{ pool: 5 }, 'routes[0].pool: must be the name of a pool (got 5)'],
-    [{ prefx: '/x' }, 'routes[0].prefx: unknown option; known here: answer, host, methods, path, pool, redirect, '
-      + 'requestHeaders, responseHeaders, rewrite, status, stripPrefix'],
+    [{ prefx: '/x' }, 'routes[0].prefx: unknown option; known here: answer, host, limits, methods, path, pool, '
+      + 'redirect, requestHeaders, responseHeaders, rewrite, status, stripPrefix'],
     [{ stripPrefx: '/x' }, 'routes[0].stripPrefx: unknown option; did you mean stripPrefix? (known here: answer, host, '
-      + 'methods, path, pool, redirect, requestHeaders, responseHeaders, rewrite, status, stripPrefix)'],
+      + 'limits, methods, path, pool, redirect, requestHeaders, responseHeaders, rewrite, status, stripPrefix)'],
     [{ pool: 'web', redirect: '/x' }, 'routes[0]: has pool and redirect; a route has one of them'],
     [{ pool: 'web', status: 301 }, 'routes[0].status: is that of a redirect; a pool answers with its own'],
     [{ answer: {}, status: 404 }, 'routes[0].status: is that of a redirect; write answer.status'],
     [{ answer: {}, rewrite: '/x' }, 'routes[0].rewrite: only a route with a pool has it; leave it out'],
     [{ redirect: '/', responseHeaders: {} }, 'routes[0].responseHeaders: only a route with a pool has it; leave it '
       + 'out'],
+
+    [{ redirect: '/', limits: {} }, 'routes[0].limits: only a route with a pool has it; leave it out'],
+
+    [{ limits: 5 }, 'routes[0].limits: must be an object such as { totalTimeoutMs: 2000, maxAttempts: 1 } (got 5)'],
+    [{ limits: { maxAttempts: 0 } }, 'routes[0].limits.maxAttempts: must be an integer ≥ 1 (got 0); leave it out for '
+      + 'that of the pool'],
+    [{ limits: { maxAttempt: 1 } }, 'routes[0].limits.maxAttempt: unknown option; did you mean maxAttempts? (known '
+      + 'here: connectTimeoutMs, idleTimeoutMs, maxAttempts, maxReplayBytes, queueTimeoutMs, responseTimeoutMs, '
+      + 'retryOn, totalTimeoutMs, tunnelIdleTimeoutMs)'],
+    [{ limits: { retryOn: [200] } }, 'routes[0].limits.retryOn: must be a list of statuses, each 429 or from 500 to '
+      + '599, e.g. [502, 503, 504] (got [200])'],
 
     [{ host: 5 }, 'routes[0].host: must be a host such as \'api.example.com\' or \'*.example.com\' (got 5)'],
     [{ host: ['a', 'b'] }, 'routes[0].host: must be a host such as \'api.example.com\' or \'*.example.com\' '
@@ -146,10 +157,11 @@ test('routes as they are completed', () => {
     { path: '/json', answer: { status: 503, headers: { 'Content-Type': 'text/json', 'x-a': ' 1 ' }, body: '{}' } },
     { path: '/empty', answer: {} },
     { path: '/v1/', rewrite: '/v2/', pool: 'api' },
+    { path: '/slow', pool: 'web', limits: { totalTimeoutMs: Infinity, retryOn: [503], maxAttempts: 1 } },
     { pool: 'web', requestHeaders: { 'x-edge': 'eu', host: 'b' }, responseHeaders: { server: null } },
   ], POOLS, problems);
   assert.deepEqual(problems, []);
-  const none = { requestHeaders: [], responseHeaders: [] };
+  const none = { limits: undefined, requestHeaders: [], responseHeaders: [] };
   const every = { ...none, host: '', methods: undefined };
   assert.deepEqual(routes, [
     {
@@ -168,7 +180,11 @@ test('routes as they are completed', () => {
     { ...every, path: '/empty', action: { kind: 'answer', status: 200, fields: '', body: '' } },
     { ...every, path: '/v1', action: { kind: 'pool', pool: 'api', rewrite: { cut: 3, put: '/v2/' } } },
     {
-      host: '', path: '', methods: undefined, action: { kind: 'pool', pool: 'web', rewrite: undefined },
+      ...every, path: '/slow', action: { kind: 'pool', pool: 'web', rewrite: undefined },
+      limits: { totalTimeoutMs: Infinity, retryOn: new Set([503]), maxAttempts: 1 },
+    },
+    {
+      ...every, path: '', action: { kind: 'pool', pool: 'web', rewrite: undefined },
       requestHeaders: [{ name: 'x-edge', value: 'eu' }, { name: 'host', value: 'b' }],
       responseHeaders: [{ name: 'server', value: null }],
     },

@@ -23,7 +23,7 @@ try {
   const paths = files.map(({ path }) => path);
 
   const maps = paths.filter((path) => path.endsWith('.map'));
-  if (maps.length > 0) throw new Error(`holds source maps, such as ${maps[0]}; run npm run build first`);
+  if (maps.length > 0) throw new Error(`must not hold source maps (has ${maps[0]}): exclude them in "files"`);
   if (unpackedSize > MAX_UNPACKED_BYTES) {
     throw new Error(`must have at most ${MAX_UNPACKED_BYTES} octets unpacked (has ${unpackedSize})`);
   }

@@ -17,7 +17,7 @@ export interface PoolsUnderTest {
   readonly port: number;
   /** The codes of what was reported. */
   readonly reports: string[];
-  connect(): Promise<Client>;
+  readonly connect: () => Promise<Client>;
 }
 
 /** Starts a balancer. It ends with the test, which fails if anything is left in flight or on the clock. */

@@ -58,7 +58,8 @@ for (const maxEjectedPercent of [0, 30, 50, 100]) {
         there.splice(0, Infinity, ...kept, `http://n${fresh++}.test`);
         for (const origin of down) if (!there.includes(origin)) down.delete(origin);
         const wanted = atOnce(parseUpstreams(there, settings, (origin) => upstreams.settingsOf(origin)));
-        void atOnce(upstreams.update(wanted, Infinity));
+        void upstreams.apply(atOnce(upstreams.compare(wanted)), Infinity);
+        upstreams.tell();
       },
     ];
     let panics = 0;

@@ -7,6 +7,7 @@ import {
   dashed, isToken, type Side, trimmedValue, valueProblem, type Write, writeProblem,
 } from '../../options/header-rules.ts';
 import { shown } from '../../options/checks.ts';
+import type { HeaderEdit } from '../../options/parsed-route.ts';
 import { COLON, nameIs, trimmed } from '../../http1/grammar.ts';
 import { HOST } from '../../http1/request.ts';
 
@@ -115,6 +116,14 @@ export class HeaderLines implements HookHeaders {
   }
 
   // --- what the exchange calls
+
+  /** Makes the edits of a route. @internal */
+  edit(edits: readonly HeaderEdit[]): void {
+    for (const { name, value } of edits) {
+      if (value === null) this.delete(name);
+      else this.set(name, value);
+    }
+  }
 
   /** Whether a hook has written or deleted a header, other than Host. @internal */
   get edited(): boolean {

@@ -3,9 +3,10 @@
  * a hook may keep it, and must not see somebody else's request through it.
  */
 import type { Duplex } from 'node:stream';
-import type { HookExchange } from '../../hooks.ts';
+import type { ExchangeLimits, HookExchange } from '../../hooks.ts';
 import type { RequestHead } from '../../http1/request.ts';
 import { shown } from '../../options/checks.ts';
+import { type ParsedLimits, parseLimits, shownLimits } from '../../options/limits.ts';
 import type { Pool } from '../../pools/pool.ts';
 import type { Upstream } from '../../strategy.ts';
 import type { Downstream } from '../downstream.ts';
@@ -19,6 +20,8 @@ export interface Behind extends BodyReader {
   readonly downstream: Downstream;
   /** The pool that serves it. */
   readonly pool: Pool;
+  /** The limits that its route sets. */
+  readonly limits: ParsedLimits | undefined;
   readonly upstream: Upstream | undefined;
   readonly attempts: number;
   /** Whether there is a pool of this name. */
@@ -32,6 +35,10 @@ export class HookedExchange implements HookExchange {
   readonly scheme: 'http' | 'https';
   readonly socket: Duplex | undefined;
   state: unknown;
+  /** The limits that a hook has set, with those of the route that it leaves; undefined if it has set none. @internal */
+  limitsSet: ParsedLimits | undefined;
+  /** The pools that get a copy; undefined without any. @internal */
+  mirrored: string[] | undefined;
   #behind: Behind | undefined;
   #pool: string;
   #upstream: Upstream | undefined;
@@ -64,10 +71,23 @@ export class HookedExchange implements HookExchange {
 
   set pool(name: string) {
     this.#open('pool');
-    if (this.#behind?.hasPool(name) !== true) {
-      throw new TypeError(`exchange.pool: there is no pool ${shown(name)}; see the option \`pools\``);
-    }
+    this.#known(name, 'pool');
     this.#pool = name;
+  }
+
+  mirror(pool: string): void {
+    this.#open('mirror');
+    this.#known(pool, 'mirror');
+    (this.mirrored ??= []).push(pool);
+  }
+
+  get limits(): ExchangeLimits {
+    return shownLimits(this.limitsSet ?? this.#behind?.limits ?? {});
+  }
+
+  set limits(limits: ExchangeLimits) {
+    this.#open('limits');
+    this.limitsSet = { ...this.#behind?.limits, ...parseLimits(limits, 'exchange.limits') };
   }
 
   // --- what the exchange calls
@@ -83,10 +103,16 @@ export class HookedExchange implements HookExchange {
     if (this.#behind === undefined) return;
     this.#upstream = this.#behind.upstream;
     this.#attempts = this.#behind.attempts;
+    this.limitsSet ??= this.#behind.limits;
     this.#behind = undefined;
     this.seal(FINISHED);
     this.response?.seal(FINISHED);
     if (aborted) this.request.abort();
+  }
+
+  #known(pool: string, what: string): void {
+    if (this.#behind?.hasPool(pool) === true) return;
+    throw new TypeError(`exchange.${what}: there is no pool ${shown(pool)}; see the option \`pools\``);
   }
 
   #open(what: string): void {

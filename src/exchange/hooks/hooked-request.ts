@@ -5,7 +5,7 @@ import type { HookRequest, HookTransform } from '../../hooks.ts';
 import { HeaderLines } from './header-lines.ts';
 import { NONE } from '../../http1/framing.ts';
 import type { RequestHead } from '../../http1/request.ts';
-import { givenId } from '../request-id.ts';
+import { requestId } from '../request-id.ts';
 import { type BodyReader, HookedBody } from './hooked-body.ts';
 import { shown } from '../../options/checks.ts';
 
@@ -32,13 +32,13 @@ export class HookedRequest implements HookRequest {
     this.host = head.host;
     this.protocol = head.version;
     this.headers = new HeaderLines('request', head.lines, head.fields, trusted);
+    this.#id = head.id === '' ? undefined : head.id;
     this.#target = head.target;
     this.#trusted = trusted;
   }
 
   get id(): string {
-    this.#id ??= givenId(this.#trusted ? this.headers.get('x-request-id') : null) ?? crypto.randomUUID();
-    return this.#id;
+    return this.#id ??= requestId(this.#trusted ? this.headers.get('x-request-id') : undefined);
   }
 
   get target(): string {

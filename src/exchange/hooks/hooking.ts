@@ -7,6 +7,7 @@ import { BalancerError, type Ending, type ErrorCode } from '../../errors.ts';
 import { CHUNKED } from '../../http1/framing.ts';
 import type { RequestHead } from '../../http1/request.ts';
 import { ResponseHead } from '../../http1/response.ts';
+import type { ParsedLimits } from '../../options/limits.ts';
 import type { Pool } from '../../pools/pool.ts';
 import type { Upstream } from '../../strategy.ts';
 import type { Account } from '../account.ts';
@@ -15,9 +16,10 @@ import type { Deadlines, Overdue } from '../deadlines.ts';
 import type { Downstream } from '../downstream.ts';
 import { type Progress, RELAYING, REVISING, WAITING } from '../progress.ts';
 import type { RouteTaken } from '../routing.ts';
-import type { ExchangeServices } from '../services.ts';
+import type { ExchangeServices, Topology } from '../services.ts';
 import type { Stage } from './body-transform.ts';
 import { type Detour, type ReadDetour, TransformDetour } from './detour.ts';
+import { Copies } from './copies.ts';
 import type { HeaderLines } from './header-lines.ts';
 import type { HeldResponse, PieceTaker } from './held-response.ts';
 import { HookAnswer } from './hook-answer.ts';
@@ -38,8 +40,12 @@ export interface Steered extends PieceTaker {
   readonly downstream: Downstream;
   readonly pool: Pool;
   readonly active: boolean;
-  /** Has the exchange go by the rules of another pool. */
-  enter(pool: Pool): void;
+  /** The lines to send that tell of earlier hops. */
+  readonly forwarding: string;
+  /** The limits that its route sets. */
+  readonly limits: ParsedLimits | undefined;
+  /** Has `pool` serve the exchange, by its rules or, where they differ, by `limits`. */
+  enter(pool: Pool, limits: ParsedLimits | undefined): void;
   /** Goes on with the request. */
   forward(): void;
   /** Sends the head of the response downstream; its body follows. */
@@ -58,6 +64,7 @@ export interface Steered extends PieceTaker {
 
 export class Hooking implements HookedStory, Behind {
   readonly #services: ExchangeServices;
+  readonly #pools: Topology['pools'];
   readonly #exchange: Steered;
   readonly #stages: HookStages;
   /** Where the request body goes if a hook transforms or reads it. */
@@ -66,9 +73,15 @@ export class Hooking implements HookedStory, Behind {
   #download: Detour | undefined;
   /** The answer of a hook, while it is sent. */
   #answer: HookAnswer | undefined;
+  /** The copies of the request that go to other pools; undefined without any. */
+  copies: Copies | undefined;
 
-  constructor(services: ExchangeServices, calls: HookCalls, exchange: Steered) {
+  /** `pools` are those that a hook may choose. */
+  constructor(
+    services: ExchangeServices, calls: HookCalls, pools: Topology['pools'], exchange: Steered,
+  ) {
     this.#services = services;
+    this.#pools = pools;
     this.#exchange = exchange;
     this.#stages = new HookStages(calls, this, exchange.progress);
   }
@@ -162,6 +175,8 @@ export class Hooking implements HookedStory, Behind {
   /** The exchange is over; `aborted`: the downstream has left. */
   finish(aborted: boolean): void {
     if (this.#answer !== undefined || this.upload !== undefined || this.#download !== undefined) this.#dropBodies();
+    this.copies?.left();
+    this.copies = undefined;
     this.#stages.finish(aborted);
   }
 
@@ -179,6 +194,10 @@ export class Hooking implements HookedStory, Behind {
     return this.#exchange.pool;
   }
 
+  get limits(): ParsedLimits | undefined {
+    return this.#exchange.limits;
+  }
+
   get upstream(): Upstream | undefined {
     return this.#exchange.attempt.last;
   }
@@ -188,7 +207,7 @@ export class Hooking implements HookedStory, Behind {
   }
 
   hasPool(name: string): boolean {
-    return this.#services.pools.has(name);
+    return this.#pools.has(name);
   }
 
   // --- what the hooks decide
@@ -200,10 +219,28 @@ export class Hooking implements HookedStory, Behind {
     const stages = content?.takeStages();
     view.seal('the request was sent');
     if (stages !== undefined) this.#transformUpload(stages);
-    const pool = this.#services.pools.get(view.pool);
-    if (pool !== undefined && pool !== exchange.pool) exchange.enter(pool);
-    exchange.forward();
-    exchange.flushRequest();
+    const pool = this.#pools.get(view.pool) ?? exchange.pool;
+    const { limitsSet, mirrored } = view;
+    if (pool !== exchange.pool || limitsSet !== undefined) exchange.enter(pool, limitsSet);
+    if (mirrored === undefined) this.#forward();
+    else this.#forwardMirrored(new Copies(this.#services, mirrored.map((name) => this.#pools.get(name)), {
+      head: exchange.head, hop: exchange.downstream.hop, forwarding: exchange.forwarding,
+    }));
+  }
+
+  #forward(): void {
+    this.#exchange.forward();
+    this.#exchange.flushRequest();
+  }
+
+  /** The copies are made first, since they need the body too, and sent last: the request comes before its copies. */
+  #forwardMirrored(copies: Copies): void {
+    this.copies = copies;
+    try {
+      this.#forward();
+    } finally {
+      copies.start();
+    }
   }
 
   relayRevised(head: ResponseHead, view: HookedResponse, held: HeldResponse | undefined): void {
@@ -265,7 +302,7 @@ export class Hooking implements HookedStory, Behind {
 
   hookFailed(error: BalancerError): void {
     const { attempt } = this.#exchange;
-    this.#services.report(error, attempt.upstream?.origin);
+    this.#services.report(error, attempt.upstream?.origin, this.#exchange.head.id);
     attempt.connection?.destroy();
     attempt.settle(OUR_OWN, error.code);
     this.#exchange.answer(error.code, error);
@@ -276,7 +313,7 @@ export class Hooking implements HookedStory, Behind {
   }
 
   report(error: BalancerError): void {
-    this.#services.report(error, undefined);
+    this.#services.report(error, undefined, this.#exchange.head.id);
   }
 
   awaitHook(): void {

@@ -1,0 +1,193 @@
+/**
+ * What `--check` prints: what would be served, for a person to read. Values that may be secrets are left out.
+ */
+import { isRecord, shown } from '../options/checks.ts';
+import type { HealthCheck } from '../options/health-check.ts';
+import { authorityText } from '../options/listen.ts';
+import type { BalancerOptions } from '../options/options.ts';
+import type { ParsedRoute } from '../options/parsed-route.ts';
+import { type BalancerSettings, parseOptions } from '../options/parse.ts';
+import { POOL_OPTION_NAMES, type PoolSettings } from '../options/pool.ts';
+import { DEFAULT_POOL } from '../options/pools.ts';
+import type { RouteOptions } from '../options/route-options.ts';
+import type { ParsedUpstream } from '../options/upstreams.ts';
+import type { Arguments } from './arguments.ts';
+import type { Configuration } from './config.ts';
+import { connectUpstream } from './connect.ts';
+import type { ListenAddress } from './listen.ts';
+
+type Given = Readonly<Record<string, unknown>>;
+
+/** Describes a valid configuration. */
+export function preview(configuration: Configuration, { config, demo }: Arguments): string {
+  const { listen, options } = configuration;
+  const settings = parseOptions(options);
+  const usual = parseOptions({ upstreams: [] });
+  const defaults = {
+    ...usual.front, trustForwarded: false, ...usual.pools.get(DEFAULT_POOL), connect: connectUpstream,
+  };
+  const hooks = HOOKS.filter((name) => options[name] !== undefined);
+  const sections = [
+    section('Listen', listen.map(listenText)),
+    ...[...settings.pools].map(([name, pool]) => section(`Pool ${name}: ${pool.strategy?.name ?? 'random'}`, [
+      ...upstreamLines(pool, demo),
+      ...changed(optionsOf(name, options), defaults, (option) => OF_POOLS.has(option)),
+    ])),
+    section('Routes', routeLines(settings, options.routes ?? [])),
+    section('Hooks', hooks.length === 0 ? ['none'] : hooks),
+    section('Options of the front', changed(options as Given, defaults, (option) => !ELSEWHERE.has(option))),
+    section('Process', processLines(configuration)),
+  ];
+  const what = config ?? 'The command line';
+  return [`${what} is valid. This would be served:`, ...sections.filter((text) => text !== '')].join('\n\n');
+}
+
+function section(title: string, lines: readonly string[]): string {
+  return lines.length === 0 ? '' : [title, ...lines.map((line) => `  ${line}`)].join('\n');
+}
+
+function listenText(where: ListenAddress): string {
+  if ('path' in where) {
+    return `unix:${where.path}${where.mode === undefined ? '' : `, mode ${where.mode.toString(8).padStart(3, '0')}`}`;
+  }
+  if ('fd' in where) return `file descriptor ${where.fd}`;
+  const { host, port } = where;
+  const every = host === undefined || host === '::' || host === '0.0.0.0';
+  if (port === 0) return every ? 'every interface, at a free port' : `${host}, at a free port`;
+  return every ? `every interface, http://127.0.0.1:${port}` : `http://${authorityText(host, port)}`;
+}
+
+/** The options of a pool as they were given. */
+function optionsOf(name: string, { pools, ...options }: BalancerOptions): Given {
+  return (name === DEFAULT_POOL && options.upstreams !== undefined ? options : pools?.[name] ?? {}) as Given;
+}
+
+function upstreamLines({ upstreams, healthCheck }: PoolSettings, demo: boolean): readonly string[] {
+  const weighted = upstreams.some(({ weight }) => weight !== 1);
+  return [
+    ...upstreams.map((upstream) => upstreamText(upstream, weighted, healthCheck)),
+    ...(demo ? ['three built-in upstreams, at free ports of the loopback interface'] : []),
+    `probes: ${healthCheck === undefined ? 'none' : checkText(healthCheck)}`,
+  ];
+}
+
+function upstreamText(upstream: ParsedUpstream, weighted: boolean, common: HealthCheck | undefined): string {
+  const { origin, weight, maxInFlight, tags, healthCheck } = upstream;
+  const parts = [
+    weighted ? `weight ${weight}` : '',
+    maxInFlight === Infinity ? '' : `at most ${maxInFlight} in flight`,
+    ...Object.entries(tags).map(([name, value]) => `${name}=${visible(name, value)}`),
+    healthCheck === common ? '' : healthCheck === undefined ? 'no probes' : `probes: ${checkText(healthCheck)}`,
+  ].filter((part) => part !== '');
+  return [origin, ...parts].join(', ');
+}
+
+function checkText({ path, host, minStatus, maxStatus, intervalMs, timeoutMs, rise, fall }: HealthCheck): string {
+  const every = `every ${intervalMs} ms, for ${timeoutMs} ms at most`;
+  const counts = `${rise} good to readmit, ${fall} bad to eject`;
+  if (path === undefined) return `connect ${every}; ${counts}`;
+  const good = minStatus === maxStatus ? String(minStatus) : `${minStatus}-${maxStatus}`;
+  const asked = `${withoutQuery(path)}${host === undefined ? '' : ` of ${host}`}`;
+  return `GET ${asked} ${every}; good is ${good}; ${counts}`;
+}
+
+function routeLines({ routes, pools }: BalancerSettings, given: readonly RouteOptions[]): readonly string[] {
+  if (routes === undefined) return [`none: everything goes to pool ${[...pools.keys()][0] ?? ''}`];
+  const matches = routes.map((route, i) => matchText(route, given[i] ?? {}));
+  const width = Math.min(MAX_WIDTH, Math.max(...matches.map(({ length }) => length)));
+  const digits = String(routes.length).length;
+  const lines = routes.flatMap((route, i) => {
+    const own = given[i] ?? {};
+    const number = `${String(i + 1).padStart(digits)}. `;
+    const indent = ' '.repeat(number.length + 2);
+    return [
+      `${number}${(matches[i] ?? '').padEnd(width)}  ->  ${actionText(route, own)}`,
+      ...[
+        ...headerLines('request', route.requestHeaders), ...headerLines('response', route.responseHeaders),
+        ...changed(own as Given, {}, (name) => !OF_ROUTES.has(name)),
+      ].map((line) => `${indent}${line}`),
+    ];
+  });
+  return ['the first that matches counts; no match is 404', ...lines];
+}
+
+function matchText({ host, methods }: ParsedRoute, { path = '/' }: RouteOptions): string {
+  const place = `${host}${path === '/' ? '' : path}`;
+  return `${methods === undefined ? '' : `${methods.join(' ')} `}${place === '' ? 'everything' : place}`;
+}
+
+function actionText({ action }: ParsedRoute, { path = '/', stripPrefix, rewrite }: RouteOptions): string {
+  switch (action.kind) {
+    case 'redirect': {
+      const location = action.location.replace(/\/\/[^/]*@/, '//***@');
+      return `redirect ${action.status} to ${location} and the rest of the target`;
+    }
+    case 'answer': {
+      const octets = Buffer.byteLength(action.body);
+      const headers = [...action.fields.matchAll(/^([^:\r\n]+): (.*)\r$/gm)].map(([, name = '', value = '']) => (
+        `${name}: ${visible(name, value)}`));
+      return [`answer ${action.status}`, `${octets === 0 ? 'no' : octets} octets`, ...headers].join(', ');
+    }
+    case 'pool': {
+      const strips = stripPrefix === undefined ? '' : `, without ${stripPrefix}`;
+      const puts = rewrite === undefined ? '' : `, with ${rewrite} in place of ${path}`;
+      return `pool ${action.pool}${strips}${puts}`;
+    }
+  }
+}
+
+function headerLines(side: string, edits: ParsedRoute['requestHeaders']): readonly string[] {
+  return edits.map(({ name, value }) => (
+    value === null ? `remove ${side} header ${name}` : `set ${side} header ${name}: ${visible(name, value)}`));
+}
+
+/** The options that were given and are not the default. */
+function changed(given: Given, defaults: Given, of: (name: string) => boolean): readonly string[] {
+  return Object.entries(given).filter(([name, value]) => of(name) && value !== undefined && value !== defaults[name])
+    .map(([name, value]) => `${name}: ${valueText(name, value)}`);
+}
+
+function processLines(
+  { workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, pidFile, accessLog }: Configuration,
+): readonly string[] {
+  return [
+    `workers: ${workers === 'auto' ? 'auto, one per core' : workers === 1 ? '1, this process' : workers}`,
+    `drainTimeout: ${drainTimeoutMs / 1000} s`,
+    `stopDelay: ${stopDelayMs / 1000} s`,
+    `reloadTimeout: ${reloadTimeoutMs / 1000} s`,
+    ...(pidFile === undefined ? [] : [`pidFile: ${pidFile}`]),
+    ...(accessLog === undefined ? [] : [`accessLog: ${accessLog.path ?? 'standard output'}, ${accessLog.format}`]),
+  ];
+}
+
+function valueText(name: string, value: unknown): string {
+  if (SECRET.test(name)) return HIDDEN;
+  if (Array.isArray(value)) return value.map((one: unknown) => valueText(name, one)).join(', ');
+  if (!isRecord(value)) return typeof value === 'string' ? visible(name, value) : shown(value);
+  return Object.entries(value).map(([key, one]) => `${key} ${valueText(key, one)}`).join(', ');
+}
+
+/** A text as it is, if it can be shown: it may be a secret, or contain what a terminal acts on. */
+function visible(name: string, value: string): string {
+  if (SECRET.test(name)) return HIDDEN;
+  return /^[\x20-\x7e]+$/.test(value) ? value : shown(value);
+}
+
+/** A query may have a token. */
+function withoutQuery(path: string): string {
+  return path.replace(/\?.*$/, '?...');
+}
+
+const HIDDEN = '(hidden)';
+/** Names of headers, tags and options whose values may be secrets. */
+const SECRET = /auth|cookie|credential|key|pass|pwd|secret|session|signature|token/i;
+const MAX_WIDTH = 40;
+const HOOKS = ['onRequest', 'onResponse', 'onError'] as const;
+/** Options of a pool that have no line of their own. */
+const OF_POOLS: ReadonlySet<string> = new Set(
+  POOL_OPTION_NAMES.filter((name) => !['upstreams', 'strategy', 'healthCheck'].includes(name)));
+const OF_ROUTES: ReadonlySet<string> = new Set([
+  'host', 'path', 'methods', 'pool', 'stripPrefix', 'rewrite', 'redirect', 'status', 'answer', 'requestHeaders',
+  'responseHeaders',
+]);
+const ELSEWHERE: ReadonlySet<string> = new Set([...POOL_OPTION_NAMES, 'pools', 'routes', ...HOOKS]);

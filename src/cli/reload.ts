@@ -1,0 +1,129 @@
+/**
+ * A reload of the configuration file in a process without workers: what a balancer can change at run time.
+ */
+import { stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import type { Balancer } from '../balancer.ts';
+import { isRecord } from '../options/checks.ts';
+import { FRONT_OPTION_NAMES, HOOK_NAMES } from '../options/front.ts';
+import type { BalancerOptions, PoolOptions } from '../options/options.ts';
+import { POOL_OPTION_NAMES } from '../options/pool.ts';
+import { DEFAULT_POOL } from '../options/pools.ts';
+import type { Arguments } from './arguments.ts';
+import type { Configuration } from './config.ts';
+
+type Given = Readonly<Record<string, unknown>>;
+type Pools = Readonly<Record<string, PoolOptions>>;
+
+/** Where a strategy and a way to connect came from. */
+interface Source {
+  /** The name or file of the strategy, and when the file was last changed. */
+  readonly strategy: unknown;
+  readonly changedMs: number | undefined;
+  readonly connect: unknown;
+}
+
+/** The configuration of a balancer that runs, and the ones that follow. */
+export class Reloads {
+  readonly #args: Arguments;
+  readonly #first: Configuration;
+  /** The pools of the last configuration that was applied, and what their parts were made from. */
+  #pools: Pools;
+  #sources: ReadonlyMap<string, Source> = new Map();
+
+  private constructor(args: Arguments, first: Configuration) {
+    this.#args = args;
+    this.#first = first;
+    this.#pools = poolsOf(first.options);
+  }
+
+  /** `first` is what the balancer was made with. */
+  static async of(args: Arguments, first: Configuration): Promise<Reloads> {
+    const reloads = new Reloads(args, first);
+    reloads.#sources = await reloads.#sourcesOf(first);
+    return reloads;
+  }
+
+  /**
+   * Has the balancer go by `next`, as far as that can be done at run time; what it removes may take `reloadTimeoutMs`
+   * to finish. Resolves with the names of what cannot change and has; rejects if nothing was changed.
+   */
+  async apply(balancer: Balancer, next: Configuration): Promise<readonly string[]> {
+    const sources = await this.#sourcesOf(next);
+    const pools = this.#withKept(poolsOf(next.options), sources);
+    const { routes = null } = next.options;
+    const hooks = Object.fromEntries(HOOK_NAMES.map((name) => [name, hookOf(next.options, name)]));
+    await new Promise<void>((done, refuse) => {
+      const { reloadTimeoutMs: timeoutMs } = next;
+      balancer.configure({ ...hooks, upstreams: null, pools, routes }, { timeoutMs }).catch(refuse);
+      // Reading the pools completes the change: by the next turn it is known whether it was refused.
+      if (Object.keys(balancer.pools).length > 0) setImmediate(done);
+    });
+    this.#pools = pools;
+    this.#sources = sources;
+    return this.#fixed(next);
+  }
+
+  /** The pools with the strategies and ways to connect of before where those have not changed. */
+  #withKept(pools: Pools, sources: ReadonlyMap<string, Source>): Pools {
+    return Object.fromEntries(Object.entries(pools).map(([name, pool]) => {
+      const [before, now, { strategy, connect } = {}] = [this.#sources.get(name), sources.get(name), this.#pools[name]];
+      const keepsStrategy = typeof now?.strategy === 'string' && strategy !== undefined &&
+        now.strategy === before?.strategy && now.changedMs === before.changedMs;
+      const keepsConnect = connect !== undefined && now?.connect === before?.connect;
+      return [name, { ...pool, ...(keepsStrategy && { strategy }), ...(keepsConnect && { connect }) }];
+    }));
+  }
+
+  async #sourcesOf({ given, options }: Configuration): Promise<ReadonlyMap<string, Source>> {
+    const sources = new Map<string, Source>();
+    const { config = '', strategy } = this.#args;
+    const beside = (file: string): string => resolve(dirname(config), file);
+    if (options.upstreams !== undefined) {
+      const top = { ...given, strategy: strategy ?? given['strategy'] };
+      sources.set(DEFAULT_POOL, await sourceOf(top, strategy === undefined ? beside : resolve));
+    }
+    const { pools } = given;
+    for (const [name, pool] of Object.entries(isRecord(pools) ? pools : {})) {
+      if (isRecord(pool)) sources.set(name, await sourceOf(pool, beside));
+    }
+    return sources;
+  }
+
+  /** The names of what differs from when this process was started, and cannot change. */
+  #fixed(next: Configuration): readonly string[] {
+    const { given, listen, workers, accessLog } = this.#first;
+    const hooks: readonly string[] = HOOK_NAMES;
+    const front = FRONT_OPTION_NAMES.filter((name) => !hooks.includes(name) && !isSame(given[name], next.given[name]));
+    return [
+      ...(isSame(listen, next.listen) ? [] : ['listen']), ...(workers === next.workers ? [] : ['workers']),
+      ...(isSame(accessLog, next.accessLog) ? [] : ['accessLog']), ...front,
+    ];
+  }
+}
+
+async function sourceOf({ strategy, connect }: Given, place: (file: string) => string): Promise<Source> {
+  if (typeof strategy !== 'string') return { strategy, connect, changedMs: undefined };
+  const file = await stat(place(strategy)).catch(() => undefined);
+  return { strategy, connect, changedMs: file?.mtimeMs };
+}
+
+/** All pools of the options, each with all of its own. */
+function poolsOf(options: BalancerOptions): Pools {
+  const { upstreams, pools } = options;
+  if (upstreams === undefined) return { ...pools };
+  const own = Object.fromEntries(POOL_OPTION_NAMES.flatMap((name) => {
+    const value = options[name as keyof PoolOptions];
+    return value === undefined ? [] : [[name, value]];
+  }));
+  return { [DEFAULT_POOL]: { ...own, upstreams }, ...pools };
+}
+
+function hookOf(options: BalancerOptions, name: typeof HOOK_NAMES[number]): unknown {
+  return (options as Given)[name] ?? null;
+}
+
+/** Whether both say the same: functions only if they are one. */
+function isSame(one: unknown, other: unknown): boolean {
+  return one === other || (typeof one === 'object' && JSON.stringify(one) === JSON.stringify(other));
+}

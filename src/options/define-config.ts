@@ -1,0 +1,95 @@
+/**
+ * The types of a configuration file, and `defineConfig`. `src/cli/config.ts` checks such a file. The build makes the
+ * JSON schema from these types.
+ */
+import type { BalancerOptions, PoolOptions } from './options.ts';
+import type { Strategy } from '../strategy.ts';
+
+/** The strategies that the command line and configuration files know by name. */
+export type StrategyName = 'random' | 'round-robin' | 'least-connections';
+
+/**
+ * A configuration file of the binary: the options of `createBalancer`, and the settings of the command line. Paths are
+ * relative to the file. The command line takes precedence over it.
+ */
+export interface Config<State = unknown> extends Omit<BalancerOptions<State>, 'strategy' | 'pools'> {
+  /**
+   * Where to listen, one address or a list. Default 8080, on every interface; with `--demo`, on the loopback interface.
+   */
+  readonly listen?: ListenConfig | readonly ListenConfig[];
+  /**
+   * Chooses the upstream of each attempt: a name, or the path of a module that default-exports a strategy or its
+   * factory. Default `random`.
+   */
+  readonly strategy?: StrategyConfig;
+  /**
+   * Pools by their names, besides `default` if there are `upstreams`. A name is 1 to 63 letters, digits, dots, hyphens
+   * or underscores.
+   */
+  readonly pools?: Readonly<Record<string, PoolConfig>>;
+  /** The number of serving processes; `auto`: one per core. With 1, the process serves itself. Default 1. */
+  readonly workers?: number | 'auto';
+  /** How long requests may take to finish after SIGTERM, in seconds. Default 10. */
+  readonly drainTimeout?: number;
+  /** How long to keep accepting after SIGTERM, already not ready, in seconds. Default 0. */
+  readonly stopDelay?: number;
+  /**
+   * How long old workers, and upstreams that are no longer listed, may take to finish after a reload, in seconds.
+   * Default 3600.
+   */
+  readonly reloadTimeout?: number;
+  /** The file to write the process ID to; it is removed at exit. Default: none. */
+  readonly pidFile?: string;
+  /** The file of the access log, which SIGUSR1 reopens, or `-` for standard output. Default: none. */
+  readonly accessLog?: string;
+  /** The format of its lines. Default `json`. */
+  readonly accessLogFormat?: 'json' | 'common' | 'combined';
+}
+
+/** A pool of a configuration file. */
+export interface PoolConfig extends Omit<PoolOptions, 'strategy'> {
+  /**
+   * Chooses the upstream of each attempt: a name, or the path of a module that default-exports a strategy or its
+   * factory. Default `random`.
+   */
+  readonly strategy?: StrategyConfig;
+}
+
+/** A strategy by its name, by the path of a module, or, in a module, the strategy itself. */
+export type StrategyConfig = StrategyName | (string & {}) | Strategy;
+
+/**
+ * Where to listen: a port, a text as on the command line (`127.0.0.1:8080`, `unix:PATH,mode=660`, `fd:3`), or an
+ * object.
+ */
+export type ListenConfig =
+  | number
+  | string
+  | {
+    /** From 0 to 65535; with 0, the system chooses a free one. */
+    readonly port: number;
+    /** A name or an address of this machine. Default: every interface. */
+    readonly host?: string;
+    /** How many connections may wait to be accepted. Default 511. */
+    readonly backlog?: number;
+  }
+  | {
+    /** The path of a Unix socket. One that a crash left behind is replaced. */
+    readonly path: string;
+    /** Its permissions, three octal digits such as `660`. Default: as the umask of the process has them. */
+    readonly mode?: string;
+    /** How many connections may wait to be accepted. Default 511. */
+    readonly backlog?: number;
+  }
+  | {
+    /** The number of an open file descriptor that listens, as systemd's socket activation hands over. */
+    readonly fd: number;
+  };
+
+/**
+ * Returns its argument, whose type is then known: `export default defineConfig({ ... })`. `State` is the type of
+ * `exchange.state` in hooks.
+ */
+export function defineConfig<State = unknown>(config: Config<State>): Config<State> {
+  return config;
+}
