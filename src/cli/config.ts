@@ -182,7 +182,9 @@ function accessLog(to: Given, as: Given, problems: string[]): AccessLogSettings 
   if (!isFormat) problems.push(`${as.at}: must be json, common or combined (got ${shown(format)})`);
   const { value } = to;
   if (value === undefined) {
-    if (as.value !== undefined) problems.push(`${as.at}: there is no access log; add --access-log, or leave it out`);
+    // A file may leave it to the command line whether there is a log.
+    const alone = as.value !== undefined && as.at === FLAGS.accessLogFormat;
+    if (alone) problems.push(`${as.at}: there is no access log; add --access-log, or leave it out`);
     return undefined;
   }
   if (typeof value === 'string' && value !== '') {
