@@ -39,7 +39,8 @@ async function parse(config: Config): Promise<{ readonly problems: readonly stri
   const problems: string[] = [];
   const { options, ...rest } = await configure(readArguments(['-c', '/c.json'], []), problems, config);
   if (problems.length > 0) return { problems, meaning: '' };
-  const meaning = inspect({ ...rest, json: undefined, settings: parseOptions(options) }, { depth: 9 });
+  const parsed = { ...rest, given: undefined, json: undefined, settings: parseOptions(options) };
+  const meaning = inspect(parsed, { depth: 9 });
   // That of Node, which is not filled in.
   return { problems, meaning: meaning.replace(', backlog: 511', '') };
 }
