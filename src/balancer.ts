@@ -1,5 +1,5 @@
 /**
- * Composes the rooms into a balancer, and closes it in order.
+ * Composes the rooms into a balancer, and closes it in order. It is long because half of it documents the interface.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';

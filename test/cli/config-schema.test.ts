@@ -16,6 +16,7 @@ import { POOL_OPTION_NAMES } from '../../src/options/pool.ts';
 import { documents, root } from '../support/documents.ts';
 
 interface Schema {
+  readonly $ref?: string;
   readonly type?: string | readonly string[];
   readonly description?: string;
   readonly default?: unknown;
@@ -38,7 +39,8 @@ async function parse(config: Config): Promise<{ readonly problems: readonly stri
   const problems: string[] = [];
   const { options, ...rest } = await configure(readArguments(['-c', '/c.json'], []), problems, config);
   if (problems.length > 0) return { problems, meaning: '' };
-  const meaning = inspect({ ...rest, json: undefined, settings: parseOptions(options) }, { depth: 9 });
+  const parsed = { ...rest, given: undefined, json: undefined, settings: parseOptions(options) };
+  const meaning = inspect(parsed, { depth: 9 });
   // That of Node, which is not filled in.
   return { problems, meaning: meaning.replace(', backlog: 511', '') };
 }
@@ -71,10 +73,17 @@ const OBJECTS: Readonly<Record<string, readonly [schema: Schema, file: (own: Con
   fd: [form('fd'), (own) => ({ upstreams, listen: { fd: 3, ...own } })],
 };
 
+/** The options of a pool refer to those of the same name at the top level. */
+function resolved(property: Schema, name: string): Schema {
+  if (property.$ref === undefined) return property;
+  assert.equal(property.$ref, `#/properties/${name}`);
+  return schema.properties?.[name] ?? {};
+}
+
 /** Every property of every kind of object. */
 const PROPERTIES = Object.entries(OBJECTS).flatMap(([kind, [{ properties = {} }, file]]) => (
   Object.entries(properties).map(([name, property]) => ({
-    title: `${kind}: ${name}`, property, at: (value: unknown) => file({ [name]: value }),
+    title: `${kind}: ${name}`, property: resolved(property, name), at: (value: unknown) => file({ [name]: value }),
   }))));
 
 test('is draft-07, which editors know best', () => {

@@ -9,8 +9,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-/** The core, the launcher and the documents took 590,000 of it before there were hooks, pools and routes. */
-const MAX_UNPACKED_BYTES = 800_000;
+/**
+ * Before hooks, pools and routes the package had 590,000; with them, `configure`, the guides and the JSON schema of
+ * configuration files it has 850,000.
+ */
+const MAX_UNPACKED_BYTES = 900_000;
 
 const folder = mkdtempSync(join(tmpdir(), 'equipoise-lint-'));
 try {

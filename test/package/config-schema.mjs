@@ -91,6 +91,11 @@ export function configSchema() {
   const config = checker.getExportsOfModule(module).find(({ name }) => name === 'Config');
   const maker = new Maker(checker);
   const { properties, ...rest } = maker.object(checker.getDeclaredTypeOfSymbol(config));
+  // The options of a pool are the same at the top level: said once, they are a third less to download.
+  const { properties: ofPools } = maker.definitions.PoolConfig;
+  for (const [name, schema] of Object.entries(ofPools)) {
+    if (JSON.stringify(schema) === JSON.stringify(properties[name])) ofPools[name] = { $ref: `#/properties/${name}` };
+  }
   return {
     $schema: 'http://json-schema.org/draft-07/schema#',
     title: 'A configuration file of equipoise',

@@ -1,6 +1,7 @@
 /**
  * What the hooks of an exchange make of it: has them run, carries out what they decide, and takes the bodies where they
- * want them. An exchange of a balancer without hooks has none of this.
+ * want them. An exchange of a balancer without hooks has none of this. It is long for the same reason as `exchange.ts`:
+ * the calls of the exchange, of the hooks and of the streams meet in one state.
  */
 import { STATUS_CODES } from 'node:http';
 import { BalancerError, type Ending, type ErrorCode } from '../../errors.ts';
