@@ -2,12 +2,13 @@
  * The event `finished`: one for each exchange, whatever its end and its front, with exact numbers.
  */
 import assert from 'node:assert/strict';
+import http from 'node:http';
 import { describe, test } from 'node:test';
 import type { FinishedExchange } from '../../src/events.ts';
 import { startBalancer, type TestOptions } from '../support/balancer.ts';
 import { get, post } from '../support/client.ts';
 import { Finished } from '../support/finished.ts';
-import { FRONTS } from '../support/fronts.ts';
+import { FRONTS, serve as serveHttp, UNTIMED } from '../support/fronts.ts';
 import {
   bytes, close, echo, halfClose, head, refusingOrigin, request, response, type Script, type ScriptedUpstream,
   serve, startUpstream, untilEnd,
@@ -485,4 +486,28 @@ test('an upstream that stops in the middle of a response: cut, with what came', 
   await client.inbox.until('abc');
   await under.advance(600);
   same(await finished.one(), { status: 200, code: 'RESPONSE_TIMEOUT', bytesOut: 3, durationMs: 600 });
+});
+
+test('middleware that breaks the response: the status of the answer in its place', async (t) => {
+  // Its response is not complete, so that the head is sent at once.
+  const upstream = await startUpstream(t, [[request, partly('abc'), untilEnd]]);
+  const under = await startBalancer(t, {
+    upstreams: [upstream],
+    front: {
+      name: 'node:http with a broken response',
+      open: (balancer) => serveHttp(http.createServer(UNTIMED, (asked, answer) => {
+        const writeHead = answer.writeHead.bind(answer);
+        answer.writeHead = () => {
+          answer.writeHead = writeHead;
+          throw new Error('mine');
+        };
+        balancer.handle(asked, answer);
+      })),
+    },
+  });
+  const finished = new Finished(under);
+  const answer = await (await under.connect()).exchange(post('/', 'abc'));
+  assert.equal(answer.status, 500);
+  const bytesOut = answer.text.length;
+  same(await finished.one(), { status: 500, code: 'HOOK_FAILED', bytesIn: 3, bytesOut, attempts: 1 });
 });
