@@ -31,12 +31,17 @@ async function listenAt(balancer: Balancer, where: ListenAddress): Promise<Addre
   return address;
 }
 
-/** The URL to type into a browser; for a wildcard address, that of the loopback interface. */
 function shownAddress(address: AddressInfo | string): string {
-  if (typeof address === 'string') return addressText(address);
-  const { address: host, port } = address;
-  if (host === '::' || host === '0.0.0.0') return `every interface, http://127.0.0.1:${port}`;
-  return `http://${addressText(address)}`;
+  return typeof address === 'string' ? addressText(address) : urlText(address.address, address.port);
+}
+
+/** The URL to type into a browser; for every interface, that of the loopback interface. */
+export function urlText(host: string | undefined, port: number): string {
+  return isEveryInterface(host) ? `every interface, http://127.0.0.1:${port}` : `http://${authorityText(host, port)}`;
+}
+
+export function isEveryInterface(host: string | undefined): host is undefined | '::' | '0.0.0.0' {
+  return host === undefined || host === '::' || host === '0.0.0.0';
 }
 
 /** The address as the configuration has it. */

@@ -2,11 +2,12 @@
  * Options that a JSON file cannot hold, since they are functions or have methods.
  */
 import { isRecord } from '../options/checks.ts';
+import { HOOK_NAMES } from '../options/front.ts';
 
 type Given = Readonly<Record<string, unknown>>;
 
 export const ONLY_IN_MODULES: readonly string[] = [
-  'onRequest', 'onResponse', 'onError', 'onReport', 'upgradeTarget', 'connect', 'peers', 'time', 'rng',
+  ...HOOK_NAMES, 'onReport', 'upgradeTarget', 'connect', 'peers', 'time', 'rng',
 ];
 
 /** The content of a JSON file without such options; those that it has are added to `problems`. */

@@ -2,8 +2,8 @@
  * What `--check` prints: what would be served, for a person to read. Values that may be secrets are left out.
  */
 import { isRecord, shown } from '../options/checks.ts';
+import { HOOK_NAMES } from '../options/front.ts';
 import type { HealthCheck } from '../options/health-check.ts';
-import { authorityText } from '../options/listen.ts';
 import type { BalancerOptions } from '../options/options.ts';
 import type { ParsedRoute } from '../options/parsed-route.ts';
 import { type BalancerSettings, parseOptions } from '../options/parse.ts';
@@ -15,6 +15,7 @@ import type { Arguments } from './arguments.ts';
 import type { Configuration } from './config.ts';
 import { connectUpstream } from './connect.ts';
 import type { ListenAddress } from './listen.ts';
+import { isEveryInterface, urlText } from './listening.ts';
 
 type Given = Readonly<Record<string, unknown>>;
 
@@ -26,7 +27,7 @@ export function preview(configuration: Configuration, { config, demo }: Argument
   const defaults = {
     ...usual.front, trustForwarded: false, ...usual.pools.get(DEFAULT_POOL), connect: connectUpstream,
   };
-  const hooks = HOOKS.filter((name) => options[name] !== undefined);
+  const hooks = HOOK_NAMES.filter((name) => options[name] !== undefined);
   const sections = [
     section('Listen', listen.map(listenText)),
     ...[...settings.pools].map(([name, pool]) => section(`Pool ${name}: ${pool.strategy?.name ?? 'random'}`, [
@@ -52,9 +53,8 @@ function listenText(where: ListenAddress): string {
   }
   if ('fd' in where) return `file descriptor ${where.fd}`;
   const { host, port } = where;
-  const every = host === undefined || host === '::' || host === '0.0.0.0';
-  if (port === 0) return every ? 'every interface, at a free port' : `${host}, at a free port`;
-  return every ? `every interface, http://127.0.0.1:${port}` : `http://${authorityText(host, port)}`;
+  if (port !== 0) return urlText(host, port);
+  return `${isEveryInterface(host) ? 'every interface' : host}, at a free port`;
 }
 
 /** The options of a pool as they were given. */
@@ -182,7 +182,6 @@ const HIDDEN = '(hidden)';
 /** Names of headers, tags and options whose values may be secrets. */
 const SECRET = /auth|cookie|credential|key|pass|pwd|secret|session|signature|token/i;
 const MAX_WIDTH = 40;
-const HOOKS = ['onRequest', 'onResponse', 'onError'] as const;
 /** Options of a pool that have no line of their own. */
 const OF_POOLS: ReadonlySet<string> = new Set(
   POOL_OPTION_NAMES.filter((name) => !['upstreams', 'strategy', 'healthCheck'].includes(name)));
@@ -190,4 +189,4 @@ const OF_ROUTES: ReadonlySet<string> = new Set([
   'host', 'path', 'methods', 'pool', 'stripPrefix', 'rewrite', 'redirect', 'status', 'answer', 'requestHeaders',
   'responseHeaders',
 ]);
-const ELSEWHERE: ReadonlySet<string> = new Set([...POOL_OPTION_NAMES, 'pools', 'routes', ...HOOKS]);
+const ELSEWHERE: ReadonlySet<string> = new Set([...POOL_OPTION_NAMES, 'pools', 'routes', ...HOOK_NAMES]);
