@@ -60,3 +60,14 @@ export async function turns(count: number): Promise<void> {
     });
   }
 }
+
+/** Resolves once `read` has returned the same for a hundred turns of the event loop. */
+export async function atRest(read: () => number): Promise<void> {
+  let before = -1;
+  for (let same = 0; same < 20;) {
+    await turns(5);
+    const now = read();
+    same = now === before ? same + 1 : 0;
+    before = now;
+  }
+}

@@ -8,7 +8,7 @@ import { get, post } from '../../support/client.ts';
 import { FRONTS, NODE_HTTP } from '../../support/fronts.ts';
 import { pattern } from '../../support/message.ts';
 import { echo, refusingOrigin, startUpstream } from '../../support/upstream.ts';
-import { gate, turns, within } from '../../support/wait.ts';
+import { atRest, gate, turns, within } from '../../support/wait.ts';
 import { ended, WAYS } from '../../support/ways.ts';
 
 const NOBODY = [refusingOrigin()];
@@ -246,12 +246,7 @@ for (const front of FRONTS) {
       const client = await under.connect();
       client.send(get());
       await client.head();
-      let before = -1;
-      for (let same = 0; same < 20;) {
-        await turns(5);
-        same = octets === before ? same + 1 : 0;
-        before = octets;
-      }
+      await atRest(() => octets);
       // The buffers of the sockets, which grow with the system's settings; no 1 GB.
       assert.ok(octets < 64 << 20, `${octets} octets were made`);
       client.destroy();

@@ -10,7 +10,7 @@ import { get } from '../../support/client.ts';
 import { FRONTS } from '../../support/fronts.ts';
 import { pattern } from '../../support/message.ts';
 import { close, echo, request, reset, response, startUpstream } from '../../support/upstream.ts';
-import { gate, turns, within } from '../../support/wait.ts';
+import { atRest, gate, turns, within } from '../../support/wait.ts';
 import { ended, WAYS } from '../../support/ways.ts';
 
 const MB3 = pattern(3_000_000);
@@ -305,12 +305,7 @@ for (const front of FRONTS) {
       const client = await under.connect();
       client.send(get());
       await client.head();
-      let before = -1;
-      for (let same = 0; same < 20;) {
-        await turns(5);
-        same = octets === before ? same + 1 : 0;
-        before = octets;
-      }
+      await atRest(() => octets);
       assert.ok(octets > 0 && octets < total / 2, `${octets} octets went through`);
       client.destroy();
       await upstream.gone(1);
