@@ -132,7 +132,7 @@ export class Account {
       durationMs,
       state: view === undefined ? downstream.state : view.state,
     };
-    // Not enumerable: whoever logs all of an event must not log credentials.
+    // Not enumerable, so that a log of the whole event has no credentials.
     return Object.defineProperty(event, 'requestHeaders', { value: new ReceivedLines(lines) }) as FinishedExchange;
   }
 }

@@ -547,10 +547,11 @@ export class Exchange implements ConnectionUser, Steered {
     const handshaking = !attempt.picked && continuesHandshake(this.head);
     const stage = closedIdle ? 'idle' : this.progress.stage(attempt.status);
     attempt.settle(endingOf(code, stage), code);
-    if (responding) this.account.failed(code);
-    if (responding) this.#cut();
+    if (responding) {
+      this.account.failed(code);
+      this.#cut();
     // The answer to a challenge makes sense on the challenging connection only: the client has to start over.
-    else if (handshaking || phase === REVISING) this.answer(code, error);
+    } else if (handshaking || phase === REVISING) this.answer(code, error);
     else if (this.#retries.afterFailure(upstream, code, closedIdle, unsent)) this.#tryAgain(upstream, code, undefined);
     else this.answer(code, error);
   }

@@ -2,6 +2,7 @@
  * The header lines of a request as they came, for `finished`: read only when somebody asks.
  */
 import type { ReceivedHeaders } from '../events.ts';
+import { fieldPairs } from '../http1/fields.ts';
 
 export class ReceivedLines implements ReceivedHeaders {
   readonly #lines: string;
@@ -19,13 +20,7 @@ export class ReceivedLines implements ReceivedHeaders {
   }
 
   * [Symbol.iterator](): IterableIterator<readonly [name: string, value: string]> {
-    const lines = this.#lines;
-    for (let at = 0, end; (end = lines.indexOf('\r\n', at)) >= 0; at = end + 2) {
-      const colon = lines.indexOf(':', at);
-      yield [lines.slice(at, colon), lines.slice(colon + 1, end).replace(AROUND, '')];
-    }
+    const pairs = fieldPairs(this.#lines);
+    for (let i = 0; i < pairs.length; i += 2) yield [pairs[i] ?? '', pairs[i + 1] ?? ''];
   }
 }
-
-/** The optional white space around a value (RFC 9110 §5.5). */
-const AROUND = /^[ \t]+|[ \t]+$/g;

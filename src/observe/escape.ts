@@ -1,6 +1,6 @@
 /**
  * Text of a request as part of a line: in visible ASCII, so that no request can end a line, forge one, or write to the
- * terminal of whoever reads it.
+ * terminal of its reader.
  */
 
 /** A JSON string. */

@@ -49,7 +49,7 @@ export class LineQueue {
       // How many lines an earlier failure has lost.
       await this.#drain();
     } catch {
-      // Whoever added the batch reports it.
+      // It is reported where the batch was added.
     }
   }
 

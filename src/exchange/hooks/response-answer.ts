@@ -16,7 +16,7 @@ export interface ResponseAnswer {
   readonly fields: string;
   /** Whether `fields` holds a Date. */
   readonly hasDate: boolean;
-  /** Undefined where there is no body. It is locked for us: whoever does not send it must cancel it. */
+  /** Undefined where there is no body. It is locked for us: a body that is not sent must be cancelled. */
   readonly body: BodySource | undefined;
 }
 
