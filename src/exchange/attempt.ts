@@ -6,11 +6,15 @@ import type { RequestHead } from '../http1/request.ts';
 import type { Strategy, Upstream } from '../strategy.ts';
 import type { Pool } from '../pools/pool.ts';
 import { runHook } from '../pools/plugin.ts';
+import type { Services } from '../pools/services.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity, DownstreamSocket } from './affinity.ts';
 import { named } from './request-id.ts';
 import type { ExchangeServices } from './services.ts';
+
+/** What an attempt needs of what exchanges share. */
+export type AttemptServices = Services & Pick<ExchangeServices, 'affinities'>;
 
 /** One attempt at a time. It is used again for the next attempt, and for the next exchange. */
 export class Attempt {
@@ -23,8 +27,8 @@ export class Attempt {
   status: number | undefined;
   /** Whether the strategy picked the upstream, and so hears how the attempt ends. */
   picked = true;
-  readonly #services: ExchangeServices;
-  readonly #head: RequestHead;
+  readonly #services: AttemptServices;
+  readonly #head: { readonly id: string };
   #pool: Pool;
   /** The strategy that picked: the pool may have another one when the attempt settles. */
   #strategy: Strategy;
@@ -36,7 +40,7 @@ export class Attempt {
   #private = false;
 
   /** `head` is that of each request in turn. */
-  constructor(services: ExchangeServices, pool: Pool, head: RequestHead) {
+  constructor(services: AttemptServices, pool: Pool, head: { readonly id: string }) {
     this.#services = services;
     this.#head = head;
     this.#pool = pool;
