@@ -3,13 +3,14 @@
  */
 import type { Ending, ErrorCode } from '../errors.ts';
 import type { RequestHead } from '../http1/request.ts';
-import type { Strategy, Upstream } from '../strategy.ts';
+import type { Answered, Strategy, Upstream } from '../strategy.ts';
 import type { Pool } from '../pools/pool.ts';
 import { runHook } from '../pools/plugin.ts';
 import type { Services } from '../pools/services.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity, DownstreamSocket } from './affinity.ts';
+import type { LeftByPick } from './picks.ts';
 import { named } from './request-id.ts';
 import type { ExchangeServices } from './services.ts';
 
@@ -33,6 +34,11 @@ export class Attempt {
   /** The strategy that picked: the pool may have another one when the attempt settles. */
   #strategy: Strategy;
   #hearsSettled = false;
+  #hearsAnswered = false;
+  /** What the strategy left with the pick. */
+  #note: unknown;
+  /** Header lines of the strategy for the response, if this attempt brings it. */
+  lines = '';
   #startedAt = 0;
   /** What ties the connection to that of the downstream, if anything does. */
   #affinity: Affinity | undefined;
@@ -47,12 +53,18 @@ export class Attempt {
     this.#strategy = pool.strategy;
   }
 
-  /** Begins on `upstream` of `pool`, and counts it; `picked` by the strategy, or given by an affinity. */
-  begin(pool: Pool, upstream: ManagedUpstream, picked: boolean): void {
+  /**
+   * Begins on `upstream` of `pool`, and counts it; `picked` by the strategy, with what that left, or given by an
+   * affinity.
+   */
+  begin(pool: Pool, upstream: ManagedUpstream, picked: boolean, { note, lines }: LeftByPick): void {
     pool.upstreams.begin(upstream);
     this.#pool = pool;
     this.#strategy = pool.strategy;
     this.#hearsSettled = pool.traits.hearsSettled;
+    this.#hearsAnswered = pool.traits.hearsAnswered;
+    this.#note = note;
+    this.lines = lines;
     this.upstream = upstream;
     this.last = upstream.shown;
     this.picked = picked;
@@ -84,15 +96,26 @@ export class Attempt {
   }
 
   /** The head of the final response is there. */
-  responded(status: number): void {
+  responded(head: Pick<Answered, 'status' | 'header'>): void {
     const { upstream } = this;
     if (upstream === undefined) return;
+    const { status } = head;
     this.status = status;
     const now = this.#services.clock.source.now();
     // Only attempts that a strategy sent there can readmit an upstream that is ejected.
     if (this.picked || upstream.listed) {
       this.#pool.upstreams.answered(upstream, this.#startedAt, now, isBroken(status), status);
     } else upstream.answered(now - this.#startedAt);
+    if (this.picked && this.#hearsAnswered) this.#tellAnswered(head, upstream.shown, now);
+  }
+
+  #tellAnswered(head: Pick<Answered, 'status' | 'header'>, upstream: Upstream, now: number): void {
+    const strategy = this.#strategy;
+    const answered: Answered = {
+      status: head.status, latencyMs: now - this.#startedAt, now, note: this.#note,
+      header: (name) => head.header(name),
+    };
+    runHook(strategy, 'answered', () => strategy.answered?.(upstream, answered), this.#services.report);
   }
 
   /** Gives the connection back after a whole response; where it is not `reusable`, closes it. */
@@ -114,14 +137,17 @@ export class Attempt {
     const { name: pool, upstreams, queue } = this.#pool;
     const strategy = this.#strategy;
     const affinity = this.#affinity;
-    this.upstream = this.connection = this.#affinity = undefined;
+    const note = this.#note;
+    this.upstream = this.connection = this.#affinity = this.#note = undefined;
+    this.lines = '';
     const began = this.#startedAt;
     const now = clock.source.now();
     const well = error === undefined && this.status !== undefined && !isBroken(this.status);
     upstreams.settle(upstream, ending, well, began, now, error);
     const heard = this.picked && this.#hearsSettled;
     if (heard || events.heard('settled')) {
-      const outcome = { ok: ending.fault !== 'upstream', status: this.status, durationMs: now - began, error };
+      const { status } = this;
+      const outcome = { ok: ending.fault !== 'upstream', status, durationMs: now - began, error, now, note };
       if (heard) runHook(strategy, 'settled', () => strategy.settled?.(upstream.shown, outcome), report);
       events.tell('settled', { pool, upstream: upstream.shown, outcome, ...named(this.#head) });
     }

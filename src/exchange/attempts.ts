@@ -52,7 +52,7 @@ export class Attempts {
   constructor(services: ExchangeServices, pool: Pool, exchange: Attempting) {
     this.#services = services;
     this.#exchange = exchange;
-    this.#picks = new Picks(pool, exchange.head, services.report);
+    this.#picks = new Picks(pool, exchange.head, services);
     this.#retries = new Retries(exchange.head, this.#picks, exchange.upload.replay);
     this.#place = new PlaceInLine(this, this.#picks);
   }
@@ -165,7 +165,7 @@ export class Attempts {
     }
     const { head, progress, deadlines, attempt, account } = exchange;
     // No await between the pick and the count: the next pick sees this one.
-    attempt.begin(this.pool, upstream, bound === undefined);
+    attempt.begin(this.pool, upstream, bound === undefined, this.#picks.left);
     account.attempts++;
     progress.phase = CONNECTING;
     deadlines.connecting();

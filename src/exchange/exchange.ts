@@ -175,14 +175,15 @@ export class Exchange implements Attempting, Uploading, Steered {
     const { status } = head;
     const attempt = this.attempt;
     if (attempt.upstream === undefined) return;
-    attempt.responded(status);
+    attempt.responded(head);
     if (head.authenticatesConnection) attempt.bind(this.downstream.socket);
+    if (status !== 101 && this.attempts.retryOn(status)) return;
+    if (attempt.lines !== '') head.add(attempt.lines);
     if (status === 101) {
       this.#route?.editResponse(head);
       this.#tunnel(head);
       return;
     }
-    if (this.attempts.retryOn(status)) return;
     if (this.hooking?.response(head, this.#route) === true) return;
     this.#route?.editResponse(head);
     this.relay(head);

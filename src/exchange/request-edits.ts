@@ -20,7 +20,7 @@ export class RequestEdits {
   /** Gives a request its id. `trusted` is whether the downstream may choose it. */
   identify(head: RequestHead, trusted: boolean): void {
     const name = this.#idHeader;
-    if (name !== '') head.id = requestId(trusted ? head.field(name.toLowerCase()) : undefined);
+    if (name !== '') head.id = requestId(trusted ? head.header(name.toLowerCase()) : undefined);
   }
 
   /**

@@ -137,7 +137,7 @@ function readServers({ upstreams, concurrency = 1, discipline = 'fifo' }: Simula
     : Array.isArray(upstreams) ? upstreams as readonly ServerOptions[] : [];
   if (list.length === 0 || list.length > MOST_SERVERS) {
     problems.push(
-      `upstreams: must be an integer from 1 to ${MOST_SERVERS}, or a list of so many servers (got ${shown(upstreams)})`);
+      `upstreams: must be an integer from 1 to ${MOST_SERVERS}, or a list of servers (got ${shown(upstreams)})`);
   }
   return list.map((server, at) => {
     const path = `upstreams[${at}]`;

@@ -58,7 +58,7 @@ export class SimulatedExchange implements Waiting, Placed {
     const { pool, services } = balancer;
     this.balancer = balancer;
     this.#asker = asker;
-    this.#picks = new Picks(pool, this.#request, services.report);
+    this.#picks = new Picks(pool, this.#request, services);
     this.#attempt = new Attempt(services, pool, this.#request);
     this.#retries = new Retries(this.#request, this.#picks, WHOLE);
   }
@@ -105,7 +105,7 @@ export class SimulatedExchange implements Waiting, Placed {
     const attempt = this.#attempt;
     const { upstream } = attempt;
     if (call !== this.#call || upstream === undefined) return;
-    attempt.responded(status);
+    attempt.responded(new SimulatedHead(status));
     if (this.#retries.afterResponse(upstream, status)) {
       this.#call = undefined;
       attempt.settle(SERVED, undefined);
@@ -126,7 +126,7 @@ export class SimulatedExchange implements Waiting, Placed {
       return;
     }
     this.#leaveQueue();
-    this.#attempt.begin(pool, next, true);
+    this.#attempt.begin(pool, next, true, this.#picks.left);
     this.#since = now;
     this.#send(next, now);
   }
@@ -190,7 +190,20 @@ class SimulatedRequest implements PickRequest {
   readonly id = '';
   readonly framing = NONE;
 
-  field(): undefined {
+  header(): undefined {
+    return undefined;
+  }
+}
+
+/** The head of an answer, as a strategy sees it. */
+class SimulatedHead {
+  readonly status: number;
+
+  constructor(status: number) {
+    this.status = status;
+  }
+
+  header(): undefined {
     return undefined;
   }
 }
