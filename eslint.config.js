@@ -128,6 +128,19 @@ export default tseslint.config(
     },
   },
   {
+    // The answer to a WebSocket handshake is a hash (RFC 6455 §4.2.2).
+    files: ['src/fronts/connect-handshake.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': ['error', {
+        patterns: [{
+          regex: BUILTINS.replace('cluster', 'cluster|crypto'),
+          allowTypeImports: true,
+          message: 'Hashes are made by node:crypto, as a pure helper.',
+        }],
+      }],
+    },
+  },
+  {
     // A connection within the process is a pair of streams, and only node:stream makes them.
     files: ['src/in-process/memory-socket.ts'],
     rules: {

@@ -45,6 +45,11 @@ type Handle = (
   options?: HandleOptions | ((error?: unknown) => void),
 ) => void;
 
+/** See {@link Balancer.upgrade}. */
+type Upgrade = (
+  request: IncomingMessage | Http2ServerRequest, socket: Duplex | Http2ServerResponse, head?: Buffer,
+) => void;
+
 /**
  * A load balancer: see {@link createBalancer}. `strategy`, `upstreams`, `add`, `remove` and `update` are those of the
  * pool `default`; where there is none, they throw (or reject with) OPTIONS_INVALID.
@@ -76,9 +81,11 @@ export interface Balancer {
   /**
    * An 'upgrade' listener for `node:http` and `node:https`. It tunnels WebSocket handshakes, and the protocols that
    * `upgradeProtocols` names; any other request goes back to the server's 'request' listeners, as if it had not asked
-   * for an upgrade. Tunnels bypass middleware: authorise requests before you call it.
+   * for an upgrade. Also a 'connect' listener for a `node:http2` server that has `enableConnectProtocol` among its
+   * `settings`: it tunnels the same protocols over HTTP/2 (RFC 8441), and refuses any other CONNECT. Tunnels bypass
+   * middleware: authorise requests before you call it.
    */
-  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  readonly upgrade: Upgrade;
   /** Adds an upstream at once. Throws OPTIONS_INVALID, or CLOSING once a `close` is past its delay. */
   add(upstream: string | UpstreamOptions): Upstream;
   /**
@@ -262,8 +269,9 @@ class NodeBalancer implements Balancer {
     DownstreamRequest.serve(this.#front, request as IncomingMessage, response as ServerResponse, options);
   };
 
-  readonly upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    this.#upgrades.serve(request, socket, head);
+  readonly upgrade: Upgrade = (request, socket, head) => {
+    // As for `handle`.
+    this.#upgrades.serve(request as IncomingMessage, socket as Duplex | ServerResponse, head);
   };
 
   add(upstream: string | UpstreamOptions): Upstream {

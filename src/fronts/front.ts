@@ -12,6 +12,7 @@ import type { Turn } from '../loop/turn.ts';
 import type { Settings } from '../options/parse.ts';
 import type { Pool } from '../pools/pool.ts';
 import { Downstreams } from './downstreams.ts';
+import { Http2Sessions } from './http2-sessions.ts';
 
 /** The settings that the ways in use. */
 export type FrontRules = HeadLimits & BodyLimits & Pick<Settings,
@@ -25,6 +26,7 @@ export class Front {
   readonly events: Events;
   readonly affinities: Affinities;
   readonly downstreams: Downstreams;
+  readonly sessions: Http2Sessions;
   /** Connections of our own among the downstreams. */
   connections = 0;
   /**
@@ -50,6 +52,7 @@ export class Front {
     this.downstreams = new Downstreams((error) => {
       this.report(error);
     }, onEmpty);
+    this.sessions = new Http2Sessions(this);
   }
 
   /** Where requests go without routes. */
