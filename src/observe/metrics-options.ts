@@ -37,7 +37,7 @@ export function checkMetrics(balancer: unknown, options: unknown): void {
   if (isRecord(options)) {
     onlyKnown(options, '', KNOWN, problems);
     const { channel, worker, time } = options;
-    if (channel !== undefined && typeof (channel)?.join !== 'function') {
+    if (channel !== undefined && (!isRecord(channel) || typeof channel['join'] !== 'function')) {
       problems.push(`channel: must be a channel, such as channel('metrics') of a launch (got ${shown(channel)})`);
     }
     if (worker !== undefined && typeof worker !== 'string') {
