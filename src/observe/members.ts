@@ -60,6 +60,7 @@ interface Asked {
 /** A seat as it is called: against the contract, it may return a promise. */
 interface ForeignSeat {
   send(message: unknown, sent?: () => void): unknown;
+  keep?(value: unknown): unknown;
   leave(): unknown;
 }
 
@@ -71,6 +72,9 @@ export class Members implements ChannelMember {
   readonly #seat: ForeignSeat | undefined;
   #stop: (() => void) | undefined;
   #seq = 0;
+  /** Whether the totals have changed since they were kept, and when they were. */
+  #unkept = false;
+  #keptAt = 0;
   /** The number of the last change of each process in the totals. */
   readonly #seqs = new Map<string, number>();
   /** Changes that have come before the totals did; undefined once those are complete. */
@@ -85,6 +89,8 @@ export class Members implements ChannelMember {
   #sending = 0;
   #ticks = 0;
   #asks = 0;
+  /** With how many owners some must be retired at once. */
+  #most = 2 * MAX_REMOVED;
   readonly #asked = new Map<number, Asked>();
   #closed = false;
   #faulty = false;
@@ -182,9 +188,14 @@ export class Members implements ChannelMember {
   missed(): void {
     if (this.#closed) return;
     this.#early ??= [];
-    this.#ticks = 0;
+    this.#ticks = this.#keptAt = 0;
     this.#peers.clear();
     this.#send({ hello: 'anyone' });
+  }
+
+  /** All others are gone, and this is what they knew. */
+  kept(value: unknown): void {
+    if (isRecord(value)) this.#adopt(value);
   }
 
   // --- the totals
@@ -205,6 +216,7 @@ export class Members implements ChannelMember {
     if (seq <= (this.#seqs.get(me) ?? 0)) return;
     this.#seqs.set(me, seq);
     const now = this.#time.now();
+    this.#unkept = true;
     this.#totals.retire(retire, now);
     this.#totals.add(add, now);
   }
@@ -232,6 +244,7 @@ export class Members implements ChannelMember {
     const now = this.#time.now();
     const owners = this.#totals.idle((owner) => this.#source.exists(owner), now - KEEP_MS, MAX_REMOVED);
     if (owners.length > 0) this.#change([], owners);
+    this.#most = this.#totals.owners + MAX_REMOVED;
   }
 
   // --- the others
@@ -251,13 +264,26 @@ export class Members implements ChannelMember {
 
   #tellState(): void {
     this.#owes = false;
-    this.#send({ state: { rows: this.#totals.all(), seqs: Object.fromEntries(this.#seqs) } });
+    this.#send({ state: this.#state });
+  }
+
+  get #state(): NonNullable<News['state']> {
+    return { rows: this.#totals.all(), seqs: Object.fromEntries(this.#seqs) };
+  }
+
+  /** Has the channel remember the totals, in case all processes die at once. One of them does, if it is `due`. */
+  #keep(due: boolean): void {
+    if (!this.#leading || !this.#unkept || this.#early !== undefined || !due) return;
+    this.#unkept = false;
+    this.#keptAt = this.#ticks;
+    guarded(() => this.#seat?.keep?.(this.#state), this.#faultIn('keep'));
   }
 
   /** Resolves when all others have sent what they had, or some of them take too long. */
   async #ask(): Promise<void> {
     if (this.#seat === undefined) return;
     const ask = ++this.#asks;
+    this.#keep(true);
     await new Promise<void>((done) => {
       const asked = { waitsFor: new Set(this.#peers.keys()), sent: false, ticks: 0, done };
       this.#asked.set(ask, asked);
@@ -271,6 +297,7 @@ export class Members implements ChannelMember {
 
   async #answer(to: string, ask: number): Promise<void> {
     this.report();
+    this.#keep(true);
     const gauges = await this.#source.gauges();
     if (!this.#closed) this.#send({ answer: { to, ask, gauges } });
   }
@@ -289,12 +316,16 @@ export class Members implements ChannelMember {
     for (const asked of this.#asked.values()) asked.ticks++;
     this.#settle();
     if (this.#closed) return;
-    if (this.#sending === 0) this.report();
+    if (this.#sending === 0) {
+      this.report();
+      // Thousands of upstreams have a megabyte of totals: not ten times a second.
+      this.#keep((this.#ticks - this.#keptAt) * OWNERS_PER_TICK >= this.#totals.owners);
+    }
     if (this.#early !== undefined) {
       if (this.#ticks === ANYONE_TICKS) this.#send({ hello: 'anyone' });
       // There is nobody who knows more.
       if (this.#ticks >= (this.#leading ? FIRST_TICKS : ALONE_TICKS)) this.#complete();
-    } else if (this.#leading && this.#ticks % RETIRE_TICKS === 0) this.#retire();
+    } else if (this.#leading && (this.#ticks % RETIRE_TICKS === 0 || this.#totals.owners > this.#most)) this.#retire();
   }
 
   /** `sent` is also called if the channel, which is foreign code, fails. */
@@ -358,6 +389,7 @@ const ANYONE_TICKS = 2;
 const FIRST_TICKS = 5;
 const ALONE_TICKS = 20;
 const RETIRE_TICKS = 10;
+const OWNERS_PER_TICK = 50;
 /** Prometheus forgets a series five minutes after it is gone: twice that, so that none is missed. */
 const KEEP_MS = 600_000;
 /** Removed upstreams and pools that keep their own series so long. */
