@@ -367,7 +367,8 @@ class NodeBalancer implements Balancer {
   }
 
   #traffic(): Traffic {
-    const { connections: openConnections, carried: { connections, received, sent } } = this.#front;
+    const { connections: own, serverConnections, carried: { connections, received, sent } } = this.#front;
+    const openConnections = own + serverConnections.open;
     const queued = Object.fromEntries([...this.#pools.byName].map(([name, { queue }]) => [name, queue.length]));
     return { openConnections, connections, receivedBytes: received, sentBytes: sent, queued };
   }
