@@ -59,7 +59,7 @@ export class Account {
     this.#target = target;
     this.#precise = events.heard('finished');
     if (this.#precise) this.#epoch = clock.source.epoch();
-    this.#began = this.#now;
+    this.#began = this.#precise || events.meters.current !== undefined ? clock.source.now() : clock.now;
     this.sent = this.attempts = this.#status = this.#queuedMs = 0;
     this.#headAt = this.#queuedAt = -1;
     this.#code = undefined;
@@ -90,7 +90,13 @@ export class Account {
 
   /** It is over: makes the event if somebody listens. */
   close(exchange: Accounted): void {
-    if (this.#services.events.heard('finished')) this.#event = this.#made(exchange);
+    const { clock, events } = this.#services;
+    if (events.heard('finished')) this.#event = this.#made(exchange);
+    const meter = events.meters.current;
+    if (meter !== undefined) {
+      const pool = this.hasPool ? exchange.pool.name : '';
+      meter.exchange(pool, exchange.head.method, this.#went, clock.source.now() - this.#began);
+    }
     this.#target = '';
   }
 
@@ -102,6 +108,11 @@ export class Account {
     this.#services.events.tell('finished', event);
   }
 
+  /** The status that went downstream, or that stands for none. */
+  get #went(): number {
+    return this.#status === 0 ? LEFT : this.#status;
+  }
+
   get #now(): number {
     const { clock } = this.#services;
     return this.#precise ? clock.source.now() : clock.now;
@@ -111,7 +122,7 @@ export class Account {
     const { hop } = downstream;
     const { lines, method, host, version } = head;
     const began = this.#began;
-    const durationMs = this.#now - began;
+    const durationMs = Math.max(0, this.#now - began);
     const event = {
       id: view === undefined ? idOf(head, hop.trusted) : view.request.id,
       method,
@@ -120,7 +131,7 @@ export class Account {
       protocol: version,
       scheme: hop.proto,
       remoteAddress: hop.address,
-      status: this.#status === 0 ? LEFT : this.#status,
+      status: this.#went,
       code: this.#code,
       pool: this.hasPool ? pool.name : undefined,
       upstream: attempt.last,
@@ -130,7 +141,7 @@ export class Account {
       bytesOut: this.#status === 205 && version === '2.0' ? 0 : this.sent,
       startedAt: this.#precise ? this.#epoch : this.#services.clock.source.epoch() - Math.round(durationMs),
       queuedMs: this.#queuedMs,
-      firstByteMs: this.#headAt < 0 ? undefined : this.#headAt - began,
+      firstByteMs: this.#headAt < 0 ? undefined : Math.max(0, this.#headAt - began),
       durationMs,
       state: view === undefined ? downstream.state : view.state,
     };

@@ -4,3 +4,6 @@
 export { accessLog } from './access-log.ts';
 export type { AccessLog, AccessLogOptions, Observed } from './access-log-options.ts';
 export type { LoggedExchange } from './logged-exchange.ts';
+export { createMetrics, type Metrics, type Scrape } from './metrics.ts';
+export type { Measured, MetricsOptions } from './metrics-options.ts';
+export type { PromRegistry } from './registry.ts';
