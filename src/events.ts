@@ -31,10 +31,14 @@ export interface BalancerEvents {
   };
   /** An upstream was added. */
   added: { readonly pool: string; readonly upstream: Upstream };
-  /** An upstream was removed: it gets no new work and finishes what is in flight. */
+  /** An upstream was removed, or taken out of service: it gets no new work and finishes what is in flight. */
   draining: { readonly pool: string; readonly upstream: Upstream };
   /** A removed upstream has nothing left in flight. */
   removed: { readonly pool: string; readonly upstream: Upstream };
+  /** An upstream that `drain` took out of service has nothing left in flight. */
+  drained: { readonly pool: string; readonly upstream: Upstream };
+  /** `activate` took an upstream back into service. */
+  activated: { readonly pool: string; readonly upstream: Upstream };
   /** A request waits for room at an upstream of the pool; `waiting` includes it. */
   queued: { readonly pool: string; readonly waiting: number };
   /** A request was answered by the balancer itself, because of the error `code`. */
@@ -113,7 +117,7 @@ type Name = keyof BalancerEvents;
 /** The names of all events. */
 export const EVENT_NAMES = Object.keys({
   ejected: 0, readmitted: 0, retried: 0, settled: 0, added: 0, draining: 0, removed: 0, queued: 0, refused: 0,
-  mirrorDropped: 0, unread: 0, finished: 0,
+  mirrorDropped: 0, unread: 0, finished: 0, drained: 0, activated: 0,
 } satisfies Record<Name, 0>) as readonly Name[];
 
 /** A listener for one kind of event. What it returns is ignored; a promise is not awaited. */
