@@ -13,6 +13,7 @@ import {
 import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
 import { Affinities } from './exchange/affinity.ts';
+import { Sampler } from './exchange/decision.ts';
 import { HookCalls } from './exchange/hooks/hook-calls.ts';
 import { Mirrors } from './exchange/mirrors.ts';
 import { Reports } from './exchange/reports.ts';
@@ -211,6 +212,7 @@ class NodeBalancer implements Balancer {
       rules: front,
       topology: this.#topology(),
       affinities: new Affinities(),
+      sampler: new Sampler(),
       mirrors: this.#mirrors = new Mirrors(front.maxMirrored),
     };
     this.#front = new Front(shared, { ...front, trusts }, () => {

@@ -8,8 +8,8 @@ import { echo, refusingOrigin, startUpstream } from '../support/upstream.ts';
 
 /** Everything that an upstream shows to plugins and operators. */
 const PUBLIC = [
-  'ejections', 'failures', 'id', 'inFlight', 'inFlightElsewhere', 'latencyMs', 'maxInFlight', 'origin', 'picks',
-  'responses', 'retries', 'state', 'tags', 'weight',
+  'configuredWeight', 'ejections', 'failures', 'id', 'inFlight', 'inFlightElsewhere', 'latencyMs', 'maxInFlight',
+  'origin', 'picks', 'responses', 'retries', 'state', 'tags', 'weight',
 ];
 
 /** All property names of an object and of its prototypes, except those of Object. */
