@@ -43,7 +43,7 @@ export class Account {
   /** The status that went downstream; 0 before. */
   #status = 0;
   #code: ErrorCode | undefined;
-  /** Whether there was a listener from the start. If not, times are those of the last tick of the clock. */
+  /** Whether somebody wanted to know from the start. If not, times are those of the last tick of the clock. */
   #precise = false;
   #epoch = 0;
   #began = 0;
@@ -69,7 +69,7 @@ export class Account {
     this.decision = isNoted ? new Decision(asksWhy) : undefined;
     this.#id = '';
     this.#target = target;
-    this.#precise = events.heard('finished');
+    this.#precise = isNoted || events.heard('finished');
     if (this.#precise) this.#epoch = clock.source.epoch();
     this.#began = this.#now;
     this.sent = this.attempts = this.#status = this.#queuedMs = 0;

@@ -167,11 +167,11 @@ export class Attempts {
       return;
     }
     const { head, progress, deadlines, attempt, account } = exchange;
+    const noted = account.decision && this.#note(account.decision, upstream, bound !== undefined);
     // No await between the pick and the count: the next pick sees this one.
     attempt.begin(this.pool, upstream, bound === undefined);
     account.attempts++;
-    const { decision } = account;
-    if (decision !== undefined) attempt.noted = this.#note(decision, upstream, bound !== undefined);
+    attempt.noted = noted;
     progress.phase = CONNECTING;
     deadlines.connecting();
     let connection: UpstreamConnection;
@@ -186,7 +186,7 @@ export class Attempts {
     if (connection.ready) exchange.upload.send();
   }
 
-  /** Notes what the pick saw: since then, only the picked upstream's own count has changed. */
+  /** Notes what the pick saw. Nothing is counted since then. */
   #note(decision: Decision, upstream: ManagedUpstream, isBound: boolean): Noted {
     return decision.picked(this.#picks.seen, upstream.shown, isBound);
   }

@@ -70,18 +70,18 @@ function makeRow(one) {
   const key = keyOf(one), node = el('li', 'up'), id = el('div', 'id');
   const state = el('span', 'state'), glyph = el('i'), word = el('span'), name = el('div', 'name', one.origin), tags = el('div', 'tags');
   glyph.setAttribute('aria-hidden', 'true'); state.append(glyph, word); id.append(name, state, tags);
-  const share = cell('Share, last ' + RECENT + ' s'), rate = cell('Requests per second'), flight = cell('In flight');
-  const latency = cell('Latency to head'), errors = cell('Failures');
+  const share = cell('Share, last ' + RECENT + ' s'), pace = cell('Requests per second'), flight = cell('In flight');
+  const latency = cell('Latency to head'), errors = cell('Failures, last minute');
   const bar = el('div', 'bar'), filled = el('i'), mark = el('u');
   bar.setAttribute('aria-hidden', 'true'); bar.append(filled, mark); share.node.append(bar);
   const ratePlot = plot(), latencyPlot = plot(), why = el('p', 'why');
-  rate.node.append(ratePlot); latency.node.append(latencyPlot);
+  pace.node.append(ratePlot); latency.node.append(latencyPlot);
   const actions = el('div', 'do'), button = el('button', '', 'Drain'), label = el('label', '', 'Weight'), weight = el('input');
   button.type = 'button'; weight.type = 'number'; weight.min = '0.001'; weight.step = 'any'; label.append(weight);
   weight.setAttribute('aria-label', 'Weight of ' + one.origin);
   actions.append(button, label);
-  node.append(id, share.node, rate.node, flight.node, latency.node, errors.node, actions, why);
-  const row = { key, node, glyph, word, tags, share, filled, mark, rate, ratePlot, flight, latency, latencyPlot, errors, why,
+  node.append(id, share.node, pace.node, flight.node, latency.node, errors.node, actions, why);
+  const row = { key, node, glyph, word, tags, share, filled, mark, pace, ratePlot, flight, latency, latencyPlot, errors, why,
     button, weight, rates: [], latencies: [], failures: [], samples: [], sure: 0 };
   button.addEventListener('click', () => toggle(row));
   weight.addEventListener('change', () => {
@@ -147,7 +147,7 @@ function judge(all, evidence, pool) {
       const e = one.ejection;
       const cause = !e ? '' : e.by === 'probes' ? 'its probes failed' : 'too many attempts failed in a row' +
         (e.code ? ', the last with ' + e.code : e.status ? ', the last with status ' + e.status : '');
-      const trial = !e ? '' : e.trialInMs === null ? 'it returns when its probes succeed' : e.trialInMs > 0 ? 'it is tried again in ' + seconds(e.trialInMs) + ' at most' : 'its trial is due';
+      const trial = !e ? '' : e.trialInMs === null ? 'it returns when its probes succeed' : e.trialInMs > 500 ? 'it is tried again in ' + seconds(e.trialInMs) + ' at most' : 'its trial is due';
       if (one.state === 'ejected') why.push('Ejected' + (e ? ' ' + seconds(e.sinceMs) + ' ago: ' + cause + '; ' + trial : '') + '.');
       else why.push('On trial' + (e ? ', ejected ' + seconds(e.sinceMs) + ' ago: ' + cause : '') + '. One request at a time shows whether it works again.');
       notes.push({ bad: true, text: short(one.origin) + ' gets no requests. ' + why[0] });
@@ -157,11 +157,11 @@ function judge(all, evidence, pool) {
       const slow = row.isSlow ? 'slow: ' + ms(one.latencyMs) + ' to the response head, ' + number(Math.round(one.latencyMs / (typical || 1))) + ' times the ' + ms(typical) + ' of the others' : '';
       const evidenceText = passed >= 5 ? ' When the strategy passed it over, it had ' + number(own) + ' in flight on average, and the one picked instead ' + number(other) + '.' : '';
       if (avoided) {
-        const text = pool.strategy + ' avoids it: it gets ' + percent(row.got) + ' of the requests instead of ' + percent(row.expected) + '.' + evidenceText;
-        why.push((slow ? 'It is ' + slow + '. ' : '') + text.charAt(0).toUpperCase() + text.slice(1));
-        notes.push({ text: short(one.origin) + ' is ' + (slow || 'used less than its weight asks for') + '. ' + text });
+        const gets = 'gets ' + percent(row.got) + ' of the requests, and not the ' + percent(row.expected) + ' that its weight asks for';
+        why.push('Why requests avoid it: ' + pool.strategy + ' picks others.' + evidenceText + (slow ? ' It is ' + slow + ', so each request occupies it longer.' : ''));
+        notes.push({ text: short(one.origin) + (slow ? ' is ' + slow + '. It ' : ' ') + gets + ': ' + pool.strategy + ' avoids it.' });
       } else if (slow) {
-        const text = total >= 20 ? ' Still ' + pool.strategy + ' gives it ' + percent(row.got) + ' of the requests: it does not look at the latency.' : '';
+        const text = total >= 20 ? ' Still ' + pool.strategy + ' gives it ' + percent(row.got) + ' of the requests.' : '';
         why.push('It is ' + slow + '.' + text);
         notes.push({ text: short(one.origin) + ' is ' + slow + '.' + text });
       }
@@ -213,8 +213,8 @@ function show(view) {
   for (const pool of view.pools) { pools.add(pool.name); showPool(pool, view); }
   for (const [name, section] of sections) if (!pools.has(name)) { section.node.remove(); sections.delete(name); }
   showTotals(view);
-  showLog($('failures'), view.incidents.slice(0, 20), incidentLine, 'Nothing has failed since this process began.');
-  showLog($('decisions'), view.decisions, decisionLine, 'No decisions yet: there are no requests.');
+  showLog($('failures'), gathered(view.incidents).slice(0, 15), incidentLine, 'Nothing has failed since this process began.');
+  showLog($('decisions'), view.decisions.slice(0, 8), decisionLine, 'No decisions yet: there are no requests.');
   showWorkers(view.workers);
   if (told && Date.now() - told > 15000) { put($('said'), ''); told = 0; }
 }
@@ -260,7 +260,7 @@ function showRow(row, maxRate, maxLatency) {
   row.filled.style.width = (row.got || 0) * 100 + '%';
   row.mark.style.left = row.expected * 100 + '%';
   row.mark.hidden = !row.expected;
-  put(row.rate.value, number(row.rate || 0));
+  put(row.pace.value, number(row.rate || 0));
   row.ratePlot.draw(row.rates, maxRate);
   put(row.flight.value, number(one.inFlight));
   put(row.flight.note, one.maxInFlight === null ? '' : 'of ' + one.maxInFlight);
@@ -271,7 +271,7 @@ function showRow(row, maxRate, maxLatency) {
   const lately = sum(row.failures, (each) => each);
   put(row.errors.value, number(lately));
   row.errors.node.classList.toggle('hot', lately > 0);
-  put(row.errors.note, 'in a minute, ' + number(one.failures) + ' in all; ' + plural(one.ejections, 'ejection'));
+  put(row.errors.note, number(one.failures) + ' in all \u00B7 ' + plural(one.ejections, 'ejection'));
   put(row.why, row.whyText);
   if (document.activeElement !== row.weight) row.weight.value = weight;
   showButton(row);
@@ -297,6 +297,16 @@ function stamp(at) {
   time.dateTime = new Date(at).toISOString();
   return time;
 }
+// The same thing again and again is one line.
+function gathered(incidents) {
+  const lines = [];
+  for (const one of incidents) {
+    const last = lines[lines.length - 1];
+    if (last && ['what', 'pool', 'origin', 'code', 'status'].every((name) => last[name] === one[name])) last.times++;
+    else lines.push({ ...one, times: 1 });
+  }
+  return lines;
+}
 function incidentLine(one) {
   const item = el('li'), what = el('span', one.what === 'ejected' || one.what === 'refused' ? 'bad' : one.what === 'readmitted' || one.what === 'activated' ? 'good' : '');
   const reason = [one.code, one.status].filter(Boolean).join(', '), where = one.origin ? one.origin + (one.pool === 'default' ? '' : ' (pool ' + one.pool + ')') : '';
@@ -307,7 +317,7 @@ function incidentLine(one) {
     drained: where + ' is drained', activated: where + ' is activated',
   };
   what.style.display = 'inline';
-  what.textContent = texts[one.what] || one.what;
+  what.textContent = (texts[one.what] || one.what) + (one.times > 1 ? ' (' + one.times + ' times)' : '');
   item.append(stamp(one.at), what);
   return item;
 }
@@ -318,10 +328,15 @@ function decisionLine(one) {
   if (one.attempts.length === 0) item.append(el('span', 'bad', 'no upstream could be picked'));
   for (const attempt of one.attempts) {
     const failed = attempt.code || (attempt.status >= 500 ? 'status ' + attempt.status : '');
-    const line = el('span', failed ? 'bad' : '', short(attempt.upstream) + (failed ? ': ' + failed : ''));
-    const others = attempt.candidates.slice(0, 6).map((c) => short(c.origin) + ' ' + number(c.inFlight) + ' in flight, ' + ms(c.latencyMs)).join(' \u00B7 ');
-    const saw = attempt.candidates.length ? 'of ' + attempt.of + ': ' + others : 'no choice: its connection is authenticated';
-    line.append(el('span', 'dim', saw));
+    const line = el('span', 'dim');
+    line.append(el('span', failed ? 'bad' : 'ink', '\u2192 ' + short(attempt.upstream) + (failed ? ': ' + failed : '')));
+    if (attempt.candidates.length === 0) line.append(' by its authenticated connection');
+    else line.append(' of ' + attempt.of + ':');
+    for (const c of attempt.candidates.slice(0, 6)) {
+      const seen = short(c.origin) + ' ' + number(c.inFlight) + ' in flight, ' + ms(c.latencyMs);
+      line.append(' ', el('span', 'seen' + (c.origin === attempt.upstream ? ' ink' : ''), seen));
+    }
+    if (attempt.of > 6) line.append(' \u2026');
     item.append(line);
   }
   return item;

@@ -48,13 +48,14 @@ svg{display:block;width:100%;height:30px;margin-top:3px;overflow:visible}
 svg path{fill:none;stroke:var(--blue);stroke-width:1.5;vector-effect:non-scaling-stroke;stroke-linejoin:round}
 svg path.area{fill:var(--fill);stroke:none}
 .hot svg path{stroke:var(--bad)}.hot svg path.area{fill:var(--badbg);stroke:none}
-.why{grid-column:1/-1;padding-left:1.3em;color:var(--dim);overflow-wrap:anywhere}.why:empty{display:none}
+.why{grid-column:1/-1;color:var(--dim);overflow-wrap:anywhere}.why:empty{display:none}
 .do{display:flex;flex-direction:column;gap:6px;align-items:stretch}
 button,input{font:inherit;color:inherit;background:var(--bg);border:1px solid var(--dim);border-radius:6px;padding:4px 10px}
 button{cursor:pointer;min-width:84px}button:hover{border-color:var(--blue)}button[aria-disabled=true]{opacity:.5}
 button.sure{background:var(--bad);color:var(--card);border-color:var(--bad);font-weight:600}
 :focus-visible{outline:3px solid var(--blue);outline-offset:1px}
-input{width:68px;padding:3px 6px}.do label{display:flex;justify-content:space-between;gap:6px;align-items:center;
+input{width:68px;padding:3px 6px;color:var(--ink)}.ink{color:var(--ink)}
+.seen{white-space:nowrap;margin-right:10px}.seen.ink{font-weight:600}.do label{display:flex;justify-content:space-between;gap:6px;align-items:center;
 color:var(--dim);font-size:12px}
 .columns{display:grid;grid-template-columns:1fr 1fr;gap:22px;margin-bottom:22px}
 .columns section{min-width:0}
@@ -67,5 +68,5 @@ color:var(--dim);font-size:12px}
 @media (max-width:900px){.up{grid-template-columns:1fr 1fr 1fr}.up .id{grid-column:1/-1}.do{flex-direction:row;align-items:center;
 grid-column:1/-1}.columns{grid-template-columns:1fr}}
 @media (max-width:520px){body{padding:12px 10px 30px}.up{grid-template-columns:1fr 1fr;padding:10px}#totals{margin-left:0}
-.do button{flex:1;padding:9px}.why{padding-left:0}}
+.do button{flex:1;padding:9px}}
 `;
