@@ -7,8 +7,8 @@ import net, { type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { random } from '../strategies/random.ts';
 import {
-  checkListener, type CloseOptions, type DrainOptions, type HandleOptions, parseCloseOptions, parseDrainOptions,
-  parseListenOptions,
+  checkListener, checkMeter, type CloseOptions, type DrainOptions, type HandleOptions, parseCloseOptions,
+  parseDrainOptions, parseListenOptions,
 } from './options/calls.ts';
 import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
@@ -25,6 +25,7 @@ import { DownstreamRequest } from './fronts/request.ts';
 import { DownstreamSockets } from './fronts/sockets.ts';
 import { Upgrades } from './fronts/upgrades.ts';
 import { guardedValue, type OnFault } from './guard.ts';
+import type { Meter, Metering, Traffic } from './meter.ts';
 import { Clock, systemRng, systemTime, tickFor } from './loop/clock.ts';
 import { GuardedTime, guardedRng } from './loop/guarded-time.ts';
 import { Turn } from './loop/turn.ts';
@@ -127,6 +128,8 @@ export interface Balancer {
   on<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this;
   /** Removes a listener. Throws as `on` does. */
   off<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this;
+  /** Has `meter` count every exchange from now on: what `createMetrics` does. Throws OPTIONS_INVALID. */
+  meter(meter: Meter): Metering;
   /**
    * Makes `ready` false; after `delayMs` (default 0) stops listening, finishes what is in flight and closes all
    * connections; cuts what is left `timeoutMs` (default 10,000) later. Resolves when nothing is left, with the number
@@ -322,6 +325,11 @@ class NodeBalancer implements Balancer {
     return this;
   }
 
+  meter(meter: Meter): Metering {
+    checkMeter(meter);
+    return { traffic: () => this.#traffic(), stop: this.#events.meters.add(meter) };
+  }
+
   get ready(): boolean {
     return this.#closed === undefined;
   }
@@ -383,6 +391,13 @@ class NodeBalancer implements Balancer {
       this.#failedInside('a downstream connection could not be closed', cause);
     }
     return false;
+  }
+
+  #traffic(): Traffic {
+    const { connections: own, serverConnections, carried: { connections, received, sent } } = this.#front;
+    const openConnections = own + serverConnections.open;
+    const queued = Object.fromEntries([...this.#pools.byName].map(([name, { queue }]) => [name, queue.length]));
+    return { openConnections, connections, receivedBytes: received, sentBytes: sent, queued };
   }
 
   /** Where requests go from now on. */

@@ -2,6 +2,7 @@
  * The events of a balancer. An event without a listener costs nothing: it is not even made.
  */
 import { guarded } from './guard.ts';
+import { Meters } from './meter.ts';
 import type { Outcome, Upstream } from './strategy.ts';
 
 /**
@@ -167,10 +168,15 @@ export type Listener<N extends Name> = (event: BalancerEvents[N]) => unknown;
 export class Events {
   readonly #listeners = new Map<Name, readonly Listener<Name>[]>();
   readonly #onFault: (event: string, what: string, cause: unknown) => void;
+  /** What counts every exchange, and costs less than an event. */
+  readonly meters: Meters;
 
   /** `onFault` receives the fault of a listener, which must not interrupt what the event is about. */
   constructor(onFault: (event: string, what: string, cause: unknown) => void) {
     this.#onFault = onFault;
+    this.meters = new Meters((what, cause) => {
+      onFault('meter', what, cause);
+    });
   }
 
   on<N extends Name>(name: N, listener: Listener<N>): void {

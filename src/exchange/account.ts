@@ -71,7 +71,7 @@ export class Account {
     this.#target = target;
     this.#precise = isNoted || events.heard('finished');
     if (this.#precise) this.#epoch = clock.source.epoch();
-    this.#began = this.#now;
+    this.#began = this.#precise || events.meters.current !== undefined ? clock.source.now() : clock.now;
     this.sent = this.attempts = this.#status = this.#queuedMs = 0;
     this.#headAt = this.#queuedAt = -1;
     this.#code = undefined;
@@ -112,10 +112,16 @@ export class Account {
 
   /** It is over: makes the events that somebody listens to. */
   close(exchange: Accounted): void {
-    const { events } = this.#services;
+    const { clock, events } = this.#services;
     if (events.heard('finished')) this.#event = this.#made(exchange);
-    if (this.decision !== undefined && events.heard('decided')) this.#decided = this.#decidedBy(this.decision, exchange);
+    const { decision } = this;
+    if (decision !== undefined && events.heard('decided')) this.#decided = this.#decidedBy(decision, exchange);
     this.decision = undefined;
+    const meter = events.meters.current;
+    if (meter !== undefined) {
+      const pool = this.hasPool ? exchange.pool.name : '';
+      meter.exchange(pool, exchange.head.method, this.#went, clock.source.now() - this.#began);
+    }
     this.#target = '';
   }
 
@@ -126,6 +132,11 @@ export class Account {
     this.#event = this.#decided = undefined;
     if (event !== undefined) this.#services.events.tell('finished', event);
     if (decided !== undefined) this.#services.events.tell('decided', decided);
+  }
+
+  /** The status that went downstream, or that stands for none. */
+  get #went(): number {
+    return this.#status === 0 ? LEFT : this.#status;
   }
 
   get #now(): number {
@@ -146,11 +157,11 @@ export class Account {
       id: this.#idOf(exchange),
       method: exchange.head.method,
       target: this.#target,
-      status: this.#status === 0 ? LEFT : this.#status,
+      status: this.#went,
       code: this.#code,
       pool: exchange.pool.name,
       strategy,
-      durationMs: this.#now - this.#began,
+      durationMs: Math.max(0, this.#now - this.#began),
       attempts,
     };
   }
@@ -159,7 +170,7 @@ export class Account {
     const { hop } = downstream;
     const { lines, method, host, version } = head;
     const began = this.#began;
-    const durationMs = this.#now - began;
+    const durationMs = Math.max(0, this.#now - began);
     const event = {
       id: this.#idOf({ head, downstream, view }),
       method,
@@ -168,7 +179,7 @@ export class Account {
       protocol: version,
       scheme: hop.proto,
       remoteAddress: hop.address,
-      status: this.#status === 0 ? LEFT : this.#status,
+      status: this.#went,
       code: this.#code,
       pool: this.hasPool ? pool.name : undefined,
       upstream: attempt.last,
@@ -178,7 +189,7 @@ export class Account {
       bytesOut: this.#status === 205 && version === '2.0' ? 0 : this.sent,
       startedAt: this.#precise ? this.#epoch : this.#services.clock.source.epoch() - Math.round(durationMs),
       queuedMs: this.#queuedMs,
-      firstByteMs: this.#headAt < 0 ? undefined : this.#headAt - began,
+      firstByteMs: this.#headAt < 0 ? undefined : Math.max(0, this.#headAt - began),
       durationMs,
       state: view === undefined ? downstream.state : view.state,
     };

@@ -89,6 +89,7 @@ export class Attempt {
     if (upstream === undefined) return;
     this.status = status;
     const now = this.#services.clock.source.now();
+    this.#services.events.meters.current?.answered(this.#pool.name, upstream.shown, now - this.#startedAt);
     // Only attempts that a strategy sent there can readmit an upstream that is ejected.
     if (this.picked || upstream.listed) {
       this.#pool.upstreams.answered(upstream, this.#startedAt, now, isBroken(status), status);
@@ -114,12 +115,14 @@ export class Attempt {
     const { name: pool, upstreams, queue } = this.#pool;
     const strategy = this.#strategy;
     const affinity = this.#affinity;
+    const { status } = this;
     this.upstream = this.connection = this.#affinity = undefined;
     const began = this.#startedAt;
     const now = clock.source.now();
     const well = error === undefined && this.status !== undefined && !isBroken(this.status);
     upstreams.settle(upstream, ending, well, began, now, error);
     this.noted?.settled(this.status, error, now - began);
+    events.meters.current?.attempt(pool, upstream.shown, status, error);
     const heard = this.picked && this.#hearsSettled;
     if (heard || events.heard('settled')) {
       const outcome = { ok: ending.fault !== 'upstream', status: this.status, durationMs: now - began, error };

@@ -77,6 +77,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
 
   #start(response: ServerResponse, options: unknown): void {
     this.#front.downstreams.add(this);
+    this.#count();
     try {
       response.on('close', () => {
         this.#onClose();
@@ -318,7 +319,14 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
 
   #leave(): void {
     this.#given?.cancel();
+    this.#count();
     this.#front.downstreams.remove(this);
+  }
+
+  /** For a meter, if there is one. */
+  #count(): void {
+    const { events, serverConnections } = this.#front;
+    if (events.meters.current !== undefined) serverConnections.count(this.#request);
   }
 
   /** Answers what is not made an exchange. */

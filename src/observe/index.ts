@@ -8,3 +8,6 @@ export { type Admin, createAdmin } from './admin/admin.ts';
 export type { AdminOptions } from './admin/admin-options.ts';
 export type { Administered, AdministeredPool } from './admin/administered.ts';
 export type { Order } from './admin/orders.ts';
+export { createMetrics, type Metrics, type Scrape } from './metrics.ts';
+export type { Measured, MetricsOptions } from './metrics-options.ts';
+export type { PromRegistry } from './registry.ts';
