@@ -13,6 +13,7 @@ import {
 import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
 import { Affinities } from './exchange/affinity.ts';
+import { Sampler } from './exchange/decision.ts';
 import { HookCalls } from './exchange/hooks/hook-calls.ts';
 import { Mirrors } from './exchange/mirrors.ts';
 import { Reports } from './exchange/reports.ts';
@@ -52,8 +53,8 @@ type Upgrade = (
 ) => void;
 
 /**
- * A load balancer: see {@link createBalancer}. `strategy`, `upstreams`, `add`, `remove` and `update` are those of the
- * pool `default`; where there is none, they throw (or reject with) OPTIONS_INVALID.
+ * A load balancer: see {@link createBalancer}. `strategy`, `upstreams`, `add`, `remove`, `drain`, `activate`, `setWeight`
+ * and `update` are those of the pool `default`; where there is none, they throw (or reject with) OPTIONS_INVALID.
  */
 export interface Balancer {
   /** The pools by their names. An object without a prototype; it never changes: `configure` replaces it. */
@@ -94,6 +95,19 @@ export interface Balancer {
    * (default: no limit). Rejects with OPTIONS_INVALID.
    */
   remove(origin: string, options?: DrainOptions): Promise<void>;
+  /**
+   * Takes an upstream out of service: it stays listed, as `draining` and then `drained`, and gets no new work until it
+   * is activated, whatever `update` and `configure` change. Resolves when it has nothing in flight, or is activated or
+   * removed. Rejects with OPTIONS_INVALID.
+   */
+  drain(origin: string): Promise<void>;
+  /** Takes a drained upstream back into service. Throws OPTIONS_INVALID. */
+  activate(origin: string): void;
+  /**
+   * Sets the weight of an upstream. It holds until `update` or `configure` brings another weight for it than the one it
+   * was configured with, or until `undefined` is set: the configured weight again. Throws OPTIONS_INVALID.
+   */
+  setWeight(origin: string, weight: number | undefined): void;
   /**
    * Makes these the upstreams, as one change: adds new ones, drains those that are not listed, as `remove` does, and
    * gives the others their new options; they keep their counts and connections. A list of more than 500 is processed in
@@ -208,6 +222,7 @@ class NodeBalancer implements Balancer {
       rules: front,
       topology: this.#topology(),
       affinities: new Affinities(),
+      sampler: new Sampler(),
       mirrors: this.#mirrors = new Mirrors(front.maxMirrored),
     };
     this.#front = new Front(shared, { ...front, trusts }, () => {
@@ -283,6 +298,18 @@ class NodeBalancer implements Balancer {
 
   async remove(origin: string, options?: DrainOptions): Promise<void> {
     await this.#pools.default('remove').remove(origin, options);
+  }
+
+  async drain(origin: string): Promise<void> {
+    await this.#pools.default('drain').drain(origin);
+  }
+
+  activate(origin: string): void {
+    this.#pools.default('activate').activate(origin);
+  }
+
+  setWeight(origin: string, weight: number | undefined): void {
+    this.#pools.default('setWeight').setWeight(origin, weight);
   }
 
   async update(upstreams: readonly (string | UpstreamOptions)[], options?: DrainOptions): Promise<void> {

@@ -9,6 +9,7 @@ import { runHook } from '../pools/plugin.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity, DownstreamSocket } from './affinity.ts';
+import type { Noted } from './decision.ts';
 import { named } from './request-id.ts';
 import type { ExchangeServices } from './services.ts';
 
@@ -23,6 +24,8 @@ export class Attempt {
   status: number | undefined;
   /** Whether the strategy picked the upstream, and so hears how the attempt ends. */
   picked = true;
+  /** Where it is noted how the attempt ends, if anybody wants to know. */
+  noted: Noted | undefined;
   readonly #services: ExchangeServices;
   readonly #head: RequestHead;
   #pool: Pool;
@@ -53,6 +56,7 @@ export class Attempt {
     this.last = upstream.shown;
     this.picked = picked;
     this.status = undefined;
+    this.noted = undefined;
     this.#startedAt = this.#services.clock.source.now();
     this.#affinity = undefined;
     this.#private = false;
@@ -117,6 +121,7 @@ export class Attempt {
     const now = clock.source.now();
     const well = error === undefined && this.status !== undefined && !isBroken(this.status);
     upstreams.settle(upstream, ending, well, began, now, error);
+    this.noted?.settled(this.status, error, now - began);
     events.meters.current?.attempt(pool, upstream.shown, status, error);
     const heard = this.picked && this.#hearsSettled;
     if (heard || events.heard('settled')) {
