@@ -12,12 +12,14 @@ const ROOMS = {
   loop: [[], 'the event loop is importable by all, so it imports no room but its own'],
   http1: [[], 'http1 is pure: bytes in, heads and body slices out'],
   streams: [[...FOR_ALL, 'http1'], 'streams may import http1'],
-  upstreams: [[...FOR_ALL, 'http1', 'streams'], 'upstreams may import streams and http1'],
+  upstreams: [[...FOR_ALL, 'http1', 'proxy-protocol', 'streams'], 'upstreams may import streams and http1'],
   pools: [[...FOR_ALL, 'http1', 'streams', 'upstreams'], 'pools may import upstreams'],
-  exchange: [[...FOR_ALL, 'http1', 'streams', 'upstreams', 'pools'], 'an exchange may import pools'],
+  exchange: [
+    [...FOR_ALL, 'http1', 'proxy-protocol', 'streams', 'upstreams', 'pools'], 'an exchange may import pools'],
   fronts: [[...FOR_ALL, 'http1', 'streams', 'upstreams', 'pools', 'exchange'], 'fronts may import exchanges'],
   'in-process': [[...FOR_ALL, 'exchange'], 'upstreams within the process stand beside the data path, not in it'],
   cluster: [FOR_ALL, 'the launcher knows nothing of balancing'],
+  'proxy-protocol': [FOR_ALL, 'what reads and writes PROXY headers needs none of the engine'],
   observe: [FOR_ALL, 'observers stand on public events, and nothing in the data path imports them'],
   testing: [FOR_ALL, 'what plugin authors test with needs none of the engine'],
 };
