@@ -5,12 +5,20 @@ import type { Ending, ErrorCode } from '../errors.ts';
 import type { RequestHead } from '../http1/request.ts';
 import type { Strategy, Upstream } from '../strategy.ts';
 import type { Pool } from '../pools/pool.ts';
+import type { Services } from '../pools/services.ts';
 import { runHook } from '../pools/plugin.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity, DownstreamSocket } from './affinity.ts';
 import { named } from './request-id.ts';
 import type { ExchangeServices } from './services.ts';
+
+/** What names the exchange in events: its request head, with an id or `''`. */
+interface Identified {
+  readonly id: string;
+}
+
+type AttemptServices = Services & Pick<ExchangeServices, 'affinities'>;
 
 /** One attempt at a time. It is used again for the next attempt, and for the next exchange. */
 export class Attempt {
@@ -23,12 +31,13 @@ export class Attempt {
   status: number | undefined;
   /** Whether the strategy picked the upstream, and so hears how the attempt ends. */
   picked = true;
-  readonly #services: ExchangeServices;
-  readonly #head: RequestHead;
+  readonly #services: AttemptServices;
+  readonly #head: Identified;
   #pool: Pool;
   /** The strategy that picked: the pool may have another one when the attempt settles. */
   #strategy: Strategy;
   #hearsSettled = false;
+  #answered = false;
   #startedAt = 0;
   /** What ties the connection to that of the downstream, if anything does. */
   #affinity: Affinity | undefined;
@@ -36,7 +45,7 @@ export class Attempt {
   #private = false;
 
   /** `head` is that of each request in turn. */
-  constructor(services: ExchangeServices, pool: Pool, head: RequestHead) {
+  constructor(services: AttemptServices, pool: Pool, head: Identified) {
     this.#services = services;
     this.#head = head;
     this.#pool = pool;
@@ -53,6 +62,7 @@ export class Attempt {
     this.last = upstream.shown;
     this.picked = picked;
     this.status = undefined;
+    this.#answered = false;
     this.#startedAt = this.#services.clock.source.now();
     this.#affinity = undefined;
     this.#private = false;
@@ -79,11 +89,12 @@ export class Attempt {
     this.#affinity = this.#services.affinities.bind(downstream, this.#pool, upstream, connection);
   }
 
-  /** The head of the final response is there. */
-  responded(status: number): void {
+  /** The head of the final response is there; in layer 4, where there is no status, the connection. */
+  responded(status: number | undefined): void {
     const { upstream } = this;
     if (upstream === undefined) return;
     this.status = status;
+    this.#answered = true;
     const now = this.#services.clock.source.now();
     // Only attempts that a strategy sent there can readmit an upstream that is ejected.
     if (this.picked || upstream.listed) {
@@ -113,7 +124,7 @@ export class Attempt {
     this.upstream = this.connection = this.#affinity = undefined;
     const began = this.#startedAt;
     const now = clock.source.now();
-    const well = error === undefined && this.status !== undefined && !isBroken(this.status);
+    const well = error === undefined && this.#answered && !isBroken(this.status);
     upstreams.settle(upstream, ending, well, began, now, error);
     const heard = this.picked && this.#hearsSettled;
     if (heard || events.heard('settled')) {
@@ -132,6 +143,6 @@ export function sentHost(head: RequestHead, { settings }: ManagedUpstream, chang
 }
 
 /** Whether a response of this status is that of a gateway whose own upstream fails: no better than no response. */
-function isBroken(status: number): boolean {
-  return status >= 502 && status <= 504;
+function isBroken(status: number | undefined): boolean {
+  return status !== undefined && status >= 502 && status <= 504;
 }
