@@ -17,8 +17,10 @@ export interface Accounted {
   readonly downstream: Downstream;
   readonly pool: { readonly name: string };
   readonly attempt: { readonly last: Upstream | undefined };
-  /** Octets of request body so far. */
-  readonly received: number;
+  readonly upload: {
+    /** Octets of request body. */
+    readonly received: number;
+  };
   /** What its hooks see; undefined without hooks. */
   readonly view: { readonly request: { readonly id: string }; readonly state: unknown } | undefined;
 }
@@ -105,7 +107,7 @@ export class Account {
     return this.#precise ? clock.source.now() : clock.now;
   }
 
-  #made({ head, downstream, pool, attempt, received, view }: Accounted): FinishedExchange {
+  #made({ head, downstream, pool, attempt, upload, view }: Accounted): FinishedExchange {
     const { hop } = downstream;
     const { lines, method, host, version } = head;
     const began = this.#began;
@@ -123,7 +125,7 @@ export class Account {
       pool: this.hasPool ? pool.name : undefined,
       upstream: attempt.last,
       attempts: this.attempts,
-      bytesIn: received,
+      bytesIn: upload.received,
       // node:http2 sends no body with a 205, whatever the upstream has sent.
       bytesOut: this.#status === 205 && version === '2.0' ? 0 : this.sent,
       startedAt: this.#precise ? this.#epoch : this.#services.clock.source.epoch() - Math.round(durationMs),
