@@ -37,7 +37,7 @@ export class Attempt {
   /** The strategy that picked: the pool may have another one when the attempt settles. */
   #strategy: Strategy;
   #hearsSettled = false;
-  #answered = false;
+  #opened = false;
   #startedAt = 0;
   /** What ties the connection to that of the downstream, if anything does. */
   #affinity: Affinity | undefined;
@@ -62,7 +62,7 @@ export class Attempt {
     this.last = upstream.shown;
     this.picked = picked;
     this.status = undefined;
-    this.#answered = false;
+    this.#opened = false;
     this.#startedAt = this.#services.clock.source.now();
     this.#affinity = undefined;
     this.#private = false;
@@ -89,17 +89,24 @@ export class Attempt {
     this.#affinity = this.#services.affinities.bind(downstream, this.#pool, upstream, connection);
   }
 
-  /** The head of the final response is there; in layer 4, where there is no status, the connection. */
-  responded(status: number | undefined): void {
+  /** The head of the final response is there. */
+  responded(status: number): void {
     const { upstream } = this;
     if (upstream === undefined) return;
     this.status = status;
-    this.#answered = true;
     const now = this.#services.clock.source.now();
     // Only attempts that a strategy sent there can readmit an upstream that is ejected.
     if (this.picked || upstream.listed) {
       this.#pool.upstreams.answered(upstream, this.#startedAt, now, isBroken(status), status);
     } else upstream.answered(now - this.#startedAt);
+  }
+
+  /** Layer 4: the upstream has taken the connection, which is all the answer that there is. */
+  opened(): void {
+    const { upstream } = this;
+    if (upstream === undefined) return;
+    this.#opened = true;
+    this.#pool.upstreams.answered(upstream, this.#startedAt, this.#services.clock.source.now(), false);
   }
 
   /** Gives the connection back after a whole response; where it is not `reusable`, closes it. */
@@ -124,7 +131,8 @@ export class Attempt {
     this.upstream = this.connection = this.#affinity = undefined;
     const began = this.#startedAt;
     const now = clock.source.now();
-    const well = error === undefined && this.#answered && !isBroken(this.status);
+    const good = this.#opened || (this.status !== undefined && !isBroken(this.status));
+    const well = error === undefined && good;
     upstreams.settle(upstream, ending, well, began, now, error);
     const heard = this.picked && this.#hearsSettled;
     if (heard || events.heard('settled')) {
@@ -143,6 +151,6 @@ export function sentHost(head: RequestHead, { settings }: ManagedUpstream, chang
 }
 
 /** Whether a response of this status is that of a gateway whose own upstream fails: no better than no response. */
-function isBroken(status: number | undefined): boolean {
-  return status !== undefined && status >= 502 && status <= 504;
+function isBroken(status: number): boolean {
+  return status >= 502 && status <= 504;
 }

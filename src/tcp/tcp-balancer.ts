@@ -8,6 +8,7 @@ import { type BalancerEvents, Events, type Listener } from '../events.ts';
 import { Affinities } from '../exchange/affinity.ts';
 import { Reports } from '../exchange/reports.ts';
 import { DroppedConnections } from '../fronts/dropped-connections.ts';
+import { Servers } from '../fronts/servers.ts';
 import type { OnFault } from '../guard.ts';
 import { Clock, systemRng, systemTime, tickFor } from '../loop/clock.ts';
 import { GuardedTime, guardedRng } from '../loop/guarded-time.ts';
@@ -41,6 +42,8 @@ export interface TcpBalancer {
   readonly ready: boolean;
   /** Listens. Can be called several times. Resolves with the address once it accepts connections. */
   listen(options: ListenOptions): Promise<AddressInfo | string>;
+  /** Makes a server of yours listen, already wired to `accept`, and closes it with the balancer. */
+  serve(server: Server, options: ListenOptions): Promise<AddressInfo | string>;
   /** Serves one connection that was accepted elsewhere, for example by a TLS server, which then ends TLS. */
   readonly accept: (socket: Socket) => void;
   add(upstream: string | TcpUpstreamOptions): Upstream;
@@ -81,8 +84,7 @@ class NodeTcpBalancer implements TcpBalancer {
   readonly #sockets = new SocketEvents();
   /** How often to sweep. */
   #tickMs: number;
-  /** Servers that listen or are about to, each with the function that rejects its `listen`. */
-  readonly #servers = new Map<Server, (cause: Error) => void>();
+  readonly #servers: Servers;
   /** When to stop accepting, and when to reset what is left. */
   #stopAt = Infinity;
   #cutAt = Infinity;
@@ -101,6 +103,9 @@ class NodeTcpBalancer implements TcpBalancer {
       this.#onHookFault(`a listener for '${event}' ${what}`, cause);
     });
     this.#dropped = new DroppedConnections(lack, (error) => {
+      this.#report(error, undefined);
+    });
+    this.#servers = new Servers((error) => {
       this.#report(error, undefined);
     });
     this.#names = new Names(systemFind, () => this.#clock.source.now());
@@ -161,21 +166,13 @@ class NodeTcpBalancer implements TcpBalancer {
     const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       this.#serve(socket, true);
     });
-    return await new Promise((resolve, reject) => {
-      const failed = (cause: Error): void => {
-        this.#servers.delete(server);
-        reject(cause);
-      };
-      this.#servers.set(server, failed);
-      server.once('error', failed);
-      server.listen(where, () => {
-        server.off('error', failed);
-        server.on('error', (cause) => {
-          this.#report(new BalancerError('ACCEPT_FAILED', undefined, { cause }), undefined);
-        });
-        resolve(server.address() ?? '');
-      });
-    });
+    return await this.#servers.listen(server, where);
+  }
+
+  async serve(server: Server, options: ListenOptions): Promise<AddressInfo | string> {
+    const where = parseListenOptions(options, 'serve');
+    if (!this.ready) throw new BalancerError('CLOSING');
+    return await this.#servers.serve(server, where);
   }
 
   readonly accept = (socket: Socket): void => {
@@ -224,7 +221,7 @@ class NodeTcpBalancer implements TcpBalancer {
     this.#stopAt = Math.min(this.#stopAt, now + delayMs);
     this.#cutAt = Math.min(this.#cutAt, now + delayMs + timeoutMs);
     this.#closed ??= this.#close();
-    if (now >= this.#stopAt) this.#stopAccepting();
+    if (now >= this.#stopAt) this.#stopAccepting(now);
     return await this.#closed;
   }
 
@@ -234,29 +231,25 @@ class NodeTcpBalancer implements TcpBalancer {
         resolve({ closed });
       };
     });
+    await servers.closed;
     if (this.#front.downstreams.size > 0) {
       await new Promise<void>((resolve) => {
         this.#onEmpty = resolve;
       });
       this.#onEmpty = undefined;
     }
-    await Promise.all([servers.closed, this.#pools.close()]);
+    await this.#pools.close();
     this.#clock.stop();
     this.#pools.stop();
     return { cut: this.#cut };
   }
 
   /** Stops listening. Connections that are open go on to their ends. */
-  #stopAccepting(): void {
+  #stopAccepting(now: number): void {
     if (this.#front.closing) return;
     this.#pools.finishUpdates();
     this.#front.closing = true;
-    const servers = [...this.#servers].map(([server, failed]) => new Promise((resolve) => {
-      // The lookup of its host name may not be finished: `listen` would never settle.
-      if (!server.listening) failed(new BalancerError('CLOSING'));
-      server.close(resolve);
-    }));
-    this.#onStopped(Promise.all(servers));
+    this.#onStopped(this.#servers.close(Math.min(now + IDLE_GRACE_MS, this.#cutAt)));
   }
 
   /** Throws CLOSING once accepting has stopped: upstreams added later would never be drained. */
@@ -264,9 +257,13 @@ class NodeTcpBalancer implements TcpBalancer {
     if (this.#front.closing) throw new BalancerError('CLOSING');
   }
 
-  /** Serves a connection. One that is already closed would never emit 'close'. `own`: nothing else reads from it. */
+  /**
+   * Serves a connection; `own` where nothing else reads from it. One that is already closed would never emit 'close'.
+   * During a close, only one that was accepted before, and whose TLS handshake has just ended.
+   */
   #serve(socket: Socket, own: boolean): void {
-    if (this.#front.closing || socket.destroyed) {
+    const welcome = !this.#front.closing || this.#servers.accepted(socket);
+    if (!welcome || socket.destroyed) {
       try {
         socket.destroy();
       } catch (cause) {
@@ -309,9 +306,9 @@ class NodeTcpBalancer implements TcpBalancer {
   }
 
   #sweep(now: number, pausedMs: number): void {
-    if (now >= this.#stopAt) this.#stopAccepting();
+    if (now >= this.#stopAt) this.#stopAccepting(now);
     if (pausedMs > 0) this.#pools.paused(pausedMs);
-    for (const part of [this.#front.downstreams, this.#names, ...this.#pools.parts]) {
+    for (const part of [this.#front.downstreams, this.#servers, this.#names, ...this.#pools.parts]) {
       // If one fails, the others must still be swept.
       try {
         part.sweep(now);
@@ -320,7 +317,8 @@ class NodeTcpBalancer implements TcpBalancer {
       }
     }
     this.#dropped.sweep(now, this.#front.downstreams.size);
-    if (now >= this.#cutAt && this.#front.closing) this.#cut += this.#front.downstreams.cut();
+    if (now < this.#cutAt || !this.#front.closing) return;
+    this.#cut += this.#front.downstreams.cut() + this.#servers.cut();
   }
 
   /** Reports the failure of a function that was passed as an option or to `on`. */
@@ -347,3 +345,6 @@ function tickMs(helloTimeoutMs: number, pools: Iterable<PoolSettings>): number {
   }
   return tickFor(shortest);
 }
+
+/** How long connections may take that are in the middle of a TLS handshake when the balancer closes. */
+const IDLE_GRACE_MS = 200;

@@ -197,7 +197,7 @@ export class TcpConnection implements OpenDownstream, SocketReader, SocketOwner,
   linked(): void {
     const link = this.#link;
     if (link === undefined) return;
-    this.#attempt.responded(undefined);
+    this.#attempt.opened();
     this.#account.connected();
     this.#leavePool();
     this.#phase = OPEN;
