@@ -24,7 +24,7 @@ const ROOMS = {
   testing: [FOR_ALL, 'what plugin authors test with needs none of the engine'],
 };
 /** Files at the top of src: those that every room may import, and those that compose the rooms. */
-const TOP = '{channel,errors,events,guard,hooks,strategy}';
+const TOP = '{channel,errors,events,guard,hooks,meter,strategy}';
 const COMPOSERS = '{balancer,index}';
 
 /** Forbids imports; `why` is the lint message. */
@@ -130,6 +130,19 @@ export default tseslint.config(
     },
   },
   {
+    // The answer to a WebSocket handshake is a hash (RFC 6455 §4.2.2).
+    files: ['src/fronts/connect-handshake.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': ['error', {
+        patterns: [{
+          regex: BUILTINS.replace('cluster', 'cluster|crypto'),
+          allowTypeImports: true,
+          message: 'Hashes are made by node:crypto, as a pure helper.',
+        }],
+      }],
+    },
+  },
+  {
     // A connection within the process is a pair of streams, and only node:stream makes them.
     files: ['src/in-process/memory-socket.ts'],
     rules: {
@@ -151,6 +164,19 @@ export default tseslint.config(
           regex: BUILTINS.replace('cluster', 'cluster|os|fs|fs/promises|path'),
           allowTypeImports: true,
           message: 'The launcher is built on node:cluster, node:http, node:net and pure helpers.',
+        }],
+      }],
+    },
+  },
+  {
+    // Observers tell of the process, too: what /proc says, how late the event loop is, and which version this is.
+    files: ['src/observe/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': ['error', {
+        patterns: [{
+          regex: BUILTINS.replace('cluster', 'cluster|fs/promises|module|perf_hooks'),
+          allowTypeImports: true,
+          message: 'Observers are built on the core, and on what tells of the process.',
         }],
       }],
     },
