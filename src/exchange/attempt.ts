@@ -3,6 +3,8 @@
  */
 import type { Ending, ErrorCode } from '../errors.ts';
 import type { RequestHead } from '../http1/request.ts';
+import { describeSocket } from '../proxy-protocol/of-socket.ts';
+import { formatProxyHeader } from '../proxy-protocol/parse.ts';
 import type { Strategy, Upstream } from '../strategy.ts';
 import type { Pool } from '../pools/pool.ts';
 import type { Services } from '../pools/services.ts';
@@ -11,6 +13,7 @@ import type { UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity, DownstreamSocket } from './affinity.ts';
 import type { Noted } from './decision.ts';
+import type { Downstream } from './downstream.ts';
 import { named } from './request-id.ts';
 import type { ExchangeServices } from './services.ts';
 
@@ -20,6 +23,9 @@ interface Identified {
 }
 
 type AttemptServices = Services & Pick<ExchangeServices, 'affinities'>;
+
+/** For whom a connection is. */
+export type Client = Pick<Downstream, 'socket' | 'peer'>;
 
 /** One attempt at a time. It is used again for the next attempt, and for the next exchange. */
 export class Attempt {
@@ -46,6 +52,9 @@ export class Attempt {
   #affinity: Affinity | undefined;
   /** Whether the connection is authenticated, or about to be, and so must not serve another downstream. */
   #private = false;
+  /** Whether the connection began with a PROXY header, and the downstream connection that it belongs to, if any. */
+  #proxied = false;
+  #owner: DownstreamSocket | undefined;
 
   /** `head` is that of each request in turn. */
   constructor(services: AttemptServices, pool: Pool, head: Identified) {
@@ -69,12 +78,20 @@ export class Attempt {
     this.#opened = false;
     this.#startedAt = this.#services.clock.source.now();
     this.#affinity = undefined;
-    this.#private = false;
+    this.#private = this.#proxied = false;
+    this.#owner = undefined;
   }
 
   /** Takes a connection; a `fresh` one where an idle one has just turned out to be closed. Throws CONNECT_UNUSABLE. */
-  connect({ connections }: ManagedUpstream, fresh: boolean): UpstreamConnection {
-    return this.connection = connections.take(fresh, this.#services.clock.now);
+  connect(upstream: ManagedUpstream, fresh: boolean, downstream: Client): UpstreamConnection {
+    const { now } = this.#services.clock;
+    const { proxyProtocol } = this.#pool.rules;
+    if (proxyProtocol === 0) return this.connection = upstream.connections.take(fresh, now);
+    this.#proxied = true;
+    this.#owner = downstream.socket;
+    const kept = fresh ? undefined : this.#services.affinities.owned.take(downstream.socket, upstream);
+    const header = (): string => formatProxyHeader(describeSocket(downstream.peer, proxyProtocol)).toString('latin1');
+    return this.connection = kept ?? upstream.connections.dial(now, header());
   }
 
   /** Takes the connection that belongs to the downstream's. */
@@ -122,6 +139,7 @@ export class Attempt {
     if (!reusable) connection.destroy();
     else if (this.#affinity !== undefined) this.#affinity.give(now);
     else if (this.#private) connection.destroy();
+    else if (this.#proxied) this.#services.affinities.owned.give(this.#owner, upstream, connection, now);
     else upstream.connections.give(connection, now);
   }
 
@@ -134,7 +152,7 @@ export class Attempt {
     const strategy = this.#strategy;
     const affinity = this.#affinity;
     const { status } = this;
-    this.upstream = this.connection = this.#affinity = undefined;
+    this.upstream = this.connection = this.#affinity = this.#owner = undefined;
     const began = this.#startedAt;
     const now = clock.source.now();
     const good = this.#opened || (this.status !== undefined && !isBroken(this.status));

@@ -74,6 +74,10 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     return this.#socket.hop;
   }
 
+  get peer(): object {
+    return this.#socket.peer;
+  }
+
   drain(deadline: number): void {
     this.#sender.keepAlive = false;
     // A head that has begun to arrive may be completed, within its own timeout and that of the close.

@@ -228,7 +228,7 @@ export class ManagedPool implements PoolHome, CurrentPool {
     this.pool = new Pool(this, { ...settings, ...this.#front });
     this.queue.max = settings.maxQueued;
     this.budget.change(settings.retryBudgetPercent, settings.minRetriesPerSecond);
-    if (settings.connect !== before.connect) {
+    if (settings.connect !== before.connect || settings.proxyProtocol !== before.proxyProtocol) {
       this.#dialler.connect = settings.connect;
       this.upstreams.renewConnections(this.#services.clock.source.now());
     }
