@@ -5,12 +5,20 @@ import type { Ending, ErrorCode } from '../errors.ts';
 import type { RequestHead } from '../http1/request.ts';
 import type { Strategy, Upstream } from '../strategy.ts';
 import type { Pool } from '../pools/pool.ts';
+import type { Services } from '../pools/services.ts';
 import { runHook } from '../pools/plugin.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity, DownstreamSocket } from './affinity.ts';
 import { named } from './request-id.ts';
 import type { ExchangeServices } from './services.ts';
+
+/** What names the exchange in events: its request head, with an id or `''`. */
+interface Identified {
+  readonly id: string;
+}
+
+type AttemptServices = Services & Pick<ExchangeServices, 'affinities'>;
 
 /** One attempt at a time. It is used again for the next attempt, and for the next exchange. */
 export class Attempt {
@@ -23,12 +31,13 @@ export class Attempt {
   status: number | undefined;
   /** Whether the strategy picked the upstream, and so hears how the attempt ends. */
   picked = true;
-  readonly #services: ExchangeServices;
-  readonly #head: RequestHead;
+  readonly #services: AttemptServices;
+  readonly #head: Identified;
   #pool: Pool;
   /** The strategy that picked: the pool may have another one when the attempt settles. */
   #strategy: Strategy;
   #hearsSettled = false;
+  #opened = false;
   #startedAt = 0;
   /** What ties the connection to that of the downstream, if anything does. */
   #affinity: Affinity | undefined;
@@ -36,7 +45,7 @@ export class Attempt {
   #private = false;
 
   /** `head` is that of each request in turn. */
-  constructor(services: ExchangeServices, pool: Pool, head: RequestHead) {
+  constructor(services: AttemptServices, pool: Pool, head: Identified) {
     this.#services = services;
     this.#head = head;
     this.#pool = pool;
@@ -53,6 +62,7 @@ export class Attempt {
     this.last = upstream.shown;
     this.picked = picked;
     this.status = undefined;
+    this.#opened = false;
     this.#startedAt = this.#services.clock.source.now();
     this.#affinity = undefined;
     this.#private = false;
@@ -91,6 +101,14 @@ export class Attempt {
     } else upstream.answered(now - this.#startedAt);
   }
 
+  /** Layer 4: the upstream has taken the connection, which is all the answer that there is. */
+  opened(): void {
+    const { upstream } = this;
+    if (upstream === undefined) return;
+    this.#opened = true;
+    this.#pool.upstreams.answered(upstream, this.#startedAt, this.#services.clock.source.now(), false);
+  }
+
   /** Gives the connection back after a whole response; where it is not `reusable`, closes it. */
   release(reusable: boolean): void {
     const { upstream, connection } = this;
@@ -113,7 +131,8 @@ export class Attempt {
     this.upstream = this.connection = this.#affinity = undefined;
     const began = this.#startedAt;
     const now = clock.source.now();
-    const well = error === undefined && this.status !== undefined && !isBroken(this.status);
+    const good = this.#opened || (this.status !== undefined && !isBroken(this.status));
+    const well = error === undefined && good;
     upstreams.settle(upstream, ending, well, began, now, error);
     const heard = this.picked && this.#hearsSettled;
     if (heard || events.heard('settled')) {

@@ -6,6 +6,7 @@ import { flag, integers, optionalFunction, type Range, shown, timeSource } from 
 import { isToken, writeProblem } from './header-rules.ts';
 import type { TimeSource } from '../loop/time-source.ts';
 import type { FrontOptions } from './options.ts';
+import type { Scheme } from './origin.ts';
 import type { Hooks } from '../hooks.ts';
 
 /** The options of the front with all defaults filled in. {@link FrontOptions} explains each. */
@@ -26,6 +27,8 @@ export interface FrontSettings extends Readonly<Record<keyof typeof FRONT_NUMBER
   readonly hooks: Hooks | undefined;
   readonly time: TimeSource | undefined;
   readonly rng: (() => number) | undefined;
+  /** What is balanced. */
+  readonly scheme: Scheme;
 }
 
 /** Reads the options of the front and ignores all others. Adds what is wrong to `problems`. */
@@ -44,6 +47,7 @@ export function parseFront(options: Readonly<Record<string, unknown>>, problems:
     hooks: hooks(options, problems),
     time: timeSource(options['time'], problems),
     rng: optionalFunction(options['rng'], 'rng', problems) as FrontSettings['rng'],
+    scheme: 'http',
   };
 }
 

@@ -159,7 +159,8 @@ export class ManagedPool implements PoolHome, CurrentPool {
     this.#finish();
     this.#stillThere();
     // Accepts every spelling that `add` accepts for this origin; an origin with a path is a mistake.
-    await this.upstreams.remove(parsedOrigin(origin), this.#services.clock.source.now() + timeoutMs);
+    const normal = parsedOrigin(origin, this.#settings.scheme);
+    await this.upstreams.remove(normal, this.#services.clock.source.now() + timeoutMs);
   }
 
   /** Makes these the upstreams. Resolves when those that were left out are gone. Rejects with OPTIONS_INVALID. */

@@ -5,6 +5,7 @@ import type { Settings } from '../options/parse.ts';
 import type { ParsedUpstream } from '../options/upstreams.ts';
 import { type ConnectionRules, UpstreamConnection } from './connection.ts';
 import type { Dialler } from './dial.ts';
+import { DialledStream, type StreamUser } from './dialled-stream.ts';
 
 /** The settings that idle connections use. */
 export type IdleConnectionRules = ConnectionRules & Pick<Settings,
@@ -56,6 +57,11 @@ export class IdleConnections {
   /** A new connection, still connecting. Throws CONNECT_UNUSABLE. */
   dial(now: number): UpstreamConnection {
     return new UpstreamConnection(this.#upstream, this.#rules, this.#dialler, now, this.#onGone);
+  }
+
+  /** A stream for another protocol than HTTP, still connecting. It is never idle. Throws CONNECT_UNUSABLE. */
+  stream(user: StreamUser): DialledStream {
+    return new DialledStream(this.#upstream, this.#dialler, user);
   }
 
   /** Takes a connection back after an exchange, and keeps it if it can serve another one. */
