@@ -16,6 +16,8 @@ export interface Arguments {
   readonly pidFile: string | undefined;
   readonly accessLog: string | undefined;
   readonly accessLogFormat: string | undefined;
+  /** Layer 4: balance raw connections. */
+  readonly tcp: boolean;
   readonly demo: boolean;
   /** Whether to print what would be served, instead of serving it. */
   readonly check: boolean;
@@ -40,6 +42,7 @@ Options:
                                      the options of createBalancer, and listen, strategy, workers, drainTimeout,
                                      stopDelay, reloadTimeout, pidFile, accessLog and accessLogFormat
       --check                        check the configuration, print what would be served, and exit
+      --tcp                          layer 4: balance raw connections, over upstreams such as tcp://10.0.0.1:6379
       --demo                         start three small upstreams and balance over them
       --drain-timeout <seconds>      how long requests may take to finish after SIGTERM; default 10
       --stop-delay <seconds>         how long to keep accepting after SIGTERM, already not ready; default 0
@@ -90,7 +93,7 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
       // What parseArgs took for the value is the next option.
       problems.push(`${rawName}: needs a value before ${String(value)}; see equipoise --help`);
       return readArguments(argv.toSpliced(index, 1), problems);
-    } else if (name !== 'listen' && inlineValue !== true && /^https?:\/\//i.test(value ?? '')) {
+    } else if (name !== 'listen' && inlineValue !== true && /^(?:https?|tcp):\/\//i.test(value ?? '')) {
       problems.push(`${rawName}: needs a value before the upstream ${String(value)}; see equipoise --help`);
       return readArguments(argv.toSpliced(index, 1), problems);
     } else if (option.type === 'boolean' && value !== undefined) {
@@ -111,6 +114,7 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     pidFile: text(values['pid-file']),
     accessLog: text(values['access-log']),
     accessLogFormat: text(values['access-log-format']),
+    tcp: values.tcp === true,
     demo: values.demo === true,
     check: values.check === true,
     version: values.version === true,
@@ -152,6 +156,7 @@ const OPTIONS = {
   'pid-file': { type: 'string' },
   'access-log': { type: 'string' },
   'access-log-format': { type: 'string' },
+  tcp: { type: 'boolean' },
   demo: { type: 'boolean' },
   check: { type: 'boolean' },
   version: { type: 'boolean' },

@@ -1,7 +1,7 @@
 /**
  * Runs the configured balancer, in a single process or in each worker.
  */
-import { type Balancer, createBalancer } from '../balancer.ts';
+import type { Balancer } from '../balancer.ts';
 import type { Channel } from '../channel.ts';
 import { openAccessLog } from './access-log.ts';
 import type { Configuration } from './config.ts';
@@ -9,6 +9,7 @@ import { startDemo } from './demo.ts';
 import { listenEverywhere } from './listening.ts';
 import { logEvents, reportLog } from './log.ts';
 import { withPeers } from './pools.ts';
+import { createEither, readyLine } from './tcp.ts';
 
 /** A listening balancer. */
 export interface Serving {
@@ -32,14 +33,14 @@ export interface Means {
 
 /** Starts a balancer. If that fails, closes what was started. */
 export async function serve(
-  { listen, options, accessLog }: Configuration, { demo, log, peers }: Means,
+  { listen, options, accessLog, tcp }: Configuration, { demo, log, peers }: Means,
 ): Promise<Serving> {
   const logged = accessLog && openAccessLog(accessLog, log);
   const upstreams = demo ? await startDemo() : undefined;
   let balancer: Balancer | undefined;
   try {
     const given = upstreams === undefined ? options : { ...options, upstreams: upstreams.origins };
-    balancer = createBalancer({
+    balancer = createEither(tcp, {
       onReport: reportLog(log, () => performance.now()),
       ...(peers === undefined ? given : withPeers(given, peers)),
     });
@@ -49,7 +50,7 @@ export async function serve(
     const serving = balancer;
     return {
       balancer,
-      line: `Load balancer with ${strategiesOf(balancer)} listening on ${addresses.join(', ')}`,
+      line: readyLine(strategiesOf(balancer), addresses.join(', '), tcp),
       reopen: () => logged?.reopen() === true,
       close: async (limits) => {
         const { cut } = await serving.close(limits);
