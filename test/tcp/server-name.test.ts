@@ -63,7 +63,9 @@ describe('the server name', () => {
         })();
       });
       onward.pipe(socket);
-      for (const each of [socket, onward]) each.on('error', () => undefined);
+      for (const [one, other] of [[socket, onward], [onward, socket]] as const) {
+        one.on('error', () => undefined).on('close', () => other.destroy());
+      }
     });
     await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve));
     atEnd(t, () => relay.close());
