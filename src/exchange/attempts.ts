@@ -111,10 +111,11 @@ export class Attempts {
     const error = cause instanceof BalancerError ? cause : new BalancerError(code, undefined, { cause });
     this.#services.report(error, upstream.origin, head.id);
     const handshaking = !attempt.picked && continuesHandshake(head);
+    if (attempt.trace !== undefined) attempt.trace.error = error;
     const stage = closedIdle ? 'idle' : progress.stage(attempt.status);
     attempt.settle(endingOf(code, stage), code);
     if (responding) {
-      account.failed(code);
+      account.failed(code, error);
       exchange.cut();
     // The answer to a challenge makes sense on the challenging connection only: the client has to start over.
     } else if (handshaking || phase === REVISING) exchange.answer(code, error);
@@ -167,6 +168,7 @@ export class Attempts {
     // No await between the pick and the count: the next pick sees this one.
     attempt.begin(this.pool, upstream, bound === undefined);
     account.attempts++;
+    if (account.trace !== undefined) attempt.traceBy(account.trace, account.attempts, false);
     progress.phase = CONNECTING;
     deadlines.connecting();
     let connection: UpstreamConnection;

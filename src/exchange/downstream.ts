@@ -15,6 +15,8 @@ export interface Downstream {
    * concurrently (HTTP/2).
    */
   readonly socket: DownstreamSocket | undefined;
+  /** Whether a server of the embedder's read the request, and gave it to `handle`. */
+  readonly embedded?: boolean;
   /** What `handle` was given as `state`, for hooks. */
   readonly state?: unknown;
   /** Why the request cannot be served: it is only answered. */

@@ -79,6 +79,7 @@ export class Exchange implements Attempting, Uploading, Steered {
     this.account.hasPool = isServed || this.#route === undefined;
     this.attempts.enter(isServed ? destination : pool, this.limits);
     this.hooking?.begin();
+    const trace = this.account.isTraced ? this.account.beginTrace(this, this.#route?.paths) : undefined;
     if (typeof destination === 'string') this.answer(destination, downstream.unfit);
     else if (!isServed) this.#answerBy(destination);
     else {
@@ -86,6 +87,7 @@ export class Exchange implements Attempting, Uploading, Steered {
       if (this.hooking !== undefined) this.hooking.request();
       else this.attempts.start();
     }
+    trace?.returned();
   }
 
   /** Whether a request is being served. */
@@ -269,6 +271,7 @@ export class Exchange implements Attempting, Uploading, Steered {
     // A downstream that was not told to continue may send the body or not: the next request can't be told from it.
     progress.bodyless = progress.unasked;
     this.account.responded(head.status);
+    if (this.#services.rules.serverTiming) head.fields += this.account.serverTiming(this.attempt.latencyMs);
     this.downstream.respond(head, !progress.bodyless);
   }
 
@@ -316,7 +319,7 @@ export class Exchange implements Attempting, Uploading, Steered {
 
   /** Answers the request ourselves, or as `onError` says. `error` is what failed, where more than its code is known. */
   answer(code: ErrorCode, error?: BalancerError): void {
-    this.account.failed(code);
+    this.account.failed(code, error);
     // Before listeners and hooks run: what they change may wake the queue.
     this.attempts.leaveQueue();
     if (this.hooking?.error(code, error) !== true) this.answerOurselves(code);
