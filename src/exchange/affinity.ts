@@ -42,7 +42,7 @@ export class Affinity {
 
   /** Whether further exchanges can use it. */
   get open(): boolean {
-    return !this.#over && !this.connection.destroyed && !this.upstream.draining;
+    return !this.#over && !this.connection.destroyed && !this.upstream.draining && !this.upstream.suspended;
   }
 
   /** Whether its upstream has room for one more. It may be ejected: an authenticated downstream stays with it. */

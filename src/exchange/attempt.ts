@@ -10,6 +10,7 @@ import { runHook } from '../pools/plugin.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity, DownstreamSocket } from './affinity.ts';
+import type { Noted } from './decision.ts';
 import { named } from './request-id.ts';
 import type { ExchangeServices } from './services.ts';
 import { type Trace, TracedAttempt } from './trace.ts';
@@ -29,6 +30,8 @@ export class Attempt {
   trace: TracedAttempt | undefined;
   /** Whether the strategy picked the upstream, and so hears how the attempt ends. */
   picked = true;
+  /** Where it is noted how the attempt ends, if anybody wants to know. */
+  noted: Noted | undefined;
   readonly #services: ExchangeServices;
   readonly #head: RequestHead;
   #pool: Pool;
@@ -59,6 +62,7 @@ export class Attempt {
     this.last = upstream.shown;
     this.picked = picked;
     this.status = undefined;
+    this.noted = undefined;
     this.#startedAt = this.#services.clock.source.now();
     this.#affinity = undefined;
     this.#private = false;
@@ -104,6 +108,7 @@ export class Attempt {
     this.status = status;
     const now = this.#services.clock.source.now();
     this.latencyMs = now - this.#startedAt;
+    this.#services.events.meters.current?.answered(this.#pool.name, upstream.shown, this.latencyMs);
     // Only attempts that a strategy sent there can readmit an upstream that is ejected.
     if (this.picked || upstream.listed) {
       this.#pool.upstreams.answered(upstream, this.#startedAt, now, isBroken(status), status);
@@ -138,12 +143,14 @@ export class Attempt {
     const { name: pool, upstreams, queue } = this.#pool;
     const strategy = this.#strategy;
     const affinity = this.#affinity;
-    const { trace } = this;
+    const { status, trace } = this;
     this.upstream = this.connection = this.trace = this.#affinity = undefined;
     const began = this.#startedAt;
     const now = clock.source.now();
     const well = error === undefined && this.status !== undefined && !isBroken(this.status);
     upstreams.settle(upstream, ending, well, began, now, error);
+    this.noted?.settled(this.status, error, now - began);
+    events.meters.current?.attempt(pool, upstream.shown, status, error);
     const heard = this.picked && this.#hearsSettled;
     if (heard || events.heard('settled')) {
       const outcome = { ok: ending.fault !== 'upstream', status: this.status, durationMs: now - began, error };

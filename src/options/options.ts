@@ -179,6 +179,12 @@ export interface FrontOptions {
    */
   readonly requestId?: boolean | string;
   /**
+   * A request with the header `X-Equipoise-Why: <token>` gets a header of that name in its response, which says why it
+   * went where it went: the candidates of each attempt as the strategy saw them, the pick, and how it ended. The header
+   * is not sent upstream. Default: none.
+   */
+  readonly why?: { readonly token: string };
+  /**
    * Protocols besides WebSocket that `upgrade` tunnels, as in the `Upgrade` header, e.g. `['tcp']`. Requests for other
    * protocols are served without the upgrade. Upgrades bypass middleware. Default: none.
    */
