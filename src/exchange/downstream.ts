@@ -15,6 +15,8 @@ export interface Downstream {
    * concurrently (HTTP/2).
    */
   readonly socket: DownstreamSocket | undefined;
+  /** What knows the addresses of its connection: a socket, or undefined. */
+  readonly peer: object | undefined;
   /** What `handle` was given as `state`, for hooks. */
   readonly state?: unknown;
   /** Why the request cannot be served: it is only answered. */
@@ -63,6 +65,7 @@ export function statusFor({ connects }: Downstream, status: number): number {
 export const NOWHERE: Downstream = {
   hop: { address: '', proto: 'http', trusted: false },
   socket: undefined,
+  peer: undefined,
   readBody: ignore,
   resumeBody: ignore,
   interim: ignore,

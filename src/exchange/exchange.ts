@@ -17,6 +17,7 @@ import { Account } from './account.ts';
 import { type Answer, answerOf, answerTo, finalAnswer } from './answers.ts';
 import { Attempt } from './attempt.ts';
 import { type Attempting, Attempts } from './attempts.ts';
+import { asksWhy } from './decision.ts';
 import { Deadlines } from './deadlines.ts';
 import { type Downstream, NOWHERE, statusFor } from './downstream.ts';
 import type { HookedExchange } from './hooks/hooked-exchange.ts';
@@ -71,7 +72,8 @@ export class Exchange implements Attempting, Uploading, Steered {
     this.progress.start();
     this.deadlines.start();
     this.upload.received = 0;
-    this.account.start(this.head.target);
+    const { why } = this.#services.rules;
+    this.account.start(this.head.target, why !== '' && asksWhy(this.head, why));
     this.attempt.last = undefined;
     this.#edits?.identify(this.head, downstream.hop.trusted);
     const destination = this.#destination(pool);
@@ -237,9 +239,10 @@ export class Exchange implements Attempting, Uploading, Steered {
   /** Follows a change of routes and hooks. */
   #goBy(topology: Topology): Topology {
     const { routing, hooks, pools } = topology;
-    const { requestId } = this.#services.rules;
+    const { requestId, why } = this.#services.rules;
     this.#route = routing && new RouteTaken(routing);
-    this.#edits = requestId === '' && routing === undefined ? undefined : new RequestEdits(requestId);
+    const edits = requestId !== '' || routing !== undefined || why !== '';
+    this.#edits = edits ? new RequestEdits(requestId, why !== '') : undefined;
     this.hooking = hooks && new Hooking(this.#services, hooks, pools, this);
     return topology;
   }
@@ -273,6 +276,7 @@ export class Exchange implements Attempting, Uploading, Steered {
     // A downstream that was not told to continue may send the body or not: the next request can't be told from it.
     progress.bodyless = progress.unasked;
     this.account.responded(statusFor(this.downstream, head.status));
+    this.account.explain(head);
     this.downstream.respond(head, !progress.bodyless);
   }
 
@@ -298,6 +302,7 @@ export class Exchange implements Attempting, Uploading, Steered {
     this.deadlines.moved();
     connection.writer.begin('', UNTIL_CLOSE);
     this.account.responded(statusFor(this.downstream, head.status));
+    this.account.explain(head);
     this.downstream.tunnel(head);
     this.downstream.readBody();
   }
@@ -344,7 +349,7 @@ export class Exchange implements Attempting, Uploading, Steered {
     const progress = this.progress;
     progress.phase = RELAYING;
     this.#accountFor(answer);
-    this.downstream.respond(head, progress.requestDone);
+    this.downstream.respond(this.account.explained(head), progress.requestDone);
     if (this.head.method !== 'HEAD') this.downstream.data(body, 0, body.length, '');
     this.downstream.end('');
     // The front disposes of what is left of the request.

@@ -75,6 +75,10 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     this.#exchange = front.newExchange();
   }
 
+  get peer(): object | undefined {
+    return this.#request.socket;
+  }
+
   /**
    * Serves a request. If it or its response, which may be foreign objects, throws, that is reported and ends it.
    * `options` is the third argument of `handle`; `upgrade` is given if the request may open a tunnel.
@@ -96,6 +100,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
 
   #start(response: ServerResponse, options: unknown): void {
     this.#front.downstreams.add(this);
+    this.#count();
     try {
       response.on('close', () => {
         this.#onClose();
@@ -366,7 +371,14 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
 
   #leave(): void {
     this.#given?.cancel();
+    this.#count();
     this.#front.downstreams.remove(this);
+  }
+
+  /** For a meter, if there is one. */
+  #count(): void {
+    const { events, serverConnections } = this.#front;
+    if (events.meters.current !== undefined) serverConnections.count(this.#request);
   }
 
   /** Answers what is not made an exchange. */

@@ -45,6 +45,7 @@ export class HookAnswer {
     head.answer(answer, method, this.#body !== undefined);
     progress.phase = RELAYING;
     account.responded(statusFor(downstream, answer.status));
+    account.explain(head);
     downstream.respond(head, progress.requestDone);
     // The first piece of the body may be long in coming.
     if (this.#body !== undefined) progress.downloadBlocked = !downstream.flush();
