@@ -16,6 +16,8 @@ export interface Arguments {
   readonly pidFile: string | undefined;
   readonly accessLog: string | undefined;
   readonly accessLogFormat: string | undefined;
+  readonly admin: string | undefined;
+  readonly adminTokenFile: string | undefined;
   readonly demo: boolean;
   /** Whether to print what would be served, instead of serving it. */
   readonly check: boolean;
@@ -38,7 +40,8 @@ Options:
   -w, --workers <n | auto>           number of serving processes; default 1; auto = one per core
   -c, --config <file.js | .mjs | .ts | .json>
                                      the options of createBalancer, and listen, strategy, workers, drainTimeout,
-                                     stopDelay, reloadTimeout, pidFile, accessLog and accessLogFormat
+                                     stopDelay, reloadTimeout, pidFile, accessLog, accessLogFormat, admin,
+                                     adminTokenFile and adminHosts
       --check                        check the configuration, print what would be served, and exit
       --demo                         start three small upstreams and balance over them
       --drain-timeout <seconds>      how long requests may take to finish after SIGTERM; default 10
@@ -48,6 +51,10 @@ Options:
       --access-log <- | file>        log each request to standard output, or to a file, which SIGUSR1 reopens
       --access-log-format <json | common | combined>
                                      the format of its lines; default json
+      --admin <[host:]port | unix:PATH>
+                                     a listener for operators: a live page at /, /metrics, /upstreams, /why, /livez
+                                     and /readyz; a port alone is on 127.0.0.1
+      --admin-token-file <path>      what requests to it must bring; so does the variable EQUIPOISE_ADMIN_TOKEN
       --version                      print the version
       --help                         print this
 
@@ -111,6 +118,8 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     pidFile: text(values['pid-file']),
     accessLog: text(values['access-log']),
     accessLogFormat: text(values['access-log-format']),
+    admin: text(values.admin),
+    adminTokenFile: text(values['admin-token-file']),
     demo: values.demo === true,
     check: values.check === true,
     version: values.version === true,
@@ -152,6 +161,8 @@ const OPTIONS = {
   'pid-file': { type: 'string' },
   'access-log': { type: 'string' },
   'access-log-format': { type: 'string' },
+  admin: { type: 'string' },
+  'admin-token-file': { type: 'string' },
   demo: { type: 'boolean' },
   check: { type: 'boolean' },
   version: { type: 'boolean' },

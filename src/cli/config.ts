@@ -9,6 +9,7 @@ import type { Arguments } from './arguments.ts';
 import { descriptorLimit, fit } from './descriptors.ts';
 import { type ListenAddress, readListen } from './listen.ts';
 import type { AccessLogSettings } from './access-log.ts';
+import { type AdminSettings, readAdmin } from './admin.ts';
 import { isJson, load } from './load.ts';
 import { withoutCode } from './only-in-modules.ts';
 import { completePools, connectOf } from './pools.ts';
@@ -27,6 +28,8 @@ export interface Configuration {
   readonly pidFile: string | undefined;
   /** Undefined without an access log. */
   readonly accessLog: AccessLogSettings | undefined;
+  /** Undefined without an admin listener. */
+  readonly admin: AdminSettings | undefined;
   readonly options: BalancerOptions;
   /** What the configuration file says, as it stands there. */
   readonly given: Json;
@@ -55,6 +58,9 @@ export async function configure(args: Arguments, problems: string[], json?: Json
     pidFile: pidFile(given(args, file, 'pidFile', undefined), problems),
     accessLog: accessLog(
       given(args, file, 'accessLog', undefined), given(args, file, 'accessLogFormat', undefined), problems),
+    admin: readAdmin(
+      given(args, file, 'admin', undefined), given(args, file, 'adminTokenFile', undefined),
+      { value: file.values['adminHosts'], at: 'adminHosts', resolve: file.resolve }, problems),
     options: options as unknown as BalancerOptions,
     given: file.values,
     json: args.config !== undefined && isJson(args.config) && !file.failed ? file.values : undefined,
@@ -198,10 +204,10 @@ function accessLog(to: Given, as: Given, problems: string[]): AccessLogSettings 
 const FLAGS = {
   strategy: 'strategy', workers: 'workers', drainTimeout: 'drain-timeout', stopDelay: 'stop-delay',
   reloadTimeout: 'reload-timeout', pidFile: 'pid-file', accessLog: 'access-log',
-  accessLogFormat: 'access-log-format',
+  accessLogFormat: 'access-log-format', admin: 'admin', adminTokenFile: 'admin-token-file',
 } as const;
 /** What a file may contain besides the options of `createBalancer`. */
-const OF_FILES = ['listen', ...Object.keys(FLAGS)];
+const OF_FILES = ['listen', ...Object.keys(FLAGS), 'adminHosts'];
 /** `$schema` tells editors which JSON schema the file has; it is ignored here. */
 const KNOWN: ReadonlySet<string> = new Set([...OPTION_NAMES, ...OF_FILES, '$schema']);
 const LISTED = `${[...new Set(['upstreams', ...OF_FILES])].join(', ')}, and all options of createBalancer`;

@@ -4,6 +4,7 @@
 import { type Balancer, createBalancer } from '../balancer.ts';
 import type { Channel } from '../channel.ts';
 import { openAccessLog } from './access-log.ts';
+import { AdminListener, type AdminMeans } from './admin.ts';
 import type { Configuration } from './config.ts';
 import { startDemo } from './demo.ts';
 import { listenEverywhere } from './listening.ts';
@@ -15,6 +16,10 @@ export interface Serving {
   readonly balancer: Balancer;
   /** The line to print when it is ready. */
   readonly line: string;
+  /** The line to log about the admin listener. */
+  readonly adminLine: string | undefined;
+  /** This worker drains, and others may not. */
+  draining(): void;
   /** Reopens the file of the access log. Returns whether there is one. */
   reopen(): boolean;
   /** Drains it like `balancer.close`. Resolves with the number of connections that were cut. */
@@ -28,15 +33,18 @@ export interface Means {
   readonly log: (text: string) => void;
   /** Connects a pool with those of the other workers. */
   readonly peers?: (pool: string) => Channel;
+  /** What the admin listener of a worker needs. */
+  readonly admin?: AdminMeans;
 }
 
 /** Starts a balancer. If that fails, closes what was started. */
 export async function serve(
-  { listen, options, accessLog }: Configuration, { demo, log, peers }: Means,
+  { listen, options, accessLog, admin }: Configuration, { demo, log, peers, admin: adminMeans = {} }: Means,
 ): Promise<Serving> {
   const logged = accessLog && openAccessLog(accessLog, log);
   const upstreams = demo ? await startDemo() : undefined;
   let balancer: Balancer | undefined;
+  let operated: AdminListener | undefined;
   try {
     const given = upstreams === undefined ? options : { ...options, upstreams: upstreams.origins };
     balancer = createBalancer({
@@ -45,14 +53,20 @@ export async function serve(
     });
     logEvents(balancer, log, () => performance.now());
     logged?.start(balancer);
+    // Before requests come: what an admin has drained gets none.
+    operated = admin && new AdminListener(admin, balancer, adminMeans);
     const addresses = await listenEverywhere(balancer, listen);
+    const adminAddress = await operated?.listen();
     const serving = balancer;
     return {
       balancer,
       line: `Load balancer with ${strategiesOf(balancer)} listening on ${addresses.join(', ')}`,
+      adminLine: adminAddress === undefined ? undefined : `admin listener: ${adminAddress}`,
+      draining: () => operated?.draining(),
       reopen: () => logged?.reopen() === true,
       close: async (limits) => {
         const { cut } = await serving.close(limits);
+        await operated?.close();
         upstreams?.close();
         await logged?.close();
         return cut;
@@ -60,6 +74,7 @@ export async function serve(
     };
   } catch (error) {
     await balancer?.close({ timeoutMs: 0 });
+    await operated?.close();
     upstreams?.close();
     await logged?.close();
     throw error;

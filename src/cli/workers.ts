@@ -10,6 +10,7 @@ import type { Channel } from '../channel.ts';
 import { launch } from '../cluster/index.ts';
 import { removeStaleSocket } from '../cluster/stale-socket.ts';
 import { messageOf } from '../guard.ts';
+import type { Order } from '../observe/index.ts';
 import { REOPENING } from './access-log.ts';
 import type { Arguments } from './arguments.ts';
 import type { Beginning } from './beginning.ts';
@@ -27,14 +28,18 @@ interface Setup {
   readonly json?: Json;
 }
 
-/** What the primary sends to a worker that serves: to reopen the access log. */
+/** What the primary sends to a worker: to reopen the access log; what admins have ordered, if it asked. */
 interface ToWorker {
   readonly reopen?: boolean;
+  readonly orders?: readonly Order[];
 }
 
-/** What a worker sends to the primary: the line that says it is ready. */
+/** What a worker sends to the primary: the lines that say it is ready; what admins have ordered, or a question for it. */
 interface FromWorker {
   readonly line?: string;
+  readonly adminLine?: string | undefined;
+  readonly orders?: readonly Order[];
+  readonly wantsOrders?: boolean;
 }
 
 /** In the primary: runs workers until a signal stops it. Resolves with the exit code; rejects if it cannot start. */
@@ -42,12 +47,20 @@ export async function supervise(
   args: Arguments, configuration: Configuration, pidFile: PidFile, { output, signals, started }: Beginning,
 ): Promise<number> {
   const { log, say } = output;
-  await clearSockets(configuration.listen);
+  await clearSockets(socketsOf(configuration));
   let current = configuration;
   let line: string | undefined;
+  let adminLine: string | undefined;
+  /** The primary outlives all workers: what was drained stays so, even if all of them die at once. */
+  let orders: readonly Order[] = [];
   const outcome = { failed: false };
-  cluster.on('message', (_worker, told: FromWorker | undefined) => {
+  cluster.on('message', (worker, told: FromWorker | undefined) => {
     line ??= told?.line;
+    adminLine ??= told?.adminLine;
+    orders = told?.orders ?? orders;
+    if (told?.wantsOrders === true && worker.isConnected()) {
+      worker.send({ orders } satisfies ToWorker, undefined, ignore);
+    }
   });
   const writePidFile = (): boolean => {
     try {
@@ -66,7 +79,8 @@ export async function supervise(
     log,
     onReload: async () => {
       const next = await read(args);
-      await clearSockets(next.listen.filter((where) => !current.listen.some((one) => samePath(one, where))));
+      const before = socketsOf(current);
+      await clearSockets(socketsOf(next).filter((where) => !before.some((one) => samePath(one, where))));
       current = next;
       return settingsOf(next);
     },
@@ -74,6 +88,7 @@ export async function supervise(
       if (type === 'reloaded') writePidFile();
       if (type !== 'launched') return;
       started();
+      if (adminLine !== undefined) log(adminLine);
       if (writePidFile()) say(line ?? '');
       else {
         outcome.failed = true;
@@ -100,19 +115,22 @@ export async function supervise(
 /** In a worker: serves until the primary stops it. Resolves with the exit code. */
 export async function work(args: Arguments, { output, signals, started }: Beginning): Promise<number> {
   try {
-    return await launch(async ({ channel, setup }) => {
+    return await launch(async ({ channel, setup, stopping }) => {
       const configuration = await read(args, (setup as Setup).json);
       // A channel takes one member of each worker, so each pool has one of its own.
       const peers = (pool: string): Channel => channel(`upstreams of ${pool}`);
-      const serving = await serve(configuration, { demo: args.demo, log: output.log, peers });
+      const admin = configuration.admin && { channel, stopping, orders: await ordersOfPrimary(), onOrders: tellOrders };
+      const means = { demo: args.demo, log: output.log, peers, ...(admin === undefined ? {} : { admin }) };
+      const serving = await serve(configuration, means);
       cluster.worker?.on('message', (told: ToWorker | undefined) => {
         if (told?.reopen === true) serving.reopen();
       });
       // One that is sent to the whole process group.
       signals.onReopen(() => serving.reopen());
-      process.send?.({ line: serving.line } satisfies FromWorker);
+      process.send?.({ line: serving.line, adminLine: serving.adminLine } satisfies FromWorker);
       started();
       return async ({ timeoutMs, signal }) => {
+        serving.draining();
         signal.addEventListener('abort', () => void serving.close({ timeoutMs: 0, delayMs: 0 }));
         return { cut: await serving.close({ timeoutMs, delayMs: 0 }) };
       };
@@ -121,6 +139,26 @@ export async function work(args: Arguments, { output, signals, started }: Beginn
     // The primary knows why, and logs it.
     return FAILED;
   }
+}
+
+/** What admins have ordered before this worker began. */
+function ordersOfPrimary(): Promise<readonly Order[]> {
+  return new Promise((resolve) => {
+    const answered = ({ orders }: ToWorker): void => {
+      if (orders === undefined) return;
+      process.off('message', answered).off('disconnect', none);
+      resolve(orders);
+    };
+    const none = (): void => {
+      answered({ orders: [] });
+    };
+    process.on('message', answered).on('disconnect', none);
+    process.send?.({ wantsOrders: true } satisfies FromWorker);
+  });
+}
+
+function tellOrders(orders: readonly Order[]): void {
+  if (process.connected) process.send?.({ orders } satisfies FromWorker, undefined, undefined, ignore);
 }
 
 /** The launcher's settings of a configuration. */
@@ -154,6 +192,10 @@ async function clearSockets(listen: readonly ListenAddress[]): Promise<void> {
 
 function ignore(): void {
   // The worker is gone.
+}
+
+function socketsOf({ listen, admin }: Configuration): readonly ListenAddress[] {
+  return admin === undefined ? listen : [...listen, admin.where];
 }
 
 function samePath(one: ListenAddress, other: ListenAddress): boolean {

@@ -69,6 +69,7 @@ class BalancerAdmin implements Admin, AdminView {
     }, () => this.#orders, this.#time);
     this.#orders = new Orders(balancer, this.#workers.me, onOrders);
     for (const order of ordersIn(orders)) this.#orders.obey(order);
+    if (orders !== undefined) this.#orders.tell();
     this.pages = new Pages({
       time: this.#time,
       watch: () => {

@@ -28,6 +28,7 @@ export class Orders {
   readonly #me: string;
   readonly #onChange: ((orders: readonly Order[]) => void) | undefined;
   readonly #all = new Map<string, Order>();
+  /** That of the latest order of all. */
   #version = 0;
 
   constructor(balancer: Administered, me: string, onChange: ((orders: readonly Order[]) => void) | undefined) {
@@ -81,11 +82,16 @@ export class Orders {
       return false;
     }
     this.#all.set(key, order);
+    this.tell();
+    return true;
+  }
+
+  /** Says what is ordered now. */
+  tell(): void {
     const { all } = this;
     guarded(() => this.#onChange?.(all), (what, cause) => {
       process.emitWarning(`onOrders ${faultText(what, cause)}`);
     });
-    return true;
   }
 
   /** An upstream was removed: what was ordered for it is over. */
