@@ -45,8 +45,8 @@ export function readAdmin(
 ): AdminSettings | undefined {
   const { value, at, resolve } = admin;
   if (value === undefined) {
-    for (const other of [tokenFile, hosts]) {
-      if (other.value !== undefined) problems.push(`${other.at}: there is no admin listener; set admin, or leave it out`);
+    for (const { value: other, at: name } of [tokenFile, hosts]) {
+      if (other !== undefined) problems.push(`${name}: there is no admin listener; set admin, or leave it out`);
     }
     return undefined;
   }
@@ -137,8 +137,8 @@ export class AdminListener {
   }
 
   /**
-   * This worker begins to drain. If others are ready, they have replaced it: they listen, with the settings of today. If
-   * all workers drain, each goes on to say so.
+   * This worker begins to drain. If others are ready, they have replaced it: they listen, with the settings of today.
+   * If all workers drain, each goes on to say so.
    */
   draining(): void {
     // By then all workers know whether they drain, too.

@@ -34,7 +34,7 @@ interface ToWorker {
   readonly orders?: readonly Order[];
 }
 
-/** What a worker sends to the primary: the lines that say it is ready; what admins have ordered, or a question for it. */
+/** What a worker sends to the primary: lines that say it is ready; what admins have ordered, or a question for it. */
 interface FromWorker {
   readonly line?: string;
   readonly adminLine?: string | undefined;

@@ -9,7 +9,9 @@ import type { FrontSettings } from '../options/front.ts';
 import type { UpstreamOptions } from '../options/options.ts';
 import type { Settings } from '../options/parse.ts';
 import type { PoolSettings } from '../options/pool.ts';
-import { type ParsedUpstream, parsedOrigin, parsedWeight, parseUpstream, parseUpstreams } from '../options/upstreams.ts';
+import {
+  type ParsedUpstream, parsedOrigin, parsedWeight, parseUpstream, parseUpstreams,
+} from '../options/upstreams.ts';
 import type { Strategy, Upstream } from '../strategy.ts';
 import { type AdoptedStreams, Dialler } from '../upstreams/dial.ts';
 import type { Difference } from '../upstreams/difference.ts';

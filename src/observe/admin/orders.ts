@@ -4,6 +4,7 @@
  */
 import { faultText, guarded } from '../../guard.ts';
 import { isRecord } from '../../options/checks.ts';
+import type { Upstream } from '../../strategy.ts';
 import type { Administered, AdministeredPool } from './administered.ts';
 
 /** What is ordered for one upstream. */
@@ -40,6 +41,12 @@ export class Orders {
   /** Those for upstreams that there are. */
   get all(): readonly Order[] {
     return [...this.#all.values()].filter(({ pool, origin }) => this.#find(pool, origin) !== undefined);
+  }
+
+  /** The weight that was ordered, if it is that of today's configuration that it was ordered in place of. */
+  weightOf(pool: string, { origin, configuredWeight }: Upstream): number | undefined {
+    const { weight, insteadOf } = this.#all.get(keyOf(pool, origin)) ?? {};
+    return insteadOf === configuredWeight ? weight : undefined;
   }
 
   /** The order that fulfils `wish`. Not obeyed yet. */
