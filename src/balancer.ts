@@ -22,6 +22,7 @@ import type { ExchangeServices, Topology } from './exchange/services.ts';
 import { DroppedConnections } from './fronts/dropped-connections.ts';
 import { Front } from './fronts/front.ts';
 import { DownstreamRequest } from './fronts/request.ts';
+import { Servers } from './fronts/servers.ts';
 import { DownstreamSockets } from './fronts/sockets.ts';
 import { Upgrades } from './fronts/upgrades.ts';
 import { guardedValue, type OnFault } from './guard.ts';
@@ -47,6 +48,11 @@ type Handle = (
   options?: HandleOptions | ((error?: unknown) => void),
 ) => void;
 
+/** See {@link Balancer.upgrade}. */
+type Upgrade = (
+  request: IncomingMessage | Http2ServerRequest, socket: Duplex | Http2ServerResponse, head?: Buffer,
+) => void;
+
 /**
  * A load balancer: see {@link createBalancer}. `strategy`, `upstreams`, `add`, `remove`, `drain`, `activate`,
  * `setWeight` and `update` are those of the pool `default`; where there is none, they throw (or reject with)
@@ -69,6 +75,13 @@ export interface Balancer {
    * rejects with the system's error, OPTIONS_INVALID, or CLOSING once `close` was called.
    */
   listen(options: ListenOptions): Promise<AddressInfo | string>;
+  /**
+   * Makes a server of yours listen, and closes it with the balancer: of `node:net`, `node:tls`, `node:http`,
+   * `node:https` or `node:http2`, already wired to `accept` or `handle`. Settles as `listen` does. At `close` it stops
+   * accepting and finishes what is in flight, requests of your own listeners included; idle connections and HTTP/2
+   * sessions go, and what is left at the deadline is cut.
+   */
+  serve(server: Server, options: ListenOptions): Promise<AddressInfo | string>;
   /** Serves one connection that was accepted elsewhere, by a TLS server for example. */
   readonly accept: (socket: Socket) => void;
   /**
@@ -79,9 +92,11 @@ export interface Balancer {
   /**
    * An 'upgrade' listener for `node:http` and `node:https`. It tunnels WebSocket handshakes, and the protocols that
    * `upgradeProtocols` names; any other request goes back to the server's 'request' listeners, as if it had not asked
-   * for an upgrade. Tunnels bypass middleware: authorise requests before you call it.
+   * for an upgrade. Also a 'connect' listener for a `node:http2` server that has `enableConnectProtocol` among its
+   * `settings`: it tunnels the same protocols over HTTP/2 (RFC 8441), and refuses any other CONNECT. Tunnels bypass
+   * middleware: authorise requests before you call it.
    */
-  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  readonly upgrade: Upgrade;
   /** Adds an upstream at once. Throws OPTIONS_INVALID, or CLOSING once a `close` is past its delay. */
   add(upstream: string | UpstreamOptions): Upstream;
   /**
@@ -159,8 +174,7 @@ class NodeBalancer implements Balancer {
   readonly #upgrades: Upgrades;
   readonly #events: Events;
   readonly #reports: Reports;
-  /** Servers that listen or are about to, each with the function that rejects its `listen`. */
-  readonly #servers = new Map<Server, (cause: Error) => void>();
+  readonly #servers: Servers;
   /** When to stop accepting, and when to cut what is left. */
   #stopAt = Infinity;
   #cutAt = Infinity;
@@ -179,6 +193,9 @@ class NodeBalancer implements Balancer {
       this.#onHookFault(`a listener for '${event}' ${what}`, cause);
     });
     this.#dropped = new DroppedConnections(lack, (error) => {
+      this.#report(error, undefined);
+    });
+    this.#servers = new Servers((error) => {
       this.#report(error, undefined);
     });
     this.#names = new Names(systemFind, () => this.#clock.source.now());
@@ -253,27 +270,21 @@ class NodeBalancer implements Balancer {
     const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       if (this.#welcomes(socket)) this.#sockets.serveOwn(socket);
     });
-    return await new Promise((resolve, reject) => {
-      const failed = (cause: Error): void => {
-        this.#servers.delete(server);
-        reject(cause);
-      };
-      this.#servers.set(server, failed);
-      server.once('error', failed);
-      server.listen(where, () => {
-        server.off('error', failed);
-        server.on('error', (cause) => {
-          this.#report(new BalancerError('ACCEPT_FAILED', undefined, { cause }), undefined);
-        });
-        resolve(server.address() ?? '');
-      });
-    });
+    return await this.#servers.listen(server, where);
+  }
+
+  async serve(server: Server, options: ListenOptions): Promise<AddressInfo | string> {
+    const where = parseListenOptions(options, 'serve');
+    if (!this.ready) throw new BalancerError('CLOSING');
+    return await this.#servers.serve(server, where);
   }
 
   readonly accept = (socket: Socket): void => {
     // A stream that is not a socket may not have it.
     (socket as Partial<Socket>).setNoDelay?.(true);
-    if (this.#welcomes(socket)) this.#sockets.serve(socket);
+    if (!this.#welcomes(socket)) return;
+    const connection = this.#sockets.serve(socket);
+    if (this.#front.closing) connection.drain(this.#clock.source.now() + IDLE_GRACE_MS);
   };
 
   readonly handle: Handle = (request, response, options) => {
@@ -281,8 +292,9 @@ class NodeBalancer implements Balancer {
     DownstreamRequest.serve(this.#front, request as IncomingMessage, response as ServerResponse, options);
   };
 
-  readonly upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    this.#upgrades.serve(request, socket, head);
+  readonly upgrade: Upgrade = (request, socket, head) => {
+    // As for `handle`.
+    this.#upgrades.serve(request as IncomingMessage, socket as Duplex | ServerResponse, head);
   };
 
   add(upstream: string | UpstreamOptions): Upstream {
@@ -351,13 +363,14 @@ class NodeBalancer implements Balancer {
         resolve({ closed });
       };
     });
+    await servers.closed;
     if (this.#front.downstreams.size > 0) {
       await new Promise<void>((resolve) => {
         this.#onEmpty = resolve;
       });
       this.#onEmpty = undefined;
     }
-    await Promise.all([servers.closed, this.#pools.close()]);
+    await this.#pools.close();
     this.#clock.stop();
     this.#pools.stop();
     return { cut: this.#cut };
@@ -368,13 +381,10 @@ class NodeBalancer implements Balancer {
     if (this.#front.closing) return;
     this.#pools.finishUpdates();
     this.#front.closing = true;
-    const servers = [...this.#servers].map(([server, failed]) => new Promise((resolve) => {
-      // The lookup of its host name may not be finished: `listen` would never settle.
-      if (!server.listening) failed(new BalancerError('CLOSING'));
-      server.close(resolve);
-    }));
-    this.#front.downstreams.drain(Math.min(now + IDLE_GRACE_MS, this.#cutAt));
-    this.#onStopped(Promise.all(servers));
+    const idleAt = Math.min(now + IDLE_GRACE_MS, this.#cutAt);
+    const servers = this.#servers.close(idleAt);
+    this.#front.downstreams.drain(idleAt);
+    this.#onStopped(servers);
   }
 
   /** Throws CLOSING once accepting has stopped: upstreams added later would never be drained. */
@@ -382,10 +392,13 @@ class NodeBalancer implements Balancer {
     if (this.#front.closing) throw new BalancerError('CLOSING');
   }
 
-  /** Whether to serve a connection. One that is already closed would never emit 'close'. */
+  /**
+   * Whether to serve a connection. One that is already closed would never emit 'close'. During a close, only one that
+   * was accepted before: its TLS handshake has just ended, and its request is on its way.
+   */
   #welcomes(socket: Socket): boolean {
-    const welcome = !this.#front.closing && !socket.destroyed;
-    if (welcome) return true;
+    const welcome = !this.#front.closing || this.#servers.accepted(socket);
+    if (welcome && !socket.destroyed) return true;
     try {
       socket.destroy();
     } catch (cause) {
@@ -430,7 +443,7 @@ class NodeBalancer implements Balancer {
   #sweep(now: number, pausedMs: number): void {
     if (now >= this.#stopAt) this.#stopAccepting(now);
     if (pausedMs > 0) this.#pools.paused(pausedMs);
-    for (const part of [this.#front.downstreams, this.#mirrors, this.#names, ...this.#pools.parts]) {
+    for (const part of [this.#front.downstreams, this.#servers, this.#mirrors, this.#names, ...this.#pools.parts]) {
       // If one fails, the others must still be swept.
       try {
         part.sweep(now);
@@ -440,7 +453,7 @@ class NodeBalancer implements Balancer {
     }
     this.#dropped.sweep(now, this.#front.downstreams.size);
     if (now < this.#cutAt || !this.#front.closing) return;
-    this.#cut += this.#front.downstreams.cut();
+    this.#cut += this.#front.downstreams.cut() + this.#servers.cut();
     this.#mirrors.cut();
   }
 

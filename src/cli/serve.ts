@@ -10,6 +10,9 @@ import { startDemo } from './demo.ts';
 import { listenEverywhere } from './listening.ts';
 import { logEvents, reportLog } from './log.ts';
 import { withPeers } from './pools.ts';
+import { TlsListeners } from './tls/listeners.ts';
+import { createRedirect, HTTPS_PORT } from './tls/redirect.ts';
+import type { TlsSettings } from './tls/settings.ts';
 
 /** A listening balancer. */
 export interface Serving {
@@ -22,6 +25,10 @@ export interface Serving {
   draining(): void;
   /** Reopens the file of the access log. Returns whether there is one. */
   reopen(): boolean;
+  /** Has TLS go by these settings from now on. */
+  secure(settings: TlsSettings): void;
+  /** The key of session tickets from now on. */
+  setTicketKey(key: Buffer): void;
   /** Drains it like `balancer.close`. Resolves with the number of connections that were cut. */
   close(limits: { readonly timeoutMs: number; readonly delayMs: number }): Promise<number>;
 }
@@ -35,45 +42,83 @@ export interface Means {
   readonly peers?: (pool: string) => Channel;
   /** What the admin listener of a worker needs. */
   readonly admin?: AdminMeans;
+  /** The key of session tickets, which `tls:` listeners need. */
+  readonly ticketKey?: Buffer | undefined;
 }
 
 /** Starts a balancer. If that fails, closes what was started. */
 export async function serve(
-  { listen, options, accessLog, admin }: Configuration, { demo, log, peers, admin: adminMeans = {} }: Means,
+  { listen, options, accessLog, tls, admin }: Configuration,
+  { demo, log, peers, ticketKey, admin: adminMeans = {} }: Means,
 ): Promise<Serving> {
+  const now = (): number => performance.now();
   const logged = accessLog && openAccessLog(accessLog, log);
   const upstreams = demo ? await startDemo() : undefined;
-  let balancer: Balancer | undefined;
+  const opened: Balancer[] = [];
+  let secure: TlsListeners | undefined;
   let operated: AdminListener | undefined;
   try {
     const given = upstreams === undefined ? options : { ...options, upstreams: upstreams.origins };
-    balancer = createBalancer({
-      onReport: reportLog(log, () => performance.now()),
+    const balancer = createBalancer({
+      onReport: reportLog(log, now),
       ...(peers === undefined ? given : withPeers(given, peers)),
     });
-    logEvents(balancer, log, () => performance.now());
+    opened.push(balancer);
+    logEvents(balancer, log, now);
     logged?.start(balancer);
     // Before requests come: what an admin has drained gets none.
     operated = admin && new AdminListener(admin, balancer, adminMeans);
-    const addresses = await listenEverywhere(balancer, listen);
-    const adminAddress = await operated?.listen();
-    const serving = balancer;
+    const adminListener = operated;
+    if (tls !== undefined && ticketKey !== undefined) {
+      secure = new TlsListeners(tls, { balancer, ticketKey, log, now });
+    }
+    const listeners = secure;
+    let httpsPort: number | undefined;
+    let redirect: Balancer | undefined;
+    const addresses = await listenEverywhere({
+      http: balancer.listen.bind(balancer),
+      tls: async (where) => {
+        if (listeners === undefined) throw new Error('there are no certificates');
+        const address = await balancer.serve(listeners.createServer(), where);
+        httpsPort ??= typeof address === 'string' ? HTTPS_PORT : address.port;
+        return address;
+      },
+      redirect: (where) => {
+        if (redirect === undefined) {
+          redirect = createRedirect(() => httpsPort ?? HTTPS_PORT, reportLog(log, now));
+          opened.push(redirect);
+        }
+        return redirect.listen(where);
+      },
+    }, listen);
+    const shown = addresses.map(({ text }) => text);
+    const adminAddress = await adminListener?.listen();
     return {
       balancer,
-      line: `Load balancer with ${strategiesOf(balancer)} listening on ${addresses.join(', ')}`,
+      line: `Load balancer with ${strategiesOf(balancer)} listening on ${shown.join(', ')}`,
       adminLine: adminAddress === undefined ? undefined : `admin listener: ${adminAddress}`,
-      draining: () => operated?.draining(),
+      draining: () => adminListener?.draining(),
       reopen: () => logged?.reopen() === true,
+      secure: (settings) => {
+        listeners?.apply(settings);
+      },
+      setTicketKey: (key) => {
+        listeners?.setTicketKey(key);
+      },
       close: async (limits) => {
-        const { cut } = await serving.close(limits);
-        await operated?.close();
+        const goingAway = listeners && setTimeout(() => {
+          listeners.close();
+        }, limits.delayMs);
+        const closed = await Promise.all(opened.map((each) => each.close(limits)));
+        clearTimeout(goingAway);
+        await adminListener?.close();
         upstreams?.close();
         await logged?.close();
-        return cut;
+        return closed.reduce((sum, { cut }) => sum + cut, 0);
       },
     };
   } catch (error) {
-    await balancer?.close({ timeoutMs: 0 });
+    await Promise.all(opened.map((each) => each.close({ timeoutMs: 0 })));
     await operated?.close();
     upstreams?.close();
     await logged?.close();

@@ -18,6 +18,8 @@ import { type Configuration, configure, type Json } from './config.ts';
 import type { ListenAddress } from './listen.ts';
 import type { PidFile } from './pid-file.ts';
 import { serve } from './serve.ts';
+import type { Contents } from './tls/files.ts';
+import { keyOfText, keyText, TicketKeys } from './tls/tickets.ts';
 
 const FAILED = 1;
 /** A worker that is unresponsive for this long will not recover by itself. */
@@ -26,20 +28,24 @@ const HUNG_TIMEOUT_MS = 10_000;
 /** What the primary sends to a worker. */
 interface Setup {
   readonly json?: Json;
+  /** The certificates and keys that the primary has read and checked. */
+  readonly pem?: Contents;
 }
 
-/** What the primary sends to a worker: to reopen the access log; what admins have ordered, if it asked. */
+/** What the primary sends to a worker: to reopen the access log; the key of session tickets; what admins have ordered. */
 interface ToWorker {
   readonly reopen?: boolean;
+  readonly ticketKey?: string;
   readonly orders?: readonly Order[];
 }
 
-/** What a worker sends to the primary: lines that say it is ready; what admins have ordered, or a question for it. */
+/** What a worker sends to the primary: when it is ready; what admins have ordered; and what it needs. */
 interface FromWorker {
   readonly line?: string;
   readonly adminLine?: string | undefined;
   readonly orders?: readonly Order[];
   readonly wantsOrders?: boolean;
+  readonly wantsTicketKey?: boolean;
 }
 
 /** In the primary: runs workers until a signal stops it. Resolves with the exit code; rejects if it cannot start. */
@@ -54,12 +60,27 @@ export async function supervise(
   /** The primary outlives all workers: what was drained stays so, even if all of them die at once. */
   let orders: readonly Order[] = [];
   const outcome = { failed: false };
+  const tickets = new TicketKeys();
+  const tellAll = (message: ToWorker): void => {
+    for (const worker of Object.values(cluster.workers ?? {})) {
+      if (worker?.isConnected() === true) worker.send(message, undefined, ignore);
+    }
+  };
+  const rotate = ({ tls }: Configuration): void => {
+    if (tls === undefined) return;
+    tickets.rotate(tls.ticketRotationMs, (key) => {
+      tellAll({ ticketKey: keyText(key) });
+    });
+  };
+  rotate(configuration);
   cluster.on('message', (worker, told: FromWorker | undefined) => {
     line ??= told?.line;
     adminLine ??= told?.adminLine;
     orders = told?.orders ?? orders;
-    if (told?.wantsOrders === true && worker.isConnected()) {
-      worker.send({ orders } satisfies ToWorker, undefined, ignore);
+    if (!worker.isConnected()) return;
+    if (told?.wantsOrders === true) worker.send({ orders } satisfies ToWorker, undefined, ignore);
+    if (told?.wantsTicketKey === true) {
+      worker.send({ ticketKey: keyText(tickets.current) } satisfies ToWorker, undefined, ignore);
     }
   });
   const writePidFile = (): boolean => {
@@ -81,7 +102,9 @@ export async function supervise(
       const next = await read(args);
       const before = socketsOf(current);
       await clearSockets(socketsOf(next).filter((where) => !before.some((one) => samePath(one, where))));
+      for (const warning of next.warnings) log(warning);
       current = next;
+      rotate(next);
       return settingsOf(next);
     },
     onEvent: ({ type }) => {
@@ -100,9 +123,7 @@ export async function supervise(
     if (current.accessLog?.path === undefined) return false;
     log(REOPENING);
     // Not by the signal: it would open the debugger of a worker that is just starting.
-    for (const worker of Object.values(cluster.workers ?? {})) {
-      if (worker?.isConnected() === true) worker.send({ reopen: true } satisfies ToWorker, undefined, ignore);
-    }
+    tellAll({ reopen: true });
     return true;
   });
   // The launcher listens to SIGTERM and SIGINT now.
@@ -116,15 +137,20 @@ export async function supervise(
 export async function work(args: Arguments, { output, signals, started }: Beginning): Promise<number> {
   try {
     return await launch(async ({ channel, setup, stopping }) => {
-      const configuration = await read(args, (setup as Setup).json);
+      const { json, pem } = setup as Setup;
+      const configuration = await read(args, json, pem);
       // A channel takes one member of each worker, so each pool has one of its own.
       const peers = (pool: string): Channel => channel(`upstreams of ${pool}`);
-      const admin = configuration.admin && { channel, stopping, orders: await ordersOfPrimary(), onOrders: tellOrders };
-      const means = { demo: args.demo, log: output.log, peers, ...(admin === undefined ? {} : { admin }) };
+      const ticketKey = configuration.tls && await askTicketKey();
+      const admin = configuration.admin && { channel, stopping, orders: await askOrders(), onOrders: tellOrders };
+      const means = { demo: args.demo, log: output.log, peers, ticketKey, ...(admin === undefined ? {} : { admin }) };
       const serving = await serve(configuration, means);
       cluster.worker?.on('message', (told: ToWorker | undefined) => {
         if (told?.reopen === true) serving.reopen();
+        if (told?.ticketKey !== undefined) serving.setTicketKey(keyOfText(told.ticketKey));
       });
+      // It may have changed while the listeners opened.
+      if (ticketKey !== undefined) process.send?.({ wantsTicketKey: true } satisfies FromWorker);
       // One that is sent to the whole process group.
       signals.onReopen(() => serving.reopen());
       process.send?.({ line: serving.line, adminLine: serving.adminLine } satisfies FromWorker);
@@ -141,18 +167,15 @@ export async function work(args: Arguments, { output, signals, started }: Beginn
   }
 }
 
-/** What admins have ordered before this worker began. */
-function ordersOfPrimary(): Promise<readonly Order[]> {
+/** In a worker: what admins have ordered before it began, from the primary. */
+function askOrders(): Promise<readonly Order[]> {
   return new Promise((resolve) => {
-    const answered = ({ orders }: ToWorker): void => {
-      if (orders === undefined) return;
-      process.off('message', answered).off('disconnect', none);
-      resolve(orders);
+    const onMessage = (told: ToWorker | undefined): void => {
+      if (told?.orders === undefined) return;
+      cluster.worker?.off('message', onMessage);
+      resolve(told.orders);
     };
-    const none = (): void => {
-      answered({ orders: [] });
-    };
-    process.on('message', answered).on('disconnect', none);
+    cluster.worker?.on('message', onMessage);
     process.send?.({ wantsOrders: true } satisfies FromWorker);
   });
 }
@@ -161,22 +184,35 @@ function tellOrders(orders: readonly Order[]): void {
   if (process.connected) process.send?.({ orders } satisfies FromWorker, undefined, undefined, ignore);
 }
 
+/** In a worker: the key of session tickets, from the primary. */
+function askTicketKey(): Promise<Buffer> {
+  return new Promise((resolve) => {
+    const onMessage = (told: ToWorker | undefined): void => {
+      if (told?.ticketKey === undefined) return;
+      cluster.worker?.off('message', onMessage);
+      resolve(keyOfText(told.ticketKey));
+    };
+    cluster.worker?.on('message', onMessage);
+    process.send?.({ wantsTicketKey: true } satisfies FromWorker);
+  });
+}
+
 /** The launcher's settings of a configuration. */
-function settingsOf({ workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, json }: Configuration): {
+function settingsOf({ workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, json, tls }: Configuration): {
   readonly workers: number | 'auto';
   readonly drainTimeoutMs: number;
   readonly stopDelayMs: number;
   readonly reloadTimeoutMs: number;
   readonly setup: Setup;
 } {
-  const setup = json === undefined ? {} : { json };
+  const setup = { ...(json && { json }), ...(tls && { pem: tls.contents }) };
   return { workers, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, setup };
 }
 
 /** Reads the configuration. Rejects with every problem found. */
-async function read(args: Arguments, json?: Json): Promise<Configuration> {
+async function read(args: Arguments, json?: Json, pem?: Contents): Promise<Configuration> {
   const problems: string[] = [];
-  const configuration = await configure(args, problems, json);
+  const configuration = await configure(args, problems, json, pem);
   if (problems.length > 0) throw new Error(problems.join('\n'));
   return configuration;
 }

@@ -176,7 +176,9 @@ export class Attempts {
     deadlines.connecting();
     let connection: UpstreamConnection;
     try {
-      connection = bound === undefined ? attempt.connect(upstream, this.#picks.fresh) : attempt.connectBound(bound);
+      connection = bound === undefined
+        ? attempt.connect(upstream, this.#picks.fresh, exchange.downstream)
+        : attempt.connectBound(bound);
     } catch (cause) {
       this.failed(cause instanceof BalancerError ? cause.code : 'INTERNAL_ERROR', cause);
       return;

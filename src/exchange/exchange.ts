@@ -19,7 +19,7 @@ import { Attempt } from './attempt.ts';
 import { type Attempting, Attempts } from './attempts.ts';
 import { asksWhy } from './decision.ts';
 import { Deadlines } from './deadlines.ts';
-import { type Downstream, NOWHERE } from './downstream.ts';
+import { type Downstream, NOWHERE, statusFor } from './downstream.ts';
 import type { HookedExchange } from './hooks/hooked-exchange.ts';
 import { Hooking, type Steered } from './hooks/hooking.ts';
 import { CONNECTING, FAILING, IDLE, Progress, RELAYING, TUNNEL } from './progress.ts';
@@ -185,6 +185,10 @@ export class Exchange implements Attempting, Uploading, Steered {
       return;
     }
     if (this.attempts.retryOn(status)) return;
+    if (status < 300 && this.downstream.connects === true) {
+      this.refuse('UPGRADE_DECLINED');
+      return;
+    }
     if (this.hooking?.response(head, this.#route) === true) return;
     this.#route?.editResponse(head);
     this.relay(head);
@@ -271,7 +275,7 @@ export class Exchange implements Attempting, Uploading, Steered {
     this.deadlines.moved();
     // A downstream that was not told to continue may send the body or not: the next request can't be told from it.
     progress.bodyless = progress.unasked;
-    this.account.responded(head.status);
+    this.account.responded(statusFor(this.downstream, head.status));
     this.account.explain(head);
     this.downstream.respond(head, !progress.bodyless);
   }
@@ -287,8 +291,8 @@ export class Exchange implements Attempting, Uploading, Steered {
     const { connection } = this.attempt;
     const progress = this.progress;
     if (connection === undefined) return;
-    if (!progress.requestDone) {
-      // The rest of the request body would be taken for the new protocol.
+    // The rest of the request body would be taken for the new protocol.
+    if (!progress.requestDone || this.downstream.accepts?.(head) === false) {
       this.attempts.breakOff('UPGRADE_INVALID');
       return;
     }
@@ -297,7 +301,7 @@ export class Exchange implements Attempting, Uploading, Steered {
     progress.requestDone = false;
     this.deadlines.moved();
     connection.writer.begin('', UNTIL_CLOSE);
-    this.account.responded(head.status);
+    this.account.responded(statusFor(this.downstream, head.status));
     this.account.explain(head);
     this.downstream.tunnel(head);
     this.downstream.readBody();
@@ -355,7 +359,7 @@ export class Exchange implements Attempting, Uploading, Steered {
   }
 
   #accountFor({ head, body }: Answer): void {
-    this.account.responded(head.status);
+    this.account.responded(statusFor(this.downstream, head.status));
     this.account.sent = this.head.method === 'HEAD' ? 0 : body.length;
   }
 
