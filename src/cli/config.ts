@@ -11,6 +11,7 @@ import { descriptorLimit, fit } from './descriptors.ts';
 import { type ListenAddress, readListen } from './listen.ts';
 import type { Findings } from './tls/certificates.ts';
 import type { AccessLogSettings } from './access-log.ts';
+import { type AdminSettings, readAdmin } from './admin.ts';
 import { isJson, load } from './load.ts';
 import { withoutCode } from './only-in-modules.ts';
 import { completePools, connectOf } from './pools.ts';
@@ -32,6 +33,8 @@ export interface Configuration {
   readonly pidFile: string | undefined;
   /** Undefined without an access log. */
   readonly accessLog: AccessLogSettings | undefined;
+  /** Undefined without an admin listener. */
+  readonly admin: AdminSettings | undefined;
   /** Undefined without `tls:` listeners. */
   readonly tls: TlsSettings | undefined;
   /** Whether raw connections are balanced (layer 4); then the options are those of `createTcpBalancer`. */
@@ -70,6 +73,9 @@ export async function configure(
     accessLog: accessLog(
       given(args, file, 'accessLog', undefined), given(args, file, 'accessLogFormat', undefined), problems),
     tcp,
+    admin: readAdmin(
+      given(args, file, 'admin', undefined), given(args, file, 'adminTokenFile', undefined),
+      { value: file.values['adminHosts'], at: 'adminHosts', resolve: file.resolve }, problems),
     options: options as unknown as BalancerOptions,
     given: file.values,
     json: args.config !== undefined && isJson(args.config) && !file.failed ? file.values : undefined,
@@ -235,12 +241,12 @@ function accessLog(to: Given, as: Given, problems: string[]): AccessLogSettings 
 const FLAGS = {
   strategy: 'strategy', workers: 'workers', drainTimeout: 'drain-timeout', stopDelay: 'stop-delay',
   reloadTimeout: 'reload-timeout', pidFile: 'pid-file', accessLog: 'access-log',
-  accessLogFormat: 'access-log-format',
+  accessLogFormat: 'access-log-format', admin: 'admin', adminTokenFile: 'admin-token-file',
 } as const;
 /** The options of both kinds of balancer. */
 const BALANCER_OPTIONS: ReadonlySet<string> = new Set([...OPTION_NAMES, ...TCP_OPTION_NAMES]);
 /** What a file may contain besides the options of `createBalancer`. */
-const OF_FILES = ['listen', 'tls', 'tcp', ...Object.keys(FLAGS)];
+const OF_FILES = ['listen', 'tls', 'tcp', ...Object.keys(FLAGS), 'adminHosts'];
 /** `$schema` tells editors which JSON schema the file has; it is ignored here. */
 const KNOWN: ReadonlySet<string> = new Set([...BALANCER_OPTIONS, ...OF_FILES, '$schema']);
 const LISTED = `${[...new Set(['upstreams', ...OF_FILES])].join(', ')}, and all options of createBalancer`;

@@ -12,6 +12,7 @@ import { POOL_OPTION_NAMES, type PoolSettings } from '../options/pool.ts';
 import { DEFAULT_POOL } from '../options/pools.ts';
 import type { RouteOptions } from '../options/route-options.ts';
 import type { ParsedUpstream } from '../options/upstreams.ts';
+import { adminText } from './admin.ts';
 import type { Arguments } from './arguments.ts';
 import type { Configuration } from './config.ts';
 import { connectUpstream } from './connect.ts';
@@ -157,7 +158,7 @@ function changed(given: Given, defaults: Given, of: (name: string) => boolean): 
 }
 
 function processLines(
-  { workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, pidFile, accessLog }: Configuration,
+  { workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, pidFile, accessLog, admin }: Configuration,
 ): readonly string[] {
   return [
     `workers: ${workers === 'auto' ? 'auto, one per core' : workers === 1 ? '1, this process' : workers}`,
@@ -166,6 +167,7 @@ function processLines(
     `reloadTimeout: ${reloadTimeoutMs / 1000} s`,
     ...(pidFile === undefined ? [] : [`pidFile: ${pidFile}`]),
     ...(accessLog === undefined ? [] : [`accessLog: ${accessLog.path ?? 'standard output'}, ${accessLog.format}`]),
+    ...(admin === undefined ? [] : [`admin: ${adminText(admin)}`]),
   ];
 }
 

@@ -55,6 +55,15 @@ export interface Config<State = unknown> extends Omit<BalancerOptions<State>, 's
   readonly accessLog?: string;
   /** The format of its lines. Default `json`. */
   readonly accessLogFormat?: 'json' | 'common' | 'combined';
+  /**
+   * Where the admin listener listens: `[host:]port` or `unix:PATH[,mode=660]`, or an object as in `listen`. A port
+   * alone is on 127.0.0.1. An address that others can reach needs a token. Default: none.
+   */
+  readonly admin?: ListenConfig;
+  /** A file with the token that requests to the admin listener must bring. Default: EQUIPOISE_ADMIN_TOKEN, or none. */
+  readonly adminTokenFile?: string;
+  /** Names by which the admin listener may be asked, besides localhost and its address. */
+  readonly adminHosts?: readonly string[];
 }
 
 /** A pool of a configuration file. */
