@@ -173,12 +173,14 @@ export class Attempts {
     attempt.begin(this.pool, upstream, bound === undefined);
     account.attempts++;
     attempt.noted = noted;
-    if (account.trace !== undefined) attempt.traceBy(account.trace, account.attempts, false);
+    if (account.trace !== undefined) attempt.traceBy(account.trace, head, account.attempts, false);
     progress.phase = CONNECTING;
     deadlines.connecting();
     let connection: UpstreamConnection;
     try {
-      connection = bound === undefined ? attempt.connect(upstream, this.#picks.fresh) : attempt.connectBound(bound);
+      connection = bound === undefined
+        ? attempt.connect(upstream, this.#picks.fresh, exchange.downstream)
+        : attempt.connectBound(bound);
     } catch (cause) {
       this.failed(cause instanceof BalancerError ? cause.code : 'INTERNAL_ERROR', cause);
       return;

@@ -15,6 +15,8 @@ export interface Downstream {
    * concurrently (HTTP/2).
    */
   readonly socket: DownstreamSocket | undefined;
+  /** What knows the addresses of its connection: a socket, or undefined. */
+  readonly peer: object | undefined;
   /** Whether a server of the embedder's read the request, and gave it to `handle`. */
   readonly embedded?: boolean;
   /** What `handle` was given as `state`, for hooks. */
@@ -65,6 +67,7 @@ export function statusFor({ connects }: Downstream, status: number): number {
 export const NOWHERE: Downstream = {
   hop: { address: '', proto: 'http', trusted: false },
   socket: undefined,
+  peer: undefined,
   readBody: ignore,
   resumeBody: ignore,
   interim: ignore,

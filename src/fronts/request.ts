@@ -76,6 +76,10 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     this.#exchange = front.newExchange();
   }
 
+  get peer(): object | undefined {
+    return this.#request.socket;
+  }
+
   /**
    * Serves a request. If it or its response, which may be foreign objects, throws, that is reported and ends it.
    * `options` is the third argument of `handle`; `upgrade` is given if the request may open a tunnel.

@@ -2,11 +2,13 @@
  * Checks the options of the front and fills in the defaults. They are the same for all pools: what is accepted from
  * downstreams, and what is added to their requests.
  */
+import { readAddresses } from './addresses.ts';
 import { flag, integers, isRecord, onlyKnown, optionalFunction, type Range, shown, timeSource } from './checks.ts';
 import { isToken, writeProblem } from './header-rules.ts';
 import { isSecret } from './secret.ts';
 import type { TimeSource } from '../loop/time-source.ts';
 import type { FrontOptions } from './options.ts';
+import type { Scheme } from './origin.ts';
 import type { Hooks } from '../hooks.ts';
 
 /** The options of the front with all defaults filled in. {@link FrontOptions} explains each. */
@@ -30,6 +32,8 @@ export interface FrontSettings extends Readonly<Record<keyof typeof FRONT_NUMBER
   readonly hooks: Hooks | undefined;
   readonly time: TimeSource | undefined;
   readonly rng: (() => number) | undefined;
+  /** What is balanced. */
+  readonly scheme: Scheme;
 }
 
 /** Reads the options of the front and ignores all others. Adds what is wrong to `problems`. */
@@ -50,6 +54,7 @@ export function parseFront(options: Readonly<Record<string, unknown>>, problems:
     hooks: hooks(options, problems),
     time: timeSource(options['time'], problems),
     rng: optionalFunction(options['rng'], 'rng', problems) as FrontSettings['rng'],
+    scheme: 'http',
   };
 }
 
@@ -128,8 +133,10 @@ function hooks(options: Readonly<Record<string, unknown>>, problems: string[]): 
 
 function trusts(value: unknown, problems: string[]): FrontSettings['trusts'] {
   if (typeof value === 'function') return value as FrontSettings['trusts'];
+  if (Array.isArray(value)) return readAddresses(value, 'trustForwarded', problems);
   if (value !== undefined && typeof value !== 'boolean') {
-    problems.push(`trustForwarded: must be true, false or a function that takes an address (got ${shown(value)})`);
+    const must = 'must be true, false, a list of addresses such as ["10.0.0.0/8"], or a function that takes an address';
+    problems.push(`trustForwarded: ${must} (got ${shown(value)})`);
   }
   return value === true ? ALWAYS : NEVER;
 }
