@@ -135,7 +135,7 @@ export default tseslint.config(
   },
   {
     // Tracers subscribe to channels in a registry of Node's: it is in memory, and does nothing by itself.
-    files: ['src/exchange/trace.ts', 'src/observe/traces.ts'],
+    files: ['src/exchange/trace.ts'],
     rules: {
       '@typescript-eslint/no-restricted-imports': ['error', {
         patterns: [{
@@ -186,12 +186,13 @@ export default tseslint.config(
     },
   },
   {
-    // Observers tell of the process, too: what /proc says, how late the event loop is, and which version this is.
+    // Observers tell of the process, too: what /proc says, how late the event loop is, and which version this is. Traces
+    // are told on channels in a registry of Node's.
     files: ['src/observe/**/*.ts'],
     rules: {
       '@typescript-eslint/no-restricted-imports': ['error', {
         patterns: [{
-          regex: BUILTINS.replace('cluster', 'cluster|fs/promises|module|perf_hooks'),
+          regex: BUILTINS.replace('cluster', 'cluster|diagnostics_channel|fs/promises|module|perf_hooks'),
           allowTypeImports: true,
           message: 'Observers are built on the core, and on what tells of the process.',
         }],
