@@ -20,6 +20,8 @@ export interface Arguments {
   readonly tlsKey: readonly string[];
   readonly tlsClientCa: string | undefined;
   readonly tlsClientOptional: boolean;
+  /** Layer 4: balance raw connections. */
+  readonly tcp: boolean;
   readonly demo: boolean;
   /** Whether to print what would be served, instead of serving it. */
   readonly check: boolean;
@@ -44,6 +46,7 @@ Options:
                                      the options of createBalancer, and listen, strategy, workers, drainTimeout,
                                      stopDelay, reloadTimeout, pidFile, accessLog and accessLogFormat
       --check                        check the configuration, print what would be served, and exit
+      --tcp                          layer 4: balance raw connections, over upstreams such as tcp://10.0.0.1:6379
       --demo                         start three small upstreams and balance over them
       --drain-timeout <seconds>      how long requests may take to finish after SIGTERM; default 10
       --stop-delay <seconds>         how long to keep accepting after SIGTERM, already not ready; default 0
@@ -100,7 +103,7 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
       // What parseArgs took for the value is the next option.
       problems.push(`${rawName}: needs a value before ${String(value)}; see equipoise --help`);
       return readArguments(argv.toSpliced(index, 1), problems);
-    } else if (name !== 'listen' && inlineValue !== true && /^https?:\/\//i.test(value ?? '')) {
+    } else if (name !== 'listen' && inlineValue !== true && /^(?:https?|tcp):\/\//i.test(value ?? '')) {
       problems.push(`${rawName}: needs a value before the upstream ${String(value)}; see equipoise --help`);
       return readArguments(argv.toSpliced(index, 1), problems);
     } else if (option.type === 'boolean' && value !== undefined) {
@@ -125,6 +128,7 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     tlsKey: (values['tls-key'] ?? []).map(text).filter((value) => value !== undefined),
     tlsClientCa: text(values['tls-client-ca']),
     tlsClientOptional: values['tls-client-optional'] === true,
+    tcp: values.tcp === true,
     demo: values.demo === true,
     check: values.check === true,
     version: values.version === true,
@@ -170,6 +174,7 @@ const OPTIONS = {
   'tls-key': { type: 'string', multiple: true },
   'tls-client-ca': { type: 'string' },
   'tls-client-optional': { type: 'boolean' },
+  tcp: { type: 'boolean' },
   demo: { type: 'boolean' },
   check: { type: 'boolean' },
   version: { type: 'boolean' },

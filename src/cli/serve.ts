@@ -1,7 +1,7 @@
 /**
  * Runs the configured balancer, in a single process or in each worker.
  */
-import { type Balancer, createBalancer } from '../balancer.ts';
+import type { Balancer } from '../balancer.ts';
 import type { Channel } from '../channel.ts';
 import { openAccessLog } from './access-log.ts';
 import type { Configuration } from './config.ts';
@@ -9,6 +9,7 @@ import { startDemo } from './demo.ts';
 import { listenEverywhere } from './listening.ts';
 import { logEvents, reportLog } from './log.ts';
 import { withPeers } from './pools.ts';
+import { createEither, readyLine } from './tcp.ts';
 import { TlsListeners } from './tls/listeners.ts';
 import { createRedirect, HTTPS_PORT } from './tls/redirect.ts';
 import type { TlsSettings } from './tls/settings.ts';
@@ -41,7 +42,7 @@ export interface Means {
 
 /** Starts a balancer. If that fails, closes what was started. */
 export async function serve(
-  { listen, options, accessLog, tls }: Configuration, { demo, log, peers, ticketKey }: Means,
+  { listen, options, accessLog, tls, tcp }: Configuration, { demo, log, peers, ticketKey }: Means,
 ): Promise<Serving> {
   const now = (): number => performance.now();
   const logged = accessLog && openAccessLog(accessLog, log);
@@ -50,7 +51,7 @@ export async function serve(
   let secure: TlsListeners | undefined;
   try {
     const given = upstreams === undefined ? options : { ...options, upstreams: upstreams.origins };
-    const balancer = createBalancer({
+    const balancer = createEither(tcp, {
       onReport: reportLog(log, now),
       ...(peers === undefined ? given : withPeers(given, peers)),
     });
@@ -82,7 +83,7 @@ export async function serve(
     const shown = addresses.map(({ text }) => text);
     return {
       balancer,
-      line: `Load balancer with ${strategiesOf(balancer)} listening on ${shown.join(', ')}`,
+      line: readyLine(strategiesOf(balancer), shown.join(', '), tcp),
       reopen: () => logged?.reopen() === true,
       secure: (settings) => {
         listeners?.apply(settings);

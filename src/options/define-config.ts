@@ -3,7 +3,9 @@
  * JSON schema from these types.
  */
 import type { BalancerOptions, PoolOptions } from './options.ts';
+import type { RouteOptions } from './route-options.ts';
 import type { Strategy } from '../strategy.ts';
+import type { TcpRouteOptions } from './tcp-options.ts';
 
 /** The strategies that the command line and configuration files know by name. */
 export type StrategyName = 'random' | 'round-robin' | 'least-connections';
@@ -12,7 +14,7 @@ export type StrategyName = 'random' | 'round-robin' | 'least-connections';
  * A configuration file of the binary: the options of `createBalancer`, and the settings of the command line. Paths are
  * relative to the file. The command line takes precedence over it.
  */
-export interface Config<State = unknown> extends Omit<BalancerOptions<State>, 'strategy' | 'pools'> {
+export interface Config<State = unknown> extends Omit<BalancerOptions<State>, 'strategy' | 'pools' | 'routes'> {
   /**
    * Where to listen, one address or a list. Default 8080, on every interface; with `--demo`, on the loopback interface.
    */
@@ -27,6 +29,15 @@ export interface Config<State = unknown> extends Omit<BalancerOptions<State>, 's
    * or underscores.
    */
   readonly pools?: Readonly<Record<string, PoolConfig>>;
+  /** Which requests, or raw connections, go to which pool; the first that matches counts. */
+  readonly routes?: readonly (RouteOptions | TcpRouteOptions)[];
+  /**
+   * Layer 4: balance raw connections, over upstreams such as `tcp://10.0.0.1:6379`. The options are then those of
+   * `createTcpBalancer`. Default false.
+   */
+  readonly tcp?: boolean;
+  /** With `tcp`: how long to wait for the client's TLS handshake where a server name is needed. Default 3,000 ms. */
+  readonly helloTimeoutMs?: number;
   /** The number of serving processes; `auto`: one per core. With 1, the process serves itself. Default 1. */
   readonly workers?: number | 'auto';
   /** How long requests may take to finish after SIGTERM, in seconds. Default 10. */
