@@ -16,6 +16,7 @@ export interface Arguments {
   readonly pidFile: string | undefined;
   readonly accessLog: string | undefined;
   readonly accessLogFormat: string | undefined;
+  readonly proxyProtocol: string | undefined;
   readonly tlsCert: readonly string[];
   readonly tlsKey: readonly string[];
   readonly tlsClientCa: string | undefined;
@@ -44,6 +45,8 @@ Options:
                                      the options of createBalancer, and listen, strategy, workers, drainTimeout,
                                      stopDelay, reloadTimeout, pidFile, accessLog and accessLogFormat
       --check                        check the configuration, print what would be served, and exit
+      --proxy-protocol <cidr,...>    whose PROXY header to read, on every listener: subnets such as 10.0.0.0/8, addresses,
+                                     and unix for Unix sockets; without a header, these are closed
       --demo                         start three small upstreams and balance over them
       --drain-timeout <seconds>      how long requests may take to finish after SIGTERM; default 10
       --stop-delay <seconds>         how long to keep accepting after SIGTERM, already not ready; default 0
@@ -125,6 +128,7 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     tlsKey: (values['tls-key'] ?? []).map(text).filter((value) => value !== undefined),
     tlsClientCa: text(values['tls-client-ca']),
     tlsClientOptional: values['tls-client-optional'] === true,
+    proxyProtocol: text(values['proxy-protocol']),
     demo: values.demo === true,
     check: values.check === true,
     version: values.version === true,
@@ -170,6 +174,7 @@ const OPTIONS = {
   'tls-key': { type: 'string', multiple: true },
   'tls-client-ca': { type: 'string' },
   'tls-client-optional': { type: 'boolean' },
+  'proxy-protocol': { type: 'string' },
   demo: { type: 'boolean' },
   check: { type: 'boolean' },
   version: { type: 'boolean' },

@@ -13,6 +13,7 @@ import type { AccessLogSettings } from './access-log.ts';
 import { isJson, load } from './load.ts';
 import { withoutCode } from './only-in-modules.ts';
 import { completePools, connectOf } from './pools.ts';
+import { type ProxyProtocol, readProxyProtocol } from './proxy-protocol.ts';
 import { loadStrategy } from './strategies.ts';
 import { type Contents, PemFiles } from './tls/files.ts';
 import { mentionsTls, readTls, type TlsSettings } from './tls/settings.ts';
@@ -30,6 +31,8 @@ export interface Configuration {
   readonly pidFile: string | undefined;
   /** Undefined without an access log. */
   readonly accessLog: AccessLogSettings | undefined;
+  /** Whose PROXY header the listeners read; undefined if they read none. */
+  readonly proxyProtocol: ProxyProtocol | undefined;
   /** Undefined without `tls:` listeners. */
   readonly tls: TlsSettings | undefined;
   readonly options: BalancerOptions;
@@ -52,10 +55,14 @@ export async function configure(
   args: Arguments, problems: string[], json?: Json, pem?: Contents,
 ): Promise<Configuration> {
   const file = await readConfig(args.config, json, problems);
-  const { options, warnings } = await balancerOptions(args, file, problems);
+  const { read, send } = readProxyProtocol(args.proxyProtocol, file.values['proxyProtocol'], problems);
+  // The pool `default` has an option of the same name.
+  const ofBalancer = { ...file, values: { ...file.values, proxyProtocol: send } };
+  const { options, warnings } = await balancerOptions(args, ofBalancer, problems);
   const listen = addresses(args, file, problems);
   return {
     listen,
+    proxyProtocol: read,
     tls: await tls(args, file, listen, new PemFiles(pem), { problems, warnings }),
     drainTimeoutMs: seconds(given(args, file, 'drainTimeout', 10), problems),
     stopDelayMs: seconds(given(args, file, 'stopDelay', 0), problems),
@@ -229,7 +236,7 @@ function accessLog(to: Given, as: Given, problems: string[]): AccessLogSettings 
 const FLAGS = {
   strategy: 'strategy', workers: 'workers', drainTimeout: 'drain-timeout', stopDelay: 'stop-delay',
   reloadTimeout: 'reload-timeout', pidFile: 'pid-file', accessLog: 'access-log',
-  accessLogFormat: 'access-log-format',
+  accessLogFormat: 'access-log-format', proxyProtocol: 'proxy-protocol',
 } as const;
 /** What a file may contain besides the options of `createBalancer`. */
 const OF_FILES = ['listen', 'tls', ...Object.keys(FLAGS)];

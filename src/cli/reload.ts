@@ -92,12 +92,13 @@ export class Reloads {
 
   /** The names of what differs from when this process was started, and cannot change. */
   #fixed(next: Configuration): readonly string[] {
-    const { given, listen, workers, accessLog } = this.#first;
+    const { given, listen, workers, proxyProtocol, accessLog } = this.#first;
     const hooks: readonly string[] = HOOK_NAMES;
     const front = FRONT_OPTION_NAMES.filter((name) => !hooks.includes(name) && !isSame(given[name], next.given[name]));
     return [
       ...(isSame(listen, next.listen) ? [] : ['listen']), ...(workers === next.workers ? [] : ['workers']),
-      ...(isSame(accessLog, next.accessLog) ? [] : ['accessLog']), ...front,
+      ...(isSame(accessLog, next.accessLog) ? [] : ['accessLog']),
+      ...(isSame(proxyProtocol, next.proxyProtocol) ? [] : ['proxyProtocol']), ...front,
     ];
   }
 }
