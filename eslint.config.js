@@ -17,6 +17,8 @@ const ROOMS = {
   exchange: [
     [...FOR_ALL, 'http1', 'proxy-protocol', 'streams', 'upstreams', 'pools'], 'an exchange may import pools'],
   fronts: [[...FOR_ALL, 'http1', 'streams', 'upstreams', 'pools', 'exchange'], 'fronts may import exchanges'],
+  tcp: [[...FOR_ALL, 'http1', 'streams', 'upstreams', 'pools', 'exchange', 'fronts'],
+    'layer 4 stands beside the balancer of HTTP, on the same pools'],
   'in-process': [[...FOR_ALL, 'exchange'], 'upstreams within the process stand beside the data path, not in it'],
   cluster: [FOR_ALL, 'the launcher knows nothing of balancing'],
   'proxy-protocol': [FOR_ALL, 'what reads and writes PROXY headers needs none of the engine'],
@@ -42,6 +44,8 @@ const roomRules = [
   { files: [`src/${TOP}.ts`], rules: forbid([isOneOf(every)], 'what all may import imports no room') },
   { files: [`src/${COMPOSERS}.ts`], rules: forbid([isOneOf(['cluster', 'cli', 'testing', 'observe'])],
     'the balancer knows neither the launcher, nor the command line, nor its observers') },
+  { files: ['src/balancer.ts'], rules: forbid([isOneOf(['cluster', 'cli', 'testing', 'observe', 'tcp'])],
+    'the balancer knows neither the launcher, nor the command line, its observers or layer 4') },
 ];
 
 /** The rules above miss files in a new folder, and new files at the top: they must be assigned to a room first. */

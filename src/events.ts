@@ -114,10 +114,16 @@ export interface FinishedExchange {
   readonly method: string;
   readonly target: string;
   readonly host: string;
-  readonly protocol: '1.0' | '1.1' | '2.0';
-  readonly scheme: 'http' | 'https';
+  /** `tcp` in layer 4, as the scheme; there, these three are empty, and there are no headers. */
+  readonly protocol: '1.0' | '1.1' | '2.0' | 'tcp';
+  readonly scheme: 'http' | 'https' | 'tcp';
+  /** In layer 4: the name in the client's TLS handshake, where a route or the strategy goes by it. */
+  readonly serverName?: string | undefined;
   readonly remoteAddress: string;
-  /** What went downstream; 499 if the downstream was gone before a response began. */
+  /**
+   * What went downstream; 499 if the downstream was gone before a response began. In layer 4: 200 if an upstream was
+   * connected, else the status of the code, or 499.
+   */
   readonly status: number;
   /** The code of the error that ended the exchange, or that it was answered for. */
   readonly code: string | undefined;

@@ -85,6 +85,11 @@ export interface PickContext<R extends PickRequest | undefined = PickRequest> {
    * to wait for it. Computed when it is read. Absent in a pick for a connection.
    */
   readonly full?: readonly Upstream[];
+  /**
+   * In layer 4: the name in the client's TLS handshake (SNI), in lower case; undefined if there is none, and for HTTP.
+   * Reading it has the balancer wait for that handshake, before this pick is asked for again, and before later ones.
+   */
+  readonly serverName?: string | undefined;
 }
 
 /** How an attempt ended. */

@@ -44,10 +44,11 @@ export async function listenEverywhere(ways: Ways, listen: readonly ListenAddres
   return bound;
 }
 
-async function listenAt(ways: Ways, { as = 'http', ...where }: ListenAddress): Promise<AddressInfo | string> {
-  if (!('path' in where)) return ways[as](where);
+async function listenAt(ways: Ways, { as, ...where }: ListenAddress): Promise<AddressInfo | string> {
+  const listen = ways[as ?? 'http'];
+  if (!('path' in where)) return listen(where);
   const { mode, ...options } = where;
-  const address = await listenOnPath(where.path, () => ways[as](options));
+  const address = await listenOnPath(where.path, () => listen(options));
   if (mode !== undefined) chmodSync(where.path, mode);
   return address;
 }

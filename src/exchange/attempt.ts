@@ -7,6 +7,7 @@ import { describeSocket } from '../proxy-protocol/of-socket.ts';
 import { formatProxyHeader } from '../proxy-protocol/parse.ts';
 import type { Strategy, Upstream } from '../strategy.ts';
 import type { Pool } from '../pools/pool.ts';
+import type { Services } from '../pools/services.ts';
 import { runHook } from '../pools/plugin.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
@@ -15,6 +16,13 @@ import type { Noted } from './decision.ts';
 import type { Downstream } from './downstream.ts';
 import { named } from './request-id.ts';
 import type { ExchangeServices } from './services.ts';
+
+/** What names the exchange in events: its request head, with an id or `''`. */
+interface Identified {
+  readonly id: string;
+}
+
+type AttemptServices = Services & Pick<ExchangeServices, 'affinities'>;
 
 /** For whom a connection is. */
 export type Client = Pick<Downstream, 'socket' | 'peer'>;
@@ -32,12 +40,13 @@ export class Attempt {
   picked = true;
   /** Where it is noted how the attempt ends, if anybody wants to know. */
   noted: Noted | undefined;
-  readonly #services: ExchangeServices;
-  readonly #head: RequestHead;
+  readonly #services: AttemptServices;
+  readonly #head: Identified;
   #pool: Pool;
   /** The strategy that picked: the pool may have another one when the attempt settles. */
   #strategy: Strategy;
   #hearsSettled = false;
+  #opened = false;
   #startedAt = 0;
   /** What ties the connection to that of the downstream, if anything does. */
   #affinity: Affinity | undefined;
@@ -48,7 +57,7 @@ export class Attempt {
   #owner: DownstreamSocket | undefined;
 
   /** `head` is that of each request in turn. */
-  constructor(services: ExchangeServices, pool: Pool, head: RequestHead) {
+  constructor(services: AttemptServices, pool: Pool, head: Identified) {
     this.#services = services;
     this.#head = head;
     this.#pool = pool;
@@ -66,6 +75,7 @@ export class Attempt {
     this.picked = picked;
     this.status = undefined;
     this.noted = undefined;
+    this.#opened = false;
     this.#startedAt = this.#services.clock.source.now();
     this.#affinity = undefined;
     this.#private = this.#proxied = false;
@@ -113,6 +123,14 @@ export class Attempt {
     } else upstream.answered(now - this.#startedAt);
   }
 
+  /** Layer 4: the upstream has taken the connection, which is all the answer that there is. */
+  opened(): void {
+    const { upstream } = this;
+    if (upstream === undefined) return;
+    this.#opened = true;
+    this.#pool.upstreams.answered(upstream, this.#startedAt, this.#services.clock.source.now(), false);
+  }
+
   /** Gives the connection back after a whole response; where it is not `reusable`, closes it. */
   release(reusable: boolean): void {
     const { upstream, connection } = this;
@@ -137,7 +155,8 @@ export class Attempt {
     this.upstream = this.connection = this.#affinity = this.#owner = undefined;
     const began = this.#startedAt;
     const now = clock.source.now();
-    const well = error === undefined && this.status !== undefined && !isBroken(this.status);
+    const good = this.#opened || (this.status !== undefined && !isBroken(this.status));
+    const well = error === undefined && good;
     upstreams.settle(upstream, ending, well, began, now, error);
     this.noted?.settled(this.status, error, now - began);
     events.meters.current?.attempt(pool, upstream.shown, status, error);

@@ -8,6 +8,7 @@ import { isToken, writeProblem } from './header-rules.ts';
 import { isSecret } from './secret.ts';
 import type { TimeSource } from '../loop/time-source.ts';
 import type { FrontOptions } from './options.ts';
+import type { Scheme } from './origin.ts';
 import type { Hooks } from '../hooks.ts';
 
 /** The options of the front with all defaults filled in. {@link FrontOptions} explains each. */
@@ -30,6 +31,8 @@ export interface FrontSettings extends Readonly<Record<keyof typeof FRONT_NUMBER
   readonly hooks: Hooks | undefined;
   readonly time: TimeSource | undefined;
   readonly rng: (() => number) | undefined;
+  /** What is balanced. */
+  readonly scheme: Scheme;
 }
 
 /** Reads the options of the front and ignores all others. Adds what is wrong to `problems`. */
@@ -49,6 +52,7 @@ export function parseFront(options: Readonly<Record<string, unknown>>, problems:
     hooks: hooks(options, problems),
     time: timeSource(options['time'], problems),
     rng: optionalFunction(options['rng'], 'rng', problems) as FrontSettings['rng'],
+    scheme: 'http',
   };
 }
 
@@ -77,8 +81,8 @@ export const FRONT_NUMBERS = {
 export const HOOK_NAMES = ['onRequest', 'onResponse', 'onError'] as const satisfies readonly (keyof Hooks)[];
 
 export const FRONT_OPTION_NAMES: readonly string[] = [
-  ...Object.keys(FRONT_NUMBERS), 'via', 'requestId', 'why', 'forwarded', 'xForwarded', 'trustForwarded', 'upgradeProtocols',
-  'upgradeTarget', 'onReport', 'time', 'rng', ...HOOK_NAMES,
+  ...Object.keys(FRONT_NUMBERS), 'via', 'requestId', 'why', 'forwarded', 'xForwarded', 'trustForwarded',
+  'upgradeProtocols', 'upgradeTarget', 'onReport', 'time', 'rng', ...HOOK_NAMES,
 ];
 
 function via(value: unknown, problems: string[]): string {

@@ -6,6 +6,7 @@ import { flag, integers, isRecord, optionalFunction, type Range, shown } from '.
 import { type HealthCheck, readHealthCheck, sameHealthCheck } from './health-check.ts';
 import type { Work } from '../loop/slices.ts';
 import type { PoolOptions } from './options.ts';
+import type { Scheme } from './origin.ts';
 import { strategyProblem } from './strategy-check.ts';
 import type { Strategy } from '../strategy.ts';
 import { type Known, type ParsedUpstream, readUpstreams } from './upstreams.ts';
@@ -22,6 +23,7 @@ export interface PoolSettings extends Readonly<Record<keyof typeof POOL_NUMBERS,
   /** The version of the PROXY header to send; 0 sends none. */
   readonly proxyProtocol: 0 | 1 | 2;
   readonly connect: PoolOptions['connect'];
+  readonly scheme: Scheme;
 }
 
 /**
@@ -30,12 +32,14 @@ export interface PoolSettings extends Readonly<Record<keyof typeof POOL_NUMBERS,
  * and `known` finds its upstreams: what has not changed is returned as it was.
  */
 export function* readPoolOptions(
-  options: Readonly<Record<string, unknown>>, prefix: string, problems: string[], before?: PoolSettings, known?: Known,
+  options: Readonly<Record<string, unknown>>, prefix: string, problems: string[], scheme: Scheme,
+  before?: PoolSettings, known?: Known,
 ): Work<PoolSettings> {
   const healthCheck = readHealthCheck(options['healthCheck'], `${prefix}healthCheck`, problems);
   const common = {
     connect: optionalFunction(options['connect'], `${prefix}connect`, problems) as PoolSettings['connect'],
     healthCheck: sameHealthCheck(healthCheck, before?.healthCheck) ? before?.healthCheck : healthCheck,
+    scheme,
   };
   return {
     ...integers(options, prefix, POOL_NUMBERS, problems),

@@ -7,6 +7,7 @@ import { ownHeader } from '../proxy-protocol/of-socket.ts';
 import { formatProxyHeader } from '../proxy-protocol/parse.ts';
 import { type ConnectionRules, UpstreamConnection } from './connection.ts';
 import type { Dialler } from './dial.ts';
+import { DialledStream, type StreamUser } from './dialled-stream.ts';
 
 /** The settings that idle connections use. */
 export type IdleConnectionRules = ConnectionRules & Pick<Settings,
@@ -67,6 +68,11 @@ export class IdleConnections {
     const { proxyProtocol } = this.#rules;
     const opening = proxyProtocol === 0 ? '' : formatProxyHeader(ownHeader(proxyProtocol)).toString('latin1');
     return this.dial(now, opening);
+  }
+
+  /** A stream for another protocol than HTTP, still connecting. It is never idle. Throws CONNECT_UNUSABLE. */
+  stream(user: StreamUser): DialledStream {
+    return new DialledStream(this.#upstream, this.#dialler, user);
   }
 
   /** Takes a connection back after an exchange, and keeps it if it can serve another one. */
