@@ -45,8 +45,8 @@ Options:
                                      the options of createBalancer, and listen, strategy, workers, drainTimeout,
                                      stopDelay, reloadTimeout, pidFile, accessLog and accessLogFormat
       --check                        check the configuration, print what would be served, and exit
-      --proxy-protocol <cidr,...>    whose PROXY header to read, on every listener: subnets such as 10.0.0.0/8, addresses,
-                                     and unix for Unix sockets; without a header, these are closed
+      --proxy-protocol <cidr,...>    whose PROXY header to read, on every listener, e.g. 10.0.0.0/8,::1 (unix: all peers
+                                     on Unix sockets); without a header, their connections are closed
       --demo                         start three small upstreams and balance over them
       --drain-timeout <seconds>      how long requests may take to finish after SIGTERM; default 10
       --stop-delay <seconds>         how long to keep accepting after SIGTERM, already not ready; default 0
