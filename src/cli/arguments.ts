@@ -18,6 +18,7 @@ export interface Arguments {
   readonly accessLogFormat: string | undefined;
   readonly admin: string | undefined;
   readonly adminTokenFile: string | undefined;
+  readonly proxyProtocol: string | undefined;
   readonly tlsCert: readonly string[];
   readonly tlsKey: readonly string[];
   readonly tlsClientCa: string | undefined;
@@ -50,6 +51,8 @@ Options:
                                      adminTokenFile and adminHosts
       --check                        check the configuration, print what would be served, and exit
       --tcp                          layer 4: balance raw connections, over upstreams such as tcp://10.0.0.1:6379
+      --proxy-protocol <cidr,...>    whose PROXY header to read, on every listener, e.g. 10.0.0.0/8,::1 (unix: all peers
+                                     on Unix sockets); without a header, their connections are closed
       --demo                         start three small upstreams and balance over them
       --drain-timeout <seconds>      how long requests may take to finish after SIGTERM; default 10
       --stop-delay <seconds>         how long to keep accepting after SIGTERM, already not ready; default 0
@@ -138,6 +141,7 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     tlsClientCa: text(values['tls-client-ca']),
     tlsClientOptional: values['tls-client-optional'] === true,
     tcp: values.tcp === true,
+    proxyProtocol: text(values['proxy-protocol']),
     demo: values.demo === true,
     check: values.check === true,
     version: values.version === true,
@@ -186,6 +190,7 @@ const OPTIONS = {
   'tls-client-ca': { type: 'string' },
   'tls-client-optional': { type: 'boolean' },
   tcp: { type: 'boolean' },
+  'proxy-protocol': { type: 'string' },
   demo: { type: 'boolean' },
   check: { type: 'boolean' },
   version: { type: 'boolean' },

@@ -34,7 +34,9 @@ export function preview(configuration: Configuration, { config, demo }: Argument
   };
   const hooks = HOOK_NAMES.filter((name) => options[name] !== undefined);
   const sections = [
-    section('Listen', listen.map((where) => tcp ? asTcp(listenText(where)) : listenText(where))),
+    section('Listen', [
+      ...listen.map((where) => tcp ? asTcp(listenText(where)) : listenText(where)), ...proxyLines(configuration),
+    ]),
     section('TLS', configuration.tls === undefined ? [] : tlsLines(configuration.tls)),
     ...[...settings.pools].map(([name, pool]) => section(`Pool ${name}: ${pool.strategy?.name ?? 'random'}`, [
       ...upstreamLines(pool, demo),
@@ -52,6 +54,12 @@ export function preview(configuration: Configuration, { config, demo }: Argument
 
 function section(title: string, lines: readonly string[]): string {
   return lines.length === 0 ? '' : [title, ...lines.map((line) => `  ${line}`)].join('\n');
+}
+
+function proxyLines({ proxyProtocol }: Configuration): readonly string[] {
+  if (proxyProtocol === undefined) return [];
+  const { trusted, timeoutMs } = proxyProtocol;
+  return [`PROXY headers are read from ${trusted.join(', ') || 'nobody'}, and due within ${timeoutMs} ms`];
 }
 
 function listenText(where: ListenAddress): string {

@@ -1,17 +1,20 @@
 /**
  * Runs the configured balancer, in a single process or in each worker.
  */
+import net, { type AddressInfo } from 'node:net';
 import type { Balancer } from '../balancer.ts';
 import type { Channel } from '../channel.ts';
+import type { ListenOptions } from '../options/listen.ts';
+import { readProxy } from '../proxy-protocol/index.ts';
 import { openAccessLog } from './access-log.ts';
 import { AdminListener, type AdminMeans } from './admin.ts';
 import type { Configuration } from './config.ts';
 import { startDemo } from './demo.ts';
 import { listenEverywhere } from './listening.ts';
-import { logEvents, reportLog } from './log.ts';
+import { logEvents, refusalLog, reportLog } from './log.ts';
 import { withPeers } from './pools.ts';
 import { createEither, readyLine } from './tcp.ts';
-import { TlsListeners } from './tls/listeners.ts';
+import { type BeforeServing, TlsListeners } from './tls/listeners.ts';
 import { createRedirect, HTTPS_PORT } from './tls/redirect.ts';
 import type { TlsSettings } from './tls/settings.ts';
 
@@ -49,7 +52,7 @@ export interface Means {
 
 /** Starts a balancer. If that fails, closes what was started. */
 export async function serve(
-  { listen, options, accessLog, tls, tcp, admin }: Configuration,
+  { listen, options, accessLog, proxyProtocol, tls, tcp, admin }: Configuration,
   { demo, log, peers, ticketKey, admin: adminMeans = {} }: Means,
 ): Promise<Serving> {
   const now = (): number => performance.now();
@@ -70,14 +73,15 @@ export async function serve(
     // Before requests come: what an admin has drained gets none.
     operated = admin && new AdminListener(admin, balancer, adminMeans);
     const adminListener = operated;
+    const before = proxyProtocol && readProxy({ ...proxyProtocol, onRefused: refusalLog(log, now) });
     if (tls !== undefined && ticketKey !== undefined) {
-      secure = new TlsListeners(tls, { balancer, ticketKey, log, now });
+      secure = new TlsListeners(tls, { balancer, ticketKey, log, now, before });
     }
     const listeners = secure;
     let httpsPort: number | undefined;
     let redirect: Balancer | undefined;
     const addresses = await listenEverywhere({
-      http: balancer.listen.bind(balancer),
+      http: (where) => listenOn(balancer, where, before),
       tls: async (where) => {
         if (listeners === undefined) throw new Error('there are no certificates');
         const address = await balancer.serve(listeners.createServer(), where);
@@ -89,7 +93,7 @@ export async function serve(
           redirect = createRedirect(() => httpsPort ?? HTTPS_PORT, reportLog(log, now));
           opened.push(redirect);
         }
-        return redirect.listen(where);
+        return listenOn(redirect, where, before);
       },
     }, listen);
     const shown = addresses.map(({ text }) => text);
@@ -125,6 +129,16 @@ export async function serve(
     await logged?.close();
     throw error;
   }
+}
+
+/** Has `balancer` listen; `before`, if given, gets its connections first. */
+function listenOn(
+  balancer: Balancer, where: ListenOptions, before: BeforeServing | undefined,
+): Promise<AddressInfo | string> {
+  if (before === undefined) return balancer.listen(where);
+  return balancer.serve(net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    before(socket, balancer.accept);
+  }), where);
 }
 
 /** Who picks: of one pool its strategy, of several each with its own. */

@@ -5,6 +5,7 @@ import type { Http2Server } from 'node:http2';
 import type { Server, Socket } from 'node:net';
 import tls, { type TLSSocket } from 'node:tls';
 import type { Balancer } from '../../balancer.ts';
+import { copyProxied } from '../../proxy-protocol/of-socket.ts';
 import { createHttp2Server } from '../http2.ts';
 import { reasonOf } from './certificates.ts';
 import { GONE, Handshakes } from './handshakes.ts';
@@ -136,19 +137,14 @@ export class TlsListeners {
       return;
     }
     this.#handshakes.complete(raw);
-    copyAddress(raw, socket);
-    // Whoever listens on the server that accepted the connection learns that its handshake is over.
-    this.#from.get(raw)?.emit('secureConnection', socket);
+    if (raw !== undefined) {
+      // What a PROXY header said of the client is on the connection below.
+      copyProxied(raw, socket);
+      // Whoever listens on the server that accepted the connection learns that its handshake is over.
+      this.#from.get(raw)?.emit('secureConnection', socket);
+    }
     if (socket.alpnProtocol === 'h2') this.#http2.emit('connection', socket);
     else this.#balancer.accept(socket);
-  }
-}
-
-/** What a PROXY line said of the client is on the connection below. */
-function copyAddress(from: Socket, to: Socket): void {
-  for (const name of ['remoteAddress', 'remotePort', 'remoteFamily']) {
-    const own = Object.getOwnPropertyDescriptor(from, name);
-    if (own !== undefined) Object.defineProperty(to, name, own);
   }
 }
 
