@@ -7,12 +7,13 @@ import net, { type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { random } from '../strategies/random.ts';
 import {
-  checkListener, type CloseOptions, type DrainOptions, type HandleOptions, parseCloseOptions, parseDrainOptions,
-  parseListenOptions,
+  checkListener, checkMeter, type CloseOptions, type DrainOptions, type HandleOptions, parseCloseOptions,
+  parseDrainOptions, parseListenOptions,
 } from './options/calls.ts';
 import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
 import { Affinities } from './exchange/affinity.ts';
+import { Sampler } from './exchange/decision.ts';
 import { HookCalls } from './exchange/hooks/hook-calls.ts';
 import { Mirrors } from './exchange/mirrors.ts';
 import { Reports } from './exchange/reports.ts';
@@ -25,6 +26,7 @@ import { Servers } from './fronts/servers.ts';
 import { DownstreamSockets } from './fronts/sockets.ts';
 import { Upgrades } from './fronts/upgrades.ts';
 import { guardedValue, type OnFault } from './guard.ts';
+import type { Meter, Metering, Traffic } from './meter.ts';
 import { Clock, systemRng, systemTime, tickFor } from './loop/clock.ts';
 import { GuardedTime, guardedRng } from './loop/guarded-time.ts';
 import { Turn } from './loop/turn.ts';
@@ -46,9 +48,14 @@ type Handle = (
   options?: HandleOptions | ((error?: unknown) => void),
 ) => void;
 
+/** See {@link Balancer.upgrade}. */
+type Upgrade = (
+  request: IncomingMessage | Http2ServerRequest, socket: Duplex | Http2ServerResponse, head?: Buffer,
+) => void;
+
 /**
- * A load balancer: see {@link createBalancer}. `strategy`, `upstreams`, `add`, `remove` and `update` are those of the
- * pool `default`; where there is none, they throw (or reject with) OPTIONS_INVALID.
+ * A load balancer: see {@link createBalancer}. `strategy`, `upstreams`, `add`, `remove`, `drain`, `activate`, `setWeight`
+ * and `update` are those of the pool `default`; where there is none, they throw (or reject with) OPTIONS_INVALID.
  */
 export interface Balancer {
   /** The pools by their names. An object without a prototype; it never changes: `configure` replaces it. */
@@ -84,9 +91,11 @@ export interface Balancer {
   /**
    * An 'upgrade' listener for `node:http` and `node:https`. It tunnels WebSocket handshakes, and the protocols that
    * `upgradeProtocols` names; any other request goes back to the server's 'request' listeners, as if it had not asked
-   * for an upgrade. Tunnels bypass middleware: authorise requests before you call it.
+   * for an upgrade. Also a 'connect' listener for a `node:http2` server that has `enableConnectProtocol` among its
+   * `settings`: it tunnels the same protocols over HTTP/2 (RFC 8441), and refuses any other CONNECT. Tunnels bypass
+   * middleware: authorise requests before you call it.
    */
-  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  readonly upgrade: Upgrade;
   /** Adds an upstream at once. Throws OPTIONS_INVALID, or CLOSING once a `close` is past its delay. */
   add(upstream: string | UpstreamOptions): Upstream;
   /**
@@ -94,6 +103,19 @@ export interface Balancer {
    * (default: no limit). Rejects with OPTIONS_INVALID.
    */
   remove(origin: string, options?: DrainOptions): Promise<void>;
+  /**
+   * Takes an upstream out of service: it stays listed, as `draining` and then `drained`, and gets no new work until it
+   * is activated, whatever `update` and `configure` change. Resolves when it has nothing in flight, or is activated or
+   * removed. Rejects with OPTIONS_INVALID.
+   */
+  drain(origin: string): Promise<void>;
+  /** Takes a drained upstream back into service. Throws OPTIONS_INVALID. */
+  activate(origin: string): void;
+  /**
+   * Sets the weight of an upstream. It holds until `update` or `configure` brings another weight for it than the one it
+   * was configured with, or until `undefined` is set: the configured weight again. Throws OPTIONS_INVALID.
+   */
+  setWeight(origin: string, weight: number | undefined): void;
   /**
    * Makes these the upstreams, as one change: adds new ones, drains those that are not listed, as `remove` does, and
    * gives the others their new options; they keep their counts and connections. A list of more than 500 is processed in
@@ -121,6 +143,8 @@ export interface Balancer {
   on<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this;
   /** Removes a listener. Throws as `on` does. */
   off<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this;
+  /** Has `meter` count every exchange from now on: what `createMetrics` does. Throws OPTIONS_INVALID. */
+  meter(meter: Meter): Metering;
   /**
    * Makes `ready` false; after `delayMs` (default 0) stops listening, finishes what is in flight and closes all
    * connections; cuts what is left `timeoutMs` (default 10,000) later. Resolves when nothing is left, with the number
@@ -208,6 +232,7 @@ class NodeBalancer implements Balancer {
       rules: front,
       topology: this.#topology(),
       affinities: new Affinities(),
+      sampler: new Sampler(),
       mirrors: this.#mirrors = new Mirrors(front.maxMirrored),
     };
     this.#front = new Front(shared, { ...front, trusts }, () => {
@@ -266,8 +291,9 @@ class NodeBalancer implements Balancer {
     DownstreamRequest.serve(this.#front, request as IncomingMessage, response as ServerResponse, options);
   };
 
-  readonly upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    this.#upgrades.serve(request, socket, head);
+  readonly upgrade: Upgrade = (request, socket, head) => {
+    // As for `handle`.
+    this.#upgrades.serve(request as IncomingMessage, socket as Duplex | ServerResponse, head);
   };
 
   add(upstream: string | UpstreamOptions): Upstream {
@@ -276,6 +302,18 @@ class NodeBalancer implements Balancer {
 
   async remove(origin: string, options?: DrainOptions): Promise<void> {
     await this.#pools.default('remove').remove(origin, options);
+  }
+
+  async drain(origin: string): Promise<void> {
+    await this.#pools.default('drain').drain(origin);
+  }
+
+  activate(origin: string): void {
+    this.#pools.default('activate').activate(origin);
+  }
+
+  setWeight(origin: string, weight: number | undefined): void {
+    this.#pools.default('setWeight').setWeight(origin, weight);
   }
 
   async update(upstreams: readonly (string | UpstreamOptions)[], options?: DrainOptions): Promise<void> {
@@ -297,6 +335,11 @@ class NodeBalancer implements Balancer {
     checkListener(event, listener, 'off');
     this.#events.off(event, listener);
     return this;
+  }
+
+  meter(meter: Meter): Metering {
+    checkMeter(meter);
+    return { traffic: () => this.#traffic(), stop: this.#events.meters.add(meter) };
   }
 
   get ready(): boolean {
@@ -361,6 +404,13 @@ class NodeBalancer implements Balancer {
       this.#failedInside('a downstream connection could not be closed', cause);
     }
     return false;
+  }
+
+  #traffic(): Traffic {
+    const { connections: own, serverConnections, carried: { connections, received, sent } } = this.#front;
+    const openConnections = own + serverConnections.open;
+    const queued = Object.fromEntries([...this.#pools.byName].map(([name, { queue }]) => [name, queue.length]));
+    return { openConnections, connections, receivedBytes: received, sentBytes: sent, queued };
   }
 
   /** Where requests go from now on. */

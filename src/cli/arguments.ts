@@ -18,6 +18,10 @@ export interface Arguments {
   readonly accessLogFormat: string | undefined;
   /** Layer 4: balance raw connections. */
   readonly tcp: boolean;
+  readonly tlsCert: readonly string[];
+  readonly tlsKey: readonly string[];
+  readonly tlsClientCa: string | undefined;
+  readonly tlsClientOptional: boolean;
   readonly demo: boolean;
   /** Whether to print what would be served, instead of serving it. */
   readonly check: boolean;
@@ -33,8 +37,8 @@ export const USAGE = `Usage: equipoise [options] <upstream>...
 Balances HTTP over upstreams such as http://127.0.0.1:3001.
 
 Options:
-  -l, --listen <[host:]port | unix:PATH[,mode=660] | fd:N>
-                                     where to listen; default 8080; repeatable
+  -l, --listen <[host:]port | unix:PATH[,mode=660] | fd:N | tls:[host:]port | redirect:[host:]port>
+                                     where to listen; default 8080; repeatable; redirect: answers 308 to the first tls:
   -s, --strategy <name | ./file>     random (default), round-robin, least-connections, or a module that
                                      default-exports a strategy or its factory
   -w, --workers <n | auto>           number of serving processes; default 1; auto = one per core
@@ -51,11 +55,17 @@ Options:
       --access-log <- | file>        log each request to standard output, or to a file, which SIGUSR1 reopens
       --access-log-format <json | common | combined>
                                      the format of its lines; default json
+      --tls-cert <file>  --tls-key <file>
+                                     a certificate and its key in PEM for tls: listeners; repeatable in pairs: the first
+                                     is the default, others by the names in them; read again on SIGHUP
+      --tls-client-ca <file>         require a client certificate of these authorities
+      --tls-client-optional          let clients without a certificate through
       --version                      print the version
       --help                         print this
 
 SIGTERM and SIGINT finish what is in flight, then exit with 0; a second one exits at once. SIGHUP reads the
-configuration file again. Exit codes: 0 after a clean drain, 1 for a failure, 2 for wrong usage or configuration.
+configuration file and the certificates again. Exit codes: 0 after a clean drain, 1 for a failure, 2 for wrong usage
+or configuration.
 `;
 
 /** Parses the arguments after the script's name. */
@@ -115,6 +125,10 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     accessLog: text(values['access-log']),
     accessLogFormat: text(values['access-log-format']),
     tcp: values.tcp === true,
+    tlsCert: (values['tls-cert'] ?? []).map(text).filter((value) => value !== undefined),
+    tlsKey: (values['tls-key'] ?? []).map(text).filter((value) => value !== undefined),
+    tlsClientCa: text(values['tls-client-ca']),
+    tlsClientOptional: values['tls-client-optional'] === true,
     demo: values.demo === true,
     check: values.check === true,
     version: values.version === true,
@@ -157,6 +171,10 @@ const OPTIONS = {
   'access-log': { type: 'string' },
   'access-log-format': { type: 'string' },
   tcp: { type: 'boolean' },
+  'tls-cert': { type: 'string', multiple: true },
+  'tls-key': { type: 'string', multiple: true },
+  'tls-client-ca': { type: 'string' },
+  'tls-client-optional': { type: 'boolean' },
   demo: { type: 'boolean' },
   check: { type: 'boolean' },
   version: { type: 'boolean' },

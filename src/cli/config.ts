@@ -9,12 +9,15 @@ import { readTcpOptions, TCP_OPTION_NAMES } from '../options/tcp.ts';
 import type { Arguments } from './arguments.ts';
 import { descriptorLimit, fit } from './descriptors.ts';
 import { type ListenAddress, readListen } from './listen.ts';
+import type { Findings } from './tls/certificates.ts';
 import type { AccessLogSettings } from './access-log.ts';
 import { isJson, load } from './load.ts';
 import { withoutCode } from './only-in-modules.ts';
 import { completePools, connectOf } from './pools.ts';
 import { loadStrategy } from './strategies.ts';
 import { isTcp } from './tcp.ts';
+import { type Contents, PemFiles } from './tls/files.ts';
+import { mentionsTls, readTls, type TlsSettings } from './tls/settings.ts';
 
 /** Everything that a run needs. */
 export interface Configuration {
@@ -31,6 +34,8 @@ export interface Configuration {
   readonly accessLog: AccessLogSettings | undefined;
   /** Whether raw connections are balanced (layer 4); then the options are those of `createTcpBalancer`. */
   readonly tcp: boolean;
+  /** Undefined without `tls:` listeners. */
+  readonly tls: TlsSettings | undefined;
   readonly options: BalancerOptions;
   /** What the configuration file says, as it stands there. */
   readonly given: Json;
@@ -45,14 +50,18 @@ export type Json = Readonly<Record<string, unknown>>;
 
 /**
  * Completes the arguments from the configuration file and the defaults. Adds what is wrong to `problems`. If `json` is
- * given, it is used as the content of the file, and the disk is not read.
+ * given, it is used as the content of the file, and the disk is not read; nor for the certificates in `pem`.
  */
-export async function configure(args: Arguments, problems: string[], json?: Json): Promise<Configuration> {
+export async function configure(
+  args: Arguments, problems: string[], json?: Json, pem?: Contents,
+): Promise<Configuration> {
   const file = await readConfig(args.config, json, problems);
   const tcp = isTcp(args, file.values, problems);
   const { options, warnings } = await balancerOptions(args, file, tcp, problems);
+  const listen = addresses(args, file, problems);
   return {
-    listen: addresses(args, file, problems),
+    listen,
+    tls: await tls(args, file, listen, new PemFiles(pem), { problems, warnings }),
     drainTimeoutMs: seconds(given(args, file, 'drainTimeout', 10), problems),
     stopDelayMs: seconds(given(args, file, 'stopDelay', 0), problems),
     reloadTimeoutMs: seconds(given(args, file, 'reloadTimeout', 3_600), problems, MAX_RELOAD_SECONDS),
@@ -157,6 +166,28 @@ function addresses(args: Arguments, file: ConfigFile, problems: string[]): Liste
   return from.map(([value, at]) => readListen(value, { at, ...beside }, problems)).filter((one) => one !== undefined);
 }
 
+/** The settings of TLS; undefined if no listener needs them. */
+async function tls(
+  args: Arguments, file: ConfigFile, listen: readonly ListenAddress[], files: PemFiles, findings: Findings,
+): Promise<TlsSettings | undefined> {
+  const ofFile = { value: file.values['tls'], resolve: file.resolve };
+  const isServed = listen.some(({ as }) => as === 'tls');
+  const { problems } = findings;
+  if (!isServed && listen.some(({ as }) => as === 'redirect')) {
+    problems.push('listen: redirect: leads to the first tls: listener, and there is none; add one, e.g. tls:8443');
+  }
+  if (isServed || mentionsTls(args, ofFile)) {
+    const before = problems.length;
+    const settings = await readTls(args, ofFile, files, findings);
+    if (isServed) return settings;
+    // A file may leave it to the command line where to listen.
+    if (args.tlsCert.length > 0 && problems.length === before) {
+      problems.push('tls-cert: no listener ends TLS; add one, e.g. --listen tls:8443');
+    }
+  }
+  return undefined;
+}
+
 function seconds({ value, at }: Given, problems: string[], max = MAX_SECONDS): number {
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
   if (typeof number === 'number' && number >= 0 && number <= max) return Math.round(number * 1000);
@@ -209,7 +240,7 @@ const FLAGS = {
 /** The options of both kinds of balancer. */
 const BALANCER_OPTIONS: ReadonlySet<string> = new Set([...OPTION_NAMES, ...TCP_OPTION_NAMES]);
 /** What a file may contain besides the options of `createBalancer`. */
-const OF_FILES = ['listen', 'tcp', ...Object.keys(FLAGS)];
+const OF_FILES = ['listen', 'tls', 'tcp', ...Object.keys(FLAGS)];
 /** `$schema` tells editors which JSON schema the file has; it is ignored here. */
 const KNOWN: ReadonlySet<string> = new Set([...BALANCER_OPTIONS, ...OF_FILES, '$schema']);
 const LISTED = `${[...new Set(['upstreams', ...OF_FILES])].join(', ')}, and all options of createBalancer`;

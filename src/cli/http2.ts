@@ -31,7 +31,7 @@ export function createHttp2Server(balancer: Balancer, {
     },
     // Pseudo-headers, and cookies that are split (RFC 9113 §8.2.3), count as pairs.
     maxHeaderListPairs: 2 * maxFields + 8,
-  }, balancer.handle);
+  }, balancer.handle).on('connect', balancer.upgrade);
   const sessions = new Set<ServerHttp2Session>();
   let closing = false;
   server.on('session', (session) => {

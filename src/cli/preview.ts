@@ -18,6 +18,7 @@ import { connectUpstream } from './connect.ts';
 import type { ListenAddress } from './listen.ts';
 import { isEveryInterface, urlText } from './listening.ts';
 import { asTcp } from './tcp.ts';
+import { tlsLines } from './tls/preview.ts';
 
 type Given = Readonly<Record<string, unknown>>;
 
@@ -33,6 +34,7 @@ export function preview(configuration: Configuration, { config, demo }: Argument
   const hooks = HOOK_NAMES.filter((name) => options[name] !== undefined);
   const sections = [
     section('Listen', listen.map((where) => tcp ? asTcp(listenText(where)) : listenText(where))),
+    section('TLS', configuration.tls === undefined ? [] : tlsLines(configuration.tls)),
     ...[...settings.pools].map(([name, pool]) => section(`Pool ${name}: ${pool.strategy?.name ?? 'random'}`, [
       ...upstreamLines(pool, demo),
       ...changed(optionsOf(name, options), defaults, (option) => (tcp ? TCP_POOLS : OF_POOLS).has(option)),
@@ -55,10 +57,11 @@ function listenText(where: ListenAddress): string {
   if ('path' in where) {
     return `unix:${where.path}${where.mode === undefined ? '' : `, mode ${where.mode.toString(8).padStart(3, '0')}`}`;
   }
-  if ('fd' in where) return `file descriptor ${where.fd}`;
+  const { as } = where;
+  if ('fd' in where) return `file descriptor ${where.fd}${as === undefined ? '' : `, ${as}`}`;
   const { host, port } = where;
-  if (port !== 0) return urlText(host, port);
-  return `${isEveryInterface(host) ? 'every interface' : host}, at a free port`;
+  if (port !== 0) return urlText(host, port, as);
+  return `${isEveryInterface(host) ? 'every interface' : host}, at a free port${as === undefined ? '' : `, ${as}`}`;
 }
 
 /** The options of a pool as they were given. */

@@ -17,6 +17,8 @@ import { type Configuration, configure, type Json } from './config.ts';
 import type { ListenAddress } from './listen.ts';
 import type { PidFile } from './pid-file.ts';
 import { serve } from './serve.ts';
+import type { Contents } from './tls/files.ts';
+import { keyOfText, keyText, TicketKeys } from './tls/tickets.ts';
 
 const FAILED = 1;
 /** A worker that is unresponsive for this long will not recover by itself. */
@@ -25,16 +27,20 @@ const HUNG_TIMEOUT_MS = 10_000;
 /** What the primary sends to a worker. */
 interface Setup {
   readonly json?: Json;
+  /** The certificates and keys that the primary has read and checked. */
+  readonly pem?: Contents;
 }
 
-/** What the primary sends to a worker that serves: to reopen the access log. */
+/** What the primary sends to a worker: to reopen the access log, or the key of session tickets. */
 interface ToWorker {
   readonly reopen?: boolean;
+  readonly ticketKey?: string;
 }
 
-/** What a worker sends to the primary: the line that says it is ready. */
+/** What a worker sends to the primary: the line that says it is ready, or that it needs the key of session tickets. */
 interface FromWorker {
   readonly line?: string;
+  readonly wantsTicketKey?: boolean;
 }
 
 /** In the primary: runs workers until a signal stops it. Resolves with the exit code; rejects if it cannot start. */
@@ -46,8 +52,24 @@ export async function supervise(
   let current = configuration;
   let line: string | undefined;
   const outcome = { failed: false };
-  cluster.on('message', (_worker, told: FromWorker | undefined) => {
+  const tickets = new TicketKeys();
+  const tellAll = (message: ToWorker): void => {
+    for (const worker of Object.values(cluster.workers ?? {})) {
+      if (worker?.isConnected() === true) worker.send(message, undefined, ignore);
+    }
+  };
+  const rotate = ({ tls }: Configuration): void => {
+    if (tls === undefined) return;
+    tickets.rotate(tls.ticketRotationMs, (key) => {
+      tellAll({ ticketKey: keyText(key) });
+    });
+  };
+  rotate(configuration);
+  cluster.on('message', (worker, told: FromWorker | undefined) => {
     line ??= told?.line;
+    if (told?.wantsTicketKey === true && worker.isConnected()) {
+      worker.send({ ticketKey: keyText(tickets.current) } satisfies ToWorker, undefined, ignore);
+    }
   });
   const writePidFile = (): boolean => {
     try {
@@ -67,7 +89,9 @@ export async function supervise(
     onReload: async () => {
       const next = await read(args);
       await clearSockets(next.listen.filter((where) => !current.listen.some((one) => samePath(one, where))));
+      for (const warning of next.warnings) log(warning);
       current = next;
+      rotate(next);
       return settingsOf(next);
     },
     onEvent: ({ type }) => {
@@ -85,9 +109,7 @@ export async function supervise(
     if (current.accessLog?.path === undefined) return false;
     log(REOPENING);
     // Not by the signal: it would open the debugger of a worker that is just starting.
-    for (const worker of Object.values(cluster.workers ?? {})) {
-      if (worker?.isConnected() === true) worker.send({ reopen: true } satisfies ToWorker, undefined, ignore);
-    }
+    tellAll({ reopen: true });
     return true;
   });
   // The launcher listens to SIGTERM and SIGINT now.
@@ -101,13 +123,18 @@ export async function supervise(
 export async function work(args: Arguments, { output, signals, started }: Beginning): Promise<number> {
   try {
     return await launch(async ({ channel, setup }) => {
-      const configuration = await read(args, (setup as Setup).json);
+      const { json, pem } = setup as Setup;
+      const configuration = await read(args, json, pem);
       // A channel takes one member of each worker, so each pool has one of its own.
       const peers = (pool: string): Channel => channel(`upstreams of ${pool}`);
-      const serving = await serve(configuration, { demo: args.demo, log: output.log, peers });
+      const ticketKey = configuration.tls && await askTicketKey();
+      const serving = await serve(configuration, { demo: args.demo, log: output.log, peers, ticketKey });
       cluster.worker?.on('message', (told: ToWorker | undefined) => {
         if (told?.reopen === true) serving.reopen();
+        if (told?.ticketKey !== undefined) serving.setTicketKey(keyOfText(told.ticketKey));
       });
+      // It may have changed while the listeners opened.
+      if (ticketKey !== undefined) process.send?.({ wantsTicketKey: true } satisfies FromWorker);
       // One that is sent to the whole process group.
       signals.onReopen(() => serving.reopen());
       process.send?.({ line: serving.line } satisfies FromWorker);
@@ -123,22 +150,35 @@ export async function work(args: Arguments, { output, signals, started }: Beginn
   }
 }
 
+/** In a worker: the key of session tickets, from the primary. */
+function askTicketKey(): Promise<Buffer> {
+  return new Promise((resolve) => {
+    const onMessage = (told: ToWorker | undefined): void => {
+      if (told?.ticketKey === undefined) return;
+      cluster.worker?.off('message', onMessage);
+      resolve(keyOfText(told.ticketKey));
+    };
+    cluster.worker?.on('message', onMessage);
+    process.send?.({ wantsTicketKey: true } satisfies FromWorker);
+  });
+}
+
 /** The launcher's settings of a configuration. */
-function settingsOf({ workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, json }: Configuration): {
+function settingsOf({ workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, json, tls }: Configuration): {
   readonly workers: number | 'auto';
   readonly drainTimeoutMs: number;
   readonly stopDelayMs: number;
   readonly reloadTimeoutMs: number;
   readonly setup: Setup;
 } {
-  const setup = json === undefined ? {} : { json };
+  const setup = { ...(json && { json }), ...(tls && { pem: tls.contents }) };
   return { workers, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, setup };
 }
 
 /** Reads the configuration. Rejects with every problem found. */
-async function read(args: Arguments, json?: Json): Promise<Configuration> {
+async function read(args: Arguments, json?: Json, pem?: Contents): Promise<Configuration> {
   const problems: string[] = [];
-  const configuration = await configure(args, problems, json);
+  const configuration = await configure(args, problems, json, pem);
   if (problems.length > 0) throw new Error(problems.join('\n'));
   return configuration;
 }

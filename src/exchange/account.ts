@@ -3,13 +3,15 @@
  * at its end, and only if somebody listens.
  */
 import type { ErrorCode } from '../errors.ts';
-import type { FinishedExchange } from '../events.ts';
+import type { DecidedExchange, FinishedExchange } from '../events.ts';
 import type { RequestHead } from '../http1/request.ts';
-import type { Services } from '../pools/services.ts';
+import type { ResponseHead } from '../http1/response.ts';
 import type { Upstream } from '../strategy.ts';
+import { Decision, withLine } from './decision.ts';
 import type { Downstream } from './downstream.ts';
 import { ReceivedLines } from './received-lines.ts';
 import { requestId } from './request-id.ts';
+import type { ExchangeServices } from './services.ts';
 
 /** The exchange that ends. */
 export interface Accounted {
@@ -33,12 +35,15 @@ export class Account {
   attempts = 0;
   /** Whether the request belongs to a pool: where there are routes, one of them may have found it. */
   hasPool = false;
-  readonly #services: Services;
+  /** Why it goes where it goes; undefined unless somebody wants to know. */
+  decision: Decision | undefined;
+  readonly #services: ExchangeServices;
+  #id = '';
   #target = '';
   /** The status that went downstream; 0 before. */
   #status = 0;
   #code: ErrorCode | undefined;
-  /** Whether there was a listener from the start. If not, times are those of the last tick of the clock. */
+  /** Whether somebody wanted to know from the start. If not, times are those of the last tick of the clock. */
   #precise = false;
   #epoch = 0;
   #began = 0;
@@ -48,18 +53,25 @@ export class Account {
   #queuedMs = 0;
   /** Made, and not told yet. */
   #event: FinishedExchange | undefined;
+  #decided: DecidedExchange | undefined;
 
-  constructor(services: Services) {
+  constructor(services: ExchangeServices) {
     this.#services = services;
   }
 
-  /** Starts with a request for `target`, before routes and hooks change it. */
-  start(target: string): void {
-    const { clock, events } = this.#services;
+  /**
+   * Starts with a request for `target`, before routes and hooks change it. `asksWhy`: its response says why it went
+   * where it went.
+   */
+  start(target: string, asksWhy: boolean): void {
+    const { clock, events, sampler } = this.#services;
+    const isNoted = asksWhy || (events.heard('decided') && sampler.takes(clock.now));
+    this.decision = isNoted ? new Decision(asksWhy) : undefined;
+    this.#id = '';
     this.#target = target;
-    this.#precise = events.heard('finished');
+    this.#precise = isNoted || events.heard('finished');
     if (this.#precise) this.#epoch = clock.source.epoch();
-    this.#began = this.#now;
+    this.#began = this.#precise || events.meters.current !== undefined ? clock.source.now() : clock.now;
     this.sent = this.attempts = this.#status = this.#queuedMs = 0;
     this.#headAt = this.#queuedAt = -1;
     this.#code = undefined;
@@ -88,18 +100,43 @@ export class Account {
     this.#code ??= code;
   }
 
-  /** It is over: makes the event if somebody listens. */
+  /** Adds to the head of a response why, if the request asked. */
+  explain(head: ResponseHead): void {
+    if (this.decision?.isAsked === true) head.fields += this.decision.line(head.status);
+  }
+
+  /** As `explain`, for a head that is shared with other exchanges: that stays as it is. */
+  explained(head: ResponseHead): ResponseHead {
+    return this.decision?.isAsked === true ? withLine(head, this.decision.line(head.status)) : head;
+  }
+
+  /** It is over: makes the events that somebody listens to. */
   close(exchange: Accounted): void {
-    if (this.#services.events.heard('finished')) this.#event = this.#made(exchange);
+    const { clock, events } = this.#services;
+    if (events.heard('finished')) this.#event = this.#made(exchange);
+    const { decision } = this;
+    if (decision !== undefined && events.heard('decided')) this.#decided = this.#decidedBy(decision, exchange);
+    this.decision = undefined;
+    const meter = events.meters.current;
+    if (meter !== undefined) {
+      const pool = this.hasPool ? exchange.pool.name : '';
+      meter.exchange(pool, exchange.head.method, this.#went, clock.source.now() - this.#began);
+    }
     this.#target = '';
   }
 
   /** Tells the listeners, if there is something to tell. */
   tell(): void {
     const event = this.#event;
-    if (event === undefined) return;
-    this.#event = undefined;
-    this.#services.events.tell('finished', event);
+    const decided = this.#decided;
+    this.#event = this.#decided = undefined;
+    if (event !== undefined) this.#services.events.tell('finished', event);
+    if (decided !== undefined) this.#services.events.tell('decided', decided);
+  }
+
+  /** The status that went downstream, or that stands for none. */
+  get #went(): number {
+    return this.#status === 0 ? LEFT : this.#status;
   }
 
   get #now(): number {
@@ -107,20 +144,42 @@ export class Account {
     return this.#precise ? clock.source.now() : clock.now;
   }
 
+  /** The same for all events of one exchange. */
+  #idOf({ head, downstream, view }: Pick<Accounted, 'head' | 'downstream' | 'view'>): string {
+    if (this.#id === '') this.#id = view === undefined ? idOf(head, downstream.hop.trusted) : view.request.id;
+    return this.#id;
+  }
+
+  /** Undefined if it never asked for a pick, since the balancer itself answered. */
+  #decidedBy({ strategy, attempts }: Decision, exchange: Accounted): DecidedExchange | undefined {
+    if (!this.hasPool || (attempts.length === 0 && this.#code === undefined)) return undefined;
+    return {
+      id: this.#idOf(exchange),
+      method: exchange.head.method,
+      target: this.#target,
+      status: this.#went,
+      code: this.#code,
+      pool: exchange.pool.name,
+      strategy,
+      durationMs: Math.max(0, this.#now - this.#began),
+      attempts,
+    };
+  }
+
   #made({ head, downstream, pool, attempt, upload, view }: Accounted): FinishedExchange {
     const { hop } = downstream;
     const { lines, method, host, version } = head;
     const began = this.#began;
-    const durationMs = this.#now - began;
+    const durationMs = Math.max(0, this.#now - began);
     const event = {
-      id: view === undefined ? idOf(head, hop.trusted) : view.request.id,
+      id: this.#idOf({ head, downstream, view }),
       method,
       target: this.#target,
       host,
       protocol: version,
       scheme: hop.proto,
       remoteAddress: hop.address,
-      status: this.#status === 0 ? LEFT : this.#status,
+      status: this.#went,
       code: this.#code,
       pool: this.hasPool ? pool.name : undefined,
       upstream: attempt.last,
@@ -130,7 +189,7 @@ export class Account {
       bytesOut: this.#status === 205 && version === '2.0' ? 0 : this.sent,
       startedAt: this.#precise ? this.#epoch : this.#services.clock.source.epoch() - Math.round(durationMs),
       queuedMs: this.#queuedMs,
-      firstByteMs: this.#headAt < 0 ? undefined : this.#headAt - began,
+      firstByteMs: this.#headAt < 0 ? undefined : Math.max(0, this.#headAt - began),
       durationMs,
       state: view === undefined ? downstream.state : view.state,
     };

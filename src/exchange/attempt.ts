@@ -3,6 +3,8 @@
  */
 import type { Ending, ErrorCode } from '../errors.ts';
 import type { RequestHead } from '../http1/request.ts';
+import { describeSocket } from '../proxy-protocol/of-socket.ts';
+import { formatProxyHeader } from '../proxy-protocol/parse.ts';
 import type { Strategy, Upstream } from '../strategy.ts';
 import type { Pool } from '../pools/pool.ts';
 import type { Services } from '../pools/services.ts';
@@ -10,6 +12,8 @@ import { runHook } from '../pools/plugin.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity, DownstreamSocket } from './affinity.ts';
+import type { Noted } from './decision.ts';
+import type { Downstream } from './downstream.ts';
 import { named } from './request-id.ts';
 import type { ExchangeServices } from './services.ts';
 
@@ -19,6 +23,8 @@ interface Identified {
 }
 
 type AttemptServices = Services & Pick<ExchangeServices, 'affinities'>;
+/** For whom a connection is. */
+export type Client = Pick<Downstream, 'socket' | 'peer'>;
 
 /** One attempt at a time. It is used again for the next attempt, and for the next exchange. */
 export class Attempt {
@@ -31,6 +37,8 @@ export class Attempt {
   status: number | undefined;
   /** Whether the strategy picked the upstream, and so hears how the attempt ends. */
   picked = true;
+  /** Where it is noted how the attempt ends, if anybody wants to know. */
+  noted: Noted | undefined;
   readonly #services: AttemptServices;
   readonly #head: Identified;
   #pool: Pool;
@@ -43,6 +51,9 @@ export class Attempt {
   #affinity: Affinity | undefined;
   /** Whether the connection is authenticated, or about to be, and so must not serve another downstream. */
   #private = false;
+  /** Whether the connection began with a PROXY header, and the downstream connection that it belongs to, if any. */
+  #proxied = false;
+  #owner: DownstreamSocket | undefined;
 
   /** `head` is that of each request in turn. */
   constructor(services: AttemptServices, pool: Pool, head: Identified) {
@@ -63,14 +74,23 @@ export class Attempt {
     this.picked = picked;
     this.status = undefined;
     this.#opened = false;
+    this.noted = undefined;
     this.#startedAt = this.#services.clock.source.now();
     this.#affinity = undefined;
-    this.#private = false;
+    this.#private = this.#proxied = false;
+    this.#owner = undefined;
   }
 
   /** Takes a connection; a `fresh` one where an idle one has just turned out to be closed. Throws CONNECT_UNUSABLE. */
-  connect({ connections }: ManagedUpstream, fresh: boolean): UpstreamConnection {
-    return this.connection = connections.take(fresh, this.#services.clock.now);
+  connect(upstream: ManagedUpstream, fresh: boolean, downstream: Client): UpstreamConnection {
+    const { now } = this.#services.clock;
+    const { proxyProtocol } = this.#pool.rules;
+    if (proxyProtocol === 0) return this.connection = upstream.connections.take(fresh, now);
+    this.#proxied = true;
+    this.#owner = downstream.socket;
+    const kept = fresh ? undefined : this.#services.affinities.owned.take(downstream.socket, upstream);
+    const header = (): string => formatProxyHeader(describeSocket(downstream.peer, proxyProtocol)).toString('latin1');
+    return this.connection = kept ?? upstream.connections.dial(now, header());
   }
 
   /** Takes the connection that belongs to the downstream's. */
@@ -95,6 +115,7 @@ export class Attempt {
     if (upstream === undefined) return;
     this.status = status;
     const now = this.#services.clock.source.now();
+    this.#services.events.meters.current?.answered(this.#pool.name, upstream.shown, now - this.#startedAt);
     // Only attempts that a strategy sent there can readmit an upstream that is ejected.
     if (this.picked || upstream.listed) {
       this.#pool.upstreams.answered(upstream, this.#startedAt, now, isBroken(status), status);
@@ -106,7 +127,10 @@ export class Attempt {
     const { upstream } = this;
     if (upstream === undefined) return;
     this.#opened = true;
-    this.#pool.upstreams.answered(upstream, this.#startedAt, this.#services.clock.source.now(), false);
+    const { clock, events } = this.#services;
+    const now = clock.source.now();
+    events.meters.current?.answered(this.#pool.name, upstream.shown, now - this.#startedAt);
+    this.#pool.upstreams.answered(upstream, this.#startedAt, now, false);
   }
 
   /** Gives the connection back after a whole response; where it is not `reusable`, closes it. */
@@ -117,6 +141,7 @@ export class Attempt {
     if (!reusable) connection.destroy();
     else if (this.#affinity !== undefined) this.#affinity.give(now);
     else if (this.#private) connection.destroy();
+    else if (this.#proxied) this.#services.affinities.owned.give(this.#owner, upstream, connection, now);
     else upstream.connections.give(connection, now);
   }
 
@@ -128,12 +153,15 @@ export class Attempt {
     const { name: pool, upstreams, queue } = this.#pool;
     const strategy = this.#strategy;
     const affinity = this.#affinity;
-    this.upstream = this.connection = this.#affinity = undefined;
+    const { status } = this;
+    this.upstream = this.connection = this.#affinity = this.#owner = undefined;
     const began = this.#startedAt;
     const now = clock.source.now();
     const good = this.#opened || (this.status !== undefined && !isBroken(this.status));
     const well = error === undefined && good;
     upstreams.settle(upstream, ending, well, began, now, error);
+    this.noted?.settled(this.status, error, now - began);
+    events.meters.current?.attempt(pool, upstream.shown, status, error);
     const heard = this.picked && this.#hearsSettled;
     if (heard || events.heard('settled')) {
       const outcome = { ok: ending.fault !== 'upstream', status: this.status, durationMs: now - began, error };

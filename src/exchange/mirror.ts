@@ -24,6 +24,8 @@ export interface Mirrored {
   /** As the hook left it. */
   readonly head: RequestHead;
   readonly hop: Hop;
+  /** What knows the addresses of the downstream's connection. */
+  readonly peer: object | undefined;
   /** The lines that tell of earlier hops. */
   readonly forwarding: string;
 }
@@ -35,6 +37,7 @@ export class Mirror implements ConnectionUser, Copy {
   readonly #pool: Pool;
   readonly #head: RequestHead;
   readonly #forwarding: string;
+  readonly #peer: object | undefined;
   readonly #progress: Progress;
   readonly #deadlines: Deadlines;
   readonly #attempt: Attempt;
@@ -49,11 +52,12 @@ export class Mirror implements ConnectionUser, Copy {
   #read = 0;
   #over = false;
 
-  constructor(services: ExchangeServices, pool: Pool, { head, hop, forwarding }: Mirrored) {
+  constructor(services: ExchangeServices, pool: Pool, { head, hop, peer, forwarding }: Mirrored) {
     this.#services = services;
     this.#pool = pool;
     this.#head = head.copy();
     this.#forwarding = forwarding;
+    this.#peer = peer;
     this.#progress = new Progress(this.#head);
     this.#progress.start();
     // No floor for the rate of the body: that is for the exchange to keep.
@@ -81,7 +85,7 @@ export class Mirror implements ConnectionUser, Copy {
     this.#deadlines.follow(this.#pool.rules);
     this.#deadlines.connecting();
     try {
-      const connection = attempt.connect(upstream, false);
+      const connection = attempt.connect(upstream, false, { socket: undefined, peer: this.#peer });
       // Credentials of a downstream connection: the upstream connection must not be used again.
       if (this.#head.authenticatesConnection) attempt.bind(undefined);
       connection.begin(this, this.#head.method, '');

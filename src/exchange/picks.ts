@@ -19,6 +19,8 @@ export class Picks {
   /** Upstreams that failed this exchange, and those that had only closed an idle connection. */
   #failed: readonly Upstream[] = NO_UPSTREAMS;
   #stale: readonly Upstream[] = NO_UPSTREAMS;
+  /** What the last pick chose from. */
+  seen: readonly Upstream[] = NO_UPSTREAMS;
   /** The upstream at its limit that the strategy picked: the exchange waits for this one. */
   #wanted: ManagedUpstream | undefined;
 
@@ -86,6 +88,7 @@ export class Picks {
       return upstreams.crowded(this.#failed) ? 'OVERLOADED' : 'NO_CANDIDATE';
     }
     this.#context.attempt++;
+    this.seen = candidates;
     let picked: unknown;
     try {
       picked = strategy.pick(candidates, this.#context);

@@ -58,7 +58,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     this.#socket = new GuardedSocket(socket, adopted?.peer ?? socket, front.rules, this);
     this.#adopted = adopted !== undefined;
     this.#reader = new RequestReader(front.rules);
-    this.#sender = new ResponseSender(socket, this);
+    this.#sender = new ResponseSender(socket, this, front.carried);
     socket.servedBy = this;
     this.#deadline = front.clock.now + front.rules.keepAliveTimeoutMs;
     front.downstreams.add(this);
@@ -66,11 +66,16 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     this.#socket.guard(() => socket.resume());
     if (adopted !== undefined) return;
     front.connections++;
+    front.carried.connections++;
     if (front.connections > front.rules.maxConnections) this.#turnAway();
   }
 
   get hop(): Hop {
     return this.#socket.hop;
+  }
+
+  get peer(): object {
+    return this.#socket.peer;
   }
 
   drain(deadline: number): void {
@@ -166,6 +171,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
   // --- events of the socket
 
   received(bytes: Buffer): void {
+    this.#front.carried.received += bytes.length;
     this.#reader.add(bytes);
     try {
       this.#run();

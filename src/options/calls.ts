@@ -92,6 +92,14 @@ export function checkListener(event: unknown, listener: unknown, method: 'on' | 
   refuse(problems);
 }
 
+/** Throws OPTIONS_INVALID unless `meter` has the methods of a meter. */
+export function checkMeter(meter: unknown): void {
+  const missing = ['exchange', 'answered', 'attempt'].filter((name) => {
+    return typeof (meter as Record<string, unknown> | null | undefined)?.[name] !== 'function';
+  });
+  refuse(missing.map((name) => `meter.${name}: must be a function; see Meter`));
+}
+
 /** Reads the options of a method. Throws OPTIONS_INVALID, listing every problem. */
 function parsed<T>(
   input: unknown, method: string,

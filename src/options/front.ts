@@ -2,8 +2,10 @@
  * Checks the options of the front and fills in the defaults. They are the same for all pools: what is accepted from
  * downstreams, and what is added to their requests.
  */
-import { flag, integers, optionalFunction, type Range, shown, timeSource } from './checks.ts';
+import { readAddresses } from './addresses.ts';
+import { flag, integers, isRecord, onlyKnown, optionalFunction, type Range, shown, timeSource } from './checks.ts';
 import { isToken, writeProblem } from './header-rules.ts';
+import { isSecret } from './secret.ts';
 import type { TimeSource } from '../loop/time-source.ts';
 import type { FrontOptions } from './options.ts';
 import type { Scheme } from './origin.ts';
@@ -15,6 +17,8 @@ export interface FrontSettings extends Readonly<Record<keyof typeof FRONT_NUMBER
   readonly via: string;
   /** The header that carries the id of a request; with `''`, requests get none. */
   readonly requestId: string;
+  /** The token that a request brings to see why it went where it went; with `''`, none may. */
+  readonly why: string;
   readonly forwarded: boolean;
   readonly xForwarded: boolean;
   /** Whether to trust what the hop at this address says about earlier hops. */
@@ -37,6 +41,7 @@ export function parseFront(options: Readonly<Record<string, unknown>>, problems:
     ...integers(options, '', FRONT_NUMBERS, problems),
     via: via(options['via'], problems),
     requestId: requestId(options['requestId'], problems),
+    why: why(options['why'], problems),
     forwarded: flag(options['forwarded'], 'forwarded', problems),
     xForwarded: options['xForwarded'] === undefined || flag(options['xForwarded'], 'xForwarded', problems),
     trusts: trusts(options['trustForwarded'], problems),
@@ -76,7 +81,7 @@ export const FRONT_NUMBERS = {
 export const HOOK_NAMES = ['onRequest', 'onResponse', 'onError'] as const satisfies readonly (keyof Hooks)[];
 
 export const FRONT_OPTION_NAMES: readonly string[] = [
-  ...Object.keys(FRONT_NUMBERS), 'via', 'requestId', 'forwarded', 'xForwarded', 'trustForwarded', 'upgradeProtocols',
+  ...Object.keys(FRONT_NUMBERS), 'via', 'requestId', 'why', 'forwarded', 'xForwarded', 'trustForwarded', 'upgradeProtocols',
   'upgradeTarget', 'onReport', 'time', 'rng', ...HOOK_NAMES,
 ];
 
@@ -100,6 +105,21 @@ function requestId(value: unknown, problems: string[]): string {
   return '';
 }
 
+function why(value: unknown, problems: string[]): string {
+  if (value === undefined) return '';
+  if (isRecord(value)) {
+    onlyKnown(value, 'why.', WHY_KEYS, problems);
+    const { token } = value;
+    if (isSecret(token)) return token;
+    problems.push('why.token: must be a string of visible ASCII characters, e.g. 32 random ones');
+    return '';
+  }
+  problems.push(`why: must be an object such as { token: '...' } (got ${shown(value)})`);
+  return '';
+}
+
+const WHY_KEYS: ReadonlySet<string> = new Set(['token']);
+
 /** Undefined where there are no hooks. */
 function hooks(options: Readonly<Record<string, unknown>>, problems: string[]): Hooks | undefined {
   const onRequest = optionalFunction(options['onRequest'], 'onRequest', problems) as Hooks['onRequest'];
@@ -111,8 +131,10 @@ function hooks(options: Readonly<Record<string, unknown>>, problems: string[]): 
 
 function trusts(value: unknown, problems: string[]): FrontSettings['trusts'] {
   if (typeof value === 'function') return value as FrontSettings['trusts'];
+  if (Array.isArray(value)) return readAddresses(value, 'trustForwarded', problems);
   if (value !== undefined && typeof value !== 'boolean') {
-    problems.push(`trustForwarded: must be true, false or a function that takes an address (got ${shown(value)})`);
+    const must = 'must be true, false, a list of addresses such as ["10.0.0.0/8"], or a function that takes an address';
+    problems.push(`trustForwarded: ${must} (got ${shown(value)})`);
   }
   return value === true ? ALWAYS : NEVER;
 }

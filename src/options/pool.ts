@@ -20,6 +20,8 @@ export interface PoolSettings extends Readonly<Record<keyof typeof POOL_NUMBERS,
   readonly healthCheck: HealthCheck | undefined;
   readonly retryOn: ReadonlySet<number>;
   readonly changeOrigin: boolean;
+  /** The version of the PROXY header to send; 0 sends none. */
+  readonly proxyProtocol: 0 | 1 | 2;
   readonly connect: PoolOptions['connect'];
   readonly scheme: Scheme;
 }
@@ -47,6 +49,7 @@ export function* readPoolOptions(
     peers: peers(options['peers'], `${prefix}peers`, problems),
     retryOn: retryStatuses(options['retryOn'], `${prefix}retryOn`, problems),
     changeOrigin: flag(options['changeOrigin'], `${prefix}changeOrigin`, problems),
+    proxyProtocol: proxyProtocol(options['proxyProtocol'], `${prefix}proxyProtocol`, problems),
   };
 }
 
@@ -76,6 +79,7 @@ export const POOL_NUMBERS = {
 
 export const POOL_OPTION_NAMES: readonly string[] = [
   ...Object.keys(POOL_NUMBERS), 'upstreams', 'strategy', 'peers', 'healthCheck', 'retryOn', 'changeOrigin', 'connect',
+  'proxyProtocol',
 ];
 
 function strategy(value: unknown, path: string, problems: string[]): Strategy | undefined {
@@ -91,6 +95,13 @@ function peers(value: unknown, path: string, problems: string[]): Channel | unde
   problems.push(
     `${path}: must be an object with a method join, such as channel('upstreams') of launch (got ${shown(value)})`);
   return undefined;
+}
+
+function proxyProtocol(value: unknown, path: string, problems: string[]): PoolSettings['proxyProtocol'] {
+  if (value === undefined || value === 1 || value === 2) return value ?? 0;
+  const instead = Array.isArray(value) ? '; to read it from clients, see equipoise/proxy-protocol' : '';
+  problems.push(`${path}: must be 1 or 2, the version to send to upstreams (got ${shown(value)}${instead})`);
+  return 0;
 }
 
 /** The statuses in `retryOn`; none where it is not given. */

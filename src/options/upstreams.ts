@@ -60,11 +60,23 @@ export function* parseUpstreams(input: unknown, common: Common, known?: Known): 
 }
 
 /** The normal form of an origin, for `remove`. Throws OPTIONS_INVALID. */
-export function parsedOrigin(input: unknown, scheme: Scheme): string {
+export function parsedOrigin(input: unknown, method: string, scheme: Scheme): string {
   const problem = typeof input === 'string' ? undefined : `must be an origin (got ${shown(input)})`;
   const parsed = typeof input === 'string' ? parseOrigin(input, scheme) : undefined;
   if (parsed !== undefined) return parsed.origin;
-  throw invalid([`remove: ${problem ?? originProblem(String(input), scheme)}`]);
+  throw invalid([`${method}: ${problem ?? originProblem(String(input), scheme)}`]);
+}
+
+/** The argument of `setWeight`. Throws OPTIONS_INVALID. */
+export function parsedWeight(input: unknown): number | undefined {
+  if (input === undefined || isWeight(input)) return input;
+  const instead = input === 0 ? '; drain it to give it no work' : '';
+  throw invalid([`setWeight: ${WEIGHTS} (got ${shown(input)})${instead}`]);
+}
+
+// Within these bounds, rounding in sums and ratios of weights never excludes an upstream.
+function isWeight(value: unknown): value is number {
+  return typeof value === 'number' && value >= MIN_WEIGHT && value <= MAX_WEIGHT;
 }
 
 /** Checks the list of upstreams at `path`, in slices. Adds what is wrong to `problems`. */
@@ -145,11 +157,8 @@ function readUpstream(value: unknown, path: string, common: Common, problems: st
   // A frozen copy: strategies must not see changes that the caller makes later.
   const tags = given === NO_TAGS || !isRecord(given) ? given : Object.freeze({ ...given });
   onlyKnown(entry, `${path}.`, KNOWN_OF_UPSTREAM, problems);
-  // Within these bounds, rounding in sums and ratios of weights never excludes an upstream.
-  if (typeof weight !== 'number' || !(weight >= MIN_WEIGHT && weight <= MAX_WEIGHT)) {
-    const got = shown(weight);
-    problems.push(
-      `${path}.weight: must be a number from ${MIN_WEIGHT} to ${MAX_WEIGHT} (got ${got}); leave it out for 1`);
+  if (!isWeight(weight)) {
+    problems.push(`${path}.weight: ${WEIGHTS} (got ${shown(weight)}); leave it out for 1`);
   }
   if (maxInFlight !== Infinity && !(Number.isInteger(maxInFlight) && (maxInFlight as number) >= 1)) {
     problems.push(
@@ -185,5 +194,6 @@ function readUpstream(value: unknown, path: string, common: Common, problems: st
 const EXAMPLE: Readonly<Record<Scheme, string>> = { http: 'http://127.0.0.1:3001', tcp: 'tcp://127.0.0.1:6379' };
 const MIN_WEIGHT = 1e-3;
 const MAX_WEIGHT = 1e6;
+const WEIGHTS = `must be a number from ${MIN_WEIGHT} to ${MAX_WEIGHT}`;
 const KNOWN_OF_UPSTREAM: ReadonlySet<string> = new Set(['origin', 'weight', 'maxInFlight', 'tags', 'healthCheck']);
 const NO_TAGS: Readonly<Record<string, string>> = Object.freeze({});

@@ -34,6 +34,10 @@ export class FakeUpstream implements StandIn {
     Object.freeze(this);
   }
 
+  get configuredWeight(): number {
+    return this.#weight;
+  }
+
   get weight(): number {
     return this.#weight;
   }
@@ -83,7 +87,7 @@ export class FakeUpstream implements StandIn {
     const { id, origin, state, maxInFlight, weight, inFlight, inFlightElsewhere, latencyMs, pid, load } = this;
     const { picks, failures, responses, retries, ejections } = this;
     const counts = { inFlight, inFlightElsewhere, picks, failures, responses, retries, ejections };
-    return { id, origin, state, maxInFlight, weight, latencyMs, pid, load, tags: {}, ...counts };
+    return { id, origin, state, maxInFlight, weight, configuredWeight: weight, latencyMs, pid, load, tags: {}, ...counts };
   }
 }
 

@@ -297,9 +297,13 @@ describe('a problem is reported with its path, and what to write instead', () =>
     ...['tcp', null, {}, [1], [''], ['a b'], ['tcp,x'], ['tcp', null]].map((value): [unknown, string, RegExp] => (
       [{ upstreams: ONE, upgradeProtocols: value }, 'upgradeProtocols', /must be a list of protocols such as/])),
     [{ upstreams: ONE, upgradeProtocols: ['H2C'] }, 'upgradeProtocols', /h2c cannot be tunnelled; leave it out/],
-    ...['true', 1, null, ['10.0.0.1']].map((value): [unknown, string, RegExp] => (
+    ...['true', 1, null, {}].map((value): [unknown, string, RegExp] => (
       [{ upstreams: ONE, trustForwarded: value }, 'trustForwarded',
-        /must be true, false or a function that takes an address \(got .*\)$/])),
+        /must be true, false, a list of addresses .*, or a function that takes an address \(got .*\)$/])),
+    [{ upstreams: ONE, trustForwarded: ['10.0.0.0/8', 'edge'] }, 'trustForwarded[1]', /must be an address, a subnet/],
+    ...[0, 3, '1', true, null].map((value): [unknown, string, RegExp] => (
+      [{ upstreams: ONE, proxyProtocol: value }, 'proxyProtocol', /must be 1 or 2, the version to send to upstreams/])),
+    [{ upstreams: ONE, proxyProtocol: ['10.0.0.0/8'] }, 'proxyProtocol', /see equipoise\/proxy-protocol\)$/],
     ...['503', 503, null, {}, [200], [404], [503, '504'], [600], [502.5], [NaN], [null], [[503]]]
       .map((statuses): [unknown, string, RegExp] => (
         [{ upstreams: ONE, retryOn: statuses }, 'retryOn',
