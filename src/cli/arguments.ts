@@ -16,12 +16,12 @@ export interface Arguments {
   readonly pidFile: string | undefined;
   readonly accessLog: string | undefined;
   readonly accessLogFormat: string | undefined;
-  /** Layer 4: balance raw connections. */
-  readonly tcp: boolean;
   readonly tlsCert: readonly string[];
   readonly tlsKey: readonly string[];
   readonly tlsClientCa: string | undefined;
   readonly tlsClientOptional: boolean;
+  /** Layer 4: balance raw connections. */
+  readonly tcp: boolean;
   readonly demo: boolean;
   /** Whether to print what would be served, instead of serving it. */
   readonly check: boolean;
@@ -124,11 +124,11 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     pidFile: text(values['pid-file']),
     accessLog: text(values['access-log']),
     accessLogFormat: text(values['access-log-format']),
-    tcp: values.tcp === true,
     tlsCert: (values['tls-cert'] ?? []).map(text).filter((value) => value !== undefined),
     tlsKey: (values['tls-key'] ?? []).map(text).filter((value) => value !== undefined),
     tlsClientCa: text(values['tls-client-ca']),
     tlsClientOptional: values['tls-client-optional'] === true,
+    tcp: values.tcp === true,
     demo: values.demo === true,
     check: values.check === true,
     version: values.version === true,
@@ -170,11 +170,11 @@ const OPTIONS = {
   'pid-file': { type: 'string' },
   'access-log': { type: 'string' },
   'access-log-format': { type: 'string' },
-  tcp: { type: 'boolean' },
   'tls-cert': { type: 'string', multiple: true },
   'tls-key': { type: 'string', multiple: true },
   'tls-client-ca': { type: 'string' },
   'tls-client-optional': { type: 'boolean' },
+  tcp: { type: 'boolean' },
   demo: { type: 'boolean' },
   check: { type: 'boolean' },
   version: { type: 'boolean' },

@@ -32,10 +32,10 @@ export interface Configuration {
   readonly pidFile: string | undefined;
   /** Undefined without an access log. */
   readonly accessLog: AccessLogSettings | undefined;
-  /** Whether raw connections are balanced (layer 4); then the options are those of `createTcpBalancer`. */
-  readonly tcp: boolean;
   /** Undefined without `tls:` listeners. */
   readonly tls: TlsSettings | undefined;
+  /** Whether raw connections are balanced (layer 4); then the options are those of `createTcpBalancer`. */
+  readonly tcp: boolean;
   readonly options: BalancerOptions;
   /** What the configuration file says, as it stands there. */
   readonly given: Json;

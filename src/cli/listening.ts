@@ -45,10 +45,10 @@ export async function listenEverywhere(ways: Ways, listen: readonly ListenAddres
 }
 
 async function listenAt(ways: Ways, { as, ...where }: ListenAddress): Promise<AddressInfo | string> {
-  const way = as ?? 'http';
-  if (!('path' in where)) return ways[way](where);
+  const listen = ways[as ?? 'http'];
+  if (!('path' in where)) return listen(where);
   const { mode, ...options } = where;
-  const address = await listenOnPath(where.path, () => ways[way](options));
+  const address = await listenOnPath(where.path, () => listen(options));
   if (mode !== undefined) chmodSync(where.path, mode);
   return address;
 }

@@ -23,6 +23,7 @@ interface Identified {
 }
 
 type AttemptServices = Services & Pick<ExchangeServices, 'affinities'>;
+
 /** For whom a connection is. */
 export type Client = Pick<Downstream, 'socket' | 'peer'>;
 
@@ -73,8 +74,8 @@ export class Attempt {
     this.last = upstream.shown;
     this.picked = picked;
     this.status = undefined;
-    this.#opened = false;
     this.noted = undefined;
+    this.#opened = false;
     this.#startedAt = this.#services.clock.source.now();
     this.#affinity = undefined;
     this.#private = this.#proxied = false;

@@ -81,8 +81,8 @@ export const FRONT_NUMBERS = {
 export const HOOK_NAMES = ['onRequest', 'onResponse', 'onError'] as const satisfies readonly (keyof Hooks)[];
 
 export const FRONT_OPTION_NAMES: readonly string[] = [
-  ...Object.keys(FRONT_NUMBERS), 'via', 'requestId', 'why', 'forwarded', 'xForwarded', 'trustForwarded', 'upgradeProtocols',
-  'upgradeTarget', 'onReport', 'time', 'rng', ...HOOK_NAMES,
+  ...Object.keys(FRONT_NUMBERS), 'via', 'requestId', 'why', 'forwarded', 'xForwarded', 'trustForwarded',
+  'upgradeProtocols', 'upgradeTarget', 'onReport', 'time', 'rng', ...HOOK_NAMES,
 ];
 
 function via(value: unknown, problems: string[]): string {

@@ -60,7 +60,7 @@ export function* parseUpstreams(input: unknown, common: Common, known?: Known): 
 }
 
 /** The normal form of an origin, for `remove`. Throws OPTIONS_INVALID. */
-export function parsedOrigin(input: unknown, method: string, scheme: Scheme): string {
+export function parsedOrigin(input: unknown, scheme: Scheme, method: string): string {
   const problem = typeof input === 'string' ? undefined : `must be an origin (got ${shown(input)})`;
   const parsed = typeof input === 'string' ? parseOrigin(input, scheme) : undefined;
   if (parsed !== undefined) return parsed.origin;

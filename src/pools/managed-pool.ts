@@ -210,6 +210,11 @@ export class ManagedPool implements PoolHome, CurrentPool {
     this.#updating?.finish();
   }
 
+  /** The normal form of an origin: every spelling that `add` accepts. Throws OPTIONS_INVALID. */
+  #origin(origin: string, method: string): string {
+    return parsedOrigin(origin, this.#settings.scheme, method);
+  }
+
   #finish(): void {
     this.#finishChanges();
     this.finishUpdate();
@@ -296,7 +301,7 @@ export class ManagedPool implements PoolHome, CurrentPool {
 
   /** The normal form of an origin that `method` was given. Throws OPTIONS_INVALID. */
   #origin(given: string, method: string): string {
-    return parsedOrigin(given, method, this.#settings.scheme);
+    return parsedOrigin(given, this.#settings.scheme, method);
   }
 
   #tellStrategy(candidates: readonly Upstream[]): void {
