@@ -299,11 +299,6 @@ export class ManagedPool implements PoolHome, CurrentPool {
     this.#peers?.stop();
   }
 
-  /** The normal form of an origin that `method` was given. Throws OPTIONS_INVALID. */
-  #origin(given: string, method: string): string {
-    return parsedOrigin(given, this.#settings.scheme, method);
-  }
-
   #tellStrategy(candidates: readonly Upstream[]): void {
     const { strategy } = this;
     runHook(strategy, 'changed', () => strategy.changed?.(candidates), this.#services.report);
