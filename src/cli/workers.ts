@@ -32,7 +32,7 @@ interface Setup {
   readonly pem?: Contents;
 }
 
-/** What the primary sends to a worker: to reopen the access log; the key of session tickets; what admins have ordered. */
+/** What the primary sends to a worker: to reopen the access log; the key of session tickets; what admins ordered. */
 interface ToWorker {
   readonly reopen?: boolean;
   readonly ticketKey?: string;
