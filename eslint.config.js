@@ -17,7 +17,7 @@ const ROOMS = {
   exchange: [
     [...FOR_ALL, 'http1', 'proxy-protocol', 'streams', 'upstreams', 'pools'], 'an exchange may import pools'],
   fronts: [[...FOR_ALL, 'http1', 'streams', 'upstreams', 'pools', 'exchange'], 'fronts may import exchanges'],
-  tcp: [[...FOR_ALL, 'http1', 'streams', 'upstreams', 'pools', 'exchange', 'fronts'],
+  tcp: [[...FOR_ALL, 'http1', 'proxy-protocol', 'streams', 'upstreams', 'pools', 'exchange', 'fronts'],
     'layer 4 stands beside the balancer of HTTP, on the same pools'],
   'in-process': [[...FOR_ALL, 'exchange'], 'upstreams within the process stand beside the data path, not in it'],
   cluster: [FOR_ALL, 'the launcher knows nothing of balancing'],

@@ -11,9 +11,11 @@ import { descriptorLimit, fit } from './descriptors.ts';
 import { type ListenAddress, readListen } from './listen.ts';
 import type { Findings } from './tls/certificates.ts';
 import type { AccessLogSettings } from './access-log.ts';
+import { type AdminSettings, readAdmin } from './admin.ts';
 import { isJson, load } from './load.ts';
 import { withoutCode } from './only-in-modules.ts';
 import { completePools, connectOf } from './pools.ts';
+import { type ProxyProtocol, readProxyProtocol } from './proxy-protocol.ts';
 import { loadStrategy } from './strategies.ts';
 import { isTcp } from './tcp.ts';
 import { type Contents, PemFiles } from './tls/files.ts';
@@ -32,6 +34,10 @@ export interface Configuration {
   readonly pidFile: string | undefined;
   /** Undefined without an access log. */
   readonly accessLog: AccessLogSettings | undefined;
+  /** Undefined without an admin listener. */
+  readonly admin: AdminSettings | undefined;
+  /** Whose PROXY header the listeners read; undefined if they read none. */
+  readonly proxyProtocol: ProxyProtocol | undefined;
   /** Undefined without `tls:` listeners. */
   readonly tls: TlsSettings | undefined;
   /** Whether raw connections are balanced (layer 4); then the options are those of `createTcpBalancer`. */
@@ -57,10 +63,14 @@ export async function configure(
 ): Promise<Configuration> {
   const file = await readConfig(args.config, json, problems);
   const tcp = isTcp(args, file.values, problems);
-  const { options, warnings } = await balancerOptions(args, file, tcp, problems);
+  const { read, send } = readProxyProtocol(args.proxyProtocol, file.values['proxyProtocol'], problems);
+  // The pool `default` has an option of the same name.
+  const ofBalancer = { ...file, values: { ...file.values, proxyProtocol: send } };
+  const { options, warnings } = await balancerOptions(args, ofBalancer, tcp, problems);
   const listen = addresses(args, file, problems);
   return {
     listen,
+    proxyProtocol: read,
     tls: await tls(args, file, listen, new PemFiles(pem), { problems, warnings }),
     drainTimeoutMs: seconds(given(args, file, 'drainTimeout', 10), problems),
     stopDelayMs: seconds(given(args, file, 'stopDelay', 0), problems),
@@ -70,6 +80,9 @@ export async function configure(
     accessLog: accessLog(
       given(args, file, 'accessLog', undefined), given(args, file, 'accessLogFormat', undefined), problems),
     tcp,
+    admin: readAdmin(
+      given(args, file, 'admin', undefined), given(args, file, 'adminTokenFile', undefined),
+      { value: file.values['adminHosts'], at: 'adminHosts', resolve: file.resolve }, problems),
     options: options as unknown as BalancerOptions,
     given: file.values,
     json: args.config !== undefined && isJson(args.config) && !file.failed ? file.values : undefined,
@@ -235,12 +248,13 @@ function accessLog(to: Given, as: Given, problems: string[]): AccessLogSettings 
 const FLAGS = {
   strategy: 'strategy', workers: 'workers', drainTimeout: 'drain-timeout', stopDelay: 'stop-delay',
   reloadTimeout: 'reload-timeout', pidFile: 'pid-file', accessLog: 'access-log',
-  accessLogFormat: 'access-log-format',
+  accessLogFormat: 'access-log-format', admin: 'admin', adminTokenFile: 'admin-token-file',
+  proxyProtocol: 'proxy-protocol',
 } as const;
 /** The options of both kinds of balancer. */
 const BALANCER_OPTIONS: ReadonlySet<string> = new Set([...OPTION_NAMES, ...TCP_OPTION_NAMES]);
 /** What a file may contain besides the options of `createBalancer`. */
-const OF_FILES = ['listen', 'tls', 'tcp', ...Object.keys(FLAGS)];
+const OF_FILES = ['listen', 'tls', 'tcp', ...Object.keys(FLAGS), 'adminHosts'];
 /** `$schema` tells editors which JSON schema the file has; it is ignored here. */
 const KNOWN: ReadonlySet<string> = new Set([...BALANCER_OPTIONS, ...OF_FILES, '$schema']);
 const LISTED = `${[...new Set(['upstreams', ...OF_FILES])].join(', ')}, and all options of createBalancer`;

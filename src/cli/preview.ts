@@ -12,6 +12,7 @@ import { POOL_OPTION_NAMES, type PoolSettings } from '../options/pool.ts';
 import { DEFAULT_POOL } from '../options/pools.ts';
 import type { RouteOptions } from '../options/route-options.ts';
 import type { ParsedUpstream } from '../options/upstreams.ts';
+import { adminText } from './admin.ts';
 import type { Arguments } from './arguments.ts';
 import type { Configuration } from './config.ts';
 import { connectUpstream } from './connect.ts';
@@ -33,7 +34,9 @@ export function preview(configuration: Configuration, { config, demo }: Argument
   };
   const hooks = HOOK_NAMES.filter((name) => options[name] !== undefined);
   const sections = [
-    section('Listen', listen.map((where) => tcp ? asTcp(listenText(where)) : listenText(where))),
+    section('Listen', [
+      ...listen.map((where) => tcp ? asTcp(listenText(where)) : listenText(where)), ...proxyLines(configuration),
+    ]),
     section('TLS', configuration.tls === undefined ? [] : tlsLines(configuration.tls)),
     ...[...settings.pools].map(([name, pool]) => section(`Pool ${name}: ${pool.strategy?.name ?? 'random'}`, [
       ...upstreamLines(pool, demo),
@@ -51,6 +54,12 @@ export function preview(configuration: Configuration, { config, demo }: Argument
 
 function section(title: string, lines: readonly string[]): string {
   return lines.length === 0 ? '' : [title, ...lines.map((line) => `  ${line}`)].join('\n');
+}
+
+function proxyLines({ proxyProtocol }: Configuration): readonly string[] {
+  if (proxyProtocol === undefined) return [];
+  const { trusted, timeoutMs } = proxyProtocol;
+  return [`PROXY headers are read from ${trusted.join(', ') || 'nobody'}, and due within ${timeoutMs} ms`];
 }
 
 function listenText(where: ListenAddress): string {
@@ -157,7 +166,7 @@ function changed(given: Given, defaults: Given, of: (name: string) => boolean): 
 }
 
 function processLines(
-  { workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, pidFile, accessLog }: Configuration,
+  { workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, pidFile, accessLog, admin }: Configuration,
 ): readonly string[] {
   return [
     `workers: ${workers === 'auto' ? 'auto, one per core' : workers === 1 ? '1, this process' : workers}`,
@@ -166,6 +175,7 @@ function processLines(
     `reloadTimeout: ${reloadTimeoutMs / 1000} s`,
     ...(pidFile === undefined ? [] : [`pidFile: ${pidFile}`]),
     ...(accessLog === undefined ? [] : [`accessLog: ${accessLog.path ?? 'standard output'}, ${accessLog.format}`]),
+    ...(admin === undefined ? [] : [`admin: ${adminText(admin)}`]),
   ];
 }
 

@@ -93,13 +93,15 @@ export class Reloads {
 
   /** The names of what differs from when this process was started, and cannot change. */
   #fixed(next: Configuration): readonly string[] {
-    const { given, listen, workers, accessLog, tcp } = this.#first;
+    const { given, listen, workers, proxyProtocol, accessLog, admin, tcp } = this.#first;
     const hooks: readonly string[] = HOOK_NAMES;
     const ofFront: readonly string[] = tcp ? TCP_FRONT_OPTION_NAMES : FRONT_OPTION_NAMES;
     const front = ofFront.filter((name) => !hooks.includes(name) && !isSame(given[name], next.given[name]));
     return [
       ...(isSame(listen, next.listen) ? [] : ['listen']), ...(workers === next.workers ? [] : ['workers']),
-      ...(isSame(accessLog, next.accessLog) ? [] : ['accessLog']), ...(tcp === next.tcp ? [] : ['tcp']), ...front,
+      ...(isSame(accessLog, next.accessLog) ? [] : ['accessLog']), ...(isSame(admin, next.admin) ? [] : ['admin']),
+      ...(isSame(proxyProtocol, next.proxyProtocol) ? [] : ['proxyProtocol']), ...(tcp === next.tcp ? [] : ['tcp']),
+      ...front,
     ];
   }
 }

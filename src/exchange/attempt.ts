@@ -154,7 +154,10 @@ export class Attempt {
     const { upstream } = this;
     if (upstream === undefined) return;
     this.#opened = true;
-    this.#pool.upstreams.answered(upstream, this.#startedAt, this.#services.clock.source.now(), false);
+    const { clock, events } = this.#services;
+    const now = clock.source.now();
+    events.meters.current?.answered(this.#pool.name, upstream.shown, now - this.#startedAt);
+    this.#pool.upstreams.answered(upstream, this.#startedAt, now, false);
   }
 
   /** Gives the connection back after a whole response; where it is not `reusable`, closes it. */

@@ -133,7 +133,7 @@ const FIXED = 'belongs to the front and cannot change at run time; leave it out,
 export const TCP_POOL_OPTION_NAMES = [
   'upstreams', 'strategy', 'peers', 'connect', 'maxAttempts', 'ejectAfter', 'ejectMs', 'maxEjectMs',
   'maxEjectedPercent', 'slowStartMs', 'healthCheck', 'maxInFlight', 'maxQueued', 'queueTimeoutMs', 'connectTimeoutMs',
-  'idleTimeoutMs',
+  'idleTimeoutMs', 'proxyProtocol',
 ] as const;
 export const TCP_FRONT_OPTION_NAMES = [
   'maxConnections', 'maxHeldBytes', 'helloTimeoutMs', 'onReport', 'time', 'rng',
