@@ -192,7 +192,9 @@ describe('accepts what the parser accepts, and refuses values of another type', 
   ];
   // The command line may name them.
   const isElsewhere = (title: string, value: unknown): boolean => (
-    title.endsWith(': upstreams') && Array.isArray(value) && value.length === 0);
+    (title.endsWith(': upstreams') && Array.isArray(value) && value.length === 0) ||
+    // Certificates, and where TLS is ended.
+    (/^port: (?:tls|redirect)$/.test(title) && value === true));
   for (const { title, at } of PROPERTIES) {
     test(title, async () => {
       let agreed = 0;
