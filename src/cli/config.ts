@@ -191,7 +191,7 @@ async function tls(
   }
   if (isServed || mentionsTls(args, ofFile)) {
     const before = problems.length;
-    const settings = await readTls(args, ofFile, files, findings);
+    const settings = await readTls(args, ofFile, isServed, files, findings);
     if (isServed) return settings;
     // A file may leave it to the command line where to listen.
     if (args.tlsCert.length > 0 && problems.length === before) {

@@ -7,13 +7,8 @@
 import type { Pool } from '../pools/pool.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
+import type { DownstreamSocket } from './downstream-socket.ts';
 import { OwnedConnections } from './owned-connections.ts';
-
-/** The socket of a downstream connection, to which an affinity is bound. */
-export interface DownstreamSocket {
-  readonly destroyed: boolean;
-  once(event: 'close', listener: () => void): unknown;
-}
 
 /** An exchange that waits for the one before it on the same downstream connection. */
 interface Follower {

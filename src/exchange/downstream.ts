@@ -4,7 +4,7 @@
 import type { BalancerError } from '../errors.ts';
 import type { Hop } from '../http1/forwarding.ts';
 import type { ResponseHead } from '../http1/response.ts';
-import type { DownstreamSocket } from './affinity.ts';
+import type { DownstreamSocket } from './downstream-socket.ts';
 
 /** The client's side of one exchange. Nothing is sent before {@link Downstream.flush}. */
 export interface Downstream {

@@ -5,7 +5,7 @@
  */
 import type { UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
-import type { DownstreamSocket } from './affinity.ts';
+import type { DownstreamSocket } from './downstream-socket.ts';
 
 interface Owned {
   readonly upstream: ManagedUpstream;

@@ -3,7 +3,8 @@
  */
 import type { BalancerError } from '../errors.ts';
 import type { Events } from '../events.ts';
-import type { Affinities, DownstreamSocket } from '../exchange/affinity.ts';
+import type { Affinities } from '../exchange/affinity.ts';
+import type { DownstreamSocket } from '../exchange/downstream-socket.ts';
 import { Exchange } from '../exchange/exchange.ts';
 import type { ExchangeServices } from '../exchange/services.ts';
 import type { BodyLimits, HeadLimits } from '../http1/grammar.ts';

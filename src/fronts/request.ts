@@ -7,7 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { BalancerError, type ErrorCode } from '../errors.ts';
 import { type Answer, answerTo, refusalOf } from '../exchange/answers.ts';
-import type { DownstreamSocket } from '../exchange/affinity.ts';
+import type { DownstreamSocket } from '../exchange/downstream-socket.ts';
 import { type Downstream, statusFor } from '../exchange/downstream.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { guarded, messageOf } from '../guard.ts';

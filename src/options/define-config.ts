@@ -58,6 +58,8 @@ export interface Config<State = unknown>
   readonly reloadTimeout?: number;
   /** The file to write the process ID to; it is removed at exit. Default: none. */
   readonly pidFile?: string;
+  /** TLS of the listeners `tls:[host:]port`. Its files are read again on SIGHUP. */
+  readonly tls?: TlsConfig;
   /** The file of the access log, which SIGUSR1 reopens, or `-` for standard output. Default: none. */
   readonly accessLog?: string;
   /** The format of its lines. Default `json`. */
@@ -83,6 +85,43 @@ export interface ProxyProtocolConfig {
   readonly send?: 1 | 2;
 }
 
+/** How `tls:` listeners end TLS. */
+export interface TlsConfig {
+  /**
+   * The first is the default; a client that asks for a name gets the certificate with that name, exact names before
+   * wildcards. Default: those of `--tls-cert` and `--tls-key`.
+   */
+  readonly certificates?: readonly TlsPairConfig[];
+  /** Requires client certificates of the authorities in this file, or in these files. Default: none. */
+  readonly clientCa?: string | readonly string[];
+  /** Lets clients without a certificate through. Default false. */
+  readonly clientOptional?: boolean;
+  /** The lowest version. Default: that of Node, TLSv1.2. */
+  readonly minVersion?: TlsVersion;
+  /** The highest version. Default: that of Node, TLSv1.3. */
+  readonly maxVersion?: TlsVersion;
+  /** The ciphers, as OpenSSL lists them. Default: those of Node. */
+  readonly ciphers?: string;
+  /** Whether HTTP/2 is offered. Default true. */
+  readonly http2?: boolean;
+  /** How long a handshake may take, in seconds. Default 10. */
+  readonly handshakeTimeout?: number;
+  /** How many handshakes may be under way at once, in each process. Default 1024. */
+  readonly maxHandshakes?: number;
+  /** After how many seconds the key of session tickets changes. Default 43200. */
+  readonly ticketRotation?: number;
+}
+
+/** A certificate and its key. */
+export interface TlsPairConfig {
+  /** The file of the certificate, followed by its chain, in PEM. */
+  readonly cert: string;
+  /** The file of its private key in PEM, not encrypted. */
+  readonly key: string;
+}
+
+export type TlsVersion = 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
+
 /** A pool of a configuration file. */
 export interface PoolConfig extends Omit<PoolOptions, 'strategy'> {
   /**
@@ -96,8 +135,8 @@ export interface PoolConfig extends Omit<PoolOptions, 'strategy'> {
 export type StrategyConfig = StrategyName | (string & {}) | Strategy;
 
 /**
- * Where to listen: a port, a text as on the command line (`127.0.0.1:8080`, `unix:PATH,mode=660`, `fd:3`), or an
- * object.
+ * Where to listen: a port, a text as on the command line (`127.0.0.1:8080`, `tls:8443`, `redirect:8080`,
+ * `unix:PATH,mode=660`, `fd:3`), or an object.
  */
 export type ListenConfig =
   | number
@@ -109,6 +148,10 @@ export type ListenConfig =
     readonly host?: string;
     /** How many connections may wait to be accepted. Default 511. */
     readonly backlog?: number;
+    /** Ends TLS, by the option `tls`. Default false. */
+    readonly tls?: boolean;
+    /** Answers 308 to the first listener that ends TLS. Default false. */
+    readonly redirect?: boolean;
   }
   | {
     /** The path of a Unix socket. One that a crash left behind is replaced. */

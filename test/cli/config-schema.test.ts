@@ -102,7 +102,7 @@ describe('has exactly the names that the parser knows', () => {
   test('in a file', () => {
     const ofFiles = [
       '$schema', 'listen', 'strategy', 'workers', 'drainTimeout', 'stopDelay', 'reloadTimeout', 'pidFile', 'accessLog',
-      'accessLogFormat', 'admin', 'adminTokenFile', 'adminHosts',
+      'accessLogFormat', 'admin', 'adminTokenFile', 'adminHosts', 'tls',
     ];
     assert.deepEqual(namesIn('file'), [...new Set([...OPTION_NAMES, ...ofFiles])].filter(isData).sort());
   });
@@ -192,7 +192,9 @@ describe('accepts what the parser accepts, and refuses values of another type', 
   ];
   // The command line may name them.
   const isElsewhere = (title: string, value: unknown): boolean => (
-    title.endsWith(': upstreams') && Array.isArray(value) && value.length === 0);
+    (title.endsWith(': upstreams') && Array.isArray(value) && value.length === 0) ||
+    // Certificates, and where TLS is ended.
+    (/^port: (?:tls|redirect)$/.test(title) && value === true));
   for (const { title, at } of PROPERTIES) {
     test(title, async () => {
       let agreed = 0;

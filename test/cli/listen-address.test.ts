@@ -54,7 +54,7 @@ describe('an address', () => {
 });
 
 describe('a value that is not an address is refused, with what to write instead', () => {
-  const forms = /^listen: must be \[host:\]port, unix:PATH\[,mode=660\] or fd:N, e\.g\. 127\.0\.0\.1:8080 \(got /;
+  const forms = /^listen: must be \[host:\]port, tls:\[host:\]port, redirect:\[host:\]port, unix:PATH\[,mode=660\] or fd:N, e\.g\. 127\.0\.0\.1:8080 \(got /;
   const bad: readonly [value: unknown, problem: RegExp][] = [
     ...['', ' ', 'x', '-1', '1.5', '0x50', '1e3', '127.0.0.1', '127.0.0.1:', '127.0.0.1:x', ':8080',
       '::1', '::1:8080', '[::1]', '[::1]8080', '[::1]:', '[x]:80', 'a:b:80', 'unix:', 'fd:', 'fd:x', 'fd:-1', 'fd:1.5',

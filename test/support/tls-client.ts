@@ -3,7 +3,8 @@
  */
 import http2 from 'node:http2';
 import https from 'node:https';
-import tls, { type ConnectionOptions, type TLSSocket } from 'node:tls';
+import type { Socket } from 'node:net';
+import tls, { type ConnectionOptions, TLSSocket } from 'node:tls';
 import type { Binary } from './process-binary.ts';
 
 export interface SecureAnswer {
@@ -24,8 +25,9 @@ export async function httpsPort(binary: Binary): Promise<number> {
 /** Asks for `path` over HTTP/1.1 on a connection of its own. */
 export function getSecure(port: number, path = '/', options: https.RequestOptions = {}): Promise<SecureAnswer> {
   return new Promise((resolve, reject) => {
-    https.request({ host: '127.0.0.1', port, path, agent: false, rejectUnauthorized: false, ...options }, (response) => {
-      const cn = cnOf(response.socket as TLSSocket);
+    const to = { host: '127.0.0.1', port, path, agent: false, rejectUnauthorized: false, ...options };
+    https.request(to, (response) => {
+      const cn = cnOf(response.socket);
       let body = '';
       response.setEncoding('utf8').on('data', (part: string) => (body += part)).on('error', reject).on('end', () => {
         resolve({ status: response.statusCode ?? 0, body, cn });
@@ -66,6 +68,6 @@ export async function cnFor(port: number, options: ConnectionOptions = {}): Prom
   return cn;
 }
 
-function cnOf(socket: TLSSocket): string {
-  return String(socket.getPeerCertificate().subject.CN);
+function cnOf(socket: Socket): string {
+  return socket instanceof TLSSocket ? String(socket.getPeerCertificate().subject.CN) : '';
 }

@@ -41,7 +41,7 @@ export class TlsListeners {
    * For each context in force a server that begins handshakes with it, once it is needed; it does not listen. A change
    * of settings replaces them: handshakes that have begun go on by the old ones, and no connection notices.
    */
-  #enders: tls.Server[] = [];
+  #enders = new Map<number, tls.Server>();
 
   constructor(settings: TlsSettings, { balancer, ticketKey, log, now, before }: TlsMeans) {
     this.#balancer = balancer;
@@ -83,13 +83,13 @@ export class TlsListeners {
   apply(settings: TlsSettings): void {
     this.#settings = settings;
     this.#handshakes.limits = settings;
-    this.#enders = [];
+    this.#enders = new Map();
   }
 
   /** Tickets are issued with this key from now on; those of another one cost a whole handshake. */
   setTicketKey(key: Buffer): void {
     this.#ticketKey = key;
-    for (const ender of this.#enders) (ender as tls.Server | undefined)?.setTicketKeys(key);
+    for (const ender of this.#enders.values()) ender.setTicketKeys(key);
   }
 
   /** Lets the sessions of HTTP/2 end with their streams. */
@@ -102,8 +102,8 @@ export class TlsListeners {
   readonly #from = new WeakMap<Socket, Server>();
 
   #begin(socket: Socket, context: number): void {
-    const ender = (this.#enders[context] as tls.Server | undefined) ?? this.#make(context);
-    this.#enders[context] = ender;
+    const ender = this.#enders.get(context) ?? this.#make(context);
+    this.#enders.set(context, ender);
     ender.emit('connection', socket);
   }
 

@@ -51,9 +51,9 @@ export function mentionsTls(flags: TlsFlags, file: TlsOfFile): boolean {
   return isMentioned(flags) || file.value !== undefined;
 }
 
-/** Reads the settings, and the certificates. Returns undefined if they are wrong. */
+/** Reads the settings, and the certificates. Returns undefined if they are wrong, or are not all there and need not be. */
 export async function readTls(
-  flags: TlsFlags, file: TlsOfFile, files: PemFiles, findings: Findings,
+  flags: TlsFlags, file: TlsOfFile, needed: boolean, files: PemFiles, findings: Findings,
 ): Promise<TlsSettings | undefined> {
   const { problems } = findings;
   const before = problems.length;
@@ -63,7 +63,7 @@ export async function readTls(
       `(got ${shown(file.value)})`);
   }
   onlyKnown(given, 'tls.', KNOWN, problems);
-  const { pairs, clientCa, clientOptional } = sources(flags, given, file, problems);
+  const { pairs, clientCa, clientOptional } = sources(flags, given, file, needed, problems);
   const minVersion = version(given['minVersion'], 'tls.minVersion', problems);
   const maxVersion = version(given['maxVersion'], 'tls.maxVersion', problems);
   if (minVersion !== undefined && maxVersion !== undefined && minVersion > maxVersion) {
@@ -108,7 +108,9 @@ function isMentioned({ tlsCert, tlsKey, tlsClientCa, tlsClientOptional }: TlsFla
 }
 
 /** Which files to read: those of the command line, else those of the configuration file. */
-function sources(flags: TlsFlags, given: Given, { resolve }: TlsOfFile, problems: string[]): Source {
+function sources(
+  flags: TlsFlags, given: Given, { resolve }: TlsOfFile, needed: boolean, problems: string[],
+): Source {
   const { tlsCert, tlsKey, tlsClientCa, tlsClientOptional } = flags;
   let pairs: Source['pairs'];
   if (tlsCert.length > 0 || tlsKey.length > 0) {
@@ -118,7 +120,8 @@ function sources(flags: TlsFlags, given: Given, { resolve }: TlsOfFile, problems
     }
     pairs = tlsCert.slice(0, tlsKey.length).map((path, i) => (
       [{ path, at: 'tls-cert' }, { path: tlsKey[i] ?? '', at: 'tls-key' }]));
-  } else pairs = pairsOf(given['certificates'], resolve, problems);
+  } else if (given['certificates'] === undefined && !needed) pairs = [];
+  else pairs = pairsOf(given['certificates'], resolve, problems);
   const ca = given['clientCa'];
   const clientCa = tlsClientCa !== undefined ? [{ path: tlsClientCa, at: 'tls-client-ca' }]
     : ca === undefined ? []
