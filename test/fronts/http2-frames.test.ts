@@ -123,8 +123,8 @@ describe('frames that break the rules of the connection', () => {
     test(`${what}: GOAWAY with an error`, async (t) => {
       const { upstream, session, client } = await start(t);
       client.send(...frames);
-      const codes = await client.over();
-      assert.ok(codes.length > 0 && codes.some((code) => code !== 0), `codes ${codes.join()}`);
+      // Node 20 does not always close the connection itself.
+      assert.notEqual(await client.failure(), 0);
       assert.deepEqual(upstream.requests, []);
       assert.equal((await ask(session, { ':path': '/next' })).body.toString(), '/next');
     });
