@@ -384,6 +384,7 @@ class NodeBalancer implements Balancer {
     this.#front.closing = true;
     const idleAt = Math.min(now + IDLE_GRACE_MS, this.#cutAt);
     const servers = this.#servers.close(idleAt);
+    this.#front.sessions.close();
     this.#front.downstreams.drain(idleAt);
     this.#onStopped(servers);
   }

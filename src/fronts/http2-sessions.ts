@@ -6,19 +6,17 @@ import type { IncomingMessage } from 'node:http';
 import type { ServerHttp2Session } from 'node:http2';
 import { BalancerError } from '../errors.ts';
 import type { Clock } from '../loop/clock.ts';
-import type { Downstreams, OpenDownstream } from './downstreams.ts';
 
 /** What the sessions need of their front. */
 export interface SessionHost {
   readonly clock: Clock;
-  readonly downstreams: Downstreams;
   readonly closing: boolean;
   report(error: BalancerError): void;
 }
 
 export class Http2Sessions {
   readonly #host: SessionHost;
-  readonly #known = new WeakMap<ServerHttp2Session, DownstreamSession>();
+  readonly #open = new Map<ServerHttp2Session, DownstreamSession>();
 
   constructor(host: SessionHost) {
     this.#host = host;
@@ -28,21 +26,34 @@ export class Http2Sessions {
   of(request: IncomingMessage): DownstreamSession | undefined {
     const { stream } = request as { readonly stream?: { readonly session?: ServerHttp2Session } };
     const session = stream?.session;
-    if (session === undefined) return undefined;
-    let known = this.#known.get(session);
-    if (known === undefined) this.#known.set(session, known = new DownstreamSession(this.#host, session));
-    return known;
+    if (session === undefined || session.destroyed) return undefined;
+    return this.#open.get(session) ?? this.#add(session);
+  }
+
+  /**
+   * Has each send a GOAWAY: it takes no further streams, and ends with the last that is open. node:http2 ignores new
+   * streams after any GOAWAY, so one that announces it first (RFC 9113 §6.8) would only leave them unanswered. Clients
+   * know from the last stream in the GOAWAY which requests they can send again.
+   */
+  close(): void {
+    for (const session of this.#open.keys()) session.close();
+  }
+
+  #add(session: ServerHttp2Session): DownstreamSession {
+    const added = new DownstreamSession(this.#host, session);
+    this.#open.set(session, added);
+    session.once('close', () => {
+      this.#open.delete(session);
+    });
+    // The request that made it known is served.
+    if (this.#host.closing) session.close();
+    return added;
   }
 }
 
-export class DownstreamSession implements OpenDownstream {
-  place = -1;
-  /** Its requests count for themselves. */
-  readonly busy = false;
+export class DownstreamSession {
   readonly #host: SessionHost;
   readonly #session: ServerHttp2Session;
-  /** When to stop taking new streams. */
-  #closeAt = Infinity;
   /** How many streams it may still abandon; it regains them by time, and by those that it lets be answered. */
   #patience = MAX_PATIENCE;
   #patientAt: number;
@@ -51,36 +62,6 @@ export class DownstreamSession implements OpenDownstream {
     this.#host = host;
     this.#session = session;
     this.#patientAt = host.clock.now;
-    if (host.closing) {
-      // The request that made it known is served.
-      session.close();
-      return;
-    }
-    host.downstreams.add(this);
-    session.once('close', () => {
-      this.#leave();
-    });
-  }
-
-  /**
-   * Announces that it closes, and still takes the streams that are on their way: a GOAWAY with the last possible stream
-   * (RFC 9113 §6.8). After `deadline`, it ends with the last stream that is open then.
-   */
-  drain(deadline: number): void {
-    this.#closeAt = deadline;
-    if (!this.#session.destroyed) this.#session.goaway(NO_ERROR, MAX_STREAM_ID);
-  }
-
-  sweep(now: number): boolean {
-    if (now < this.#closeAt) return false;
-    this.destroy();
-    return true;
-  }
-
-  /** Takes no more streams. Those that are open end for themselves; the server that owns the connection may cut it. */
-  destroy(): void {
-    this.#leave();
-    this.#session.close();
   }
 
   /** A stream was answered. */
@@ -102,10 +83,6 @@ export class DownstreamSession implements OpenDownstream {
     // Not undefined, which stands for the code 0; and no error, which each stream would emit.
     this.#session.destroy(NO_CAUSE, ENHANCE_YOUR_CALM);
   }
-
-  #leave(): void {
-    this.#host.downstreams.remove(this);
-  }
 }
 
 const RESETS = 'an HTTP/2 client reset more requests than it let be answered: its connection was closed';
@@ -115,6 +92,4 @@ const MAX_PATIENCE = 200;
 const REGAINED_PER_SECOND = 20;
 const NO_CAUSE = null as unknown as undefined;
 /** RFC 9113 §7. */
-const NO_ERROR = 0;
 const ENHANCE_YOUR_CALM = 11;
-const MAX_STREAM_ID = 2 ** 31 - 1;

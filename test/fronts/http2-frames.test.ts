@@ -4,18 +4,37 @@
  * another connection is served.
  */
 import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import type { TestOptions } from '../support/balancer.ts';
-import { ask, H2C, startHttp2 } from '../support/http2.ts';
+import { serve } from '../support/fronts.ts';
+import { ask, H2C, type Http2Kind, startHttp2 } from '../support/http2.ts';
 import {
   block, connectFrames, CONTINUATION, DATA, END_HEADERS, END_STREAM, frame, type FrameClient, get, HEADERS, post,
   PRIORITY, pseudo, RST_STREAM, settings, uint32, WINDOW_UPDATE,
 } from '../support/http2-frames.ts';
 import { echo, request, response, startUpstream } from '../support/upstream.ts';
 
+/** Node 20 stops reading after some errors, and does not see that the client has left: its sockets are destroyed. */
+const KIND: Http2Kind = {
+  ...H2C,
+  open: async (balancer) => {
+    const sockets: Socket[] = [];
+    const server = H2C.server(balancer.handle).on('connection', (socket: Socket) => sockets.push(socket));
+    const door = await serve(server);
+    return {
+      port: door.port,
+      close: () => {
+        for (const socket of sockets) socket.destroy();
+        return door.close();
+      },
+    };
+  },
+};
+
 async function start(t: TestContext, options: Partial<TestOptions> = {}) {
   const upstream = await startUpstream(t, echo);
-  const { under, session } = await startHttp2(t, H2C, [upstream], options);
+  const { under, session } = await startHttp2(t, KIND, [upstream], options);
   return { upstream, under, session, client: await connectFrames(t, under.port) };
 }
 
@@ -123,8 +142,8 @@ describe('frames that break the rules of the connection', () => {
     test(`${what}: GOAWAY with an error`, async (t) => {
       const { upstream, session, client } = await start(t);
       client.send(...frames);
-      const codes = await client.over();
-      assert.ok(codes.length > 0 && codes.some((code) => code !== 0), `codes ${codes.join()}`);
+      // Node 20 does not always close the connection itself.
+      assert.notEqual(await client.failure(), 0);
       assert.deepEqual(upstream.requests, []);
       assert.equal((await ask(session, { ':path': '/next' })).body.toString(), '/next');
     });
@@ -158,7 +177,7 @@ describe('frames that break the rules of the connection', () => {
 
   test('DATA for a stream that is over is dropped, and the connection goes on', async (t) => {
     const upstream = await startUpstream(t, [[request, response('done')], echo]);
-    const { under } = await startHttp2(t, H2C, [upstream]);
+    const { under } = await startHttp2(t, KIND, [upstream]);
     const client = await connectFrames(t, under.port);
     client.send(post(1), frame(DATA, 0, 1, 'half'), frame(RST_STREAM, 0, 1, uint32(8)));
     client.send(...Array.from({ length: 20 }, () => frame(DATA, 0, 1, 'more')));

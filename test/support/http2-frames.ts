@@ -152,6 +152,15 @@ export class FrameClient {
     return this.frames.filter(({ type }) => type === GOAWAY).map(({ payload }) => payload.readUInt32BE(4));
   }
 
+  /** Resolves with the code of the GOAWAY that ends the connection by an error; 0 if it is closed without one. */
+  async failure(): Promise<number> {
+    const code = (): number | undefined => this.frames.filter(({ type }) => type === GOAWAY)
+      .map(({ payload }) => payload.readUInt32BE(4)).find((one) => one !== 0);
+    const done = (): boolean => code() !== undefined || this.closed;
+    await this.#signal.until(done, () => `a GOAWAY with an error; ${this.#shown}`);
+    return code() ?? 0;
+  }
+
   /** Resolves when a PING that is sent now is answered: everything before it was read. */
   async ping(): Promise<void> {
     const count = this.frames.length;
