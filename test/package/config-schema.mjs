@@ -53,6 +53,7 @@ const LIMITS = {
   'Config.pidFile': { minLength: 1 },
   'Config.accessLog': { minLength: 1 },
   'Config.pools': { minProperties: 1, propertyNames: { pattern: '^[A-Za-z0-9][\\w.-]{0,62}$' } },
+  'ProxyProtocolConfig.timeoutMs': { type: 'integer', minimum: 1, maximum: MAX_INTEGER },
   'ListenConfig.port': PORT,
   'ListenConfig.host': { minLength: 1 },
   'ListenConfig.path': { minLength: 1 },
