@@ -17,7 +17,7 @@ const ROOMS = {
   exchange: [
     [...FOR_ALL, 'http1', 'proxy-protocol', 'streams', 'upstreams', 'pools'], 'an exchange may import pools'],
   fronts: [[...FOR_ALL, 'http1', 'streams', 'upstreams', 'pools', 'exchange'], 'fronts may import exchanges'],
-  tcp: [[...FOR_ALL, 'http1', 'streams', 'upstreams', 'pools', 'exchange', 'fronts'],
+  tcp: [[...FOR_ALL, 'http1', 'proxy-protocol', 'streams', 'upstreams', 'pools', 'exchange', 'fronts'],
     'layer 4 stands beside the balancer of HTTP, on the same pools'],
   'in-process': [[...FOR_ALL, 'exchange'], 'upstreams within the process stand beside the data path, not in it'],
   cluster: [FOR_ALL, 'the launcher knows nothing of balancing'],
@@ -26,7 +26,7 @@ const ROOMS = {
   testing: [FOR_ALL, 'what plugin authors test with needs none of the engine'],
 };
 /** Files at the top of src: those that every room may import, and those that compose the rooms. */
-const TOP = '{channel,errors,events,guard,hooks,meter,strategy}';
+const TOP = '{channel,errors,events,guard,hooks,meter,strategy,tracing}';
 const COMPOSERS = '{balancer,index}';
 
 /** Forbids imports; `why` is the lint message. */
@@ -134,6 +134,19 @@ export default tseslint.config(
     },
   },
   {
+    // Tracers subscribe to channels in a registry of Node's: it is in memory, and does nothing by itself.
+    files: ['src/exchange/trace.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': ['error', {
+        patterns: [{
+          regex: BUILTINS.replace('cluster', 'cluster|diagnostics_channel'),
+          allowTypeImports: true,
+          message: 'Tracers are told by node:diagnostics_channel, as a pure helper.',
+        }],
+      }],
+    },
+  },
+  {
     // The answer to a WebSocket handshake is a hash (RFC 6455 §4.2.2).
     files: ['src/fronts/connect-handshake.ts'],
     rules: {
@@ -173,12 +186,13 @@ export default tseslint.config(
     },
   },
   {
-    // Observers tell of the process, too: what /proc says, how late the event loop is, and which version this is.
+    // Observers tell of the process, too: what /proc says, how late the event loop is, and which version this is. Traces
+    // are told on channels in a registry of Node's.
     files: ['src/observe/**/*.ts'],
     rules: {
       '@typescript-eslint/no-restricted-imports': ['error', {
         patterns: [{
-          regex: BUILTINS.replace('cluster', 'cluster|fs/promises|module|perf_hooks'),
+          regex: BUILTINS.replace('cluster', 'cluster|diagnostics_channel|fs/promises|module|perf_hooks'),
           allowTypeImports: true,
           message: 'Observers are built on the core, and on what tells of the process.',
         }],

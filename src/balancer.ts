@@ -54,8 +54,9 @@ type Upgrade = (
 ) => void;
 
 /**
- * A load balancer: see {@link createBalancer}. `strategy`, `upstreams`, `add`, `remove`, `drain`, `activate`, `setWeight`
- * and `update` are those of the pool `default`; where there is none, they throw (or reject with) OPTIONS_INVALID.
+ * A load balancer: see {@link createBalancer}. `strategy`, `upstreams`, `add`, `remove`, `drain`, `activate`,
+ * `setWeight` and `update` are those of the pool `default`; where there is none, they throw (or reject with)
+ * OPTIONS_INVALID.
  */
 export interface Balancer {
   /** The pools by their names. An object without a prototype; it never changes: `configure` replaces it. */
@@ -229,6 +230,7 @@ class NodeBalancer implements Balancer {
     }) === true;
     const shared: ExchangeServices = {
       ...this.#services,
+      balancer: this,
       rules: front,
       topology: this.#topology(),
       affinities: new Affinities(),

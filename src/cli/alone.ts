@@ -47,6 +47,7 @@ export async function serveAlone(
     if (reopens) log(REOPENING);
     return reopens && serving.reopen();
   });
+  if (serving.adminLine !== undefined) log(serving.adminLine);
   say(serving.line);
   signals.onReload(oneAtATime(async () => {
     try {

@@ -16,11 +16,15 @@ export interface Arguments {
   readonly pidFile: string | undefined;
   readonly accessLog: string | undefined;
   readonly accessLogFormat: string | undefined;
+  readonly admin: string | undefined;
+  readonly adminTokenFile: string | undefined;
   readonly proxyProtocol: string | undefined;
   readonly tlsCert: readonly string[];
   readonly tlsKey: readonly string[];
   readonly tlsClientCa: string | undefined;
   readonly tlsClientOptional: boolean;
+  /** Layer 4: balance raw connections. */
+  readonly tcp: boolean;
   readonly demo: boolean;
   /** Whether to print what would be served, instead of serving it. */
   readonly check: boolean;
@@ -43,8 +47,10 @@ Options:
   -w, --workers <n | auto>           number of serving processes; default 1; auto = one per core
   -c, --config <file.js | .mjs | .ts | .json>
                                      the options of createBalancer, and listen, strategy, workers, drainTimeout,
-                                     stopDelay, reloadTimeout, pidFile, accessLog and accessLogFormat
+                                     stopDelay, reloadTimeout, pidFile, accessLog, accessLogFormat, admin,
+                                     adminTokenFile and adminHosts
       --check                        check the configuration, print what would be served, and exit
+      --tcp                          layer 4: balance raw connections, over upstreams such as tcp://10.0.0.1:6379
       --proxy-protocol <cidr,...>    whose PROXY header to read, on every listener, e.g. 10.0.0.0/8,::1 (unix: all peers
                                      on Unix sockets); without a header, their connections are closed
       --demo                         start three small upstreams and balance over them
@@ -55,6 +61,10 @@ Options:
       --access-log <- | file>        log each request to standard output, or to a file, which SIGUSR1 reopens
       --access-log-format <json | common | combined>
                                      the format of its lines; default json
+      --admin <[host:]port | unix:PATH>
+                                     a listener for operators: a live page at /, /metrics, /upstreams, /why, /livez
+                                     and /readyz; a port alone is on 127.0.0.1
+      --admin-token-file <path>      what requests to it must bring; so does the variable EQUIPOISE_ADMIN_TOKEN
       --tls-cert <file>  --tls-key <file>
                                      a certificate and its key in PEM for tls: listeners; repeatable in pairs: the first
                                      is the default, others by the names in them; read again on SIGHUP
@@ -103,7 +113,7 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
       // What parseArgs took for the value is the next option.
       problems.push(`${rawName}: needs a value before ${String(value)}; see equipoise --help`);
       return readArguments(argv.toSpliced(index, 1), problems);
-    } else if (name !== 'listen' && inlineValue !== true && /^https?:\/\//i.test(value ?? '')) {
+    } else if (name !== 'listen' && inlineValue !== true && /^(?:https?|tcp):\/\//i.test(value ?? '')) {
       problems.push(`${rawName}: needs a value before the upstream ${String(value)}; see equipoise --help`);
       return readArguments(argv.toSpliced(index, 1), problems);
     } else if (option.type === 'boolean' && value !== undefined) {
@@ -124,10 +134,13 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     pidFile: text(values['pid-file']),
     accessLog: text(values['access-log']),
     accessLogFormat: text(values['access-log-format']),
+    admin: text(values.admin),
+    adminTokenFile: text(values['admin-token-file']),
     tlsCert: (values['tls-cert'] ?? []).map(text).filter((value) => value !== undefined),
     tlsKey: (values['tls-key'] ?? []).map(text).filter((value) => value !== undefined),
     tlsClientCa: text(values['tls-client-ca']),
     tlsClientOptional: values['tls-client-optional'] === true,
+    tcp: values.tcp === true,
     proxyProtocol: text(values['proxy-protocol']),
     demo: values.demo === true,
     check: values.check === true,
@@ -170,10 +183,13 @@ const OPTIONS = {
   'pid-file': { type: 'string' },
   'access-log': { type: 'string' },
   'access-log-format': { type: 'string' },
+  admin: { type: 'string' },
+  'admin-token-file': { type: 'string' },
   'tls-cert': { type: 'string', multiple: true },
   'tls-key': { type: 'string', multiple: true },
   'tls-client-ca': { type: 'string' },
   'tls-client-optional': { type: 'boolean' },
+  tcp: { type: 'boolean' },
   'proxy-protocol': { type: 'string' },
   demo: { type: 'boolean' },
   check: { type: 'boolean' },

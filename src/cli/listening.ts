@@ -77,7 +77,7 @@ function configured(where: ListenAddress): string {
   return host === undefined ? String(port) : authorityText(host, port);
 }
 
-function whyNot(where: ListenAddress, error: unknown): string {
+export function whyNot(where: ListenAddress, error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
   const at = configured(where);
   if (code === 'EADDRINUSE') {

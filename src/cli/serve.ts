@@ -2,16 +2,18 @@
  * Runs the configured balancer, in a single process or in each worker.
  */
 import net, { type AddressInfo } from 'node:net';
-import { type Balancer, createBalancer } from '../balancer.ts';
+import type { Balancer } from '../balancer.ts';
 import type { Channel } from '../channel.ts';
 import type { ListenOptions } from '../options/listen.ts';
 import { readProxy } from '../proxy-protocol/index.ts';
 import { openAccessLog } from './access-log.ts';
+import { AdminListener, type AdminMeans } from './admin.ts';
 import type { Configuration } from './config.ts';
 import { startDemo } from './demo.ts';
 import { listenEverywhere } from './listening.ts';
 import { logEvents, refusalLog, reportLog } from './log.ts';
 import { withPeers } from './pools.ts';
+import { createEither, readyLine } from './tcp.ts';
 import { type BeforeServing, TlsListeners } from './tls/listeners.ts';
 import { createRedirect, HTTPS_PORT } from './tls/redirect.ts';
 import type { TlsSettings } from './tls/settings.ts';
@@ -21,6 +23,10 @@ export interface Serving {
   readonly balancer: Balancer;
   /** The line to print when it is ready. */
   readonly line: string;
+  /** The line to log about the admin listener. */
+  readonly adminLine: string | undefined;
+  /** This worker drains, and others may not. */
+  draining(): void;
   /** Reopens the file of the access log. Returns whether there is one. */
   reopen(): boolean;
   /** Has TLS go by these settings from now on. */
@@ -38,28 +44,35 @@ export interface Means {
   readonly log: (text: string) => void;
   /** Connects a pool with those of the other workers. */
   readonly peers?: (pool: string) => Channel;
+  /** What the admin listener of a worker needs. */
+  readonly admin?: AdminMeans;
   /** The key of session tickets, which `tls:` listeners need. */
   readonly ticketKey?: Buffer | undefined;
 }
 
 /** Starts a balancer. If that fails, closes what was started. */
 export async function serve(
-  { listen, options, accessLog, proxyProtocol, tls }: Configuration, { demo, log, peers, ticketKey }: Means,
+  { listen, options, accessLog, proxyProtocol, tls, tcp, admin }: Configuration,
+  { demo, log, peers, ticketKey, admin: adminMeans = {} }: Means,
 ): Promise<Serving> {
   const now = (): number => performance.now();
   const logged = accessLog && openAccessLog(accessLog, log);
   const upstreams = demo ? await startDemo() : undefined;
   const opened: Balancer[] = [];
   let secure: TlsListeners | undefined;
+  let operated: AdminListener | undefined;
   try {
     const given = upstreams === undefined ? options : { ...options, upstreams: upstreams.origins };
-    const balancer = createBalancer({
+    const balancer = createEither(tcp, {
       onReport: reportLog(log, now),
       ...(peers === undefined ? given : withPeers(given, peers)),
     });
     opened.push(balancer);
     logEvents(balancer, log, now);
     logged?.start(balancer);
+    // Before requests come: what an admin has drained gets none.
+    operated = admin && new AdminListener(admin, balancer, adminMeans);
+    const adminListener = operated;
     const before = proxyProtocol && readProxy({ ...proxyProtocol, onRefused: refusalLog(log, now) });
     if (tls !== undefined && ticketKey !== undefined) {
       secure = new TlsListeners(tls, { balancer, ticketKey, log, now, before });
@@ -84,9 +97,12 @@ export async function serve(
       },
     }, listen);
     const shown = addresses.map(({ text }) => text);
+    const adminAddress = await adminListener?.listen();
     return {
       balancer,
-      line: `Load balancer with ${strategiesOf(balancer)} listening on ${shown.join(', ')}`,
+      line: readyLine(strategiesOf(balancer), shown.join(', '), tcp),
+      adminLine: adminAddress === undefined ? undefined : `admin listener: ${adminAddress}`,
+      draining: () => adminListener?.draining(),
       reopen: () => logged?.reopen() === true,
       secure: (settings) => {
         listeners?.apply(settings);
@@ -100,6 +116,7 @@ export async function serve(
         }, limits.delayMs);
         const closed = await Promise.all(opened.map((each) => each.close(limits)));
         clearTimeout(goingAway);
+        await adminListener?.close();
         upstreams?.close();
         await logged?.close();
         return closed.reduce((sum, { cut }) => sum + cut, 0);
@@ -107,6 +124,7 @@ export async function serve(
     };
   } catch (error) {
     await Promise.all(opened.map((each) => each.close({ timeoutMs: 0 })));
+    await operated?.close();
     upstreams?.close();
     await logged?.close();
     throw error;

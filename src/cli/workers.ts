@@ -10,6 +10,7 @@ import type { Channel } from '../channel.ts';
 import { launch } from '../cluster/index.ts';
 import { removeStaleSocket } from '../cluster/stale-socket.ts';
 import { messageOf } from '../guard.ts';
+import type { Order } from '../observe/index.ts';
 import { REOPENING } from './access-log.ts';
 import type { Arguments } from './arguments.ts';
 import type { Beginning } from './beginning.ts';
@@ -31,15 +32,19 @@ interface Setup {
   readonly pem?: Contents;
 }
 
-/** What the primary sends to a worker: to reopen the access log, or the key of session tickets. */
+/** What the primary sends to a worker: to reopen the access log; the key of session tickets; what admins ordered. */
 interface ToWorker {
   readonly reopen?: boolean;
   readonly ticketKey?: string;
+  readonly orders?: readonly Order[];
 }
 
-/** What a worker sends to the primary: the line that says it is ready, or that it needs the key of session tickets. */
+/** What a worker sends to the primary: when it is ready; what admins have ordered; and what it needs. */
 interface FromWorker {
   readonly line?: string;
+  readonly adminLine?: string | undefined;
+  readonly orders?: readonly Order[];
+  readonly wantsOrders?: boolean;
   readonly wantsTicketKey?: boolean;
 }
 
@@ -48,9 +53,12 @@ export async function supervise(
   args: Arguments, configuration: Configuration, pidFile: PidFile, { output, signals, started }: Beginning,
 ): Promise<number> {
   const { log, say } = output;
-  await clearSockets(configuration.listen);
+  await clearSockets(socketsOf(configuration));
   let current = configuration;
   let line: string | undefined;
+  let adminLine: string | undefined;
+  /** The primary outlives all workers: what was drained stays so, even if all of them die at once. */
+  let orders: readonly Order[] = [];
   const outcome = { failed: false };
   const tickets = new TicketKeys();
   const tellAll = (message: ToWorker): void => {
@@ -67,7 +75,11 @@ export async function supervise(
   rotate(configuration);
   cluster.on('message', (worker, told: FromWorker | undefined) => {
     line ??= told?.line;
-    if (told?.wantsTicketKey === true && worker.isConnected()) {
+    adminLine ??= told?.adminLine;
+    orders = told?.orders ?? orders;
+    if (!worker.isConnected()) return;
+    if (told?.wantsOrders === true) worker.send({ orders } satisfies ToWorker, undefined, ignore);
+    if (told?.wantsTicketKey === true) {
       worker.send({ ticketKey: keyText(tickets.current) } satisfies ToWorker, undefined, ignore);
     }
   });
@@ -88,7 +100,8 @@ export async function supervise(
     log,
     onReload: async () => {
       const next = await read(args);
-      await clearSockets(next.listen.filter((where) => !current.listen.some((one) => samePath(one, where))));
+      const before = socketsOf(current);
+      await clearSockets(socketsOf(next).filter((where) => !before.some((one) => samePath(one, where))));
       for (const warning of next.warnings) log(warning);
       current = next;
       rotate(next);
@@ -98,6 +111,7 @@ export async function supervise(
       if (type === 'reloaded') writePidFile();
       if (type !== 'launched') return;
       started();
+      if (adminLine !== undefined) log(adminLine);
       if (writePidFile()) say(line ?? '');
       else {
         outcome.failed = true;
@@ -122,13 +136,15 @@ export async function supervise(
 /** In a worker: serves until the primary stops it. Resolves with the exit code. */
 export async function work(args: Arguments, { output, signals, started }: Beginning): Promise<number> {
   try {
-    return await launch(async ({ channel, setup }) => {
+    return await launch(async ({ channel, setup, stopping }) => {
       const { json, pem } = setup as Setup;
       const configuration = await read(args, json, pem);
       // A channel takes one member of each worker, so each pool has one of its own.
       const peers = (pool: string): Channel => channel(`upstreams of ${pool}`);
       const ticketKey = configuration.tls && await askTicketKey();
-      const serving = await serve(configuration, { demo: args.demo, log: output.log, peers, ticketKey });
+      const admin = configuration.admin && { channel, stopping, orders: await askOrders(), onOrders: tellOrders };
+      const means = { demo: args.demo, log: output.log, peers, ticketKey, ...(admin === undefined ? {} : { admin }) };
+      const serving = await serve(configuration, means);
       cluster.worker?.on('message', (told: ToWorker | undefined) => {
         if (told?.reopen === true) serving.reopen();
         if (told?.ticketKey !== undefined) serving.setTicketKey(keyOfText(told.ticketKey));
@@ -137,9 +153,10 @@ export async function work(args: Arguments, { output, signals, started }: Beginn
       if (ticketKey !== undefined) process.send?.({ wantsTicketKey: true } satisfies FromWorker);
       // One that is sent to the whole process group.
       signals.onReopen(() => serving.reopen());
-      process.send?.({ line: serving.line } satisfies FromWorker);
+      process.send?.({ line: serving.line, adminLine: serving.adminLine } satisfies FromWorker);
       started();
       return async ({ timeoutMs, signal }) => {
+        serving.draining();
         signal.addEventListener('abort', () => void serving.close({ timeoutMs: 0, delayMs: 0 }));
         return { cut: await serving.close({ timeoutMs, delayMs: 0 }) };
       };
@@ -148,6 +165,23 @@ export async function work(args: Arguments, { output, signals, started }: Beginn
     // The primary knows why, and logs it.
     return FAILED;
   }
+}
+
+/** In a worker: what admins have ordered before it began, from the primary. */
+function askOrders(): Promise<readonly Order[]> {
+  return new Promise((resolve) => {
+    const onMessage = (told: ToWorker | undefined): void => {
+      if (told?.orders === undefined) return;
+      cluster.worker?.off('message', onMessage);
+      resolve(told.orders);
+    };
+    cluster.worker?.on('message', onMessage);
+    process.send?.({ wantsOrders: true } satisfies FromWorker);
+  });
+}
+
+function tellOrders(orders: readonly Order[]): void {
+  if (process.connected) process.send?.({ orders } satisfies FromWorker, undefined, undefined, ignore);
 }
 
 /** In a worker: the key of session tickets, from the primary. */
@@ -194,6 +228,10 @@ async function clearSockets(listen: readonly ListenAddress[]): Promise<void> {
 
 function ignore(): void {
   // The worker is gone.
+}
+
+function socketsOf({ listen, admin }: Configuration): readonly ListenAddress[] {
+  return admin === undefined ? listen : [...listen, admin.where];
 }
 
 function samePath(one: ListenAddress, other: ListenAddress): boolean {

@@ -1,8 +1,8 @@
 /**
- * What one exchange comes to, for the event `finished`. While it runs, only numbers are kept; the event itself is made
- * at its end, and only if somebody listens.
+ * What one exchange comes to, for the event `finished`, for tracers, and for `Server-Timing`. While it runs, only
+ * numbers are kept; the event itself is made at its end, and only if somebody listens.
  */
-import type { ErrorCode } from '../errors.ts';
+import type { BalancerError, ErrorCode } from '../errors.ts';
 import type { DecidedExchange, FinishedExchange } from '../events.ts';
 import type { RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
@@ -12,6 +12,7 @@ import type { Downstream } from './downstream.ts';
 import { ReceivedLines } from './received-lines.ts';
 import { requestId } from './request-id.ts';
 import type { ExchangeServices } from './services.ts';
+import { isTraced, Trace } from './trace.ts';
 
 /** The exchange that ends. */
 export interface Accounted {
@@ -35,6 +36,10 @@ export class Account {
   attempts = 0;
   /** Whether the request belongs to a pool: where there are routes, one of them may have found it. */
   hasPool = false;
+  /** Whether there were tracers when it began. */
+  isTraced = false;
+  /** What they see; undefined without any. */
+  trace: Trace | undefined;
   /** Why it goes where it goes; undefined unless somebody wants to know. */
   decision: Decision | undefined;
   readonly #services: ExchangeServices;
@@ -43,6 +48,9 @@ export class Account {
   /** The status that went downstream; 0 before. */
   #status = 0;
   #code: ErrorCode | undefined;
+  #error: BalancerError | undefined;
+  /** Whether it failed once the response had begun. */
+  #broken = false;
   /** Whether somebody wanted to know from the start. If not, times are those of the last tick of the clock. */
   #precise = false;
   #epoch = 0;
@@ -64,17 +72,26 @@ export class Account {
    * where it went.
    */
   start(target: string, asksWhy: boolean): void {
-    const { clock, events, sampler } = this.#services;
+    const { clock, events, rules, sampler } = this.#services;
     const isNoted = asksWhy || (events.heard('decided') && sampler.takes(clock.now));
     this.decision = isNoted ? new Decision(asksWhy) : undefined;
     this.#id = '';
     this.#target = target;
-    this.#precise = isNoted || events.heard('finished');
+    this.isTraced = isTraced();
+    this.#precise = isNoted || this.isTraced || rules.serverTiming || events.heard('finished');
     if (this.#precise) this.#epoch = clock.source.epoch();
     this.#began = this.#precise || events.meters.current !== undefined ? clock.source.now() : clock.now;
     this.sent = this.attempts = this.#status = this.#queuedMs = 0;
     this.#headAt = this.#queuedAt = -1;
-    this.#code = undefined;
+    this.#code = this.#error = this.trace = undefined;
+    this.#broken = false;
+  }
+
+  /** Tells tracers that it has begun; `route` is the path of its route. */
+  beginTrace({ head, downstream }: Accounted, route: string | undefined): Trace {
+    const trace = this.trace = new Trace(this.#services, { head, downstream, target: this.#target, route });
+    trace.started();
+    return trace;
   }
 
   /** It waits for room, unless it does already. */
@@ -95,9 +112,18 @@ export class Account {
     this.#headAt = this.#now;
   }
 
-  /** It failed. The first failure counts: others follow from it. */
-  failed(code: ErrorCode): void {
-    this.#code ??= code;
+  /** It failed; `error` is given where more than its code is known. The first failure counts: others follow from it. */
+  failed(code: ErrorCode, error?: BalancerError): void {
+    this.#broken = this.#status !== 0;
+    if (this.#code !== undefined) return;
+    this.#code = code;
+    this.#error = error;
+  }
+
+  /** The header that tells a browser of the times up to the response, whose head took `latencyMs`. */
+  serverTiming(latencyMs: number): string {
+    const queued = `queue;dur=${tenths(this.#queuedMs)}`;
+    return `Server-Timing: ${queued}, upstream;dur=${tenths(latencyMs)}, attempts;desc="${this.attempts}"\r\n`;
   }
 
   /** Adds to the head of a response why, if the request asked. */
@@ -113,7 +139,7 @@ export class Account {
   /** It is over: makes the events that somebody listens to. */
   close(exchange: Accounted): void {
     const { clock, events } = this.#services;
-    if (events.heard('finished')) this.#event = this.#made(exchange);
+    if (this.trace !== undefined || events.heard('finished')) this.#event = this.#made(exchange);
     const { decision } = this;
     if (decision !== undefined && events.heard('decided')) this.#decided = this.#decidedBy(decision, exchange);
     this.decision = undefined;
@@ -125,13 +151,17 @@ export class Account {
     this.#target = '';
   }
 
-  /** Tells the listeners, if there is something to tell. */
+  /** Tells listeners and tracers, if there is something to tell. */
   tell(): void {
     const event = this.#event;
     const decided = this.#decided;
-    this.#event = this.#decided = undefined;
+    const trace = this.trace;
+    const error = this.#error;
+    const isComplete = this.#status !== 0 && !this.#broken;
+    this.#event = this.#decided = this.trace = this.#error = undefined;
     if (event !== undefined) this.#services.events.tell('finished', event);
     if (decided !== undefined) this.#services.events.tell('decided', decided);
+    if (event !== undefined) trace?.finished(event, isComplete, error);
   }
 
   /** The status that went downstream, or that stands for none. */
@@ -196,6 +226,11 @@ export class Account {
     // Not enumerable, so that a log of the whole event has no credentials.
     return Object.defineProperty(event, 'requestHeaders', { value: new ReceivedLines(lines) }) as FinishedExchange;
   }
+}
+
+/** Milliseconds with one decimal. */
+function tenths(ms: number): number {
+  return Math.round(ms * 10) / 10;
 }
 
 /** The id that the request has already, else that of a trusted downstream, else a new one. */

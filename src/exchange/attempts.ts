@@ -114,10 +114,11 @@ export class Attempts {
     const error = cause instanceof BalancerError ? cause : new BalancerError(code, undefined, { cause });
     this.#services.report(error, upstream.origin, head.id);
     const handshaking = !attempt.picked && continuesHandshake(head);
+    if (attempt.trace !== undefined) attempt.trace.error = error;
     const stage = closedIdle ? 'idle' : progress.stage(attempt.status);
     attempt.settle(endingOf(code, stage), code);
     if (responding) {
-      account.failed(code);
+      account.failed(code, error);
       exchange.cut();
     // The answer to a challenge makes sense on the challenging connection only: the client has to start over.
     } else if (handshaking || phase === REVISING) exchange.answer(code, error);
@@ -172,6 +173,7 @@ export class Attempts {
     attempt.begin(this.pool, upstream, bound === undefined);
     account.attempts++;
     attempt.noted = noted;
+    if (account.trace !== undefined) attempt.traceBy(account.trace, head, account.attempts, false);
     progress.phase = CONNECTING;
     deadlines.connecting();
     let connection: UpstreamConnection;

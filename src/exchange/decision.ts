@@ -1,6 +1,6 @@
 /**
  * Why an exchange went where it went: what each pick saw, what it picked, and how the attempt ended. Noted for the
- * event `decided`, and for requests that ask by the header `X-Equipoise-Why`; otherwise there is nothing to note.
+ * event `decided`, and for requests that ask by the header `X-Equipoise-Why`; otherwise nothing is noted.
  */
 import type { DecidedAttempt, SeenCandidate } from '../events.ts';
 import type { RequestHead } from '../http1/request.ts';

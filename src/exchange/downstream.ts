@@ -17,6 +17,8 @@ export interface Downstream {
   readonly socket: DownstreamSocket | undefined;
   /** What knows the addresses of its connection: a socket, or undefined. */
   readonly peer: object | undefined;
+  /** Whether a server of the embedder's read the request, and gave it to `handle`. */
+  readonly embedded?: boolean;
   /** What `handle` was given as `state`, for hooks. */
   readonly state?: unknown;
   /** Why the request cannot be served: it is only answered. */

@@ -81,6 +81,7 @@ export class Exchange implements Attempting, Uploading, Steered {
     this.account.hasPool = isServed || this.#route === undefined;
     this.attempts.enter(isServed ? destination : pool, this.limits);
     this.hooking?.begin();
+    const trace = this.account.isTraced ? this.account.beginTrace(this, this.#route?.paths) : undefined;
     if (typeof destination === 'string') this.answer(destination, downstream.unfit);
     else if (!isServed) this.#answerBy(destination);
     else {
@@ -88,6 +89,7 @@ export class Exchange implements Attempting, Uploading, Steered {
       if (this.hooking !== undefined) this.hooking.request();
       else this.attempts.start();
     }
+    trace?.returned();
   }
 
   /** Whether a request is being served. */
@@ -276,6 +278,7 @@ export class Exchange implements Attempting, Uploading, Steered {
     // A downstream that was not told to continue may send the body or not: the next request can't be told from it.
     progress.bodyless = progress.unasked;
     this.account.responded(statusFor(this.downstream, head.status));
+    if (this.#services.rules.serverTiming) head.fields += this.account.serverTiming(this.attempt.latencyMs);
     this.account.explain(head);
     this.downstream.respond(head, !progress.bodyless);
   }
@@ -325,7 +328,7 @@ export class Exchange implements Attempting, Uploading, Steered {
 
   /** Answers the request ourselves, or as `onError` says. `error` is what failed, where more than its code is known. */
   answer(code: ErrorCode, error?: BalancerError): void {
-    this.account.failed(code);
+    this.account.failed(code, error);
     // Before listeners and hooks run: what they change may wake the queue.
     this.attempts.leaveQueue();
     if (this.hooking?.error(code, error) !== true) this.answerOurselves(code);

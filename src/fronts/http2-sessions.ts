@@ -89,8 +89,8 @@ export class DownstreamSession implements OpenDownstream {
   }
 
   /**
-   * The client has reset a stream before it was answered. That costs it little and us a request, so a client that does
-   * so again and again (CVE-2023-44487) loses its connection.
+   * The client has reset a stream before it was answered in full. That costs it little and us a request, so a client
+   * that does so again and again (CVE-2023-44487) loses its connection.
    */
   abandoned(): void {
     const { now } = this.#host.clock;
@@ -99,7 +99,8 @@ export class DownstreamSession implements OpenDownstream {
     this.#patience = Math.min(this.#patience + regained, MAX_PATIENCE) - 1;
     if (this.#patience >= 0 || this.#session.destroyed) return;
     this.#host.report(new BalancerError('DOWNSTREAM_GONE', RESETS));
-    this.#session.destroy(undefined, ENHANCE_YOUR_CALM);
+    // Not undefined, which stands for the code 0; and no error, which each stream would emit.
+    this.#session.destroy(NO_CAUSE, ENHANCE_YOUR_CALM);
   }
 
   #leave(): void {
@@ -112,6 +113,7 @@ const RESETS = 'an HTTP/2 client reset more requests than it let be answered: it
 const MAX_PATIENCE = 200;
 /** Below the 33 of nghttp2, whose limit of 1,000 at once is what Node has (since 18.18.2 and 20.8.1). */
 const REGAINED_PER_SECOND = 20;
+const NO_CAUSE = null as unknown as undefined;
 /** RFC 9113 §7. */
 const NO_ERROR = 0;
 const ENHANCE_YOUR_CALM = 11;

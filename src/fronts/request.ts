@@ -38,6 +38,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   readonly hop: Hop;
   readonly socket: DownstreamSocket | undefined;
   readonly busy = true;
+  readonly embedded = true;
   state: unknown;
   wholeBody: Buffer | undefined;
   unfit: BalancerError | undefined;

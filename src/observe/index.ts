@@ -11,3 +11,7 @@ export type { Order } from './admin/orders.ts';
 export { createMetrics, type Metrics, type Scrape } from './metrics.ts';
 export type { Measured, MetricsOptions } from './metrics-options.ts';
 export type { PromRegistry } from './registry.ts';
+export { traceWith } from './traces.ts';
+export type {
+  Attributes, OpenTelemetryApi, OpenTelemetryContext, OpenTelemetrySpan, OpenTelemetryTracer, TraceOptions, Traces,
+} from './trace-options.ts';

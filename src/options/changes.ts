@@ -142,6 +142,7 @@ function* readTop(
   // These have another form once they are checked.
   if (stays('retryOn')) options['retryOn'] = [...settings.retryOn];
   if (stays('healthCheck')) delete options['healthCheck'];
+  if (stays('proxyProtocol') && settings.proxyProtocol === 0) delete options['proxyProtocol'];
   const read = yield* readPoolOptions(options, '', problems, scheme, settings);
   const healthCheck = stays('healthCheck') ? settings.healthCheck : read.healthCheck;
   const common = { connect: read.connect, healthCheck, scheme };

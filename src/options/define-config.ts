@@ -3,7 +3,9 @@
  * JSON schema from these types.
  */
 import type { BalancerOptions, PoolOptions } from './options.ts';
+import type { RouteOptions } from './route-options.ts';
 import type { Strategy } from '../strategy.ts';
+import type { TcpRouteOptions } from './tcp-options.ts';
 
 /** The strategies that the command line and configuration files know by name. */
 export type StrategyName = 'random' | 'round-robin' | 'least-connections';
@@ -12,7 +14,8 @@ export type StrategyName = 'random' | 'round-robin' | 'least-connections';
  * A configuration file of the binary: the options of `createBalancer`, and the settings of the command line. Paths are
  * relative to the file. The command line takes precedence over it.
  */
-export interface Config<State = unknown> extends Omit<BalancerOptions<State>, 'strategy' | 'pools' | 'proxyProtocol'> {
+export interface Config<State = unknown>
+  extends Omit<BalancerOptions<State>, 'strategy' | 'pools' | 'routes' | 'proxyProtocol'> {
   /**
    * Where to listen, one address or a list. Default 8080, on every interface; with `--demo`, on the loopback interface.
    */
@@ -27,6 +30,15 @@ export interface Config<State = unknown> extends Omit<BalancerOptions<State>, 's
    * or underscores.
    */
   readonly pools?: Readonly<Record<string, PoolConfig>>;
+  /** Which requests, or raw connections, go to which pool; the first that matches counts. */
+  readonly routes?: readonly (RouteOptions | TcpRouteOptions)[];
+  /**
+   * Layer 4: balance raw connections, over upstreams such as `tcp://10.0.0.1:6379`. The options are then those of
+   * `createTcpBalancer`. Default false.
+   */
+  readonly tcp?: boolean;
+  /** With `tcp`: how long to wait for the client's TLS handshake where a server name is needed. Default 3,000 ms. */
+  readonly helloTimeoutMs?: number;
   /**
    * A list: whose PROXY header is read, on every listener: addresses, subnets such as `10.0.0.0/8`, and `unix` for all
    * peers on Unix sockets. A number: the version that the pool `default` sends to its upstreams. An object: both.
@@ -50,6 +62,15 @@ export interface Config<State = unknown> extends Omit<BalancerOptions<State>, 's
   readonly accessLog?: string;
   /** The format of its lines. Default `json`. */
   readonly accessLogFormat?: 'json' | 'common' | 'combined';
+  /**
+   * Where the admin listener listens: `[host:]port` or `unix:PATH[,mode=660]`, or an object as in `listen`. A port
+   * alone is on 127.0.0.1. An address that others can reach needs a token. Default: none.
+   */
+  readonly admin?: ListenConfig;
+  /** A file with the token that requests to the admin listener must bring. Default: EQUIPOISE_ADMIN_TOKEN, or none. */
+  readonly adminTokenFile?: string;
+  /** Names by which the admin listener may be asked, besides localhost and its address. */
+  readonly adminHosts?: readonly string[];
 }
 
 /** The PROXY protocol of a configuration file. */

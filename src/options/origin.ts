@@ -83,6 +83,7 @@ export function originProblem(text: string, balanced: Scheme = 'http'): string {
   const meant = parseOrigin(`${secure ? 'https' : 'http'}://${place}`)?.origin;
   if (meant === undefined) return `${whyNoAuthority(place)} ${got}`;
   if (scheme === undefined) return `must start with http:// ${got}; did you mean ${meant}?`;
+  if (/^tcp$/i.test(scheme)) return `is for raw connections (--tcp, createTcpBalancer) ${got}; write ${meant}`;
   if (!/^https?$/i.test(scheme)) return `must start with http:// or https:// ${got}; did you mean ${meant}?`;
   if (user !== undefined) return `must not contain a user or password ${got}; write ${meant}`;
   const what = rest.startsWith('/') ? 'path' : rest.startsWith('?') ? 'query' : 'fragment';

@@ -45,8 +45,12 @@ export function tcpChanges(input: unknown): unknown {
 
 /** The options in the terms of `createBalancer`. What is wrong, and cannot be said there, is added to `problems`. */
 function translated(input: Given, problems: string[]): Given {
-  const { routes, pools, ...rest } = input;
+  const { routes, pools, ...rest }: Record<string, unknown> = input;
   onlyTcp(input, '', TCP_OPTION_NAMES, problems);
+  if (isRecord(pools) && rest['upstreams'] === undefined && rest['idleTimeoutMs'] !== undefined) {
+    problems.push('idleTimeoutMs: belongs to a pool; write pools.NAME.idleTimeoutMs for each pool that needs it');
+    delete rest['idleTimeoutMs'];
+  }
   return {
     ...poolOptions(rest, '', problems),
     ...(pools === undefined ? {} : { pools: isRecord(pools) ? namedPools(pools, problems) : pools }),
@@ -113,7 +117,8 @@ function onlyTcp(given: Given, prefix: string, known: ReadonlySet<string>, probl
   const others: [name: string, value: unknown][] = [];
   for (const [name, value] of Object.entries(given)) {
     if (known.has(name)) continue;
-    if (value === undefined) continue;
+    // Null is what `configure` takes for an option that has never been given.
+    if (value === undefined || (value === null && ABOUT_HTTP.has(name))) continue;
     const instead = INSTEAD[name];
     const what = 'is about HTTP, which layer 4 does not read; leave it out';
     if (instead !== undefined) problems.push(`${prefix}${name}: is called ${instead} in layer 4`);
@@ -128,7 +133,7 @@ const FIXED = 'belongs to the front and cannot change at run time; leave it out,
 export const TCP_POOL_OPTION_NAMES = [
   'upstreams', 'strategy', 'peers', 'connect', 'maxAttempts', 'ejectAfter', 'ejectMs', 'maxEjectMs',
   'maxEjectedPercent', 'slowStartMs', 'healthCheck', 'maxInFlight', 'maxQueued', 'queueTimeoutMs', 'connectTimeoutMs',
-  'idleTimeoutMs',
+  'idleTimeoutMs', 'proxyProtocol',
 ] as const;
 export const TCP_FRONT_OPTION_NAMES = [
   'maxConnections', 'maxHeldBytes', 'helloTimeoutMs', 'onReport', 'time', 'rng',

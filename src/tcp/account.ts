@@ -36,7 +36,7 @@ export class TcpAccount {
   constructor(services: Services) {
     const { clock, events } = services;
     this.#services = services;
-    this.#precise = events.heard('finished');
+    this.#precise = events.heard('finished') || events.meters.current !== undefined;
     this.#epoch = this.#precise ? clock.source.epoch() : 0;
     this.#began = this.#now;
   }
@@ -72,10 +72,14 @@ export class TcpAccount {
   /** It is over. Tells the listeners, if there are any. */
   tell({ remoteAddress, serverName, pool, upstream }: AccountedConnection): void {
     const { events, clock } = this.#services;
-    if (!events.heard('finished')) return;
+    const meter = events.meters.current;
+    if (meter === undefined && !events.heard('finished')) return;
     const code = this.#code;
     const failed = code === undefined || code === 'DOWNSTREAM_GONE' ? LEFT : meaningOf(code).status;
+    const status = this.#connected ? CONNECTED : failed;
     const durationMs = this.#now - this.#began;
+    meter?.exchange(pool ?? '', '', status, durationMs);
+    if (!events.heard('finished')) return;
     const event = {
       id: requestId(undefined),
       method: '',
@@ -85,7 +89,7 @@ export class TcpAccount {
       scheme: 'tcp',
       serverName,
       remoteAddress,
-      status: this.#connected ? CONNECTED : failed,
+      status,
       code,
       pool,
       upstream,

@@ -13,8 +13,10 @@ import type { OnFault } from '../guard.ts';
 import { Clock, systemRng, systemTime, tickFor } from '../loop/clock.ts';
 import { GuardedTime, guardedRng } from '../loop/guarded-time.ts';
 import { Turn } from '../loop/turn.ts';
+import type { Meter, Metering, Traffic } from '../meter.ts';
 import {
-  checkListener, type CloseOptions, type DrainOptions, parseCloseOptions, parseDrainOptions, parseListenOptions,
+  checkListener, checkMeter, type CloseOptions, type DrainOptions, parseCloseOptions, parseDrainOptions,
+  parseListenOptions,
 } from '../options/calls.ts';
 import type { ListenOptions } from '../options/listen.ts';
 import type { BalancerSettings } from '../options/parse.ts';
@@ -49,6 +51,9 @@ export interface TcpBalancer {
   add(upstream: string | TcpUpstreamOptions): Upstream;
   /** Gives an upstream no new connections. Resolves when it has none; those left after `timeoutMs` are reset. */
   remove(origin: string, options?: DrainOptions): Promise<void>;
+  drain(origin: string): Promise<void>;
+  activate(origin: string): void;
+  setWeight(origin: string, weight: number | undefined): void;
   update(upstreams: readonly (string | TcpUpstreamOptions)[], options?: DrainOptions): Promise<void>;
   /** Changes pools and routes, as one change. Connections that are open stay where they are. */
   configure(options: TcpConfigureOptions, drain?: DrainOptions): Promise<void>;
@@ -58,6 +63,8 @@ export interface TcpBalancer {
    */
   on<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this;
   off<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this;
+  /** Has `meter` count every connection from now on: what `createMetrics` does. */
+  meter(meter: Meter): Metering;
   /**
    * Makes `ready` false; after `delayMs` (default 0) stops listening, and leaves the open connections to their ends;
    * resets what is left `timeoutMs` (default 10,000) later. Resolves with the number of connections that were reset.
@@ -190,6 +197,18 @@ class NodeTcpBalancer implements TcpBalancer {
     await this.#pools.default('remove').remove(origin, options);
   }
 
+  async drain(origin: string): Promise<void> {
+    await this.#pools.default('drain').drain(origin);
+  }
+
+  activate(origin: string): void {
+    this.#pools.default('activate').activate(origin);
+  }
+
+  setWeight(origin: string, weight: number | undefined): void {
+    this.#pools.default('setWeight').setWeight(origin, weight);
+  }
+
   async update(upstreams: readonly (string | TcpUpstreamOptions)[], options?: DrainOptions): Promise<void> {
     await this.#pools.default('update').update(upstreams, options);
   }
@@ -209,6 +228,11 @@ class NodeTcpBalancer implements TcpBalancer {
     checkListener(event, listener, 'off');
     this.#events.off(event, listener);
     return this;
+  }
+
+  meter(meter: Meter): Metering {
+    checkMeter(meter);
+    return { traffic: () => this.#traffic(), stop: this.#events.meters.add(meter) };
   }
 
   get ready(): boolean {
@@ -276,6 +300,12 @@ class NodeTcpBalancer implements TcpBalancer {
     const connection = new TcpConnection(this.#front, socket);
     if (fault === undefined) connection.start();
     else connection.sinkFailed(fault.cause);
+  }
+
+  #traffic(): Traffic {
+    const { connections: openConnections, accepted: connections, received, sent } = this.#front;
+    const queued = Object.fromEntries([...this.#pools.byName].map(([name, { queue }]) => [name, queue.length]));
+    return { openConnections, connections, receivedBytes: received, sentBytes: sent, queued };
   }
 
   /** Where connections go from now on. */

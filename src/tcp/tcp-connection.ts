@@ -11,6 +11,8 @@ import type { OpenDownstream } from '../fronts/downstreams.ts';
 import { GuardedSocket, type SocketOwner } from '../fronts/guarded-socket.ts';
 import { UNTIL_CLOSE } from '../http1/framing.ts';
 import type { Pool } from '../pools/pool.ts';
+import { describeSocket } from '../proxy-protocol/of-socket.ts';
+import { formatProxyHeader } from '../proxy-protocol/parse.ts';
 import { endOrReset } from '../streams/end-or-reset.ts';
 import { type Flusher, MessageWriter } from '../streams/message-writer.ts';
 import type { ServedSocket, SocketReader } from '../streams/socket-events.ts';
@@ -66,6 +68,7 @@ export class TcpConnection implements OpenDownstream, SocketReader, SocketOwner,
     stream.servedBy = this;
     front.downstreams.add(this);
     front.connections++;
+    front.accepted++;
     this.#socket.guard(() => stream.resume());
   }
 
@@ -79,9 +82,8 @@ export class TcpConnection implements OpenDownstream, SocketReader, SocketOwner,
       this.#leave();
       return;
     }
-    const { servername } = this.#stream as { readonly servername?: unknown };
     // Where TLS ended before us, the name is known.
-    if ('encrypted' in this.#stream) this.#named(typeof servername === 'string' ? servername.toLowerCase() : '');
+    if ('encrypted' in this.#stream) this.#named((describeSocket(this.#stream, 2).authority ?? '').toLowerCase());
     else if (needsName) this.#peek();
     else this.#route();
   }
@@ -138,6 +140,7 @@ export class TcpConnection implements OpenDownstream, SocketReader, SocketOwner,
       return;
     }
     this.#account.received += bytes.length;
+    this.#front.received += bytes.length;
     this.#moved();
     link.writer.data(bytes, 0, bytes.length);
     if (!link.writer.flush(this.#front.services.turn)) this.#socket.pause(true);
@@ -205,6 +208,7 @@ export class TcpConnection implements OpenDownstream, SocketReader, SocketOwner,
     link.writer.begin('', UNTIL_CLOSE);
     for (const bytes of this.#held) link.writer.data(bytes, 0, bytes.length);
     this.#account.received += this.#heldBytes;
+    this.#front.received += this.#heldBytes;
     this.#dropHeld();
     const flushed = link.writer.flush();
     if (this.#downstreamDone) link.end();
@@ -213,6 +217,7 @@ export class TcpConnection implements OpenDownstream, SocketReader, SocketOwner,
 
   linkData(bytes: Buffer, length: number): boolean {
     this.#account.relayed(length);
+    this.#front.sent += length;
     this.#moved();
     this.#writer.data(bytes, 0, length);
     return this.#writer.flush(this.#front.services.turn);
@@ -319,12 +324,20 @@ export class TcpConnection implements OpenDownstream, SocketReader, SocketOwner,
     this.#phase = CONNECTING;
     this.#deadline = this.#front.services.clock.now + pool.rules.connectTimeoutMs;
     try {
-      this.#link = new UpstreamLink(upstream);
+      this.#link = new UpstreamLink(upstream, this.#opening);
     } catch (cause) {
       this.#attemptFailed(cause instanceof BalancerError ? cause.code : 'INTERNAL_ERROR', cause);
       return;
     }
     this.#link.begin(this);
+  }
+
+  /** The PROXY header that the connection to an upstream begins with, as latin1, if the pool sends one. */
+  get #opening(): string {
+    const { proxyProtocol } = this.pool.rules;
+    if (proxyProtocol === 0) return '';
+    const { authority, ...header } = describeSocket(this.#stream, proxyProtocol);
+    return formatProxyHeader({ ...header, authority: authority ?? this.#request.known }).toString('latin1');
   }
 
   /** Waits in the queue. Returns false where that is full. */

@@ -27,8 +27,12 @@ export class TcpFront {
   readonly downstreams: Downstreams;
   /** For connections that begin now. */
   topology: TcpTopology;
-  /** Open ones. */
+  /** Open ones, and all so far. */
   connections = 0;
+  accepted = 0;
+  /** Octets that were relayed from downstreams, and to them. */
+  received = 0;
+  sent = 0;
   /** Whether the balancer is closing. */
   closing = false;
   /** Strategies that have asked for the server name. */

@@ -26,9 +26,9 @@ export class UpstreamLink implements StreamUser {
   #user: LinkUser | undefined;
   #ended = false;
 
-  /** Begins to connect. Throws CONNECT_UNUSABLE. */
-  constructor({ connections }: ManagedUpstream) {
-    this.#stream = connections.stream(this);
+  /** Begins to connect; `opening`, as latin1, is sent first. Throws CONNECT_UNUSABLE. */
+  constructor({ connections }: ManagedUpstream, opening: string) {
+    this.#stream = connections.stream(this, opening);
   }
 
   /** Passes what comes to `user`, to whom it is news even if the stream was open from the start. */

@@ -70,9 +70,9 @@ export class IdleConnections {
     return this.dial(now, opening);
   }
 
-  /** A stream for another protocol than HTTP, still connecting. It is never idle. Throws CONNECT_UNUSABLE. */
-  stream(user: StreamUser): DialledStream {
-    return new DialledStream(this.#upstream, this.#dialler, user);
+  /** A stream for another protocol than HTTP, which is never idle. Otherwise as `dial`. Throws CONNECT_UNUSABLE. */
+  stream(user: StreamUser, opening: string): DialledStream {
+    return new DialledStream(this.#upstream, this.#dialler, user, opening);
   }
 
   /** Takes a connection back after an exchange, and keeps it if it can serve another one. */

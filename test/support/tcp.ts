@@ -7,6 +7,7 @@ import type { TestContext } from 'node:test';
 import { BalancerError } from '../../src/errors.ts';
 import type { FinishedExchange } from '../../src/events.ts';
 import type { TcpBalancerOptions, TcpUpstreamOptions } from '../../src/options/tcp-options.ts';
+import type { Upstream } from '../../src/strategy.ts';
 import { createTcpBalancer, type TcpBalancer } from '../../src/tcp/tcp-balancer.ts';
 import { VirtualTime } from '../../src/testing/time.ts';
 import { adopt, type Client, connectTo } from './client.ts';
@@ -102,11 +103,11 @@ export class TcpUnderTest {
   constructor(t: TestContext, { upstreams, ...options }: TcpTestOptions) {
     this.#t = t;
     this.balancer = createTcpBalancer({
-      strategy: { name: 'first', pick: (candidates) => candidates[0] },
-      ...options,
       ...(upstreams === undefined ? {} : {
+        strategy: { name: 'first', pick: (candidates: readonly Upstream[]) => candidates[0] },
         upstreams: upstreams.map((each) => typeof each === 'object' && 'accepted' in each ? each.origin : each),
       }),
+      ...options,
       time: this.time,
       onReport: ({ error, upstream }) => {
         assert.ok(error instanceof BalancerError);
@@ -142,6 +143,15 @@ export class TcpUnderTest {
 
   connect(): Promise<Client> {
     return connectTo(this.#t, this.port);
+  }
+
+  /** Connects, and resolves once that was reset, which the client may learn as late as it connects. */
+  async refused(): Promise<void> {
+    try {
+      assert.equal(await (await this.connect()).over(), 'reset');
+    } catch (cause) {
+      assert.equal((cause as NodeJS.ErrnoException).code, 'ECONNRESET');
+    }
   }
 
   /** Resolves when `count` connections have finished since the start. */

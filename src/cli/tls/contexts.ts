@@ -1,8 +1,11 @@
 /**
  * Which certificate a client gets: by the name that it asks for (SNI), exact names before wildcards.
+ *
+ * The name is read before the handshake, and not by Node's SNICallback: that adds a certificate to those of the
+ * default, so that beside a default with an EC key nobody would get one with an RSA key.
  */
 import { constants, createHash } from 'node:crypto';
-import tls, { type SecureContext, type SecureContextOptions } from 'node:tls';
+import tls, { type SecureContextOptions } from 'node:tls';
 import type { Pair } from './certificates.ts';
 
 /** What holds for all certificates alike. */
@@ -15,47 +18,38 @@ export interface Protocol {
 }
 
 export class Contexts {
-  /** Of a client that asks for no name, or for one that no certificate has. */
-  readonly fallback: SecureContextOptions;
-  readonly #exact = new Map<string, SecureContext>();
+  /** The first is for clients that ask for no name, or for one that no certificate has. */
+  readonly all: readonly SecureContextOptions[];
+  readonly #exact = new Map<string, number>();
   /** By what follows the asterisk and its dot. */
-  readonly #wildcard = new Map<string, SecureContext>();
+  readonly #wildcard = new Map<string, number>();
 
   /** Throws what OpenSSL says of the ciphers, versions or certificates. `pairs` has at least one. */
   constructor(pairs: readonly Pair[], protocol: Protocol) {
     const common = commonOptions(pairs, protocol);
-    const made = new Map<string, SecureContext>();
-    const contextOf = (name: string): SecureContext => {
-      const own = kinds(pairs.filter(({ names }) => names.includes(name)));
-      const id = own.map((pair) => pairs.indexOf(pair)).join();
-      const context = made.get(id) ?? tls.createSecureContext({ ...common, ...certificates(own) });
-      made.set(id, context);
-      return context;
-    };
-    for (const name of new Set(pairs.flatMap(({ names }) => names))) {
-      if (name.startsWith('*.')) this.#wildcard.set(name.slice(2), contextOf(name));
-      else this.#exact.set(name, contextOf(name));
-    }
     const [first] = pairs;
-    const alike = pairs.filter((pair) => pair === first || first?.names.some((name) => pair.names.includes(name)));
-    this.fallback = { ...common, ...certificates(kinds(alike)) };
-    tls.createSecureContext(this.fallback);
+    const ofDefault = pairs.filter((pair) => pair === first || first?.names.some((name) => pair.names.includes(name)));
+    const sets = [kinds(ofDefault)];
+    for (const name of new Set(pairs.flatMap(({ names }) => names))) {
+      const own = kinds(pairs.filter(({ names }) => names.includes(name)));
+      const found = sets.findIndex((set) => set.length === own.length && set.every((pair, i) => pair === own[i]));
+      const index = found < 0 ? sets.push(own) - 1 : found;
+      if (name.startsWith('*.')) this.#wildcard.set(name.slice(2), index);
+      else this.#exact.set(name, index);
+    }
+    this.all = sets.map((set) => ({ ...common, cert: set.map(({ cert }) => cert), key: set.map(({ key }) => key) }));
+    for (const options of this.all) tls.createSecureContext(options);
   }
 
-  /** The context for a name; undefined for the default. */
-  find(serverName: string): SecureContext | undefined {
-    const name = serverName.toLowerCase().replace(/\.$/, '');
-    return this.#exact.get(name) ?? this.#wildcard.get(name.slice(name.indexOf('.') + 1));
+  /** The index of the context for a name in lower case. */
+  find(name: string): number {
+    return this.#exact.get(name) ?? this.#wildcard.get(name.slice(name.indexOf('.') + 1)) ?? 0;
   }
 }
 
 /** The first pair of each kind of key: a client may know only RSA, and prefer EC if it knows that too. */
 function kinds(pairs: readonly Pair[]): Pair[] {
   return pairs.filter((pair, i) => pairs.findIndex(({ keyType }) => keyType === pair.keyType) === i);
-}
-
-function certificates(pairs: readonly Pair[]): SecureContextOptions {
-  return { cert: pairs.map(({ cert }) => cert), key: pairs.map(({ key }) => key) };
 }
 
 function commonOptions(pairs: readonly Pair[], protocol: Protocol): SecureContextOptions {

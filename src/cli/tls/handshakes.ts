@@ -1,6 +1,6 @@
 /**
- * The TLS handshakes under way: how many there are, and why they fail. Each costs memory before anything is known about
- * the client, so their number is limited.
+ * The TLS handshakes under way: how many there are, how long they take, and why they fail. Each costs memory before
+ * anything is known about the client, so their number is limited.
  */
 import type { Socket } from 'node:net';
 import { type Placed, Roster } from '../../loop/roster.ts';
@@ -10,11 +10,18 @@ interface Handshake extends Placed {
   readonly socket: Socket;
   readonly address: string;
   readonly since: number;
+  /** Whether it is known how it ended. */
+  over: boolean;
+}
+
+export interface HandshakeLimits {
+  /** The most at once. */
+  readonly maxHandshakes: number;
+  readonly handshakeTimeoutMs: number;
 }
 
 export class Handshakes {
-  /** The most at once. */
-  max: number;
+  limits: HandshakeLimits;
   /** Since the start. */
   readonly counts = { completed: 0, failed: 0, refused: 0 };
   readonly #log: (line: string) => void;
@@ -22,14 +29,17 @@ export class Handshakes {
   readonly #throttle: Throttle;
   readonly #open = new Roster<Handshake>();
   readonly #bySocket = new WeakMap<Socket, Handshake>();
-  readonly #refused = new WeakSet<Socket>();
+  readonly #timer: NodeJS.Timeout;
 
   /** `now` gives monotonic milliseconds. */
-  constructor(max: number, log: (line: string) => void, now: () => number) {
-    this.max = max;
+  constructor(limits: HandshakeLimits, log: (line: string) => void, now: () => number) {
+    this.limits = limits;
     this.#log = log;
     this.#now = now;
     this.#throttle = new Throttle(now);
+    this.#timer = setInterval(() => {
+      this.#sweep();
+    }, SWEEP_MS).unref();
   }
 
   /** How many are under way. */
@@ -39,55 +49,82 @@ export class Handshakes {
 
   /** A connection begins its handshake. Returns false if there are too many, and closes it. */
   begin(socket: Socket): boolean {
-    if (this.open >= this.max && !this.#makeRoom()) {
-      this.#refuse(socket, addressOf(socket));
+    const handshake: Handshake = { place: -1, socket, address: addressOf(socket), since: this.#now(), over: false };
+    if (this.open >= this.limits.maxHandshakes && !this.#makeRoom()) {
+      this.#refuse(handshake);
       return false;
     }
-    const handshake = { place: -1, socket, address: addressOf(socket), since: this.#now() };
     this.#open.add(handshake);
     this.#bySocket.set(socket, handshake);
     socket.once('close', () => {
       this.#open.remove(handshake);
+      // TLS may still tell why.
+      setImmediate(() => {
+        this.#fail(handshake, GONE);
+      });
     });
     return true;
   }
 
   /** It is complete. */
-  complete(socket: Socket | undefined): void {
-    const handshake = socket && this.#bySocket.get(socket);
+  complete(socket: Socket): void {
+    const handshake = this.#bySocket.get(socket);
+    if (handshake === undefined) return;
+    handshake.over = true;
     this.counts.completed++;
-    if (handshake !== undefined) this.#open.remove(handshake);
+    this.#open.remove(handshake);
   }
 
-  /** It failed. Clients that leave without a word are probes of other programs, and not worth a line. */
-  fail(socket: Socket | undefined, why: string): void {
-    const handshake = socket && this.#bySocket.get(socket);
-    if (handshake !== undefined) this.#open.remove(handshake);
-    if (socket !== undefined && this.#refused.has(socket)) return;
+  /** It failed. */
+  fail(socket: Socket, why: string): void {
+    const handshake = this.#bySocket.get(socket);
+    if (handshake !== undefined) this.#fail(handshake, why);
+  }
+
+  /** Handshakes are no longer ended for taking too long. */
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #fail(handshake: Handshake, why: string): void {
+    if (handshake.over) return;
+    handshake.over = true;
+    this.#open.remove(handshake);
     this.counts.failed++;
-    if (why === GONE && socket?.bytesRead === 0) return;
-    this.#tell(why, `TLS handshake with ${handshake?.address ?? 'a client'} failed: ${why}`);
+    // Clients that leave without a word are probes of other programs, and not worth a line.
+    if (why === GONE && handshake.socket.bytesRead === 0) return;
+    this.#tell(why, `TLS handshake with ${handshake.address} failed: ${why}`);
   }
 
   /**
    * Closes the handshake that has taken longest, if that is long: clients that stall must not keep others out. A burst
-   * of clients that are all quick is another matter: there the latest has to wait its turn.
+   * of clients that are all quick is another matter: there the latest is refused.
    */
   #makeRoom(): boolean {
     const [first] = this.#open.entries;
     if (first === undefined) return false;
     const oldest = this.#open.entries.reduce((old, each) => (each.since < old.since ? each : old), first);
     if (this.#now() - oldest.since < STALLED_MS) return false;
-    this.#open.remove(oldest);
-    this.#refuse(oldest.socket, oldest.address);
+    this.#refuse(oldest);
     return true;
   }
 
-  #refuse(socket: Socket, address: string): void {
+  #refuse(handshake: Handshake): void {
+    handshake.over = true;
     this.counts.refused++;
-    this.#refused.add(socket);
-    socket.destroy();
-    this.#tell('refused', `TLS handshake with ${address} refused: ${this.max} are under way (tls.maxHandshakes)`);
+    this.#open.remove(handshake);
+    handshake.socket.destroy();
+    const max = this.limits.maxHandshakes;
+    this.#tell('refused', `TLS handshake with ${handshake.address} refused: ${max} are under way (tls.maxHandshakes)`);
+  }
+
+  #sweep(): void {
+    const latest = this.#now() - this.limits.handshakeTimeoutMs;
+    for (const handshake of [...this.#open.entries]) {
+      if (handshake.since > latest) continue;
+      this.#fail(handshake, 'it took too long (tls.handshakeTimeout)');
+      handshake.socket.destroy();
+    }
   }
 
   #tell(key: string, line: string): void {
@@ -104,3 +141,4 @@ function addressOf({ remoteAddress }: Socket): string {
 export const GONE = 'the client closed the connection';
 /** Longer than the handshakes of all but the slowest networks take. */
 const STALLED_MS = 2_000;
+const SWEEP_MS = 1_000;

@@ -9,6 +9,7 @@ import { copyProxied } from '../../proxy-protocol/of-socket.ts';
 import { createHttp2Server } from '../http2.ts';
 import { reasonOf } from './certificates.ts';
 import { GONE, Handshakes } from './handshakes.ts';
+import { peekServerName } from './server-name.ts';
 import type { TlsSettings } from './settings.ts';
 
 /** What is put before a connection is served, and calls `next` with it. */
@@ -37,10 +38,10 @@ export class TlsListeners {
   #settings: TlsSettings;
   #ticketKey: Buffer;
   /**
-   * Begins handshakes by the settings in force; it does not listen. A change of settings replaces it: those that have
-   * begun go on by the old ones, and no connection notices.
+   * For each context in force a server that begins handshakes with it, once it is needed; it does not listen. A change
+   * of settings replaces them: handshakes that have begun go on by the old ones, and no connection notices.
    */
-  #current: tls.Server;
+  #enders: tls.Server[] = [];
 
   constructor(settings: TlsSettings, { balancer, ticketKey, log, now, before }: TlsMeans) {
     this.#balancer = balancer;
@@ -50,8 +51,7 @@ export class TlsListeners {
     this.#settings = settings;
     this.#ticketKey = ticketKey;
     this.#http2 = createHttp2Server(balancer);
-    this.#handshakes = new Handshakes(settings.maxHandshakes, log, now);
-    this.#current = this.#make();
+    this.#handshakes = new Handshakes(settings, log, now);
   }
 
   /** Counts of handshakes since the start. */
@@ -68,7 +68,12 @@ export class TlsListeners {
       this.#before(socket, (served) => {
         if (!this.#handshakes.begin(served)) return;
         this.#from.set(served, server);
-        this.#current.emit('connection', served);
+        if (this.#settings.contexts.all.length === 1) this.#begin(served, 0);
+        else {
+          peekServerName(served, (name) => {
+            this.#begin(served, this.#settings.contexts.find(name));
+          });
+        }
       });
     });
     return server;
@@ -77,46 +82,55 @@ export class TlsListeners {
   /** From the next handshake on, these hold. */
   apply(settings: TlsSettings): void {
     this.#settings = settings;
-    this.#handshakes.max = settings.maxHandshakes;
-    this.#current = this.#make();
+    this.#handshakes.limits = settings;
+    this.#enders = [];
   }
 
   /** Tickets are issued with this key from now on; those of another one cost a whole handshake. */
   setTicketKey(key: Buffer): void {
     this.#ticketKey = key;
-    this.#current.setTicketKeys(key);
+    for (const ender of this.#enders) (ender as tls.Server | undefined)?.setTicketKeys(key);
   }
 
   /** Lets the sessions of HTTP/2 end with their streams. */
   close(): void {
     this.#http2.close();
+    this.#handshakes.stop();
   }
 
   /** The server that accepted a connection. */
   readonly #from = new WeakMap<Socket, Server>();
 
-  #make(): tls.Server {
-    const { contexts, clientCa, clientOptional, handshakeTimeoutMs, http2 } = this.#settings;
+  #begin(socket: Socket, context: number): void {
+    const ender = (this.#enders[context] as tls.Server | undefined) ?? this.#make(context);
+    this.#enders[context] = ender;
+    ender.emit('connection', socket);
+  }
+
+  #make(context: number): tls.Server {
+    const { contexts, clientCa, clientOptional, http2 } = this.#settings;
     const asks = clientCa.length > 0;
     return tls.createServer({
-      ...contexts.fallback,
+      ...contexts.all[context],
       ALPNProtocols: http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
-      SNICallback: (name, done) => {
-        done(null, contexts.find(name));
-      },
       requestCert: asks,
       rejectUnauthorized: asks && !clientOptional,
-      handshakeTimeout: handshakeTimeoutMs,
+      // Ours counts from the beginning of the connection.
+      handshakeTimeout: 0,
       ticketKeys: this.#ticketKey,
     }).on('secureConnection', (socket: OverSocket) => {
       this.#serve(socket, asks);
     }).on('tlsClientError', (error, socket: OverSocket) => {
-      this.#handshakes.fail(socket._parent, whyFailed(error, socket));
+      if (socket._parent !== undefined) this.#handshakes.fail(socket._parent, whyFailed(error, socket));
     });
   }
 
   #serve(socket: OverSocket, asks: boolean): void {
     const { _parent: raw } = socket;
+    if (raw === undefined) {
+      socket.destroy();
+      return;
+    }
     if (asks && !socket.authorized && socket.getPeerX509Certificate() !== undefined) {
       this.#handshakes.fail(raw, untrusted(socket));
       socket.destroy();
@@ -140,7 +154,6 @@ function whyFailed(error: Error, socket: TLSSocket): string {
   const { authorizationError } = socket as { readonly authorizationError: unknown };
   if (typeof authorizationError === 'string') return untrusted(socket);
   switch (code) {
-    case 'ERR_TLS_HANDSHAKE_TIMEOUT': return 'it took too long (tls.handshakeTimeout)';
     case 'ECONNRESET': case 'EPIPE': return GONE;
     case 'ERR_SSL_HTTP_REQUEST': return 'the client speaks HTTP without TLS';
     default: return reasonOf(error);

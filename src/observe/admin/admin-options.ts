@@ -48,10 +48,10 @@ function check(options: Record<string, unknown>, problems: string[]): void {
   if (typeof on !== 'function' || !isRecord(pools)) {
     problems.push(`balancer: must be a balancer (got ${shown(balancer)})`);
   }
-  if (metrics !== undefined && typeof (metrics as { handle?: unknown } | null)?.handle !== 'function') {
+  if (metrics !== undefined && !hasMethod(metrics, 'handle')) {
     problems.push(`metrics: must be what createMetrics returned (got ${shown(metrics)})`);
   }
-  if (channel !== undefined && typeof (channel as Partial<Channel> | null)?.join !== 'function') {
+  if (channel !== undefined && !hasMethod(channel, 'join')) {
     problems.push(`channel: must be a channel, such as channel('admin') of a launch (got ${shown(channel)})`);
   }
   if (token !== undefined && !isSecret(token)) {
@@ -69,6 +69,10 @@ function check(options: Record<string, unknown>, problems: string[]): void {
   }
   optionalFunction(options['onOrders'], 'onOrders', problems);
   if (time !== undefined && !isRecord(time)) problems.push(`time: must be a source of time (got ${shown(time)})`);
+}
+
+function hasMethod(value: unknown, name: string): boolean {
+  return isRecord(value) && typeof value[name] === 'function';
 }
 
 const KNOWN: ReadonlySet<string> = new Set([

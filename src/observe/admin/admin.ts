@@ -69,6 +69,7 @@ class BalancerAdmin implements Admin, AdminView {
     }, () => this.#orders, this.#time);
     this.#orders = new Orders(balancer, this.#workers.me, onOrders);
     for (const order of ordersIn(orders)) this.#orders.obey(order);
+    if (orders !== undefined) this.#orders.tell();
     this.pages = new Pages({
       time: this.#time,
       watch: () => {
@@ -153,7 +154,7 @@ class BalancerAdmin implements Admin, AdminView {
       memoryMb: Math.round(process.memoryUsage.rss() / 1_048_576),
       pools: pools.map(([name, { strategy }]) => ({ name, strategy })),
       upstreams: pools.flatMap(([name, { upstreams }]) => upstreams.map((one) => (
-        statsOf(name, one, this.#log.ejectionOf(one))))).slice(0, limit),
+        statsOf(name, one, this.#log.ejectionOf(one), this.#orders.weightOf(name, one))))).slice(0, limit),
     };
   }
 
@@ -171,14 +172,14 @@ class BalancerAdmin implements Admin, AdminView {
     const reports = [this.#report(), ...this.#workers.reports.map(reportIn).filter((one) => one !== undefined)];
     const incidents = reports.flatMap((one) => one.incidents).sort((one, other) => other.at - one.at);
     const decisions = reports.flatMap((one) => one.decisions).sort((one, other) => other.at - one.at);
-    const workers = reports.map(({ stats: { upstreams, ...worker } }) => ({
-      ...worker, inFlight: upstreams.reduce((sum, { inFlight }) => sum + inFlight, 0),
+    const workers = reports.map(({ stats: { pid, ready, uptimeS, load, memoryMb, upstreams } }) => ({
+      pid, ready, uptimeS, load, memoryMb, inFlight: upstreams.reduce((sum, { inFlight }) => sum + inFlight, 0),
     }));
-    const pools = new Map(workers.flatMap((worker) => worker.pools).map((pool) => [pool.name, pool]));
+    const pools = new Map(reports.flatMap(({ stats }) => stats.pools).map((pool) => [pool.name, pool]));
     return {
       at: this.#time.epoch(),
       ready: workers.some((worker) => worker.ready),
-      workers: workers.map(({ pools: _, ...worker }) => worker),
+      workers,
       pools: [...pools.values()],
       upstreams: summed(reports.map(({ stats }) => stats)),
       incidents: incidents.slice(0, MAX_INCIDENTS_SHOWN),

@@ -1,6 +1,6 @@
 /**
- * Who may ask: a browser must not be led here by another site, nor by a name that suddenly resolves to this machine (DNS
- * rebinding), and where there is a token, requests must bring it.
+ * Who may ask: a browser must not be led here by another site, nor by a name that suddenly resolves to this machine
+ * (DNS rebinding), and where there is a token, requests must bring it.
  */
 import type { IncomingMessage } from 'node:http';
 import { isSameSecret } from '../../options/secret.ts';

@@ -82,7 +82,8 @@ export class IncidentLog {
     if (event === undefined) return undefined;
     const { by, code, status, forMs, since } = event;
     const sinceMs = this.#time.now() - since;
-    return { by, ...reason(code, status), sinceMs, trialInMs: forMs === Infinity ? null : Math.max(0, forMs - sinceMs) };
+    const trialInMs = forMs === Infinity ? null : Math.max(0, forMs - sinceMs);
+    return { by, ...reason(code, status), sinceMs, trialInMs };
   }
 
   close(): void {

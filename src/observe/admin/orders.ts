@@ -4,6 +4,7 @@
  */
 import { faultText, guarded } from '../../guard.ts';
 import { isRecord } from '../../options/checks.ts';
+import type { Upstream } from '../../strategy.ts';
 import type { Administered, AdministeredPool } from './administered.ts';
 
 /** What is ordered for one upstream. */
@@ -28,6 +29,7 @@ export class Orders {
   readonly #me: string;
   readonly #onChange: ((orders: readonly Order[]) => void) | undefined;
   readonly #all = new Map<string, Order>();
+  /** That of the latest order of all. */
   #version = 0;
 
   constructor(balancer: Administered, me: string, onChange: ((orders: readonly Order[]) => void) | undefined) {
@@ -39,6 +41,12 @@ export class Orders {
   /** Those for upstreams that there are. */
   get all(): readonly Order[] {
     return [...this.#all.values()].filter(({ pool, origin }) => this.#find(pool, origin) !== undefined);
+  }
+
+  /** The weight that was ordered, if it is that of today's configuration that it was ordered in place of. */
+  weightOf(pool: string, { origin, configuredWeight }: Upstream): number | undefined {
+    const { weight, insteadOf } = this.#all.get(keyOf(pool, origin)) ?? {};
+    return insteadOf === configuredWeight ? weight : undefined;
   }
 
   /** The order that fulfils `wish`. Not obeyed yet. */
@@ -81,11 +89,16 @@ export class Orders {
       return false;
     }
     this.#all.set(key, order);
+    this.tell();
+    return true;
+  }
+
+  /** Says what is ordered now. */
+  tell(): void {
     const { all } = this;
     guarded(() => this.#onChange?.(all), (what, cause) => {
       process.emitWarning(`onOrders ${faultText(what, cause)}`);
     });
-    return true;
   }
 
   /** An upstream was removed: what was ordered for it is over. */

@@ -52,7 +52,11 @@ export class Pages {
       });
     }
     response.write(`retry: ${RETRY_MS}\n\n`);
-    this.#tell([response]);
+    // By then other workers have reported for the first time.
+    const stop = this.#world.time.every(FIRST_MS, () => {
+      stop();
+      if (this.#open.has(response)) this.#tell([response]);
+    });
   }
 
   /** Shows all pages at once what has changed. */
@@ -86,6 +90,7 @@ function ignore(): void {
 }
 
 const PERIOD_MS = 1_000;
+const FIRST_MS = 100;
 const RETRY_MS = 2_000;
 const MAX_PAGES = 256;
 /** Octets that wait for one page, besides those in the kernel. */

@@ -23,6 +23,8 @@ export interface UpstreamStats {
   readonly ejections: number;
   readonly tags: Readonly<Record<string, string>>;
   readonly configuredWeight: number;
+  /** The configured weight, or the one that an admin has set; `weight` is less during a slow start. */
+  readonly nominalWeight: number;
   /** Null if unlimited. */
   readonly maxInFlight: number | null;
   readonly ejection?: Ejection;
@@ -42,18 +44,21 @@ export interface WorkerStats {
 
 /** The names that the JSON of `/upstreams` has. */
 export const PUBLIC_NAMES = [
-  'pool', 'origin', 'state', 'weight', 'inFlight', 'latencyMs', 'picks', 'responses', 'failures', 'retries', 'ejections',
-  'tags',
+  'pool', 'origin', 'state', 'weight', 'inFlight', 'latencyMs', 'picks', 'responses', 'failures', 'retries',
+  'ejections', 'tags',
 ] as const satisfies readonly (keyof UpstreamStats)[];
 
 /** An upstream as this worker sees it. `inFlight` is what this worker has in flight: that of the others is theirs. */
-export function statsOf(pool: string, upstream: Upstream, ejection: Ejection | undefined): UpstreamStats {
+export function statsOf(
+  pool: string, upstream: Upstream, ejection: Ejection | undefined, givenWeight: number | undefined,
+): UpstreamStats {
   const { origin, state, weight, latencyMs, picks, responses, failures, retries, ejections, tags } = upstream;
   const { inFlight, inFlightElsewhere, configuredWeight, maxInFlight } = upstream;
   return {
     pool, origin, state, weight,
     inFlight: Math.round(inFlight - inFlightElsewhere),
     latencyMs, picks, responses, failures, retries, ejections, tags, configuredWeight,
+    nominalWeight: givenWeight ?? configuredWeight,
     maxInFlight: maxInFlight === Infinity ? null : maxInFlight,
     ...(ejection !== undefined && (state === 'ejected' || state === 'trial') ? { ejection } : {}),
   };
@@ -122,4 +127,5 @@ function isUpstream(value: unknown): value is UpstreamStats {
 
 const NUMBERS = [
   'weight', 'inFlight', 'latencyMs', 'picks', 'responses', 'failures', 'retries', 'ejections', 'configuredWeight',
+  'nominalWeight',
 ] as const satisfies readonly (keyof UpstreamStats)[];

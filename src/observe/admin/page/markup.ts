@@ -9,7 +9,9 @@ export const MARKUP = `<body>
   <dl id="totals"></dl>
 </header>
 <p id="said" role="status" aria-live="polite"></p>
-<noscript><p class="empty">This page needs JavaScript. Without it: <a href="upstreams">the upstreams as JSON</a>.</p></noscript>
+<noscript>
+  <p class="empty">This page needs JavaScript. Without it: <a href="upstreams">the upstreams as JSON</a>.</p>
+</noscript>
 <main id="pools" aria-label="Pools"></main>
 <div class="columns">
   <section aria-labelledby="failures-title">

@@ -25,7 +25,7 @@ export function page(): Page {
 <style nonce="${nonce}">${STYLE}</style>
 </head>
 ${MARKUP}
-<script nonce="${nonce}">${SCRIPT}</script>
+<script nonce="${nonce}">${COMPACT}</script>
 </html>
 `;
   const policy = [
@@ -34,3 +34,6 @@ ${MARKUP}
   ].join('; ');
   return { html, policy };
 }
+
+/** The script without its indentation. It has no text of several lines. */
+const COMPACT = SCRIPT.replace(/^ +/gm, '');
