@@ -153,7 +153,8 @@ describe('--proxy-protocol', () => {
   test('wrong values are refused with all others, and --check shows what holds', async (t) => {
     const { code, stderr } = await run([...LISTEN, '--proxy-protocol', '10.0.0.0/33,edge', 'http://127.0.0.1:1']);
     assert.equal(code, 2);
-    assert.match(stderr, /: proxy-protocol\[0\]: must be an address.*\(got "10\.0\.0\.0\/33"\)\n.*: proxy-protocol\[1\]: /);
+    assert.match(stderr, /: proxy-protocol\[0\]: must be an address.*\(got "10\.0\.0\.0\/33"\)\n/);
+    assert.match(stderr, /: proxy-protocol\[1\]: must be an address/);
     const cwd = directory(t, {
       'wrong.json': JSON.stringify({ upstreams: ['http://127.0.0.1:1'], proxyProtocol: { trusted: 'all', sent: 3 } }),
       'right.json': JSON.stringify({

@@ -41,6 +41,9 @@ const DAY = 86_400;
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 const secondsUpTo = (maximum) => ({ type: ['number', 'string'], minimum: 0, maximum, pattern: '\\d' });
 
+/** A list of addresses and subnets. */
+const ADDRESSES = { type: 'array', items: { type: 'string', pattern: '^unix$|^[0-9A-Fa-f:.]+(/\\d{1,3})?$' } };
+
 /** What types cannot say. It takes the place of what the type gives, keyword by keyword. */
 const LIMITS = {
   'Config.listen': { anyOf: [
@@ -65,6 +68,18 @@ const LIMITS = {
   ] },
   'TlsPairConfig.cert': { minLength: 1 },
   'TlsPairConfig.key': { minLength: 1 },
+  'Config.proxyProtocol': { anyOf: [
+    { enum: [1, 2] }, ADDRESSES,
+    {
+      type: 'object', required: ['trusted'], additionalProperties: false,
+      properties: {
+        trusted: ADDRESSES,
+        timeoutMs: { type: 'integer', minimum: 1, maximum: MAX_INTEGER },
+        send: { enum: [1, 2] },
+      },
+    },
+  ] },
+  'FrontOptions.trustForwarded': { anyOf: [{ type: 'boolean' }, ADDRESSES] },
   'ListenConfig.port': PORT,
   'ListenConfig.host': { minLength: 1 },
   'ListenConfig.path': { minLength: 1 },
