@@ -44,7 +44,8 @@ test('the tables of options name each option with its default and what it belong
   }
   for (const [name, value] of Object.entries(settingsOf({ upstreams: [] }))) {
     if (typeof value !== 'number') continue;
-    const shown = value === Infinity ? 'no limit' : String(value);
+    // Of proxyProtocol, 0 stands for none inside.
+    const shown = value === Infinity ? 'no limit' : name === 'proxyProtocol' ? 'none' : String(value);
     assert.equal(rows.get(name)?.replaceAll('`', ''), shown, name);
   }
 });
