@@ -48,6 +48,7 @@ export function readAdmin(
     // A file may leave it to the command line whether there is a listener.
     const alone = tokenFile.value !== undefined && tokenFile.at === 'admin-token-file';
     if (alone) problems.push(`${tokenFile.at}: there is no admin listener; add --admin, or leave it out`);
+    else if (tokenFile.value !== undefined) tokenOf(tokenFile, problems, {});
     hostsOf(hosts, problems);
     return undefined;
   }
