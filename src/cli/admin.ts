@@ -45,9 +45,11 @@ export function readAdmin(
 ): AdminSettings | undefined {
   const { value, at, resolve } = admin;
   if (value === undefined) {
-    for (const { value: other, at: name } of [tokenFile, hosts]) {
-      if (other !== undefined) problems.push(`${name}: there is no admin listener; set admin, or leave it out`);
-    }
+    // A file may leave it to the command line whether there is a listener.
+    const alone = tokenFile.value !== undefined && tokenFile.at === 'admin-token-file';
+    if (alone) problems.push(`${tokenFile.at}: there is no admin listener; add --admin, or leave it out`);
+    else if (tokenFile.value !== undefined) tokenOf(tokenFile, problems, {});
+    hostsOf(hosts, problems);
     return undefined;
   }
   const before = problems.length;
