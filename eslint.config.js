@@ -22,7 +22,7 @@ const ROOMS = {
   testing: [FOR_ALL, 'what plugin authors test with needs none of the engine'],
 };
 /** Files at the top of src: those that every room may import, and those that compose the rooms. */
-const TOP = '{channel,errors,events,guard,hooks,meter,strategy}';
+const TOP = '{channel,errors,events,guard,hooks,meter,strategy,tracing}';
 const COMPOSERS = '{balancer,index}';
 
 /** Forbids imports; `why` is the lint message. */
@@ -123,6 +123,19 @@ export default tseslint.config(
           regex: BUILTINS.replace('cluster', 'cluster|dns'),
           allowTypeImports: true,
           message: 'Names are looked up by node:dns, as a pure helper.',
+        }],
+      }],
+    },
+  },
+  {
+    // Tracers subscribe to channels in a registry of Node's: it is in memory, and does nothing by itself.
+    files: ['src/exchange/trace.ts', 'src/observe/traces.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': ['error', {
+        patterns: [{
+          regex: BUILTINS.replace('cluster', 'cluster|diagnostics_channel'),
+          allowTypeImports: true,
+          message: 'Tracers are told by node:diagnostics_channel, as a pure helper.',
         }],
       }],
     },

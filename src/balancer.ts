@@ -198,6 +198,7 @@ class NodeBalancer implements Balancer {
     }) === true;
     const shared: ExchangeServices = {
       ...this.#services,
+      balancer: this,
       rules: front,
       topology: this.#topology(),
       affinities: new Affinities(),

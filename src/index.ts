@@ -19,6 +19,7 @@ export {
 } from './options/define-config.ts';
 export type { RouteAnswer, RouteOptions } from './options/route-options.ts';
 export type { BalancerPool } from './pools/balancer-pool.ts';
+export type { AttemptTrace, ExchangeTrace, TracedRequest } from './tracing.ts';
 export type { Candidate, Outcome, PickContext, PickRequest, Strategy, Upstream } from './strategy.ts';
 export type {
   AnsweredExchange, ExchangeLimits, HookError, HookExchange, HookHeaders, HookRequest, HookResponse, HookResult, Hooks,

@@ -1,15 +1,16 @@
 /**
- * What one exchange comes to, for the event `finished`. While it runs, only numbers are kept; the event itself is made
- * at its end, and only if somebody listens.
+ * What one exchange comes to, for the event `finished`, for tracers, and for `Server-Timing`. While it runs, only
+ * numbers are kept; the event itself is made at its end, and only if somebody listens.
  */
-import type { ErrorCode } from '../errors.ts';
+import type { BalancerError, ErrorCode } from '../errors.ts';
 import type { FinishedExchange } from '../events.ts';
 import type { RequestHead } from '../http1/request.ts';
-import type { Services } from '../pools/services.ts';
 import type { Upstream } from '../strategy.ts';
 import type { Downstream } from './downstream.ts';
 import { ReceivedLines } from './received-lines.ts';
 import { requestId } from './request-id.ts';
+import type { ExchangeServices } from './services.ts';
+import { isTraced, Trace } from './trace.ts';
 
 /** The exchange that ends. */
 export interface Accounted {
@@ -17,8 +18,10 @@ export interface Accounted {
   readonly downstream: Downstream;
   readonly pool: { readonly name: string };
   readonly attempt: { readonly last: Upstream | undefined };
-  /** Octets of request body so far. */
-  readonly received: number;
+  readonly upload: {
+    /** Octets of request body. */
+    readonly received: number;
+  };
   /** What its hooks see; undefined without hooks. */
   readonly view: { readonly request: { readonly id: string }; readonly state: unknown } | undefined;
 }
@@ -31,12 +34,19 @@ export class Account {
   attempts = 0;
   /** Whether the request belongs to a pool: where there are routes, one of them may have found it. */
   hasPool = false;
-  readonly #services: Services;
+  /** Whether there were tracers when it began. */
+  isTraced = false;
+  /** What they see; undefined without any. */
+  trace: Trace | undefined;
+  readonly #services: ExchangeServices;
   #target = '';
   /** The status that went downstream; 0 before. */
   #status = 0;
   #code: ErrorCode | undefined;
-  /** Whether there was a listener from the start. If not, times are those of the last tick of the clock. */
+  #error: BalancerError | undefined;
+  /** Whether it failed once the response had begun. */
+  #broken = false;
+  /** Whether exact times were asked for at the start. If not, times are those of the last tick of the clock. */
   #precise = false;
   #epoch = 0;
   #began = 0;
@@ -47,20 +57,29 @@ export class Account {
   /** Made, and not told yet. */
   #event: FinishedExchange | undefined;
 
-  constructor(services: Services) {
+  constructor(services: ExchangeServices) {
     this.#services = services;
   }
 
   /** Starts with a request for `target`, before routes and hooks change it. */
   start(target: string): void {
-    const { clock, events } = this.#services;
+    const { clock, events, rules } = this.#services;
     this.#target = target;
-    this.#precise = events.heard('finished');
+    this.isTraced = isTraced();
+    this.#precise = this.isTraced || rules.serverTiming || events.heard('finished');
     if (this.#precise) this.#epoch = clock.source.epoch();
     this.#began = this.#precise || events.meters.current !== undefined ? clock.source.now() : clock.now;
     this.sent = this.attempts = this.#status = this.#queuedMs = 0;
     this.#headAt = this.#queuedAt = -1;
-    this.#code = undefined;
+    this.#code = this.#error = this.trace = undefined;
+    this.#broken = false;
+  }
+
+  /** Tells tracers that it has begun; `route` is the path of its route. */
+  beginTrace({ head, downstream }: Accounted, route: string | undefined): Trace {
+    const trace = this.trace = new Trace(this.#services, { head, downstream, target: this.#target, route });
+    trace.started();
+    return trace;
   }
 
   /** It waits for room, unless it does already. */
@@ -81,15 +100,24 @@ export class Account {
     this.#headAt = this.#now;
   }
 
-  /** It failed. The first failure counts: others follow from it. */
-  failed(code: ErrorCode): void {
-    this.#code ??= code;
+  /** It failed; `error` is given where more than its code is known. The first failure counts: others follow from it. */
+  failed(code: ErrorCode, error?: BalancerError): void {
+    this.#broken = this.#status !== 0;
+    if (this.#code !== undefined) return;
+    this.#code = code;
+    this.#error = error;
+  }
+
+  /** The header that tells a browser of the times up to the response, whose head took `latencyMs`. */
+  serverTiming(latencyMs: number): string {
+    const queued = `queue;dur=${tenths(this.#queuedMs)}`;
+    return `Server-Timing: ${queued}, upstream;dur=${tenths(latencyMs)}, attempts;desc="${this.attempts}"\r\n`;
   }
 
   /** It is over: makes the event if somebody listens. */
   close(exchange: Accounted): void {
     const { clock, events } = this.#services;
-    if (events.heard('finished')) this.#event = this.#made(exchange);
+    if (this.trace !== undefined || events.heard('finished')) this.#event = this.#made(exchange);
     const meter = events.meters.current;
     if (meter !== undefined) {
       const pool = this.hasPool ? exchange.pool.name : '';
@@ -98,12 +126,16 @@ export class Account {
     this.#target = '';
   }
 
-  /** Tells the listeners, if there is something to tell. */
+  /** Tells listeners and tracers, if there is something to tell. */
   tell(): void {
     const event = this.#event;
     if (event === undefined) return;
-    this.#event = undefined;
+    const trace = this.trace;
+    const error = this.#error;
+    const isComplete = this.#status !== 0 && !this.#broken;
+    this.#event = this.trace = this.#error = undefined;
     this.#services.events.tell('finished', event);
+    trace?.finished(event, isComplete, error);
   }
 
   /** The status that went downstream, or that stands for none. */
@@ -116,7 +148,7 @@ export class Account {
     return this.#precise ? clock.source.now() : clock.now;
   }
 
-  #made({ head, downstream, pool, attempt, received, view }: Accounted): FinishedExchange {
+  #made({ head, downstream, pool, attempt, upload, view }: Accounted): FinishedExchange {
     const { hop } = downstream;
     const { lines, method, host, version } = head;
     const began = this.#began;
@@ -134,7 +166,7 @@ export class Account {
       pool: this.hasPool ? pool.name : undefined,
       upstream: attempt.last,
       attempts: this.attempts,
-      bytesIn: received,
+      bytesIn: upload.received,
       // node:http2 sends no body with a 205, whatever the upstream has sent.
       bytesOut: this.#status === 205 && version === '2.0' ? 0 : this.sent,
       startedAt: this.#precise ? this.#epoch : this.#services.clock.source.epoch() - Math.round(durationMs),
@@ -146,6 +178,11 @@ export class Account {
     // Not enumerable, so that a log of the whole event has no credentials.
     return Object.defineProperty(event, 'requestHeaders', { value: new ReceivedLines(lines) }) as FinishedExchange;
   }
+}
+
+/** Milliseconds with one decimal. */
+function tenths(ms: number): number {
+  return Math.round(ms * 10) / 10;
 }
 
 /** The id that the request has already, else that of a trusted downstream, else a new one. */

@@ -3,6 +3,7 @@
  */
 import type { Ending, ErrorCode } from '../errors.ts';
 import type { RequestHead } from '../http1/request.ts';
+import { requestHead } from '../http1/serialise.ts';
 import type { Strategy, Upstream } from '../strategy.ts';
 import type { Pool } from '../pools/pool.ts';
 import { runHook } from '../pools/plugin.ts';
@@ -11,6 +12,7 @@ import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity, DownstreamSocket } from './affinity.ts';
 import { named } from './request-id.ts';
 import type { ExchangeServices } from './services.ts';
+import { type Trace, TracedAttempt } from './trace.ts';
 
 /** One attempt at a time. It is used again for the next attempt, and for the next exchange. */
 export class Attempt {
@@ -21,6 +23,10 @@ export class Attempt {
   last: Upstream | undefined;
   /** The status of the response, once its head is there. */
   status: number | undefined;
+  /** How long its response head took. */
+  latencyMs = 0;
+  /** What tracers see of it; undefined where nobody traces. */
+  trace: TracedAttempt | undefined;
   /** Whether the strategy picked the upstream, and so hears how the attempt ends. */
   picked = true;
   readonly #services: ExchangeServices;
@@ -58,6 +64,18 @@ export class Attempt {
     this.#private = false;
   }
 
+  /** Tells tracers that it has begun: it is the `number`th of its exchange, or sends a copy of the request. */
+  traceBy(trace: Trace, number: number, mirror: boolean): void {
+    const { upstream } = this;
+    if (upstream === undefined) return;
+    const head = this.#head;
+    const host = sentHost(head, upstream, this.#pool.rules.changeOrigin);
+    this.trace = new TracedAttempt(trace, {
+      number, mirror, pool: this.#pool.name, upstream: upstream.shown, head, host,
+    });
+    this.trace.started();
+  }
+
   /** Takes a connection; a `fresh` one where an idle one has just turned out to be closed. Throws CONNECT_UNUSABLE. */
   connect({ connections }: ManagedUpstream, fresh: boolean): UpstreamConnection {
     return this.connection = connections.take(fresh, this.#services.clock.now);
@@ -85,11 +103,21 @@ export class Attempt {
     if (upstream === undefined) return;
     this.status = status;
     const now = this.#services.clock.source.now();
-    this.#services.events.meters.current?.answered(this.#pool.name, upstream.shown, now - this.#startedAt);
+    this.latencyMs = now - this.#startedAt;
+    this.#services.events.meters.current?.answered(this.#pool.name, upstream.shown, this.latencyMs);
     // Only attempts that a strategy sent there can readmit an upstream that is ejected.
     if (this.picked || upstream.listed) {
       this.#pool.upstreams.answered(upstream, this.#startedAt, now, isBroken(status), status);
-    } else upstream.answered(now - this.#startedAt);
+    } else upstream.answered(this.latencyMs);
+  }
+
+  /** The head of the request as this attempt sends it; `forwarding` are lines of our own. */
+  requestHead(forwarding: string): string {
+    const { upstream, trace } = this;
+    if (upstream === undefined) return '';
+    const head = this.#head;
+    const host = sentHost(head, upstream, this.#pool.rules.changeOrigin);
+    return trace === undefined ? requestHead(head, host, forwarding) : trace.requestHead(host, forwarding);
   }
 
   /** Gives the connection back after a whole response; where it is not `reusable`, closes it. */
@@ -111,8 +139,8 @@ export class Attempt {
     const { name: pool, upstreams, queue } = this.#pool;
     const strategy = this.#strategy;
     const affinity = this.#affinity;
-    const { status } = this;
-    this.upstream = this.connection = this.#affinity = undefined;
+    const { status, trace } = this;
+    this.upstream = this.connection = this.trace = this.#affinity = undefined;
     const began = this.#startedAt;
     const now = clock.source.now();
     const well = error === undefined && this.status !== undefined && !isBroken(this.status);
@@ -124,13 +152,14 @@ export class Attempt {
       if (heard) runHook(strategy, 'settled', () => strategy.settled?.(upstream.shown, outcome), report);
       events.tell('settled', { pool, upstream: upstream.shown, outcome, ...named(this.#head) });
     }
+    trace?.settled(this.status, error);
     affinity?.freed();
     queue.wake();
   }
 }
 
 /** The Host to send to an upstream: a hook's, the downstream's, or that of the upstream. */
-export function sentHost(head: RequestHead, { settings }: ManagedUpstream, changeOrigin: boolean): string {
+function sentHost(head: RequestHead, { settings }: ManagedUpstream, changeOrigin: boolean): string {
   return head.revisedHost ?? (changeOrigin || !head.hasHost ? settings.authority : head.host);
 }
 

@@ -15,15 +15,17 @@ export interface Downstream {
    * concurrently (HTTP/2).
    */
   readonly socket: DownstreamSocket | undefined;
+  /** Whether a server of the embedder's read the request, and gave it to `handle`. */
+  readonly embedded?: boolean;
   /** What `handle` was given as `state`, for hooks. */
   readonly state?: unknown;
   /** Why the request cannot be served: it is only answered. */
   readonly unfit?: BalancerError | undefined;
   /** The whole request body, where `handle` was given it: it stays, so it can be sent again whatever its size. */
   readonly wholeBody?: Buffer | undefined;
-  /** Asks for the request body: pass it to the exchange's `requestData` and `requestEnd` from now on. */
+  /** Asks for the request body: pass it to the exchange's upload (`data`, `end`) from now on. */
   readBody(): void;
-  /** The request body may flow again, after `flushRequest` returned false. */
+  /** The request body may flow again, after the upload's `flush` returned false. */
   resumeBody(): void;
   /** Sends an interim response (1xx except 101). */
   interim(head: ResponseHead): void;

@@ -12,7 +12,7 @@ import type { Routing } from './routing.ts';
 /** The settings that exchanges go by, whatever their pool. */
 export type ExchangeRules = Pick<Settings,
   'via' | 'forwarded' | 'xForwarded' | 'maxBodyBytes' | 'minBodyBytesPerSecond' | 'hookTimeoutMs' | 'maxMirroredBytes'
-  | 'requestId'>;
+  | 'requestId' | 'serverTiming'>;
 
 /** Where requests may go. Never changes: `configure` replaces it, and exchanges in flight keep theirs. */
 export interface Topology {
@@ -28,6 +28,8 @@ export interface Topology {
 
 /** One set for each balancer. */
 export interface ExchangeServices extends Services {
+  /** The balancer itself, for tracers. */
+  readonly balancer: object;
   readonly rules: ExchangeRules;
   /** For requests that begin now. */
   topology: Topology;

@@ -216,7 +216,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     this.#ending = false;
     if (this.#phase !== EXCHANGE) return;
     this.#bodyDone = true;
-    this.#exchange?.requestEnd('');
+    this.#exchange?.upload.end('');
   }
 
   /** The stream, which may be the embedder's, threw: it cannot be used any more. */
@@ -266,7 +266,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     } finally {
       this.#running = false;
     }
-    const blocked = this.#phase === EXCHANGE && this.#exchange?.flushRequest() === false && !this.#bodyDone;
+    const blocked = this.#phase === EXCHANGE && this.#exchange?.upload.flush() === false && !this.#bodyDone;
     this.#socket.pause(blocked || this.#reader.heldBytes >= this.#front.rules.maxHeldBytes);
   }
 
@@ -316,7 +316,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
 
   #readBodyData(held: Buffer): void {
     const body = this.#reader.readBody(held);
-    if (body.to > body.from) this.#exchange?.requestData(held, body.from, body.to);
+    if (body.to > body.from) this.#exchange?.upload.data(held, body.from, body.to);
     if (body.malformed) {
       this.#sender.keepAlive = false;
       // A hook may take its time to answer.
@@ -328,7 +328,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
   #bodyEnd(): void {
     if (this.#bodyDone || !this.#reader.bodyRead) return;
     this.#bodyDone = true;
-    this.#exchange?.requestEnd(this.#reader.trailers);
+    this.#exchange?.upload.end(this.#reader.trailers);
   }
 
   /** For the writer: the socket can take more. */

@@ -28,6 +28,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   readonly hop: Hop;
   readonly socket: DownstreamSocket | undefined;
   readonly busy = true;
+  readonly embedded = true;
   state: unknown;
   wholeBody: Buffer | undefined;
   unfit: BalancerError | undefined;
@@ -133,7 +134,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
       this.#front.report(this.unfit);
     } else this.#hasBody = head.framing !== NONE;
     this.#exchange.start(this, this.#front.pool);
-    this.#exchange.flushRequest();
+    this.#exchange.upload.flush();
   }
 
   /** Takes the body and the state that were given. FAULTY if they are unusable, and the request was answered. */
@@ -256,13 +257,13 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   }
 
   bodyData(bytes: Buffer): boolean {
-    this.#exchange.requestData(bytes, 0, bytes.length);
-    return this.#exchange.flushRequest();
+    this.#exchange.upload.data(bytes, 0, bytes.length);
+    return this.#exchange.upload.flush();
   }
 
   bodyEnd(trailers: string): void {
-    this.#exchange.requestEnd(trailers);
-    this.#exchange.flushRequest();
+    this.#exchange.upload.end(trailers);
+    this.#exchange.upload.flush();
   }
 
   bodyGone(): void {

@@ -7,3 +7,7 @@ export type { LoggedExchange } from './logged-exchange.ts';
 export { createMetrics, type Metrics, type Scrape } from './metrics.ts';
 export type { Measured, MetricsOptions } from './metrics-options.ts';
 export type { PromRegistry } from './registry.ts';
+export { traceWith } from './traces.ts';
+export type {
+  Attributes, OpenTelemetryApi, OpenTelemetryContext, OpenTelemetrySpan, OpenTelemetryTracer, TraceOptions, Traces,
+} from './trace-options.ts';

@@ -16,6 +16,7 @@ export interface FrontSettings extends Readonly<Record<keyof typeof FRONT_NUMBER
   readonly requestId: string;
   readonly forwarded: boolean;
   readonly xForwarded: boolean;
+  readonly serverTiming: boolean;
   /** Whether to trust what the hop at this address says about earlier hops. */
   readonly trusts: (address: string) => boolean;
   /** Lower-case names. */
@@ -36,6 +37,7 @@ export function parseFront(options: Readonly<Record<string, unknown>>, problems:
     requestId: requestId(options['requestId'], problems),
     forwarded: flag(options['forwarded'], 'forwarded', problems),
     xForwarded: options['xForwarded'] === undefined || flag(options['xForwarded'], 'xForwarded', problems),
+    serverTiming: flag(options['serverTiming'], 'serverTiming', problems),
     trusts: trusts(options['trustForwarded'], problems),
     upgradeProtocols: upgradeProtocols(options['upgradeProtocols'], problems),
     upgradeTarget:
@@ -73,7 +75,7 @@ export const HOOK_NAMES = ['onRequest', 'onResponse', 'onError'] as const satisf
 
 export const FRONT_OPTION_NAMES: readonly string[] = [
   ...Object.keys(FRONT_NUMBERS), 'via', 'requestId', 'forwarded', 'xForwarded', 'trustForwarded', 'upgradeProtocols',
-  'upgradeTarget', 'onReport', 'time', 'rng', ...HOOK_NAMES,
+  'upgradeTarget', 'serverTiming', 'onReport', 'time', 'rng', ...HOOK_NAMES,
 ];
 
 function via(value: unknown, problems: string[]): string {

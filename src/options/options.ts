@@ -163,6 +163,11 @@ export interface FrontOptions {
    */
   readonly xForwarded?: boolean;
   /**
+   * Add `Server-Timing` to the responses of upstreams: how long the request waited for room, how long the upstream took
+   * to its response head, and the number of attempts. Default false.
+   */
+  readonly serverTiming?: boolean;
+  /**
    * Trust the `X-Forwarded-*`, `Forwarded` and `Via` headers of downstreams and extend them: true for all downstreams,
    * or a function that returns true for the addresses to trust. Default false: they are replaced.
    */
