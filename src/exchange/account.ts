@@ -7,8 +7,8 @@ import type { FinishedExchange } from '../events.ts';
 import type { RequestHead } from '../http1/request.ts';
 import type { Upstream } from '../strategy.ts';
 import type { Downstream } from './downstream.ts';
-import { ReceivedLines } from './received-lines.ts';
 import { requestId } from './request-id.ts';
+import { ToldExchange } from './told-exchange.ts';
 import type { ExchangeServices } from './services.ts';
 import { isTraced, Trace } from './trace.ts';
 
@@ -153,7 +153,7 @@ export class Account {
     const { lines, method, host, version } = head;
     const began = this.#began;
     const durationMs = Math.max(0, this.#now - began);
-    const event = {
+    return new ToldExchange({
       id: view === undefined ? idOf(head, hop.trusted) : view.request.id,
       method,
       target: this.#target,
@@ -174,9 +174,7 @@ export class Account {
       firstByteMs: this.#headAt < 0 ? undefined : Math.max(0, this.#headAt - began),
       durationMs,
       state: view === undefined ? downstream.state : view.state,
-    };
-    // Not enumerable, so that a log of the whole event has no credentials.
-    return Object.defineProperty(event, 'requestHeaders', { value: new ReceivedLines(lines) }) as FinishedExchange;
+    }, lines);
   }
 }
 

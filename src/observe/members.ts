@@ -109,16 +109,19 @@ export class Members implements ChannelMember {
     this.#send({ hello: 'leader' });
   }
 
-  /** The totals, and what each process says of itself, this one first. */
+  /** The totals, and what each process says of itself, this one first. Rejects with CLOSING once it has left. */
   async gather(): Promise<{ readonly totals: Totals; readonly gauges: readonly Gauges[] }> {
     if (this.#early !== undefined) {
       await new Promise<void>((resolve) => {
         this.#onComplete.push(resolve);
       });
     }
-    if (!this.#closed) this.report();
-    const [own] = await Promise.all([this.#source.gauges(), this.#closed ? undefined : this.#ask()]);
-    if (this.#seat === undefined) this.#retire();
+    if (this.#seat === undefined) {
+      this.report();
+      this.#retire();
+    // It hears no more of the others, and would let counters fall.
+    } else if (this.#closed) throw new BalancerError('CLOSING');
+    const [own] = await Promise.all([this.#source.gauges(), this.#ask()]);
     const others = [...this.#peers.values()].map(({ gauges }) => gauges).filter((gauges) => gauges !== undefined);
     return { totals: this.#totals, gauges: [own, ...others] };
   }

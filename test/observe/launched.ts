@@ -46,9 +46,11 @@ export class Launched {
         console.log('ports ' + port + ' ' + server.address().port);
         return async (drain) => {
           const { cut } = await balancer.close({ timeoutMs: drain.timeoutMs });
+          await new Promise((resolve) => {
+            server.close(resolve);
+            server.closeIdleConnections();
+          });
           await metrics.close();
-          server.close();
-          server.closeAllConnections();
           return { cut };
         };
       }, { workers: ${workers} });
