@@ -16,6 +16,7 @@ export interface Arguments {
   readonly pidFile: string | undefined;
   readonly accessLog: string | undefined;
   readonly accessLogFormat: string | undefined;
+  readonly logFormat: string | undefined;
   readonly demo: boolean;
   /** Whether to print what would be served, instead of serving it. */
   readonly check: boolean;
@@ -38,7 +39,7 @@ Options:
   -w, --workers <n | auto>           number of serving processes; default 1; auto = one per core
   -c, --config <file.js | .mjs | .ts | .json>
                                      the options of createBalancer, and listen, strategy, workers, drainTimeout,
-                                     stopDelay, reloadTimeout, pidFile, accessLog and accessLogFormat
+                                     stopDelay, reloadTimeout, pidFile, accessLog, accessLogFormat and logFormat
       --check                        check the configuration, print what would be served, and exit
       --demo                         start three small upstreams and balance over them
       --drain-timeout <seconds>      how long requests may take to finish after SIGTERM; default 10
@@ -48,6 +49,7 @@ Options:
       --access-log <- | file>        log each request to standard output, or to a file, which SIGUSR1 reopens
       --access-log-format <json | common | combined>
                                      the format of its lines; default json
+      --log-format <text | json>     the format of the log of the process, on standard error; default text
       --version                      print the version
       --help                         print this
 
@@ -111,6 +113,7 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     pidFile: text(values['pid-file']),
     accessLog: text(values['access-log']),
     accessLogFormat: text(values['access-log-format']),
+    logFormat: text(values['log-format']),
     demo: values.demo === true,
     check: values.check === true,
     version: values.version === true,
@@ -152,6 +155,7 @@ const OPTIONS = {
   'pid-file': { type: 'string' },
   'access-log': { type: 'string' },
   'access-log-format': { type: 'string' },
+  'log-format': { type: 'string' },
   demo: { type: 'boolean' },
   check: { type: 'boolean' },
   version: { type: 'boolean' },

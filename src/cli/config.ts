@@ -10,6 +10,7 @@ import { descriptorLimit, fit } from './descriptors.ts';
 import { type ListenAddress, readListen } from './listen.ts';
 import type { AccessLogSettings } from './access-log.ts';
 import { isJson, load } from './load.ts';
+import type { LogFormat } from './log-line.ts';
 import { withoutCode } from './only-in-modules.ts';
 import { completePools, connectOf } from './pools.ts';
 import { loadStrategy } from './strategies.ts';
@@ -27,6 +28,8 @@ export interface Configuration {
   readonly pidFile: string | undefined;
   /** Undefined without an access log. */
   readonly accessLog: AccessLogSettings | undefined;
+  /** Of the log of the process. */
+  readonly logFormat: LogFormat;
   readonly options: BalancerOptions;
   /** What the configuration file says, as it stands there. */
   readonly given: Json;
@@ -55,6 +58,7 @@ export async function configure(args: Arguments, problems: string[], json?: Json
     pidFile: pidFile(given(args, file, 'pidFile', undefined), problems),
     accessLog: accessLog(
       given(args, file, 'accessLog', undefined), given(args, file, 'accessLogFormat', undefined), problems),
+    logFormat: logFormat(given(args, file, 'logFormat', 'text'), problems),
     options: options as unknown as BalancerOptions,
     given: file.values,
     json: args.config !== undefined && isJson(args.config) && !file.failed ? file.values : undefined,
@@ -194,11 +198,17 @@ function accessLog(to: Given, as: Given, problems: string[]): AccessLogSettings 
   return undefined;
 }
 
+function logFormat({ value, at }: Given, problems: string[]): LogFormat {
+  if (value === 'text' || value === 'json') return value;
+  problems.push(`${at}: must be text or json (got ${shown(value)})`);
+  return 'text';
+}
+
 /** The names on the command line of what can be set in the file, too. */
 const FLAGS = {
   strategy: 'strategy', workers: 'workers', drainTimeout: 'drain-timeout', stopDelay: 'stop-delay',
   reloadTimeout: 'reload-timeout', pidFile: 'pid-file', accessLog: 'access-log',
-  accessLogFormat: 'access-log-format',
+  accessLogFormat: 'access-log-format', logFormat: 'log-format',
 } as const;
 /** What a file may contain besides the options of `createBalancer`. */
 const OF_FILES = ['listen', ...Object.keys(FLAGS)];

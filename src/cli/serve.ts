@@ -8,6 +8,7 @@ import type { Configuration } from './config.ts';
 import { startDemo } from './demo.ts';
 import { listenEverywhere } from './listening.ts';
 import { logEvents, reportLog } from './log.ts';
+import type { Log } from './log-line.ts';
 import { withPeers } from './pools.ts';
 
 /** A listening balancer. */
@@ -25,7 +26,7 @@ export interface Serving {
 export interface Means {
   /** Whether to start the demo's upstreams and balance over them. */
   readonly demo: boolean;
-  readonly log: (text: string) => void;
+  readonly log: Log;
   /** Connects a pool with those of the other workers. */
   readonly peers?: (pool: string) => Channel;
 }

@@ -15,6 +15,7 @@ import type { Arguments } from './arguments.ts';
 import type { Beginning } from './beginning.ts';
 import { type Configuration, configure, type Json } from './config.ts';
 import type { ListenAddress } from './listen.ts';
+import { factsOf } from './log-line.ts';
 import type { PidFile } from './pid-file.ts';
 import { serve } from './serve.ts';
 
@@ -54,7 +55,7 @@ export async function supervise(
       pidFile.write(current.pidFile);
       return true;
     } catch (error) {
-      log(messageOf(error));
+      log(messageOf(error), { event: 'pid-file', level: 'error' });
       return false;
     }
   };
@@ -63,11 +64,14 @@ export async function supervise(
   }, {
     ...settingsOf(configuration),
     hungTimeoutMs: HUNG_TIMEOUT_MS,
-    log,
+    log: (text, event) => {
+      log(text, event && factsOf(event));
+    },
     onReload: async () => {
       const next = await read(args);
       await clearSockets(next.listen.filter((where) => !current.listen.some((one) => samePath(one, where))));
       current = next;
+      output.format = next.logFormat;
       return settingsOf(next);
     },
     onEvent: ({ type }) => {
@@ -83,7 +87,7 @@ export async function supervise(
   });
   signals.onReopen(() => {
     if (current.accessLog?.path === undefined) return false;
-    log(REOPENING);
+    log(REOPENING, { event: 'reopening' });
     // Not by the signal: it would open the debugger of a worker that is just starting.
     for (const worker of Object.values(cluster.workers ?? {})) {
       if (worker?.isConnected() === true) worker.send({ reopen: true } satisfies ToWorker, undefined, ignore);
@@ -102,6 +106,7 @@ export async function work(args: Arguments, { output, signals, started }: Beginn
   try {
     return await launch(async ({ channel, setup }) => {
       const configuration = await read(args, (setup as Setup).json);
+      output.format = configuration.logFormat;
       // A channel takes one member of each worker, so each pool has one of its own.
       const peers = (pool: string): Channel => channel(`upstreams of ${pool}`);
       const serving = await serve(configuration, { demo: args.demo, log: output.log, peers });

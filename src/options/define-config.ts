@@ -44,6 +44,8 @@ export interface Config<State = unknown> extends Omit<BalancerOptions<State>, 's
   readonly accessLog?: string;
   /** The format of its lines. Default `json`. */
   readonly accessLogFormat?: 'json' | 'common' | 'combined';
+  /** The format of the log of the process, on standard error. Default `text`. */
+  readonly logFormat?: 'text' | 'json';
 }
 
 /** A pool of a configuration file. */
