@@ -8,7 +8,7 @@ export type LogFormat = 'text' | 'json';
 
 export type Level = 'info' | 'warn' | 'error';
 
-/** What a line in JSON says besides its message. Names of events are stable; see src/cli/README.md. */
+/** What a line in JSON says besides its message. Names of events are stable; see src/observe/README.md. */
 export interface Facts {
   readonly event: string;
   /** Default: `info`. */
