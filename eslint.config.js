@@ -172,7 +172,7 @@ export default tseslint.config(
     rules: {
       '@typescript-eslint/no-restricted-imports': ['error', {
         patterns: [{
-          regex: BUILTINS.replace('cluster', 'cluster|fs/promises|module|perf_hooks'),
+          regex: BUILTINS.replace('cluster', 'cluster|diagnostics_channel|fs/promises|module|perf_hooks'),
           allowTypeImports: true,
           message: 'Observers are built on the core, and on what tells of the process.',
         }],

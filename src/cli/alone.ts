@@ -80,7 +80,8 @@ async function reload(
   if (problems.length > 0) throw new Error(problems.join('\n'));
   pidFile.write(next.pidFile);
   const fixed = await reloads.apply(balancer, next);
-  log('reloaded: upstreams, pools, routes, hooks, drainTimeout, stopDelay, reloadTimeout and pidFile', { event: 'reloaded' });
+  log('reloaded: upstreams, pools, routes, hooks, drainTimeout, stopDelay, reloadTimeout and pidFile',
+    { event: 'reloaded' });
   if (fixed.length > 0) log(`not reloaded: to change ${fixed.join(', ')} takes a restart, or --workers`,
     { event: 'not-reloaded', level: 'warn' });
   return next;

@@ -15,7 +15,7 @@ export class JsonLine {
   readonly #ended = new Second((second) => new Date(second * 1_000).toISOString().slice(0, -'000Z'.length));
   readonly #started = new Second(String);
 
-  /** The names of `finished` in their order, after the time; null for what there is not. Without the end of the line. */
+  /** The names of `finished` in their order, after the time; null for what there is not. Not the end of the line. */
   write(exchange: LoggedExchange): string {
     const { startedAt, durationMs, queuedMs, firstByteMs, target, state } = exchange;
     return `{"time":"${this.#ended.text(Math.floor(startedAt + durationMs))}Z","id":${textOrNull(exchange.id)}` +
@@ -79,7 +79,7 @@ class Second {
 function milliseconds(ms: number): string {
   const us = Math.round(ms * 1_000);
   const whole = Math.floor(us / 1_000);
-  return whole + (FRACTIONS[us - whole * 1_000] ?? '');
+  return `${whole}${FRACTIONS[us - whole * 1_000] ?? ''}`;
 }
 
 function textOrNull(value: string | undefined): string {

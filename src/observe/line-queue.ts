@@ -1,6 +1,6 @@
 /**
- * Lines on their way to `write`: all of one turn of the event loop together, under load those of 10 ms, one call at a
- * time. What comes while a call is pending is kept up to a bound; what comes beyond it is lost, and counted.
+ * Lines on their way to `write`: all of one turn of the event loop together, one call at a time. What comes while a
+ * call is pending is kept up to a bound; what comes beyond it is lost, and counted.
  */
 import { faultText, isThenable } from '../guard.ts';
 
@@ -18,10 +18,6 @@ export class LineQueue {
   /** Whether `write` has not taken the last lines yet. */
   #stalled = false;
   #closed = false;
-  /** When lines were handed over last, in monotonic milliseconds. */
-  #handedAt = -Infinity;
-  /** Ends the wait for more lines. */
-  #enough: (() => void) | undefined;
   #wake: (() => void) | undefined;
 
   constructor(write: (lines: string) => unknown, lostLine: (count: number) => string) {
@@ -40,10 +36,7 @@ export class LineQueue {
     }
     this.#lines += line;
     this.#count++;
-    if (this.#draining !== undefined) {
-      if (this.#lines.length >= MAX_GATHERED) this.#enough?.();
-      return undefined;
-    }
+    if (this.#draining !== undefined) return undefined;
     return this.#draining = this.#soon();
   }
 
@@ -51,7 +44,6 @@ export class LineQueue {
   async close(): Promise<void> {
     this.#closed = true;
     this.#wake?.();
-    this.#enough?.();
     try {
       await this.#draining;
       // How many lines an earlier failure has lost.
@@ -62,25 +54,14 @@ export class LineQueue {
   }
 
   async #soon(): Promise<void> {
-    // A call for a few lines costs as much as one for hundreds.
-    const isBusy = performance.now() - this.#handedAt < GATHER_MS;
-    await (isBusy && !this.#closed ? this.#gathered() : turn());
+    await new Promise<void>((resolve) => {
+      setImmediate(resolve);
+    });
     try {
       await this.#drain();
     } finally {
-      this.#handedAt = performance.now();
       this.#draining = undefined;
     }
-  }
-
-  async #gathered(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    await new Promise<void>((resolve) => {
-      this.#enough = resolve;
-      timer = setTimeout(resolve, GATHER_MS);
-    });
-    this.#enough = undefined;
-    clearTimeout(timer);
   }
 
   /** Hands over the lines, and those that come meanwhile. */
@@ -133,15 +114,6 @@ export class LineQueue {
   }
 }
 
-function turn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
-}
-
-/** How long lines are gathered under load, and how much of them. */
-const GATHER_MS = 10;
-const MAX_GATHERED = 65_536;
 /** Some 4,000 lines: enough for a short stall. In octets, since lines are ASCII. */
 const MAX_KEPT = 1_048_576;
 /** How long to wait before a writer that returned false is asked again, at first and in the end. */

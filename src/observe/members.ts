@@ -116,11 +116,10 @@ export class Members implements ChannelMember {
         this.#onComplete.push(resolve);
       });
     }
-    if (this.#seat === undefined) {
-      this.report();
-      this.#retire();
     // It hears no more of the others, and would let counters fall.
-    } else if (this.#closed) throw new BalancerError('CLOSING');
+    if (this.#closed && this.#seat !== undefined) throw new BalancerError('CLOSING');
+    this.report();
+    if (this.#seat === undefined) this.#retire();
     const [own] = await Promise.all([this.#source.gauges(), this.#ask()]);
     const others = [...this.#peers.values()].map(({ gauges }) => gauges).filter((gauges) => gauges !== undefined);
     return { totals: this.#totals, gauges: [own, ...others] };

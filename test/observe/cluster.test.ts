@@ -20,11 +20,11 @@ describe('metrics of a launch', () => {
     for (let reload = 0; reload < 2; reload++) {
       launched.program.signal('SIGHUP');
       const complete = launched.program.logged(/reload: complete/, reload + 1);
-      let done = false;
+      const state = { done: false };
       void complete.then(() => {
-        done = true;
+        state.done = true;
       });
-      while (!done) await look();
+      while (!state.done) await look();
     }
     await stop();
     await look();
