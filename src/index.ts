@@ -21,6 +21,10 @@ export type { RouteAnswer, RouteOptions } from './options/route-options.ts';
 export type { BalancerPool } from './pools/balancer-pool.ts';
 export type { AttemptTrace, ExchangeTrace, TracedRequest } from './tracing.ts';
 export type { Candidate, Outcome, PickContext, PickRequest, Strategy, Upstream } from './strategy.ts';
+export {
+  createTcpBalancer, type TcpBalancer, type TcpBalancerOptions, type TcpConfigureOptions, type TcpFrontOptions,
+  type TcpHealthCheckOptions, type TcpPoolOptions, type TcpRouteOptions, type TcpUpstreamOptions,
+} from './tcp/index.ts';
 export type {
   AnsweredExchange, ExchangeLimits, HookError, HookExchange, HookHeaders, HookRequest, HookResponse, HookResult, Hooks,
   HookTransform,

@@ -7,6 +7,7 @@ import { messageOf } from '../guard.ts';
 import { andMore, Throttle } from '../loop/throttle.ts';
 import type { Report } from '../options/options.ts';
 import { DEFAULT_POOL } from '../options/pools.ts';
+import type { ProxyRefusal } from '../proxy-protocol/options.ts';
 import { placeOf } from './load.ts';
 import type { Facts, Log } from './log-line.ts';
 
@@ -23,6 +24,15 @@ export function reportLog(write: Log, now: () => number): (report: Report) => vo
     tell(`${code} ${upstream ?? ''}`, () => `${where}: ${what}${place}${request}`, {
       event: 'failure', level: source === 'internal' ? 'error' : 'warn', code, upstream, requestId, reason: what,
     });
+  };
+}
+
+/** Returns an `onRefused` that writes why connections were closed for their PROXY headers, or the lack of one. */
+export function refusalLog(write: Log, now: () => number): (refusal: ProxyRefusal) => void {
+  const tell = throttled(write, now);
+  return ({ reason, message }) => {
+    tell(reason, () => `PROXY protocol: ${message}${reason === 'untrusted' ? ' (see --proxy-protocol)' : ''}`,
+      { event: 'proxy-protocol', level: 'warn', reason });
   };
 }
 

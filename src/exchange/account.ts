@@ -3,9 +3,11 @@
  * numbers are kept; the event itself is made at its end, and only if somebody listens.
  */
 import type { BalancerError, ErrorCode } from '../errors.ts';
-import type { FinishedExchange } from '../events.ts';
+import type { DecidedExchange, FinishedExchange } from '../events.ts';
 import type { RequestHead } from '../http1/request.ts';
+import type { ResponseHead } from '../http1/response.ts';
 import type { Upstream } from '../strategy.ts';
+import { Decision, withLine } from './decision.ts';
 import type { Downstream } from './downstream.ts';
 import { requestId } from './request-id.ts';
 import { ToldExchange } from './told-exchange.ts';
@@ -38,7 +40,10 @@ export class Account {
   isTraced = false;
   /** What they see; undefined without any. */
   trace: Trace | undefined;
+  /** Why it goes where it goes; undefined unless somebody wants to know. */
+  decision: Decision | undefined;
   readonly #services: ExchangeServices;
+  #id = '';
   #target = '';
   /** The status that went downstream; 0 before. */
   #status = 0;
@@ -46,7 +51,7 @@ export class Account {
   #error: BalancerError | undefined;
   /** Whether it failed once the response had begun. */
   #broken = false;
-  /** Whether exact times were asked for at the start. If not, times are those of the last tick of the clock. */
+  /** Whether somebody wanted to know from the start. If not, times are those of the last tick of the clock. */
   #precise = false;
   #epoch = 0;
   #began = 0;
@@ -56,17 +61,24 @@ export class Account {
   #queuedMs = 0;
   /** Made, and not told yet. */
   #event: FinishedExchange | undefined;
+  #decided: DecidedExchange | undefined;
 
   constructor(services: ExchangeServices) {
     this.#services = services;
   }
 
-  /** Starts with a request for `target`, before routes and hooks change it. */
-  start(target: string): void {
-    const { clock, events, rules } = this.#services;
+  /**
+   * Starts with a request for `target`, before routes and hooks change it. `asksWhy`: its response says why it went
+   * where it went.
+   */
+  start(target: string, asksWhy: boolean): void {
+    const { clock, events, rules, sampler } = this.#services;
+    const isNoted = asksWhy || (events.heard('decided') && sampler.takes(clock.now));
+    this.decision = isNoted ? new Decision(asksWhy) : undefined;
+    this.#id = '';
     this.#target = target;
     this.isTraced = isTraced();
-    this.#precise = this.isTraced || rules.serverTiming || events.heard('finished');
+    this.#precise = isNoted || this.isTraced || rules.serverTiming || events.heard('finished');
     if (this.#precise) this.#epoch = clock.source.epoch();
     this.#began = this.#precise || events.meters.current !== undefined ? clock.source.now() : clock.now;
     this.sent = this.attempts = this.#status = this.#queuedMs = 0;
@@ -114,10 +126,23 @@ export class Account {
     return `Server-Timing: ${queued}, upstream;dur=${tenths(latencyMs)}, attempts;desc="${this.attempts}"\r\n`;
   }
 
-  /** It is over: makes the event if somebody listens. */
+  /** Adds to the head of a response why, if the request asked. */
+  explain(head: ResponseHead): void {
+    if (this.decision?.isAsked === true) head.fields += this.decision.line(head.status);
+  }
+
+  /** As `explain`, for a head that is shared with other exchanges: that stays as it is. */
+  explained(head: ResponseHead): ResponseHead {
+    return this.decision?.isAsked === true ? withLine(head, this.decision.line(head.status)) : head;
+  }
+
+  /** It is over: makes the events that somebody listens to. */
   close(exchange: Accounted): void {
     const { clock, events } = this.#services;
     if (this.trace !== undefined || events.heard('finished')) this.#event = this.#made(exchange);
+    const { decision } = this;
+    if (decision !== undefined && events.heard('decided')) this.#decided = this.#decidedBy(decision, exchange);
+    this.decision = undefined;
     const meter = events.meters.current;
     if (meter !== undefined) {
       const pool = this.hasPool ? exchange.pool.name : '';
@@ -129,13 +154,14 @@ export class Account {
   /** Tells listeners and tracers, if there is something to tell. */
   tell(): void {
     const event = this.#event;
-    if (event === undefined) return;
+    const decided = this.#decided;
     const trace = this.trace;
     const error = this.#error;
     const isComplete = this.#status !== 0 && !this.#broken;
-    this.#event = this.trace = this.#error = undefined;
-    this.#services.events.tell('finished', event);
-    trace?.finished(event, isComplete, error);
+    this.#event = this.#decided = this.trace = this.#error = undefined;
+    if (event !== undefined) this.#services.events.tell('finished', event);
+    if (decided !== undefined) this.#services.events.tell('decided', decided);
+    if (event !== undefined) trace?.finished(event, isComplete, error);
   }
 
   /** The status that went downstream, or that stands for none. */
@@ -148,13 +174,35 @@ export class Account {
     return this.#precise ? clock.source.now() : clock.now;
   }
 
+  /** The same for all events of one exchange. */
+  #idOf({ head, downstream, view }: Pick<Accounted, 'head' | 'downstream' | 'view'>): string {
+    if (this.#id === '') this.#id = view === undefined ? idOf(head, downstream.hop.trusted) : view.request.id;
+    return this.#id;
+  }
+
+  /** Undefined if it never asked for a pick, since the balancer itself answered. */
+  #decidedBy({ strategy, attempts }: Decision, exchange: Accounted): DecidedExchange | undefined {
+    if (!this.hasPool || (attempts.length === 0 && this.#code === undefined)) return undefined;
+    return {
+      id: this.#idOf(exchange),
+      method: exchange.head.method,
+      target: this.#target,
+      status: this.#went,
+      code: this.#code,
+      pool: exchange.pool.name,
+      strategy,
+      durationMs: Math.max(0, this.#now - this.#began),
+      attempts,
+    };
+  }
+
   #made({ head, downstream, pool, attempt, upload, view }: Accounted): FinishedExchange {
     const { hop } = downstream;
     const { lines, method, host, version } = head;
     const began = this.#began;
     const durationMs = Math.max(0, this.#now - began);
     return new ToldExchange({
-      id: view === undefined ? idOf(head, hop.trusted) : view.request.id,
+      id: this.#idOf({ head, downstream, view }),
       method,
       target: this.#target,
       host,

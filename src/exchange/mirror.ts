@@ -24,6 +24,8 @@ export interface Mirrored {
   /** As the hook left it. */
   readonly head: RequestHead;
   readonly hop: Hop;
+  /** What knows the addresses of the downstream's connection. */
+  readonly peer: object | undefined;
   /** The lines that tell of earlier hops. */
   readonly forwarding: string;
   /** That of the exchange; undefined where nobody traces. */
@@ -37,6 +39,7 @@ export class Mirror implements ConnectionUser, Copy {
   readonly #pool: Pool;
   readonly #head: RequestHead;
   readonly #forwarding: string;
+  readonly #peer: object | undefined;
   readonly #trace: Trace | undefined;
   readonly #progress: Progress;
   readonly #deadlines: Deadlines;
@@ -52,11 +55,12 @@ export class Mirror implements ConnectionUser, Copy {
   #read = 0;
   #over = false;
 
-  constructor(services: ExchangeServices, pool: Pool, { head, hop, forwarding, trace }: Mirrored) {
+  constructor(services: ExchangeServices, pool: Pool, { head, hop, peer, forwarding, trace }: Mirrored) {
     this.#services = services;
     this.#pool = pool;
     this.#head = head.copy();
     this.#forwarding = forwarding;
+    this.#peer = peer;
     this.#trace = trace;
     this.#progress = new Progress(this.#head);
     this.#progress.start();
@@ -80,13 +84,13 @@ export class Mirror implements ConnectionUser, Copy {
     const attempt = this.#attempt;
     // No await between the pick and the count, as in an exchange.
     attempt.begin(this.#pool, upstream, true);
-    if (this.#trace !== undefined) attempt.traceBy(this.#trace, 1, true);
+    if (this.#trace !== undefined) attempt.traceBy(this.#trace, this.#head, 1, true);
     this.#progress.phase = CONNECTING;
     this.#deadlines.start();
     this.#deadlines.follow(this.#pool.rules);
     this.#deadlines.connecting();
     try {
-      const connection = attempt.connect(upstream, false);
+      const connection = attempt.connect(upstream, false, { socket: undefined, peer: this.#peer });
       // Credentials of a downstream connection: the upstream connection must not be used again.
       if (this.#head.authenticatesConnection) attempt.bind(undefined);
       connection.begin(this, this.#head.method, '');
@@ -164,7 +168,7 @@ export class Mirror implements ConnectionUser, Copy {
     if (connection === undefined) return;
     const head = this.#head;
     const { writer } = connection;
-    writer.begin(this.#attempt.requestHead(this.#forwarding), head.framing, head.contentLength);
+    writer.begin(this.#attempt.requestHead(head, this.#forwarding), head.framing, head.contentLength);
     this.#progress.phase = WAITING;
     for (const piece of this.#kept.splice(0)) writer.data(piece, 0, piece.length);
     if (head.framing === NONE || this.#progress.requestDone) writer.end(this.#trailers);

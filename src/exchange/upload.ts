@@ -98,7 +98,7 @@ export class Upload {
     const { head, progress, deadlines, attempt, downstream, hooking } = this.#exchange;
     const { connection } = attempt;
     if (connection === undefined) return;
-    connection.writer.begin(attempt.requestHead(this.#exchange.forwarding), head.framing, head.contentLength);
+    connection.writer.begin(attempt.requestHead(head, this.#exchange.forwarding), head.framing, head.contentLength);
     progress.phase = WAITING;
     deadlines.moved();
     if (head.framing === NONE) connection.writer.end('');

@@ -15,20 +15,13 @@ import { NO_BYTES } from '../http1/grammar.ts';
 import { isHead, type RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import type { Flusher } from '../streams/message-writer.ts';
+import type { ServedSocket } from '../streams/socket-events.ts';
 import { Closing } from './closing.ts';
 import type { OpenDownstream } from './downstreams.ts';
 import type { Front } from './front.ts';
 import { GuardedSocket, type SocketOwner } from './guarded-socket.ts';
 import { PARTIAL, REFUSED, RequestReader } from './request-reader.ts';
 import { ResponseSender } from './response-sender.ts';
-
-/**
- * A socket, and the connection that serves it. It is kept on the socket itself, as node:http keeps its parser there: a
- * Map that churns with connections keeps garbage alive (see `Downstreams`).
- */
-export interface ServedSocket extends Duplex {
-  servedBy?: DownstreamConnection | undefined;
-}
 
 /** For a connection that an http server had before, and still counts. */
 export interface AdoptedConnection {
@@ -79,6 +72,10 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
 
   get hop(): Hop {
     return this.#socket.hop;
+  }
+
+  get peer(): object {
+    return this.#socket.peer;
   }
 
   drain(deadline: number): void {

@@ -13,6 +13,7 @@ import type { Settings } from '../options/parse.ts';
 import type { Pool } from '../pools/pool.ts';
 import type { Outgoing } from '../streams/message-writer.ts';
 import { Downstreams } from './downstreams.ts';
+import { Http2Sessions } from './http2-sessions.ts';
 import { ServerConnections } from './server-connections.ts';
 
 /** The settings that the ways in use. */
@@ -33,6 +34,7 @@ export class Front {
   readonly events: Events;
   readonly affinities: Affinities;
   readonly downstreams: Downstreams;
+  readonly sessions: Http2Sessions;
   /** Connections of our own among the downstreams. */
   connections = 0;
   /** What connections have carried so far; of those of http servers, while there is a meter. */
@@ -61,6 +63,7 @@ export class Front {
     this.downstreams = new Downstreams((error) => {
       this.report(error);
     }, onEmpty);
+    this.sessions = new Http2Sessions(this);
   }
 
   /** Where requests go without routes. */

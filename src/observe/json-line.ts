@@ -27,7 +27,9 @@ export class JsonLine {
       `,"bytesIn":${exchange.bytesIn},"bytesOut":${exchange.bytesOut},"startedAt":${this.#started.text(startedAt)}` +
       `,"queuedMs":${milliseconds(queuedMs)},"firstByteMs":${
         firstByteMs === undefined ? 'null' : milliseconds(firstByteMs)}` +
-      `,"durationMs":${milliseconds(durationMs)},"state":${state === undefined ? 'null' : stateText(state)}`;
+      `,"durationMs":${milliseconds(durationMs)},"state":${state === undefined ? 'null' : stateText(state)}` +
+      // Layer 4 has it in place of what it leaves empty.
+      (exchange.scheme === 'tcp' ? `,"serverName":${textOrNull(exchange.serverName)}` : '');
   }
 
   #originText(origin: string | undefined): string {

@@ -68,8 +68,8 @@ export interface Traces {
 /** Throws OPTIONS_INVALID, with every problem in one message. */
 export function checkTraces(balancer: unknown, options: unknown): void {
   const problems: string[] = [];
-  if (typeof (balancer as { readonly on?: unknown } | null | undefined)?.on !== 'function') {
-    problems.push(`traceWith: the first argument must be a balancer (got ${shown(balancer)})`);
+  if (balancer !== 'all' && typeof (balancer as { readonly on?: unknown } | null | undefined)?.on !== 'function') {
+    problems.push(`traceWith: the first argument must be a balancer, or 'all' (got ${shown(balancer)})`);
   }
   if (!isRecord(options)) problems.push(`traceWith: the options must be an object (got ${shown(options)})`);
   else {

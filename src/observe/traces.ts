@@ -14,10 +14,10 @@ import {
 } from './trace-options.ts';
 
 /**
- * Traces the exchanges of `balancer` from now on. What `api` throws is reported by the balancer, and ends nothing.
- * Throws OPTIONS_INVALID.
+ * Traces the exchanges of `balancer` from now on, or with `'all'` those of every balancer in the process. What `api`
+ * throws is reported by the balancer, and ends nothing. Throws OPTIONS_INVALID.
  */
-export function traceWith(balancer: object, options: TraceOptions): Traces {
+export function traceWith(balancer: object | 'all', options: TraceOptions): Traces {
   checkTraces(balancer, options);
   return new Spans(balancer, options);
 }
@@ -31,7 +31,7 @@ interface Spanned {
 }
 
 class Spans implements Traces {
-  readonly #balancer: object;
+  readonly #balancer: object | 'all';
   readonly #api: OpenTelemetryApi;
   readonly #query: boolean;
   readonly #tracer: OpenTelemetryTracer;
@@ -41,7 +41,7 @@ class Spans implements Traces {
   #open = 0;
   #closed = false;
 
-  constructor(balancer: object, { api, query = true }: TraceOptions) {
+  constructor(balancer: object | 'all', { api, query = true }: TraceOptions) {
     this.#balancer = balancer;
     this.#api = api;
     this.#query = query;
@@ -69,7 +69,7 @@ class Spans implements Traces {
 
   readonly #exchangeBegins = (message: unknown): void => {
     const trace = message as ExchangeTrace;
-    if (trace.balancer !== this.#balancer) return;
+    if (this.#balancer !== 'all' && trace.balancer !== this.#balancer) return;
     this.#guarded(trace, () => {
       const spanned = this.#spanned(trace);
       this.#exchanges.set(trace, spanned);
@@ -93,7 +93,6 @@ class Spans implements Traces {
   readonly #attemptBegins = (message: unknown): void => {
     const attempt = message as AttemptTrace;
     const { exchange } = attempt;
-    if (exchange.balancer !== this.#balancer) return;
     const spanned = this.#exchanges.get(exchange);
     if (spanned === undefined) return;
     this.#guarded(exchange, () => {

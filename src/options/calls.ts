@@ -74,8 +74,8 @@ export function parseDrainOptions(
 }
 
 /** Checks where to listen. Throws OPTIONS_INVALID. */
-export function parseListenOptions(input: unknown): ListenOptions {
-  return parsed(input ?? null, 'listen', (options, problems) => readListenOptions(options, 'listen', problems));
+export function parseListenOptions(input: unknown, method: 'listen' | 'serve' = 'listen'): ListenOptions {
+  return parsed(input ?? null, method, (options, problems) => readListenOptions(options, method, problems));
 }
 
 /** Throws OPTIONS_INVALID unless `event` is the name of an event and `listener` is a function. */

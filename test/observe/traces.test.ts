@@ -496,6 +496,11 @@ test('of two balancers in a process the one is traced that was asked for', async
   assert.equal(one(all, SERVER).attributes['url.query'], undefined);
   assert.equal(one(all, CLIENT).attributes['url.full'], `${upstream.origin}/this`);
   traces.close();
+  spans.clear();
+  const both = traceWith('all', { api });
+  for (const each of [under, other]) await (await each.connect()).exchange(get('/'));
+  await spans.all(4);
+  both.close();
 });
 
 test('what is not a balancer, an API or an option is refused, all at once', () => {

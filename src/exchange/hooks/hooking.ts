@@ -221,7 +221,8 @@ export class Hooking implements HookedStory, Behind {
     if (pool !== exchange.pool || limitsSet !== undefined) exchange.attempts.enter(pool, limitsSet ?? exchange.limits);
     if (mirrored === undefined) this.#forward();
     else this.#forwardMirrored(new Copies(this.#services, mirrored.map((name) => this.#pools.get(name)), {
-      head: exchange.head, hop: exchange.downstream.hop, forwarding: exchange.forwarding, trace: exchange.account.trace,
+      head: exchange.head, hop: exchange.downstream.hop, peer: exchange.downstream.peer,
+      forwarding: exchange.forwarding, trace: exchange.account.trace,
     }));
   }
 
