@@ -1,7 +1,7 @@
 /**
  * The events of a balancer. An event without a listener costs nothing: it is not even made.
  */
-import { guarded } from './guard.ts';
+import { guardedCall, type OnFault } from './guard.ts';
 import { Meters } from './meter.ts';
 import type { Outcome, Upstream } from './strategy.ts';
 
@@ -173,16 +173,18 @@ export type Listener<N extends Name> = (event: BalancerEvents[N]) => unknown;
 /** The listeners of one balancer. */
 export class Events {
   readonly #listeners = new Map<Name, readonly Listener<Name>[]>();
-  readonly #onFault: (event: string, what: string, cause: unknown) => void;
+  /** Of the listeners of each event. */
+  readonly #faults: Readonly<Record<Name, OnFault>>;
   /** What counts every exchange, and costs less than an event. */
   readonly meters: Meters;
 
   /** `onFault` receives the fault of a listener, which must not interrupt what the event is about. */
   constructor(onFault: (event: string, what: string, cause: unknown) => void) {
-    this.#onFault = onFault;
-    this.meters = new Meters((what, cause) => {
-      onFault('meter', what, cause);
-    });
+    const faultIn = (event: string): OnFault => (what, cause) => {
+      onFault(event, what, cause);
+    };
+    this.#faults = Object.fromEntries(EVENT_NAMES.map((name) => [name, faultIn(name)])) as Record<Name, OnFault>;
+    this.meters = new Meters(faultIn('meter'));
   }
 
   on<N extends Name>(name: N, listener: Listener<N>): void {
@@ -203,10 +205,6 @@ export class Events {
 
   /** Calls the current listeners. Those that a listener adds or removes count from the next event on. */
   tell<N extends Name>(name: N, event: BalancerEvents[N]): void {
-    for (const listener of this.#listeners.get(name) ?? []) {
-      guarded(() => listener(event), (what, cause) => {
-        this.#onFault(name, what, cause);
-      });
-    }
+    for (const listener of this.#listeners.get(name) ?? []) guardedCall(listener, event, this.#faults[name]);
   }
 }

@@ -6,6 +6,7 @@ import { REOPENING } from './access-log.ts';
 import type { Arguments } from './arguments.ts';
 import type { Beginning } from './beginning.ts';
 import { type Configuration, configure } from './config.ts';
+import type { Facts, Log } from './log-line.ts';
 import type { PidFile } from './pid-file.ts';
 import { Reloads } from './reload.ts';
 import { serve, type Serving } from './serve.ts';
@@ -44,29 +45,31 @@ export async function serveAlone(
   rotate(current);
   signals.onReopen(() => {
     const reopens = configuration.accessLog?.path !== undefined;
-    if (reopens) log(REOPENING);
+    if (reopens) log(REOPENING, { event: 'reopening' });
     return reopens && serving.reopen();
   });
-  if (serving.adminLine !== undefined) log(serving.adminLine);
+  if (serving.adminLine !== undefined) log(serving.adminLine, { event: 'admin-listening' });
   say(serving.line);
   signals.onReload(oneAtATime(async () => {
     try {
       current = await reload(args, current, serving, reloads, pidFile, log);
       rotate(current);
     } catch (error) {
-      log(`not reloaded, nothing has changed:\n${messageOf(error)}`);
+      log(`not reloaded, nothing has changed:\n${messageOf(error)}`, { event: 'reload-failed', level: 'error' });
     }
   }));
   const signal = await stop;
   signals.onReload(() => {
-    log('SIGHUP: ignored, since this process is stopping');
+    log('SIGHUP: ignored, since this process is stopping', { event: 'signal-ignored', signal: 'SIGHUP' });
   });
   const { drainTimeoutMs: timeoutMs, stopDelayMs: delayMs } = current;
   const delayed = delayMs === 0 ? '' : `still accepting for ${delayMs / 1000} s, then `;
-  log(`${signal}: ${delayed}finishing what is in flight, for ${timeoutMs / 1000} s at most`);
+  log(`${signal}: ${delayed}finishing what is in flight, for ${timeoutMs / 1000} s at most`,
+    { event: 'stopping', signal, delayMs, timeoutMs });
   const cut = await serving.close({ timeoutMs, delayMs });
-  if (cut === 1) log('1 connection was cut: it took longer than the drain timeout');
-  if (cut > 1) log(`${cut} connections were cut: they took longer than the drain timeout`);
+  const cuts: Facts = { event: 'cut', level: 'warn', cut };
+  if (cut === 1) log('1 connection was cut: it took longer than the drain timeout', cuts);
+  if (cut > 1) log(`${cut} connections were cut: they took longer than the drain timeout`, cuts);
 }
 
 /**
@@ -75,29 +78,31 @@ export async function serveAlone(
  */
 async function reload(
   args: Arguments, current: Configuration, serving: Serving, reloads: Reloads, pidFile: PidFile,
-  log: (line: string) => void,
+  log: Log,
 ): Promise<Configuration> {
   const hasFile = !args.demo && args.config !== undefined;
   if (!hasFile && current.tls === undefined) {
     const why = args.demo ? 'the upstreams of --demo are built in' : 'no configuration file was given (--config)';
-    log(`SIGHUP: nothing to reload: ${why}`);
+    log(`SIGHUP: nothing to reload: ${why}`, { event: 'reload-failed', level: 'warn' });
     return current;
   }
   const problems: string[] = [];
   const next = await configure(args, problems);
   if (problems.length > 0) throw new Error(problems.join('\n'));
-  for (const warning of next.warnings) log(warning);
+  for (const warning of next.warnings) log(warning, { event: 'configuration-warning', level: 'warn' });
   if (!hasFile) {
     if (next.tls !== undefined) serving.secure(next.tls);
-    log('reloaded: the certificates');
+    log('reloaded: the certificates', { event: 'reloaded' });
     return next;
   }
   pidFile.write(next.pidFile);
   const fixed = await reloads.apply(serving.balancer, next);
   if (next.tls !== undefined) serving.secure(next.tls);
   const certificates = current.tls === undefined ? '' : 'the certificates, ';
-  log(`reloaded: ${certificates}upstreams, pools, routes, hooks, drainTimeout, stopDelay, reloadTimeout and pidFile`);
-  if (fixed.length > 0) log(`not reloaded: to change ${fixed.join(', ')} takes a restart, or --workers`);
+  log(`reloaded: ${certificates}upstreams, pools, routes, hooks, drainTimeout, stopDelay, reloadTimeout and pidFile`,
+    { event: 'reloaded' });
+  if (fixed.length > 0) log(`not reloaded: to change ${fixed.join(', ')} takes a restart, or --workers`,
+    { event: 'not-reloaded', level: 'warn' });
   return next;
 }
 

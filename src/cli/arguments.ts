@@ -16,6 +16,7 @@ export interface Arguments {
   readonly pidFile: string | undefined;
   readonly accessLog: string | undefined;
   readonly accessLogFormat: string | undefined;
+  readonly logFormat: string | undefined;
   readonly admin: string | undefined;
   readonly adminTokenFile: string | undefined;
   readonly proxyProtocol: string | undefined;
@@ -48,7 +49,7 @@ Options:
   -c, --config <file.js | .mjs | .ts | .json>
                                      the options of createBalancer, and listen, strategy, workers, drainTimeout,
                                      stopDelay, reloadTimeout, pidFile, accessLog, accessLogFormat, admin,
-                                     adminTokenFile and adminHosts
+                                     adminTokenFile, adminHosts and logFormat
       --check                        check the configuration, print what would be served, and exit
       --tcp                          layer 4: balance raw connections, over upstreams such as tcp://10.0.0.1:6379
       --proxy-protocol <cidr,...>    whose PROXY header to read, on every listener, e.g. 10.0.0.0/8,::1 (unix: all peers
@@ -61,6 +62,7 @@ Options:
       --access-log <- | file>        log each request to standard output, or to a file, which SIGUSR1 reopens
       --access-log-format <json | common | combined>
                                      the format of its lines; default json
+      --log-format <text | json>     the format of the log of the process, on standard error; default text
       --admin <[host:]port | unix:PATH>
                                      a listener for operators: a live page at /, /metrics, /upstreams, /why, /livez
                                      and /readyz; a port alone is on 127.0.0.1
@@ -134,6 +136,7 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     pidFile: text(values['pid-file']),
     accessLog: text(values['access-log']),
     accessLogFormat: text(values['access-log-format']),
+    logFormat: text(values['log-format']),
     admin: text(values.admin),
     adminTokenFile: text(values['admin-token-file']),
     tlsCert: (values['tls-cert'] ?? []).map(text).filter((value) => value !== undefined),
@@ -183,6 +186,7 @@ const OPTIONS = {
   'pid-file': { type: 'string' },
   'access-log': { type: 'string' },
   'access-log-format': { type: 'string' },
+  'log-format': { type: 'string' },
   admin: { type: 'string' },
   'admin-token-file': { type: 'string' },
   'tls-cert': { type: 'string', multiple: true },

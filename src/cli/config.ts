@@ -13,6 +13,7 @@ import type { Findings } from './tls/certificates.ts';
 import type { AccessLogSettings } from './access-log.ts';
 import { type AdminSettings, readAdmin } from './admin.ts';
 import { isJson, load } from './load.ts';
+import type { LogFormat } from './log-line.ts';
 import { withoutCode } from './only-in-modules.ts';
 import { completePools, connectOf } from './pools.ts';
 import { type ProxyProtocol, readProxyProtocol } from './proxy-protocol.ts';
@@ -34,6 +35,8 @@ export interface Configuration {
   readonly pidFile: string | undefined;
   /** Undefined without an access log. */
   readonly accessLog: AccessLogSettings | undefined;
+  /** Of the log of the process. */
+  readonly logFormat: LogFormat;
   /** Undefined without an admin listener. */
   readonly admin: AdminSettings | undefined;
   /** Whose PROXY header the listeners read; undefined if they read none. */
@@ -79,6 +82,7 @@ export async function configure(
     pidFile: pidFile(given(args, file, 'pidFile', undefined), problems),
     accessLog: accessLog(
       given(args, file, 'accessLog', undefined), given(args, file, 'accessLogFormat', undefined), problems),
+    logFormat: logFormat(given(args, file, 'logFormat', 'text'), problems),
     tcp,
     admin: readAdmin(
       given(args, file, 'admin', undefined), given(args, file, 'adminTokenFile', undefined),
@@ -244,11 +248,17 @@ function accessLog(to: Given, as: Given, problems: string[]): AccessLogSettings 
   return undefined;
 }
 
+function logFormat({ value, at }: Given, problems: string[]): LogFormat {
+  if (value === 'text' || value === 'json') return value;
+  problems.push(`${at}: must be text or json (got ${shown(value)})`);
+  return 'text';
+}
+
 /** The names on the command line of what can be set in the file, too. */
 const FLAGS = {
   strategy: 'strategy', workers: 'workers', drainTimeout: 'drain-timeout', stopDelay: 'stop-delay',
   reloadTimeout: 'reload-timeout', pidFile: 'pid-file', accessLog: 'access-log',
-  accessLogFormat: 'access-log-format', admin: 'admin', adminTokenFile: 'admin-token-file',
+  accessLogFormat: 'access-log-format', logFormat: 'log-format', admin: 'admin', adminTokenFile: 'admin-token-file',
   proxyProtocol: 'proxy-protocol',
 } as const;
 /** The options of both kinds of balancer. */

@@ -20,6 +20,8 @@ const WRONG_USAGE = 2;
 export async function main(argv: readonly string[], beginning: Beginning): Promise<number> {
   const problems: string[] = [];
   const args = readArguments(argv, problems);
+  // What the file says is not known yet.
+  if (args.logFormat === 'json') beginning.output.format = 'json';
   if (args.help || args.version) {
     beginning.output.say(args.help ? USAGE.trimEnd() : version());
     return 0;
@@ -31,14 +33,15 @@ export async function main(argv: readonly string[], beginning: Beginning): Promi
 
 /** Serves in this process or by workers, as configured. */
 async function run(args: Arguments, problems: string[], beginning: Beginning): Promise<number> {
-  const { log } = beginning.output;
+  const { output, output: { log } } = beginning;
   beginning.signals.endUntilReady(() => process.exit(0));
   const configuration = await configure(args, problems);
+  output.format = configuration.logFormat;
   if (problems.length > 0) {
-    log(`${problems.join('\n')}\nSee equipoise --help.`);
+    log(`${problems.join('\n')}\nSee equipoise --help.`, { event: 'configuration-invalid', level: 'error' });
     return WRONG_USAGE;
   }
-  for (const warning of configuration.warnings) log(warning);
+  for (const warning of configuration.warnings) log(warning, { event: 'configuration-warning', level: 'warn' });
   if (args.check) {
     await beginning.output.print(preview(configuration, args));
     return 0;
@@ -48,7 +51,7 @@ async function run(args: Arguments, problems: string[], beginning: Beginning): P
     try {
       pidFile.remove();
     } catch (error) {
-      log(messageOf(error));
+      log(messageOf(error), { event: 'pid-file', level: 'error' });
     }
   });
   try {
@@ -56,12 +59,13 @@ async function run(args: Arguments, problems: string[], beginning: Beginning): P
       return await supervise(args, configuration, pidFile, beginning);
     }
     if (configuration.workers !== undefined) {
-      log('workers: ignored, since this process is already a worker of another cluster');
+      log('workers: ignored, since this process is already a worker of another cluster',
+        { event: 'configuration-warning', level: 'warn' });
     }
     await serveAlone(args, configuration, pidFile, beginning);
     return 0;
   } catch (error) {
-    log(messageOf(error));
+    log(messageOf(error), { event: 'failed', level: 'error' });
     return FAILED;
   }
 }

@@ -12,6 +12,7 @@ import type { Configuration } from './config.ts';
 import { startDemo } from './demo.ts';
 import { listenEverywhere } from './listening.ts';
 import { logEvents, refusalLog, reportLog } from './log.ts';
+import type { Log } from './log-line.ts';
 import { withPeers } from './pools.ts';
 import { createEither, readyLine } from './tcp.ts';
 import { type BeforeServing, TlsListeners } from './tls/listeners.ts';
@@ -41,7 +42,7 @@ export interface Serving {
 export interface Means {
   /** Whether to start the demo's upstreams and balance over them. */
   readonly demo: boolean;
-  readonly log: (text: string) => void;
+  readonly log: Log;
   /** Connects a pool with those of the other workers. */
   readonly peers?: (pool: string) => Channel;
   /** What the admin listener of a worker needs. */

@@ -16,6 +16,7 @@ import type { Arguments } from './arguments.ts';
 import type { Beginning } from './beginning.ts';
 import { type Configuration, configure, type Json } from './config.ts';
 import type { ListenAddress } from './listen.ts';
+import { factsOf } from './log-line.ts';
 import type { PidFile } from './pid-file.ts';
 import { serve } from './serve.ts';
 import type { Contents } from './tls/files.ts';
@@ -88,7 +89,7 @@ export async function supervise(
       pidFile.write(current.pidFile);
       return true;
     } catch (error) {
-      log(messageOf(error));
+      log(messageOf(error), { event: 'pid-file', level: 'error' });
       return false;
     }
   };
@@ -97,13 +98,16 @@ export async function supervise(
   }, {
     ...settingsOf(configuration),
     hungTimeoutMs: HUNG_TIMEOUT_MS,
-    log,
+    log: (text, event) => {
+      log(text, event && factsOf(event));
+    },
     onReload: async () => {
       const next = await read(args);
       const before = socketsOf(current);
       await clearSockets(socketsOf(next).filter((where) => !before.some((one) => samePath(one, where))));
-      for (const warning of next.warnings) log(warning);
+      for (const warning of next.warnings) log(warning, { event: 'configuration-warning', level: 'warn' });
       current = next;
+      output.format = next.logFormat;
       rotate(next);
       return settingsOf(next);
     },
@@ -111,7 +115,7 @@ export async function supervise(
       if (type === 'reloaded') writePidFile();
       if (type !== 'launched') return;
       started();
-      if (adminLine !== undefined) log(adminLine);
+      if (adminLine !== undefined) log(adminLine, { event: 'admin-listening' });
       if (writePidFile()) say(line ?? '');
       else {
         outcome.failed = true;
@@ -121,7 +125,7 @@ export async function supervise(
   });
   signals.onReopen(() => {
     if (current.accessLog?.path === undefined) return false;
-    log(REOPENING);
+    log(REOPENING, { event: 'reopening' });
     // Not by the signal: it would open the debugger of a worker that is just starting.
     tellAll({ reopen: true });
     return true;
@@ -139,6 +143,7 @@ export async function work(args: Arguments, { output, signals, started }: Beginn
     return await launch(async ({ channel, setup, stopping }) => {
       const { json, pem } = setup as Setup;
       const configuration = await read(args, json, pem);
+      output.format = configuration.logFormat;
       // A channel takes one member of each worker, so each pool has one of its own.
       const peers = (pool: string): Channel => channel(`upstreams of ${pool}`);
       const ticketKey = configuration.tls && await askTicketKey();

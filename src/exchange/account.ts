@@ -9,8 +9,8 @@ import type { ResponseHead } from '../http1/response.ts';
 import type { Upstream } from '../strategy.ts';
 import { Decision, withLine } from './decision.ts';
 import type { Downstream } from './downstream.ts';
-import { ReceivedLines } from './received-lines.ts';
 import { requestId } from './request-id.ts';
+import { ToldExchange } from './told-exchange.ts';
 import type { ExchangeServices } from './services.ts';
 import { isTraced, Trace } from './trace.ts';
 
@@ -201,7 +201,7 @@ export class Account {
     const { lines, method, host, version } = head;
     const began = this.#began;
     const durationMs = Math.max(0, this.#now - began);
-    const event = {
+    return new ToldExchange({
       id: this.#idOf({ head, downstream, view }),
       method,
       target: this.#target,
@@ -222,9 +222,7 @@ export class Account {
       firstByteMs: this.#headAt < 0 ? undefined : Math.max(0, this.#headAt - began),
       durationMs,
       state: view === undefined ? downstream.state : view.state,
-    };
-    // Not enumerable, so that a log of the whole event has no credentials.
-    return Object.defineProperty(event, 'requestHeaders', { value: new ReceivedLines(lines) }) as FinishedExchange;
+    }, lines);
   }
 }
 

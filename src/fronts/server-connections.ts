@@ -7,6 +7,11 @@ import type { Socket } from 'node:net';
 import { guardedValue } from '../guard.ts';
 import type { Carried } from './front.ts';
 
+/** A stream of HTTP/2, as the compat API shows it. */
+interface Http2Stream {
+  readonly session?: { readonly socket: Socket };
+}
+
 /** What was counted of one connection. */
 interface Counted {
   received: number;
@@ -27,9 +32,9 @@ export class ServerConnections {
   count(request: IncomingMessage): void {
     guardedValue(() => {
       // All streams of an HTTP/2 session share its connection; each has a socket object of its own.
-      const { session } = (request as { readonly stream?: { readonly session?: { readonly socket: Socket } } }).stream ??
-        {};
-      const socket = session?.socket ?? request.socket as Socket | undefined;
+      const { stream, socket: own } = request as { readonly stream?: Http2Stream; readonly socket?: Socket };
+      const session = stream?.session;
+      const socket = session?.socket ?? own;
       if (socket === undefined) return;
       const connection = session ?? socket;
       const counted = this.#counted.get(connection);

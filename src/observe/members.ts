@@ -109,16 +109,18 @@ export class Members implements ChannelMember {
     this.#send({ hello: 'leader' });
   }
 
-  /** The totals, and what each process says of itself, this one first. */
+  /** The totals, and what each process says of itself, this one first. Rejects with CLOSING once it has left. */
   async gather(): Promise<{ readonly totals: Totals; readonly gauges: readonly Gauges[] }> {
     if (this.#early !== undefined) {
       await new Promise<void>((resolve) => {
         this.#onComplete.push(resolve);
       });
     }
-    if (!this.#closed) this.report();
-    const [own] = await Promise.all([this.#source.gauges(), this.#closed ? undefined : this.#ask()]);
+    // It hears no more of the others, and would let counters fall.
+    if (this.#closed && this.#seat !== undefined) throw new BalancerError('CLOSING');
+    this.report();
     if (this.#seat === undefined) this.#retire();
+    const [own] = await Promise.all([this.#source.gauges(), this.#ask()]);
     const others = [...this.#peers.values()].map(({ gauges }) => gauges).filter((gauges) => gauges !== undefined);
     return { totals: this.#totals, gauges: [own, ...others] };
   }

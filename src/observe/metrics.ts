@@ -31,7 +31,10 @@ export interface Metrics {
   readonly handle: (request: IncomingMessage, response: ServerResponse) => void;
   /** Adds the metrics of the balancer to a registry of prom-client, whose own default metrics are those of Node. */
   registry(registry: PromRegistry): void;
-  /** Stops counting, after a last report to the other workers. Call it when the balancer has closed. */
+  /**
+   * Stops counting, after a last report to the other workers. Call it last, when the balancer has closed and nothing
+   * scrapes here any more: of several workers, this one knows the sums no longer, and answers 503.
+   */
   close(): Promise<void>;
 }
 
@@ -80,9 +83,10 @@ class BalancerMetrics implements Metrics {
     this.text({ accept }).then((text) => {
       const headers = { 'content-type': this.contentType({ accept }), 'content-length': Buffer.byteLength(text) };
       response.writeHead(200, { ...headers, vary: 'accept' }).end(method === 'HEAD' ? undefined : text);
-    }).catch((cause: unknown) => {
-      // The response is the server's, and may be closed or used already.
-      response.destroy(cause instanceof Error ? cause : undefined);
+    }).catch(() => {
+      // It has left the other workers. The server of the response may have closed, too.
+      if (response.headersSent) response.destroy();
+      else response.writeHead(503, { 'retry-after': '1' }).end();
     });
   };
 

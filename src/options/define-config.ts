@@ -64,6 +64,8 @@ export interface Config<State = unknown>
   readonly accessLog?: string;
   /** The format of its lines. Default `json`. */
   readonly accessLogFormat?: 'json' | 'common' | 'combined';
+  /** The format of the log of the process, on standard error. Default `text`. */
+  readonly logFormat?: 'text' | 'json';
   /**
    * Where the admin listener listens: `[host:]port` or `unix:PATH[,mode=660]`, or an object as in `listen`. A port
    * alone is on 127.0.0.1. An address that others can reach needs a token. Default: none.

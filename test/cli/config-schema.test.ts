@@ -102,7 +102,7 @@ describe('has exactly the names that the parser knows', () => {
   test('in a file', () => {
     const ofFiles = [
       '$schema', 'listen', 'strategy', 'workers', 'drainTimeout', 'stopDelay', 'reloadTimeout', 'pidFile', 'accessLog',
-      'accessLogFormat', 'admin', 'adminTokenFile', 'adminHosts', 'tls',
+      'accessLogFormat', 'logFormat', 'admin', 'adminTokenFile', 'adminHosts', 'tls', 'tcp', 'helloTimeoutMs',
     ];
     assert.deepEqual(namesIn('file'), [...new Set([...OPTION_NAMES, ...ofFiles])].filter(isData).sort());
   });

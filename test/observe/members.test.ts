@@ -109,16 +109,16 @@ class Fleet {
 
   async gather(id: number): ReturnType<Members['gather']> {
     const gathered = this.at(id).members.gather();
-    let result: Awaited<typeof gathered> | undefined;
-    void gathered.then((value) => {
-      result = value;
+    const state = { done: false };
+    void gathered.finally(() => {
+      state.done = true;
     });
-    for (let i = 0; result === undefined && i < 50; i++) {
+    for (let i = 0; !state.done && i < 50; i++) {
       await this.settle();
-      if (i > 2 && result === undefined) this.time.advance(100);
+      if (i > 2) this.time.advance(100);
     }
-    assert.ok(result !== undefined, `a scrape of worker ${id} ends`);
-    return result;
+    assert.ok(state.done, `a scrape of worker ${id} ends`);
+    return await gathered;
   }
 
   /** Workers end on their own, so that no timer is left. */
@@ -293,7 +293,8 @@ describe('metrics of several workers', () => {
     const odd: unknown[] = [
       undefined, null, 5, 'x', [], {}, { me: 5 }, { me: 'a', change: 7 }, { me: 'a', change: { seq: 'x', add: [row] } },
       { me: 'a', change: { seq: 1, add: 'rows', retire: 5 } },
-      { me: 'a', change: { seq: 2, add: [{ ...row, kind: 'other' }, { ...row, labels: ['x'] }, { ...row, values: [-1] }] } },
+      { me: 'a', change: { seq: 2, add: [{ ...row, kind: 'other' }, { ...row, labels: ['x'] }] } },
+      { me: 'a', change: { seq: 2, add: [{ ...row, values: [-1] }, { ...row, values: ['1'] }] } },
       { me: 'a', change: { seq: 3, add: [{ ...row, kind: 'toString' }, null, 3], retire: [null, { pool: 5 }] } },
       { me: 'a', state: { rows: [row], seqs: {} } }, { me: 'a', answer: { to: 5, ask: {}, gauges: [] } },
     ];

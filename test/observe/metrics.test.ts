@@ -111,7 +111,8 @@ describe('what is exposed', () => {
   test('labels are escaped', async (t) => {
     const under = await startBalancer(t, { upstreams: [await startUpstream(t, echo)] });
     const metrics = createMetrics(under.balancer, { worker: 'a"b\\c\nd' });
-    assert.match((await samples(metrics, 'process_cpu_seconds_total'))[0] ?? '', /^\{worker="a\\"b\\\\c\\nd"\} [\d.]+$/);
+    const [sample = ''] = await samples(metrics, 'process_cpu_seconds_total');
+    assert.match(sample, /^\{worker="a\\"b\\\\c\\nd"\} [\d.]+$/);
     await metrics.close();
   });
 
@@ -178,12 +179,14 @@ describe('the formats', () => {
   const cases: readonly [accept: string | undefined, open: boolean][] = [
     [undefined, false], ['*/*', false], ['text/plain', false], [OPEN, true],
     [`${OPEN};q=0.5,text/plain;version=0.0.4;q=0.9`, false],
-    ['application/openmetrics-text; version=1.0.0; charset=utf-8;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1', true],
-    ['application/openmetrics-text;version=0.0.1,text/plain;q=0.2', false], [`${OPEN};q=0`, false], [`${OPEN};q=x`, false],
+    [`application/openmetrics-text; version=1.0.0; charset=utf-8;q=0.75,text/plain;version=0.0.4;q=0.5`, true],
+    ['application/openmetrics-text;version=0.0.1,text/plain;q=0.2', false],
+    [`${OPEN};q=0`, false], [`${OPEN};q=x`, false],
     // What Prometheus 2 and 3 send.
     ['application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,' +
       'text/plain;version=0.0.4;q=0.5,*/*;q=0.1', true],
-    ['application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1', true],
+    ['application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,' +
+      'text/plain;version=0.0.4;q=0.2,*/*;q=0.1', true],
   ];
   for (const [accept, open] of cases) {
     test(`Accept: ${String(accept)}`, async (t) => {
@@ -239,7 +242,7 @@ describe('a registry of prom-client', () => {
       const registry = new prom.Registry<prom.PrometheusContentType | prom.OpenMetricsContentType>();
       registry.setContentType(type);
       prom.collectDefaultMetrics({ register: registry as prom.Registry });
-      new prom.Counter({ name: 'mine_total', help: 'Mine.', registers: [registry as prom.Registry] }).inc(2);
+      new prom.Counter({ name: 'mine_total', help: 'Mine.', registers: [registry] }).inc(2);
       metrics.registry(registry);
       await (await under.connect()).exchange(get());
       const text = await registry.metrics();
@@ -277,12 +280,12 @@ describe('createMetrics', () => {
     const boom = (): never => {
       throw new Error('boom');
     };
-    const { stop } = under.balancer.meter({ exchange: boom, answered: boom, attempt: boom });
+    const metering = under.balancer.meter({ exchange: boom, answered: boom, attempt: boom });
     const metrics = measured(t, under);
     const client = await under.connect();
     assert.equal((await client.exchange(get())).status, 200);
     assert.deepEqual(under.reports, ['HOOK_FAILED', 'HOOK_FAILED', 'HOOK_FAILED']);
-    stop();
+    metering.stop();
     assert.equal((await client.exchange(get())).status, 200);
     assert.equal(under.reports.length, 3);
     assert.deepEqual(await samples(metrics, 'equipoise_requests_total'),
