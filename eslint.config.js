@@ -17,6 +17,7 @@ const ROOMS = {
   exchange: [[...FOR_ALL, 'http1', 'streams', 'upstreams', 'pools'], 'an exchange may import pools'],
   fronts: [[...FOR_ALL, 'http1', 'streams', 'upstreams', 'pools', 'exchange'], 'fronts may import exchanges'],
   'in-process': [[...FOR_ALL, 'exchange'], 'upstreams within the process stand beside the data path, not in it'],
+  tls: [FOR_ALL, 'TLS is a way to connect, which the data path knows by the option alone'],
   cluster: [FOR_ALL, 'the launcher knows nothing of balancing'],
   observe: [FOR_ALL, 'observers stand on public events, and nothing in the data path imports them'],
   testing: [FOR_ALL, 'what plugin authors test with needs none of the engine'],
@@ -38,7 +39,7 @@ const roomRules = [
     return { files: [`src/${room}/**`], rules: forbid([isOneOf(others), '/balancer\\.ts$', ...builtins], why) };
   }),
   { files: [`src/${TOP}.ts`], rules: forbid([isOneOf(every)], 'what all may import imports no room') },
-  { files: [`src/${COMPOSERS}.ts`], rules: forbid([isOneOf(['cluster', 'cli', 'testing', 'observe'])],
+  { files: [`src/${COMPOSERS}.ts`], rules: forbid([isOneOf(['cluster', 'cli', 'testing', 'observe', 'tls'])],
     'the balancer knows neither the launcher, nor the command line, nor its observers') },
 ];
 
@@ -136,6 +137,19 @@ export default tseslint.config(
           regex: BUILTINS.replace('cluster', 'cluster|stream'),
           allowTypeImports: true,
           message: 'Streams in memory are made by node:stream, as a pure helper.',
+        }],
+      }],
+    },
+  },
+  {
+    // TLS is an entry point of its own: the core has none.
+    files: ['src/tls/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': ['error', {
+        patterns: [{
+          regex: BUILTINS.replace('cluster', 'cluster|tls'),
+          allowTypeImports: true,
+          message: 'TLS to upstreams is built on node:tls and node:net.',
         }],
       }],
     },

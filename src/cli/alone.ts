@@ -67,7 +67,7 @@ async function reload(
   args: Arguments, current: Configuration, balancer: Balancer, reloads: Reloads, pidFile: PidFile,
   log: (line: string) => void,
 ): Promise<Configuration> {
-  if (args.demo || args.config === undefined) {
+  if (args.demo || (args.config === undefined && args.ca.length === 0)) {
     const why = args.demo ? 'the upstreams of --demo are built in' : 'no configuration file was given (--config)';
     log(`SIGHUP: nothing to reload: ${why}`);
     return current;
@@ -77,7 +77,8 @@ async function reload(
   if (problems.length > 0) throw new Error(problems.join('\n'));
   pidFile.write(next.pidFile);
   const fixed = await reloads.apply(balancer, next);
-  log('reloaded: upstreams, pools, routes, hooks, drainTimeout, stopDelay, reloadTimeout and pidFile');
+  log('reloaded: upstreams, pools, routes, hooks, upstreamTls, drainTimeout, stopDelay, reloadTimeout and pidFile');
+  for (const warning of next.warnings) if (!current.warnings.includes(warning)) log(warning);
   if (fixed.length > 0) log(`not reloaded: to change ${fixed.join(', ')} takes a restart, or --workers`);
   return next;
 }

@@ -16,6 +16,10 @@ export interface Arguments {
   readonly pidFile: string | undefined;
   readonly accessLog: string | undefined;
   readonly accessLogFormat: string | undefined;
+  /** Files of authorities to trust for `https:` upstreams, besides Node's own. */
+  readonly ca: readonly string[];
+  /** Whether certificates of upstreams are not verified. */
+  readonly insecureUpstreams: boolean;
   readonly demo: boolean;
   /** Whether to print what would be served, instead of serving it. */
   readonly check: boolean;
@@ -38,7 +42,7 @@ Options:
   -w, --workers <n | auto>           number of serving processes; default 1; auto = one per core
   -c, --config <file.js | .mjs | .ts | .json>
                                      the options of createBalancer, and listen, strategy, workers, drainTimeout,
-                                     stopDelay, reloadTimeout, pidFile, accessLog and accessLogFormat
+                                     stopDelay, reloadTimeout, pidFile, accessLog, accessLogFormat and upstreamTls
       --check                        check the configuration, print what would be served, and exit
       --demo                         start three small upstreams and balance over them
       --drain-timeout <seconds>      how long requests may take to finish after SIGTERM; default 10
@@ -48,11 +52,14 @@ Options:
       --access-log <- | file>        log each request to standard output, or to a file, which SIGUSR1 reopens
       --access-log-format <json | common | combined>
                                      the format of its lines; default json
+      --ca <file>                    authorities (PEM) to trust for https: upstreams, besides the usual; repeatable
+      --insecure-upstreams           do not verify the certificates of https: upstreams
       --version                      print the version
       --help                         print this
 
 SIGTERM and SIGINT finish what is in flight, then exit with 0; a second one exits at once. SIGHUP reads the
-configuration file again. Exit codes: 0 after a clean drain, 1 for a failure, 2 for wrong usage or configuration.
+configuration file again, and the files that it and --ca name. Exit codes: 0 after a clean drain, 1 for a failure,
+2 for wrong usage or configuration.
 `;
 
 /** Parses the arguments after the script's name. */
@@ -111,6 +118,8 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     pidFile: text(values['pid-file']),
     accessLog: text(values['access-log']),
     accessLogFormat: text(values['access-log-format']),
+    ca: (values.ca ?? []).map(text).filter((value) => value !== undefined),
+    insecureUpstreams: values['insecure-upstreams'] === true,
     demo: values.demo === true,
     check: values.check === true,
     version: values.version === true,
@@ -152,6 +161,8 @@ const OPTIONS = {
   'pid-file': { type: 'string' },
   'access-log': { type: 'string' },
   'access-log-format': { type: 'string' },
+  ca: { type: 'string', multiple: true },
+  'insecure-upstreams': { type: 'boolean' },
   demo: { type: 'boolean' },
   check: { type: 'boolean' },
   version: { type: 'boolean' },

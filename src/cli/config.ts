@@ -5,6 +5,7 @@ import { dirname, resolve } from 'node:path';
 import { isRecord, onlyKnown, shown } from '../options/checks.ts';
 import type { BalancerOptions } from '../options/options.ts';
 import { OPTION_NAMES, readOptions } from '../options/parse.ts';
+import { DEFAULT_POOL } from '../options/pools.ts';
 import type { Arguments } from './arguments.ts';
 import { descriptorLimit, fit } from './descriptors.ts';
 import { type ListenAddress, readListen } from './listen.ts';
@@ -13,6 +14,7 @@ import { isJson, load } from './load.ts';
 import { withoutCode } from './only-in-modules.ts';
 import { completePools, connectOf } from './pools.ts';
 import { loadStrategy } from './strategies.ts';
+import { type Files, insecureWarning, readUpstreamTls, type UpstreamTls } from './upstream-tls.ts';
 
 /** Everything that a run needs. */
 export interface Configuration {
@@ -32,6 +34,10 @@ export interface Configuration {
   readonly given: Json;
   /** The content of the configuration file, if it is a JSON file. */
   readonly json: Json | undefined;
+  /** How to connect to the `https:` upstreams of each pool. */
+  readonly upstreamTls: ReadonlyMap<string, UpstreamTls>;
+  /** The contents of the files that it names, by their paths. */
+  readonly files: Files;
   /** Lines for the log at the start: not mistakes, but worth knowing. */
   readonly warnings: readonly string[];
 }
@@ -41,11 +47,15 @@ export type Json = Readonly<Record<string, unknown>>;
 
 /**
  * Completes the arguments from the configuration file and the defaults. Adds what is wrong to `problems`. If `json` is
- * given, it is used as the content of the file, and the disk is not read.
+ * given, it is used as the content of the file, and the disk is not read; nor is it for `files`.
  */
-export async function configure(args: Arguments, problems: string[], json?: Json): Promise<Configuration> {
+export async function configure(
+  args: Arguments, problems: string[], json?: Json, files?: Files,
+): Promise<Configuration> {
   const file = await readConfig(args.config, json, problems);
-  const { options, warnings } = await balancerOptions(args, file, problems);
+  const { ca, insecureUpstreams: insecure } = args;
+  const tls = await readUpstreamTls({ ca, insecure, values: file.values, resolve: file.resolve }, problems, files);
+  const { options, warnings } = await balancerOptions(args, file, tls.pools, problems);
   return {
     listen: addresses(args, file, problems),
     drainTimeoutMs: seconds(given(args, file, 'drainTimeout', 10), problems),
@@ -58,6 +68,8 @@ export async function configure(args: Arguments, problems: string[], json?: Json
     options: options as unknown as BalancerOptions,
     given: file.values,
     json: args.config !== undefined && isJson(args.config) && !file.failed ? file.values : undefined,
+    upstreamTls: tls.pools,
+    files: tls.files,
     warnings,
   };
 }
@@ -104,7 +116,7 @@ function given(args: Arguments, file: ConfigFile, name: keyof typeof FLAGS, fall
 
 /** The options of the balancer, checked. */
 async function balancerOptions(
-  args: Arguments, file: ConfigFile, problems: string[],
+  args: Arguments, file: ConfigFile, tls: ReadonlyMap<string, UpstreamTls>, problems: string[],
 ): Promise<{ options: Record<string, unknown>; warnings: string[] }> {
   const own = Object.fromEntries(Object.entries(file.values).filter(([name]) => OPTION_NAMES.has(name)));
   // Without upstreams of their own, named pools are all there is.
@@ -113,8 +125,8 @@ async function balancerOptions(
     ...(isNamed && !args.demo ? {} : { upstreams: [] }),
     ...own,
     ...(args.upstreams.length > 0 ? { upstreams: args.upstreams } : {}),
-    ...(isNamed && !args.demo ? {} : { connect: connectOf(own) }),
-    ...(own['pools'] === undefined ? {} : { pools: await completePools(own['pools'], file.resolve, problems) }),
+    ...(isNamed && !args.demo ? {} : { connect: connectOf(own, tls.get(DEFAULT_POOL)) }),
+    ...(own['pools'] === undefined ? {} : { pools: await completePools(own['pools'], tls, file.resolve, problems) }),
   };
   const strategy = given(args, file, 'strategy', undefined);
   const chosen = typeof strategy.value === 'string'
@@ -137,7 +149,11 @@ async function balancerOptions(
   }
   const fitting = fit(descriptorLimit(), demand);
   if (fitting.maxConnections !== undefined) options['maxConnections'] = fitting.maxConnections;
-  return { options, warnings: fitting.warning === undefined ? [] : [fitting.warning] };
+  const originsOf = (pool: string): readonly string[] => pools.get(pool)?.upstreams.map(({ origin }) => origin) ?? [];
+  return {
+    options,
+    warnings: [...(fitting.warning === undefined ? [] : [fitting.warning]), ...insecureWarning(tls, originsOf)],
+  };
 }
 
 function addresses(args: Arguments, file: ConfigFile, problems: string[]): ListenAddress[] {
@@ -201,7 +217,7 @@ const FLAGS = {
   accessLogFormat: 'access-log-format',
 } as const;
 /** What a file may contain besides the options of `createBalancer`. */
-const OF_FILES = ['listen', ...Object.keys(FLAGS)];
+const OF_FILES = ['listen', ...Object.keys(FLAGS), 'upstreamTls'];
 /** `$schema` tells editors which JSON schema the file has; it is ignored here. */
 const KNOWN: ReadonlySet<string> = new Set([...OPTION_NAMES, ...OF_FILES, '$schema']);
 const LISTED = `${[...new Set(['upstreams', ...OF_FILES])].join(', ')}, and all options of createBalancer`;

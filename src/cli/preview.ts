@@ -13,9 +13,9 @@ import type { RouteOptions } from '../options/route-options.ts';
 import type { ParsedUpstream } from '../options/upstreams.ts';
 import type { Arguments } from './arguments.ts';
 import type { Configuration } from './config.ts';
-import { connectUpstream } from './connect.ts';
 import type { ListenAddress } from './listen.ts';
 import { isEveryInterface, urlText } from './listening.ts';
+import { USUAL_TLS, type UpstreamTls } from './upstream-tls.ts';
 
 type Given = Readonly<Record<string, unknown>>;
 
@@ -24,15 +24,16 @@ export function preview(configuration: Configuration, { config, demo }: Argument
   const { listen, options } = configuration;
   const settings = parseOptions(options);
   const usual = parseOptions({ upstreams: [] });
-  const defaults = {
-    ...usual.front, trustForwarded: false, ...usual.pools.get(DEFAULT_POOL), connect: connectUpstream,
-  };
+  const defaults = { ...usual.front, trustForwarded: false, ...usual.pools.get(DEFAULT_POOL) };
   const hooks = HOOK_NAMES.filter((name) => options[name] !== undefined);
   const sections = [
     section('Listen', listen.map(listenText)),
     ...[...settings.pools].map(([name, pool]) => section(`Pool ${name}: ${pool.strategy?.name ?? 'random'}`, [
       ...upstreamLines(pool, demo),
-      ...changed(optionsOf(name, options), defaults, (option) => OF_POOLS.has(option)),
+      ...tlsLines(pool, configuration.upstreamTls.get(name)),
+      // The option connect is there in any case; what is in the file counts.
+      ...changed({ ...optionsOf(name, options), connect: givenPool(configuration.given, name)['connect'] }, defaults,
+        (option) => OF_POOLS.has(option)),
     ])),
     section('Routes', routeLines(settings, options.routes ?? [])),
     section('Hooks', hooks.length === 0 ? ['none'] : hooks),
@@ -60,6 +61,25 @@ function listenText(where: ListenAddress): string {
 /** The options of a pool as they were given. */
 function optionsOf(name: string, { pools, ...options }: BalancerOptions): Given {
   return (name === DEFAULT_POOL && options.upstreams !== undefined ? options : pools?.[name] ?? {}) as Given;
+}
+
+/** A pool as the file has it. */
+function givenPool(given: Given, name: string): Given {
+  const pool = isRecord(given['pools']) ? given['pools'][name] : undefined;
+  return isRecord(pool) ? pool : name === DEFAULT_POOL ? given : {};
+}
+
+/** How the upstreams of a pool are reached over TLS, if any are. */
+function tlsLines({ upstreams }: PoolSettings, settings: UpstreamTls = USUAL_TLS): readonly string[] {
+  if (!upstreams.some(({ origin }) => origin.startsWith('https:'))) return [];
+  const { ca, cert, key, servername, insecure } = settings;
+  const parts = [
+    insecure ? 'certificates are NOT VERIFIED' : 'certificates are verified',
+    ...ca.map(({ path }) => `authorities of ${path} besides the usual`),
+    ...(cert === undefined || key === undefined ? [] : [`client certificate ${cert.path} with the key ${key.path}`]),
+    ...(servername === undefined ? [] : [servername === '' ? 'no server name' : `server name ${servername}`]),
+  ];
+  return [`TLS: ${parts.join('; ')}`];
 }
 
 function upstreamLines({ upstreams, healthCheck }: PoolSettings, demo: boolean): readonly string[] {

@@ -17,6 +17,7 @@ import { type Configuration, configure, type Json } from './config.ts';
 import type { ListenAddress } from './listen.ts';
 import type { PidFile } from './pid-file.ts';
 import { serve } from './serve.ts';
+import type { Files } from './upstream-tls.ts';
 
 const FAILED = 1;
 /** A worker that is unresponsive for this long will not recover by itself. */
@@ -25,6 +26,8 @@ const HUNG_TIMEOUT_MS = 10_000;
 /** What the primary sends to a worker. */
 interface Setup {
   readonly json?: Json;
+  /** The contents of other files that the configuration names. */
+  readonly files: Files;
 }
 
 /** What the primary sends to a worker that serves: to reopen the access log. */
@@ -67,6 +70,7 @@ export async function supervise(
     onReload: async () => {
       const next = await read(args);
       await clearSockets(next.listen.filter((where) => !current.listen.some((one) => samePath(one, where))));
+      for (const warning of next.warnings) if (!current.warnings.includes(warning)) log(warning);
       current = next;
       return settingsOf(next);
     },
@@ -101,7 +105,8 @@ export async function supervise(
 export async function work(args: Arguments, { output, signals, started }: Beginning): Promise<number> {
   try {
     return await launch(async ({ channel, setup }) => {
-      const configuration = await read(args, (setup as Setup).json);
+      const { json, files } = setup as Setup;
+      const configuration = await read(args, json, files);
       // A channel takes one member of each worker, so each pool has one of its own.
       const peers = (pool: string): Channel => channel(`upstreams of ${pool}`);
       const serving = await serve(configuration, { demo: args.demo, log: output.log, peers });
@@ -124,21 +129,21 @@ export async function work(args: Arguments, { output, signals, started }: Beginn
 }
 
 /** The launcher's settings of a configuration. */
-function settingsOf({ workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, json }: Configuration): {
+function settingsOf({ workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, json, files }: Configuration): {
   readonly workers: number | 'auto';
   readonly drainTimeoutMs: number;
   readonly stopDelayMs: number;
   readonly reloadTimeoutMs: number;
   readonly setup: Setup;
 } {
-  const setup = json === undefined ? {} : { json };
+  const setup = json === undefined ? { files } : { json, files };
   return { workers, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, setup };
 }
 
 /** Reads the configuration. Rejects with every problem found. */
-async function read(args: Arguments, json?: Json): Promise<Configuration> {
+async function read(args: Arguments, json?: Json, files?: Files): Promise<Configuration> {
   const problems: string[] = [];
-  const configuration = await configure(args, problems, json);
+  const configuration = await configure(args, problems, json, files);
   if (problems.length > 0) throw new Error(problems.join('\n'));
   return configuration;
 }

@@ -44,10 +44,28 @@ export interface Config<State = unknown> extends Omit<BalancerOptions<State>, 's
   readonly accessLog?: string;
   /** The format of its lines. Default `json`. */
   readonly accessLogFormat?: 'json' | 'common' | 'combined';
+  /** TLS to `https:` upstreams, for all pools. Default: certificates are verified against the authorities of Node. */
+  readonly upstreamTls?: UpstreamTlsConfig;
+}
+
+/** TLS to `https:` upstreams. The files are PEM, and read again on SIGHUP. */
+export interface UpstreamTlsConfig {
+  /** Files of authorities to trust, besides those that Node trusts. Default: none. */
+  readonly ca?: string | readonly string[];
+  /** The file of the client certificate to show, with its chain. Default: none. */
+  readonly cert?: string;
+  /** The file of its private key, which must not be encrypted. Default: none. */
+  readonly key?: string;
+  /** Server name to send, and to expect in certificates. Default: the host of the origin; if empty, none is sent. */
+  readonly servername?: string;
+  /** Do not verify certificates; the log says so at each start. Default false. */
+  readonly insecure?: boolean;
 }
 
 /** A pool of a configuration file. */
 export interface PoolConfig extends Omit<PoolOptions, 'strategy'> {
+  /** TLS to `https:` upstreams, in place of what the top level says, key by key. Default: that of the top level. */
+  readonly upstreamTls?: UpstreamTlsConfig;
   /**
    * Chooses the upstream of each attempt: a name, or the path of a module that default-exports a strategy or its
    * factory. Default `random`.
