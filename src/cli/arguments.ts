@@ -3,6 +3,7 @@
  */
 import { parseArgs } from 'node:util';
 import { didYouMean } from '../options/nearest.ts';
+import type { PassedSockets } from './passed-sockets.ts';
 
 /** What the command line says. The configuration file, then the defaults, fill in the rest. */
 export interface Arguments {
@@ -26,6 +27,8 @@ export interface Arguments {
   readonly version: boolean;
   readonly help: boolean;
   readonly upstreams: readonly string[];
+  /** The sockets that were passed to this process, which are not arguments. */
+  readonly passed?: PassedSockets;
   /** Whether a wrong option may have been meant to name upstreams: then none are reported as missing. */
   readonly unclear: boolean;
 }
@@ -35,7 +38,7 @@ export const USAGE = `Usage: equipoise [options] <upstream>...
 Balances HTTP over upstreams such as http://127.0.0.1:3001.
 
 Options:
-  -l, --listen <[host:]port | unix:PATH[,mode=660] | fd:N>
+  -l, --listen <[host:]port | unix:PATH[,mode=660] | fd:N | systemd>
                                      where to listen; default 8080; repeatable
   -s, --strategy <name | ./file>     random (default), round-robin, least-connections, or a module that
                                      default-exports a strategy or its factory
@@ -79,7 +82,7 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
       const before = tokens[i - 1];
       // What follows an unknown option is probably its value, not a second mistake.
       const itsValue = before?.kind === 'option' && !known(before.name) && before.value === undefined &&
-        !token.value.includes('://');
+        !token.value.includes('://') && !token.value.startsWith('unix:');
       if (itsValue) unclear = true;
       else upstreams.push(token.value);
     }

@@ -12,6 +12,7 @@ import { type ListenAddress, readListen } from './listen.ts';
 import type { AccessLogSettings } from './access-log.ts';
 import { isJson, load } from './load.ts';
 import { withoutCode } from './only-in-modules.ts';
+import { passedAddresses } from './passed-sockets.ts';
 import { completePools, connectOf } from './pools.ts';
 import { loadStrategy } from './strategies.ts';
 import { type Files, insecureWarning, readUpstreamTls, type UpstreamTls } from './upstream-tls.ts';
@@ -19,6 +20,8 @@ import { type Files, insecureWarning, readUpstreamTls, type UpstreamTls } from '
 /** Everything that a run needs. */
 export interface Configuration {
   readonly listen: readonly ListenAddress[];
+  /** Whether to listen on the sockets that systemd passes, which are in `listen`. */
+  readonly systemd: boolean;
   readonly drainTimeoutMs: number;
   /** How long to keep accepting after the signal to stop, while already not ready. */
   readonly stopDelayMs: number;
@@ -57,7 +60,7 @@ export async function configure(
   const tls = await readUpstreamTls({ ca, insecure, values: file.values, resolve: file.resolve }, problems, files);
   const { options, warnings } = await balancerOptions(args, file, tls.pools, problems);
   return {
-    listen: addresses(args, file, problems),
+    ...addresses(args, file, problems),
     drainTimeoutMs: seconds(given(args, file, 'drainTimeout', 10), problems),
     stopDelayMs: seconds(given(args, file, 'stopDelay', 0), problems),
     reloadTimeoutMs: seconds(given(args, file, 'reloadTimeout', 3_600), problems, MAX_RELOAD_SECONDS),
@@ -156,7 +159,9 @@ async function balancerOptions(
   };
 }
 
-function addresses(args: Arguments, file: ConfigFile, problems: string[]): ListenAddress[] {
+function addresses(
+  args: Arguments, file: ConfigFile, problems: string[],
+): Pick<Configuration, 'listen' | 'systemd'> {
   // A demo is for the person who starts it, not for the network.
   const { listen = args.demo ? '127.0.0.1:8080' : 8080 } = file.values;
   const from: readonly (readonly [value: unknown, at: string])[] = args.listen.length > 0
@@ -164,7 +169,17 @@ function addresses(args: Arguments, file: ConfigFile, problems: string[]): Liste
     : Array.isArray(listen) ? listen.map((value: unknown, i) => [value, `listen[${i}]`]) : [[listen, 'listen']];
   if (from.length === 0) problems.push('listen: must name at least one address; leave it out for 8080');
   const beside = args.listen.length > 0 ? {} : { resolve: file.resolve };
-  return from.map(([value, at]) => readListen(value, { at, ...beside }, problems)).filter((one) => one !== undefined);
+  let systemd = false;
+  const read = from.flatMap(([value, at]): readonly (ListenAddress | undefined)[] => {
+    if (value !== 'systemd') return [readListen(value, { at, ...beside }, problems)];
+    if (systemd) problems.push(`${at}: systemd is there twice; it stands for all sockets that were passed`);
+    systemd = true;
+    // What a file says can be checked anywhere.
+    const { passed } = args;
+    return passed === undefined || (args.check && passed.sockets.length === 0)
+      ? [] : passedAddresses(passed, at, problems);
+  });
+  return { listen: read.filter((one) => one !== undefined), systemd };
 }
 
 function seconds({ value, at }: Given, problems: string[], max = MAX_SECONDS): number {

@@ -3,6 +3,7 @@
  */
 import { isRecord, shown } from '../options/checks.ts';
 import { HOOK_NAMES } from '../options/front.ts';
+import { addressText } from '../options/listen.ts';
 import type { HealthCheck } from '../options/health-check.ts';
 import type { BalancerOptions } from '../options/options.ts';
 import type { ParsedRoute } from '../options/parsed-route.ts';
@@ -21,13 +22,13 @@ type Given = Readonly<Record<string, unknown>>;
 
 /** Describes a valid configuration. */
 export function preview(configuration: Configuration, { config, demo }: Arguments): string {
-  const { listen, options } = configuration;
+  const { listen, options, systemd } = configuration;
   const settings = parseOptions(options);
   const usual = parseOptions({ upstreams: [] });
   const defaults = { ...usual.front, trustForwarded: false, ...usual.pools.get(DEFAULT_POOL) };
   const hooks = HOOK_NAMES.filter((name) => options[name] !== undefined);
   const sections = [
-    section('Listen', listen.map(listenText)),
+    section('Listen', [...listen.map(listenText), ...(systemd ? ['the sockets that systemd passes'] : [])]),
     ...[...settings.pools].map(([name, pool]) => section(`Pool ${name}: ${pool.strategy?.name ?? 'random'}`, [
       ...upstreamLines(pool, demo),
       ...tlsLines(pool, configuration.upstreamTls.get(name)),
@@ -50,7 +51,8 @@ function section(title: string, lines: readonly string[]): string {
 
 function listenText(where: ListenAddress): string {
   if ('path' in where) {
-    return `unix:${where.path}${where.mode === undefined ? '' : `, mode ${where.mode.toString(8).padStart(3, '0')}`}`;
+    const { path, mode } = where;
+    return `${addressText(path)}${mode === undefined ? '' : `, mode ${mode.toString(8).padStart(3, '0')}`}`;
   }
   if ('fd' in where) return `file descriptor ${where.fd}`;
   const { host, port } = where;

@@ -10,11 +10,14 @@ import type { Channel } from '../channel.ts';
 import { launch } from '../cluster/index.ts';
 import { removeStaleSocket } from '../cluster/stale-socket.ts';
 import { messageOf } from '../guard.ts';
+import { addressText } from '../options/listen.ts';
 import { REOPENING } from './access-log.ts';
 import type { Arguments } from './arguments.ts';
 import type { Beginning } from './beginning.ts';
 import { type Configuration, configure, type Json } from './config.ts';
 import type { ListenAddress } from './listen.ts';
+import { umaskOf } from './listening.ts';
+import type { PassedSockets } from './passed-sockets.ts';
 import type { PidFile } from './pid-file.ts';
 import { serve } from './serve.ts';
 import type { Files } from './upstream-tls.ts';
@@ -28,6 +31,10 @@ interface Setup {
   readonly json?: Json;
   /** The contents of other files that the configuration names. */
   readonly files: Files;
+  /** The sockets that were passed to the primary, which listens on them. */
+  readonly passed?: PassedSockets;
+  /** That of the primary, before it narrowed its own for the sockets that it binds. */
+  readonly umask: number;
 }
 
 /** What the primary sends to a worker that serves: to reopen the access log. */
@@ -46,6 +53,10 @@ export async function supervise(
 ): Promise<number> {
   const { log, say } = output;
   await clearSockets(configuration.listen);
+  // The primary binds Unix sockets for its workers, at any time: nobody may connect before their mode is set.
+  const umask = process.umask(umaskOf(configuration.listen));
+  process.umask(umask | umaskOf(configuration.listen));
+  const common = { umask, ...(args.passed === undefined ? {} : { passed: args.passed }) };
   let current = configuration;
   let line: string | undefined;
   const outcome = { failed: false };
@@ -54,7 +65,12 @@ export async function supervise(
   });
   const writePidFile = (): boolean => {
     try {
-      pidFile.write(current.pidFile);
+      const narrow = process.umask(umask);
+      try {
+        pidFile.write(current.pidFile);
+      } finally {
+        process.umask(narrow);
+      }
       return true;
     } catch (error) {
       log(messageOf(error));
@@ -64,7 +80,7 @@ export async function supervise(
   const launched = launch(() => {
     throw new Error('the primary does not serve');
   }, {
-    ...settingsOf(configuration),
+    ...settingsOf(configuration, common),
     hungTimeoutMs: HUNG_TIMEOUT_MS,
     log,
     onReload: async () => {
@@ -72,7 +88,8 @@ export async function supervise(
       await clearSockets(next.listen.filter((where) => !current.listen.some((one) => samePath(one, where))));
       for (const warning of next.warnings) if (!current.warnings.includes(warning)) log(warning);
       current = next;
-      return settingsOf(next);
+      process.umask(umask | umaskOf(next.listen));
+      return settingsOf(next, common);
     },
     onEvent: ({ type }) => {
       if (type === 'reloaded') writePidFile();
@@ -105,8 +122,9 @@ export async function supervise(
 export async function work(args: Arguments, { output, signals, started }: Beginning): Promise<number> {
   try {
     return await launch(async ({ channel, setup }) => {
-      const { json, files } = setup as Setup;
-      const configuration = await read(args, json, files);
+      const { json, files, umask, ...passed } = setup as Setup;
+      process.umask(umask);
+      const configuration = await read({ ...args, ...passed }, json, files);
       // A channel takes one member of each worker, so each pool has one of its own.
       const peers = (pool: string): Channel => channel(`upstreams of ${pool}`);
       const serving = await serve(configuration, { demo: args.demo, log: output.log, peers });
@@ -129,14 +147,17 @@ export async function work(args: Arguments, { output, signals, started }: Beginn
 }
 
 /** The launcher's settings of a configuration. */
-function settingsOf({ workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, json, files }: Configuration): {
+function settingsOf(
+  { workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, json, files }: Configuration,
+  common: Pick<Setup, 'passed' | 'umask'>,
+): {
   readonly workers: number | 'auto';
   readonly drainTimeoutMs: number;
   readonly stopDelayMs: number;
   readonly reloadTimeoutMs: number;
   readonly setup: Setup;
 } {
-  const setup = json === undefined ? { files } : { json, files };
+  const setup = json === undefined ? { files, ...common } : { json, files, ...common };
   return { workers, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, setup };
 }
 
@@ -153,7 +174,9 @@ async function clearSockets(listen: readonly ListenAddress[]): Promise<void> {
   for (const where of listen) {
     if (!('path' in where)) continue;
     const found = await removeStaleSocket(where.path);
-    if (found.kind === 'taken') throw new Error(`listen: unix:${where.path} is in use (EADDRINUSE): ${found.why}`);
+    if (found.kind === 'taken') {
+      throw new Error(`listen: ${addressText(where.path)} is in use (EADDRINUSE): ${found.why}`);
+    }
   }
 }
 

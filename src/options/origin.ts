@@ -1,22 +1,25 @@
 /**
- * Origins such as `http://10.0.0.1:3000`, parsed as the WHATWG URL standard says.
+ * Origins such as `http://10.0.0.1:3000`, parsed as the WHATWG URL standard says; those of Unix sockets are not URLs.
  */
 import { shown } from './checks.ts';
+import { parseUnix, unixProblem } from './unix-origin.ts';
 
 /** An origin in its normal form, and its parts. */
 export interface Origin {
   readonly origin: string;
-  readonly protocol: 'http:' | 'https:';
+  readonly protocol: 'http:' | 'https:' | 'unix:';
   /** Without the brackets of an IPv6 address. */
   readonly host: string;
   readonly port: number;
   /** Host and port as in a `Host` header: without the scheme's default port. */
   readonly authority: string;
+  /** Of a Unix socket, in place of host and port. */
+  readonly path?: string;
 }
 
 /** Undefined if it is not an origin: if it has another scheme, a path, a query, a fragment or a user. */
 export function parseOrigin(text: string): Origin | undefined {
-  return parsePlain(text) ?? parseUrl(text);
+  return parsePlain(text) ?? parseUnix(text) ?? parseUrl(text);
 }
 
 /** Reads the normal form of most origins, in a fraction of the time that `URL` takes: lists may be long. */
@@ -56,6 +59,8 @@ function parsed(text: string): URL | undefined {
 
 /** What is wrong with a text that is not an origin, and what to write instead. */
 export function originProblem(text: string): string {
+  const ofSocket = unixProblem(text);
+  if (ofSocket !== undefined) return ofSocket;
   // Keeps passwords out of logs.
   const got = `(got ${shown(text.replace(/^([a-z][a-z\d+.-]*:\/\/)[^/?#]*@/i, '$1***@'))})`;
   const [, scheme, authority = '', rest = ''] = /^(?:([a-z][a-z\d+.-]*):\/\/)?([^/?#]*)(.*)$/is.exec(text.trim()) ?? [];
