@@ -1,7 +1,6 @@
 /**
  * Serves in a single process, without workers.
  */
-import type { Balancer } from '../balancer.ts';
 import { messageOf } from '../guard.ts';
 import { REOPENING } from './access-log.ts';
 import type { Arguments } from './arguments.ts';
@@ -9,7 +8,8 @@ import type { Beginning } from './beginning.ts';
 import { type Configuration, configure } from './config.ts';
 import type { PidFile } from './pid-file.ts';
 import { Reloads } from './reload.ts';
-import { serve } from './serve.ts';
+import { serve, type Serving } from './serve.ts';
+import { TicketKeys } from './tls/tickets.ts';
 
 /** Serves until a signal stops it and it has drained. Rejects if it cannot serve. */
 export async function serveAlone(
@@ -26,7 +26,8 @@ export async function serveAlone(
     });
   });
   const reloads = await Reloads.of(args, current);
-  const serving = await serve(current, { demo: args.demo, log });
+  const tickets = current.tls && new TicketKeys();
+  const serving = await serve(current, { demo: args.demo, log, ticketKey: tickets?.current });
   try {
     pidFile.write(current.pidFile);
   } catch (error) {
@@ -34,15 +35,24 @@ export async function serveAlone(
     throw error;
   }
   started();
+  const rotate = ({ tls }: Configuration): void => {
+    if (tls === undefined) return;
+    tickets?.rotate(tls.ticketRotationMs, (key) => {
+      serving.setTicketKey(key);
+    });
+  };
+  rotate(current);
   signals.onReopen(() => {
     const reopens = configuration.accessLog?.path !== undefined;
     if (reopens) log(REOPENING);
     return reopens && serving.reopen();
   });
+  if (serving.adminLine !== undefined) log(serving.adminLine);
   say(serving.line);
   signals.onReload(oneAtATime(async () => {
     try {
-      current = await reload(args, current, serving.balancer, reloads, pidFile, log);
+      current = await reload(args, current, serving, reloads, pidFile, log);
+      rotate(current);
     } catch (error) {
       log(`not reloaded, nothing has changed:\n${messageOf(error)}`);
     }
@@ -60,14 +70,15 @@ export async function serveAlone(
 }
 
 /**
- * Applies what can change at run time from the configuration file. Resolves with the configuration now in force. If the
- * file is wrong, rejects and changes nothing.
+ * Applies what can change at run time from the configuration file, and the certificates. Resolves with the
+ * configuration now in force. If one of them is wrong, rejects and changes nothing.
  */
 async function reload(
-  args: Arguments, current: Configuration, balancer: Balancer, reloads: Reloads, pidFile: PidFile,
+  args: Arguments, current: Configuration, serving: Serving, reloads: Reloads, pidFile: PidFile,
   log: (line: string) => void,
 ): Promise<Configuration> {
-  if (args.demo || (args.config === undefined && args.ca.length === 0)) {
+  const hasFile = !args.demo && args.config !== undefined;
+  if (args.demo || (!hasFile && current.tls === undefined && args.ca.length === 0)) {
     const why = args.demo ? 'the upstreams of --demo are built in' : 'no configuration file was given (--config)';
     log(`SIGHUP: nothing to reload: ${why}`);
     return current;
@@ -75,10 +86,18 @@ async function reload(
   const problems: string[] = [];
   const next = await configure(args, problems);
   if (problems.length > 0) throw new Error(problems.join('\n'));
+  for (const warning of next.warnings) log(warning);
+  if (!hasFile) {
+    if (next.tls !== undefined) serving.secure(next.tls);
+    log('reloaded: the certificates');
+    return next;
+  }
   pidFile.write(next.pidFile);
-  const fixed = await reloads.apply(balancer, next);
-  log('reloaded: upstreams, pools, routes, hooks, upstreamTls, drainTimeout, stopDelay, reloadTimeout and pidFile');
-  for (const warning of next.warnings) if (!current.warnings.includes(warning)) log(warning);
+  const fixed = await reloads.apply(serving.balancer, next);
+  if (next.tls !== undefined) serving.secure(next.tls);
+  const certificates = current.tls === undefined ? '' : 'the certificates, ';
+  log(`reloaded: ${certificates}upstreams, pools, routes, hooks, upstreamTls, drainTimeout, stopDelay, reloadTimeout ` +
+    'and pidFile');
   if (fixed.length > 0) log(`not reloaded: to change ${fixed.join(', ')} takes a restart, or --workers`);
   return next;
 }

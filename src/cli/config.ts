@@ -6,15 +6,22 @@ import { isRecord, onlyKnown, shown } from '../options/checks.ts';
 import type { BalancerOptions } from '../options/options.ts';
 import { OPTION_NAMES, readOptions } from '../options/parse.ts';
 import { DEFAULT_POOL } from '../options/pools.ts';
+import { readTcpOptions, TCP_OPTION_NAMES } from '../options/tcp.ts';
 import type { Arguments } from './arguments.ts';
 import { descriptorLimit, fit } from './descriptors.ts';
 import { type ListenAddress, readListen } from './listen.ts';
+import type { Findings } from './tls/certificates.ts';
 import type { AccessLogSettings } from './access-log.ts';
+import { type AdminSettings, readAdmin } from './admin.ts';
 import { isJson, load } from './load.ts';
 import { withoutCode } from './only-in-modules.ts';
 import { passedAddresses } from './passed-sockets.ts';
 import { completePools, connectOf } from './pools.ts';
+import { type ProxyProtocol, readProxyProtocol } from './proxy-protocol.ts';
 import { loadStrategy } from './strategies.ts';
+import { isTcp } from './tcp.ts';
+import { type Contents, PemFiles } from './tls/files.ts';
+import { mentionsTls, readTls, type TlsSettings } from './tls/settings.ts';
 import { type Files, insecureWarning, readUpstreamTls, type UpstreamTls } from './upstream-tls.ts';
 
 /** Everything that a run needs. */
@@ -32,6 +39,14 @@ export interface Configuration {
   readonly pidFile: string | undefined;
   /** Undefined without an access log. */
   readonly accessLog: AccessLogSettings | undefined;
+  /** Undefined without an admin listener. */
+  readonly admin: AdminSettings | undefined;
+  /** Whose PROXY header the listeners read; undefined if they read none. */
+  readonly proxyProtocol: ProxyProtocol | undefined;
+  /** Undefined without `tls:` listeners. */
+  readonly tls: TlsSettings | undefined;
+  /** Whether raw connections are balanced (layer 4); then the options are those of `createTcpBalancer`. */
+  readonly tcp: boolean;
   readonly options: BalancerOptions;
   /** What the configuration file says, as it stands there. */
   readonly given: Json;
@@ -50,17 +65,27 @@ export type Json = Readonly<Record<string, unknown>>;
 
 /**
  * Completes the arguments from the configuration file and the defaults. Adds what is wrong to `problems`. If `json` is
- * given, it is used as the content of the file, and the disk is not read; nor is it for `files`.
+ * given, it is used as the content of the file, and the disk is not read; nor for the certificates in `pem` and
+ * `files`.
  */
 export async function configure(
-  args: Arguments, problems: string[], json?: Json, files?: Files,
+  args: Arguments, problems: string[], json?: Json, pem?: Contents, files?: Files,
 ): Promise<Configuration> {
   const file = await readConfig(args.config, json, problems);
+  const tcp = isTcp(args, file.values, problems);
   const { ca, insecureUpstreams: insecure } = args;
-  const tls = await readUpstreamTls({ ca, insecure, values: file.values, resolve: file.resolve }, problems, files);
-  const { options, warnings } = await balancerOptions(args, file, tls.pools, problems);
+  const upstreamTls = await readUpstreamTls(
+    { ca, insecure, values: file.values, resolve: file.resolve }, problems, files);
+  const { read, send } = readProxyProtocol(args.proxyProtocol, file.values['proxyProtocol'], problems);
+  // The pool `default` has an option of the same name.
+  const ofBalancer = { ...file, values: { ...file.values, proxyProtocol: send } };
+  const { options, warnings } = await balancerOptions(args, ofBalancer, upstreamTls.pools, tcp, problems);
+  const { listen, systemd } = addresses(args, file, problems);
   return {
-    ...addresses(args, file, problems),
+    listen,
+    systemd,
+    proxyProtocol: read,
+    tls: await tls(args, file, listen, new PemFiles(pem), { problems, warnings }),
     drainTimeoutMs: seconds(given(args, file, 'drainTimeout', 10), problems),
     stopDelayMs: seconds(given(args, file, 'stopDelay', 0), problems),
     reloadTimeoutMs: seconds(given(args, file, 'reloadTimeout', 3_600), problems, MAX_RELOAD_SECONDS),
@@ -68,11 +93,15 @@ export async function configure(
     pidFile: pidFile(given(args, file, 'pidFile', undefined), problems),
     accessLog: accessLog(
       given(args, file, 'accessLog', undefined), given(args, file, 'accessLogFormat', undefined), problems),
+    tcp,
+    admin: readAdmin(
+      given(args, file, 'admin', undefined), given(args, file, 'adminTokenFile', undefined),
+      { value: file.values['adminHosts'], at: 'adminHosts', resolve: file.resolve }, problems),
     options: options as unknown as BalancerOptions,
     given: file.values,
     json: args.config !== undefined && isJson(args.config) && !file.failed ? file.values : undefined,
-    upstreamTls: tls.pools,
-    files: tls.files,
+    upstreamTls: upstreamTls.pools,
+    files: upstreamTls.files,
     warnings,
   };
 }
@@ -119,9 +148,9 @@ function given(args: Arguments, file: ConfigFile, name: keyof typeof FLAGS, fall
 
 /** The options of the balancer, checked. */
 async function balancerOptions(
-  args: Arguments, file: ConfigFile, tls: ReadonlyMap<string, UpstreamTls>, problems: string[],
+  args: Arguments, file: ConfigFile, tls: ReadonlyMap<string, UpstreamTls>, tcp: boolean, problems: string[],
 ): Promise<{ options: Record<string, unknown>; warnings: string[] }> {
-  const own = Object.fromEntries(Object.entries(file.values).filter(([name]) => OPTION_NAMES.has(name)));
+  const own = Object.fromEntries(Object.entries(file.values).filter(([name]) => BALANCER_OPTIONS.has(name)));
   // Without upstreams of their own, named pools are all there is.
   const isNamed = own['pools'] !== undefined && own['upstreams'] === undefined && args.upstreams.length === 0;
   const options: Record<string, unknown> = {
@@ -141,9 +170,9 @@ async function balancerOptions(
   if (args.demo && (args.upstreams.length > 0 || file.values['upstreams'] !== undefined)) {
     problems.push('--demo: has its own upstreams; leave out the others');
   } else if (!args.demo && Array.isArray(upstreams) && upstreams.length === 0 && !file.failed && !args.unclear) {
-    problems.push('upstreams: none given; name at least one, e.g. http://127.0.0.1:3001, or try --demo');
+    problems.push(`upstreams: none given; name at least one, e.g. ${tcp ? 'tcp://127.0.0.1:6379' : 'http://127.0.0.1:3001, or try --demo'}`);
   }
-  const { front: { maxConnections }, pools } = readOptions(options, problems);
+  const { front: { maxConnections }, pools } = (tcp ? readTcpOptions : readOptions)(options, problems);
   const configured = options['maxConnections'] !== undefined;
   const demand = { maxConnections, configured, maxInFlight: 0, upstreams: 0 };
   for (const pool of pools.values()) {
@@ -180,6 +209,28 @@ function addresses(
       ? [] : passedAddresses(passed, at, problems);
   });
   return { listen: read.filter((one) => one !== undefined), systemd };
+}
+
+/** The settings of TLS; undefined if no listener needs them. */
+async function tls(
+  args: Arguments, file: ConfigFile, listen: readonly ListenAddress[], files: PemFiles, findings: Findings,
+): Promise<TlsSettings | undefined> {
+  const ofFile = { value: file.values['tls'], resolve: file.resolve };
+  const isServed = listen.some(({ as }) => as === 'tls');
+  const { problems } = findings;
+  if (!isServed && listen.some(({ as }) => as === 'redirect')) {
+    problems.push('listen: redirect: leads to the first tls: listener, and there is none; add one, e.g. tls:8443');
+  }
+  if (isServed || mentionsTls(args, ofFile)) {
+    const before = problems.length;
+    const settings = await readTls(args, ofFile, files, findings);
+    if (isServed) return settings;
+    // A file may leave it to the command line where to listen.
+    if (args.tlsCert.length > 0 && problems.length === before) {
+      problems.push('tls-cert: no listener ends TLS; add one, e.g. --listen tls:8443');
+    }
+  }
+  return undefined;
 }
 
 function seconds({ value, at }: Given, problems: string[], max = MAX_SECONDS): number {
@@ -229,12 +280,15 @@ function accessLog(to: Given, as: Given, problems: string[]): AccessLogSettings 
 const FLAGS = {
   strategy: 'strategy', workers: 'workers', drainTimeout: 'drain-timeout', stopDelay: 'stop-delay',
   reloadTimeout: 'reload-timeout', pidFile: 'pid-file', accessLog: 'access-log',
-  accessLogFormat: 'access-log-format',
+  accessLogFormat: 'access-log-format', admin: 'admin', adminTokenFile: 'admin-token-file',
+  proxyProtocol: 'proxy-protocol',
 } as const;
+/** The options of both kinds of balancer. */
+const BALANCER_OPTIONS: ReadonlySet<string> = new Set([...OPTION_NAMES, ...TCP_OPTION_NAMES]);
 /** What a file may contain besides the options of `createBalancer`. */
-const OF_FILES = ['listen', ...Object.keys(FLAGS), 'upstreamTls'];
+const OF_FILES = ['listen', 'tls', 'tcp', ...Object.keys(FLAGS), 'adminHosts', 'upstreamTls'];
 /** `$schema` tells editors which JSON schema the file has; it is ignored here. */
-const KNOWN: ReadonlySet<string> = new Set([...OPTION_NAMES, ...OF_FILES, '$schema']);
+const KNOWN: ReadonlySet<string> = new Set([...BALANCER_OPTIONS, ...OF_FILES, '$schema']);
 const LISTED = `${[...new Set(['upstreams', ...OF_FILES])].join(', ')}, and all options of createBalancer`;
 
 /** A day. */

@@ -10,24 +10,46 @@ import { messageOf } from '../guard.ts';
 import { addressText, authorityText } from '../options/listen.ts';
 import type { ListenAddress } from './listen.ts';
 
-/** Listens on all addresses. Resolves with their readable forms; rejects with one line that says what is wrong. */
-export async function listenEverywhere(balancer: Balancer, listen: readonly ListenAddress[]): Promise<string[]> {
-  const addresses: string[] = [];
-  for (const where of listen) {
+type Listen = Balancer['listen'];
+
+/** How to listen for each purpose. */
+export interface Ways {
+  readonly http: Listen;
+  readonly tls: Listen;
+  readonly redirect: Listen;
+}
+
+/** An address that is listened on. */
+export interface Bound {
+  readonly as: ListenAddress['as'];
+  readonly address: AddressInfo | string;
+  /** As a person reads it. */
+  readonly text: string;
+}
+
+/** Listens on all addresses. Resolves with them; rejects with one line that says what is wrong. */
+export async function listenEverywhere(ways: Ways, listen: readonly ListenAddress[]): Promise<readonly Bound[]> {
+  const bound: Bound[] = [];
+  // A redirect needs to know where TLS is ended.
+  const inOrder = [...listen].sort((one, other) => Number(one.as === 'redirect') - Number(other.as === 'redirect'));
+  for (const where of inOrder) {
+    const { as } = where;
     try {
-      addresses.push(shownAddress(await listenAt(balancer, where)));
+      const address = await listenAt(ways, where);
+      bound[listen.indexOf(where)] = { as, address, text: shownAddress(address, as) };
     } catch (error) {
       throw new Error(`listen: ${whyNot(where, error)}`, { cause: error });
     }
   }
-  return addresses;
+  return bound;
 }
 
-async function listenAt(balancer: Balancer, where: ListenAddress): Promise<AddressInfo | string> {
-  if (!('path' in where)) return balancer.listen(where);
+async function listenAt(ways: Ways, { as, ...where }: ListenAddress): Promise<AddressInfo | string> {
+  const listen = ways[as ?? 'http'];
+  if (!('path' in where)) return listen(where);
   const { mode, ...options } = where;
-  if (mode === undefined) return listenOnPath(where.path, () => balancer.listen(options));
-  const address = await listenOnPath(where.path, () => withUmask(~mode & 0o777, () => balancer.listen(options)));
+  if (mode === undefined) return listenOnPath(where.path, () => listen(options));
+  const address = await listenOnPath(where.path, () => withUmask(~mode & 0o777, () => listen(options)));
   // Exactly this mode: the umask that the process was started with may take away more.
   chmodSync(where.path, mode);
   return address;
@@ -53,13 +75,16 @@ export function umaskOf(listen: readonly ListenAddress[]): number {
     'path' in where && where.mode !== undefined ? mask | (~where.mode & 0o777) : mask), 0);
 }
 
-function shownAddress(address: AddressInfo | string): string {
-  return typeof address === 'string' ? addressText(address) : urlText(address.address, address.port);
+function shownAddress(address: AddressInfo | string, as: ListenAddress['as']): string {
+  return typeof address === 'string' ? addressText(address) : urlText(address.address, address.port, as);
 }
 
 /** The URL to type into a browser; for every interface, that of the loopback interface. */
-export function urlText(host: string | undefined, port: number): string {
-  return isEveryInterface(host) ? `every interface, http://127.0.0.1:${port}` : `http://${authorityText(host, port)}`;
+export function urlText(host: string | undefined, port: number, as?: ListenAddress['as']): string {
+  const scheme = as === 'tls' ? 'https' : 'http';
+  const url = isEveryInterface(host) ? `every interface, ${scheme}://127.0.0.1:${port}`
+    : `${scheme}://${authorityText(host, port)}`;
+  return as === 'redirect' ? `${url} (redirects to https)` : url;
 }
 
 export function isEveryInterface(host: string | undefined): host is undefined | '::' | '0.0.0.0' {
@@ -74,7 +99,7 @@ function configured(where: ListenAddress): string {
   return host === undefined ? String(port) : authorityText(host, port);
 }
 
-function whyNot(where: ListenAddress, error: unknown): string {
+export function whyNot(where: ListenAddress, error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
   const at = configured(where);
   if (code === 'EADDRINUSE') {

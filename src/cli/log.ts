@@ -7,6 +7,7 @@ import { messageOf } from '../guard.ts';
 import { andMore, Throttle } from '../loop/throttle.ts';
 import type { Report } from '../options/options.ts';
 import { DEFAULT_POOL } from '../options/pools.ts';
+import type { ProxyRefusal } from '../proxy-protocol/options.ts';
 import { placeOf } from './load.ts';
 
 /** Returns an `onReport` that writes each report as a line. */
@@ -20,6 +21,14 @@ export function reportLog(write: (line: string) => void, now: () => number): (re
     const where = upstream === undefined ? code : `${code} ${upstream}`;
     const request = requestId === undefined ? '' : ` (request ${requestId})`;
     tell(`${code} ${upstream ?? ''}`, () => `${where}: ${what}${place}${request}`);
+  };
+}
+
+/** Returns an `onRefused` that writes why connections were closed for their PROXY headers, or the lack of one. */
+export function refusalLog(write: (line: string) => void, now: () => number): (refusal: ProxyRefusal) => void {
+  const tell = throttled(write, now);
+  return ({ reason, message }) => {
+    tell(reason, () => `PROXY protocol: ${message}${reason === 'untrusted' ? ' (see --proxy-protocol)' : ''}`);
   };
 }
 

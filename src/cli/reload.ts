@@ -9,6 +9,7 @@ import { FRONT_OPTION_NAMES, HOOK_NAMES } from '../options/front.ts';
 import type { BalancerOptions, PoolOptions } from '../options/options.ts';
 import { POOL_OPTION_NAMES } from '../options/pool.ts';
 import { DEFAULT_POOL } from '../options/pools.ts';
+import { TCP_FRONT_OPTION_NAMES, TCP_POOL_OPTION_NAMES } from '../options/tcp.ts';
 import type { Arguments } from './arguments.ts';
 import type { Configuration } from './config.ts';
 
@@ -36,7 +37,7 @@ export class Reloads {
   private constructor(args: Arguments, first: Configuration) {
     this.#args = args;
     this.#first = first;
-    this.#pools = poolsOf(first.options);
+    this.#pools = poolsOf(first);
   }
 
   /** `first` is what the balancer was made with. */
@@ -52,7 +53,7 @@ export class Reloads {
    */
   async apply(balancer: Balancer, next: Configuration): Promise<readonly string[]> {
     const sources = await this.#sourcesOf(next);
-    const pools = this.#withKept(poolsOf(next.options), sources);
+    const pools = this.#withKept(poolsOf(next), sources);
     const { routes = null } = next.options;
     const hooks = Object.fromEntries(HOOK_NAMES.map((name) => [name, hookOf(next.options, name)]));
     await new Promise<void>((done, refuse) => {
@@ -95,12 +96,15 @@ export class Reloads {
 
   /** The names of what differs from when this process was started, and cannot change. */
   #fixed(next: Configuration): readonly string[] {
-    const { given, listen, workers, accessLog } = this.#first;
+    const { given, listen, workers, proxyProtocol, accessLog, admin, tcp } = this.#first;
     const hooks: readonly string[] = HOOK_NAMES;
-    const front = FRONT_OPTION_NAMES.filter((name) => !hooks.includes(name) && !isSame(given[name], next.given[name]));
+    const ofFront: readonly string[] = tcp ? TCP_FRONT_OPTION_NAMES : FRONT_OPTION_NAMES;
+    const front = ofFront.filter((name) => !hooks.includes(name) && !isSame(given[name], next.given[name]));
     return [
       ...(isSame(listen, next.listen) ? [] : ['listen']), ...(workers === next.workers ? [] : ['workers']),
-      ...(isSame(accessLog, next.accessLog) ? [] : ['accessLog']), ...front,
+      ...(isSame(accessLog, next.accessLog) ? [] : ['accessLog']), ...(isSame(admin, next.admin) ? [] : ['admin']),
+      ...(isSame(proxyProtocol, next.proxyProtocol) ? [] : ['proxyProtocol']), ...(tcp === next.tcp ? [] : ['tcp']),
+      ...front,
     ];
   }
 }
@@ -114,10 +118,11 @@ async function sourceOf(
 }
 
 /** All pools of the options, each with all of its own. */
-function poolsOf(options: BalancerOptions): Pools {
+function poolsOf({ options, tcp }: Pick<Configuration, 'options' | 'tcp'>): Pools {
   const { upstreams, pools } = options;
   if (upstreams === undefined) return { ...pools };
-  const own = Object.fromEntries(POOL_OPTION_NAMES.flatMap((name) => {
+  const names: readonly string[] = tcp ? TCP_POOL_OPTION_NAMES : POOL_OPTION_NAMES;
+  const own = Object.fromEntries(names.flatMap((name) => {
     const value = options[name as keyof PoolOptions];
     return value === undefined ? [] : [[name, value]];
   }));

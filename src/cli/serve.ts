@@ -1,22 +1,38 @@
 /**
  * Runs the configured balancer, in a single process or in each worker.
  */
-import { type Balancer, createBalancer } from '../balancer.ts';
+import net, { type AddressInfo } from 'node:net';
+import type { Balancer } from '../balancer.ts';
 import type { Channel } from '../channel.ts';
+import type { ListenOptions } from '../options/listen.ts';
+import { readProxy } from '../proxy-protocol/index.ts';
 import { openAccessLog } from './access-log.ts';
+import { AdminListener, type AdminMeans } from './admin.ts';
 import type { Configuration } from './config.ts';
 import { startDemo } from './demo.ts';
 import { listenEverywhere } from './listening.ts';
-import { logEvents, reportLog } from './log.ts';
+import { logEvents, refusalLog, reportLog } from './log.ts';
 import { withPeers } from './pools.ts';
+import { createEither, readyLine } from './tcp.ts';
+import { type BeforeServing, TlsListeners } from './tls/listeners.ts';
+import { createRedirect, HTTPS_PORT } from './tls/redirect.ts';
+import type { TlsSettings } from './tls/settings.ts';
 
 /** A listening balancer. */
 export interface Serving {
   readonly balancer: Balancer;
   /** The line to print when it is ready. */
   readonly line: string;
+  /** The line to log about the admin listener. */
+  readonly adminLine: string | undefined;
+  /** This worker drains, and others may not. */
+  draining(): void;
   /** Reopens the file of the access log. Returns whether there is one. */
   reopen(): boolean;
+  /** Has TLS go by these settings from now on. */
+  secure(settings: TlsSettings): void;
+  /** The key of session tickets from now on. */
+  setTicketKey(key: Buffer): void;
   /** Drains it like `balancer.close`. Resolves with the number of connections that were cut. */
   close(limits: { readonly timeoutMs: number; readonly delayMs: number }): Promise<number>;
 }
@@ -28,42 +44,101 @@ export interface Means {
   readonly log: (text: string) => void;
   /** Connects a pool with those of the other workers. */
   readonly peers?: (pool: string) => Channel;
+  /** What the admin listener of a worker needs. */
+  readonly admin?: AdminMeans;
+  /** The key of session tickets, which `tls:` listeners need. */
+  readonly ticketKey?: Buffer | undefined;
 }
 
 /** Starts a balancer. If that fails, closes what was started. */
 export async function serve(
-  { listen, options, accessLog }: Configuration, { demo, log, peers }: Means,
+  { listen, options, accessLog, proxyProtocol, tls, tcp, admin }: Configuration,
+  { demo, log, peers, ticketKey, admin: adminMeans = {} }: Means,
 ): Promise<Serving> {
+  const now = (): number => performance.now();
   const logged = accessLog && openAccessLog(accessLog, log);
   const upstreams = demo ? await startDemo() : undefined;
-  let balancer: Balancer | undefined;
+  const opened: Balancer[] = [];
+  let secure: TlsListeners | undefined;
+  let operated: AdminListener | undefined;
   try {
     const given = upstreams === undefined ? options : { ...options, upstreams: upstreams.origins };
-    balancer = createBalancer({
-      onReport: reportLog(log, () => performance.now()),
+    const balancer = createEither(tcp, {
+      onReport: reportLog(log, now),
       ...(peers === undefined ? given : withPeers(given, peers)),
     });
-    logEvents(balancer, log, () => performance.now());
+    opened.push(balancer);
+    logEvents(balancer, log, now);
     logged?.start(balancer);
-    const addresses = await listenEverywhere(balancer, listen);
-    const serving = balancer;
+    // Before requests come: what an admin has drained gets none.
+    operated = admin && new AdminListener(admin, balancer, adminMeans);
+    const adminListener = operated;
+    const before = proxyProtocol && readProxy({ ...proxyProtocol, onRefused: refusalLog(log, now) });
+    if (tls !== undefined && ticketKey !== undefined) {
+      secure = new TlsListeners(tls, { balancer, ticketKey, log, now, before });
+    }
+    const listeners = secure;
+    let httpsPort: number | undefined;
+    let redirect: Balancer | undefined;
+    const addresses = await listenEverywhere({
+      http: (where) => listenOn(balancer, where, before),
+      tls: async (where) => {
+        if (listeners === undefined) throw new Error('there are no certificates');
+        const address = await balancer.serve(listeners.createServer(), where);
+        httpsPort ??= typeof address === 'string' ? HTTPS_PORT : address.port;
+        return address;
+      },
+      redirect: (where) => {
+        if (redirect === undefined) {
+          redirect = createRedirect(() => httpsPort ?? HTTPS_PORT, reportLog(log, now));
+          opened.push(redirect);
+        }
+        return listenOn(redirect, where, before);
+      },
+    }, listen);
+    const shown = addresses.map(({ text }) => text);
+    const adminAddress = await adminListener?.listen();
     return {
       balancer,
-      line: `Load balancer with ${strategiesOf(balancer)} listening on ${addresses.join(', ')}`,
+      line: readyLine(strategiesOf(balancer), shown.join(', '), tcp),
+      adminLine: adminAddress === undefined ? undefined : `admin listener: ${adminAddress}`,
+      draining: () => adminListener?.draining(),
       reopen: () => logged?.reopen() === true,
+      secure: (settings) => {
+        listeners?.apply(settings);
+      },
+      setTicketKey: (key) => {
+        listeners?.setTicketKey(key);
+      },
       close: async (limits) => {
-        const { cut } = await serving.close(limits);
+        const goingAway = listeners && setTimeout(() => {
+          listeners.close();
+        }, limits.delayMs);
+        const closed = await Promise.all(opened.map((each) => each.close(limits)));
+        clearTimeout(goingAway);
+        await adminListener?.close();
         upstreams?.close();
         await logged?.close();
-        return cut;
+        return closed.reduce((sum, { cut }) => sum + cut, 0);
       },
     };
   } catch (error) {
-    await balancer?.close({ timeoutMs: 0 });
+    await Promise.all(opened.map((each) => each.close({ timeoutMs: 0 })));
+    await operated?.close();
     upstreams?.close();
     await logged?.close();
     throw error;
   }
+}
+
+/** Has `balancer` listen; `before`, if given, gets its connections first. */
+function listenOn(
+  balancer: Balancer, where: ListenOptions, before: BeforeServing | undefined,
+): Promise<AddressInfo | string> {
+  if (before === undefined) return balancer.listen(where);
+  return balancer.serve(net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    before(socket, balancer.accept);
+  }), where);
 }
 
 /** Who picks: of one pool its strategy, of several each with its own. */

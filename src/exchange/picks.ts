@@ -19,11 +19,13 @@ export class Picks {
   /** Upstreams that failed this exchange, and those that had only closed an idle connection. */
   #failed: readonly Upstream[] = NO_UPSTREAMS;
   #stale: readonly Upstream[] = NO_UPSTREAMS;
+  /** What the last pick chose from. */
+  seen: readonly Upstream[] = NO_UPSTREAMS;
   /** The upstream at its limit that the strategy picked: the exchange waits for this one. */
   #wanted: ManagedUpstream | undefined;
 
   /** `request` is the request head, reused for each exchange, as strategies see it. */
-  constructor(pool: Pool, request: PickRequest, report: Services['report']) {
+  constructor(pool: Pool, request: PickedFor, report: Services['report']) {
     this.#report = report;
     this.pool = pool;
     this.rules = pool.rules;
@@ -86,6 +88,7 @@ export class Picks {
       return upstreams.crowded(this.#failed) ? 'OVERLOADED' : 'NO_CANDIDATE';
     }
     this.#context.attempt++;
+    this.seen = candidates;
     let picked: unknown;
     try {
       picked = strategy.pick(candidates, this.#context);
@@ -145,20 +148,29 @@ export class Picks {
   }
 }
 
+/** What a pick is for. In layer 4, the request has nothing but the name that the client asked for. */
+export interface PickedFor extends PickRequest {
+  readonly serverName?: string | undefined;
+}
+
 /** What a strategy sees of a pick. */
 class Context implements PickContext {
   attempt = 0;
   remoteAddress = '';
-  readonly request: PickRequest;
+  readonly request: PickedFor;
   readonly #picks: Picks;
 
-  constructor(request: PickRequest, picks: Picks) {
+  constructor(request: PickedFor, picks: Picks) {
     this.request = request;
     this.#picks = picks;
   }
 
   get full(): readonly Upstream[] {
     return this.#picks.full;
+  }
+
+  get serverName(): string | undefined {
+    return this.request.serverName;
   }
 }
 

@@ -11,12 +11,21 @@ import type { Clock } from '../loop/clock.ts';
 import type { Turn } from '../loop/turn.ts';
 import type { Settings } from '../options/parse.ts';
 import type { Pool } from '../pools/pool.ts';
+import type { Outgoing } from '../streams/message-writer.ts';
 import { Downstreams } from './downstreams.ts';
+import { Http2Sessions } from './http2-sessions.ts';
+import { ServerConnections } from './server-connections.ts';
 
 /** The settings that the ways in use. */
 export type FrontRules = HeadLimits & BodyLimits & Pick<Settings,
   | 'headTimeoutMs' | 'idleTimeoutMs' | 'keepAliveTimeoutMs' | 'trusts' | 'maxConnections' | 'maxRequestsPerConnection'
   | 'maxHeldBytes'>;
+
+/** Connections since the balancer was created, and the octets that they have carried. */
+export interface Carried extends Outgoing {
+  connections: number;
+  received: number;
+}
 
 export class Front {
   readonly rules: FrontRules;
@@ -25,8 +34,12 @@ export class Front {
   readonly events: Events;
   readonly affinities: Affinities;
   readonly downstreams: Downstreams;
+  readonly sessions: Http2Sessions;
   /** Connections of our own among the downstreams. */
   connections = 0;
+  /** What connections have carried so far; of those of http servers, while there is a meter. */
+  readonly carried: Carried = { connections: 0, received: 0, sent: 0 };
+  readonly serverConnections = new ServerConnections(this.carried);
   /**
    * Connections of http servers that close behind an answer of ours. node:http still hands over what was pipelined
    * behind that request: it is not served, since nothing could be sent for it.
@@ -50,6 +63,7 @@ export class Front {
     this.downstreams = new Downstreams((error) => {
       this.report(error);
     }, onEmpty);
+    this.sessions = new Http2Sessions(this);
   }
 
   /** Where requests go without routes. */

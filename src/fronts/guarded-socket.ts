@@ -19,22 +19,22 @@ export interface SocketOwner {
 
 export class GuardedSocket {
   readonly #stream: Duplex;
-  readonly #peer: Duplex;
+  /** The stream that knows the address of the other end. */
+  readonly peer: Duplex;
   readonly #rules: FrontRules;
   readonly #owner: SocketOwner;
   #hop: Hop | undefined;
   #paused = false;
 
-  /** `peer` is the stream that knows the address of the other end. */
   constructor(stream: Duplex, peer: Duplex, rules: FrontRules, owner: SocketOwner) {
     this.#stream = stream;
-    this.#peer = peer;
+    this.peer = peer;
     this.#rules = rules;
     this.#owner = owner;
   }
 
   get hop(): Hop {
-    this.#hop ??= hopOf(this.#peer, this.#rules);
+    this.#hop ??= hopOf(this.peer, this.#rules);
     return this.#hop;
   }
 

@@ -75,10 +75,13 @@ export function destroy(request: IncomingMessage, response: ServerResponse, rese
   response.destroy();
 }
 
-/** Cuts an HTTP/2 response: without an error code, the stream would look complete (RFC 9113 §8.1). */
-export function resetStream(response: ServerResponse): void {
+/**
+ * Cuts an HTTP/2 response: without an error code, the stream would look complete (RFC 9113 §8.1). For a `tunnel` it is
+ * the code that stands for the reset of a connection (RFC 8441 §5).
+ */
+export function resetStream(response: ServerResponse, tunnel: boolean): void {
   const { stream } = response as { readonly stream?: { close(code: number): void } };
-  stream?.close(INTERNAL_ERROR);
+  stream?.close(tunnel ? CANCEL : INTERNAL_ERROR);
 }
 
 /**
@@ -101,3 +104,4 @@ const OWN = ServerResponse.prototype;
 const REPLACEABLE = ['writeHead', 'write', 'end'] as const;
 /** RFC 9113 §7. */
 const INTERNAL_ERROR = 2;
+const CANCEL = 8;

@@ -18,7 +18,9 @@ export function jsonFormat(headers: readonly string[] | true | undefined): Forma
       `,"pool":${text(exchange.pool)},"upstream":${text(exchange.upstream?.origin)},"attempts":${attempts}` +
       `,"bytesIn":${bytesIn},"bytesOut":${bytesOut},"startedAt":${startedAt},"queuedMs":${ms(queuedMs)}` +
       `,"firstByteMs":${firstByteMs === undefined ? 'null' : ms(firstByteMs)},"durationMs":${ms(durationMs)}` +
-      `,"state":${stateText(exchange.state)}`;
+      `,"state":${stateText(exchange.state)}` +
+      // Layer 4 has it in place of what it leaves empty.
+      (exchange.scheme === 'tcp' ? `,"serverName":${text(exchange.serverName)}` : '');
     return headers === undefined ? `${line}}` : `${line},"headers":${headersText(exchange, named)}}`;
   };
 }

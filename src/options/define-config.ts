@@ -3,7 +3,9 @@
  * JSON schema from these types.
  */
 import type { BalancerOptions, PoolOptions } from './options.ts';
+import type { RouteOptions } from './route-options.ts';
 import type { Strategy } from '../strategy.ts';
+import type { TcpRouteOptions } from './tcp-options.ts';
 
 /** The strategies that the command line and configuration files know by name. */
 export type StrategyName = 'random' | 'round-robin' | 'least-connections';
@@ -12,7 +14,8 @@ export type StrategyName = 'random' | 'round-robin' | 'least-connections';
  * A configuration file of the binary: the options of `createBalancer`, and the settings of the command line. Paths are
  * relative to the file. The command line takes precedence over it.
  */
-export interface Config<State = unknown> extends Omit<BalancerOptions<State>, 'strategy' | 'pools'> {
+export interface Config<State = unknown>
+  extends Omit<BalancerOptions<State>, 'strategy' | 'pools' | 'routes' | 'proxyProtocol'> {
   /**
    * Where to listen, one address or a list. Default 8080, on every interface; with `--demo`, on the loopback interface.
    */
@@ -27,6 +30,21 @@ export interface Config<State = unknown> extends Omit<BalancerOptions<State>, 's
    * or underscores.
    */
   readonly pools?: Readonly<Record<string, PoolConfig>>;
+  /** Which requests, or raw connections, go to which pool; the first that matches counts. */
+  readonly routes?: readonly (RouteOptions | TcpRouteOptions)[];
+  /**
+   * Layer 4: balance raw connections, over upstreams such as `tcp://10.0.0.1:6379`. The options are then those of
+   * `createTcpBalancer`. Default false.
+   */
+  readonly tcp?: boolean;
+  /** With `tcp`: how long to wait for the client's TLS handshake where a server name is needed. Default 3,000 ms. */
+  readonly helloTimeoutMs?: number;
+  /**
+   * A list: whose PROXY header is read, on every listener: addresses, subnets such as `10.0.0.0/8`, and `unix` for all
+   * peers on Unix sockets. A number: the version that the pool `default` sends to its upstreams. An object: both.
+   * Default: none is read and none is sent.
+   */
+  readonly proxyProtocol?: 1 | 2 | readonly string[] | ProxyProtocolConfig;
   /** The number of serving processes; `auto`: one per core. With 1, the process serves itself. Default 1. */
   readonly workers?: number | 'auto';
   /** How long requests may take to finish after SIGTERM, in seconds. Default 10. */
@@ -46,6 +64,15 @@ export interface Config<State = unknown> extends Omit<BalancerOptions<State>, 's
   readonly accessLogFormat?: 'json' | 'common' | 'combined';
   /** TLS to `https:` upstreams, for all pools. Default: certificates are verified against the authorities of Node. */
   readonly upstreamTls?: UpstreamTlsConfig;
+  /**
+   * Where the admin listener listens: `[host:]port` or `unix:PATH[,mode=660]`, or an object as in `listen`. A port
+   * alone is on 127.0.0.1. An address that others can reach needs a token. Default: none.
+   */
+  readonly admin?: ListenConfig;
+  /** A file with the token that requests to the admin listener must bring. Default: EQUIPOISE_ADMIN_TOKEN, or none. */
+  readonly adminTokenFile?: string;
+  /** Names by which the admin listener may be asked, besides localhost and its address. */
+  readonly adminHosts?: readonly string[];
 }
 
 /** TLS to `https:` upstreams. The files are PEM, and read again on SIGHUP. */
@@ -60,6 +87,16 @@ export interface UpstreamTlsConfig {
   readonly servername?: string;
   /** Do not verify certificates; the log says so at each start. Default false. */
   readonly insecure?: boolean;
+}
+
+/** The PROXY protocol of a configuration file. */
+export interface ProxyProtocolConfig {
+  /** Whose PROXY header is read: addresses, subnets, and `unix`. */
+  readonly trusted: readonly string[];
+  /** How long one of these may take to send it. Default 5,000 ms. */
+  readonly timeoutMs?: number;
+  /** The version that the pool `default` sends to its upstreams. Default: none is sent. */
+  readonly send?: 1 | 2;
 }
 
 /** A pool of a configuration file. */

@@ -102,7 +102,7 @@ describe('has exactly the names that the parser knows', () => {
   test('in a file', () => {
     const ofFiles = [
       '$schema', 'listen', 'strategy', 'workers', 'drainTimeout', 'stopDelay', 'reloadTimeout', 'pidFile', 'accessLog',
-      'accessLogFormat', 'upstreamTls',
+      'accessLogFormat', 'admin', 'adminTokenFile', 'adminHosts', 'upstreamTls',
     ];
     assert.deepEqual(namesIn('file'), [...new Set([...OPTION_NAMES, ...ofFiles])].filter(isData).sort());
   });

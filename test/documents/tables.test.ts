@@ -32,8 +32,8 @@ const nameIn = (cell = ''): string => spansOf(cell)[0] ?? '';
 test('the tables of options name each option with its default and what it belongs to', () => {
   const [text = '', ofFiles = ''] = documentAt('src/options/README.md').text.split('\n## In a configuration file\n');
   assert.deepEqual(rowsOf(ofFiles).flatMap(([cell = '']) => spansOf(cell)).sort(),
-    ['$schema', 'accessLog', 'accessLogFormat', 'drainTimeout', 'listen', 'pidFile', 'reloadTimeout', 'stopDelay',
-      'strategy', 'upstreamTls', 'workers']);
+    ['$schema', 'accessLog', 'accessLogFormat', 'admin', 'adminHosts', 'adminTokenFile', 'drainTimeout', 'listen',
+      'pidFile', 'reloadTimeout', 'stopDelay', 'strategy', 'upstreamTls', 'workers']);
   const entries = /\n\| key \|[^]*?\n\n/.exec(text)?.[0] ?? '';
   assert.deepEqual(rowsOf(entries).map(([cell]) => nameIn(cell)).sort(),
     ['healthCheck', 'maxInFlight', 'origin', 'tags', 'weight']);

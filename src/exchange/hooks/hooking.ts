@@ -13,11 +13,14 @@ import type { Pool } from '../../pools/pool.ts';
 import type { Upstream } from '../../strategy.ts';
 import type { Account } from '../account.ts';
 import type { Attempt } from '../attempt.ts';
+import type { Attempts } from '../attempts.ts';
 import type { Deadlines, Overdue } from '../deadlines.ts';
 import type { Downstream } from '../downstream.ts';
 import { type Progress, RELAYING, REVISING, WAITING } from '../progress.ts';
 import type { RouteTaken } from '../routing.ts';
 import type { ExchangeServices, Topology } from '../services.ts';
+import type { Trace } from '../trace.ts';
+import type { Upload } from '../upload.ts';
 import type { Stage } from './body-transform.ts';
 import { type Detour, type ReadDetour, TransformDetour } from './detour.ts';
 import { Copies } from './copies.ts';
@@ -37,7 +40,8 @@ export interface Steered extends PieceTaker {
   readonly deadlines: Deadlines;
   readonly attempt: Attempt;
   readonly account: Account;
-  readonly attempts: number;
+  readonly upload: Upload;
+  readonly attempts: Attempts;
   readonly downstream: Downstream;
   readonly pool: Pool;
   readonly active: boolean;
@@ -45,20 +49,12 @@ export interface Steered extends PieceTaker {
   readonly forwarding: string;
   /** The limits that its route sets. */
   readonly limits: ParsedLimits | undefined;
-  /** Has `pool` serve the exchange, by its rules or, where they differ, by `limits`. */
-  enter(pool: Pool, limits: ParsedLimits | undefined): void;
-  /** Goes on with the request. */
-  forward(): void;
   /** Sends the head of the response downstream; its body follows. */
   relay(head: ResponseHead): void;
-  upstreamData(bytes: Buffer, from: number, to: number): void;
-  upstreamEnd(trailers: string): void;
-  flushRequest(): boolean;
   readEnd(): boolean;
   answer(code: ErrorCode, error?: BalancerError): void;
   answerOurselves(code: ErrorCode): void;
   refuse(code: ErrorCode): void;
-  leaveQueue(): void;
   finish(): void;
   downstreamFailed(cause: unknown): void;
 }
@@ -69,9 +65,9 @@ export class Hooking implements HookedStory, Behind {
   readonly #exchange: Steered;
   readonly #stages: HookStages;
   /** Where the request body goes if a hook transforms or reads it. */
-  upload: Detour | undefined;
+  requestDetour: Detour | undefined;
   /** Where the response body goes if a hook transforms or reads it. */
-  #download: Detour | undefined;
+  #responseDetour: Detour | undefined;
   /** The answer of a hook, while it is sent. */
   #answer: HookAnswer | undefined;
   /** The copies of the request that go to other pools; undefined without any. */
@@ -126,8 +122,8 @@ export class Hooking implements HookedStory, Behind {
 
   /** Takes response data, if it does not go straight downstream. */
   takes(bytes: Buffer, from: number, to: number): boolean {
-    if (this.#download !== undefined) {
-      this.#download.write(bytes, from, to);
+    if (this.#responseDetour !== undefined) {
+      this.#responseDetour.write(bytes, from, to);
       this.#exchange.deadlines.moved();
     } else if (this.#revising) this.#stages.held?.body(bytes, from, to);
     else return false;
@@ -136,7 +132,7 @@ export class Hooking implements HookedStory, Behind {
 
   /** Takes the end of the response, if it does not go straight downstream. */
   takesEnd(trailers: string): boolean {
-    if (this.#download !== undefined) this.#download.end(trailers);
+    if (this.#responseDetour !== undefined) this.#responseDetour.end(trailers);
     else if (this.#revising) this.#stages.held?.ended(trailers);
     else return false;
     return true;
@@ -144,23 +140,23 @@ export class Hooking implements HookedStory, Behind {
 
   /** Whether response data does not go straight downstream. */
   get holdsResponse(): boolean {
-    return this.#download !== undefined || this.#revising;
+    return this.#responseDetour !== undefined || this.#revising;
   }
 
   /** Whether more of such a response may be read. While a hook decides, what one read brought is held, and no more. */
   get hasRoom(): boolean {
-    return this.#download?.stalled === false;
+    return this.#responseDetour?.stalled === false;
   }
 
   /** Whether such a response has come to its end. */
   get hasWhole(): boolean {
-    return this.#stages.held?.whole === true || this.#download?.whole === true;
+    return this.#stages.held?.whole === true || this.#responseDetour?.whole === true;
   }
 
   /** The downstream can take more. Returns whether that is for a hook's stream to know. */
   drained(): boolean {
     if (this.#answer !== undefined) this.#answer.resume();
-    else if (this.#download !== undefined) this.#download.resume();
+    else if (this.#responseDetour !== undefined) this.#responseDetour.resume();
     else return false;
     return true;
   }
@@ -175,7 +171,7 @@ export class Hooking implements HookedStory, Behind {
 
   /** The exchange is over; `aborted`: the downstream has left. */
   finish(aborted: boolean): void {
-    if (this.#answer !== undefined || this.upload !== undefined || this.#download !== undefined) this.#dropBodies();
+    if ((this.#answer ?? this.requestDetour ?? this.#responseDetour) !== undefined) this.#dropBodies();
     this.copies?.left();
     this.copies = undefined;
     this.#stages.finish(aborted);
@@ -204,7 +200,7 @@ export class Hooking implements HookedStory, Behind {
   }
 
   get attempts(): number {
-    return this.#exchange.attempts;
+    return this.#exchange.account.attempts;
   }
 
   hasPool(name: string): boolean {
@@ -222,16 +218,17 @@ export class Hooking implements HookedStory, Behind {
     if (stages !== undefined) this.#transformUpload(stages);
     const pool = this.#pools.get(view.pool) ?? exchange.pool;
     const { limitsSet, mirrored } = view;
-    if (pool !== exchange.pool || limitsSet !== undefined) exchange.enter(pool, limitsSet);
+    if (pool !== exchange.pool || limitsSet !== undefined) exchange.attempts.enter(pool, limitsSet ?? exchange.limits);
     if (mirrored === undefined) this.#forward();
     else this.#forwardMirrored(new Copies(this.#services, mirrored.map((name) => this.#pools.get(name)), {
-      head: exchange.head, hop: exchange.downstream.hop, forwarding: exchange.forwarding,
+      head: exchange.head, hop: exchange.downstream.hop, peer: exchange.downstream.peer,
+      forwarding: exchange.forwarding, trace: exchange.account.trace,
     }));
   }
 
   #forward(): void {
-    this.#exchange.forward();
-    this.#exchange.flushRequest();
+    this.#exchange.attempts.start();
+    this.#exchange.upload.flush();
   }
 
   /** The copies are made first, since they need the body too, and sent last: the request comes before its copies. */
@@ -261,10 +258,10 @@ export class Hooking implements HookedStory, Behind {
       this.#transformDownload(stages);
     }
     exchange.relay(head);
-    if (this.#download !== undefined) {
+    if (this.#responseDetour !== undefined) {
       // The first piece out of a transform may be long in coming.
       exchange.progress.downloadBlocked = !exchange.downstream.flush();
-      this.#download.resume();
+      this.#responseDetour.resume();
     }
     held?.giveTo(exchange);
     if (held !== undefined && exchange.active && exchange.readEnd()) exchange.attempt.connection?.resume();
@@ -273,14 +270,14 @@ export class Hooking implements HookedStory, Behind {
   answerWith(answer: ResponseAnswer): void {
     const exchange = this.#exchange;
     const { progress, deadlines, downstream, head, attempt, account } = exchange;
-    exchange.leaveQueue();
-    if (this.#download === undefined) {
+    exchange.attempts.leaveQueue();
+    if (this.#responseDetour === undefined) {
       // The upstream's response, if there is one, is not wanted any more.
       attempt.connection?.destroy();
       attempt.settle(REPLACED, undefined);
     }
     // A request that a hook has read to its end leaves the connection ready for the next one.
-    if (this.upload?.whole === true) progress.requestDone = true;
+    if (this.requestDetour?.whole === true) progress.requestDone = true;
     this.#answer = new HookAnswer(answer, {
       progress,
       deadlines,
@@ -297,7 +294,7 @@ export class Hooking implements HookedStory, Behind {
       },
     });
     // The front disposes of what is left of the request, unless the hook reads it.
-    if (this.upload === undefined) progress.requestDone = true;
+    if (this.requestDetour === undefined) progress.requestDone = true;
     this.#answer.resume();
   }
 
@@ -313,6 +310,10 @@ export class Hooking implements HookedStory, Behind {
     this.#exchange.answerOurselves(code);
   }
 
+  get trace(): Trace | undefined {
+    return this.#exchange.account.trace;
+  }
+
   report(error: BalancerError): void {
     this.#services.report(error, undefined, this.#exchange.head.id);
   }
@@ -323,7 +324,7 @@ export class Hooking implements HookedStory, Behind {
 
   readResponseBody(read: ReadDetour): () => void {
     const { attempt } = this.#exchange;
-    this.#download = read;
+    this.#responseDetour = read;
     this.#stages.held?.giveTo(this.#exchange);
     return () => {
       attempt.connection?.resume();
@@ -339,15 +340,15 @@ export class Hooking implements HookedStory, Behind {
   #dropBodies(): void {
     const over = new Error('the exchange is over');
     this.#answer?.cancel();
-    this.upload?.abort(over);
-    this.#download?.abort(over);
-    this.#answer = this.upload = this.#download = undefined;
+    this.requestDetour?.abort(over);
+    this.#responseDetour?.abort(over);
+    this.#answer = this.requestDetour = this.#responseDetour = undefined;
   }
 
   /** A hook reads the request body: it goes no further. */
   readBody(read: ReadDetour): () => void {
     const { progress, downstream } = this.#exchange;
-    this.upload = read;
+    this.requestDetour = read;
     progress.bodyAsked = true;
     if (progress.unasked) {
       progress.continued = true;
@@ -365,20 +366,20 @@ export class Hooking implements HookedStory, Behind {
     const exchange = this.#exchange;
     const { progress, attempt, head, downstream } = exchange;
     head.framing = CHUNKED;
-    this.upload = new TransformDetour(stages, {
+    this.requestDetour = new TransformDetour(stages, {
       room: () => {
         progress.uploadBlocked = false;
         downstream.resumeBody();
       },
       data: (bytes) => {
-        exchange.upstreamData(bytes, 0, bytes.length);
+        exchange.upload.forward(bytes, 0, bytes.length);
         const { connection } = attempt;
         return !progress.unconnected && connection?.ready === true && connection.writer.flush(this.#services.turn);
       },
       end: (trailers) => {
-        this.upload = undefined;
-        exchange.upstreamEnd(trailers);
-        exchange.flushRequest();
+        this.requestDetour = undefined;
+        exchange.upload.forwardEnd(trailers);
+        exchange.upload.flush();
       },
       failed: (cause) => {
         const error = new BalancerError('HOOK_FAILED', 'a transform of the request body failed', { cause });
@@ -391,7 +392,7 @@ export class Hooking implements HookedStory, Behind {
   #transformDownload(stages: Stages): void {
     const exchange = this.#exchange;
     const { progress, attempt, deadlines, downstream, account } = exchange;
-    const detour = this.#download = new TransformDetour(stages, {
+    const detour = this.#responseDetour = new TransformDetour(stages, {
       room: () => {
         attempt.connection?.resume();
       },
@@ -403,7 +404,7 @@ export class Hooking implements HookedStory, Behind {
         return !progress.downloadBlocked;
       },
       end: (trailers) => {
-        this.#download = undefined;
+        this.#responseDetour = undefined;
         // A transform may end a body early: the rest is not wanted.
         if (!detour.whole) attempt.connection?.destroy();
         exchange.ended(trailers);
@@ -427,9 +428,9 @@ export class Hooking implements HookedStory, Behind {
   /** Whether a stream of a hook is what keeps a body waiting. */
   get #stalls(): boolean {
     const { phase, downloadBlocked, requestDone } = this.#exchange.progress;
-    if (phase === WAITING) return !requestDone && this.upload?.stalled === true;
+    if (phase === WAITING) return !requestDone && this.requestDetour?.stalled === true;
     if (phase !== RELAYING || downloadBlocked) return false;
-    return this.#download?.stalled ?? this.#answer !== undefined;
+    return this.#responseDetour?.stalled ?? this.#answer !== undefined;
   }
 }
 

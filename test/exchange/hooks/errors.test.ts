@@ -6,6 +6,7 @@ import { describe, test } from 'node:test';
 import type { Hooks } from '../../../src/hooks.ts';
 import { startBalancer, type TestOptions } from '../../support/balancer.ts';
 import { get } from '../../support/client.ts';
+import { Finished } from '../../support/finished.ts';
 import { FRONTS, SOCKET } from '../../support/fronts.ts';
 import { neverConnects } from '../../support/streams.ts';
 import { close, echo, refusingOrigin, request, response, type Script, startUpstream } from '../../support/upstream.ts';
@@ -157,6 +158,24 @@ for (const way of WAYS) {
         assert.deepEqual(under.reports, [`CONNECT_REFUSED at ${refusingOrigin()}`, 'HOOK_FAILED']);
       });
     }
+
+    test('a pick that was declined is not counted as an attempt, as in the event of the end', async (t) => {
+      const upstream = await startUpstream(t, [[request, close]]);
+      let asked = 0;
+      const seen: number[] = [];
+      const { under, ask } = await way.start(t, {
+        upstreams: [upstream, refusingOrigin()],
+        strategy: { name: 'declines', pick: ([candidate]) => asked++ === 0 ? candidate : undefined },
+        onError: ({ attempts }) => {
+          seen.push(attempts);
+        },
+      });
+      const finished = new Finished(under);
+      const answer = await ask();
+      assert.equal(answer.status, 503);
+      assert.deepEqual(seen, [1]);
+      assert.equal((await finished.one()).attempts, 1);
+    });
 
     test('is not called for what an upstream answers, nor for what it retries', async (t) => {
       const upstream = await startUpstream(t, [[request, response('no', '', '503 Service Unavailable')]]);
