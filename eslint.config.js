@@ -20,6 +20,7 @@ const ROOMS = {
   tcp: [[...FOR_ALL, 'http1', 'proxy-protocol', 'streams', 'upstreams', 'pools', 'exchange', 'fronts'],
     'layer 4 stands beside the balancer of HTTP, on the same pools'],
   'in-process': [[...FOR_ALL, 'exchange'], 'upstreams within the process stand beside the data path, not in it'],
+  tls: [FOR_ALL, 'TLS is a way to connect, which the data path knows by the option alone'],
   cluster: [FOR_ALL, 'the launcher knows nothing of balancing'],
   'proxy-protocol': [FOR_ALL, 'what reads and writes PROXY headers needs none of the engine'],
   observe: [FOR_ALL, 'observers stand on public events, and nothing in the data path imports them'],
@@ -42,7 +43,7 @@ const roomRules = [
     return { files: [`src/${room}/**`], rules: forbid([isOneOf(others), '/balancer\\.ts$', ...builtins], why) };
   }),
   { files: [`src/${TOP}.ts`], rules: forbid([isOneOf(every)], 'what all may import imports no room') },
-  { files: [`src/${COMPOSERS}.ts`], rules: forbid([isOneOf(['cluster', 'cli', 'testing', 'observe'])],
+  { files: [`src/${COMPOSERS}.ts`], rules: forbid([isOneOf(['cluster', 'cli', 'testing', 'observe', 'tls'])],
     'the balancer knows neither the launcher, nor the command line, nor its observers') },
   { files: ['src/balancer.ts'], rules: forbid([isOneOf(['cluster', 'cli', 'testing', 'observe', 'tcp'])],
     'the balancer knows neither the launcher, nor the command line, its observers or layer 4') },
@@ -168,6 +169,19 @@ export default tseslint.config(
           regex: BUILTINS.replace('cluster', 'cluster|stream'),
           allowTypeImports: true,
           message: 'Streams in memory are made by node:stream, as a pure helper.',
+        }],
+      }],
+    },
+  },
+  {
+    // TLS is an entry point of its own: the core has none.
+    files: ['src/tls/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': ['error', {
+        patterns: [{
+          regex: BUILTINS.replace('cluster', 'cluster|tls'),
+          allowTypeImports: true,
+          message: 'TLS to upstreams is built on node:tls and node:net.',
         }],
       }],
     },

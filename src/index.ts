@@ -16,6 +16,7 @@ export type {
 } from './options/options.ts';
 export {
   type Config, defineConfig, type ListenConfig, type PoolConfig, type StrategyConfig, type StrategyName,
+  type UpstreamTlsConfig,
 } from './options/define-config.ts';
 export type { RouteAnswer, RouteOptions } from './options/route-options.ts';
 export type { BalancerPool } from './pools/balancer-pool.ts';

@@ -81,7 +81,7 @@ async function reload(
   log: Log,
 ): Promise<Configuration> {
   const hasFile = !args.demo && args.config !== undefined;
-  if (!hasFile && current.tls === undefined) {
+  if (args.demo || (!hasFile && current.tls === undefined && args.ca.length === 0)) {
     const why = args.demo ? 'the upstreams of --demo are built in' : 'no configuration file was given (--config)';
     log(`SIGHUP: nothing to reload: ${why}`, { event: 'reload-failed', level: 'warn' });
     return current;
@@ -99,10 +99,12 @@ async function reload(
   const fixed = await reloads.apply(serving.balancer, next);
   if (next.tls !== undefined) serving.secure(next.tls);
   const certificates = current.tls === undefined ? '' : 'the certificates, ';
-  log(`reloaded: ${certificates}upstreams, pools, routes, hooks, drainTimeout, stopDelay, reloadTimeout and pidFile`,
-    { event: 'reloaded' });
-  if (fixed.length > 0) log(`not reloaded: to change ${fixed.join(', ')} takes a restart, or --workers`,
-    { event: 'not-reloaded', level: 'warn' });
+  log(`reloaded: ${certificates}upstreams, pools, routes, hooks, upstreamTls, drainTimeout, stopDelay, reloadTimeout ` +
+    'and pidFile', { event: 'reloaded' });
+  if (fixed.length > 0) {
+    log(`not reloaded: to change ${fixed.join(', ')} takes a restart, or --workers`,
+      { event: 'not-reloaded', level: 'warn' });
+  }
   return next;
 }
 

@@ -3,6 +3,7 @@
  */
 import { parseArgs } from 'node:util';
 import { didYouMean } from '../options/nearest.ts';
+import type { PassedSockets } from './passed-sockets.ts';
 
 /** What the command line says. The configuration file, then the defaults, fill in the rest. */
 export interface Arguments {
@@ -17,6 +18,10 @@ export interface Arguments {
   readonly accessLog: string | undefined;
   readonly accessLogFormat: string | undefined;
   readonly logFormat: string | undefined;
+  /** Files of authorities to trust for `https:` upstreams, besides Node's own. */
+  readonly ca: readonly string[];
+  /** Whether certificates of upstreams are not verified. */
+  readonly insecureUpstreams: boolean;
   readonly admin: string | undefined;
   readonly adminTokenFile: string | undefined;
   readonly proxyProtocol: string | undefined;
@@ -32,6 +37,8 @@ export interface Arguments {
   readonly version: boolean;
   readonly help: boolean;
   readonly upstreams: readonly string[];
+  /** The sockets that were passed to this process, which are not arguments. */
+  readonly passed?: PassedSockets;
   /** Whether a wrong option may have been meant to name upstreams: then none are reported as missing. */
   readonly unclear: boolean;
 }
@@ -41,7 +48,7 @@ export const USAGE = `Usage: equipoise [options] <upstream>...
 Balances HTTP over upstreams such as http://127.0.0.1:3001.
 
 Options:
-  -l, --listen <[host:]port | unix:PATH[,mode=660] | fd:N | tls:[host:]port | redirect:[host:]port>
+  -l, --listen <[host:]port | unix:PATH[,mode=660] | fd:N | systemd | tls:[host:]port | redirect:[host:]port>
                                      where to listen; default 8080; repeatable; redirect: answers 308 to the first tls:
   -s, --strategy <name | ./file>     random (default), round-robin, least-connections, or a module that
                                      default-exports a strategy or its factory
@@ -49,7 +56,7 @@ Options:
   -c, --config <file.js | .mjs | .ts | .json>
                                      the options of createBalancer, and listen, strategy, workers, drainTimeout,
                                      stopDelay, reloadTimeout, pidFile, accessLog, accessLogFormat, admin,
-                                     adminTokenFile, adminHosts and logFormat
+                                     adminTokenFile, adminHosts, logFormat, proxyProtocol, tcp, tls and upstreamTls
       --check                        check the configuration, print what would be served, and exit
       --tcp                          layer 4: balance raw connections, over upstreams such as tcp://10.0.0.1:6379
       --proxy-protocol <cidr,...>    whose PROXY header to read, on every listener, e.g. 10.0.0.0/8,::1 (unix: all peers
@@ -72,6 +79,8 @@ Options:
                                      is the default, others by the names in them; read again on SIGHUP
       --tls-client-ca <file>         require a client certificate of these authorities
       --tls-client-optional          let clients without a certificate through
+      --ca <file>                    authorities (PEM) to trust for https: upstreams, besides the usual; repeatable
+      --insecure-upstreams           do not verify the certificates of https: upstreams
       --version                      print the version
       --help                         print this
 
@@ -97,7 +106,7 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
       const before = tokens[i - 1];
       // What follows an unknown option is probably its value, not a second mistake.
       const itsValue = before?.kind === 'option' && !known(before.name) && before.value === undefined &&
-        !token.value.includes('://');
+        !token.value.includes('://') && !token.value.startsWith('unix:');
       if (itsValue) unclear = true;
       else upstreams.push(token.value);
     }
@@ -137,6 +146,8 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
     accessLog: text(values['access-log']),
     accessLogFormat: text(values['access-log-format']),
     logFormat: text(values['log-format']),
+    ca: (values.ca ?? []).map(text).filter((value) => value !== undefined),
+    insecureUpstreams: values['insecure-upstreams'] === true,
     admin: text(values.admin),
     adminTokenFile: text(values['admin-token-file']),
     tlsCert: (values['tls-cert'] ?? []).map(text).filter((value) => value !== undefined),
@@ -187,6 +198,8 @@ const OPTIONS = {
   'access-log': { type: 'string' },
   'access-log-format': { type: 'string' },
   'log-format': { type: 'string' },
+  ca: { type: 'string', multiple: true },
+  'insecure-upstreams': { type: 'boolean' },
   admin: { type: 'string' },
   'admin-token-file': { type: 'string' },
   'tls-cert': { type: 'string', multiple: true },

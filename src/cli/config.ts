@@ -5,6 +5,7 @@ import { dirname, resolve } from 'node:path';
 import { isRecord, onlyKnown, shown } from '../options/checks.ts';
 import type { BalancerOptions } from '../options/options.ts';
 import { OPTION_NAMES, readOptions } from '../options/parse.ts';
+import { DEFAULT_POOL } from '../options/pools.ts';
 import { readTcpOptions, TCP_OPTION_NAMES } from '../options/tcp.ts';
 import type { Arguments } from './arguments.ts';
 import { descriptorLimit, fit } from './descriptors.ts';
@@ -15,16 +16,20 @@ import { type AdminSettings, readAdmin } from './admin.ts';
 import { isJson, load } from './load.ts';
 import type { LogFormat } from './log-line.ts';
 import { withoutCode } from './only-in-modules.ts';
+import { passedAddresses } from './passed-sockets.ts';
 import { completePools, connectOf } from './pools.ts';
 import { type ProxyProtocol, readProxyProtocol } from './proxy-protocol.ts';
 import { loadStrategy } from './strategies.ts';
 import { isTcp } from './tcp.ts';
 import { type Contents, PemFiles } from './tls/files.ts';
 import { mentionsTls, readTls, type TlsSettings } from './tls/settings.ts';
+import { type Files, insecureWarning, readUpstreamTls, type UpstreamTls } from './upstream-tls.ts';
 
 /** Everything that a run needs. */
 export interface Configuration {
   readonly listen: readonly ListenAddress[];
+  /** Whether to listen on the sockets that systemd passes, which are in `listen`. */
+  readonly systemd: boolean;
   readonly drainTimeoutMs: number;
   /** How long to keep accepting after the signal to stop, while already not ready. */
   readonly stopDelayMs: number;
@@ -50,6 +55,10 @@ export interface Configuration {
   readonly given: Json;
   /** The content of the configuration file, if it is a JSON file. */
   readonly json: Json | undefined;
+  /** How to connect to the `https:` upstreams of each pool. */
+  readonly upstreamTls: ReadonlyMap<string, UpstreamTls>;
+  /** The contents of the files that it names, by their paths. */
+  readonly files: Files;
   /** Lines for the log at the start: not mistakes, but worth knowing. */
   readonly warnings: readonly string[];
 }
@@ -59,20 +68,25 @@ export type Json = Readonly<Record<string, unknown>>;
 
 /**
  * Completes the arguments from the configuration file and the defaults. Adds what is wrong to `problems`. If `json` is
- * given, it is used as the content of the file, and the disk is not read; nor for the certificates in `pem`.
+ * given, it is used as the content of the file, and the disk is not read; nor for the certificates in `pem` and
+ * `files`.
  */
 export async function configure(
-  args: Arguments, problems: string[], json?: Json, pem?: Contents,
+  args: Arguments, problems: string[], json?: Json, pem?: Contents, files?: Files,
 ): Promise<Configuration> {
   const file = await readConfig(args.config, json, problems);
   const tcp = isTcp(args, file.values, problems);
+  const { ca, insecureUpstreams: insecure } = args;
+  const upstreamTls = await readUpstreamTls(
+    { ca, insecure, values: file.values, resolve: file.resolve }, problems, files);
   const { read, send } = readProxyProtocol(args.proxyProtocol, file.values['proxyProtocol'], problems);
   // The pool `default` has an option of the same name.
   const ofBalancer = { ...file, values: { ...file.values, proxyProtocol: send } };
-  const { options, warnings } = await balancerOptions(args, ofBalancer, tcp, problems);
-  const listen = addresses(args, file, problems);
+  const { options, warnings } = await balancerOptions(args, ofBalancer, upstreamTls.pools, tcp, problems);
+  const { listen, systemd } = addresses(args, file, problems);
   return {
     listen,
+    systemd,
     proxyProtocol: read,
     tls: await tls(args, file, listen, new PemFiles(pem), { problems, warnings }),
     drainTimeoutMs: seconds(given(args, file, 'drainTimeout', 10), problems),
@@ -90,6 +104,8 @@ export async function configure(
     options: options as unknown as BalancerOptions,
     given: file.values,
     json: args.config !== undefined && isJson(args.config) && !file.failed ? file.values : undefined,
+    upstreamTls: upstreamTls.pools,
+    files: upstreamTls.files,
     warnings,
   };
 }
@@ -136,7 +152,7 @@ function given(args: Arguments, file: ConfigFile, name: keyof typeof FLAGS, fall
 
 /** The options of the balancer, checked. */
 async function balancerOptions(
-  args: Arguments, file: ConfigFile, tcp: boolean, problems: string[],
+  args: Arguments, file: ConfigFile, tls: ReadonlyMap<string, UpstreamTls>, tcp: boolean, problems: string[],
 ): Promise<{ options: Record<string, unknown>; warnings: string[] }> {
   const own = Object.fromEntries(Object.entries(file.values).filter(([name]) => BALANCER_OPTIONS.has(name)));
   // Without upstreams of their own, named pools are all there is.
@@ -145,8 +161,8 @@ async function balancerOptions(
     ...(isNamed && !args.demo ? {} : { upstreams: [] }),
     ...own,
     ...(args.upstreams.length > 0 ? { upstreams: args.upstreams } : {}),
-    ...(isNamed && !args.demo ? {} : { connect: connectOf(own) }),
-    ...(own['pools'] === undefined ? {} : { pools: await completePools(own['pools'], file.resolve, problems) }),
+    ...(isNamed && !args.demo ? {} : { connect: connectOf(own, tls.get(DEFAULT_POOL)) }),
+    ...(own['pools'] === undefined ? {} : { pools: await completePools(own['pools'], tls, file.resolve, problems) }),
   };
   const strategy = given(args, file, 'strategy', undefined);
   const chosen = typeof strategy.value === 'string'
@@ -169,10 +185,16 @@ async function balancerOptions(
   }
   const fitting = fit(descriptorLimit(), demand);
   if (fitting.maxConnections !== undefined) options['maxConnections'] = fitting.maxConnections;
-  return { options, warnings: fitting.warning === undefined ? [] : [fitting.warning] };
+  const originsOf = (pool: string): readonly string[] => pools.get(pool)?.upstreams.map(({ origin }) => origin) ?? [];
+  return {
+    options,
+    warnings: [...(fitting.warning === undefined ? [] : [fitting.warning]), ...insecureWarning(tls, originsOf)],
+  };
 }
 
-function addresses(args: Arguments, file: ConfigFile, problems: string[]): ListenAddress[] {
+function addresses(
+  args: Arguments, file: ConfigFile, problems: string[],
+): Pick<Configuration, 'listen' | 'systemd'> {
   // A demo is for the person who starts it, not for the network.
   const { listen = args.demo ? '127.0.0.1:8080' : 8080 } = file.values;
   const from: readonly (readonly [value: unknown, at: string])[] = args.listen.length > 0
@@ -180,7 +202,17 @@ function addresses(args: Arguments, file: ConfigFile, problems: string[]): Liste
     : Array.isArray(listen) ? listen.map((value: unknown, i) => [value, `listen[${i}]`]) : [[listen, 'listen']];
   if (from.length === 0) problems.push('listen: must name at least one address; leave it out for 8080');
   const beside = args.listen.length > 0 ? {} : { resolve: file.resolve };
-  return from.map(([value, at]) => readListen(value, { at, ...beside }, problems)).filter((one) => one !== undefined);
+  let systemd = false;
+  const read = from.flatMap(([value, at]): readonly (ListenAddress | undefined)[] => {
+    if (value !== 'systemd') return [readListen(value, { at, ...beside }, problems)];
+    if (systemd) problems.push(`${at}: systemd is there twice; it stands for all sockets that were passed`);
+    systemd = true;
+    // What a file says can be checked anywhere.
+    const { passed } = args;
+    return passed === undefined || (args.check && passed.sockets.length === 0)
+      ? [] : passedAddresses(passed, at, problems);
+  });
+  return { listen: read.filter((one) => one !== undefined), systemd };
 }
 
 /** The settings of TLS; undefined if no listener needs them. */
@@ -264,7 +296,7 @@ const FLAGS = {
 /** The options of both kinds of balancer. */
 const BALANCER_OPTIONS: ReadonlySet<string> = new Set([...OPTION_NAMES, ...TCP_OPTION_NAMES]);
 /** What a file may contain besides the options of `createBalancer`. */
-const OF_FILES = ['listen', 'tls', 'tcp', ...Object.keys(FLAGS), 'adminHosts'];
+const OF_FILES = ['listen', 'tls', 'tcp', ...Object.keys(FLAGS), 'adminHosts', 'upstreamTls'];
 /** `$schema` tells editors which JSON schema the file has; it is ignored here. */
 const KNOWN: ReadonlySet<string> = new Set([...BALANCER_OPTIONS, ...OF_FILES, '$schema']);
 const LISTED = `${[...new Set(['upstreams', ...OF_FILES])].join(', ')}, and all options of createBalancer`;

@@ -26,9 +26,9 @@ export interface ListenContext {
 }
 
 /**
- * Parses one address: `[host:]port`, `tls:[host:]port`, `redirect:[host:]port`, `unix:PATH[,mode=660]` or `fd:N`; in a
- * file also a number, or an object as in `balancer.listen`, with `tls` or `redirect`. If it is wrong, returns undefined
- * and adds why to `problems`.
+ * Parses one address: `[host:]port`, `tls:[host:]port`, `redirect:[host:]port`, `unix:PATH[,mode=660]`, `unix:@NAME` or
+ * `fd:N`; in a file also a number, or an object as in `balancer.listen`, with `tls` or `redirect`. If it is wrong,
+ * returns undefined and adds why to `problems`.
  */
 export function readListen(value: unknown, context: ListenContext, problems: string[]): ListenAddress | undefined {
   if (typeof value === 'number') return readPort(value, undefined, context.at, problems);
@@ -42,6 +42,7 @@ function readText(text: string, context: ListenContext, problems: string[]): Lis
   const { at } = context;
   const rest = /^unix:(.+)$/.exec(text)?.[1];
   if (rest !== undefined) {
+    if (rest.startsWith('@')) return readAbstract(rest, context, problems);
     const [, path = rest, setting, value = ''] = /^(.+),([A-Za-z]+)=([^,/]*)$/.exec(rest) ?? [];
     if (setting === undefined) return readPath(path, undefined, context, problems);
     if (setting === 'mode') return readPath(path, value, context, problems);
@@ -93,6 +94,17 @@ function readPort(port: number, host: string | undefined, at: string, problems: 
   return host === undefined ? { port } : { port, host };
 }
 
+/** The name of an abstract socket, `@NAME`. */
+function readAbstract(text: string, { at }: ListenContext, problems: string[]): ListenAddress | undefined {
+  const before = problems.length;
+  const path = `\0${text.slice(1)}`;
+  if (process.platform !== 'linux') problems.push(`${at}: abstract sockets exist on Linux alone; write unix:PATH`);
+  else if (/,mode=[^/]*$/.test(text)) problems.push(`${at}: an abstract socket has no file, and no mode; leave it out`);
+  else if (path.length === 1) problems.push(`${at}: must name an abstract socket, e.g. unix:@app`);
+  else socketPath(path, at, problems);
+  return problems.length > before ? undefined : { path };
+}
+
 function readPath(
   path: string, mode: string | undefined, { at, resolve }: ListenContext, problems: string[],
 ): ListenAddress | undefined {
@@ -119,7 +131,7 @@ function hint(text: string): string {
   return '';
 }
 
-const FORMS = 'must be [host:]port, tls:[host:]port, redirect:[host:]port, unix:PATH[,mode=660] or fd:N, ' +
+const FORMS = 'must be [host:]port, tls:[host:]port, redirect:[host:]port, unix:PATH[,mode=660], fd:N or systemd, ' +
   'e.g. 127.0.0.1:8080';
 /** Keys of an object that the core does not have. */
 const OWN = ['mode', 'tls', 'redirect'];

@@ -48,9 +48,31 @@ async function listenAt(ways: Ways, { as, ...where }: ListenAddress): Promise<Ad
   const listen = ways[as ?? 'http'];
   if (!('path' in where)) return listen(where);
   const { mode, ...options } = where;
-  const address = await listenOnPath(where.path, () => listen(options));
-  if (mode !== undefined) chmodSync(where.path, mode);
+  if (mode === undefined) return listenOnPath(where.path, () => listen(options));
+  const address = await listenOnPath(where.path, () => withUmask(~mode & 0o777, () => listen(options)));
+  // Exactly this mode: the umask that the process was started with may take away more.
+  chmodSync(where.path, mode);
   return address;
+}
+
+/**
+ * Runs `bind`, which binds a socket before it returns, with at least this umask: nobody else can connect before the
+ * mode is set.
+ */
+export function withUmask<T>(mask: number, bind: () => T): T {
+  const before = process.umask(mask);
+  process.umask(before | mask);
+  try {
+    return bind();
+  } finally {
+    process.umask(before);
+  }
+}
+
+/** The umask with which a process must bind these addresses. In a cluster, that is the primary. */
+export function umaskOf(listen: readonly ListenAddress[]): number {
+  return listen.reduce((mask, where) => (
+    'path' in where && where.mode !== undefined ? mask | (~where.mode & 0o777) : mask), 0);
 }
 
 function shownAddress(address: AddressInfo | string, as: ListenAddress['as']): string {
@@ -71,7 +93,7 @@ export function isEveryInterface(host: string | undefined): host is undefined | 
 
 /** The address as the configuration has it. */
 function configured(where: ListenAddress): string {
-  if ('path' in where) return `unix:${where.path}`;
+  if ('path' in where) return addressText(where.path);
   if ('fd' in where) return `fd:${where.fd}`;
   const { host, port } = where;
   return host === undefined ? String(port) : authorityText(host, port);
@@ -85,12 +107,13 @@ export function whyNot(where: ListenAddress, error: unknown): string {
     const what = /is in use: (.*)$/.exec(messageOf(error))?.[1] ?? 'stop what listens there, or choose another address';
     return `${at} is in use (EADDRINUSE): ${what}`;
   }
-  if ('path' in where) {
+  if ('path' in where && !where.path.startsWith('\0')) {
     // Node reports EACCES for a missing directory as well.
     if (existsSync(dirname(where.path))) return `${at}: ${code === 'EACCES' ? NO_PERMISSION : messageOf(error)}`;
     return `${at}: the directory ${dirname(where.path)} does not exist`;
   }
   if ('fd' in where) return `${at} is not a listening socket that this process was given: ${messageOf(error)}`;
+  if ('path' in where) return `${at}: ${messageOf(error)}`;
   switch (code) {
     case 'EACCES': return `${at}: ${NO_PERMISSION}; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE`;
     case 'EADDRNOTAVAIL': return `${at} is not an address of this machine (EADDRNOTAVAIL)`;

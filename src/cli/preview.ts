@@ -3,6 +3,7 @@
  */
 import { isRecord, shown } from '../options/checks.ts';
 import { HOOK_NAMES } from '../options/front.ts';
+import { addressText } from '../options/listen.ts';
 import type { HealthCheck } from '../options/health-check.ts';
 import type { BalancerOptions } from '../options/options.ts';
 import type { ParsedRoute } from '../options/parsed-route.ts';
@@ -15,32 +16,34 @@ import type { ParsedUpstream } from '../options/upstreams.ts';
 import { adminText } from './admin.ts';
 import type { Arguments } from './arguments.ts';
 import type { Configuration } from './config.ts';
-import { connectUpstream } from './connect.ts';
 import type { ListenAddress } from './listen.ts';
 import { isEveryInterface, urlText } from './listening.ts';
 import { asTcp } from './tcp.ts';
 import { tlsLines } from './tls/preview.ts';
+import { USUAL_TLS, type UpstreamTls } from './upstream-tls.ts';
 
 type Given = Readonly<Record<string, unknown>>;
 
 /** Describes a valid configuration. */
 export function preview(configuration: Configuration, { config, demo }: Arguments): string {
-  const { listen, options, tcp } = configuration;
+  const { listen, options, systemd, tcp } = configuration;
   const parse = tcp ? parseTcpOptions : parseOptions;
   const settings = parse(options);
   const usual = parse({ upstreams: [] });
-  const defaults = {
-    ...usual.front, trustForwarded: false, ...usual.pools.get(DEFAULT_POOL), connect: connectUpstream,
-  };
+  const defaults = { ...usual.front, trustForwarded: false, ...usual.pools.get(DEFAULT_POOL) };
   const hooks = HOOK_NAMES.filter((name) => options[name] !== undefined);
   const sections = [
     section('Listen', [
-      ...listen.map((where) => tcp ? asTcp(listenText(where)) : listenText(where)), ...proxyLines(configuration),
+      ...listen.map((where) => tcp ? asTcp(listenText(where)) : listenText(where)),
+      ...(systemd ? ['the sockets that systemd passes'] : []), ...proxyLines(configuration),
     ]),
     section('TLS', configuration.tls === undefined ? [] : tlsLines(configuration.tls)),
     ...[...settings.pools].map(([name, pool]) => section(`Pool ${name}: ${pool.strategy?.name ?? 'random'}`, [
       ...upstreamLines(pool, demo),
-      ...changed(optionsOf(name, options), defaults, (option) => (tcp ? TCP_POOLS : OF_POOLS).has(option)),
+      ...upstreamTlsLines(pool, configuration.upstreamTls.get(name)),
+      // The option connect is there in any case; what is in the file counts.
+      ...changed({ ...optionsOf(name, options), connect: givenPool(configuration.given, name)['connect'] }, defaults,
+        (option) => (tcp ? TCP_POOLS : OF_POOLS).has(option)),
     ])),
     section('Routes', routeLines(settings, options.routes ?? [], tcp)),
     tcp ? '' : section('Hooks', hooks.length === 0 ? ['none'] : hooks),
@@ -64,7 +67,8 @@ function proxyLines({ proxyProtocol }: Configuration): readonly string[] {
 
 function listenText(where: ListenAddress): string {
   if ('path' in where) {
-    return `unix:${where.path}${where.mode === undefined ? '' : `, mode ${where.mode.toString(8).padStart(3, '0')}`}`;
+    const { path, mode } = where;
+    return `${addressText(path)}${mode === undefined ? '' : `, mode ${mode.toString(8).padStart(3, '0')}`}`;
   }
   const { as } = where;
   if ('fd' in where) return `file descriptor ${where.fd}${as === undefined ? '' : `, ${as}`}`;
@@ -76,6 +80,25 @@ function listenText(where: ListenAddress): string {
 /** The options of a pool as they were given. */
 function optionsOf(name: string, { pools, ...options }: BalancerOptions): Given {
   return (name === DEFAULT_POOL && options.upstreams !== undefined ? options : pools?.[name] ?? {}) as Given;
+}
+
+/** A pool as the file has it. */
+function givenPool(given: Given, name: string): Given {
+  const pool = isRecord(given['pools']) ? given['pools'][name] : undefined;
+  return isRecord(pool) ? pool : name === DEFAULT_POOL ? given : {};
+}
+
+/** How the upstreams of a pool are reached over TLS, if any are. */
+function upstreamTlsLines({ upstreams }: PoolSettings, settings: UpstreamTls = USUAL_TLS): readonly string[] {
+  if (!upstreams.some(({ origin }) => origin.startsWith('https:'))) return [];
+  const { ca, cert, key, servername, insecure } = settings;
+  const parts = [
+    insecure ? 'certificates are NOT VERIFIED' : 'certificates are verified',
+    ...ca.map(({ path }) => `authorities of ${path} besides the usual`),
+    ...(cert === undefined || key === undefined ? [] : [`client certificate ${cert.path} with the key ${key.path}`]),
+    ...(servername === undefined ? [] : [servername === '' ? 'no server name' : `server name ${servername}`]),
+  ];
+  return [`TLS: ${parts.join('; ')}`];
 }
 
 function upstreamLines({ upstreams, healthCheck }: PoolSettings, demo: boolean): readonly string[] {

@@ -22,6 +22,8 @@ interface Source {
   readonly strategy: unknown;
   readonly changedMs: number | undefined;
   readonly connect: unknown;
+  /** What `upstreamTls` and its files say. */
+  readonly tls: string;
 }
 
 /** The configuration of a balancer that runs, and the ones that follow. */
@@ -71,22 +73,23 @@ export class Reloads {
       const [before, now, { strategy, connect } = {}] = [this.#sources.get(name), sources.get(name), this.#pools[name]];
       const keepsStrategy = typeof now?.strategy === 'string' && strategy !== undefined &&
         now.strategy === before?.strategy && now.changedMs === before.changedMs;
-      const keepsConnect = connect !== undefined && now?.connect === before?.connect;
+      const keepsConnect = connect !== undefined && now?.connect === before?.connect && now?.tls === before?.tls;
       return [name, { ...pool, ...(keepsStrategy && { strategy }), ...(keepsConnect && { connect }) }];
     }));
   }
 
-  async #sourcesOf({ given, options }: Configuration): Promise<ReadonlyMap<string, Source>> {
+  async #sourcesOf({ given, options, upstreamTls }: Configuration): Promise<ReadonlyMap<string, Source>> {
     const sources = new Map<string, Source>();
     const { config = '', strategy } = this.#args;
     const beside = (file: string): string => resolve(dirname(config), file);
+    const tlsOf = (pool: string): string => JSON.stringify(upstreamTls.get(pool));
     if (options.upstreams !== undefined) {
       const top = { ...given, strategy: strategy ?? given['strategy'] };
-      sources.set(DEFAULT_POOL, await sourceOf(top, strategy === undefined ? beside : resolve));
+      sources.set(DEFAULT_POOL, await sourceOf(top, tlsOf(DEFAULT_POOL), strategy === undefined ? beside : resolve));
     }
     const { pools } = given;
     for (const [name, pool] of Object.entries(isRecord(pools) ? pools : {})) {
-      if (isRecord(pool)) sources.set(name, await sourceOf(pool, beside));
+      if (isRecord(pool)) sources.set(name, await sourceOf(pool, tlsOf(name), beside));
     }
     return sources;
   }
@@ -106,10 +109,12 @@ export class Reloads {
   }
 }
 
-async function sourceOf({ strategy, connect }: Given, place: (file: string) => string): Promise<Source> {
-  if (typeof strategy !== 'string') return { strategy, connect, changedMs: undefined };
+async function sourceOf(
+  { strategy, connect }: Given, tls: string, place: (file: string) => string,
+): Promise<Source> {
+  if (typeof strategy !== 'string') return { strategy, connect, tls, changedMs: undefined };
   const file = await stat(place(strategy)).catch(() => undefined);
-  return { strategy, connect, changedMs: file?.mtimeMs };
+  return { strategy, connect, tls, changedMs: file?.mtimeMs };
 }
 
 /** All pools of the options, each with all of its own. */

@@ -9,6 +9,7 @@ import { serveAlone } from './alone.ts';
 import { type Arguments, readArguments, USAGE } from './arguments.ts';
 import type { Beginning } from './beginning.ts';
 import { configure } from './config.ts';
+import { takePassedSockets } from './passed-sockets.ts';
 import { PidFile } from './pid-file.ts';
 import { preview } from './preview.ts';
 import { supervise, work } from './workers.ts';
@@ -26,7 +27,9 @@ export async function main(argv: readonly string[], beginning: Beginning): Promi
     beginning.output.say(args.help ? USAGE.trimEnd() : version());
     return 0;
   }
-  const code = isLaunchedWorker ? await work(args, beginning) : await run(args, problems, beginning);
+  const code = isLaunchedWorker
+    ? await work(args, beginning)
+    : await run({ ...args, passed: takePassedSockets(process.env, process.pid) }, problems, beginning);
   leaveCluster(code);
   return code;
 }

@@ -11,16 +11,20 @@ import { launch } from '../cluster/index.ts';
 import { removeStaleSocket } from '../cluster/stale-socket.ts';
 import { messageOf } from '../guard.ts';
 import type { Order } from '../observe/index.ts';
+import { addressText } from '../options/listen.ts';
 import { REOPENING } from './access-log.ts';
 import type { Arguments } from './arguments.ts';
 import type { Beginning } from './beginning.ts';
 import { type Configuration, configure, type Json } from './config.ts';
 import type { ListenAddress } from './listen.ts';
 import { factsOf } from './log-line.ts';
+import { umaskOf } from './listening.ts';
+import type { PassedSockets } from './passed-sockets.ts';
 import type { PidFile } from './pid-file.ts';
 import { serve } from './serve.ts';
 import type { Contents } from './tls/files.ts';
 import { keyOfText, keyText, TicketKeys } from './tls/tickets.ts';
+import type { Files } from './upstream-tls.ts';
 
 const FAILED = 1;
 /** A worker that is unresponsive for this long will not recover by itself. */
@@ -31,6 +35,12 @@ interface Setup {
   readonly json?: Json;
   /** The certificates and keys that the primary has read and checked. */
   readonly pem?: Contents;
+  /** The contents of the files of `upstreamTls`. */
+  readonly files: Files;
+  /** The sockets that were passed to the primary, which listens on them. */
+  readonly passed?: PassedSockets;
+  /** That of the primary, before it narrowed its own for the sockets that it binds. */
+  readonly umask: number;
 }
 
 /** What the primary sends to a worker: to reopen the access log; the key of session tickets; what admins ordered. */
@@ -55,6 +65,10 @@ export async function supervise(
 ): Promise<number> {
   const { log, say } = output;
   await clearSockets(socketsOf(configuration));
+  // The primary binds Unix sockets for its workers, at any time: nobody may connect before their mode is set.
+  const umask = process.umask(umaskOf(socketsOf(configuration)));
+  process.umask(umask | umaskOf(socketsOf(configuration)));
+  const common = { umask, ...(args.passed === undefined ? {} : { passed: args.passed }) };
   let current = configuration;
   let line: string | undefined;
   let adminLine: string | undefined;
@@ -86,7 +100,12 @@ export async function supervise(
   });
   const writePidFile = (): boolean => {
     try {
-      pidFile.write(current.pidFile);
+      const narrow = process.umask(umask);
+      try {
+        pidFile.write(current.pidFile);
+      } finally {
+        process.umask(narrow);
+      }
       return true;
     } catch (error) {
       log(messageOf(error), { event: 'pid-file', level: 'error' });
@@ -96,7 +115,7 @@ export async function supervise(
   const launched = launch(() => {
     throw new Error('the primary does not serve');
   }, {
-    ...settingsOf(configuration),
+    ...settingsOf(configuration, common),
     hungTimeoutMs: HUNG_TIMEOUT_MS,
     log: (text, event) => {
       log(text, event && factsOf(event));
@@ -108,8 +127,9 @@ export async function supervise(
       for (const warning of next.warnings) log(warning, { event: 'configuration-warning', level: 'warn' });
       current = next;
       output.format = next.logFormat;
+      process.umask(umask | umaskOf(socketsOf(next)));
       rotate(next);
-      return settingsOf(next);
+      return settingsOf(next, common);
     },
     onEvent: ({ type }) => {
       if (type === 'reloaded') writePidFile();
@@ -141,8 +161,9 @@ export async function supervise(
 export async function work(args: Arguments, { output, signals, started }: Beginning): Promise<number> {
   try {
     return await launch(async ({ channel, setup, stopping }) => {
-      const { json, pem } = setup as Setup;
-      const configuration = await read(args, json, pem);
+      const { json, pem, files, umask, passed } = setup as Setup;
+      process.umask(umask);
+      const configuration = await read(passed === undefined ? args : { ...args, passed }, json, pem, files);
       output.format = configuration.logFormat;
       // A channel takes one member of each worker, so each pool has one of its own.
       const peers = (pool: string): Channel => channel(`upstreams of ${pool}`);
@@ -203,21 +224,24 @@ function askTicketKey(): Promise<Buffer> {
 }
 
 /** The launcher's settings of a configuration. */
-function settingsOf({ workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, json, tls }: Configuration): {
+function settingsOf(
+  { workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, json, tls, files }: Configuration,
+  common: Pick<Setup, 'passed' | 'umask'>,
+): {
   readonly workers: number | 'auto';
   readonly drainTimeoutMs: number;
   readonly stopDelayMs: number;
   readonly reloadTimeoutMs: number;
   readonly setup: Setup;
 } {
-  const setup = { ...(json && { json }), ...(tls && { pem: tls.contents }) };
+  const setup = { ...(json && { json }), ...(tls && { pem: tls.contents }), files, ...common };
   return { workers, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, setup };
 }
 
 /** Reads the configuration. Rejects with every problem found. */
-async function read(args: Arguments, json?: Json, pem?: Contents): Promise<Configuration> {
+async function read(args: Arguments, json?: Json, pem?: Contents, files?: Files): Promise<Configuration> {
   const problems: string[] = [];
-  const configuration = await configure(args, problems, json, pem);
+  const configuration = await configure(args, problems, json, pem, files);
   if (problems.length > 0) throw new Error(problems.join('\n'));
   return configuration;
 }
@@ -227,7 +251,9 @@ async function clearSockets(listen: readonly ListenAddress[]): Promise<void> {
   for (const where of listen) {
     if (!('path' in where)) continue;
     const found = await removeStaleSocket(where.path);
-    if (found.kind === 'taken') throw new Error(`listen: unix:${where.path} is in use (EADDRINUSE): ${found.why}`);
+    if (found.kind === 'taken') {
+      throw new Error(`listen: ${addressText(where.path)} is in use (EADDRINUSE): ${found.why}`);
+    }
   }
 }
 

@@ -66,6 +66,8 @@ export interface Config<State = unknown>
   readonly accessLogFormat?: 'json' | 'common' | 'combined';
   /** The format of the log of the process, on standard error. Default `text`. */
   readonly logFormat?: 'text' | 'json';
+  /** TLS to `https:` upstreams, for all pools. Default: certificates are verified against the authorities of Node. */
+  readonly upstreamTls?: UpstreamTlsConfig;
   /**
    * Where the admin listener listens: `[host:]port` or `unix:PATH[,mode=660]`, or an object as in `listen`. A port
    * alone is on 127.0.0.1. An address that others can reach needs a token. Default: none.
@@ -75,6 +77,20 @@ export interface Config<State = unknown>
   readonly adminTokenFile?: string;
   /** Names by which the admin listener may be asked, besides localhost and its address. */
   readonly adminHosts?: readonly string[];
+}
+
+/** TLS to `https:` upstreams. The files are PEM, and read again on SIGHUP. */
+export interface UpstreamTlsConfig {
+  /** Files of authorities to trust, besides those that Node trusts. Default: none. */
+  readonly ca?: string | readonly string[];
+  /** The file of the client certificate to show, with its chain. Default: none. */
+  readonly cert?: string;
+  /** The file of its private key, which must not be encrypted. Default: none. */
+  readonly key?: string;
+  /** Server name to send, and to expect in certificates. Default: the host of the origin; if empty, none is sent. */
+  readonly servername?: string;
+  /** Do not verify certificates; the log says so at each start. Default false. */
+  readonly insecure?: boolean;
 }
 
 /** The PROXY protocol of a configuration file. */
@@ -126,6 +142,8 @@ export type TlsVersion = 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
 
 /** A pool of a configuration file. */
 export interface PoolConfig extends Omit<PoolOptions, 'strategy'> {
+  /** TLS to `https:` upstreams, in place of what the top level says, key by key. Default: that of the top level. */
+  readonly upstreamTls?: UpstreamTlsConfig;
   /**
    * Chooses the upstream of each attempt: a name, or the path of a module that default-exports a strategy or its
    * factory. Default `random`.

@@ -14,7 +14,10 @@ import type { Strategy } from '../strategy.ts';
 
 /** An upstream with options of its own; without any, its origin is enough. */
 export interface UpstreamOptions {
-  /** `http://host[:port]`, or `https://` with the option `connect`. No path, query or user. */
+  /**
+   * `http://host[:port]`, `https://` with the option `connect`, or `unix:/path` for a Unix socket (`unix:@name` for an
+   * abstract one). No path, query or user.
+   */
   readonly origin: string;
   /** Its share of the requests, relative to the other upstreams: from 0.001 to 1,000,000. Default 1. */
   readonly weight?: number;
@@ -72,11 +75,12 @@ export interface PoolOptions {
    * connecting, or undefined to connect with `net.connect`, which is refused for an `https:` upstream. Anything else (a
    * throw, a promise) fails the attempt with CONNECT_UNUSABLE, which does not count against the upstream. Pass `lookup`
    * on to `tls.connect` or the like: connections then share name lookups and survive short failures of name servers.
+   * `path` is that of a Unix socket, whose `host` is `localhost` and whose `port` is 0.
    * Where `proxyHeader` is given (see `proxyProtocol`), it comes first on the connection: a function that reads the
    * property must send it; otherwise the balancer does, on the stream that it gets.
    */
   readonly connect?: (
-    upstream: { readonly origin: string; readonly host: string; readonly port: number },
+    upstream: { readonly origin: string; readonly host: string; readonly port: number; readonly path?: string },
     means: { readonly lookup: LookupFunction; readonly proxyHeader?: Buffer | undefined },
   ) => Duplex | undefined;
   /**
@@ -85,7 +89,10 @@ export interface PoolOptions {
    * `means.proxyHeader` before the TLS handshake. Default: none.
    */
   readonly proxyProtocol?: 1 | 2;
-  /** Send the upstream's authority as `Host`, instead of the `Host` of the request. Default false. */
+  /**
+   * Send the upstream's authority as `Host` (`localhost` for a Unix socket), instead of the `Host` of the request.
+   * Default false.
+   */
   readonly changeOrigin?: boolean;
 
   /** Maximum number of attempts per request, including the first. Default 3. */

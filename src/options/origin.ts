@@ -1,8 +1,9 @@
 /**
- * Origins such as `http://10.0.0.1:3000`, parsed as the WHATWG URL standard says.
+ * Origins such as `http://10.0.0.1:3000`, parsed as the WHATWG URL standard says; those of Unix sockets are not URLs.
  */
 import { shown } from './checks.ts';
 import { authorityText } from './listen.ts';
+import { parseUnix, unixProblem } from './unix-origin.ts';
 
 /** What is balanced: requests, or raw connections (layer 4), whose upstreams have no default port. */
 export type Scheme = 'http' | 'tcp';
@@ -10,17 +11,19 @@ export type Scheme = 'http' | 'tcp';
 /** An origin in its normal form, and its parts. */
 export interface Origin {
   readonly origin: string;
-  readonly protocol: 'http:' | 'https:' | 'tcp:';
+  readonly protocol: 'http:' | 'https:' | 'tcp:' | 'unix:';
   /** Without the brackets of an IPv6 address. */
   readonly host: string;
   readonly port: number;
   /** Host and port as in a `Host` header: without the scheme's default port. */
   readonly authority: string;
+  /** Of a Unix socket, in place of host and port. */
+  readonly path?: string;
 }
 
 /** Undefined if it is not an origin: if it has another scheme, a path, a query, a fragment or a user. */
 export function parseOrigin(text: string, scheme: Scheme = 'http'): Origin | undefined {
-  return scheme === 'tcp' ? parseTcp(text) : parsePlain(text) ?? parseUrl(text);
+  return scheme === 'tcp' ? parseUnix(text) ?? parseTcp(text) : parsePlain(text) ?? parseUnix(text) ?? parseUrl(text);
 }
 
 /** `tcp://host:port`. The host is read as that of an http origin. */
@@ -70,6 +73,8 @@ function parsed(text: string): URL | undefined {
 
 /** What is wrong with a text that is not an origin, and what to write instead. */
 export function originProblem(text: string, balanced: Scheme = 'http'): string {
+  const ofSocket = unixProblem(text);
+  if (ofSocket !== undefined) return ofSocket;
   // Keeps passwords out of logs.
   const got = `(got ${shown(text.replace(/^([a-z][a-z\d+.-]*:\/\/)[^/?#]*@/i, '$1***@'))})`;
   if (balanced === 'tcp') return `${TCP_FORM} ${got}${tcpHint(text)}`;

@@ -13,6 +13,8 @@ import { checked, invalid, refuse, unreadable } from './problems.ts';
 export interface ParsedUpstream extends Required<Omit<UpstreamOptions, 'healthCheck'>> {
   readonly host: string;
   readonly port: number;
+  /** Of a Unix socket, in place of host and port. */
+  readonly path: string | undefined;
   /** The upstream's value of `Host`. */
   readonly authority: string;
   /** Undefined if the upstream is not probed. */
@@ -182,6 +184,7 @@ function readUpstream(value: unknown, path: string, common: Common, problems: st
     origin: parsed.origin,
     host: parsed.host,
     port: parsed.port,
+    path: parsed.path,
     authority: parsed.authority,
     weight: weight as number,
     maxInFlight: maxInFlight as number,

@@ -66,12 +66,13 @@ export class Dialler {
 
   /** Calls `connect`. */
   #made(connect: Connect, upstream: ParsedUpstream, dialling: Dialling): unknown {
-    const { origin, host, port } = upstream;
+    const { origin, host, port, path } = upstream;
+    const place = path === undefined ? { origin, host, port } : { origin, host, port, path };
     let fault: BalancerError | undefined;
     const made = guardedValue((): unknown => {
       const lookup = this.#lookupFor(dialling);
       const means = dialling.opening === '' ? { lookup } : openingMeans(lookup, dialling);
-      const returned: unknown = connect({ origin, host, port }, means);
+      const returned: unknown = connect(place, means);
       if (isThenable(returned)) discardResult(returned);
       return returned;
     }, (what, cause) => {
@@ -104,7 +105,7 @@ export class Dialler {
     return made;
   }
 
-  #open({ host, port }: ParsedUpstream, dialling: Dialling): Socket {
+  #open({ host, port, path }: ParsedUpstream, dialling: Dialling): Socket {
     // Each connection reads into one buffer of its own. Reading is paused until its bytes have been passed on, so a
     // slow downstream holds at most one buffer. It starts small, as most responses are, and hundreds of connections may
     // be idle; when a read fills it, more follows, and a larger buffer replaces it.
@@ -116,6 +117,7 @@ export class Dialler {
         return dialling.received(bytes as Buffer, length);
       },
     };
+    if (path !== undefined) return net.connect({ path, allowHalfOpen: true, onread });
     const where = { host, port, noDelay: true, allowHalfOpen: true, onread };
     return net.connect(net.isIP(host) === 0 ? { ...where, lookup: this.#lookupFor(dialling) } : where);
   }

@@ -103,11 +103,12 @@ describe('has exactly the names that the parser knows', () => {
     const ofFiles = [
       '$schema', 'listen', 'strategy', 'workers', 'drainTimeout', 'stopDelay', 'reloadTimeout', 'pidFile', 'accessLog',
       'accessLogFormat', 'logFormat', 'admin', 'adminTokenFile', 'adminHosts', 'tls', 'tcp', 'helloTimeoutMs',
+      'upstreamTls',
     ];
     assert.deepEqual(namesIn('file'), [...new Set([...OPTION_NAMES, ...ofFiles])].filter(isData).sort());
   });
   test('in a pool', () => {
-    assert.deepEqual(namesIn('pool'), POOL_OPTION_NAMES.filter(isData).sort());
+    assert.deepEqual(namesIn('pool'), [...POOL_OPTION_NAMES, 'upstreamTls'].filter(isData).sort());
   });
   for (const kind of ['upstream', 'healthCheck', 'route', 'limits', 'answer']) {
     test(`in the object ${kind}`, async () => {

@@ -31,7 +31,7 @@ const NUMBERS = {
   TlsConfig: TLS_NUMBERS,
 };
 
-const ORIGIN = '^\\s*[hH][tT][tT][pP][sS]?:';
+const ORIGIN = '^\\s*([hH][tT][tT][pP][sS]?|[uU][nN][iI][xX]):';
 const PATH = { pattern: '^/' };
 const PORT = { type: 'integer', minimum: 0, maximum: 65_535 };
 const BACKLOG = { type: 'integer', minimum: 0, maximum: MAX_INTEGER };
@@ -92,6 +92,12 @@ const LIMITS = {
   'PoolOptions.upstreams': { items: { anyOf: [
     { type: 'string', pattern: ORIGIN }, { $ref: '#/definitions/UpstreamOptions' },
   ] } },
+  'UpstreamTlsConfig.ca': { anyOf: [
+    { type: 'string', minLength: 1 }, { type: 'array', items: { type: 'string', minLength: 1 } },
+  ] },
+  'UpstreamTlsConfig.cert': { minLength: 1 },
+  'UpstreamTlsConfig.key': { minLength: 1 },
+  'UpstreamTlsConfig.servername': { pattern: '^[\\w.-]*$' },
   'PoolOptions.retryOn': STATUSES,
   'ExchangeLimits.retryOn': STATUSES,
   'HealthCheckOptions.path': PATH,
