@@ -91,6 +91,8 @@ async function reload(
   if (problems.length > 0) throw new Error(problems.join('\n'));
   for (const warning of next.warnings) log(warning, { event: 'configuration-warning', level: 'warn' });
   if (!hasFile) {
+    // By flags: those of listeners, and the authorities of upstreams.
+    if (args.ca.length > 0) await reloads.apply(serving.balancer, next);
     if (next.tls !== undefined) serving.secure(next.tls);
     log('reloaded: the certificates', { event: 'reloaded' });
     return next;
