@@ -78,7 +78,7 @@ async function reload(
   log: (line: string) => void,
 ): Promise<Configuration> {
   const hasFile = !args.demo && args.config !== undefined;
-  if (args.demo || (!hasFile && current.tls === undefined && args.ca.length === 0)) {
+  if (!hasFile && current.tls === undefined && (args.demo || args.ca.length === 0)) {
     const why = args.demo ? 'the upstreams of --demo are built in' : 'no configuration file was given (--config)';
     log(`SIGHUP: nothing to reload: ${why}`);
     return current;
@@ -89,7 +89,7 @@ async function reload(
   for (const warning of next.warnings) log(warning);
   if (!hasFile) {
     // By flags: those of listeners, and the authorities of upstreams.
-    if (args.ca.length > 0) await reloads.apply(serving.balancer, next);
+    if (!args.demo && args.ca.length > 0) await reloads.apply(serving.balancer, next);
     if (next.tls !== undefined) serving.secure(next.tls);
     log('reloaded: the certificates');
     return next;
