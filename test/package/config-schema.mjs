@@ -31,7 +31,7 @@ const NUMBERS = {
   TlsConfig: TLS_NUMBERS,
 };
 
-const ORIGIN = '^\\s*([hH][tT][tT][pP][sS]?|[uU][nN][iI][xX]):';
+const ORIGIN = '^\\s*([hH][tT][tT][pP][sS]?|[tT][cC][pP]|[uU][nN][iI][xX]):';
 const PATH = { pattern: '^/' };
 const PORT = { type: 'integer', minimum: 0, maximum: 65_535 };
 const BACKLOG = { type: 'integer', minimum: 0, maximum: MAX_INTEGER };

@@ -137,12 +137,10 @@ export class TlsListeners {
       return;
     }
     this.#handshakes.complete(raw);
-    if (raw !== undefined) {
-      // What a PROXY header said of the client is on the connection below.
-      copyProxied(raw, socket);
-      // Whoever listens on the server that accepted the connection learns that its handshake is over.
-      this.#from.get(raw)?.emit('secureConnection', socket);
-    }
+    // What a PROXY header said of the client is on the connection below.
+    copyProxied(raw, socket);
+    // Whoever listens on the server that accepted the connection learns that its handshake is over.
+    this.#from.get(raw)?.emit('secureConnection', socket);
     if (socket.alpnProtocol === 'h2') this.#http2.emit('connection', socket);
     else this.#balancer.accept(socket);
   }

@@ -51,7 +51,7 @@ export function mentionsTls(flags: TlsFlags, file: TlsOfFile): boolean {
   return isMentioned(flags) || file.value !== undefined;
 }
 
-/** Reads the settings, and the certificates. Returns undefined if they are wrong, or are not all there and need not be. */
+/** Reads the settings and the certificates. Returns undefined if they are wrong, or not all there and not needed. */
 export async function readTls(
   flags: TlsFlags, file: TlsOfFile, needed: boolean, files: PemFiles, findings: Findings,
 ): Promise<TlsSettings | undefined> {
