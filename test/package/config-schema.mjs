@@ -53,6 +53,7 @@ const LIMITS = {
   'Config.workers': { anyOf: [
     { type: 'integer', minimum: 1, maximum: 1_024 }, { enum: ['auto'] }, { type: 'string', pattern: '^\\d+$' },
   ] },
+  'Config.helloTimeoutMs': { type: 'integer', minimum: 1, maximum: MAX_INTEGER },
   'Config.drainTimeout': secondsUpTo(DAY),
   'Config.stopDelay': secondsUpTo(DAY),
   'Config.reloadTimeout': secondsUpTo(30 * DAY),
