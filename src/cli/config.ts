@@ -20,7 +20,7 @@ import { passedAddresses } from './passed-sockets.ts';
 import { completePools, connectOf } from './pools.ts';
 import { type ProxyProtocol, readProxyProtocol } from './proxy-protocol.ts';
 import { loadStrategy } from './strategies.ts';
-import { isTcp } from './tcp.ts';
+import { isTcp, rawListeners } from './tcp.ts';
 import { type Contents, PemFiles } from './tls/files.ts';
 import { mentionsTls, readTls, type TlsSettings } from './tls/settings.ts';
 import { type Files, insecureWarning, readUpstreamTls, type UpstreamTls } from './upstream-tls.ts';
@@ -83,7 +83,8 @@ export async function configure(
   // The pool `default` has an option of the same name.
   const ofBalancer = { ...file, values: { ...file.values, proxyProtocol: send } };
   const { options, warnings } = await balancerOptions(args, ofBalancer, upstreamTls.pools, tcp, problems);
-  const { listen, systemd } = addresses(args, file, problems);
+  const { listen: found, systemd } = addresses(args, file, problems);
+  const listen = tcp ? rawListeners(found, problems) : found;
   return {
     listen,
     systemd,

@@ -69,14 +69,14 @@ export async function serve(
       ...(peers === undefined ? given : withPeers(given, peers)),
     });
     opened.push(balancer);
-    logEvents(balancer, log, now);
+    logEvents(balancer, log, now, tcp);
     logged?.start(balancer);
     // Before requests come: what an admin has drained gets none.
     operated = admin && new AdminListener(admin, balancer, adminMeans);
     const adminListener = operated;
     const before = proxyProtocol && readProxy({ ...proxyProtocol, onRefused: refusalLog(log, now) });
     if (tls !== undefined && ticketKey !== undefined) {
-      secure = new TlsListeners(tls, { balancer, ticketKey, log, now, before });
+      secure = new TlsListeners(tls, { balancer, tcp, ticketKey, log, now, before });
     }
     const listeners = secure;
     let httpsPort: number | undefined;

@@ -6,12 +6,22 @@ import { flag } from '../options/checks.ts';
 import type { BalancerOptions } from '../options/options.ts';
 import { createTcpBalancer } from '../tcp/tcp-balancer.ts';
 import type { Arguments } from './arguments.ts';
+import type { ListenAddress } from './listen.ts';
 
 /** Whether to balance raw connections. Adds to `problems` what cannot go with that. */
 export function isTcp(args: Arguments, file: Readonly<Record<string, unknown>>, problems: string[]): boolean {
   const isWanted = flag(file['tcp'], 'tcp', problems) || args.tcp;
   if (isWanted && args.demo) problems.push('--tcp: the upstreams of --demo speak HTTP; leave one of them out');
   return isWanted;
+}
+
+/** The listeners that raw connections can have. Adds to `problems` if there are others. */
+export function rawListeners(listen: readonly ListenAddress[], problems: string[]): readonly ListenAddress[] {
+  const raw = listen.filter(({ as }) => as !== 'redirect');
+  if (raw.length < listen.length) {
+    problems.push('listen: redirect: answers HTTP requests, which --tcp does not read; leave one of them out');
+  }
+  return raw;
 }
 
 /** Creates the balancer. Of one of raw connections, the binary uses only what both kinds have. */
