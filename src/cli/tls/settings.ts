@@ -3,9 +3,9 @@
  */
 import type { SecureVersion } from 'node:tls';
 import { flag, integers, isRecord, onlyKnown, shown } from '../../options/checks.ts';
+import type { PemFiles } from '../pem-files.ts';
 import { type Findings, type NamedFile, type Pair, readAuthorities, readPair, reasonOf } from './certificates.ts';
 import { Contexts } from './contexts.ts';
-import type { Contents, PemFiles } from './files.ts';
 
 export interface TlsSettings {
   readonly pairs: readonly Pair[];
@@ -22,8 +22,6 @@ export interface TlsSettings {
   readonly handshakeTimeoutMs: number;
   readonly maxHandshakes: number;
   readonly ticketRotationMs: number;
-  /** The PEM files, for workers. */
-  readonly contents: Contents;
 }
 
 /** What the command line says about TLS. */
@@ -51,7 +49,7 @@ export function mentionsTls(flags: TlsFlags, file: TlsOfFile): boolean {
   return isMentioned(flags) || file.value !== undefined;
 }
 
-/** Reads the settings and the certificates. Returns undefined if they are wrong, or not all there and not needed. */
+/** Reads the settings, and the certificates. Returns undefined if they are wrong, or incomplete but not `needed`. */
 export async function readTls(
   flags: TlsFlags, file: TlsOfFile, needed: boolean, files: PemFiles, findings: Findings,
 ): Promise<TlsSettings | undefined> {
@@ -91,7 +89,7 @@ export async function readTls(
     return {
       pairs: read, contexts: new Contexts(read, protocol), ...protocol, clientCa: clientCa.map(({ path }) => path),
       clientOptional, http2, handshakeTimeoutMs: handshakeTimeout * 1_000, maxHandshakes,
-      ticketRotationMs: ticketRotation * 1_000, contents: files.contents,
+      ticketRotationMs: ticketRotation * 1_000,
     };
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException;
