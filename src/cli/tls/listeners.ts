@@ -1,6 +1,6 @@
 /**
- * Ends TLS on the `tls:` listeners: HTTP/1.1 goes to the balancer's fast path, HTTP/2 to a server of node:http2. In layer
- * 4, whatever the connection carries goes to the balancer.
+ * Ends TLS on the `tls:` listeners: HTTP/1.1 goes to the balancer's fast path, HTTP/2 to a server of node:http2. In
+ * layer 4, whatever the connection carries goes to the balancer.
  */
 import type { Http2Server } from 'node:http2';
 import type { Server, Socket } from 'node:net';
