@@ -12,7 +12,7 @@ import { descriptorLimit, fit } from './descriptors.ts';
 import { type ListenAddress, readListen } from './listen.ts';
 import type { Findings } from './tls/certificates.ts';
 import type { AccessLogSettings } from './access-log.ts';
-import { type AdminSettings, readAdmin } from './admin.ts';
+import { type AdminSettings, readAdmin } from './admin-settings.ts';
 import { isJson, load } from './load.ts';
 import type { LogFormat } from './log-line.ts';
 import { withoutCode } from './only-in-modules.ts';
@@ -21,8 +21,8 @@ import { completePools, connectOf } from './pools.ts';
 import { type Contents, PemFiles } from './pem-files.ts';
 import { type ProxyProtocol, readProxyProtocol } from './proxy-protocol.ts';
 import { loadStrategy } from './strategies.ts';
-import { isTcp } from './tcp.ts';
-import { mentionsTls, readTls, type TlsSettings } from './tls/settings.ts';
+import { isTcp, rawListeners } from './tcp.ts';
+import type { TlsSettings } from './tls/settings.ts';
 import { insecureWarning, readUpstreamTls, type UpstreamTls } from './upstream-tls.ts';
 
 /** Everything that a run needs. */
@@ -83,7 +83,8 @@ export async function configure(
   // The pool `default` has an option of the same name.
   const ofBalancer = { ...file, values: { ...file.values, proxyProtocol: send } };
   const { options, warnings } = await balancerOptions(args, ofBalancer, upstreamTls, tcp, problems);
-  const { listen, systemd } = addresses(args, file, problems);
+  const { listen: found, systemd } = addresses(args, file, problems);
+  const listen = tcp ? rawListeners(found, problems) : found;
   return {
     listen,
     systemd,
@@ -226,12 +227,15 @@ async function tls(
   if (!isServed && listen.some(({ as }) => as === 'redirect')) {
     problems.push('listen: redirect: leads to the first tls: listener, and there is none; add one, e.g. tls:8443');
   }
-  if (isServed || mentionsTls(args, ofFile)) {
+  const { tlsCert, tlsKey, tlsClientCa, tlsClientOptional } = args;
+  const isMentioned = tlsCert.length + tlsKey.length > 0 || tlsClientCa !== undefined || tlsClientOptional;
+  if (isServed || isMentioned || ofFile.value !== undefined) {
+    const { readTls } = await import('./tls/settings.ts');
     const before = problems.length;
     const settings = await readTls(args, ofFile, isServed, files, findings);
     if (isServed) return settings;
     // A file may leave it to the command line where to listen.
-    if (args.tlsCert.length > 0 && problems.length === before) {
+    if (tlsCert.length > 0 && problems.length === before) {
       problems.push('tls-cert: no listener ends TLS; add one, e.g. --listen tls:8443');
     }
   }

@@ -1,5 +1,6 @@
 /**
- * Ends TLS on the `tls:` listeners: HTTP/1.1 goes to the balancer's fast path, HTTP/2 to a server of node:http2.
+ * Ends TLS on the `tls:` listeners: HTTP/1.1 goes to the balancer's fast path, HTTP/2 to a server of node:http2. In
+ * layer 4, whatever the connection carries goes to the balancer.
  */
 import type { Http2Server } from 'node:http2';
 import type { Server, Socket } from 'node:net';
@@ -17,6 +18,8 @@ export type BeforeServing = (socket: Socket, next: (socket: Socket) => void) => 
 
 export interface TlsMeans {
   readonly balancer: Balancer;
+  /** Whether it balances raw connections: then no protocol is negotiated (ALPN). */
+  readonly tcp: boolean;
   /** The key of session tickets. */
   readonly ticketKey: Buffer;
   readonly log: (line: string) => void;
@@ -33,7 +36,8 @@ interface OverSocket extends TLSSocket {
 export class TlsListeners {
   readonly #balancer: Balancer;
   readonly #before: BeforeServing;
-  readonly #http2: Http2Server;
+  /** Undefined in layer 4. */
+  readonly #http2: Http2Server | undefined;
   readonly #handshakes: Handshakes;
   #settings: TlsSettings;
   #ticketKey: Buffer;
@@ -43,14 +47,14 @@ export class TlsListeners {
    */
   #enders = new Map<number, tls.Server>();
 
-  constructor(settings: TlsSettings, { balancer, ticketKey, log, now, before }: TlsMeans) {
+  constructor(settings: TlsSettings, { balancer, tcp, ticketKey, log, now, before }: TlsMeans) {
     this.#balancer = balancer;
     this.#before = before ?? ((socket, next) => {
       next(socket);
     });
     this.#settings = settings;
     this.#ticketKey = ticketKey;
-    this.#http2 = createHttp2Server(balancer);
+    this.#http2 = tcp ? undefined : createHttp2Server(balancer);
     this.#handshakes = new Handshakes(settings, log, now);
   }
 
@@ -94,7 +98,7 @@ export class TlsListeners {
 
   /** Lets the sessions of HTTP/2 end with their streams. */
   close(): void {
-    this.#http2.close();
+    this.#http2?.close();
     this.#handshakes.stop();
   }
 
@@ -112,7 +116,7 @@ export class TlsListeners {
     const asks = clientCa.length > 0;
     return tls.createServer({
       ...contexts.all[context],
-      ALPNProtocols: http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
+      ...(this.#http2 === undefined ? {} : { ALPNProtocols: http2 ? ['h2', 'http/1.1'] : ['http/1.1'] }),
       requestCert: asks,
       rejectUnauthorized: asks && !clientOptional,
       // Ours counts from the beginning of the connection.
@@ -141,7 +145,7 @@ export class TlsListeners {
     copyProxied(raw, socket);
     // Listeners of the server that accepted the connection learn that its handshake is over.
     this.#from.get(raw)?.emit('secureConnection', socket);
-    if (socket.alpnProtocol === 'h2') this.#http2.emit('connection', socket);
+    if (this.#http2 !== undefined && socket.alpnProtocol === 'h2') this.#http2.emit('connection', socket);
     else this.#balancer.accept(socket);
   }
 }

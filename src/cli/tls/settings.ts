@@ -44,11 +44,6 @@ interface Source {
   readonly clientOptional: boolean;
 }
 
-/** Whether anything is said about TLS. */
-export function mentionsTls(flags: TlsFlags, file: TlsOfFile): boolean {
-  return isMentioned(flags) || file.value !== undefined;
-}
-
 /** Reads the settings, and the certificates. Returns undefined if they are wrong, or incomplete but not `needed`. */
 export async function readTls(
   flags: TlsFlags, file: TlsOfFile, needed: boolean, files: PemFiles, findings: Findings,
@@ -99,10 +94,6 @@ export async function readTls(
       : `tls: OpenSSL refuses the certificates or settings: ${why}`);
     return undefined;
   }
-}
-
-function isMentioned({ tlsCert, tlsKey, tlsClientCa, tlsClientOptional }: TlsFlags): boolean {
-  return tlsCert.length > 0 || tlsKey.length > 0 || tlsClientCa !== undefined || tlsClientOptional;
 }
 
 /** Which files to read: those of the command line, else those of the configuration file. */
