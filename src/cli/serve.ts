@@ -76,7 +76,7 @@ export async function serve(
     const adminListener = operated;
     const before = proxyProtocol && readProxy({ ...proxyProtocol, onRefused: refusalLog(log, now) });
     if (tls !== undefined && ticketKey !== undefined) {
-      secure = new TlsListeners(tls, { balancer, ticketKey, log, now, before });
+      secure = new TlsListeners(tls, { balancer, ticketKey, log, now, before, limits: given });
     }
     const listeners = secure;
     let httpsPort: number | undefined;
@@ -112,11 +112,8 @@ export async function serve(
         listeners?.setTicketKey(key);
       },
       close: async (limits) => {
-        const goingAway = listeners && setTimeout(() => {
-          listeners.close();
-        }, limits.delayMs);
         const closed = await Promise.all(opened.map((each) => each.close(limits)));
-        clearTimeout(goingAway);
+        listeners?.close();
         await adminListener?.close();
         upstreams?.close();
         await logged?.close();
