@@ -1,6 +1,6 @@
 /**
  * The HTTP/2 connections of embedders' servers: of a server that was passed to `serve` all, of others those that have
- * brought a request. Here, and nowhere else, they get their GOAWAY when the balancer closes; and those that abuse it are
+ * brought a request. This is the one place that sends them GOAWAY when the balancer closes. Those that abuse it are
  * closed.
  */
 import type { IncomingMessage } from 'node:http';

@@ -9,6 +9,7 @@ import { startBalancer } from '../support/balancer.ts';
 import { NODE_HTTP } from '../support/fronts.ts';
 import { ask, H2C, startHttp2 } from '../support/http2.ts';
 import { connectFrames, type FrameClient, get, GOAWAY } from '../support/http2-frames.ts';
+import { atEnd } from '../support/scope.ts';
 import { echo, request, response, type ScriptedUpstream, startUpstream, when } from '../support/upstream.ts';
 import { gate, within } from '../support/wait.ts';
 
@@ -92,7 +93,9 @@ describe('HTTP/2 connections of a server that was passed to serve, when the bala
     const { port } = await under.balancer.serve(server, { port: 0, host: '127.0.0.1' }) as AddressInfo;
     const late = net.createServer((socket) => server.emit('connection', socket));
     await new Promise<void>((resolve) => late.listen(0, '127.0.0.1', resolve));
-    t.after(() => late.close());
+    atEnd(t, () => {
+      late.close();
+    });
     return { under, port, latePort: (late.address() as AddressInfo).port };
   }
 
