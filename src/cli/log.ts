@@ -36,11 +36,12 @@ export function refusalLog(write: Log, now: () => number): (refusal: ProxyRefusa
   };
 }
 
-/** Logs ejections, readmissions and refused requests, which are not reports. */
+/** Logs ejections, readmissions, and refused requests or, in layer 4, connections, which are not reports. */
 export function logEvents(
-  balancer: Pick<Balancer, 'on' | 'pools'>, write: Log, now: () => number,
+  balancer: Pick<Balancer, 'on' | 'pools'>, write: Log, now: () => number, tcp = false,
 ): void {
   const tell = throttled(write, now);
+  const did = (status: number): string => tcp ? 'reset a connection' : `answered ${status}`;
   balancer
     .on('ejected', ({ pool, upstream: { origin }, forMs, by, code, status }) => {
       // Peers are our other workers: the one that ejected it logs that.
@@ -63,7 +64,7 @@ export function logEvents(
     })
     .on('refused', ({ status, code }) => {
       const facts: Facts = { event: 'refused', level: 'warn', code, status };
-      if (code === 'OVERLOADED') tell(code, () => `${code}: answered ${status}: all limits are reached`, facts);
+      if (code === 'OVERLOADED') tell(code, () => `${code}: ${did(status)}: all limits are reached`, facts);
       if (code !== 'NO_CANDIDATE') return;
       tell(code, () => {
         const pools = Object.values(balancer.pools);
@@ -72,7 +73,7 @@ export function logEvents(
         const strategies = [...new Set(pools.map(({ strategy }) => strategy))].join(' or ');
         const declined = `strategy ${strategies} declined, or every candidate was tried`;
         const why = any ? declined : 'no upstream is available';
-        return `${code}: answered ${status}: ${why}`;
+        return `${code}: ${did(status)}: ${why}`;
       }, facts);
     });
 }

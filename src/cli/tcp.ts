@@ -4,8 +4,8 @@
 import { type Balancer, createBalancer } from '../balancer.ts';
 import { flag } from '../options/checks.ts';
 import type { BalancerOptions } from '../options/options.ts';
-import { createTcpBalancer } from '../tcp/tcp-balancer.ts';
 import type { Arguments } from './arguments.ts';
+import type { ListenAddress } from './listen.ts';
 
 /** Whether to balance raw connections. Adds to `problems` what cannot go with that. */
 export function isTcp(args: Arguments, file: Readonly<Record<string, unknown>>, problems: string[]): boolean {
@@ -14,11 +14,20 @@ export function isTcp(args: Arguments, file: Readonly<Record<string, unknown>>, 
   return isWanted;
 }
 
+/** The listeners that raw connections can have. Adds to `problems` if there are others. */
+export function rawListeners(listen: readonly ListenAddress[], problems: string[]): readonly ListenAddress[] {
+  const raw = listen.filter(({ as }) => as !== 'redirect');
+  if (raw.length < listen.length) {
+    problems.push('listen: redirect: answers HTTP requests, which --tcp does not read; leave one of them out');
+  }
+  return raw;
+}
+
 /** Creates the balancer. Of one of raw connections, the binary uses only what both kinds have. */
-export function createEither(tcp: boolean, options: BalancerOptions): Balancer {
-  return tcp
-    ? createTcpBalancer(options) as unknown as Balancer
-    : createBalancer(options);
+export async function createEither(tcp: boolean, options: BalancerOptions): Promise<Balancer> {
+  if (!tcp) return createBalancer(options);
+  const { createTcpBalancer } = await import('../tcp/tcp-balancer.ts');
+  return createTcpBalancer(options) as unknown as Balancer;
 }
 
 /** The line that says that it is ready. */

@@ -1,5 +1,6 @@
 /**
- * Ends TLS on the `tls:` listeners: HTTP/1.1 goes to the balancer's fast path, HTTP/2 to a server of node:http2.
+ * Ends TLS on the `tls:` listeners: HTTP/1.1 goes to the balancer's fast path, HTTP/2 to a server of node:http2. In
+ * layer 4, whatever the connection carries goes to the balancer.
  */
 import type { Http2Server } from 'node:http2';
 import type { Server, Socket } from 'node:net';
@@ -17,6 +18,8 @@ export type BeforeServing = (socket: Socket, next: (socket: Socket) => void) => 
 
 export interface TlsMeans {
   readonly balancer: Balancer;
+  /** Whether it balances raw connections: then no protocol is negotiated (ALPN). */
+  readonly tcp: boolean;
   /** The key of session tickets. */
   readonly ticketKey: Buffer;
   readonly log: (line: string) => void;
@@ -35,7 +38,8 @@ interface OverSocket extends TLSSocket {
 export class TlsListeners {
   readonly #balancer: Balancer;
   readonly #before: BeforeServing;
-  readonly #http2: Http2Server;
+  /** Undefined in layer 4. */
+  readonly #http2: Http2Server | undefined;
   readonly #handshakes: Handshakes;
   #settings: TlsSettings;
   #ticketKey: Buffer;
@@ -45,14 +49,14 @@ export class TlsListeners {
    */
   #enders = new Map<number, tls.Server>();
 
-  constructor(settings: TlsSettings, { balancer, ticketKey, log, now, before, limits }: TlsMeans) {
+  constructor(settings: TlsSettings, { balancer, tcp, ticketKey, log, now, before, limits }: TlsMeans) {
     this.#balancer = balancer;
     this.#before = before ?? ((socket, next) => {
       next(socket);
     });
     this.#settings = settings;
     this.#ticketKey = ticketKey;
-    this.#http2 = createHttp2Server(balancer, limits).on('session', (session) => {
+    this.#http2 = tcp ? undefined : createHttp2Server(balancer, limits).on('session', (session) => {
       this.#acceptedBy?.emit('session', session);
     });
     this.#handshakes = new Handshakes(settings, log, now);
@@ -117,7 +121,7 @@ export class TlsListeners {
     const asks = clientCa.length > 0;
     return tls.createServer({
       ...contexts.all[context],
-      ALPNProtocols: http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
+      ...(this.#http2 === undefined ? {} : { ALPNProtocols: http2 ? ['h2', 'http/1.1'] : ['http/1.1'] }),
       requestCert: asks,
       rejectUnauthorized: asks && !clientOptional,
       // Ours counts from the beginning of the connection.
@@ -144,10 +148,10 @@ export class TlsListeners {
     this.#handshakes.complete(raw);
     // What a PROXY header said of the client is on the connection below.
     copyProxied(raw, socket);
-    // Whoever listens on the server that accepted the connection learns that its handshake is over.
+    // Listeners of the server that accepted the connection learn that its handshake is over.
     const from = this.#from.get(raw);
     from?.emit('secureConnection', socket);
-    if (socket.alpnProtocol !== 'h2') {
+    if (this.#http2 === undefined || socket.alpnProtocol !== 'h2') {
       this.#balancer.accept(socket);
       return;
     }
