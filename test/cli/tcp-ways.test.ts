@@ -1,5 +1,6 @@
 /**
- * `--tcp` with the other ways in and out of the binary: TLS, the PROXY protocol, Unix sockets, the admin listener, logs.
+ * `--tcp` with the other ways in and out of the binary: TLS, the PROXY protocol, Unix sockets, the admin listener and
+ * the logs.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

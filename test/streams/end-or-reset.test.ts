@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { destroyByReset } from '../../src/streams/end-or-reset.ts';
-import { Client, connectTo } from '../support/client.ts';
+import { type Client, connectTo } from '../support/client.ts';
 import { atEnd } from '../support/scope.ts';
 import { within } from '../support/wait.ts';
 
@@ -53,8 +53,11 @@ describe('destroyByReset', () => {
 
   test('resets a socket that has not written everything before its end', async (t) => {
     const { socket, client } = await pair(t);
+    // The client may take the reset for an end, behind so much data.
+    const reset = t.mock.method(socket, 'resetAndDestroy');
     socket.end(Buffer.alloc(50_000_000));
     await destroyed(socket);
-    assert.equal(await client.over(), 'reset');
+    assert.equal(reset.mock.callCount(), 1);
+    await client.over();
   });
 });
