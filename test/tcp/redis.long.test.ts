@@ -47,7 +47,7 @@ class RedisServer {
 
   async kill(): Promise<void> {
     const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    if (child?.exitCode !== null || child.signalCode !== null) return;
     const gone = once(child, 'exit');
     child.kill('SIGKILL');
     await gone;
@@ -134,7 +134,7 @@ class Load {
       const connection = new Connection(port);
       try {
         const server = await connection.identify();
-        for (let i = 0; i < COMMANDS && !this.#stopped; i++) {
+        for (let i = 0; i < COMMANDS; i++) {
           const key = `key:${client}`;
           assert.equal(await connection.ask(`SET ${key} ${'v'.repeat(i)}.`), '+OK\r\n');
           assert.equal(await connection.ask(`STRLEN ${key}`), `:${i + 1}\r\n`);

@@ -1,6 +1,6 @@
 /**
- * Ends TLS on the `tls:` listeners: HTTP/1.1 goes to the balancer's fast path, HTTP/2 to a server of node:http2. In layer
- * 4, whatever the connection carries goes to the balancer.
+ * Ends TLS on the `tls:` listeners: HTTP/1.1 goes to the balancer's fast path, HTTP/2 to a server of node:http2. In
+ * layer 4, whatever the connection carries goes to the balancer.
  */
 import type { Http2Server } from 'node:http2';
 import type { Server, Socket } from 'node:net';
@@ -141,12 +141,10 @@ export class TlsListeners {
       return;
     }
     this.#handshakes.complete(raw);
-    if (raw !== undefined) {
-      // What a PROXY header said of the client is on the connection below.
-      copyProxied(raw, socket);
-      // Whoever listens on the server that accepted the connection learns that its handshake is over.
-      this.#from.get(raw)?.emit('secureConnection', socket);
-    }
+    // What a PROXY header said of the client is on the connection below.
+    copyProxied(raw, socket);
+    // Whoever listens on the server that accepted the connection learns that its handshake is over.
+    this.#from.get(raw)?.emit('secureConnection', socket);
     if (this.#http2 !== undefined && socket.alpnProtocol === 'h2') this.#http2.emit('connection', socket);
     else this.#balancer.accept(socket);
   }
