@@ -81,7 +81,7 @@ async function reload(
   log: Log,
 ): Promise<Configuration> {
   const hasFile = !args.demo && args.config !== undefined;
-  if (args.demo || (!hasFile && current.tls === undefined && args.ca.length === 0)) {
+  if (!hasFile && current.tls === undefined && (args.demo || args.ca.length === 0)) {
     const why = args.demo ? 'the upstreams of --demo are built in' : 'no configuration file was given (--config)';
     log(`SIGHUP: nothing to reload: ${why}`, { event: 'reload-failed', level: 'warn' });
     return current;
@@ -92,7 +92,7 @@ async function reload(
   for (const warning of next.warnings) log(warning, { event: 'configuration-warning', level: 'warn' });
   if (!hasFile) {
     // By flags: those of listeners, and the authorities of upstreams.
-    if (args.ca.length > 0) await reloads.apply(serving.balancer, next);
+    if (!args.demo && args.ca.length > 0) await reloads.apply(serving.balancer, next);
     if (next.tls !== undefined) serving.secure(next.tls);
     log('reloaded: the certificates', { event: 'reloaded' });
     return next;

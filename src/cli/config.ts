@@ -12,18 +12,18 @@ import { descriptorLimit, fit } from './descriptors.ts';
 import { type ListenAddress, readListen } from './listen.ts';
 import type { Findings } from './tls/certificates.ts';
 import type { AccessLogSettings } from './access-log.ts';
-import { type AdminSettings, readAdmin } from './admin.ts';
+import { type AdminSettings, readAdmin } from './admin-settings.ts';
 import { isJson, load } from './load.ts';
 import type { LogFormat } from './log-line.ts';
 import { withoutCode } from './only-in-modules.ts';
 import { passedAddresses } from './passed-sockets.ts';
 import { completePools, connectOf } from './pools.ts';
+import { type Contents, PemFiles } from './pem-files.ts';
 import { type ProxyProtocol, readProxyProtocol } from './proxy-protocol.ts';
 import { loadStrategy } from './strategies.ts';
 import { isTcp, rawListeners } from './tcp.ts';
-import { type Contents, PemFiles } from './tls/files.ts';
-import { mentionsTls, readTls, type TlsSettings } from './tls/settings.ts';
-import { type Files, insecureWarning, readUpstreamTls, type UpstreamTls } from './upstream-tls.ts';
+import type { TlsSettings } from './tls/settings.ts';
+import { insecureWarning, readUpstreamTls, type UpstreamTls } from './upstream-tls.ts';
 
 /** Everything that a run needs. */
 export interface Configuration {
@@ -57,8 +57,8 @@ export interface Configuration {
   readonly json: Json | undefined;
   /** How to connect to the `https:` upstreams of each pool. */
   readonly upstreamTls: ReadonlyMap<string, UpstreamTls>;
-  /** The contents of the files that it names, by their paths. */
-  readonly files: Files;
+  /** The PEM files of `tls` and `upstreamTls`, for workers. */
+  readonly pem: Contents;
   /** Lines for the log at the start: not mistakes, but worth knowing. */
   readonly warnings: readonly string[];
 }
@@ -68,28 +68,28 @@ export type Json = Readonly<Record<string, unknown>>;
 
 /**
  * Completes the arguments from the configuration file and the defaults. Adds what is wrong to `problems`. If `json` is
- * given, it is used as the content of the file, and the disk is not read; nor for the certificates in `pem` and
- * `files`.
+ * given, it is used as the content of the file, and the disk is not read; nor for the certificates and keys in `pem`.
  */
 export async function configure(
-  args: Arguments, problems: string[], json?: Json, pem?: Contents, files?: Files,
+  args: Arguments, problems: string[], json?: Json, pem?: Contents,
 ): Promise<Configuration> {
   const file = await readConfig(args.config, json, problems);
   const tcp = isTcp(args, file.values, problems);
   const { ca, insecureUpstreams: insecure } = args;
+  const files = new PemFiles(pem);
   const upstreamTls = await readUpstreamTls(
-    { ca, insecure, values: file.values, resolve: file.resolve }, problems, files);
+    { ca, insecure, values: file.values, resolve: file.resolve }, files, problems);
   const { read, send } = readProxyProtocol(args.proxyProtocol, file.values['proxyProtocol'], problems);
   // The pool `default` has an option of the same name.
   const ofBalancer = { ...file, values: { ...file.values, proxyProtocol: send } };
-  const { options, warnings } = await balancerOptions(args, ofBalancer, upstreamTls.pools, tcp, problems);
+  const { options, warnings } = await balancerOptions(args, ofBalancer, upstreamTls, tcp, problems);
   const { listen: found, systemd } = addresses(args, file, problems);
   const listen = tcp ? rawListeners(found, problems) : found;
   return {
     listen,
     systemd,
     proxyProtocol: read,
-    tls: await tls(args, file, listen, new PemFiles(pem), { problems, warnings }),
+    tls: await tls(args, file, listen, files, { problems, warnings }),
     drainTimeoutMs: seconds(given(args, file, 'drainTimeout', 10), problems),
     stopDelayMs: seconds(given(args, file, 'stopDelay', 0), problems),
     reloadTimeoutMs: seconds(given(args, file, 'reloadTimeout', 3_600), problems, MAX_RELOAD_SECONDS),
@@ -105,8 +105,9 @@ export async function configure(
     options: options as unknown as BalancerOptions,
     given: file.values,
     json: args.config !== undefined && isJson(args.config) && !file.failed ? file.values : undefined,
-    upstreamTls: upstreamTls.pools,
-    files: upstreamTls.files,
+    upstreamTls,
+    // All of them were read by now.
+    pem: files.contents,
     warnings,
   };
 }
@@ -226,12 +227,15 @@ async function tls(
   if (!isServed && listen.some(({ as }) => as === 'redirect')) {
     problems.push('listen: redirect: leads to the first tls: listener, and there is none; add one, e.g. tls:8443');
   }
-  if (isServed || mentionsTls(args, ofFile)) {
+  const { tlsCert, tlsKey, tlsClientCa, tlsClientOptional } = args;
+  const isMentioned = tlsCert.length + tlsKey.length > 0 || tlsClientCa !== undefined || tlsClientOptional;
+  if (isServed || isMentioned || ofFile.value !== undefined) {
+    const { readTls } = await import('./tls/settings.ts');
     const before = problems.length;
     const settings = await readTls(args, ofFile, isServed, files, findings);
     if (isServed) return settings;
     // A file may leave it to the command line where to listen.
-    if (args.tlsCert.length > 0 && problems.length === before) {
+    if (tlsCert.length > 0 && problems.length === before) {
       problems.push('tls-cert: no listener ends TLS; add one, e.g. --listen tls:8443');
     }
   }

@@ -13,7 +13,7 @@ import { POOL_OPTION_NAMES, type PoolSettings } from '../options/pool.ts';
 import { DEFAULT_POOL } from '../options/pools.ts';
 import type { RouteOptions } from '../options/route-options.ts';
 import type { ParsedUpstream } from '../options/upstreams.ts';
-import { adminText } from './admin.ts';
+import { adminText } from './admin-settings.ts';
 import type { Arguments } from './arguments.ts';
 import type { Configuration } from './config.ts';
 import type { ListenAddress } from './listen.ts';

@@ -5,14 +5,11 @@ import cluster from 'node:cluster';
 import { createRequire } from 'node:module';
 import { isForeignWorker, isLaunchedWorker } from '../cluster/process-role.ts';
 import { messageOf } from '../guard.ts';
-import { serveAlone } from './alone.ts';
 import { type Arguments, readArguments, USAGE } from './arguments.ts';
 import type { Beginning } from './beginning.ts';
 import { configure } from './config.ts';
 import { takePassedSockets } from './passed-sockets.ts';
 import { PidFile } from './pid-file.ts';
-import { preview } from './preview.ts';
-import { supervise, work } from './workers.ts';
 
 const FAILED = 1;
 const WRONG_USAGE = 2;
@@ -28,7 +25,7 @@ export async function main(argv: readonly string[], beginning: Beginning): Promi
     return 0;
   }
   const code = isLaunchedWorker
-    ? await work(args, beginning)
+    ? await (await import('./workers.ts')).work(args, beginning)
     : await run({ ...args, passed: takePassedSockets(process.env, process.pid) }, problems, beginning);
   leaveCluster(code);
   return code;
@@ -46,6 +43,7 @@ async function run(args: Arguments, problems: string[], beginning: Beginning): P
   }
   for (const warning of configuration.warnings) log(warning, { event: 'configuration-warning', level: 'warn' });
   if (args.check) {
+    const { preview } = await import('./preview.ts');
     await beginning.output.print(preview(configuration, args));
     return 0;
   }
@@ -59,12 +57,13 @@ async function run(args: Arguments, problems: string[], beginning: Beginning): P
   });
   try {
     if (configuration.workers !== undefined && !isForeignWorker) {
-      return await supervise(args, configuration, pidFile, beginning);
+      return await (await import('./workers.ts')).supervise(args, configuration, pidFile, beginning);
     }
     if (configuration.workers !== undefined) {
       log('workers: ignored, since this process is already a worker of another cluster',
         { event: 'configuration-warning', level: 'warn' });
     }
+    const { serveAlone } = await import('./alone.ts');
     await serveAlone(args, configuration, pidFile, beginning);
     return 0;
   } catch (error) {

@@ -1,13 +1,12 @@
 /**
- * Runs the configured balancer, in a single process or in each worker.
+ * Runs the configured balancer, in a single process or in each worker. What the configuration does not ask for is not
+ * even loaded: a process starts sooner.
  */
 import net, { type AddressInfo } from 'node:net';
 import type { Balancer } from '../balancer.ts';
 import type { Channel } from '../channel.ts';
 import type { ListenOptions } from '../options/listen.ts';
-import { readProxy } from '../proxy-protocol/index.ts';
-import { openAccessLog } from './access-log.ts';
-import { AdminListener, type AdminMeans } from './admin.ts';
+import type { AdminListener, AdminMeans } from './admin.ts';
 import type { Configuration } from './config.ts';
 import { startDemo } from './demo.ts';
 import { listenEverywhere } from './listening.ts';
@@ -15,8 +14,7 @@ import { logEvents, refusalLog, reportLog } from './log.ts';
 import type { Log } from './log-line.ts';
 import { withPeers } from './pools.ts';
 import { createEither, readyLine } from './tcp.ts';
-import { type BeforeServing, TlsListeners } from './tls/listeners.ts';
-import { createRedirect, HTTPS_PORT } from './tls/redirect.ts';
+import type { BeforeServing, TlsListeners } from './tls/listeners.ts';
 import type { TlsSettings } from './tls/settings.ts';
 
 /** A listening balancer. */
@@ -57,14 +55,14 @@ export async function serve(
   { demo, log, peers, ticketKey, admin: adminMeans = {} }: Means,
 ): Promise<Serving> {
   const now = (): number => performance.now();
-  const logged = accessLog && openAccessLog(accessLog, log);
+  const logged = accessLog && (await import('./access-log.ts')).openAccessLog(accessLog, log);
   const upstreams = demo ? await startDemo() : undefined;
   const opened: Balancer[] = [];
   let secure: TlsListeners | undefined;
   let operated: AdminListener | undefined;
   try {
     const given = upstreams === undefined ? options : { ...options, upstreams: upstreams.origins };
-    const balancer = createEither(tcp, {
+    const balancer = await createEither(tcp, {
       onReport: reportLog(log, now),
       ...(peers === undefined ? given : withPeers(given, peers)),
     });
@@ -72,11 +70,13 @@ export async function serve(
     logEvents(balancer, log, now, tcp);
     logged?.start(balancer);
     // Before requests come: what an admin has drained gets none.
-    operated = admin && new AdminListener(admin, balancer, adminMeans);
+    operated = admin && new (await import('./admin.ts')).AdminListener(admin, balancer, adminMeans);
     const adminListener = operated;
-    const before = proxyProtocol && readProxy({ ...proxyProtocol, onRefused: refusalLog(log, now) });
+    const before = proxyProtocol && (await import('../proxy-protocol/index.ts'))
+      .readProxy({ ...proxyProtocol, onRefused: refusalLog(log, now) });
     if (tls !== undefined && ticketKey !== undefined) {
-      secure = new TlsListeners(tls, { balancer, tcp, ticketKey, log, now, before });
+      const { TlsListeners: Listeners } = await import('./tls/listeners.ts');
+      secure = new Listeners(tls, { balancer, tcp, ticketKey, log, now, before });
     }
     const listeners = secure;
     let httpsPort: number | undefined;
@@ -86,15 +86,16 @@ export async function serve(
       tls: async (where) => {
         if (listeners === undefined) throw new Error('there are no certificates');
         const address = await balancer.serve(listeners.createServer(), where);
-        httpsPort ??= typeof address === 'string' ? HTTPS_PORT : address.port;
+        if (typeof address !== 'string') httpsPort ??= address.port;
         return address;
       },
-      redirect: (where) => {
+      redirect: async (where) => {
         if (redirect === undefined) {
-          redirect = createRedirect(() => httpsPort ?? HTTPS_PORT, reportLog(log, now));
+          const { createRedirect } = await import('./tls/redirect.ts');
+          redirect = createRedirect(() => httpsPort, reportLog(log, now));
           opened.push(redirect);
         }
-        return listenOn(redirect, where, before);
+        return await listenOn(redirect, where, before);
       },
     }, listen);
     const shown = addresses.map(({ text }) => text);

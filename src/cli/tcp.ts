@@ -4,7 +4,6 @@
 import { type Balancer, createBalancer } from '../balancer.ts';
 import { flag } from '../options/checks.ts';
 import type { BalancerOptions } from '../options/options.ts';
-import { createTcpBalancer } from '../tcp/tcp-balancer.ts';
 import type { Arguments } from './arguments.ts';
 import type { ListenAddress } from './listen.ts';
 
@@ -25,10 +24,10 @@ export function rawListeners(listen: readonly ListenAddress[], problems: string[
 }
 
 /** Creates the balancer. Of one of raw connections, the binary uses only what both kinds have. */
-export function createEither(tcp: boolean, options: BalancerOptions): Balancer {
-  return tcp
-    ? createTcpBalancer(options) as unknown as Balancer
-    : createBalancer(options);
+export async function createEither(tcp: boolean, options: BalancerOptions): Promise<Balancer> {
+  if (!tcp) return createBalancer(options);
+  const { createTcpBalancer } = await import('../tcp/tcp-balancer.ts');
+  return createTcpBalancer(options) as unknown as Balancer;
 }
 
 /** The line that says that it is ready. */

@@ -3,12 +3,11 @@
  * read and checked here, at the start and at each reload.
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { messageOf } from '../guard.ts';
 import { flag, isRecord, onlyKnown, record, shown } from '../options/checks.ts';
 import { DEFAULT_POOL } from '../options/pools.ts';
 import { serverName } from '../tls/tls-connect.ts';
-import { whyNoFile } from './load.ts';
+import type { PemFiles } from './pem-files.ts';
 
 /** The TLS of a pool's upstreams. */
 export interface UpstreamTls {
@@ -31,9 +30,6 @@ export interface PemFile {
   readonly pem: string;
 }
 
-/** The contents of files, by their paths. */
-export type Files = Readonly<Record<string, string>>;
-
 /** What an `upstreamTls` is read from. */
 export interface UpstreamTlsSources {
   /** The flags `--ca` and `--insecure-upstreams`. */
@@ -44,20 +40,14 @@ export interface UpstreamTlsSources {
   readonly resolve: (path: string) => string;
 }
 
-/** The settings of each pool, and the files that were read for them. */
-export interface ReadTls {
-  readonly pools: ReadonlyMap<string, UpstreamTls>;
-  readonly files: Files;
-}
-
 /**
  * Reads the settings for the pool `default` and each of the file's pools. A pool's own `upstreamTls` takes precedence
- * over that of the top level, key by key; a certificate and its key count as one. Files in `known` are not read again.
+ * over that of the top level, key by key; a certificate and its key count as one.
  */
 export async function readUpstreamTls(
-  { ca, insecure, values, resolve }: UpstreamTlsSources, problems: string[], known: Files = {},
-): Promise<ReadTls> {
-  const reader = new Reader(known, problems);
+  { ca, insecure, values, resolve }: UpstreamTlsSources, files: PemFiles, problems: string[],
+): Promise<ReadonlyMap<string, UpstreamTls>> {
+  const reader = new Reader(files, problems);
   const flags: Partial<UpstreamTls> = {
     ...(ca.length === 0 ? {} : { ca: await reader.certificates(ca, 'ca') }), ...(insecure ? { insecure } : {}),
   };
@@ -69,7 +59,7 @@ export async function readUpstreamTls(
     const own = await reader.settings(pool['upstreamTls'], `pools.${name}.upstreamTls`, resolve);
     pools.set(name, { ...USUAL_TLS, ...top, ...own });
   }
-  return { pools, files: reader.files };
+  return pools;
 }
 
 /** One line about pools with `https:` upstreams whose certificates are not verified. */
@@ -83,15 +73,13 @@ export function insecureWarning(
     names.length === 1 ? 'pool' : 'pools'} ${names.join(', ')}: anybody on the way can read and change what is sent`];
 }
 
-
-/** Reads files of PEM, each once, and says what is wrong with them. */
+/** Reads settings and their files, and says what is wrong with them. */
 class Reader {
-  readonly files: Record<string, string> = {};
-  readonly #known: Files;
+  readonly #files: PemFiles;
   readonly #problems: string[];
 
-  constructor(known: Files, problems: string[]) {
-    this.#known = known;
+  constructor(files: PemFiles, problems: string[]) {
+    this.#files = files;
     this.#problems = problems;
   }
 
@@ -153,14 +141,8 @@ class Reader {
   }
 
   async #read(path: string, at: string): Promise<PemFile | undefined> {
-    try {
-      const pem = this.files[path] ?? this.#known[path] ?? await readFile(path, 'utf8');
-      this.files[path] = pem;
-      return { path, pem };
-    } catch (error) {
-      this.#problems.push(`${at}: cannot read ${path}: ${whyNoFile(error) ?? messageOf(error)}`);
-      return undefined;
-    }
+    const pem = await this.#files.read(path, at, this.#problems);
+    return pem === undefined ? undefined : { path, pem };
   }
 
   #holdsCertificates({ path, pem }: PemFile, at: string): boolean {

@@ -20,11 +20,10 @@ import type { ListenAddress } from './listen.ts';
 import { factsOf } from './log-line.ts';
 import { umaskOf } from './listening.ts';
 import type { PassedSockets } from './passed-sockets.ts';
+import type { Contents } from './pem-files.ts';
 import type { PidFile } from './pid-file.ts';
 import { serve } from './serve.ts';
-import type { Contents } from './tls/files.ts';
 import { keyOfText, keyText, TicketKeys } from './tls/tickets.ts';
-import type { Files } from './upstream-tls.ts';
 
 const FAILED = 1;
 /** A worker that is unresponsive for this long will not recover by itself. */
@@ -34,9 +33,7 @@ const HUNG_TIMEOUT_MS = 10_000;
 interface Setup {
   readonly json?: Json;
   /** The certificates and keys that the primary has read and checked. */
-  readonly pem?: Contents;
-  /** The contents of the files of `upstreamTls`. */
-  readonly files: Files;
+  readonly pem: Contents;
   /** The sockets that were passed to the primary, which listens on them. */
   readonly passed?: PassedSockets;
   /** That of the primary, before it narrowed its own for the sockets that it binds. */
@@ -161,9 +158,9 @@ export async function supervise(
 export async function work(args: Arguments, { output, signals, started }: Beginning): Promise<number> {
   try {
     return await launch(async ({ channel, setup, stopping }) => {
-      const { json, pem, files, umask, passed } = setup as Setup;
+      const { json, pem, umask, passed } = setup as Setup;
       process.umask(umask);
-      const configuration = await read(passed === undefined ? args : { ...args, passed }, json, pem, files);
+      const configuration = await read(passed === undefined ? args : { ...args, passed }, json, pem);
       output.format = configuration.logFormat;
       // A channel takes one member of each worker, so each pool has one of its own.
       const peers = (pool: string): Channel => channel(`upstreams of ${pool}`);
@@ -225,7 +222,7 @@ function askTicketKey(): Promise<Buffer> {
 
 /** The launcher's settings of a configuration. */
 function settingsOf(
-  { workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, json, tls, files }: Configuration,
+  { workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, json, pem }: Configuration,
   common: Pick<Setup, 'passed' | 'umask'>,
 ): {
   readonly workers: number | 'auto';
@@ -234,14 +231,14 @@ function settingsOf(
   readonly reloadTimeoutMs: number;
   readonly setup: Setup;
 } {
-  const setup = { ...(json && { json }), ...(tls && { pem: tls.contents }), files, ...common };
+  const setup = { ...(json && { json }), pem, ...common };
   return { workers, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, setup };
 }
 
 /** Reads the configuration. Rejects with every problem found. */
-async function read(args: Arguments, json?: Json, pem?: Contents, files?: Files): Promise<Configuration> {
+async function read(args: Arguments, json?: Json, pem?: Contents): Promise<Configuration> {
   const problems: string[] = [];
-  const configuration = await configure(args, problems, json, pem, files);
+  const configuration = await configure(args, problems, json, pem);
   if (problems.length > 0) throw new Error(problems.join('\n'));
   return configuration;
 }

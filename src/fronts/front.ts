@@ -12,21 +12,14 @@ import type { Clock } from '../loop/clock.ts';
 import type { Turn } from '../loop/turn.ts';
 import type { Settings } from '../options/parse.ts';
 import type { Pool } from '../pools/pool.ts';
-import type { Outgoing } from '../streams/message-writer.ts';
 import { Downstreams } from './downstreams.ts';
 import { Http2Sessions } from './http2-sessions.ts';
-import { ServerConnections } from './server-connections.ts';
+import { type Carried, ServerConnections } from './server-connections.ts';
 
 /** The settings that the ways in use. */
 export type FrontRules = HeadLimits & BodyLimits & Pick<Settings,
   | 'headTimeoutMs' | 'idleTimeoutMs' | 'keepAliveTimeoutMs' | 'trusts' | 'maxConnections' | 'maxRequestsPerConnection'
   | 'maxHeldBytes'>;
-
-/** Connections since the balancer was created, and the octets that they have carried. */
-export interface Carried extends Outgoing {
-  connections: number;
-  received: number;
-}
 
 export class Front {
   readonly rules: FrontRules;

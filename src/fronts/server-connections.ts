@@ -5,7 +5,13 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { guardedValue } from '../guard.ts';
-import type { Carried } from './front.ts';
+import type { Outgoing } from '../streams/message-writer.ts';
+
+/** Connections since the balancer was created, and the octets that they have carried. */
+export interface Carried extends Outgoing {
+  connections: number;
+  received: number;
+}
 
 /** A stream of HTTP/2, as the compat API shows it. */
 interface Http2Stream {

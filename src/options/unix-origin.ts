@@ -2,10 +2,19 @@
  * Unix sockets as origins: `unix:/run/app.sock`, and `unix:@name` for an abstract one (Linux).
  */
 import { MAX_SOCKET_PATH, shown } from './checks.ts';
-import type { Origin } from './origin.ts';
+
+/** As an `Origin`, with a path in place of host and port. */
+export interface UnixOrigin {
+  readonly origin: string;
+  readonly protocol: 'unix:';
+  readonly host: string;
+  readonly port: number;
+  readonly authority: string;
+  readonly path: string;
+}
 
 /** Undefined if it is not such an origin. `unix:///run/app.sock`, as other programs write it, is accepted as well. */
-export function parseUnix(text: string): Origin | undefined {
+export function parseUnix(text: string): UnixOrigin | undefined {
   const rest = restOf(text);
   if (rest === undefined || problemOf(rest) !== undefined) return undefined;
   const name = rest.replace(/^\/+/, '/');

@@ -1,7 +1,7 @@
 /**
  * The option `connect` for `https:` upstreams, by node:tls.
  */
-import net, { type SocketConstructorOpts } from 'node:net';
+import net, { type Socket, type SocketConstructorOpts } from 'node:net';
 import tls, { type ConnectionOptions, type SecureContext, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import { messageOf } from '../guard.ts';
 import { flag, isRecord, onlyKnown, optionalFunction, shown } from '../options/checks.ts';
@@ -40,14 +40,18 @@ export function tlsConnect(options: TlsConnectOptions = {}): Connect {
 export function connectWith(options: TlsConnectOptions, now: () => number): Connect {
   const { servername, common } = parse(options);
   const sessions = new Sessions(now);
-  return ({ origin, host, port }, { lookup }) => {
+  return ({ origin, host, port }, means) => {
+    // The PROXY header may not be read before: the balancer writes it itself if nobody has.
     if (!origin.startsWith('https:')) return undefined;
+    const { lookup, proxyHeader } = means;
     const session = sessions.take(origin);
+    const raw = proxyHeader === undefined ? undefined : opensWith(proxyHeader);
     const how: ConnectionOptions & Pick<SocketConstructorOpts, 'allowHalfOpen'> = {
       ...common,
       host,
       port,
       lookup,
+      ...(raw && { socket: raw }),
       // A tunnel may go on in one direction. The balancer decides what an end means.
       allowHalfOpen: true,
       // No setNoDelay here: the core does that.
@@ -57,8 +61,21 @@ export function connectWith(options: TlsConnectOptions, now: () => number): Conn
     };
     const socket = tls.connect(how);
     watch(socket, { origin, session, sessions, now });
+    raw?.connect({ host, port, lookup, noDelay: true });
     return socket;
   };
+}
+
+/**
+ * A socket that sends `header` before anything else. It must be given to `tls.connect` before it connects. Then TLS
+ * uses it as a stream: around a socket that connects already, TLS would hold on to the handle of the first address that
+ * is tried, and Node 20 to 26 throw out of reach of any handler if connecting fails with a write pending.
+ */
+function opensWith(header: Buffer): Socket {
+  const socket = new net.Socket({ allowHalfOpen: true });
+  // TLS begins to write at the same event, but later.
+  socket.once('connect', () => socket.write(header));
+  return socket;
 }
 
 /** What a connection has to do with sessions. */

@@ -50,6 +50,7 @@ export class Dialler {
    */
   dial(upstream: ParsedUpstream, dialling: Dialling): Duplex {
     const { origin } = upstream;
+    const { opening } = dialling;
     const made = this.connect === undefined ? undefined : this.#made(this.connect, upstream, dialling);
     if (made !== undefined) {
       const stream = this.#adopt(made, origin, dialling);
@@ -57,6 +58,8 @@ export class Dialler {
       discard(stream);
       throw unusable(`connect has not read means.proxyHeader for ${origin}; write it before the TLS handshake`);
     }
+    // `connect` may have read it before it left this connection to us.
+    dialling.opening = opening;
     if (origin.startsWith('https:')) {
       // Never send what needs TLS, such as cookies, in plain text.
       throw unusable(`connect returned undefined for ${origin}, which needs TLS; return a TLS stream for it`);

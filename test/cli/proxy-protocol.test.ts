@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import http from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -197,46 +198,72 @@ backend b
     assert.equal(binary.stderr, '');
   });
 
-  for (const version of [1, 2] as const) {
-    test(`behind: accept-proxy takes version ${version}, probes included`, async (t) => {
-      const front = await freePort();
-      await haproxy(t, front, `frontend f
+  test('behind: accept-proxy takes both versions, also before TLS, probes included', async (t) => {
+    const certificate = makeCertificate();
+    const cwd = directory(t, { 'cert.pem': String(certificate?.cert), 'cert.pem.key': String(certificate?.key) });
+    const secure = certificate === undefined ? [] : [await freePort()];
+    const front = await freePort();
+    await haproxy(t, front, `frontend f
   bind 127.0.0.1:${front} accept-proxy
-  http-request return status 200 content-type text/plain lf-string "%[src]"`);
-      const cwd = directory(t, {
-        'a.json': JSON.stringify({
-          listen: '127.0.0.1:0', upstreams: [`http://127.0.0.1:${front}`], proxyProtocol: version,
-          healthCheck: { path: '/', intervalMs: 20, fall: 1 },
-        }),
-      });
-      const binary = start(t, ['-c', 'a.json'], { cwd });
-      const url = `http://127.0.0.1:${await binary.port()}/`;
-      assert.equal(await curl('--interface', '127.0.0.5', url, url), '127.0.0.5127.0.0.5');
-      assert.equal(binary.stderr, '');
-    });
-  }
+  ${secure.map((to) => `bind 127.0.0.1:${to} accept-proxy ssl crt ${join(cwd, 'cert.pem')}`).join('')}
+  http-request return status 200 content-type text/plain lf-string "%[src] %[ssl_fc]"`);
+    if (certificate === undefined) t.diagnostic(`without TLS: ${NO_OPENSSL}`);
+    const pools = Object.fromEntries([1, 2].flatMap((version) => (
+      [`http://127.0.0.1:${front}`, ...secure.map((to) => `https://localhost:${to}`)].map((origin) => (
+        [`${version}${new URL(origin).protocol.slice(0, -1)}`, {
+          upstreams: [origin], proxyProtocol: version, healthCheck: { path: '/', intervalMs: 20, fall: 1 },
+        }])))));
+    writeFileSync(join(cwd, 'a.json'), JSON.stringify({
+      listen: '127.0.0.1:0', pools, upstreamTls: certificate && { ca: 'cert.pem' },
+      routes: Object.keys(pools).map((pool) => ({ path: `/${pool}`, pool })),
+    }));
+    const binary = start(t, ['-c', 'a.json'], { cwd });
+    const origin = `http://127.0.0.1:${await binary.port()}`;
+    for (const pool of Object.keys(pools)) {
+      const url = `${origin}/${pool}`;
+      const answer = `127.0.0.5 ${pool.endsWith('https') ? 1 : 0}`;
+      assert.equal(await curl('--interface', '127.0.0.5', url, url), answer.repeat(2), pool);
+    }
+    assert.equal(binary.stderr, '');
+  });
 });
 
-test('nginx behind: listen ... proxy_protocol', { skip: needs('nginx', 'curl') }, async (t) => {
-  const front = await freePort();
-  const cwd = directory(t);
-  const config = directory(t, {
-    'nginx.conf': `daemon off; pid ${cwd}/pid; error_log ${cwd}/error; events {}
+test('nginx behind: listen ... proxy_protocol, also with ssl', { skip: needs('nginx', 'curl') }, async (t) => {
+  const [front, secure] = [await freePort(), await freePort()];
+  const certificate = makeCertificate();
+  if (certificate === undefined) t.diagnostic(`without TLS: ${NO_OPENSSL}`);
+  const cwd = directory(t, { 'cert.pem': String(certificate?.cert), 'key.pem': String(certificate?.key) });
+  writeFileSync(join(cwd, 'nginx.conf'), `daemon off; pid ${cwd}/pid; error_log ${cwd}/error; events {}
 http {
   access_log off;
   ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${cwd}/${name};`).join(' ')}
-  server { listen 127.0.0.1:${front} proxy_protocol; location / { return 200 $proxy_protocol_addr; } }
-}`,
-  });
-  await running(t, 'nginx', ['-p', cwd, '-c', join(config, 'nginx.conf'), '-e', join(cwd, 'error')], front);
-  for (const version of [1, 2]) {
-    const file = directory(t, {
-      'a.json': JSON.stringify({
-        listen: '127.0.0.1:0', proxyProtocol: version, upstreams: [`http://127.0.0.1:${front}`],
-      }),
-    });
-    const binary = start(t, ['-c', 'a.json'], { cwd: file });
-    const url = `http://127.0.0.1:${await binary.port()}/`;
-    assert.equal(await curl('--interface', '127.0.0.5', url, url), '127.0.0.5127.0.0.5');
+  server {
+    listen 127.0.0.1:${front} proxy_protocol;
+    ${certificate === undefined ? '' : `listen 127.0.0.1:${secure} ssl proxy_protocol;
+    ssl_certificate cert.pem; ssl_certificate_key key.pem;`}
+    location / { return 200 "$proxy_protocol_addr $ssl_session_reused"; }
   }
+}`);
+  await running(t, 'nginx', ['-p', cwd, '-c', join(cwd, 'nginx.conf'), '-e', join(cwd, 'error')], front);
+  const pools = {
+    1: { upstreams: [`http://127.0.0.1:${front}`], proxyProtocol: 1 },
+    2: { upstreams: [`http://127.0.0.1:${front}`], proxyProtocol: 2 },
+    ...(certificate === undefined ? {} : {
+      '1s': { upstreams: [`https://127.0.0.1:${secure}`], proxyProtocol: 1 },
+      '2s': { upstreams: [`https://127.0.0.1:${secure}`], proxyProtocol: 2 },
+    }),
+  };
+  writeFileSync(join(cwd, 'a.json'), JSON.stringify({
+    listen: '127.0.0.1:0', pools, upstreamTls: certificate && { ca: 'cert.pem' },
+    routes: Object.keys(pools).map((pool) => ({ path: `/${pool}`, pool })),
+  }));
+  const binary = start(t, ['-c', 'a.json'], { cwd });
+  const origin = `http://127.0.0.1:${await binary.port()}`;
+  for (const pool of Object.keys(pools)) {
+    // Each client has a connection of its own: the second one resumes the session of the first.
+    for (const session of pool.endsWith('s') ? ['.', 'r'] : ['', '']) {
+      assert.equal(await curl('--interface', '127.0.0.5', `${origin}/${pool}`), `127.0.0.5 ${session}`, pool);
+    }
+  }
+  assert.equal(binary.stderr, '');
 });

@@ -109,7 +109,7 @@ describe('TLS to upstreams', { skip }, () => {
       assert.equal((await get(await binary.port())).status, 502);
       copyFileSync(join(cwd, 'ca.pem'), join(cwd, 'trusted.pem'));
       binary.signal('SIGHUP');
-      await binary.logged(/reloaded|reload: complete/);
+      await binary.logged(/: reloaded: |reload: complete/);
       // Upstreams of the command line are the same, and may still be ejected for their failures: not after so few.
       assert.match((await get(await binary.port())).body, /^client unknown/);
     });

@@ -8,6 +8,7 @@ import tls from 'node:tls';
 import { type Balancer, createBalancer } from '../../src/balancer.ts';
 import type { BalancerOptions } from '../../src/options/options.ts';
 import { type ProxyHeader, proxyHeaderOf, readProxy } from '../../src/proxy-protocol/index.ts';
+import { tlsConnect } from '../../src/tls/index.ts';
 import { startBalancer } from '../support/balancer.ts';
 import { makeCertificate, NO_OPENSSL } from '../support/certificate.ts';
 import { response, startUpstream } from '../support/upstream.ts';
@@ -15,6 +16,7 @@ import { response, startUpstream } from '../support/upstream.ts';
 /** A request as an upstream saw it. */
 interface Seen {
   readonly path: string;
+  readonly resumed: boolean;
   /** The number of the connection. */
   readonly connection: number;
   readonly client: string;
@@ -43,7 +45,8 @@ async function upstream(
     if (header === undefined) local++;
     else {
       const client = `${raw.remoteAddress}:${raw.remotePort}`;
-      seen.push({ path: request.url ?? '', connection: numbers.get(raw) ?? 0, client, header });
+      const resumed = request.socket instanceof tls.TLSSocket && request.socket.isSessionReused();
+      seen.push({ path: request.url ?? '', connection: numbers.get(raw) ?? 0, client, header, resumed });
     }
     request.resume();
     reply.statusCode = answer?.(request) ?? 200;
@@ -279,6 +282,66 @@ describe('with the option connect', () => {
     });
     assert.equal((await ask(port, '/')).status, 502);
     assert.match(errors[0] ?? '', /^CONNECT_UNUSABLE connect has not read means\.proxyHeader for https:/);
+  });
+
+  for (const version of [1, 2] as const) {
+    test(`tlsConnect writes version ${version} before the handshake, which resumes a session`, { skip }, async (t) => {
+      const { origin, seen } = await upstream(t, undefined, { ...certificate });
+      const { port } = await serve(t, {
+        // A name may have several addresses, of which the first refuses.
+        upstreams: [origin.replace('127.0.0.1', 'localhost')], proxyProtocol: version,
+        connect: tlsConnect({ ca: certificate?.cert }),
+      });
+      const clients: string[] = [];
+      for (const path of ['/1', '/2']) clients.push((await ask(port, path)).client);
+      const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+      for (const path of ['/3', '/4']) clients.push((await ask(port, path, agent)).client);
+      agent.destroy();
+      assert.deepEqual(seen.map(({ client }) => client), clients);
+      assert.deepEqual(seen.map(({ header }) => header?.version), Array<number>(4).fill(version));
+      assert.deepEqual(seen.map(({ connection }) => connection), [1, 2, 3, 3]);
+      assert.deepEqual(seen.map(({ resumed }) => resumed), [false, true, true, true]);
+    });
+  }
+
+  test('tlsConnect passes on that an upstream refuses, resets or stalls, and leaves no socket', { skip }, async (t) => {
+    const sockets = new Set<Socket>();
+    let answer: (socket: Socket) => void = (socket) => socket.resetAndDestroy();
+    const server = net.createServer((socket) => {
+      sockets.add(socket.on('error', () => undefined).once('close', () => sockets.delete(socket)));
+      socket.once('data', () => {
+        answer(socket);
+      });
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => server.close());
+    const errors: string[] = [];
+    const { balancer, port } = await serve(t, {
+      upstreams: [`https://127.0.0.1:${(server.address() as AddressInfo).port}`], proxyProtocol: 2, ejectAfter: 0,
+      connect: tlsConnect(), connectTimeoutMs: 50, onReport: ({ error }) => errors.push(error.code),
+    });
+    assert.equal((await ask(port, '/')).status, 502);
+    answer = () => undefined;
+    assert.equal((await ask(port, '/')).status, 504);
+    while (sockets.size > 0) await new Promise(setImmediate);
+    await new Promise((closed) => server.close(closed));
+    assert.equal((await ask(port, '/')).status, 502);
+    assert.deepEqual(errors, ['CONNECT_CLOSED', 'CONNECT_TIMEOUT', 'CONNECT_REFUSED']);
+    await balancer.close({ timeoutMs: 0 });
+  });
+
+  test('where it has read the header and returns undefined, the balancer writes it', async (t) => {
+    const { origin, seen } = await upstream(t);
+    const { port } = await serve(t, {
+      upstreams: [origin], proxyProtocol: 2,
+      connect: (_to, { proxyHeader }) => {
+        assert.ok(proxyHeader !== undefined);
+        return undefined;
+      },
+    });
+    const { status, client } = await ask(port, '/');
+    assert.equal(status, 200);
+    assert.equal(seen[0]?.client, client);
   });
 
   test('of a plain stream, the balancer writes it', async (t) => {

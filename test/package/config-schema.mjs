@@ -31,7 +31,7 @@ const NUMBERS = {
   TlsConfig: TLS_NUMBERS,
 };
 
-const ORIGIN = '^\\s*([hH][tT][tT][pP][sS]?|[uU][nN][iI][xX]):';
+const ORIGIN = '^\\s*([hH][tT][tT][pP][sS]?|[tT][cC][pP]|[uU][nN][iI][xX]):';
 const PATH = { pattern: '^/' };
 const PORT = { type: 'integer', minimum: 0, maximum: 65_535 };
 const BACKLOG = { type: 'integer', minimum: 0, maximum: MAX_INTEGER };
@@ -53,6 +53,7 @@ const LIMITS = {
   'Config.workers': { anyOf: [
     { type: 'integer', minimum: 1, maximum: 1_024 }, { enum: ['auto'] }, { type: 'string', pattern: '^\\d+$' },
   ] },
+  'Config.helloTimeoutMs': { type: 'integer', minimum: 1, maximum: MAX_INTEGER },
   'Config.drainTimeout': secondsUpTo(DAY),
   'Config.stopDelay': secondsUpTo(DAY),
   'Config.reloadTimeout': secondsUpTo(30 * DAY),

@@ -4,7 +4,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { messageOf } from '../../guard.ts';
 import { systemTime } from '../../loop/clock.ts';
-import type { PemFiles } from './files.ts';
+import type { PemFiles } from '../pem-files.ts';
 
 /** A file, and its name in messages: `tls-cert`, `tls.certificates[0].cert`. */
 export interface NamedFile {

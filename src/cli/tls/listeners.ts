@@ -143,7 +143,7 @@ export class TlsListeners {
     this.#handshakes.complete(raw);
     // What a PROXY header said of the client is on the connection below.
     copyProxied(raw, socket);
-    // Whoever listens on the server that accepted the connection learns that its handshake is over.
+    // Listeners of the server that accepted the connection learn that its handshake is over.
     this.#from.get(raw)?.emit('secureConnection', socket);
     if (this.#http2 !== undefined && socket.alpnProtocol === 'h2') this.#http2.emit('connection', socket);
     else this.#balancer.accept(socket);

@@ -6,7 +6,7 @@ import { type Balancer, createBalancer } from '../../balancer.ts';
 import type { Report } from '../../options/options.ts';
 
 /** `port` gives the port to redirect to. */
-export function createRedirect(port: () => number, onReport: (report: Report) => void): Balancer {
+export function createRedirect(port: () => number | undefined, onReport: (report: Report) => void): Balancer {
   return createBalancer({
     upstreams: [],
     onReport,
@@ -17,7 +17,8 @@ export function createRedirect(port: () => number, onReport: (report: Report) =>
       const name = HOST.exec(host)?.[1];
       // In the form of an OPTIONS for the server as a whole, there is no place.
       if (name === undefined || !target.startsWith('/')) return refusal();
-      const authority = port() === HTTPS_PORT ? name : `${name}:${port()}`;
+      const at = port() ?? HTTPS_PORT;
+      const authority = at === HTTPS_PORT ? name : `${name}:${at}`;
       return new Response(null, { status: 308, headers: { location: `https://${authority}${target}` } });
     },
   });
@@ -29,7 +30,7 @@ function refusal(): Response {
   });
 }
 
-export const HTTPS_PORT = 443;
+const HTTPS_PORT = 443;
 /** A name, an IPv4 address or an IPv6 address in brackets; then its port, which is left out. */
 const HOST = /^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/;
 /** Enough for clients that follow the redirect; the listeners that serve need the open files. */

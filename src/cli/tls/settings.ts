@@ -3,9 +3,9 @@
  */
 import type { SecureVersion } from 'node:tls';
 import { flag, integers, isRecord, onlyKnown, shown } from '../../options/checks.ts';
+import type { PemFiles } from '../pem-files.ts';
 import { type Findings, type NamedFile, type Pair, readAuthorities, readPair, reasonOf } from './certificates.ts';
 import { Contexts } from './contexts.ts';
-import type { Contents, PemFiles } from './files.ts';
 
 export interface TlsSettings {
   readonly pairs: readonly Pair[];
@@ -22,8 +22,6 @@ export interface TlsSettings {
   readonly handshakeTimeoutMs: number;
   readonly maxHandshakes: number;
   readonly ticketRotationMs: number;
-  /** The PEM files, for workers. */
-  readonly contents: Contents;
 }
 
 /** What the command line says about TLS. */
@@ -46,12 +44,7 @@ interface Source {
   readonly clientOptional: boolean;
 }
 
-/** Whether anything is said about TLS. */
-export function mentionsTls(flags: TlsFlags, file: TlsOfFile): boolean {
-  return isMentioned(flags) || file.value !== undefined;
-}
-
-/** Reads the settings, and the certificates. Returns undefined if they are wrong, or are not all there and need not be. */
+/** Reads the settings, and the certificates. Returns undefined if they are wrong, or incomplete but not `needed`. */
 export async function readTls(
   flags: TlsFlags, file: TlsOfFile, needed: boolean, files: PemFiles, findings: Findings,
 ): Promise<TlsSettings | undefined> {
@@ -91,7 +84,7 @@ export async function readTls(
     return {
       pairs: read, contexts: new Contexts(read, protocol), ...protocol, clientCa: clientCa.map(({ path }) => path),
       clientOptional, http2, handshakeTimeoutMs: handshakeTimeout * 1_000, maxHandshakes,
-      ticketRotationMs: ticketRotation * 1_000, contents: files.contents,
+      ticketRotationMs: ticketRotation * 1_000,
     };
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException;
@@ -101,10 +94,6 @@ export async function readTls(
       : `tls: OpenSSL refuses the certificates or settings: ${why}`);
     return undefined;
   }
-}
-
-function isMentioned({ tlsCert, tlsKey, tlsClientCa, tlsClientOptional }: TlsFlags): boolean {
-  return tlsCert.length > 0 || tlsKey.length > 0 || tlsClientCa !== undefined || tlsClientOptional;
 }
 
 /** Which files to read: those of the command line, else those of the configuration file. */

@@ -259,11 +259,11 @@ describe('the admin listeners of workers', () => {
 
   /** Delivers messages until the answer is there. */
   async function delivered<T>(fake: FakeWorkers, answer: Promise<T>): Promise<T> {
-    let isThere = false;
+    const state = { isThere: false };
     void answer.finally(() => {
-      isThere = true;
+      state.isThere = true;
     });
-    while (!isThere) {
+    while (!state.isThere) {
       fake.deliver();
       await turns(1);
     }

@@ -1,13 +1,16 @@
 /**
- * The PEM files of a configuration. The primary reads them from disk and sends their contents to its workers: a worker
- * that is respawned in the middle of a renewal still gets a certificate and a key that match.
+ * The PEM files of a configuration: those of `tls:` listeners, and those for `https:` upstreams. The primary reads them
+ * from disk and sends their contents to its workers: a worker that is respawned in the middle of a renewal still gets a
+ * certificate and a key that match.
  */
 import { readFile, stat } from 'node:fs/promises';
-import { messageOf } from '../../guard.ts';
+import { messageOf } from '../guard.ts';
+import { whyNoFile } from './load.ts';
 
 /** Contents by path. */
 export type Contents = Readonly<Record<string, string>>;
 
+/** Reads each file once. */
 export class PemFiles {
   readonly #given: Contents;
   readonly #read = new Map<string, string>();
@@ -46,12 +49,8 @@ async function pem(path: string): Promise<string> {
 }
 
 function whyNot(error: unknown): string {
-  switch ((error as NodeJS.ErrnoException).code) {
-    case 'ENOENT': case 'ENOTDIR': return 'the file does not exist';
-    case 'EACCES': case 'EPERM': return 'no permission to read it';
-    case 'ELOOP': return 'its symbolic links lead in a circle';
-    default: return messageOf(error);
-  }
+  if ((error as NodeJS.ErrnoException).code === 'ELOOP') return 'its symbolic links lead in a circle';
+  return whyNoFile(error) ?? messageOf(error);
 }
 
 /** A bundle with all authorities of a system has about 200 KiB. */
