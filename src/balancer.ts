@@ -195,9 +195,6 @@ class NodeBalancer implements Balancer {
     this.#dropped = new DroppedConnections(lack, (error) => {
       this.#report(error, undefined);
     });
-    this.#servers = new Servers((error) => {
-      this.#report(error, undefined);
-    });
     this.#names = new Names(systemFind, () => this.#clock.source.now());
     this.#services = {
       clock: this.#clock,
@@ -240,6 +237,9 @@ class NodeBalancer implements Balancer {
     this.#front = new Front(shared, { ...front, trusts }, () => {
       this.#onEmpty?.();
     });
+    this.#servers = new Servers((error) => {
+      this.#report(error, undefined);
+    }, this.#front.sessions);
     this.#sockets = new DownstreamSockets(this.#front);
     this.#upgrades = new Upgrades(this.#front, this.#sockets, front);
     this.#pools.start();

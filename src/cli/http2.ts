@@ -1,8 +1,8 @@
 /**
  * HTTP/2 behind a TLS listener. The server never listens: it is handed the sockets whose ALPN is `h2`, by
- * `emit('connection', socket)`. When it is closed, each of its sessions gets a GOAWAY, and ends with its last stream.
+ * `emit('connection', socket)`.
  */
-import http2, { type Http2Server, type ServerHttp2Session } from 'node:http2';
+import http2, { type Http2Server } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import type { Balancer } from '../balancer.ts';
 
@@ -17,7 +17,7 @@ export interface Http2Limits {
   readonly keepAliveTimeoutMs?: number;
 }
 
-/** A server of HTTP/2 for connections that were accepted elsewhere. Its `close` lets the sessions end. */
+/** A server of HTTP/2 for connections that were accepted elsewhere. The balancer ends its sessions. */
 export function createHttp2Server(balancer: Balancer, {
   maxConcurrentStreams = 128, maxFields = 100, maxHeadBytes = 16_384, keepAliveTimeoutMs = 60_000,
 }: Http2Limits = {}): Http2Server {
@@ -32,17 +32,10 @@ export function createHttp2Server(balancer: Balancer, {
     // Pseudo-headers, and cookies that are split (RFC 9113 §8.2.3), count as pairs.
     maxHeaderListPairs: 2 * maxFields + 8,
   }, balancer.handle).on('connect', balancer.upgrade);
-  const sessions = new Set<ServerHttp2Session>();
-  let closing = false;
   server.on('session', (session) => {
-    sessions.add(session);
-    session.on('close', () => {
-      sessions.delete(session);
-    });
     session.setTimeout(keepAliveTimeoutMs, () => {
       session.close();
     });
-    if (closing) session.close();
   });
   server.on('connection', (socket: Duplex) => {
     // An HTTP/2 session waits for the client to close the connection, for ever if need be.
@@ -52,11 +45,6 @@ export function createHttp2Server(balancer: Balancer, {
         clearTimeout(timer);
       });
     });
-  });
-  // A server that does not listen emits it as soon as it is closed.
-  server.once('close', () => {
-    closing = true;
-    for (const session of sessions) session.close();
   });
   return server;
 }

@@ -76,7 +76,7 @@ export async function serve(
       .readProxy({ ...proxyProtocol, onRefused: refusalLog(log, now) });
     if (tls !== undefined && ticketKey !== undefined) {
       const { TlsListeners: Listeners } = await import('./tls/listeners.ts');
-      secure = new Listeners(tls, { balancer, tcp, ticketKey, log, now, before });
+      secure = new Listeners(tls, { balancer, tcp, ticketKey, log, now, before, limits: given });
     }
     const listeners = secure;
     let httpsPort: number | undefined;
@@ -113,11 +113,8 @@ export async function serve(
         listeners?.setTicketKey(key);
       },
       close: async (limits) => {
-        const goingAway = listeners && setTimeout(() => {
-          listeners.close();
-        }, limits.delayMs);
         const closed = await Promise.all(opened.map((each) => each.close(limits)));
-        clearTimeout(goingAway);
+        listeners?.close();
         await adminListener?.close();
         upstreams?.close();
         await logged?.close();

@@ -4,7 +4,7 @@
  */
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { isResettable } from '../streams/end-or-reset.ts';
+import { destroyByReset } from '../streams/end-or-reset.ts';
 import type { Hop } from '../http1/forwarding.ts';
 import type { FrontRules } from './front.ts';
 import { hopOf } from './hop.ts';
@@ -59,7 +59,7 @@ export class GuardedSocket {
   destroy(reset: boolean): void {
     const stream = this.#stream;
     try {
-      if (reset && isResettable(stream)) stream.resetAndDestroy();
+      if (reset) destroyByReset(stream);
       else stream.destroy();
     } catch (cause) {
       this.#owner.closeFailed(cause);

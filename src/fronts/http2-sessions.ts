@@ -1,6 +1,7 @@
 /**
- * The HTTP/2 connections that brought requests. They belong to the embedder's server: here they get their GOAWAY when
- * the balancer closes, and those that abuse it are closed.
+ * The HTTP/2 connections of embedders' servers: of a server that was passed to `serve` all, of others those that have
+ * brought a request. This is the one place that sends them GOAWAY when the balancer closes. Those that abuse it are
+ * closed.
  */
 import type { IncomingMessage } from 'node:http';
 import type { ServerHttp2Session } from 'node:http2';
@@ -27,7 +28,22 @@ export class Http2Sessions {
     const { stream } = request as { readonly stream?: { readonly session?: ServerHttp2Session } };
     const session = stream?.session;
     if (session === undefined || session.destroyed) return undefined;
-    return this.#open.get(session) ?? this.#add(session);
+    const known = this.#open.get(session);
+    if (known !== undefined) return known;
+    const added = this.#add(session);
+    // The request that made it known is served.
+    if (this.#host.closing) session.close();
+    return added;
+  }
+
+  /** A session that may bring requests. One that begins while the balancer closes ends with its first stream. */
+  add(session: ServerHttp2Session): void {
+    if (session.destroyed || this.#open.has(session)) return;
+    this.#add(session);
+    if (!this.#host.closing) return;
+    session.once('stream', () => {
+      session.close();
+    });
   }
 
   /**
@@ -45,8 +61,6 @@ export class Http2Sessions {
     session.once('close', () => {
       this.#open.delete(session);
     });
-    // The request that made it known is served.
-    if (this.#host.closing) session.close();
     return added;
   }
 }

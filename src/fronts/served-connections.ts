@@ -7,6 +7,7 @@ import type { ServerHttp2Session } from 'node:http2';
 import type { Server, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { type Placed, Roster } from '../loop/roster.ts';
+import type { Http2Sessions } from './http2-sessions.ts';
 
 /** A connection as Node's servers keep it: the names with an underscore are the same from Node 20 to 26. */
 interface HttpSocket extends Socket {
@@ -42,6 +43,7 @@ class ServedConnection implements Placed {
 
 export class ServedConnections {
   readonly #server: AnyServer;
+  readonly #sessions: Http2Sessions | undefined;
   readonly #open = new Roster<ServedConnection>();
   /** By `raw` and by the TLS socket on it. */
   readonly #bySocket = new WeakMap<Socket, ServedConnection>();
@@ -53,8 +55,10 @@ export class ServedConnections {
   #idleAt = Infinity;
   #handshakesUntil = Infinity;
 
-  constructor(server: Server) {
+  /** `sessions` are told of those of HTTP/2. */
+  constructor(server: Server, sessions: Http2Sessions | undefined) {
     this.#server = server;
+    this.#sessions = sessions;
     this.#handshakes = this.#server.setSecureContext !== undefined;
     // Before the server's own listeners, which may make a session or destroy the socket.
     server.prependListener('connection', this.#onConnection);
@@ -82,7 +86,6 @@ export class ServedConnections {
       // The first listener for an event would change what the server does.
       if (this.#server.listenerCount(event) > 0) this.#server.prependListener(event, lastOfConnection);
     }
-    for (const { session } of this.#open.entries) announceEnd(session);
   }
 
   sweep(now: number): void {
@@ -90,9 +93,11 @@ export class ServedConnections {
     this.#server.closeIdleConnections?.();
     for (const connection of [...this.#open.entries]) {
       const { raw, socket, session } = connection;
-      if (session !== undefined) closeSession(session);
+      // A session that came since has no GOAWAY until its first stream, or until it has had time for one.
+      if (session !== undefined) {
+        if (now >= this.#handshakesUntil) session.close();
       // A client that has begun a handshake is about to send a request; one that is silent may stay so.
-      else if (socket === undefined) {
+      } else if (socket === undefined) {
         if (raw.bytesRead === 0 || now >= this.#handshakesUntil) raw.destroy();
       } else if (this.#isIdle(socket)) socket.destroy();
     }
@@ -139,20 +144,9 @@ export class ServedConnections {
 
   /** Node makes a session within the event of its connection. */
   readonly #onSession = (session: ServerHttp2Session): void => {
-    if (this.#latest === undefined) return;
-    this.#latest.session = session;
-    if (this.#idleAt < Infinity) announceEnd(session);
+    if (this.#latest !== undefined) this.#latest.session = session;
+    this.#sessions?.add(session);
   };
-}
-
-/** Tells the client to begin nothing more, but takes what is on its way (RFC 9113 §6.8). */
-function announceEnd(session: ServerHttp2Session | undefined): void {
-  if (session?.destroyed === false && !session.closed) session.goaway(NO_ERROR, MAX_STREAM_ID);
-}
-
-/** Closes a session behind its last stream. */
-function closeSession(session: ServerHttp2Session): void {
-  if (!session.destroyed && !session.closed) session.close();
 }
 
 function lastOfConnection(_request: unknown, response: ServerResponse): void {
@@ -160,7 +154,5 @@ function lastOfConnection(_request: unknown, response: ServerResponse): void {
 }
 
 const REQUESTS = ['request', 'checkContinue', 'checkExpectation'];
-const NO_ERROR = 0;
-const MAX_STREAM_ID = 2 ** 31 - 1;
 /** How long a handshake that has begun may take to become a request, once the balancer is closing. */
 const HANDSHAKE_GRACE_MS = 5_000;

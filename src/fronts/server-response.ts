@@ -3,8 +3,9 @@
  * count or lose data in ways of their own.
  */
 import { type IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { type Framing, LENGTH } from '../http1/framing.ts';
+import { isEnding } from '../streams/end-or-reset.ts';
 
 /** Whether the sending methods are the server's own. Middleware may not expect latin1 text, and gets buffers. */
 export function isPlain(response: ServerResponse): boolean {
@@ -71,7 +72,7 @@ export function destroy(request: IncomingMessage, response: ServerResponse, rese
   // node:http corks data until the next tick (in the socket, since Node 26 in the response); send it before the cut.
   (response as Partial<Pick<ServerResponse, 'uncork'>>).uncork?.();
   socket?.uncork?.();
-  if (reset) socket?.resetAndDestroy?.();
+  if (reset && !(socket instanceof Socket && isEnding(socket))) socket?.resetAndDestroy?.();
   response.destroy();
 }
 

@@ -5,6 +5,7 @@ import net, { type AddressInfo, type Server, type Socket } from 'node:net';
 import { BalancerError } from '../errors.ts';
 import { shown } from '../options/checks.ts';
 import type { ListenOptions } from '../options/listen.ts';
+import type { Http2Sessions } from './http2-sessions.ts';
 import { ServedConnections } from './served-connections.ts';
 
 /** A server that listens, or is about to. */
@@ -20,10 +21,12 @@ export class Servers {
   /** Servers that `serve` has taken. */
   readonly #served = new WeakSet<Server>();
   readonly #report: (error: BalancerError) => void;
+  readonly #sessions: Http2Sessions | undefined;
 
-  /** `report` is told of errors of servers that listen. */
-  constructor(report: (error: BalancerError) => void) {
+  /** `report` is told of errors of servers that listen; `sessions`, where HTTP is served, of those of HTTP/2. */
+  constructor(report: (error: BalancerError) => void, sessions?: Http2Sessions) {
     this.#report = report;
+    this.#sessions = sessions;
   }
 
   /** Whether an embedder's server that listens for the balancer accepted this connection. */
@@ -41,7 +44,7 @@ export class Servers {
     if (problem !== undefined) throw new BalancerError('OPTIONS_INVALID', `invalid options: serve.server: ${problem}`);
     const own = server as Server;
     this.#served.add(own);
-    const listening = this.listen(own, where, new ServedConnections(own));
+    const listening = this.listen(own, where, new ServedConnections(own, this.#sessions));
     listening.catch(() => {
       this.#served.delete(own);
     });

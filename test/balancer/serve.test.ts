@@ -160,21 +160,23 @@ for (const [scheme, skip, make] of [
       const to = await port(under, make(under.balancer));
       const busy = session(t, `${scheme}://127.0.0.1:${to}`);
       const idle = session(t, `${scheme}://127.0.0.1:${to}`);
-      const goaways: number[] = [];
-      busy.on('goaway', (_code: number, last: number) => goaways.push(last));
+      const goaways = new Set<string>();
+      busy.on('goaway', (code: number, last: number) => goaways.add(`${code} ${last}`));
       const answer = ask(busy, '/a');
       await upstream.read(1);
       assert.equal(await ask(idle, '/b'), 'b');
       const told = new Promise((resolve) => busy.once('goaway', resolve));
       const gone = new Promise((resolve) => idle.once('close', resolve));
+      const left = new Promise((resolve) => busy.once('close', resolve));
       const closing = closed(under);
       await within(told, () => 'the first GOAWAY');
-      await under.advance(GRACE_MS + 50);
       await within(gone, () => 'the end of the idle session');
       late.open();
       assert.equal(await answer, 'late');
       assert.deepEqual(await closing, { cut: 0 });
-      assert.deepEqual([goaways[0], goaways.at(-1)], [2 ** 31 - 1, 1]);
+      await within(left, () => 'the end of the busy session');
+      // node:http2 says it again as it closes the connection.
+      assert.deepEqual([...goaways], ['0 1']);
     });
 
     test('cuts streams at the deadline', async (t) => {

@@ -100,8 +100,8 @@ describe('an upstream, as seen outside the core,', () => {
     const { latencyMs } = one;
     const values = {
       id: upstream.origin, origin: upstream.origin, state: 'active', weight: 2, configuredWeight: 2,
-      maxInFlight: 7, inFlight: 0, inFlightElsewhere: 0, latencyMs, picks: 1, responses: 1, failures: 0, retries: 0, ejections: 0,
-      tags: { zone: 'a' },
+      maxInFlight: 7, inFlight: 0, inFlightElsewhere: 0, latencyMs, picks: 1, responses: 1,
+      failures: 0, retries: 0, ejections: 0, tags: { zone: 'a' },
     };
     assert.deepEqual(JSON.parse(JSON.stringify(one)), values);
     assert.equal(inspect(one), inspect(values));

@@ -7,7 +7,7 @@ import type { Server, Socket } from 'node:net';
 import tls, { type TLSSocket } from 'node:tls';
 import type { Balancer } from '../../balancer.ts';
 import { copyProxied } from '../../proxy-protocol/of-socket.ts';
-import { createHttp2Server } from '../http2.ts';
+import { createHttp2Server, type Http2Limits } from '../http2.ts';
 import { reasonOf } from './certificates.ts';
 import { GONE, Handshakes } from './handshakes.ts';
 import { peekServerName } from './server-name.ts';
@@ -26,6 +26,8 @@ export interface TlsMeans {
   /** Gives monotonic milliseconds. */
   readonly now: () => number;
   readonly before?: BeforeServing | undefined;
+  /** The balancer's, for HTTP/2. */
+  readonly limits?: Http2Limits;
 }
 
 /** Node keeps it from version 20 to 26: the connection below TLS. */
@@ -47,14 +49,16 @@ export class TlsListeners {
    */
   #enders = new Map<number, tls.Server>();
 
-  constructor(settings: TlsSettings, { balancer, tcp, ticketKey, log, now, before }: TlsMeans) {
+  constructor(settings: TlsSettings, { balancer, tcp, ticketKey, log, now, before, limits }: TlsMeans) {
     this.#balancer = balancer;
     this.#before = before ?? ((socket, next) => {
       next(socket);
     });
     this.#settings = settings;
     this.#ticketKey = ticketKey;
-    this.#http2 = tcp ? undefined : createHttp2Server(balancer);
+    this.#http2 = tcp ? undefined : createHttp2Server(balancer, limits).on('session', (session) => {
+      this.#acceptedBy?.emit('session', session);
+    });
     this.#handshakes = new Handshakes(settings, log, now);
   }
 
@@ -96,14 +100,15 @@ export class TlsListeners {
     for (const ender of this.#enders.values()) ender.setTicketKeys(key);
   }
 
-  /** Lets the sessions of HTTP/2 end with their streams. */
+  /** Once the balancer is closed. */
   close(): void {
-    this.#http2?.close();
     this.#handshakes.stop();
   }
 
   /** The server that accepted a connection. */
   readonly #from = new WeakMap<Socket, Server>();
+  /** While a session of HTTP/2 begins: what listens on this server learns of it, as if it were the server's own. */
+  #acceptedBy: Server | undefined;
 
   #begin(socket: Socket, context: number): void {
     const ender = this.#enders.get(context) ?? this.#make(context);
@@ -144,9 +149,18 @@ export class TlsListeners {
     // What a PROXY header said of the client is on the connection below.
     copyProxied(raw, socket);
     // Listeners of the server that accepted the connection learn that its handshake is over.
-    this.#from.get(raw)?.emit('secureConnection', socket);
-    if (this.#http2 !== undefined && socket.alpnProtocol === 'h2') this.#http2.emit('connection', socket);
-    else this.#balancer.accept(socket);
+    const from = this.#from.get(raw);
+    from?.emit('secureConnection', socket);
+    if (this.#http2 === undefined || socket.alpnProtocol !== 'h2') {
+      this.#balancer.accept(socket);
+      return;
+    }
+    this.#acceptedBy = from;
+    try {
+      this.#http2.emit('connection', socket);
+    } finally {
+      this.#acceptedBy = undefined;
+    }
   }
 }
 
