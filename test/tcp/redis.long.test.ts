@@ -212,7 +212,12 @@ test('SIGTERM: open connections go on to their ends, and new ones are refused', 
   for (const connection of connections) await connection.identify();
   binary.signal('SIGTERM');
   await binary.logged(/SIGTERM/);
-  await assert.rejects(new Connection(port).ask('PING'), { code: 'ECONNREFUSED' });
+  const asked = (): Promise<string | undefined> => new Connection(port).ask('PING')
+    .then(() => 'served', (error: unknown) => (error as NodeJS.ErrnoException).code);
+  let refusal = await asked();
+  // A connection that is in the backlog of the listener as that closes is reset by the system.
+  while (refusal === 'ECONNRESET') refusal = await asked();
+  assert.equal(refusal, 'ECONNREFUSED');
   for (const connection of connections) {
     assert.equal(await connection.ask('PING'), '+PONG\r\n');
     connection.end();
