@@ -23,6 +23,7 @@ import { DroppedConnections } from './fronts/dropped-connections.ts';
 import { Front } from './fronts/front.ts';
 import { DownstreamRequest } from './fronts/request.ts';
 import { Servers } from './fronts/servers.ts';
+import { Shutdown } from './fronts/shutdown.ts';
 import { DownstreamSockets } from './fronts/sockets.ts';
 import { Upgrades } from './fronts/upgrades.ts';
 import { guardedValue, type OnFault } from './guard.ts';
@@ -175,14 +176,7 @@ class NodeBalancer implements Balancer {
   readonly #events: Events;
   readonly #reports: Reports;
   readonly #servers: Servers;
-  /** When to stop accepting, and when to cut what is left. */
-  #stopAt = Infinity;
-  #cutAt = Infinity;
-  #closed: Promise<{ cut: number }> | undefined;
-  /** Called once, when accepting stops, with a promise that the servers are closed. */
-  #onStopped: (servers: Promise<unknown>) => void = () => undefined;
-  #onEmpty: (() => void) | undefined;
-  #cut = 0;
+  readonly #shutdown: Shutdown;
 
   constructor(settings: BalancerSettings) {
     const { front } = settings;
@@ -235,7 +229,14 @@ class NodeBalancer implements Balancer {
       mirrors: this.#mirrors = new Mirrors(front.maxMirrored),
     };
     this.#front = new Front(shared, { ...front, trusts }, () => {
-      this.#onEmpty?.();
+      this.#shutdown.empty();
+    });
+    this.#shutdown = new Shutdown({
+      time: this.#clock.source,
+      downstreams: this.#front.downstreams,
+      stopAccepting: (now, cutAt) => this.#stopAccepting(now, cutAt),
+      cut: () => this.#cut(),
+      finish: () => this.#finish(),
     });
     this.#servers = new Servers((error) => {
       this.#report(error, undefined);
@@ -345,48 +346,35 @@ class NodeBalancer implements Balancer {
   }
 
   get ready(): boolean {
-    return this.#closed === undefined;
+    return !this.#shutdown.isAsked;
   }
 
   async close(options?: CloseOptions): Promise<{ cut: number }> {
     const { timeoutMs, delayMs } = parseCloseOptions(options);
-    const now = this.#clock.source.now();
-    this.#stopAt = Math.min(this.#stopAt, now + delayMs);
-    this.#cutAt = Math.min(this.#cutAt, now + delayMs + timeoutMs);
-    this.#closed ??= this.#close();
-    if (now >= this.#stopAt) this.#stopAccepting(now);
-    return await this.#closed;
+    return await this.#shutdown.close(timeoutMs, delayMs);
   }
 
-  async #close(): Promise<{ cut: number }> {
-    const servers = await new Promise<{ readonly closed: Promise<unknown> }>((resolve) => {
-      this.#onStopped = (closed) => {
-        resolve({ closed });
-      };
-    });
-    await servers.closed;
-    if (this.#front.downstreams.size > 0) {
-      await new Promise<void>((resolve) => {
-        this.#onEmpty = resolve;
-      });
-      this.#onEmpty = undefined;
-    }
+  async #finish(): Promise<void> {
     await this.#pools.close();
     this.#clock.stop();
     this.#pools.stop();
-    return { cut: this.#cut };
   }
 
   /** Stops listening, and lets downstreams leave that have nothing in flight. */
-  #stopAccepting(now: number): void {
-    if (this.#front.closing) return;
+  #stopAccepting(now: number, cutAt: number): Promise<unknown> {
     this.#pools.finishUpdates();
     this.#front.closing = true;
-    const idleAt = Math.min(now + IDLE_GRACE_MS, this.#cutAt);
+    const idleAt = Math.min(now + IDLE_GRACE_MS, cutAt);
     const servers = this.#servers.close(idleAt);
     this.#front.sessions.close();
     this.#front.downstreams.drain(idleAt);
-    this.#onStopped(servers);
+    return servers;
+  }
+
+  #cut(): number {
+    const cut = this.#front.downstreams.cut() + this.#servers.cut();
+    this.#mirrors.cut();
+    return cut;
   }
 
   /** Throws CLOSING once accepting has stopped: upstreams added later would never be drained. */
@@ -443,7 +431,7 @@ class NodeBalancer implements Balancer {
   }
 
   #sweep(now: number, pausedMs: number): void {
-    if (now >= this.#stopAt) this.#stopAccepting(now);
+    this.#shutdown.stopWhenDue(now);
     if (pausedMs > 0) this.#pools.paused(pausedMs);
     for (const part of [this.#front.downstreams, this.#servers, this.#mirrors, this.#names, ...this.#pools.parts]) {
       // If one fails, the others must still be swept.
@@ -454,9 +442,7 @@ class NodeBalancer implements Balancer {
       }
     }
     this.#dropped.sweep(now, this.#front.downstreams.size);
-    if (now < this.#cutAt || !this.#front.closing) return;
-    this.#cut += this.#front.downstreams.cut() + this.#servers.cut();
-    this.#mirrors.cut();
+    this.#shutdown.cutWhenDue(now);
   }
 
   /** Reports the failure of a function that was passed as an option or to `on`. */

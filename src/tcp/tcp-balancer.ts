@@ -9,6 +9,7 @@ import { Affinities } from '../exchange/affinity.ts';
 import { Reports } from '../exchange/reports.ts';
 import { DroppedConnections } from '../fronts/dropped-connections.ts';
 import { Servers } from '../fronts/servers.ts';
+import { Shutdown } from '../fronts/shutdown.ts';
 import type { OnFault } from '../guard.ts';
 import { Clock, systemRng, systemTime, tickFor } from '../loop/clock.ts';
 import { GuardedTime, guardedRng } from '../loop/guarded-time.ts';
@@ -92,14 +93,7 @@ class NodeTcpBalancer implements TcpBalancer {
   /** How often to sweep. */
   #tickMs: number;
   readonly #servers: Servers;
-  /** When to stop accepting, and when to reset what is left. */
-  #stopAt = Infinity;
-  #cutAt = Infinity;
-  #closed: Promise<{ cut: number }> | undefined;
-  /** Called once, when accepting stops, with a promise that the servers are closed. */
-  #onStopped: (servers: Promise<unknown>) => void = () => undefined;
-  #onEmpty: (() => void) | undefined;
-  #cut = 0;
+  readonly #shutdown: Shutdown;
 
   constructor(settings: BalancerSettings) {
     const { front } = settings;
@@ -143,7 +137,14 @@ class NodeTcpBalancer implements TcpBalancer {
       },
     });
     this.#front = new TcpFront(services, front, this.#topology(), () => {
-      this.#onEmpty?.();
+      this.#shutdown.empty();
+    });
+    this.#shutdown = new Shutdown({
+      time: this.#clock.source,
+      downstreams: this.#front.downstreams,
+      stopAccepting: (now, cutAt) => this.#stopAccepting(now, cutAt),
+      cut: () => this.#cut(),
+      finish: () => this.#finish(),
     });
     this.#pools.start();
     try {
@@ -236,44 +237,29 @@ class NodeTcpBalancer implements TcpBalancer {
   }
 
   get ready(): boolean {
-    return this.#closed === undefined;
+    return !this.#shutdown.isAsked;
   }
 
   async close(options?: CloseOptions): Promise<{ cut: number }> {
     const { timeoutMs, delayMs } = parseCloseOptions(options);
-    const now = this.#clock.source.now();
-    this.#stopAt = Math.min(this.#stopAt, now + delayMs);
-    this.#cutAt = Math.min(this.#cutAt, now + delayMs + timeoutMs);
-    this.#closed ??= this.#close();
-    if (now >= this.#stopAt) this.#stopAccepting(now);
-    return await this.#closed;
+    return await this.#shutdown.close(timeoutMs, delayMs);
   }
 
-  async #close(): Promise<{ cut: number }> {
-    const servers = await new Promise<{ readonly closed: Promise<unknown> }>((resolve) => {
-      this.#onStopped = (closed) => {
-        resolve({ closed });
-      };
-    });
-    await servers.closed;
-    if (this.#front.downstreams.size > 0) {
-      await new Promise<void>((resolve) => {
-        this.#onEmpty = resolve;
-      });
-      this.#onEmpty = undefined;
-    }
+  async #finish(): Promise<void> {
     await this.#pools.close();
     this.#clock.stop();
     this.#pools.stop();
-    return { cut: this.#cut };
   }
 
   /** Stops listening. Connections that are open go on to their ends. */
-  #stopAccepting(now: number): void {
-    if (this.#front.closing) return;
+  #stopAccepting(now: number, cutAt: number): Promise<unknown> {
     this.#pools.finishUpdates();
     this.#front.closing = true;
-    this.#onStopped(this.#servers.close(Math.min(now + IDLE_GRACE_MS, this.#cutAt)));
+    return this.#servers.close(Math.min(now + IDLE_GRACE_MS, cutAt));
+  }
+
+  #cut(): number {
+    return this.#front.downstreams.cut() + this.#servers.cut();
   }
 
   /** Throws CLOSING once accepting has stopped: upstreams added later would never be drained. */
@@ -336,7 +322,7 @@ class NodeTcpBalancer implements TcpBalancer {
   }
 
   #sweep(now: number, pausedMs: number): void {
-    if (now >= this.#stopAt) this.#stopAccepting(now);
+    this.#shutdown.stopWhenDue(now);
     if (pausedMs > 0) this.#pools.paused(pausedMs);
     for (const part of [this.#front.downstreams, this.#servers, this.#names, ...this.#pools.parts]) {
       // If one fails, the others must still be swept.
@@ -347,8 +333,7 @@ class NodeTcpBalancer implements TcpBalancer {
       }
     }
     this.#dropped.sweep(now, this.#front.downstreams.size);
-    if (now < this.#cutAt || !this.#front.closing) return;
-    this.#cut += this.#front.downstreams.cut() + this.#servers.cut();
+    this.#shutdown.cutWhenDue(now);
   }
 
   /** Reports the failure of a function that was passed as an option or to `on`. */
