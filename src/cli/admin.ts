@@ -1,6 +1,6 @@
 /**
- * The admin listener of the binary: for whoever is on this machine, unless there is a token. With workers each of them
- * listens, and answers for all.
+ * The admin listener of the binary. Without a token it serves this machine only. With workers each of them listens, and
+ * answers for all.
  */
 import { chmodSync } from 'node:fs';
 import http from 'node:http';

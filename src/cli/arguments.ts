@@ -3,10 +3,11 @@
  */
 import { parseArgs } from 'node:util';
 import { didYouMean } from '../options/nearest.ts';
+import type { TlsFlags } from './tls/settings.ts';
 import type { PassedSockets } from './passed-sockets.ts';
 
 /** What the command line says. The configuration file, then the defaults, fill in the rest. */
-export interface Arguments {
+export interface Arguments extends TlsFlags {
   readonly listen: readonly string[];
   readonly strategy: string | undefined;
   readonly workers: string | undefined;
@@ -25,10 +26,6 @@ export interface Arguments {
   readonly admin: string | undefined;
   readonly adminTokenFile: string | undefined;
   readonly proxyProtocol: string | undefined;
-  readonly tlsCert: readonly string[];
-  readonly tlsKey: readonly string[];
-  readonly tlsClientCa: string | undefined;
-  readonly tlsClientOptional: boolean;
   /** Layer 4: balance raw connections. */
   readonly tcp: boolean;
   readonly demo: boolean;

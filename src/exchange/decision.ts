@@ -98,8 +98,8 @@ export function withLine(head: ResponseHead, line: string): ResponseHead {
 }
 
 /**
- * Takes a sample of the exchanges: some 200 of each second, spread evenly by what the second before has shown, so that
- * whoever looks at a busy balancer costs it little.
+ * Samples the exchanges: about 200 a second, spread evenly by the rate of the second before. Watching a busy balancer
+ * then costs little.
  */
 export class Sampler {
   #second = 0;

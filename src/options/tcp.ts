@@ -29,7 +29,7 @@ export function readTcpOptions(input: unknown, problems: string[]): BalancerSett
 
 /** The options of `configure` in the terms of `Balancer.configure`. Throws OPTIONS_INVALID. */
 export function tcpChanges(input: unknown): unknown {
-  // What is no object, the check of the changes reports.
+  // The check of the changes reports a value that is not an object.
   if (!isRecord(input)) return input;
   const problems: string[] = [];
   let changes: Given = {};

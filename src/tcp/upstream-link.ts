@@ -31,7 +31,7 @@ export class UpstreamLink implements StreamUser {
     this.#stream = connections.stream(this, opening);
   }
 
-  /** Passes what comes to `user`, to whom it is news even if the stream was open from the start. */
+  /** Passes what comes to `user`. Tells it that the link is there even if the stream was open from the start. */
   begin(user: LinkUser): void {
     this.#user = user;
     if (this.#stream.ready) user.linked();

@@ -1,6 +1,6 @@
 /**
- * What went wrong lately, and how long ejections last: kept from the start, since whoever opens the page wants to know
- * what has just happened. It costs nothing while nothing fails.
+ * Recent failures, and how long ejections last. Recorded from the start, so that the page shows what happened before it
+ * was opened. Costs nothing while nothing fails.
  */
 import type { BalancerEvents, Listener } from '../../events.ts';
 import type { TimeSource } from '../../loop/time-source.ts';
