@@ -12,18 +12,23 @@ const ROOMS = {
   loop: [[], 'the event loop is importable by all, so it imports no room but its own'],
   http1: [[], 'http1 is pure: bytes in, heads and body slices out'],
   streams: [[...FOR_ALL, 'http1'], 'streams may import http1'],
-  upstreams: [[...FOR_ALL, 'http1', 'streams'], 'upstreams may import streams and http1'],
+  upstreams: [[...FOR_ALL, 'http1', 'proxy-protocol', 'streams'], 'upstreams may import streams and http1'],
   pools: [[...FOR_ALL, 'http1', 'streams', 'upstreams'], 'pools may import upstreams'],
-  exchange: [[...FOR_ALL, 'http1', 'streams', 'upstreams', 'pools'], 'an exchange may import pools'],
+  exchange: [
+    [...FOR_ALL, 'http1', 'proxy-protocol', 'streams', 'upstreams', 'pools'], 'an exchange may import pools'],
   fronts: [[...FOR_ALL, 'http1', 'streams', 'upstreams', 'pools', 'exchange'], 'fronts may import exchanges'],
+  tcp: [[...FOR_ALL, 'http1', 'proxy-protocol', 'streams', 'upstreams', 'pools', 'exchange', 'fronts'],
+    'layer 4 stands beside the balancer of HTTP, on the same pools'],
   'in-process': [[...FOR_ALL, 'exchange'], 'upstreams within the process stand beside the data path, not in it'],
+  tls: [FOR_ALL, 'TLS is a way to connect, which the data path knows by the option alone'],
   cluster: [FOR_ALL, 'the launcher knows nothing of balancing'],
+  'proxy-protocol': [FOR_ALL, 'what reads and writes PROXY headers needs none of the engine'],
   observe: [FOR_ALL, 'observers stand on public events, and nothing in the data path imports them'],
   lab: [[...FOR_ALL, 'http1', 'upstreams', 'pools', 'exchange'], 'the lab runs the data path in virtual time, beside it'],
   testing: [FOR_ALL, 'what plugin authors test with needs none of the engine'],
 };
 /** Files at the top of src: those that every room may import, and those that compose the rooms. */
-const TOP = '{channel,errors,events,guard,hooks,strategy}';
+const TOP = '{channel,errors,events,guard,hooks,meter,strategy,tracing}';
 const COMPOSERS = '{balancer,index}';
 
 /** Forbids imports; `why` is the lint message. */
@@ -39,8 +44,10 @@ const roomRules = [
     return { files: [`src/${room}/**`], rules: forbid([isOneOf(others), '/balancer\\.ts$', ...builtins], why) };
   }),
   { files: [`src/${TOP}.ts`], rules: forbid([isOneOf(every)], 'what all may import imports no room') },
-  { files: [`src/${COMPOSERS}.ts`], rules: forbid([isOneOf(['cluster', 'cli', 'testing', 'observe', 'lab'])],
+  { files: [`src/${COMPOSERS}.ts`], rules: forbid([isOneOf(['cluster', 'cli', 'testing', 'observe', 'lab', 'tls'])],
     'the balancer knows neither the launcher, nor the command line, nor its observers') },
+  { files: ['src/balancer.ts'], rules: forbid([isOneOf(['cluster', 'cli', 'testing', 'observe', 'tcp'])],
+    'the balancer knows neither the launcher, nor the command line, its observers or layer 4') },
 ];
 
 /** The rules above miss files in a new folder, and new files at the top: they must be assigned to a room first. */
@@ -129,6 +136,32 @@ export default tseslint.config(
     },
   },
   {
+    // Tracers subscribe to channels in a registry of Node's: it is in memory, and does nothing by itself.
+    files: ['src/exchange/trace.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': ['error', {
+        patterns: [{
+          regex: BUILTINS.replace('cluster', 'cluster|diagnostics_channel'),
+          allowTypeImports: true,
+          message: 'Tracers are told by node:diagnostics_channel, as a pure helper.',
+        }],
+      }],
+    },
+  },
+  {
+    // The answer to a WebSocket handshake is a hash (RFC 6455 §4.2.2).
+    files: ['src/fronts/connect-handshake.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': ['error', {
+        patterns: [{
+          regex: BUILTINS.replace('cluster', 'cluster|crypto'),
+          allowTypeImports: true,
+          message: 'Hashes are made by node:crypto, as a pure helper.',
+        }],
+      }],
+    },
+  },
+  {
     // A connection within the process is a pair of streams, and only node:stream makes them.
     files: ['src/in-process/memory-socket.ts'],
     rules: {
@@ -142,6 +175,19 @@ export default tseslint.config(
     },
   },
   {
+    // TLS is an entry point of its own: the core has none.
+    files: ['src/tls/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': ['error', {
+        patterns: [{
+          regex: BUILTINS.replace('cluster', 'cluster|tls'),
+          allowTypeImports: true,
+          message: 'TLS to upstreams is built on node:tls and node:net.',
+        }],
+      }],
+    },
+  },
+  {
     // The launcher counts cores, removes sockets that a crash left behind, and follows links to releases.
     files: ['src/cluster/**/*.ts'],
     rules: {
@@ -150,6 +196,20 @@ export default tseslint.config(
           regex: BUILTINS.replace('cluster', 'cluster|os|fs|fs/promises|path'),
           allowTypeImports: true,
           message: 'The launcher is built on node:cluster, node:http, node:net and pure helpers.',
+        }],
+      }],
+    },
+  },
+  {
+    // Observers tell of the process, too: what /proc says, how late the event loop is, and which version this is. Traces
+    // are told on channels in a registry of Node's.
+    files: ['src/observe/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': ['error', {
+        patterns: [{
+          regex: BUILTINS.replace('cluster', 'cluster|diagnostics_channel|fs/promises|module|perf_hooks'),
+          allowTypeImports: true,
+          message: 'Observers are built on the core, and on what tells of the process.',
         }],
       }],
     },

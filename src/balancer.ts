@@ -7,12 +7,13 @@ import net, { type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { random } from '../strategies/random.ts';
 import {
-  checkListener, type CloseOptions, type DrainOptions, type HandleOptions, parseCloseOptions, parseDrainOptions,
-  parseListenOptions,
+  checkListener, checkMeter, type CloseOptions, type DrainOptions, type HandleOptions, parseCloseOptions,
+  parseDrainOptions, parseListenOptions,
 } from './options/calls.ts';
 import { BalancerError } from './errors.ts';
 import { type BalancerEvents, Events, type Listener } from './events.ts';
 import { Affinities } from './exchange/affinity.ts';
+import { Sampler } from './exchange/decision.ts';
 import { HookCalls } from './exchange/hooks/hook-calls.ts';
 import { Mirrors } from './exchange/mirrors.ts';
 import { Reports } from './exchange/reports.ts';
@@ -21,9 +22,12 @@ import type { ExchangeServices, Topology } from './exchange/services.ts';
 import { DroppedConnections } from './fronts/dropped-connections.ts';
 import { Front } from './fronts/front.ts';
 import { DownstreamRequest } from './fronts/request.ts';
+import { Servers } from './fronts/servers.ts';
+import { Shutdown } from './fronts/shutdown.ts';
 import { DownstreamSockets } from './fronts/sockets.ts';
 import { Upgrades } from './fronts/upgrades.ts';
 import { guardedValue, type OnFault } from './guard.ts';
+import type { Meter, Metering, Traffic } from './meter.ts';
 import { Clock, systemRng, systemTime, tickFor } from './loop/clock.ts';
 import { GuardedTime, guardedRng } from './loop/guarded-time.ts';
 import { Turn } from './loop/turn.ts';
@@ -45,9 +49,15 @@ type Handle = (
   options?: HandleOptions | ((error?: unknown) => void),
 ) => void;
 
+/** See {@link Balancer.upgrade}. */
+type Upgrade = (
+  request: IncomingMessage | Http2ServerRequest, socket: Duplex | Http2ServerResponse, head?: Buffer,
+) => void;
+
 /**
- * A load balancer: see {@link createBalancer}. `strategy`, `upstreams`, `add`, `remove` and `update` are those of the
- * pool `default`; where there is none, they throw (or reject with) OPTIONS_INVALID.
+ * A load balancer: see {@link createBalancer}. `strategy`, `upstreams`, `add`, `remove`, `drain`, `activate`,
+ * `setWeight` and `update` are those of the pool `default`; where there is none, they throw (or reject with)
+ * OPTIONS_INVALID.
  */
 export interface Balancer {
   /** The pools by their names. An object without a prototype; it never changes: `configure` replaces it. */
@@ -66,6 +76,13 @@ export interface Balancer {
    * rejects with the system's error, OPTIONS_INVALID, or CLOSING once `close` was called.
    */
   listen(options: ListenOptions): Promise<AddressInfo | string>;
+  /**
+   * Makes a server of yours listen, and closes it with the balancer: of `node:net`, `node:tls`, `node:http`,
+   * `node:https` or `node:http2`, already wired to `accept` or `handle`. Settles as `listen` does. At `close` it stops
+   * accepting and finishes what is in flight, requests of your own listeners included; idle connections and HTTP/2
+   * sessions go, and what is left at the deadline is cut.
+   */
+  serve(server: Server, options: ListenOptions): Promise<AddressInfo | string>;
   /** Serves one connection that was accepted elsewhere, by a TLS server for example. */
   readonly accept: (socket: Socket) => void;
   /**
@@ -76,9 +93,11 @@ export interface Balancer {
   /**
    * An 'upgrade' listener for `node:http` and `node:https`. It tunnels WebSocket handshakes, and the protocols that
    * `upgradeProtocols` names; any other request goes back to the server's 'request' listeners, as if it had not asked
-   * for an upgrade. Tunnels bypass middleware: authorise requests before you call it.
+   * for an upgrade. Also a 'connect' listener for a `node:http2` server that has `enableConnectProtocol` among its
+   * `settings`: it tunnels the same protocols over HTTP/2 (RFC 8441), and refuses any other CONNECT. Tunnels bypass
+   * middleware: authorise requests before you call it.
    */
-  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  readonly upgrade: Upgrade;
   /** Adds an upstream at once. Throws OPTIONS_INVALID, or CLOSING once a `close` is past its delay. */
   add(upstream: string | UpstreamOptions): Upstream;
   /**
@@ -86,6 +105,19 @@ export interface Balancer {
    * (default: no limit). Rejects with OPTIONS_INVALID.
    */
   remove(origin: string, options?: DrainOptions): Promise<void>;
+  /**
+   * Takes an upstream out of service: it stays listed, as `draining` and then `drained`, and gets no new work until it
+   * is activated, whatever `update` and `configure` change. Resolves when it has nothing in flight, or is activated or
+   * removed. Rejects with OPTIONS_INVALID.
+   */
+  drain(origin: string): Promise<void>;
+  /** Takes a drained upstream back into service. Throws OPTIONS_INVALID. */
+  activate(origin: string): void;
+  /**
+   * Sets the weight of an upstream. It holds until `update` or `configure` brings another weight for it than the one it
+   * was configured with, or until `undefined` is set: the configured weight again. Throws OPTIONS_INVALID.
+   */
+  setWeight(origin: string, weight: number | undefined): void;
   /**
    * Makes these the upstreams, as one change: adds new ones, drains those that are not listed, as `remove` does, and
    * gives the others their new options; they keep their counts and connections. A list of more than 500 is processed in
@@ -113,6 +145,8 @@ export interface Balancer {
   on<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this;
   /** Removes a listener. Throws as `on` does. */
   off<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this;
+  /** Has `meter` count every exchange from now on: what `createMetrics` does. Throws OPTIONS_INVALID. */
+  meter(meter: Meter): Metering;
   /**
    * Makes `ready` false; after `delayMs` (default 0) stops listening, finishes what is in flight and closes all
    * connections; cuts what is left `timeoutMs` (default 10,000) later. Resolves when nothing is left, with the number
@@ -141,16 +175,8 @@ class NodeBalancer implements Balancer {
   readonly #upgrades: Upgrades;
   readonly #events: Events;
   readonly #reports: Reports;
-  /** Servers that listen or are about to, each with the function that rejects its `listen`. */
-  readonly #servers = new Map<Server, (cause: Error) => void>();
-  /** When to stop accepting, and when to cut what is left. */
-  #stopAt = Infinity;
-  #cutAt = Infinity;
-  #closed: Promise<{ cut: number }> | undefined;
-  /** Called once, when accepting stops, with a promise that the servers are closed. */
-  #onStopped: (servers: Promise<unknown>) => void = () => undefined;
-  #onEmpty: (() => void) | undefined;
-  #cut = 0;
+  readonly #servers: Servers;
+  readonly #shutdown: Shutdown;
 
   constructor(settings: BalancerSettings) {
     const { front } = settings;
@@ -195,14 +221,26 @@ class NodeBalancer implements Balancer {
     }) === true;
     const shared: ExchangeServices = {
       ...this.#services,
+      balancer: this,
       rules: front,
       topology: this.#topology(),
       affinities: new Affinities(),
+      sampler: new Sampler(),
       mirrors: this.#mirrors = new Mirrors(front.maxMirrored),
     };
     this.#front = new Front(shared, { ...front, trusts }, () => {
-      this.#onEmpty?.();
+      this.#shutdown.empty();
     });
+    this.#shutdown = new Shutdown({
+      time: this.#clock.source,
+      downstreams: this.#front.downstreams,
+      stopAccepting: (now, cutAt) => this.#stopAccepting(now, cutAt),
+      cut: () => this.#cut(),
+      finish: () => this.#finish(),
+    });
+    this.#servers = new Servers((error) => {
+      this.#report(error, undefined);
+    }, this.#front.sessions);
     this.#sockets = new DownstreamSockets(this.#front);
     this.#upgrades = new Upgrades(this.#front, this.#sockets, front);
     this.#pools.start();
@@ -234,27 +272,21 @@ class NodeBalancer implements Balancer {
     const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       if (this.#welcomes(socket)) this.#sockets.serveOwn(socket);
     });
-    return await new Promise((resolve, reject) => {
-      const failed = (cause: Error): void => {
-        this.#servers.delete(server);
-        reject(cause);
-      };
-      this.#servers.set(server, failed);
-      server.once('error', failed);
-      server.listen(where, () => {
-        server.off('error', failed);
-        server.on('error', (cause) => {
-          this.#report(new BalancerError('ACCEPT_FAILED', undefined, { cause }), undefined);
-        });
-        resolve(server.address() ?? '');
-      });
-    });
+    return await this.#servers.listen(server, where);
+  }
+
+  async serve(server: Server, options: ListenOptions): Promise<AddressInfo | string> {
+    const where = parseListenOptions(options, 'serve');
+    if (!this.ready) throw new BalancerError('CLOSING');
+    return await this.#servers.serve(server, where);
   }
 
   readonly accept = (socket: Socket): void => {
     // A stream that is not a socket may not have it.
     (socket as Partial<Socket>).setNoDelay?.(true);
-    if (this.#welcomes(socket)) this.#sockets.serve(socket);
+    if (!this.#welcomes(socket)) return;
+    const connection = this.#sockets.serve(socket);
+    if (this.#front.closing) connection.drain(this.#clock.source.now() + IDLE_GRACE_MS);
   };
 
   readonly handle: Handle = (request, response, options) => {
@@ -262,8 +294,9 @@ class NodeBalancer implements Balancer {
     DownstreamRequest.serve(this.#front, request as IncomingMessage, response as ServerResponse, options);
   };
 
-  readonly upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    this.#upgrades.serve(request, socket, head);
+  readonly upgrade: Upgrade = (request, socket, head) => {
+    // As for `handle`.
+    this.#upgrades.serve(request as IncomingMessage, socket as Duplex | ServerResponse, head);
   };
 
   add(upstream: string | UpstreamOptions): Upstream {
@@ -272,6 +305,18 @@ class NodeBalancer implements Balancer {
 
   async remove(origin: string, options?: DrainOptions): Promise<void> {
     await this.#pools.default('remove').remove(origin, options);
+  }
+
+  async drain(origin: string): Promise<void> {
+    await this.#pools.default('drain').drain(origin);
+  }
+
+  activate(origin: string): void {
+    this.#pools.default('activate').activate(origin);
+  }
+
+  setWeight(origin: string, weight: number | undefined): void {
+    this.#pools.default('setWeight').setWeight(origin, weight);
   }
 
   async update(upstreams: readonly (string | UpstreamOptions)[], options?: DrainOptions): Promise<void> {
@@ -295,50 +340,41 @@ class NodeBalancer implements Balancer {
     return this;
   }
 
+  meter(meter: Meter): Metering {
+    checkMeter(meter);
+    return { traffic: () => this.#traffic(), stop: this.#events.meters.add(meter) };
+  }
+
   get ready(): boolean {
-    return this.#closed === undefined;
+    return !this.#shutdown.isAsked;
   }
 
   async close(options?: CloseOptions): Promise<{ cut: number }> {
     const { timeoutMs, delayMs } = parseCloseOptions(options);
-    const now = this.#clock.source.now();
-    this.#stopAt = Math.min(this.#stopAt, now + delayMs);
-    this.#cutAt = Math.min(this.#cutAt, now + delayMs + timeoutMs);
-    this.#closed ??= this.#close();
-    if (now >= this.#stopAt) this.#stopAccepting(now);
-    return await this.#closed;
+    return await this.#shutdown.close(timeoutMs, delayMs);
   }
 
-  async #close(): Promise<{ cut: number }> {
-    const servers = await new Promise<{ readonly closed: Promise<unknown> }>((resolve) => {
-      this.#onStopped = (closed) => {
-        resolve({ closed });
-      };
-    });
-    if (this.#front.downstreams.size > 0) {
-      await new Promise<void>((resolve) => {
-        this.#onEmpty = resolve;
-      });
-      this.#onEmpty = undefined;
-    }
-    await Promise.all([servers.closed, this.#pools.close()]);
+  async #finish(): Promise<void> {
+    await this.#pools.close();
     this.#clock.stop();
     this.#pools.stop();
-    return { cut: this.#cut };
   }
 
   /** Stops listening, and lets downstreams leave that have nothing in flight. */
-  #stopAccepting(now: number): void {
-    if (this.#front.closing) return;
+  #stopAccepting(now: number, cutAt: number): Promise<unknown> {
     this.#pools.finishUpdates();
     this.#front.closing = true;
-    const servers = [...this.#servers].map(([server, failed]) => new Promise((resolve) => {
-      // The lookup of its host name may not be finished: `listen` would never settle.
-      if (!server.listening) failed(new BalancerError('CLOSING'));
-      server.close(resolve);
-    }));
-    this.#front.downstreams.drain(Math.min(now + IDLE_GRACE_MS, this.#cutAt));
-    this.#onStopped(Promise.all(servers));
+    const idleAt = Math.min(now + IDLE_GRACE_MS, cutAt);
+    const servers = this.#servers.close(idleAt);
+    this.#front.sessions.close();
+    this.#front.downstreams.drain(idleAt);
+    return servers;
+  }
+
+  #cut(): number {
+    const cut = this.#front.downstreams.cut() + this.#servers.cut();
+    this.#mirrors.cut();
+    return cut;
   }
 
   /** Throws CLOSING once accepting has stopped: upstreams added later would never be drained. */
@@ -346,16 +382,26 @@ class NodeBalancer implements Balancer {
     if (this.#front.closing) throw new BalancerError('CLOSING');
   }
 
-  /** Whether to serve a connection. One that is already closed would never emit 'close'. */
+  /**
+   * Whether to serve a connection. One that is already closed would never emit 'close'. During a close, only one that
+   * was accepted before: its TLS handshake has just ended, and its request is on its way.
+   */
   #welcomes(socket: Socket): boolean {
-    const welcome = !this.#front.closing && !socket.destroyed;
-    if (welcome) return true;
+    const welcome = !this.#front.closing || this.#servers.accepted(socket);
+    if (welcome && !socket.destroyed) return true;
     try {
       socket.destroy();
     } catch (cause) {
       this.#failedInside('a downstream connection could not be closed', cause);
     }
     return false;
+  }
+
+  #traffic(): Traffic {
+    const { connections: own, serverConnections, carried: { connections, received, sent } } = this.#front;
+    const openConnections = own + serverConnections.open;
+    const queued = Object.fromEntries([...this.#pools.byName].map(([name, { queue }]) => [name, queue.length]));
+    return { openConnections, connections, receivedBytes: received, sentBytes: sent, queued };
   }
 
   /** Where requests go from now on. */
@@ -385,9 +431,9 @@ class NodeBalancer implements Balancer {
   }
 
   #sweep(now: number, pausedMs: number): void {
-    if (now >= this.#stopAt) this.#stopAccepting(now);
+    this.#shutdown.stopWhenDue(now);
     if (pausedMs > 0) this.#pools.paused(pausedMs);
-    for (const part of [this.#front.downstreams, this.#mirrors, this.#names, ...this.#pools.parts]) {
+    for (const part of [this.#front.downstreams, this.#servers, this.#mirrors, this.#names, ...this.#pools.parts]) {
       // If one fails, the others must still be swept.
       try {
         part.sweep(now);
@@ -396,9 +442,7 @@ class NodeBalancer implements Balancer {
       }
     }
     this.#dropped.sweep(now, this.#front.downstreams.size);
-    if (now < this.#cutAt || !this.#front.closing) return;
-    this.#cut += this.#front.downstreams.cut();
-    this.#mirrors.cut();
+    this.#shutdown.cutWhenDue(now);
   }
 
   /** Reports the failure of a function that was passed as an option or to `on`. */

@@ -23,6 +23,8 @@ export interface ChannelMember<M = unknown> {
    * loop was blocked). What it knows of the others may be wrong, even which of them exist.
    */
   missed?(): void;
+  /** The member is the only one, and earlier ones have kept a value: called once, right after it joined. */
+  kept?(value: M): void;
 }
 
 /** A member's place on a channel. */
@@ -32,5 +34,10 @@ export interface ChannelSeat<M = unknown> {
    * no longer be sent. A frequent sender waits for it, so that messages do not pile up for a slow reader.
    */
   send(message: M, sent?: () => void): void;
+  /**
+   * Keeps a value beyond the lives of all members, in place of the one kept before: the next member that joins an empty
+   * channel gets it. Not every channel can.
+   */
+  keep?(value: M): void;
   leave(): void;
 }

@@ -48,6 +48,9 @@ const MEANINGS = {
   DOT_SEGMENTS: meaning(
     'downstream', 400, 'http_request_error', 'The path of the request has dot segments.'),
   NO_ROUTE: meaning('downstream', 404, 'destination_not_found', 'There is nothing at this host and path.'),
+  // Any page may answer so, and a client of HTTP/2 would take it for an open tunnel.
+  UPGRADE_DECLINED: meaning(
+    'downstream', 502, 'http_upgrade_failed', 'The upstream did not switch protocols.'),
   CONNECTIONS_EXHAUSTED: meaning('downstream', 503, 'http_request_denied', 'There are too many connections.'),
   DOWNSTREAM_GONE: meaning('downstream', 400, 'http_request_error', 'The downstream went away.'),
   DOWNSTREAM_STALLED: meaning('downstream', 408, 'connection_write_timeout', 'The downstream stopped reading.'),

@@ -1,7 +1,8 @@
 /**
  * The events of a balancer. An event without a listener costs nothing: it is not even made.
  */
-import { guarded } from './guard.ts';
+import { guardedCall, type OnFault } from './guard.ts';
+import { Meters } from './meter.ts';
 import type { Outcome, Upstream } from './strategy.ts';
 
 /**
@@ -31,10 +32,14 @@ export interface BalancerEvents {
   };
   /** An upstream was added. */
   added: { readonly pool: string; readonly upstream: Upstream };
-  /** An upstream was removed: it gets no new work and finishes what is in flight. */
+  /** An upstream was removed, or taken out of service: it gets no new work and finishes what is in flight. */
   draining: { readonly pool: string; readonly upstream: Upstream };
   /** A removed upstream has nothing left in flight. */
   removed: { readonly pool: string; readonly upstream: Upstream };
+  /** An upstream that `drain` took out of service has nothing left in flight. */
+  drained: { readonly pool: string; readonly upstream: Upstream };
+  /** `activate` took an upstream back into service. */
+  activated: { readonly pool: string; readonly upstream: Upstream };
   /** A request waits for room at an upstream of the pool; `waiting` includes it. */
   queued: { readonly pool: string; readonly waiting: number };
   /** A request was answered by the balancer itself, because of the error `code`. */
@@ -60,6 +65,45 @@ export interface BalancerEvents {
   };
   /** An exchange is over, whatever its end: there is one for each. */
   finished: FinishedExchange;
+  /** An exchange is over that asked for a pick: why it went where it went. A sample, of some 200 in a second. */
+  decided: DecidedExchange;
+}
+
+/** Why an exchange went where it went. */
+export interface DecidedExchange {
+  /** As in `finished`, as are `target`, `status` and `code`. */
+  readonly id: string;
+  readonly method: string;
+  readonly target: string;
+  readonly status: number;
+  readonly code: string | undefined;
+  readonly pool: string;
+  /** The name of the strategy that picked; `''` if there was nothing to pick from. */
+  readonly strategy: string;
+  readonly durationMs: number;
+  readonly attempts: readonly DecidedAttempt[];
+}
+
+/** One attempt of an exchange. */
+export interface DecidedAttempt {
+  /** What the strategy saw, and what it picked from: at most 16 `of` so many. None if it had no choice. */
+  readonly candidates: readonly SeenCandidate[];
+  readonly of: number;
+  /** The origin of the upstream that was picked. */
+  readonly upstream: string;
+  /** The status of the response; undefined if there was none. */
+  readonly status: number | undefined;
+  /** The code of the error that ended the attempt. */
+  readonly code: string | undefined;
+  readonly durationMs: number;
+}
+
+/** A candidate as it was when the strategy picked. */
+export interface SeenCandidate {
+  readonly origin: string;
+  readonly weight: number;
+  readonly inFlight: number;
+  readonly latencyMs: number;
 }
 
 /** An exchange that is over. Octets are those of the bodies, without heads and chunk framing. */
@@ -70,10 +114,16 @@ export interface FinishedExchange {
   readonly method: string;
   readonly target: string;
   readonly host: string;
-  readonly protocol: '1.0' | '1.1' | '2.0';
-  readonly scheme: 'http' | 'https';
+  /** `tcp` in layer 4, as the scheme; there, these three are empty, and there are no headers. */
+  readonly protocol: '1.0' | '1.1' | '2.0' | 'tcp';
+  readonly scheme: 'http' | 'https' | 'tcp';
+  /** In layer 4: the name in the client's TLS handshake, where a route or the strategy goes by it. */
+  readonly serverName?: string | undefined;
   readonly remoteAddress: string;
-  /** What went downstream; 499 if the downstream was gone before a response began. */
+  /**
+   * What went downstream; 499 if the downstream was gone before a response began. In layer 4: 200 if an upstream was
+   * connected, else the status of the code, or 499.
+   */
   readonly status: number;
   /** The code of the error that ended the exchange, or that it was answered for. */
   readonly code: string | undefined;
@@ -113,7 +163,8 @@ type Name = keyof BalancerEvents;
 /** The names of all events. */
 export const EVENT_NAMES = Object.keys({
   ejected: 0, readmitted: 0, retried: 0, settled: 0, added: 0, draining: 0, removed: 0, queued: 0, refused: 0,
-  mirrorDropped: 0, unread: 0, finished: 0,
+  mirrorDropped: 0, unread: 0, finished: 0, drained: 0, activated: 0,
+  decided: 0,
 } satisfies Record<Name, 0>) as readonly Name[];
 
 /** A listener for one kind of event. What it returns is ignored; a promise is not awaited. */
@@ -122,11 +173,18 @@ export type Listener<N extends Name> = (event: BalancerEvents[N]) => unknown;
 /** The listeners of one balancer. */
 export class Events {
   readonly #listeners = new Map<Name, readonly Listener<Name>[]>();
-  readonly #onFault: (event: string, what: string, cause: unknown) => void;
+  /** Of the listeners of each event. */
+  readonly #faults: Readonly<Record<Name, OnFault>>;
+  /** What counts every exchange, and costs less than an event. */
+  readonly meters: Meters;
 
   /** `onFault` receives the fault of a listener, which must not interrupt what the event is about. */
   constructor(onFault: (event: string, what: string, cause: unknown) => void) {
-    this.#onFault = onFault;
+    const faultIn = (event: string): OnFault => (what, cause) => {
+      onFault(event, what, cause);
+    };
+    this.#faults = Object.fromEntries(EVENT_NAMES.map((name) => [name, faultIn(name)])) as Record<Name, OnFault>;
+    this.meters = new Meters(faultIn('meter'));
   }
 
   on<N extends Name>(name: N, listener: Listener<N>): void {
@@ -147,10 +205,6 @@ export class Events {
 
   /** Calls the current listeners. Those that a listener adds or removes count from the next event on. */
   tell<N extends Name>(name: N, event: BalancerEvents[N]): void {
-    for (const listener of this.#listeners.get(name) ?? []) {
-      guarded(() => listener(event), (what, cause) => {
-        this.#onFault(name, what, cause);
-      });
-    }
+    for (const listener of this.#listeners.get(name) ?? []) guardedCall(listener, event, this.#faults[name]);
   }
 }

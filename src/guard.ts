@@ -16,6 +16,16 @@ export function guarded(call: () => unknown, onFault: OnFault): void {
   }
 }
 
+/** As `guarded`, for a function of one argument: what is called for every request makes no closure for it. */
+export function guardedCall<A>(call: (argument: A) => unknown, argument: A, onFault: OnFault): void {
+  try {
+    const result = call(argument);
+    if (result !== undefined) watched(result, onFault);
+  } catch (cause) {
+    onFault('threw', cause);
+  }
+}
+
 /** Calls foreign code for a value that is due at once. Returns undefined after a fault; a promise is a fault. */
 export function guardedValue<T>(call: () => T, onFault: OnFault): T | undefined {
   try {

@@ -24,10 +24,13 @@ export interface Upstream extends Candidate {
   readonly origin: string;
   /**
    * `active`: may be picked. `ejected`: out of the candidates because of its failures. `trial`: its ejection is over,
-   * and one request at a time tests whether it works again. `draining`: finishes what is in flight, gets no new work.
-   * `gone`: removed.
+   * and one request at a time tests whether it works again. `draining`: finishes what is in flight, gets no new work,
+   * since it is being removed or was taken out of service by `drain`. `drained`: out of service, with nothing in
+   * flight, until `activate`. `gone`: removed.
    */
-  readonly state: 'active' | 'ejected' | 'trial' | 'draining' | 'gone';
+  readonly state: 'active' | 'ejected' | 'trial' | 'draining' | 'drained' | 'gone';
+  /** The weight of its options; `weight` may differ, by `setWeight` or during a slow start. */
+  readonly configuredWeight: number;
   /** The part of `inFlight` that belongs to other balancers: see the option `peers`. */
   readonly inFlightElsewhere: number;
   /** How many attempts may be in flight at once, in this process; `Infinity` if unlimited. */
@@ -92,6 +95,11 @@ export interface PickContext<R extends PickRequest | undefined = PickRequest> {
    * header, and for headers that frame the message or concern one connection (RFC 9110 §7.6.1).
    */
   respondWith(name: string, value: string): void;
+  /**
+   * In layer 4: the name in the client's TLS handshake (SNI), in lower case; undefined if there is none, and for HTTP.
+   * Reading it has the balancer wait for that handshake, before this pick is asked for again, and before later ones.
+   */
+  readonly serverName?: string | undefined;
 }
 
 /** The head of a final response. Valid during the call only. */

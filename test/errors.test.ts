@@ -17,6 +17,7 @@ const TABLE = {
   LOOP_DETECTED: ['downstream', 508, false],
   DOT_SEGMENTS: ['downstream', 400, false],
   NO_ROUTE: ['downstream', 404, false],
+  UPGRADE_DECLINED: ['downstream', 502, false],
   CONNECTIONS_EXHAUSTED: ['downstream', 503, false],
   DOWNSTREAM_GONE: ['downstream', 400, false],
   DOWNSTREAM_STALLED: ['downstream', 408, false],

@@ -5,6 +5,7 @@
 import fs from 'node:fs';
 import type { Balancer } from '../balancer.ts';
 import { messageOf } from '../guard.ts';
+import type { Log } from './log-line.ts';
 import { type AccessLog, accessLog } from '../observe/index.ts';
 
 export interface AccessLogSettings {
@@ -17,7 +18,7 @@ export interface AccessLogSettings {
 export const REOPENING = 'SIGUSR1: reopening the access log';
 
 /** Opens the log. Throws if the file cannot be opened. */
-export function openAccessLog(settings: AccessLogSettings, log: (line: string) => void): OpenAccessLog {
+export function openAccessLog(settings: AccessLogSettings, log: Log): OpenAccessLog {
   const { path } = settings;
   return new OpenAccessLog(settings, path === undefined ? undefined : new LogFile(path), log);
 }
@@ -26,10 +27,10 @@ export function openAccessLog(settings: AccessLogSettings, log: (line: string) =
 export class OpenAccessLog {
   readonly #settings: AccessLogSettings;
   readonly #file: LogFile | undefined;
-  readonly #log: (line: string) => void;
+  readonly #log: Log;
   #lines: AccessLog | undefined;
 
-  constructor(settings: AccessLogSettings, file: LogFile | undefined, log: (line: string) => void) {
+  constructor(settings: AccessLogSettings, file: LogFile | undefined, log: Log) {
     this.#settings = settings;
     this.#file = file;
     this.#log = log;
@@ -50,7 +51,8 @@ export class OpenAccessLog {
     try {
       this.#file.reopen();
     } catch (error) {
-      this.#log(`the access log is not reopened, lines still go to the old file: ${messageOf(error)}`);
+      this.#log(`the access log is not reopened, lines still go to the old file: ${messageOf(error)}`,
+        { event: 'reopen-failed', level: 'error' });
     }
     return true;
   }

@@ -1,11 +1,19 @@
 /**
  * Parses where to listen, from the command line or the configuration file.
  */
-import { isRecord, shown, socketPath } from '../options/checks.ts';
+import { flag, isRecord, shown, socketPath } from '../options/checks.ts';
 import { checkPort, type ListenOptions, readListenOptions } from '../options/listen.ts';
 
-/** Where to listen. `mode` is the permissions of a Unix socket, which the binary sets: the core has no `node:fs`. */
-export type ListenAddress =
+/**
+ * Where to listen, and what for. `mode` is the permissions of a Unix socket, which the binary sets: the core has no
+ * `node:fs`.
+ */
+export type ListenAddress = ListenPlace & {
+  /** To end TLS, or to redirect to where TLS is ended; undefined to serve HTTP as it comes. */
+  readonly as?: 'tls' | 'redirect';
+};
+
+type ListenPlace =
   | Exclude<ListenOptions, { readonly path: string }>
   | { readonly path: string; readonly mode?: number; readonly backlog?: number };
 
@@ -18,8 +26,9 @@ export interface ListenContext {
 }
 
 /**
- * Parses one address: `[host:]port`, `unix:PATH[,mode=660]` or `fd:N`; in a file also a number, or an object as in
- * `balancer.listen`. If it is wrong, returns undefined and adds why to `problems`.
+ * Parses one address: `[host:]port`, `tls:[host:]port`, `redirect:[host:]port`, `unix:PATH[,mode=660]`, `unix:@NAME` or
+ * `fd:N`; in a file also a number, or an object as in `balancer.listen`, with `tls` or `redirect`. If it is wrong,
+ * returns undefined and adds why to `problems`.
  */
 export function readListen(value: unknown, context: ListenContext, problems: string[]): ListenAddress | undefined {
   if (typeof value === 'number') return readPort(value, undefined, context.at, problems);
@@ -33,6 +42,7 @@ function readText(text: string, context: ListenContext, problems: string[]): Lis
   const { at } = context;
   const rest = /^unix:(.+)$/.exec(text)?.[1];
   if (rest !== undefined) {
+    if (rest.startsWith('@')) return readAbstract(rest, context, problems);
     const [, path = rest, setting, value = ''] = /^(.+),([A-Za-z]+)=([^,/]*)$/.exec(rest) ?? [];
     if (setting === undefined) return readPath(path, undefined, context, problems);
     if (setting === 'mode') return readPath(path, value, context, problems);
@@ -41,25 +51,40 @@ function readText(text: string, context: ListenContext, problems: string[]): Lis
   }
   const fd = /^fd:(\d{1,9})$/.exec(text)?.[1];
   if (fd !== undefined) return { fd: Number(fd) };
-  const match = /^(?:(\[[0-9A-Fa-f:.]+\]|[^:[\]/@\s]+):)?(\d{1,6})$/.exec(text);
-  if (match !== null) return readPort(Number(match[2]), match[1]?.replace(/^\[|\]$/g, ''), at, problems);
+  const match = /^(?:(tls|redirect):)?(?:(\[[0-9A-Fa-f:.]+\]|[^:[\]/@\s]+):)?(\d{1,6})$/.exec(text);
+  if (match !== null) {
+    const [, as, host, port] = match;
+    const place = readPort(Number(port), host?.replace(/^\[|\]$/g, ''), at, problems);
+    return place && as !== undefined ? { ...place, as: as as 'tls' | 'redirect' } : place;
+  }
   problems.push(`${at}: ${FORMS} (got ${shown(text)}${hint(text)})`);
   return undefined;
 }
 
 function readObject(
-  { mode, ...given }: Record<string, unknown>, { at, resolve }: ListenContext, problems: string[],
+  { mode, tls, redirect, ...given }: Record<string, unknown>, { at, resolve }: ListenContext, problems: string[],
 ): ListenAddress | undefined {
   const before = problems.length;
   const { path } = given;
   const resolved = typeof path === 'string' && path !== '' ? resolve?.(path) ?? path : path;
-  const options = readListenOptions(resolved === path ? given : { ...given, path: resolved }, at, problems, ['mode']);
+  const options = readListenOptions(resolved === path ? given : { ...given, path: resolved }, at, problems, OWN);
   if (options === undefined) return undefined;
-  if (mode === undefined) return problems.length > before ? undefined : options;
+  const as = purpose({ tls, redirect }, at, problems);
+  if (mode === undefined) return problems.length > before ? undefined : as === undefined ? options : { ...options, as };
   if (!('path' in options)) problems.push(`${at}.mode: can only be used with path; leave it out`);
   const permissions = readMode(mode, `${at}.mode`, problems);
   if (problems.length > before || !('path' in options) || permissions === undefined) return undefined;
   return { ...options, mode: permissions };
+}
+
+/** What an object says that it listens for. */
+function purpose(
+  given: Readonly<Record<'tls' | 'redirect', unknown>>, at: string, problems: string[],
+): ListenAddress['as'] {
+  const tls = flag(given.tls, `${at}.tls`, problems);
+  const redirect = flag(given.redirect, `${at}.redirect`, problems);
+  if (tls && redirect) problems.push(`${at}: must be either tls or redirect, not both`);
+  return tls ? 'tls' : redirect ? 'redirect' : undefined;
 }
 
 function readPort(port: number, host: string | undefined, at: string, problems: string[]): ListenAddress | undefined {
@@ -67,6 +92,17 @@ function readPort(port: number, host: string | undefined, at: string, problems: 
   checkPort(port, at, problems);
   if (problems.length > before) return undefined;
   return host === undefined ? { port } : { port, host };
+}
+
+/** The name of an abstract socket, `@NAME`. */
+function readAbstract(text: string, { at }: ListenContext, problems: string[]): ListenAddress | undefined {
+  const before = problems.length;
+  const path = `\0${text.slice(1)}`;
+  if (process.platform !== 'linux') problems.push(`${at}: abstract sockets exist on Linux alone; write unix:PATH`);
+  else if (/,mode=[^/]*$/.test(text)) problems.push(`${at}: an abstract socket has no file, and no mode; leave it out`);
+  else if (path.length === 1) problems.push(`${at}: must name an abstract socket, e.g. unix:@app`);
+  else socketPath(path, at, problems);
+  return problems.length > before ? undefined : { path };
 }
 
 function readPath(
@@ -95,4 +131,7 @@ function hint(text: string): string {
   return '';
 }
 
-const FORMS = 'must be [host:]port, unix:PATH[,mode=660] or fd:N, e.g. 127.0.0.1:8080';
+const FORMS = 'must be [host:]port, tls:[host:]port, redirect:[host:]port, unix:PATH[,mode=660], fd:N or systemd, ' +
+  'e.g. 127.0.0.1:8080';
+/** Keys of an object that the core does not have. */
+const OWN = ['mode', 'tls', 'redirect'];

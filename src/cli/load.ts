@@ -101,7 +101,7 @@ async function why(error: unknown, path: string): Promise<string> {
 }
 
 /** Why a file cannot be read; undefined for any other error. */
-function whyNoFile(error: unknown): string | undefined {
+export function whyNoFile(error: unknown): string | undefined {
   switch ((error as NodeJS.ErrnoException).code) {
     case 'ENOENT': case 'ENOTDIR': return 'the file does not exist';
     case 'EACCES': case 'EPERM': return 'no permission to read it';

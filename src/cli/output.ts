@@ -3,11 +3,14 @@
  */
 import type { Writable } from 'node:stream';
 import { LogStream } from '../cluster/log-stream.ts';
+import { type Facts, jsonLine, type LogFormat } from './log-line.ts';
 
 export class Output {
   readonly #streams: readonly Writable[];
   readonly #out: LogStream;
   readonly #log: LogStream;
+  /** Text until it is known what is wanted. */
+  #format: LogFormat = 'text';
 
   /**
    * Lets this process outlive the readers of its output. When one goes away (a log pipe ends, a terminal closes, the
@@ -17,7 +20,7 @@ export class Output {
   constructor(out: Writable, log: Writable) {
     this.#streams = [out, log];
     this.#out = new LogStream(out);
-    this.#log = new LogStream(log);
+    this.#log = new LogStream(log, (lost) => this.#line(lost, { event: 'log-lost', level: 'warn' }));
     for (const stream of this.#streams) stream.on('error', () => undefined);
   }
 
@@ -33,10 +36,30 @@ export class Output {
     if (out !== undefined) await written(out);
   };
 
-  /** Writes one or more lines to the log, each prefixed with our name. */
-  readonly log = (text: string): void => {
-    this.#log.write(text.replace(/^/gm, 'equipoise: '));
+  /** Writes to the log: one or more lines, each prefixed with our name; or one line in JSON, with `facts`. */
+  readonly log = (text: string, facts?: Facts): void => {
+    this.#log.write(this.#line(text, facts));
   };
+
+  /** How the log is written from now on. In JSON, warnings of Node are lines of it, too. */
+  set format(format: LogFormat) {
+    if (format === this.#format) return;
+    this.#format = format;
+    process.off('warning', this.#onWarning);
+    if (format === 'text') return;
+    // Node's own listener prints text.
+    process.removeAllListeners('warning').on('warning', this.#onWarning);
+  }
+
+  readonly #onWarning = ({ name, message, stack, ...more }: Error): void => {
+    const { code } = more as { readonly code?: unknown };
+    const named = typeof code === 'string' ? { code } : {};
+    this.log(`${name}: ${message}`, { event: 'warning', level: 'warn', ...named, stack });
+  };
+
+  #line(text: string, facts?: Facts): string {
+    return this.#format === 'json' ? jsonLine(text, facts) : text.replace(/^/gm, 'equipoise: ');
+  }
 
   /**
    * Resolves when everything is written, or after a short wait: with whether something is left, which would keep this

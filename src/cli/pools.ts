@@ -7,35 +7,40 @@ import type { BalancerOptions, PoolOptions } from '../options/options.ts';
 import { DEFAULT_POOL } from '../options/pools.ts';
 import { connectBy, connectUpstream } from './connect.ts';
 import { loadStrategy } from './strategies.ts';
+import { USUAL_TLS, type UpstreamTls } from './upstream-tls.ts';
 
 type Given = Readonly<Record<string, unknown>>;
 
 /** The option `connect` of a pool. What is not a function is left to the check of the options. */
-export function connectOf({ connect }: Given): unknown {
+export function connectOf({ connect }: Given, tls: UpstreamTls | undefined): unknown {
+  const byTls = connectUpstream(tls ?? USUAL_TLS);
   return typeof connect === 'function'
-    ? connectBy(connect as NonNullable<PoolOptions['connect']>)
-    : connect ?? connectUpstream;
+    ? connectBy(connect as NonNullable<PoolOptions['connect']>, byTls)
+    : connect ?? byTls;
 }
 
 /** The option `pools`; `resolve` is what paths in it are relative to. What is no pool is left to the check. */
 export async function completePools(
-  pools: unknown, resolve: (path: string) => string, problems: string[],
+  pools: unknown, tls: ReadonlyMap<string, UpstreamTls>, resolve: (path: string) => string, problems: string[],
 ): Promise<unknown> {
   if (!isRecord(pools)) return pools;
   const completed: [name: string, pool: unknown][] = [];
   for (const [name, pool] of Object.entries(pools)) {
-    completed.push([name, isRecord(pool) ? await completePool(pool, name, resolve, problems) : pool]);
+    completed.push([name, isRecord(pool) ? await completePool(pool, name, tls.get(name), resolve, problems) : pool]);
   }
   return Object.fromEntries(completed);
 }
 
 async function completePool(
-  { strategy, ...pool }: Given, name: string, resolve: (path: string) => string, problems: string[],
+  { strategy, ...pool }: Given, name: string, tls: UpstreamTls | undefined, resolve: (path: string) => string,
+  problems: string[],
 ): Promise<Given> {
   const chosen = typeof strategy === 'string'
     ? await loadStrategy(strategy, `pools.${name}.strategy`, resolve, problems)
     : strategy;
-  return { ...pool, connect: connectOf(pool), ...(chosen === undefined ? {} : { strategy: chosen }) };
+  // The core knows of the connections alone.
+  const options = Object.fromEntries(Object.entries(pool).filter(([option]) => option !== 'upstreamTls'));
+  return { ...options, connect: connectOf(pool, tls), ...(chosen === undefined ? {} : { strategy: chosen }) };
 }
 
 /** The options with a channel for the peers of each pool. */

@@ -3,40 +3,52 @@
  */
 import { isRecord, shown } from '../options/checks.ts';
 import { HOOK_NAMES } from '../options/front.ts';
+import { addressText } from '../options/listen.ts';
 import type { HealthCheck } from '../options/health-check.ts';
 import type { BalancerOptions } from '../options/options.ts';
 import type { ParsedRoute } from '../options/parsed-route.ts';
 import { type BalancerSettings, parseOptions } from '../options/parse.ts';
+import { parseTcpOptions } from '../options/tcp.ts';
 import { POOL_OPTION_NAMES, type PoolSettings } from '../options/pool.ts';
 import { DEFAULT_POOL } from '../options/pools.ts';
 import type { RouteOptions } from '../options/route-options.ts';
 import type { ParsedUpstream } from '../options/upstreams.ts';
+import { adminText } from './admin-settings.ts';
 import type { Arguments } from './arguments.ts';
 import type { Configuration } from './config.ts';
-import { connectUpstream } from './connect.ts';
 import type { ListenAddress } from './listen.ts';
 import { isEveryInterface, urlText } from './listening.ts';
+import { asTcp } from './tcp.ts';
+import { tlsLines } from './tls/preview.ts';
+import { USUAL_TLS, type UpstreamTls } from './upstream-tls.ts';
 
 type Given = Readonly<Record<string, unknown>>;
 
 /** Describes a valid configuration. */
 export function preview(configuration: Configuration, { config, demo }: Arguments): string {
-  const { listen, options } = configuration;
-  const settings = parseOptions(options);
-  const usual = parseOptions({ upstreams: [] });
-  const defaults = {
-    ...usual.front, trustForwarded: false, ...usual.pools.get(DEFAULT_POOL), connect: connectUpstream,
-  };
+  const { listen, options, systemd, tcp } = configuration;
+  const parse = tcp ? parseTcpOptions : parseOptions;
+  const settings = parse(options);
+  const usual = parse({ upstreams: [] });
+  const defaults = { ...usual.front, trustForwarded: false, ...usual.pools.get(DEFAULT_POOL) };
   const hooks = HOOK_NAMES.filter((name) => options[name] !== undefined);
   const sections = [
-    section('Listen', listen.map(listenText)),
+    section('Listen', [
+      ...listen.map((where) => tcp ? asTcp(listenText(where)) : listenText(where)),
+      ...(systemd ? ['the sockets that systemd passes'] : []), ...proxyLines(configuration),
+    ]),
+    section('TLS', configuration.tls === undefined ? [] : tlsLines(configuration.tls)),
     ...[...settings.pools].map(([name, pool]) => section(`Pool ${name}: ${pool.strategy?.name ?? 'random'}`, [
       ...upstreamLines(pool, demo),
-      ...changed(optionsOf(name, options), defaults, (option) => OF_POOLS.has(option)),
+      ...upstreamTlsLines(pool, configuration.upstreamTls.get(name)),
+      // The option connect is there in any case; what is in the file counts.
+      ...changed({ ...optionsOf(name, options), connect: givenPool(configuration.given, name)['connect'] }, defaults,
+        (option) => (tcp ? TCP_POOLS : OF_POOLS).has(option)),
     ])),
-    section('Routes', routeLines(settings, options.routes ?? [])),
-    section('Hooks', hooks.length === 0 ? ['none'] : hooks),
-    section('Options of the front', changed(options as Given, defaults, (option) => !ELSEWHERE.has(option))),
+    section('Routes', routeLines(settings, options.routes ?? [], tcp)),
+    tcp ? '' : section('Hooks', hooks.length === 0 ? ['none'] : hooks),
+    section('Options of the front', changed(
+      options as Given, defaults, (option) => !(tcp ? TCP_POOLS : ELSEWHERE).has(option) && !ELSEWHERE.has(option))),
     section('Process', processLines(configuration)),
   ];
   const what = config ?? 'The command line';
@@ -47,19 +59,46 @@ function section(title: string, lines: readonly string[]): string {
   return lines.length === 0 ? '' : [title, ...lines.map((line) => `  ${line}`)].join('\n');
 }
 
+function proxyLines({ proxyProtocol }: Configuration): readonly string[] {
+  if (proxyProtocol === undefined) return [];
+  const { trusted, timeoutMs } = proxyProtocol;
+  return [`PROXY headers are read from ${trusted.join(', ') || 'nobody'}, and due within ${timeoutMs} ms`];
+}
+
 function listenText(where: ListenAddress): string {
   if ('path' in where) {
-    return `unix:${where.path}${where.mode === undefined ? '' : `, mode ${where.mode.toString(8).padStart(3, '0')}`}`;
+    const { path, mode } = where;
+    return `${addressText(path)}${mode === undefined ? '' : `, mode ${mode.toString(8).padStart(3, '0')}`}`;
   }
-  if ('fd' in where) return `file descriptor ${where.fd}`;
+  const { as } = where;
+  if ('fd' in where) return `file descriptor ${where.fd}${as === undefined ? '' : `, ${as}`}`;
   const { host, port } = where;
-  if (port !== 0) return urlText(host, port);
-  return `${isEveryInterface(host) ? 'every interface' : host}, at a free port`;
+  if (port !== 0) return urlText(host, port, as);
+  return `${isEveryInterface(host) ? 'every interface' : host}, at a free port${as === undefined ? '' : `, ${as}`}`;
 }
 
 /** The options of a pool as they were given. */
 function optionsOf(name: string, { pools, ...options }: BalancerOptions): Given {
   return (name === DEFAULT_POOL && options.upstreams !== undefined ? options : pools?.[name] ?? {}) as Given;
+}
+
+/** A pool as the file has it. */
+function givenPool(given: Given, name: string): Given {
+  const pool = isRecord(given['pools']) ? given['pools'][name] : undefined;
+  return isRecord(pool) ? pool : name === DEFAULT_POOL ? given : {};
+}
+
+/** How the upstreams of a pool are reached over TLS, if any are. */
+function upstreamTlsLines({ upstreams }: PoolSettings, settings: UpstreamTls = USUAL_TLS): readonly string[] {
+  if (!upstreams.some(({ origin }) => origin.startsWith('https:'))) return [];
+  const { ca, cert, key, servername, insecure } = settings;
+  const parts = [
+    insecure ? 'certificates are NOT VERIFIED' : 'certificates are verified',
+    ...ca.map(({ path }) => `authorities of ${path} besides the usual`),
+    ...(cert === undefined || key === undefined ? [] : [`client certificate ${cert.path} with the key ${key.path}`]),
+    ...(servername === undefined ? [] : [servername === '' ? 'no server name' : `server name ${servername}`]),
+  ];
+  return [`TLS: ${parts.join('; ')}`];
 }
 
 function upstreamLines({ upstreams, healthCheck }: PoolSettings, demo: boolean): readonly string[] {
@@ -91,7 +130,9 @@ function checkText({ path, host, minStatus, maxStatus, intervalMs, timeoutMs, ri
   return `GET ${asked} ${every}; good is ${good}; ${counts}`;
 }
 
-function routeLines({ routes, pools }: BalancerSettings, given: readonly RouteOptions[]): readonly string[] {
+function routeLines(
+  { routes, pools }: BalancerSettings, given: readonly RouteOptions[], tcp: boolean,
+): readonly string[] {
   if (routes === undefined) return [`none: everything goes to pool ${[...pools.keys()][0] ?? ''}`];
   const matches = routes.map((route, i) => matchText(route, given[i] ?? {}));
   const width = Math.min(MAX_WIDTH, Math.max(...matches.map(({ length }) => length)));
@@ -108,7 +149,7 @@ function routeLines({ routes, pools }: BalancerSettings, given: readonly RouteOp
       ].map((line) => `${indent}${line}`),
     ];
   });
-  return ['the first that matches counts; no match is 404', ...lines];
+  return [`the first that matches counts; no match is ${tcp ? 'a reset' : '404'}`, ...lines];
 }
 
 function matchText({ host, methods }: ParsedRoute, { path = '/' }: RouteOptions): string {
@@ -148,7 +189,7 @@ function changed(given: Given, defaults: Given, of: (name: string) => boolean): 
 }
 
 function processLines(
-  { workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, pidFile, accessLog }: Configuration,
+  { workers = 1, drainTimeoutMs, stopDelayMs, reloadTimeoutMs, pidFile, accessLog, admin }: Configuration,
 ): readonly string[] {
   return [
     `workers: ${workers === 'auto' ? 'auto, one per core' : workers === 1 ? '1, this process' : workers}`,
@@ -157,6 +198,7 @@ function processLines(
     `reloadTimeout: ${reloadTimeoutMs / 1000} s`,
     ...(pidFile === undefined ? [] : [`pidFile: ${pidFile}`]),
     ...(accessLog === undefined ? [] : [`accessLog: ${accessLog.path ?? 'standard output'}, ${accessLog.format}`]),
+    ...(admin === undefined ? [] : [`admin: ${adminText(admin)}`]),
   ];
 }
 
@@ -185,8 +227,10 @@ const MAX_WIDTH = 40;
 /** Options of a pool that have no line of their own. */
 const OF_POOLS: ReadonlySet<string> = new Set(
   POOL_OPTION_NAMES.filter((name) => !['upstreams', 'strategy', 'healthCheck'].includes(name)));
+/** Those of layer 4: `idleTimeoutMs` belongs to the front of HTTP. */
+const TCP_POOLS: ReadonlySet<string> = new Set([...OF_POOLS, 'idleTimeoutMs']);
 const OF_ROUTES: ReadonlySet<string> = new Set([
-  'host', 'path', 'methods', 'pool', 'stripPrefix', 'rewrite', 'redirect', 'status', 'answer', 'requestHeaders',
-  'responseHeaders',
+  'host', 'serverName', 'path', 'methods', 'pool', 'stripPrefix', 'rewrite', 'redirect', 'status', 'answer',
+  'requestHeaders', 'responseHeaders',
 ]);
 const ELSEWHERE: ReadonlySet<string> = new Set([...POOL_OPTION_NAMES, 'pools', 'routes', ...HOOK_NAMES]);

@@ -9,6 +9,7 @@ import { FRONT_OPTION_NAMES, HOOK_NAMES } from '../options/front.ts';
 import type { BalancerOptions, PoolOptions } from '../options/options.ts';
 import { POOL_OPTION_NAMES } from '../options/pool.ts';
 import { DEFAULT_POOL } from '../options/pools.ts';
+import { TCP_FRONT_OPTION_NAMES, TCP_POOL_OPTION_NAMES } from '../options/tcp.ts';
 import type { Arguments } from './arguments.ts';
 import type { Configuration } from './config.ts';
 
@@ -21,6 +22,8 @@ interface Source {
   readonly strategy: unknown;
   readonly changedMs: number | undefined;
   readonly connect: unknown;
+  /** What `upstreamTls` and its files say. */
+  readonly tls: string;
 }
 
 /** The configuration of a balancer that runs, and the ones that follow. */
@@ -34,7 +37,7 @@ export class Reloads {
   private constructor(args: Arguments, first: Configuration) {
     this.#args = args;
     this.#first = first;
-    this.#pools = poolsOf(first.options);
+    this.#pools = poolsOf(first);
   }
 
   /** `first` is what the balancer was made with. */
@@ -50,7 +53,7 @@ export class Reloads {
    */
   async apply(balancer: Balancer, next: Configuration): Promise<readonly string[]> {
     const sources = await this.#sourcesOf(next);
-    const pools = this.#withKept(poolsOf(next.options), sources);
+    const pools = this.#withKept(poolsOf(next), sources);
     const { routes = null } = next.options;
     const hooks = Object.fromEntries(HOOK_NAMES.map((name) => [name, hookOf(next.options, name)]));
     await new Promise<void>((done, refuse) => {
@@ -70,49 +73,56 @@ export class Reloads {
       const [before, now, { strategy, connect } = {}] = [this.#sources.get(name), sources.get(name), this.#pools[name]];
       const keepsStrategy = typeof now?.strategy === 'string' && strategy !== undefined &&
         now.strategy === before?.strategy && now.changedMs === before.changedMs;
-      const keepsConnect = connect !== undefined && now?.connect === before?.connect;
+      const keepsConnect = connect !== undefined && now?.connect === before?.connect && now?.tls === before?.tls;
       return [name, { ...pool, ...(keepsStrategy && { strategy }), ...(keepsConnect && { connect }) }];
     }));
   }
 
-  async #sourcesOf({ given, options }: Configuration): Promise<ReadonlyMap<string, Source>> {
+  async #sourcesOf({ given, options, upstreamTls }: Configuration): Promise<ReadonlyMap<string, Source>> {
     const sources = new Map<string, Source>();
     const { config = '', strategy } = this.#args;
     const beside = (file: string): string => resolve(dirname(config), file);
+    const tlsOf = (pool: string): string => JSON.stringify(upstreamTls.get(pool));
     if (options.upstreams !== undefined) {
       const top = { ...given, strategy: strategy ?? given['strategy'] };
-      sources.set(DEFAULT_POOL, await sourceOf(top, strategy === undefined ? beside : resolve));
+      sources.set(DEFAULT_POOL, await sourceOf(top, tlsOf(DEFAULT_POOL), strategy === undefined ? beside : resolve));
     }
     const { pools } = given;
     for (const [name, pool] of Object.entries(isRecord(pools) ? pools : {})) {
-      if (isRecord(pool)) sources.set(name, await sourceOf(pool, beside));
+      if (isRecord(pool)) sources.set(name, await sourceOf(pool, tlsOf(name), beside));
     }
     return sources;
   }
 
   /** The names of what differs from when this process was started, and cannot change. */
   #fixed(next: Configuration): readonly string[] {
-    const { given, listen, workers, accessLog } = this.#first;
+    const { given, listen, workers, proxyProtocol, accessLog, admin, tcp } = this.#first;
     const hooks: readonly string[] = HOOK_NAMES;
-    const front = FRONT_OPTION_NAMES.filter((name) => !hooks.includes(name) && !isSame(given[name], next.given[name]));
+    const ofFront: readonly string[] = tcp ? TCP_FRONT_OPTION_NAMES : FRONT_OPTION_NAMES;
+    const front = ofFront.filter((name) => !hooks.includes(name) && !isSame(given[name], next.given[name]));
     return [
       ...(isSame(listen, next.listen) ? [] : ['listen']), ...(workers === next.workers ? [] : ['workers']),
-      ...(isSame(accessLog, next.accessLog) ? [] : ['accessLog']), ...front,
+      ...(isSame(accessLog, next.accessLog) ? [] : ['accessLog']), ...(isSame(admin, next.admin) ? [] : ['admin']),
+      ...(isSame(proxyProtocol, next.proxyProtocol) ? [] : ['proxyProtocol']), ...(tcp === next.tcp ? [] : ['tcp']),
+      ...front,
     ];
   }
 }
 
-async function sourceOf({ strategy, connect }: Given, place: (file: string) => string): Promise<Source> {
-  if (typeof strategy !== 'string') return { strategy, connect, changedMs: undefined };
+async function sourceOf(
+  { strategy, connect }: Given, tls: string, place: (file: string) => string,
+): Promise<Source> {
+  if (typeof strategy !== 'string') return { strategy, connect, tls, changedMs: undefined };
   const file = await stat(place(strategy)).catch(() => undefined);
-  return { strategy, connect, changedMs: file?.mtimeMs };
+  return { strategy, connect, tls, changedMs: file?.mtimeMs };
 }
 
 /** All pools of the options, each with all of its own. */
-function poolsOf(options: BalancerOptions): Pools {
+function poolsOf({ options, tcp }: Pick<Configuration, 'options' | 'tcp'>): Pools {
   const { upstreams, pools } = options;
   if (upstreams === undefined) return { ...pools };
-  const own = Object.fromEntries(POOL_OPTION_NAMES.flatMap((name) => {
+  const names: readonly string[] = tcp ? TCP_POOL_OPTION_NAMES : POOL_OPTION_NAMES;
+  const own = Object.fromEntries(names.flatMap((name) => {
     const value = options[name as keyof PoolOptions];
     return value === undefined ? [] : [[name, value]];
   }));

@@ -5,13 +5,11 @@ import cluster from 'node:cluster';
 import { createRequire } from 'node:module';
 import { isForeignWorker, isLaunchedWorker } from '../cluster/process-role.ts';
 import { messageOf } from '../guard.ts';
-import { serveAlone } from './alone.ts';
 import { type Arguments, readArguments, USAGE } from './arguments.ts';
 import type { Beginning } from './beginning.ts';
 import { configure } from './config.ts';
+import { takePassedSockets } from './passed-sockets.ts';
 import { PidFile } from './pid-file.ts';
-import { preview } from './preview.ts';
-import { supervise, work } from './workers.ts';
 
 const FAILED = 1;
 const WRONG_USAGE = 2;
@@ -20,26 +18,32 @@ const WRONG_USAGE = 2;
 export async function main(argv: readonly string[], beginning: Beginning): Promise<number> {
   const problems: string[] = [];
   const args = readArguments(argv, problems);
+  // What the file says is not known yet.
+  if (args.logFormat === 'json') beginning.output.format = 'json';
   if (args.help || args.version) {
     beginning.output.say(args.help ? USAGE.trimEnd() : version());
     return 0;
   }
-  const code = isLaunchedWorker ? await work(args, beginning) : await run(args, problems, beginning);
+  const code = isLaunchedWorker
+    ? await (await import('./workers.ts')).work(args, beginning)
+    : await run({ ...args, passed: takePassedSockets(process.env, process.pid) }, problems, beginning);
   leaveCluster(code);
   return code;
 }
 
 /** Serves in this process or by workers, as configured. */
 async function run(args: Arguments, problems: string[], beginning: Beginning): Promise<number> {
-  const { log } = beginning.output;
+  const { output, output: { log } } = beginning;
   beginning.signals.endUntilReady(() => process.exit(0));
   const configuration = await configure(args, problems);
+  output.format = configuration.logFormat;
   if (problems.length > 0) {
-    log(`${problems.join('\n')}\nSee equipoise --help.`);
+    log(`${problems.join('\n')}\nSee equipoise --help.`, { event: 'configuration-invalid', level: 'error' });
     return WRONG_USAGE;
   }
-  for (const warning of configuration.warnings) log(warning);
+  for (const warning of configuration.warnings) log(warning, { event: 'configuration-warning', level: 'warn' });
   if (args.check) {
+    const { preview } = await import('./preview.ts');
     await beginning.output.print(preview(configuration, args));
     return 0;
   }
@@ -48,20 +52,22 @@ async function run(args: Arguments, problems: string[], beginning: Beginning): P
     try {
       pidFile.remove();
     } catch (error) {
-      log(messageOf(error));
+      log(messageOf(error), { event: 'pid-file', level: 'error' });
     }
   });
   try {
     if (configuration.workers !== undefined && !isForeignWorker) {
-      return await supervise(args, configuration, pidFile, beginning);
+      return await (await import('./workers.ts')).supervise(args, configuration, pidFile, beginning);
     }
     if (configuration.workers !== undefined) {
-      log('workers: ignored, since this process is already a worker of another cluster');
+      log('workers: ignored, since this process is already a worker of another cluster',
+        { event: 'configuration-warning', level: 'warn' });
     }
+    const { serveAlone } = await import('./alone.ts');
     await serveAlone(args, configuration, pidFile, beginning);
     return 0;
   } catch (error) {
-    log(messageOf(error));
+    log(messageOf(error), { event: 'failed', level: 'error' });
     return FAILED;
   }
 }

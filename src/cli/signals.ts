@@ -2,16 +2,17 @@
  * Handles signals from the start of the process. Without listeners, SIGHUP and SIGUSR2 would end it, and SIGUSR1 would
  * open Node's debugger.
  */
+import type { Log } from './log-line.ts';
 
 /** Listens to the signals and passes them to the current handlers. */
 export class Signals {
-  readonly #log: (line: string) => void;
+  readonly #log: Log;
   #onStop: ((signal: string) => void) | undefined;
   #onReload: (() => void) | undefined;
   #onReopen: (() => boolean) | undefined;
   #hungUp = false;
 
-  constructor(log: (line: string) => void) {
+  constructor(log: Log) {
     this.#log = log;
     process.on('SIGHUP', () => {
       this.#hungUp = this.#onReload === undefined;
@@ -21,7 +22,7 @@ export class Signals {
     for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) {
       process.on(signal, () => {
         if (signal === 'SIGUSR1' && this.#onReopen?.() === true) return;
-        log(`${signal}: ignored; SIGHUP reloads the configuration, SIGTERM stops`);
+        log(`${signal}: ignored; SIGHUP reloads the configuration, SIGTERM stops`, { event: 'signal-ignored', signal });
       });
     }
   }
@@ -29,7 +30,7 @@ export class Signals {
   /** Until `onStop` is called, SIGTERM and SIGINT end the process: nothing is served yet. */
   endUntilReady(end: () => never): void {
     this.onStop((signal) => {
-      this.#log(`${signal}: stopped before it was ready`);
+      this.#log(`${signal}: stopped before it was ready`, { event: 'stopped', signal });
       end();
     });
   }

@@ -3,11 +3,12 @@
  * would not help the person who starts a binary. Later, a stack shows where the user's code failed.
  */
 import { messageOf } from '../guard.ts';
+import type { Log } from './log-line.ts';
 
 /** Starts watching. Returns a function to call when the process is ready. */
-export function watchStart(log: (line: string) => void): () => void {
+export function watchStart(log: Log): () => void {
   const fail = (error: unknown): never => {
-    log(`could not start: ${messageOf(error)}`);
+    log(`could not start: ${messageOf(error)}`, { event: 'failed', level: 'error' });
     process.exit(1);
   };
   // Also called for unhandled rejections.

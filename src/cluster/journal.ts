@@ -20,12 +20,12 @@ export class Journal {
   /** Writes the event's line, if it has one, and calls `onEvent`. */
   tell(event: LaunchEvent): void {
     const line = lineOf(event);
-    if (line !== undefined) this.log(line);
+    if (line !== undefined) this.log(line, event);
     guarded(() => this.#settings.onEvent(event), this.#eventFault);
   }
 
-  log(line: string): void {
-    guarded(() => (this.#settings.log ?? this.#toStandardError)(line), this.#logFault);
+  log(line: string, event?: LaunchEvent): void {
+    guarded(() => (this.#settings.log ?? this.#toStandardError)(line, event), this.#logFault);
   }
 
   readonly #toStandardError = (line: string): void => {

@@ -12,10 +12,13 @@ import type { Writable } from 'node:stream';
  */
 export class LogStream {
   readonly #stream: Writable;
+  readonly #lostLine: (text: string) => string;
   #lost = 0;
 
-  constructor(stream: Writable) {
+  /** `lostLine` writes the line that says how many were lost. */
+  constructor(stream: Writable, lostLine = (text: string): string => `equipoise: ${text}`) {
     this.#stream = stream;
+    this.#lostLine = lostLine;
   }
 
   /** Writes one line, or several. */
@@ -35,7 +38,7 @@ export class LogStream {
     const lines = this.#lost === 1 ? '1 line was' : `${this.#lost} lines were`;
     this.#lost = 0;
     this.#stream.off('drain', this.#tellLost);
-    this.#put(`equipoise: ${lines} lost here: the reader of this log did not keep up`);
+    this.#put(this.#lostLine(`${lines} lost here: the reader of this log did not keep up`));
   };
 
   #put(text: string): void {

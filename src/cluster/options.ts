@@ -66,8 +66,11 @@ export interface LaunchOptions {
   readonly dispatch?: Strategy<WorkerCandidate>;
   /** Where the primary listens. Required with `dispatch`, and not allowed without it. */
   readonly listen?: ListenOptions;
-  /** Takes the lines of the log, in the primary. Default: standard error; the launch outlives its reader. */
-  readonly log?: (line: string) => void;
+  /**
+   * Takes the lines of the log, in the primary, each with the event that it is about, if any. Default: standard error;
+   * the launch outlives its reader.
+   */
+  readonly log?: (line: string, event?: LaunchEvent) => void;
   /** Called with each event, in the primary. */
   readonly onEvent?: (event: LaunchEvent) => void;
   /** Where time comes from, for tests. */
@@ -83,7 +86,7 @@ export interface LaunchSettings extends
   readonly onReload: LaunchOptions['onReload'];
   readonly onEvent: (event: LaunchEvent) => unknown;
   readonly dispatch: DispatchSettings | undefined;
-  readonly log: ((line: string) => unknown) | undefined;
+  readonly log: ((line: string, event?: LaunchEvent) => unknown) | undefined;
 }
 
 export interface DispatchSettings {

@@ -34,6 +34,11 @@ export async function listenOnPath<T>(path: string, listen: () => Promise<T>): P
 /** Removes the socket at `path` if nobody listens on it. Resolves with what was there. */
 export async function removeStaleSocket(path: string): Promise<Found> {
   try {
+    if (path.startsWith('\0')) {
+      // An abstract name has no file, and goes with the process that listens on it.
+      const answer = await connectTo(path);
+      return answer === 'ENOENT' || answer === 'ECONNREFUSED' ? { kind: 'nothing' } : { kind: 'taken', why: answer };
+    }
     const before = await lstat(path);
     if (!before.isSocket()) return { kind: 'taken', why: 'it is not a socket; remove it, or choose another path' };
     const answer = await connectTo(path);

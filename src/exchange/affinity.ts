@@ -7,12 +7,8 @@
 import type { Pool } from '../pools/pool.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
-
-/** The socket of a downstream connection, to which an affinity is bound. */
-export interface DownstreamSocket {
-  readonly destroyed: boolean;
-  once(event: 'close', listener: () => void): unknown;
-}
+import type { DownstreamSocket } from './downstream-socket.ts';
+import { OwnedConnections } from './owned-connections.ts';
 
 /** An exchange that waits for the one before it on the same downstream connection. */
 interface Follower {
@@ -42,7 +38,7 @@ export class Affinity {
 
   /** Whether further exchanges can use it. */
   get open(): boolean {
-    return !this.#over && !this.connection.destroyed && !this.upstream.draining;
+    return !this.#over && !this.connection.destroyed && !this.upstream.draining && !this.upstream.suspended;
   }
 
   /** Whether its upstream has room for one more. It may be ejected: an authenticated downstream stays with it. */
@@ -94,6 +90,8 @@ export class Affinity {
 
 /** The affinities of a balancer. */
 export class Affinities {
+  /** Connections that belong to a downstream connection for its PROXY header. */
+  readonly owned = new OwnedConnections();
   /**
    * By downstream connection; one for each pool that it has authenticated itself to. Few requests, if any, authenticate
    * connections, so this map does not churn with requests.
@@ -127,6 +125,7 @@ export class Affinities {
 
   /** A downstream connection is closed. */
   end(downstream: DownstreamSocket): void {
+    this.owned.end(downstream);
     if (this.#all.size === 0) return;
     for (const affinity of this.#all.get(downstream) ?? []) affinity.end();
     this.#all.delete(downstream);

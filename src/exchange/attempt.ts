@@ -3,16 +3,31 @@
  */
 import type { Ending, ErrorCode } from '../errors.ts';
 import type { RequestHead } from '../http1/request.ts';
+import { requestHead } from '../http1/serialise.ts';
+import { describeSocket } from '../proxy-protocol/of-socket.ts';
+import { formatProxyHeader } from '../proxy-protocol/parse.ts';
 import type { Answered, Strategy, Upstream } from '../strategy.ts';
 import type { Pool } from '../pools/pool.ts';
 import { runHook } from '../pools/plugin.ts';
 import type { Services } from '../pools/services.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
-import type { Affinity, DownstreamSocket } from './affinity.ts';
+import type { Affinity } from './affinity.ts';
+import type { DownstreamSocket } from './downstream-socket.ts';
+import type { Noted } from './decision.ts';
+import type { Downstream } from './downstream.ts';
 import type { LeftByPick } from './picks.ts';
 import { named } from './request-id.ts';
 import type { ExchangeServices } from './services.ts';
+import { type Trace, TracedAttempt } from './trace.ts';
+
+/** What names the exchange in events: its request head, with an id or `''`. */
+interface Identified {
+  readonly id: string;
+}
+
+/** For whom a connection is. */
+export type Client = Pick<Downstream, 'socket' | 'peer'>;
 
 /** What an attempt needs of what exchanges share. */
 export type AttemptServices = Services & Pick<ExchangeServices, 'affinities'>;
@@ -26,10 +41,16 @@ export class Attempt {
   last: Upstream | undefined;
   /** The status of the response, once its head is there. */
   status: number | undefined;
+  /** How long its response head took. */
+  latencyMs = 0;
+  /** What tracers see of it; undefined where nobody traces. */
+  trace: TracedAttempt | undefined;
   /** Whether the strategy picked the upstream, and so hears how the attempt ends. */
   picked = true;
+  /** Where it is noted how the attempt ends, if anybody wants to know. */
+  noted: Noted | undefined;
   readonly #services: AttemptServices;
-  readonly #head: { readonly id: string };
+  readonly #head: Identified;
   #pool: Pool;
   /** The strategy that picked: the pool may have another one when the attempt settles. */
   #strategy: Strategy;
@@ -39,14 +60,18 @@ export class Attempt {
   #note: unknown;
   /** Header lines of the strategy for the response, if this attempt brings it. */
   lines = '';
+  #opened = false;
   #startedAt = 0;
   /** What ties the connection to that of the downstream, if anything does. */
   #affinity: Affinity | undefined;
   /** Whether the connection is authenticated, or about to be, and so must not serve another downstream. */
   #private = false;
+  /** Whether the connection began with a PROXY header, and the downstream connection that it belongs to, if any. */
+  #proxied = false;
+  #owner: DownstreamSocket | undefined;
 
   /** `head` is that of each request in turn. */
-  constructor(services: AttemptServices, pool: Pool, head: { readonly id: string }) {
+  constructor(services: AttemptServices, pool: Pool, head: Identified) {
     this.#services = services;
     this.#head = head;
     this.#pool = pool;
@@ -69,14 +94,35 @@ export class Attempt {
     this.last = upstream.shown;
     this.picked = picked;
     this.status = undefined;
+    this.noted = undefined;
+    this.#opened = false;
     this.#startedAt = this.#services.clock.source.now();
     this.#affinity = undefined;
-    this.#private = false;
+    this.#private = this.#proxied = false;
+    this.#owner = undefined;
+  }
+
+  /** Tells tracers that it has begun: it is the `number`th of its exchange, or sends a copy of the request. */
+  traceBy(trace: Trace, head: RequestHead, number: number, mirror: boolean): void {
+    const { upstream } = this;
+    if (upstream === undefined) return;
+    const host = sentHost(head, upstream, this.#pool.rules.changeOrigin);
+    this.trace = new TracedAttempt(trace, {
+      number, mirror, pool: this.#pool.name, upstream: upstream.shown, head, host,
+    });
+    this.trace.started();
   }
 
   /** Takes a connection; a `fresh` one where an idle one has just turned out to be closed. Throws CONNECT_UNUSABLE. */
-  connect({ connections }: ManagedUpstream, fresh: boolean): UpstreamConnection {
-    return this.connection = connections.take(fresh, this.#services.clock.now);
+  connect(upstream: ManagedUpstream, fresh: boolean, downstream: Client): UpstreamConnection {
+    const { now } = this.#services.clock;
+    const { proxyProtocol } = this.#pool.rules;
+    if (proxyProtocol === 0) return this.connection = upstream.connections.take(fresh, now);
+    this.#proxied = true;
+    this.#owner = downstream.socket;
+    const kept = fresh ? undefined : this.#services.affinities.owned.take(downstream.socket, upstream);
+    const header = (): string => formatProxyHeader(describeSocket(downstream.peer, proxyProtocol)).toString('latin1');
+    return this.connection = kept ?? upstream.connections.dial(now, header());
   }
 
   /** Takes the connection that belongs to the downstream's. */
@@ -102,10 +148,12 @@ export class Attempt {
     const { status } = head;
     this.status = status;
     const now = this.#services.clock.source.now();
+    this.latencyMs = now - this.#startedAt;
+    this.#services.events.meters.current?.answered(this.#pool.name, upstream.shown, this.latencyMs);
     // Only attempts that a strategy sent there can readmit an upstream that is ejected.
     if (this.picked || upstream.listed) {
       this.#pool.upstreams.answered(upstream, this.#startedAt, now, isBroken(status), status);
-    } else upstream.answered(now - this.#startedAt);
+    } else upstream.answered(this.latencyMs);
     if (this.picked && this.#hearsAnswered) this.#tellAnswered(head, upstream.shown, now);
   }
 
@@ -118,6 +166,25 @@ export class Attempt {
     runHook(strategy, 'answered', () => strategy.answered?.(upstream, answered), this.#services.report);
   }
 
+  /** The head of the request as this attempt sends it; `forwarding` are lines of our own. */
+  requestHead(head: RequestHead, forwarding: string): string {
+    const { upstream, trace } = this;
+    if (upstream === undefined) return '';
+    const host = sentHost(head, upstream, this.#pool.rules.changeOrigin);
+    return trace === undefined ? requestHead(head, host, forwarding) : trace.requestHead(host, forwarding);
+  }
+
+  /** Layer 4: the upstream has taken the connection, which is all the answer that there is. */
+  opened(): void {
+    const { upstream } = this;
+    if (upstream === undefined) return;
+    this.#opened = true;
+    const { clock, events } = this.#services;
+    const now = clock.source.now();
+    events.meters.current?.answered(this.#pool.name, upstream.shown, now - this.#startedAt);
+    this.#pool.upstreams.answered(upstream, this.#startedAt, now, false);
+  }
+
   /** Gives the connection back after a whole response; where it is not `reusable`, closes it. */
   release(reusable: boolean): void {
     const { upstream, connection } = this;
@@ -126,6 +193,7 @@ export class Attempt {
     if (!reusable) connection.destroy();
     else if (this.#affinity !== undefined) this.#affinity.give(now);
     else if (this.#private) connection.destroy();
+    else if (this.#proxied) this.#services.affinities.owned.give(this.#owner, upstream, connection, now);
     else upstream.connections.give(connection, now);
   }
 
@@ -138,26 +206,30 @@ export class Attempt {
     const strategy = this.#strategy;
     const affinity = this.#affinity;
     const note = this.#note;
-    this.upstream = this.connection = this.#affinity = this.#note = undefined;
+    const { status, trace } = this;
+    this.upstream = this.connection = this.trace = this.#affinity = this.#owner = this.#note = undefined;
     this.lines = '';
     const began = this.#startedAt;
     const now = clock.source.now();
-    const well = error === undefined && this.status !== undefined && !isBroken(this.status);
+    const good = this.#opened || (this.status !== undefined && !isBroken(this.status));
+    const well = error === undefined && good;
     upstreams.settle(upstream, ending, well, began, now, error);
+    this.noted?.settled(this.status, error, now - began);
+    events.meters.current?.attempt(pool, upstream.shown, status, error);
     const heard = this.picked && this.#hearsSettled;
     if (heard || events.heard('settled')) {
-      const { status } = this;
       const outcome = { ok: ending.fault !== 'upstream', status, durationMs: now - began, error, now, note };
       if (heard) runHook(strategy, 'settled', () => strategy.settled?.(upstream.shown, outcome), report);
       events.tell('settled', { pool, upstream: upstream.shown, outcome, ...named(this.#head) });
     }
+    trace?.settled(this.status, error);
     affinity?.freed();
     queue.wake();
   }
 }
 
 /** The Host to send to an upstream: a hook's, the downstream's, or that of the upstream. */
-export function sentHost(head: RequestHead, { settings }: ManagedUpstream, changeOrigin: boolean): string {
+function sentHost(head: RequestHead, { settings }: ManagedUpstream, changeOrigin: boolean): string {
   return head.revisedHost ?? (changeOrigin || !head.hasHost ? settings.authority : head.host);
 }
 

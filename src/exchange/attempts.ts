@@ -3,6 +3,7 @@
  * that failed another, if that is safe and may help. What an attempt brings is the business of the exchange.
  */
 import { BalancerError, type Ending, endingOf, type ErrorCode } from '../errors.ts';
+import { nameOf } from '../guard.ts';
 import { continuesHandshake } from '../http1/connection-auth.ts';
 import type { RequestHead } from '../http1/request.ts';
 import type { ParsedLimits } from '../options/limits.ts';
@@ -13,6 +14,7 @@ import type { Account } from './account.ts';
 import type { Affinity } from './affinity.ts';
 import type { Attempt } from './attempt.ts';
 import type { Deadlines } from './deadlines.ts';
+import type { Decision, Noted } from './decision.ts';
 import type { Downstream } from './downstream.ts';
 import { limited } from './limits.ts';
 import { Picks } from './picks.ts';
@@ -64,7 +66,8 @@ export class Attempts {
 
   /** Has `pool` serve the exchange, by its rules or, where they differ, by `limits`. */
   enter(pool: Pool, limits: ParsedLimits | undefined): void {
-    const { upload, downstream, deadlines } = this.#exchange;
+    const { upload, downstream, deadlines, account: { decision } } = this.#exchange;
+    decision?.entered(pool.name, nameOf(pool.strategy));
     pool.entered();
     this.leavePool();
     this.#entered = pool;
@@ -111,10 +114,11 @@ export class Attempts {
     const error = cause instanceof BalancerError ? cause : new BalancerError(code, undefined, { cause });
     this.#services.report(error, upstream.origin, head.id);
     const handshaking = !attempt.picked && continuesHandshake(head);
+    if (attempt.trace !== undefined) attempt.trace.error = error;
     const stage = closedIdle ? 'idle' : progress.stage(attempt.status);
     attempt.settle(endingOf(code, stage), code);
     if (responding) {
-      account.failed(code);
+      account.failed(code, error);
       exchange.cut();
     // The answer to a challenge makes sense on the challenging connection only: the client has to start over.
     } else if (handshaking || phase === REVISING) exchange.answer(code, error);
@@ -164,14 +168,19 @@ export class Attempts {
       return;
     }
     const { head, progress, deadlines, attempt, account } = exchange;
+    const noted = account.decision && this.#note(account.decision, upstream, bound !== undefined);
     // No await between the pick and the count: the next pick sees this one.
     attempt.begin(this.pool, upstream, bound === undefined, this.#picks.left);
     account.attempts++;
+    attempt.noted = noted;
+    if (account.trace !== undefined) attempt.traceBy(account.trace, head, account.attempts, false);
     progress.phase = CONNECTING;
     deadlines.connecting();
     let connection: UpstreamConnection;
     try {
-      connection = bound === undefined ? attempt.connect(upstream, this.#picks.fresh) : attempt.connectBound(bound);
+      connection = bound === undefined
+        ? attempt.connect(upstream, this.#picks.fresh, exchange.downstream)
+        : attempt.connectBound(bound);
     } catch (cause) {
       this.failed(cause instanceof BalancerError ? cause.code : 'INTERNAL_ERROR', cause);
       return;
@@ -179,6 +188,11 @@ export class Attempts {
     if (head.authenticatesConnection) attempt.bind(exchange.downstream.socket);
     connection.begin(exchange, head.method, head.upgrade);
     if (connection.ready) exchange.upload.send();
+  }
+
+  /** Notes what the pick saw. Nothing is counted since then. */
+  #note(decision: Decision, upstream: ManagedUpstream, isBound: boolean): Noted {
+    return decision.picked(this.#picks.seen, upstream.shown, isBound);
   }
 
   /** Goes where the downstream's connection is authenticated: the strategy has no choice there. */

@@ -17,8 +17,9 @@ import { Account } from './account.ts';
 import { type Answer, answerOf, answerTo, finalAnswer } from './answers.ts';
 import { Attempt } from './attempt.ts';
 import { type Attempting, Attempts } from './attempts.ts';
+import { asksWhy } from './decision.ts';
 import { Deadlines } from './deadlines.ts';
-import { type Downstream, NOWHERE } from './downstream.ts';
+import { type Downstream, NOWHERE, statusFor } from './downstream.ts';
 import type { HookedExchange } from './hooks/hooked-exchange.ts';
 import { Hooking, type Steered } from './hooks/hooking.ts';
 import { CONNECTING, FAILING, IDLE, Progress, RELAYING, TUNNEL } from './progress.ts';
@@ -71,7 +72,8 @@ export class Exchange implements Attempting, Uploading, Steered {
     this.progress.start();
     this.deadlines.start();
     this.upload.received = 0;
-    this.account.start(this.head.target);
+    const { why } = this.#services.rules;
+    this.account.start(this.head.target, why !== '' && asksWhy(this.head, why));
     this.attempt.last = undefined;
     this.#edits?.identify(this.head, downstream.hop.trusted);
     const destination = this.#destination(pool);
@@ -79,6 +81,7 @@ export class Exchange implements Attempting, Uploading, Steered {
     this.account.hasPool = isServed || this.#route === undefined;
     this.attempts.enter(isServed ? destination : pool, this.limits);
     this.hooking?.begin();
+    const trace = this.account.isTraced ? this.account.beginTrace(this, this.#route?.paths) : undefined;
     if (typeof destination === 'string') this.answer(destination, downstream.unfit);
     else if (!isServed) this.#answerBy(destination);
     else {
@@ -86,6 +89,7 @@ export class Exchange implements Attempting, Uploading, Steered {
       if (this.hooking !== undefined) this.hooking.request();
       else this.attempts.start();
     }
+    trace?.returned();
   }
 
   /** Whether a request is being served. */
@@ -184,6 +188,10 @@ export class Exchange implements Attempting, Uploading, Steered {
       this.#tunnel(head);
       return;
     }
+    if (status < 300 && this.downstream.connects === true) {
+      this.refuse('UPGRADE_DECLINED');
+      return;
+    }
     if (this.hooking?.response(head, this.#route) === true) return;
     this.#route?.editResponse(head);
     this.relay(head);
@@ -234,9 +242,10 @@ export class Exchange implements Attempting, Uploading, Steered {
   /** Follows a change of routes and hooks. */
   #goBy(topology: Topology): Topology {
     const { routing, hooks, pools } = topology;
-    const { requestId } = this.#services.rules;
+    const { requestId, why } = this.#services.rules;
     this.#route = routing && new RouteTaken(routing);
-    this.#edits = requestId === '' && routing === undefined ? undefined : new RequestEdits(requestId);
+    const edits = requestId !== '' || routing !== undefined || why !== '';
+    this.#edits = edits ? new RequestEdits(requestId, why !== '') : undefined;
     this.hooking = hooks && new Hooking(this.#services, hooks, pools, this);
     return topology;
   }
@@ -269,7 +278,9 @@ export class Exchange implements Attempting, Uploading, Steered {
     this.deadlines.moved();
     // A downstream that was not told to continue may send the body or not: the next request can't be told from it.
     progress.bodyless = progress.unasked;
-    this.account.responded(head.status);
+    this.account.responded(statusFor(this.downstream, head.status));
+    if (this.#services.rules.serverTiming) head.fields += this.account.serverTiming(this.attempt.latencyMs);
+    this.account.explain(head);
     this.downstream.respond(head, !progress.bodyless);
   }
 
@@ -284,8 +295,8 @@ export class Exchange implements Attempting, Uploading, Steered {
     const { connection } = this.attempt;
     const progress = this.progress;
     if (connection === undefined) return;
-    if (!progress.requestDone) {
-      // The rest of the request body would be taken for the new protocol.
+    // The rest of the request body would be taken for the new protocol.
+    if (!progress.requestDone || this.downstream.accepts?.(head) === false) {
       this.attempts.breakOff('UPGRADE_INVALID');
       return;
     }
@@ -294,7 +305,8 @@ export class Exchange implements Attempting, Uploading, Steered {
     progress.requestDone = false;
     this.deadlines.moved();
     connection.writer.begin('', UNTIL_CLOSE);
-    this.account.responded(head.status);
+    this.account.responded(statusFor(this.downstream, head.status));
+    this.account.explain(head);
     this.downstream.tunnel(head);
     this.downstream.readBody();
   }
@@ -317,7 +329,7 @@ export class Exchange implements Attempting, Uploading, Steered {
 
   /** Answers the request ourselves, or as `onError` says. `error` is what failed, where more than its code is known. */
   answer(code: ErrorCode, error?: BalancerError): void {
-    this.account.failed(code);
+    this.account.failed(code, error);
     // Before listeners and hooks run: what they change may wake the queue.
     this.attempts.leaveQueue();
     if (this.hooking?.error(code, error) !== true) this.answerOurselves(code);
@@ -341,7 +353,7 @@ export class Exchange implements Attempting, Uploading, Steered {
     const progress = this.progress;
     progress.phase = RELAYING;
     this.#accountFor(answer);
-    this.downstream.respond(head, progress.requestDone);
+    this.downstream.respond(this.account.explained(head), progress.requestDone);
     if (this.head.method !== 'HEAD') this.downstream.data(body, 0, body.length, '');
     this.downstream.end('');
     // The front disposes of what is left of the request.
@@ -351,7 +363,7 @@ export class Exchange implements Attempting, Uploading, Steered {
   }
 
   #accountFor({ head, body }: Answer): void {
-    this.account.responded(head.status);
+    this.account.responded(statusFor(this.downstream, head.status));
     this.account.sent = this.head.method === 'HEAD' ? 0 : body.length;
   }
 

@@ -9,6 +9,7 @@ import type { PoolRules } from '../pools/pool.ts';
 export function limited(rules: PoolRules, limits: ParsedLimits, clock: Clock): PoolRules {
   const made: PoolRules = {
     changeOrigin: rules.changeOrigin,
+    proxyProtocol: rules.proxyProtocol,
     connectTimeoutMs: limits.connectTimeoutMs ?? rules.connectTimeoutMs,
     responseTimeoutMs: limits.responseTimeoutMs ?? rules.responseTimeoutMs,
     totalTimeoutMs: limits.totalTimeoutMs ?? rules.totalTimeoutMs,

@@ -8,24 +8,28 @@ import type { Hop } from '../http1/forwarding.ts';
 import { NONE } from '../http1/framing.ts';
 import type { RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
-import { requestHead } from '../http1/serialise.ts';
 import type { Pool } from '../pools/pool.ts';
 import type { ConnectionUser } from '../upstreams/connection.ts';
-import { Attempt, sentHost } from './attempt.ts';
+import { Attempt } from './attempt.ts';
 import { Deadlines } from './deadlines.ts';
 import type { Copy, DropReason } from './mirrors.ts';
 import { Picks } from './picks.ts';
 import { CONNECTING, IDLE, Progress, RELAYING, WAITING } from './progress.ts';
 import { named } from './request-id.ts';
 import type { ExchangeServices } from './services.ts';
+import type { Trace } from './trace.ts';
 
 /** A request to copy. */
 export interface Mirrored {
   /** As the hook left it. */
   readonly head: RequestHead;
   readonly hop: Hop;
+  /** What knows the addresses of the downstream's connection. */
+  readonly peer: object | undefined;
   /** The lines that tell of earlier hops. */
   readonly forwarding: string;
+  /** That of the exchange; undefined where nobody traces. */
+  readonly trace: Trace | undefined;
 }
 
 /** One copy. It is made with its request and given the body from the first octet on. */
@@ -35,6 +39,8 @@ export class Mirror implements ConnectionUser, Copy {
   readonly #pool: Pool;
   readonly #head: RequestHead;
   readonly #forwarding: string;
+  readonly #peer: object | undefined;
+  readonly #trace: Trace | undefined;
   readonly #progress: Progress;
   readonly #deadlines: Deadlines;
   readonly #attempt: Attempt;
@@ -49,11 +55,13 @@ export class Mirror implements ConnectionUser, Copy {
   #read = 0;
   #over = false;
 
-  constructor(services: ExchangeServices, pool: Pool, { head, hop, forwarding }: Mirrored) {
+  constructor(services: ExchangeServices, pool: Pool, { head, hop, peer, forwarding, trace }: Mirrored) {
     this.#services = services;
     this.#pool = pool;
     this.#head = head.copy();
     this.#forwarding = forwarding;
+    this.#peer = peer;
+    this.#trace = trace;
     this.#progress = new Progress(this.#head);
     this.#progress.start();
     // No floor for the rate of the body: that is for the exchange to keep.
@@ -76,12 +84,13 @@ export class Mirror implements ConnectionUser, Copy {
     const attempt = this.#attempt;
     // No await between the pick and the count, as in an exchange.
     attempt.begin(this.#pool, upstream, true, this.#picks.left);
+    if (this.#trace !== undefined) attempt.traceBy(this.#trace, this.#head, 1, true);
     this.#progress.phase = CONNECTING;
     this.#deadlines.start();
     this.#deadlines.follow(this.#pool.rules);
     this.#deadlines.connecting();
     try {
-      const connection = attempt.connect(upstream, false);
+      const connection = attempt.connect(upstream, false, { socket: undefined, peer: this.#peer });
       // Credentials of a downstream connection: the upstream connection must not be used again.
       if (this.#head.authenticatesConnection) attempt.bind(undefined);
       connection.begin(this, this.#head.method, '');
@@ -155,12 +164,11 @@ export class Mirror implements ConnectionUser, Copy {
   // --- what the upstream connection tells
 
   connected(): void {
-    const { upstream, connection } = this.#attempt;
-    if (upstream === undefined || connection === undefined) return;
+    const { connection } = this.#attempt;
+    if (connection === undefined) return;
     const head = this.#head;
     const { writer } = connection;
-    const host = sentHost(head, upstream, this.#pool.rules.changeOrigin);
-    writer.begin(requestHead(head, host, this.#forwarding), head.framing, head.contentLength);
+    writer.begin(this.#attempt.requestHead(head, this.#forwarding), head.framing, head.contentLength);
     this.#progress.phase = WAITING;
     for (const piece of this.#kept.splice(0)) writer.data(piece, 0, piece.length);
     if (head.framing === NONE || this.#progress.requestDone) writer.end(this.#trailers);

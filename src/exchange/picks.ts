@@ -21,11 +21,13 @@ export class Picks {
   /** Upstreams that failed this exchange, and those that had only closed an idle connection. */
   #failed: readonly Upstream[] = NO_UPSTREAMS;
   #stale: readonly Upstream[] = NO_UPSTREAMS;
+  /** What the last pick chose from. */
+  seen: readonly Upstream[] = NO_UPSTREAMS;
   /** The upstream at its limit that the strategy picked: the exchange waits for this one. */
   #wanted: ManagedUpstream | undefined;
 
   /** `request` is the request head, reused for each exchange, as strategies see it. */
-  constructor(pool: Pool, request: PickRequest, { report, clock }: Pick<Services, 'report' | 'clock'>) {
+  constructor(pool: Pool, request: PickedFor, { report, clock }: Pick<Services, 'report' | 'clock'>) {
     this.#report = report;
     this.pool = pool;
     this.rules = pool.rules;
@@ -95,6 +97,7 @@ export class Picks {
     }
     this.#context.attempt++;
     this.#context.forget();
+    this.seen = candidates;
     let picked: unknown;
     try {
       picked = strategy.pick(candidates, this.#context);
@@ -161,17 +164,22 @@ export interface LeftByPick {
   readonly lines: string;
 }
 
+/** What a pick is for. In layer 4, the request has nothing but the name that the client asked for. */
+export interface PickedFor extends PickRequest {
+  readonly serverName?: string | undefined;
+}
+
 /** What a strategy sees of a pick. */
 class Context implements PickContext, LeftByPick {
   attempt = 0;
   remoteAddress = '';
   note: unknown;
   lines = '';
-  readonly request: PickRequest;
+  readonly request: PickedFor;
   readonly #picks: Picks;
   readonly #time: TimeSource;
 
-  constructor(request: PickRequest, picks: Picks, time: TimeSource) {
+  constructor(request: PickedFor, picks: Picks, time: TimeSource) {
     this.request = request;
     this.#picks = picks;
     this.#time = time;
@@ -192,6 +200,10 @@ class Context implements PickContext, LeftByPick {
 
   get full(): readonly Upstream[] {
     return this.#picks.full;
+  }
+
+  get serverName(): string | undefined {
+    return this.request.serverName;
   }
 }
 

@@ -3,6 +3,7 @@
  */
 import type { RequestHead } from '../http1/request.ts';
 import { HeaderLines } from './hooks/header-lines.ts';
+import { WHY_FIELD } from './decision.ts';
 import { requestId } from './request-id.ts';
 import type { RouteTaken } from './routing.ts';
 
@@ -12,9 +13,12 @@ export class RequestEdits {
   /** The request's headers, if they were edited and no hook sees them. */
   #lines: HeaderLines | undefined;
 
-  /** `idHeader` names the header that carries the id; `''` if none does. */
-  constructor(idHeader: string) {
+  readonly #hidesWhy: boolean;
+
+  /** `idHeader` names the header that carries the id; `''` if none does. `hidesWhy`: X-Equipoise-Why has a token. */
+  constructor(idHeader: string, hidesWhy: boolean) {
     this.#idHeader = idHeader;
+    this.#hidesWhy = hidesWhy;
   }
 
   /** Gives a request its id. `trusted` is whether the downstream may choose it. */
@@ -29,9 +33,11 @@ export class RequestEdits {
    */
   edit(head: RequestHead, route: RouteTaken | undefined, seen: HeaderLines | undefined, trusted: boolean): void {
     const edits = route?.requestHeaders ?? [];
-    if (edits.length === 0 && this.#idHeader === '') return;
+    const hides = this.#hidesWhy && head.header(WHY_FIELD) !== undefined;
+    if (edits.length === 0 && this.#idHeader === '' && !hides) return;
     const lines = seen ?? new HeaderLines('request', head.lines, head.fields, trusted);
     if (this.#idHeader !== '') lines.set(this.#idHeader, head.id);
+    if (hides) lines.delete(WHY_FIELD);
     lines.edit(edits);
     if (seen !== undefined) return;
     this.#lines = lines;

@@ -70,6 +70,12 @@ export class RouteTaken {
     return destination;
   }
 
+  /** The paths that it matches, e.g. `/api/*`; undefined without a route, or where it matches all. */
+  get paths(): string | undefined {
+    const path = this.#route?.path ?? '';
+    return path === '' ? undefined : `${path}/*`;
+  }
+
   /** The limits that the route sets; undefined where it sets none. */
   get limits(): ParsedLimits | undefined {
     return this.#route?.limits;

@@ -5,6 +5,7 @@ import type { Settings } from '../options/parse.ts';
 import type { Services } from '../pools/services.ts';
 import type { Pool } from '../pools/pool.ts';
 import type { Affinities } from './affinity.ts';
+import type { Sampler } from './decision.ts';
 import type { HookCalls } from './hooks/hook-calls.ts';
 import type { Mirrors } from './mirrors.ts';
 import type { Routing } from './routing.ts';
@@ -12,7 +13,7 @@ import type { Routing } from './routing.ts';
 /** The settings that exchanges go by, whatever their pool. */
 export type ExchangeRules = Pick<Settings,
   'via' | 'forwarded' | 'xForwarded' | 'maxBodyBytes' | 'minBodyBytesPerSecond' | 'hookTimeoutMs' | 'maxMirroredBytes'
-  | 'requestId'>;
+  | 'requestId' | 'serverTiming' | 'why'>;
 
 /** Where requests may go. Never changes: `configure` replaces it, and exchanges in flight keep theirs. */
 export interface Topology {
@@ -28,10 +29,14 @@ export interface Topology {
 
 /** One set for each balancer. */
 export interface ExchangeServices extends Services {
+  /** The balancer itself, for tracers. */
+  readonly balancer: object;
   readonly rules: ExchangeRules;
   /** For requests that begin now. */
   topology: Topology;
   readonly affinities: Affinities;
+  /** Chooses the exchanges that `decided` tells of. */
+  readonly sampler: Sampler;
   /** The copies of requests under way. */
   readonly mirrors: Mirrors;
 }

@@ -7,10 +7,8 @@
 import type { ErrorCode } from '../errors.ts';
 import { NONE } from '../http1/framing.ts';
 import type { RequestHead } from '../http1/request.ts';
-import { requestHead } from '../http1/serialise.ts';
-import type { Pool } from '../pools/pool.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
-import { type Attempt, sentHost } from './attempt.ts';
+import type { Attempt } from './attempt.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { Downstream } from './downstream.ts';
 import type { Copies } from './hooks/copies.ts';
@@ -26,7 +24,6 @@ export interface Uploading {
   readonly deadlines: Deadlines;
   readonly attempt: Attempt;
   readonly downstream: Downstream;
-  readonly pool: Pool;
   /** The lines to send that tell of earlier hops. */
   readonly forwarding: string;
   /** What its hooks make of the body; undefined without hooks. */
@@ -98,11 +95,10 @@ export class Upload {
 
   /** Sends the head on the connection of the attempt, and what has come of the body; then has more of it come. */
   send(): void {
-    const { head, progress, deadlines, attempt, downstream, pool, hooking } = this.#exchange;
-    const { upstream, connection } = attempt;
-    if (connection === undefined || upstream === undefined) return;
-    const host = sentHost(head, upstream, pool.rules.changeOrigin);
-    connection.writer.begin(requestHead(head, host, this.#exchange.forwarding), head.framing, head.contentLength);
+    const { head, progress, deadlines, attempt, downstream, hooking } = this.#exchange;
+    const { connection } = attempt;
+    if (connection === undefined) return;
+    connection.writer.begin(attempt.requestHead(head, this.#exchange.forwarding), head.framing, head.contentLength);
     progress.phase = WAITING;
     deadlines.moved();
     if (head.framing === NONE) connection.writer.end('');

@@ -15,20 +15,13 @@ import { NO_BYTES } from '../http1/grammar.ts';
 import { isHead, type RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import type { Flusher } from '../streams/message-writer.ts';
+import type { ServedSocket } from '../streams/socket-events.ts';
 import { Closing } from './closing.ts';
 import type { OpenDownstream } from './downstreams.ts';
 import type { Front } from './front.ts';
 import { GuardedSocket, type SocketOwner } from './guarded-socket.ts';
 import { PARTIAL, REFUSED, RequestReader } from './request-reader.ts';
 import { ResponseSender } from './response-sender.ts';
-
-/**
- * A socket, and the connection that serves it. It is kept on the socket itself, as node:http keeps its parser there: a
- * Map that churns with connections keeps garbage alive (see `Downstreams`).
- */
-export interface ServedSocket extends Duplex {
-  servedBy?: DownstreamConnection | undefined;
-}
 
 /** For a connection that an http server had before, and still counts. */
 export interface AdoptedConnection {
@@ -65,7 +58,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     this.#socket = new GuardedSocket(socket, adopted?.peer ?? socket, front.rules, this);
     this.#adopted = adopted !== undefined;
     this.#reader = new RequestReader(front.rules);
-    this.#sender = new ResponseSender(socket, this);
+    this.#sender = new ResponseSender(socket, this, front.carried);
     socket.servedBy = this;
     this.#deadline = front.clock.now + front.rules.keepAliveTimeoutMs;
     front.downstreams.add(this);
@@ -73,11 +66,16 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     this.#socket.guard(() => socket.resume());
     if (adopted !== undefined) return;
     front.connections++;
+    front.carried.connections++;
     if (front.connections > front.rules.maxConnections) this.#turnAway();
   }
 
   get hop(): Hop {
     return this.#socket.hop;
+  }
+
+  get peer(): object {
+    return this.#socket.peer;
   }
 
   drain(deadline: number): void {
@@ -173,6 +171,7 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
   // --- events of the socket
 
   received(bytes: Buffer): void {
+    this.#front.carried.received += bytes.length;
     this.#reader.add(bytes);
     try {
       this.#run();

@@ -3,7 +3,8 @@
  */
 import type { BalancerError } from '../errors.ts';
 import type { Events } from '../events.ts';
-import type { Affinities, DownstreamSocket } from '../exchange/affinity.ts';
+import type { Affinities } from '../exchange/affinity.ts';
+import type { DownstreamSocket } from '../exchange/downstream-socket.ts';
 import { Exchange } from '../exchange/exchange.ts';
 import type { ExchangeServices } from '../exchange/services.ts';
 import type { BodyLimits, HeadLimits } from '../http1/grammar.ts';
@@ -12,6 +13,8 @@ import type { Turn } from '../loop/turn.ts';
 import type { Settings } from '../options/parse.ts';
 import type { Pool } from '../pools/pool.ts';
 import { Downstreams } from './downstreams.ts';
+import { Http2Sessions } from './http2-sessions.ts';
+import { type Carried, ServerConnections } from './server-connections.ts';
 
 /** The settings that the ways in use. */
 export type FrontRules = HeadLimits & BodyLimits & Pick<Settings,
@@ -25,8 +28,12 @@ export class Front {
   readonly events: Events;
   readonly affinities: Affinities;
   readonly downstreams: Downstreams;
+  readonly sessions: Http2Sessions;
   /** Connections of our own among the downstreams. */
   connections = 0;
+  /** What connections have carried so far; of those of http servers, while there is a meter. */
+  readonly carried: Carried = { connections: 0, received: 0, sent: 0 };
+  readonly serverConnections = new ServerConnections(this.carried);
   /**
    * Connections of http servers that close behind an answer of ours. node:http still hands over what was pipelined
    * behind that request: it is not served, since nothing could be sent for it.
@@ -50,6 +57,7 @@ export class Front {
     this.downstreams = new Downstreams((error) => {
       this.report(error);
     }, onEmpty);
+    this.sessions = new Http2Sessions(this);
   }
 
   /** Where requests go without routes. */

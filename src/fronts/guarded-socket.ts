@@ -4,7 +4,7 @@
  */
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { isResettable } from '../streams/end-or-reset.ts';
+import { destroyByReset } from '../streams/end-or-reset.ts';
 import type { Hop } from '../http1/forwarding.ts';
 import type { FrontRules } from './front.ts';
 import { hopOf } from './hop.ts';
@@ -19,22 +19,22 @@ export interface SocketOwner {
 
 export class GuardedSocket {
   readonly #stream: Duplex;
-  readonly #peer: Duplex;
+  /** The stream that knows the address of the other end. */
+  readonly peer: Duplex;
   readonly #rules: FrontRules;
   readonly #owner: SocketOwner;
   #hop: Hop | undefined;
   #paused = false;
 
-  /** `peer` is the stream that knows the address of the other end. */
   constructor(stream: Duplex, peer: Duplex, rules: FrontRules, owner: SocketOwner) {
     this.#stream = stream;
-    this.#peer = peer;
+    this.peer = peer;
     this.#rules = rules;
     this.#owner = owner;
   }
 
   get hop(): Hop {
-    this.#hop ??= hopOf(this.#peer, this.#rules);
+    this.#hop ??= hopOf(this.peer, this.#rules);
     return this.#hop;
   }
 
@@ -59,7 +59,7 @@ export class GuardedSocket {
   destroy(reset: boolean): void {
     const stream = this.#stream;
     try {
-      if (reset && isResettable(stream)) stream.resetAndDestroy();
+      if (reset) destroyByReset(stream);
       else stream.destroy();
     } catch (cause) {
       this.#owner.closeFailed(cause);

@@ -4,6 +4,7 @@
 import type { IncomingMessage } from 'node:http';
 import { BalancerError } from '../errors.ts';
 import { HOST } from '../http1/request.ts';
+import { type ConnectHandshake, isKeyField } from './connect-handshake.ts';
 import { dashed, editedNames, headerLines, isSendable } from './edited-head.ts';
 import { isMadeUp } from './raw-headers.ts';
 
@@ -18,12 +19,26 @@ export function headBytes(request: IncomingMessage, target = request.url ?? '', 
   return Buffer.from(headText(request, target, given).replace(BEYOND_LATIN1, '\0'), 'latin1');
 }
 
+/** The head of an extended CONNECT as an upgrade of HTTP/1.1. Throws REQUEST_UNSENDABLE. */
+export function upgradeBytes(
+  request: IncomingMessage, handshake: ConnectHandshake, target = request.url ?? '',
+): Buffer {
+  // A CONNECT has no body (RFC 9110 §9.3.6), and its handshake is made up.
+  const lines = without(headerLines(request), (name) => FRAMING.has(name) || isKeyField(name));
+  const text = http2HeadText('GET', inOneLine(target), lines, handshake.lines);
+  return Buffer.from(text.replace(BEYOND_LATIN1, '\0'), 'latin1');
+}
+
 function headText(request: IncomingMessage, target: string, given: number | undefined): string {
   const method = inOneLine(request.method ?? 'GET');
   const came = headerLines(request);
   const lines = given === undefined ? came : reframed(came, method, given);
   if (isHttp2(request)) {
-    return http2HeadText(method, inOneLine(target), lines, given === undefined && !endsWithHead(request));
+    // HTTP/2 frames bodies itself; one without a length is sent on chunked (RFC 9113 §8.1).
+    const framed = given !== undefined || endsWithHead(request) || valueOf(lines, 'content-length') !== undefined;
+    // A plain CONNECT has no target; what is wrong with it is its method.
+    const asked = target === '' && method === 'CONNECT' ? '*' : inOneLine(target);
+    return http2HeadText(method, asked, lines, framed ? '' : 'Transfer-Encoding: chunked\r\n');
   }
   let text = `${method} ${inOneLine(routed(target, came, request))} HTTP/${request.httpVersion}\r\n`;
   for (let i = 0; i + 1 < lines.length; i += 2) {
@@ -39,13 +54,19 @@ function headText(request: IncomingMessage, target: string, given: number | unde
 
 /** The lines with the framing of a body that is `length` long in place of their own, and without an expectation. */
 function reframed(lines: readonly string[], method: string, length: number): readonly string[] {
+  const kept = without(lines, (name) => FRAMING.has(name));
+  // RFC 9110 §8.6: a length of 0 says nothing where a method has usually no content.
+  if (length < Infinity && (length > 0 || !CONTENTLESS.has(method))) kept.push('Content-Length', String(length));
+  return kept;
+}
+
+/** The lines without those of some headers, by their lower-case names. */
+function without(lines: readonly string[], goes: (name: string) => boolean): string[] {
   const kept: string[] = [];
   for (let i = 0; i + 1 < lines.length; i += 2) {
     const name = lines[i] ?? '';
-    if (!FRAMING.has(name.toLowerCase())) kept.push(name, lines[i + 1] ?? '');
+    if (!goes(name.toLowerCase())) kept.push(name, lines[i + 1] ?? '');
   }
-  // RFC 9110 §8.6: a length of 0 says nothing where a method has usually no content.
-  if (length < Infinity && (length > 0 || !CONTENTLESS.has(method))) kept.push('Content-Length', String(length));
   return kept;
 }
 
@@ -88,26 +109,33 @@ export function isHttp2(request: IncomingMessage): boolean {
   return request.httpVersionMajor === 2 && 'stream' in request;
 }
 
-function http2HeadText(method: string, target: string, lines: readonly string[], hasBody: boolean): string {
+/** `added` are whole lines that HTTP/1.1 needs besides. */
+function http2HeadText(method: string, target: string, lines: readonly string[], added: string): string {
   let authority: string | undefined;
+  let scheme = '';
+  let hosts = '';
   let fields = '';
   let cookie = '';
-  let framed = false;
   for (const [name, value] of entries(lines)) {
     // RFC 9113 §8.3.1: `:authority` replaces Host. §8.2.3: cookies may be split over several lines.
     if (name === ':authority') authority = value;
-    else if (name.toLowerCase() === 'host') authority ??= value;
-    else if (name === 'cookie') cookie += cookie === '' ? value : `; ${value}`;
-    else if (!name.startsWith(':')) {
-      framed ||= name.toLowerCase() === 'content-length';
-      fields += line(name, value);
-    }
+    else if (name === ':scheme') scheme = value;
+    else if (name.toLowerCase() === 'host') {
+      // One that differs is malformed, as two of them are: the parser refuses them.
+      if (authority === undefined || !isSameHost(authority, value, scheme)) hosts += line('Host', value);
+    } else if (name === 'cookie') cookie += cookie === '' ? value : `; ${value}`;
+    else if (!name.startsWith(':')) fields += line(name, value);
   }
   if (cookie !== '') fields += line('cookie', cookie);
-  // HTTP/2 frames bodies itself; one without a length is sent on chunked (RFC 9113 §8.1).
-  if (!framed && hasBody) fields += 'Transfer-Encoding: chunked\r\n';
   const host = authority === undefined ? '' : line('Host', authority);
-  return `${method} ${target} HTTP/1.1\r\n${host}${fields}\r\n`;
+  return `${method} ${target} HTTP/1.1\r\n${host}${hosts}${fields}${added}\r\n`;
+}
+
+/** Whether two authorities identify the same server: without regard to case and the default port. */
+function isSameHost(one: string, other: string, scheme: string): boolean {
+  if (one === other) return true;
+  const port = scheme === 'https' ? /:(?:443)?$/ : /:(?:80)?$/;
+  return one.toLowerCase().replace(port, '') === other.toLowerCase().replace(port, '');
 }
 
 /** A flat list of names and values in pairs. */

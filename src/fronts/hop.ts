@@ -10,5 +10,11 @@ export function hopOf(stream: Duplex | undefined, rules: FrontRules): Hop {
   const { remoteAddress: remote = '', encrypted } = (stream ?? {}) as { remoteAddress?: string; encrypted?: boolean };
   // A dual-stack listener shows IPv4 clients as ::ffff:a.b.c.d (RFC 4291 §2.5.5.2).
   const address = remote.startsWith('::ffff:') ? remote.slice(7) : remote;
-  return { address, proto: encrypted === true ? 'https' : 'http', trusted: rules.trusts(address) };
+  const trusted = (address !== '' || !isGone(stream)) && rules.trusts(address);
+  return { address, proto: encrypted === true ? 'https' : 'http', trusted };
+}
+
+/** Whether this is the TCP connection of a peer that has reset it: unlike one on a Unix socket, it had an address. */
+function isGone(stream: Duplex | undefined): boolean {
+  return (stream as { readonly localAddress?: unknown } | undefined)?.localAddress !== undefined;
 }

@@ -12,6 +12,8 @@ import { trailerText } from './head-text.ts';
 export interface BodyTaker {
   /** Whether the body is still wanted. */
   readonly takesBody: boolean;
+  /** Whether our side of the stream has ended, as in a tunnel: the downstream's end then closes the stream. */
+  readonly sentAll: boolean;
   /** Returns false to hold the body until {@link RequestBody.resume}. */
   bodyData(bytes: Buffer): boolean;
   bodyEnd(trailers: string): void;
@@ -81,10 +83,7 @@ export class RequestBody {
       return;
     }
     // node:http2 ends an aborted body as if it were complete; only the stream shows it.
-    const { stream } = this.#request as {
-      readonly stream?: { readonly aborted: boolean; readonly closed: boolean };
-    };
-    if (stream?.aborted === true || stream?.closed === true) {
+    if (isReset(this.#request) || (isClosed(this.#request) && !this.#taker.sentAll)) {
       this.#taker.bodyGone();
       return;
     }
@@ -110,4 +109,20 @@ export class RequestBody {
       this.#taker.bodyThrew(cause);
     }
   }
+}
+
+/** The stream of an HTTP/2 request, as far as it shows how it ended. */
+interface Ended {
+  readonly stream?: { readonly aborted: boolean; readonly closed: boolean; readonly rstCode: number };
+}
+
+/** Whether the stream of an HTTP/2 request was reset. */
+export function isReset(request: IncomingMessage): boolean {
+  const { stream } = request as Ended;
+  return stream !== undefined && (stream.aborted || (stream.closed && stream.rstCode !== 0));
+}
+
+/** Whether both sides of the stream of an HTTP/2 request have ended, in order or not. */
+export function isClosed(request: IncomingMessage): boolean {
+  return (request as Ended).stream?.closed === true;
 }

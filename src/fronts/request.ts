@@ -1,13 +1,14 @@
 /**
  * The way in for embedders: a request that a server of node:http, node:https or node:http2 (compat API) has read. Its
- * head is written as text and read by our own parser, so that all ways in refuse and pass on the same.
+ * head is written as text and read by our own parser, so that all ways in refuse and pass on the same. An extended
+ * CONNECT of HTTP/2 comes this way too, and becomes a tunnel.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { BalancerError, type ErrorCode } from '../errors.ts';
 import { type Answer, answerTo, refusalOf } from '../exchange/answers.ts';
-import type { DownstreamSocket } from '../exchange/affinity.ts';
-import type { Downstream } from '../exchange/downstream.ts';
+import type { DownstreamSocket } from '../exchange/downstream-socket.ts';
+import { type Downstream, statusFor } from '../exchange/downstream.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { guarded, messageOf } from '../guard.ts';
 import type { Hop } from '../http1/forwarding.ts';
@@ -15,19 +16,29 @@ import { CHUNKED, NONE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import type { Sender } from '../loop/turn.ts';
 import { parseHandleOptions } from '../options/calls.ts';
+import type { ConnectHandshake } from './connect-handshake.ts';
 import type { OpenDownstream } from './downstreams.ts';
 import type { Front } from './front.ts';
 import { type GivenBody, givenBody, GivenBodyReader } from './given-body.ts';
-import { headBytes, isHttp2 } from './head-text.ts';
+import { headBytes, isHttp2, upgradeBytes } from './head-text.ts';
 import { hopOf } from './hop.ts';
+import type { DownstreamSession } from './http2-sessions.ts';
 import { isMadeUp } from './raw-headers.ts';
-import { type BodyTaker, RequestBody } from './request-body.ts';
+import { type BodyTaker, isClosed, isReset, RequestBody } from './request-body.ts';
 import { DownstreamResponse, type ResponseUser } from './response.ts';
+
+/** A CONNECT that may open a tunnel. */
+export interface Upgrade {
+  readonly handshake: ConnectHandshake;
+  /** The target to send upstream; undefined if it is the request's own. Throws HOOK_FAILED. */
+  target(): string | undefined;
+}
 
 export class DownstreamRequest implements Downstream, OpenDownstream, Sender, BodyTaker, ResponseUser {
   readonly hop: Hop;
   readonly socket: DownstreamSocket | undefined;
   readonly busy = true;
+  readonly embedded = true;
   state: unknown;
   wholeBody: Buffer | undefined;
   unfit: BalancerError | undefined;
@@ -37,6 +48,11 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   readonly #response: DownstreamResponse;
   readonly #exchange: Exchange;
   readonly #http2: boolean;
+  /** The connection of an HTTP/2 request. */
+  readonly #session: DownstreamSession | undefined;
+  readonly #upgrade: Upgrade | undefined;
+  /** Whether its tunnel is open. */
+  #tunnelled = false;
   /** Made when the body is asked for, unless it was given. */
   #body: RequestBody | GivenBodyReader | undefined;
   /** The same, if it was given: it has to be let go of. */
@@ -48,24 +64,32 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   /** Whether a response could not be sent. */
   #failed = false;
 
-  constructor(front: Front, request: IncomingMessage, response: ServerResponse) {
+  constructor(front: Front, request: IncomingMessage, response: ServerResponse, upgrade?: Upgrade) {
     this.#front = front;
     this.#request = request;
+    this.#upgrade = upgrade;
     this.#http2 = isHttp2(request);
+    this.#session = this.#http2 ? front.sessions.of(request) : undefined;
     this.#response = new DownstreamResponse(request, response, this.#http2, this);
     this.hop = hopOf(request.socket, front.rules);
     this.socket = this.#http2 ? undefined : socketOf(request);
     this.#exchange = front.newExchange();
   }
 
+  get peer(): object | undefined {
+    return this.#request.socket;
+  }
+
   /**
    * Serves a request. If it or its response, which may be foreign objects, throws, that is reported and ends it.
-   * `options` is the third argument of `handle`.
+   * `options` is the third argument of `handle`; `upgrade` is given if the request may open a tunnel.
    */
-  static serve(front: Front, request: IncomingMessage, response: ServerResponse, options: unknown): void {
+  static serve(
+    front: Front, request: IncomingMessage, response: ServerResponse, options?: unknown, upgrade?: Upgrade,
+  ): void {
     let made: DownstreamRequest;
     try {
-      made = new DownstreamRequest(front, request, response);
+      made = new DownstreamRequest(front, request, response, upgrade);
     } catch (cause) {
       const message = `balancer.handle: ${UNUSABLE}: ${messageOf(cause)}`;
       front.report(new BalancerError('HOOK_FAILED', message, { cause }));
@@ -77,6 +101,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
 
   #start(response: ServerResponse, options: unknown): void {
     this.#front.downstreams.add(this);
+    this.#count();
     try {
       response.on('close', () => {
         this.#onClose();
@@ -111,6 +136,12 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
       this.destroy();
       return;
     }
+    // Reset in the same read, or while middleware was waiting: its 'close' may have been emitted already.
+    if (this.#http2 && isReset(request)) {
+      this.#session?.abandoned();
+      this.destroy();
+      return;
+    }
     const given = this.#take(options);
     if (given === FAULTY) return;
     const bytes = this.#bytes(given);
@@ -122,8 +153,8 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     }
     if (this.#http2) head.version = '2.0';
     if (head.host === '' && isMadeUp(request)) head.hasHost = false;
-    // Only the 'upgrade' event hands over a socket to tunnel through. node:http has already sent 100 Continue.
-    head.upgrade = '';
+    // Only what comes by `upgrade` may be tunnelled. node:http has already sent 100 Continue.
+    if (this.#upgrade === undefined) head.upgrade = '';
     head.expectContinue = false;
     if (given?.source !== undefined) head.framing = CHUNKED;
     const readElsewhere = request.readableDidRead || typeof request.readableEncoding === 'string';
@@ -159,21 +190,23 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
 
   /** The head as our parser reads it; undefined if it cannot be sent, and was answered. */
   #bytes(given: GivenBody | undefined): Buffer | undefined {
+    const upgrade = this.#upgrade;
     try {
+      if (upgrade !== undefined) return upgradeBytes(this.#request, upgrade.handshake, upgrade.target());
       return headBytes(this.#request, undefined, given && (given.bytes?.length ?? Infinity));
     } catch (cause) {
       // May be a foreign error: an object that throws when read may have replaced the headers.
       const known = cause instanceof BalancerError;
       const error = known ? cause : new BalancerError('REQUEST_UNSENDABLE', undefined, { cause });
       this.#front.report(error);
-      this.#refuse('REQUEST_UNSENDABLE');
+      this.#refuse(error.code);
       return undefined;
     }
   }
 
   sweep(now: number): boolean {
     const { socket } = this.#request as { readonly socket?: Socket };
-    if (socket?.destroyed !== true) return this.#exchange.sweep(now);
+    if (socket?.destroyed !== true || this.#ended) return this.#exchange.sweep(now);
     // A response that is queued behind another (of pipelined requests) gets no 'close' from node:http.
     this.#onClose();
     return true;
@@ -207,11 +240,20 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   respond(head: ResponseHead, keepAlive: boolean): void {
     const closing = !keepAlive || this.#front.closing;
     if (closing && this.socket !== undefined) this.#front.ending.add(this.socket);
-    this.#response.respond(head, closing);
+    this.#response.respond(head, statusFor(this, head.status), closing);
   }
 
-  tunnel(): void {
-    throw new Error('unreachable: a request without Upgrade is never answered 101');
+  get connects(): boolean {
+    return this.#upgrade !== undefined;
+  }
+
+  accepts(head: ResponseHead): boolean {
+    return this.#upgrade?.handshake.accepts(head) === true;
+  }
+
+  tunnel(head: ResponseHead): void {
+    this.#tunnelled = true;
+    this.#response.tunnel(head, statusFor(this, head.status));
   }
 
   data(bytes: Buffer, from: number, to: number, text = ''): void {
@@ -223,8 +265,8 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
   }
 
   flush(): boolean {
-    // A complete response with little or no data may be sent together with others.
-    if (!this.#deferred && this.#uploaded && this.#response.mayWait) {
+    // A complete response with little or no data may be sent together with others. A tunnel ends one way at a time.
+    if (!this.#deferred && this.#uploaded && this.#response.mayWait && !this.#tunnelled) {
       this.#deferred = this.#front.turn.defers(this);
     }
     return this.#deferred || this.#response.flush(this.#uploaded);
@@ -243,6 +285,7 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
 
   settled(): void {
     if (this.#deferred) return;
+    if (!this.#response.gone) this.#session?.answered();
     this.#leave();
     // Not before the request is read or abandoned: node:http discards what arrives of it after the response.
     this.#response.finish();
@@ -252,6 +295,10 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
 
   get takesBody(): boolean {
     return this.#exchange.active;
+  }
+
+  get sentAll(): boolean {
+    return this.#tunnelled && this.#response.ended;
   }
 
   bodyData(bytes: Buffer): boolean {
@@ -310,7 +357,14 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     this.#onClose();
   }
 
+  /** Whether both sides of a tunnel have ended in order. The upstream may not have taken everything yet. */
+  get #ended(): boolean {
+    return this.sentAll && !isReset(this.#request) && isClosed(this.#request);
+  }
+
   #onClose(): void {
+    if (this.#ended && this.#exchange.active) return;
+    if (this.#exchange.active && !this.#tunnelled) this.#session?.abandoned();
     this.#response.left();
     this.#exchange.abort('DOWNSTREAM_GONE');
     this.#leave();
@@ -318,7 +372,14 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
 
   #leave(): void {
     this.#given?.cancel();
+    this.#count();
     this.#front.downstreams.remove(this);
+  }
+
+  /** For a meter, if there is one. */
+  #count(): void {
+    const { events, serverConnections } = this.#front;
+    if (events.meters.current !== undefined) serverConnections.count(this.#request);
   }
 
   /** Answers what is not made an exchange. */

@@ -2,10 +2,11 @@
  * Hands response heads and trailers to Node's servers, whose methods middleware may have replaced.
  */
 import { ServerResponse } from 'node:http';
-import { fieldPairs, withoutNominated } from '../http1/fields.ts';
+import { fieldPairs, filterFields, withoutNominated } from '../http1/fields.ts';
 import { CHUNKED, type Framing } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { upgradeOffer } from '../http1/serialise.ts';
+import { isKeyField } from './connect-handshake.ts';
 import { http2Fields, isConnectionSpecific } from './http2-fields.ts';
 import { type Field, fieldsByName, flatFields } from './response-fields.ts';
 
@@ -28,6 +29,11 @@ export function http1Fields(head: ResponseHead, framing: Framing, closing: boole
   // node:http refuses a Trailer field unless the response is chunked.
   const idle = framing !== CHUNKED && /^trailer:/im.test(fields);
   return idle ? withoutNominated(fields, 'trailer') : fields;
+}
+
+/** The fields of a 101 as HTTP/2 says that the tunnel is open: without what only HTTP/1.1 has, and without a length. */
+export function tunnelFields(fields: string): string {
+  return filterFields(fields, (name) => name !== 'content-length' && !isKeyField(name));
 }
 
 /** Hands a head to the server. Returns what `writeHead` returned, which from middleware may be anything. */

@@ -6,7 +6,7 @@ import { NONE, UNTIL_CLOSE } from '../http1/framing.ts';
 import type { RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { downstreamFraming, interimHead, responseHead } from '../http1/serialise.ts';
-import { type Flusher, MessageWriter } from '../streams/message-writer.ts';
+import { type Flusher, MessageWriter, type Outgoing } from '../streams/message-writer.ts';
 import type { Turn } from '../loop/turn.ts';
 
 export class ResponseSender {
@@ -18,12 +18,14 @@ export class ResponseSender {
   untilClose = false;
   readonly #socket: Duplex;
   readonly #flusher: Flusher;
+  readonly #outgoing: Outgoing;
   /** Created when there is something to send. */
   #writer: MessageWriter | undefined;
 
-  constructor(socket: Duplex, flusher: Flusher) {
+  constructor(socket: Duplex, flusher: Flusher, outgoing: Outgoing) {
     this.#socket = socket;
     this.#flusher = flusher;
+    this.#outgoing = outgoing;
   }
 
   /** Whether the socket threw, and so has not taken all of a response. */
@@ -33,7 +35,7 @@ export class ResponseSender {
 
   /** The writer, for what follows a head. */
   get writer(): MessageWriter {
-    this.#writer ??= new MessageWriter(this.#socket, this.#flusher);
+    this.#writer ??= new MessageWriter(this.#socket, this.#flusher, this.#outgoing);
     return this.#writer;
   }
 

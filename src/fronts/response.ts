@@ -10,7 +10,7 @@ import { type Framing, LENGTH, UNTIL_CLOSE } from '../http1/framing.ts';
 import type { ResponseHead } from '../http1/response.ts';
 import { downstreamFraming } from '../http1/serialise.ts';
 import { fieldsByName } from './response-fields.ts';
-import { addTrailers, http1Fields, isRefusal, type WaitingHead, writeHead } from './response-head.ts';
+import { addTrailers, http1Fields, isRefusal, tunnelFields, type WaitingHead, writeHead } from './response-head.ts';
 import {
   destroy, flushGathered, flushHead, isPlain, needsDrain, replacesWrite, resetStream, sendLast, startOver,
 } from './server-response.ts';
@@ -38,6 +38,8 @@ export class DownstreamResponse {
   #framing: Framing = LENGTH;
   /** Whether node:http2 ends the response with its head, whatever body the upstream has sent. */
   #bodiless = false;
+  /** Whether it opened a tunnel. */
+  #tunnel = false;
   /** Whether all of the response was given. */
   #complete = false;
   /** Whether the server was given its head, some of its body, its end. */
@@ -77,9 +79,9 @@ export class DownstreamResponse {
     }
   }
 
-  /** Starts a response. `closing` is true if its connection closes after it. */
-  respond(head: ResponseHead, closing: boolean): void {
-    const { status, reason, fields } = head;
+  /** Starts a response with this status. `closing` is true if its connection closes after it. */
+  respond(head: ResponseHead, status: number, closing: boolean): void {
+    const { reason, fields } = head;
     this.#complete = false;
     this.#data = undefined;
     if (this.#http2) {
@@ -90,6 +92,18 @@ export class DownstreamResponse {
     }
     this.#framing = downstreamFraming(head, this.#request.httpVersionMinor);
     this.#head = { status, reason, fields: http1Fields(head, this.#framing, closing, this.#response) };
+  }
+
+  /** Opens a tunnel over HTTP/2. */
+  tunnel({ fields }: ResponseHead, status: number): void {
+    this.#tunnel = true;
+    this.#framing = UNTIL_CLOSE;
+    this.#head = { status, reason: '', fields: tunnelFields(fields) };
+  }
+
+  /** Whether the server was given all of it. */
+  get ended(): boolean {
+    return this.#ended;
   }
 
   /** Adds data. Both buffer and text are copied. */
@@ -153,7 +167,7 @@ export class DownstreamResponse {
     if (this.#gone) return;
     this.#gone = true;
     try {
-      if (this.#http2) resetStream(this.#response);
+      if (this.#http2) resetStream(this.#response, this.#tunnel);
       else destroy(this.#request, this.#response, mayReset && this.#framing === UNTIL_CLOSE);
     } catch (cause) {
       this.#failed(cause);

@@ -3,8 +3,9 @@
  * count or lose data in ways of their own.
  */
 import { type IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { type Framing, LENGTH } from '../http1/framing.ts';
+import { isEnding } from '../streams/end-or-reset.ts';
 
 /** Whether the sending methods are the server's own. Middleware may not expect latin1 text, and gets buffers. */
 export function isPlain(response: ServerResponse): boolean {
@@ -71,14 +72,17 @@ export function destroy(request: IncomingMessage, response: ServerResponse, rese
   // node:http corks data until the next tick (in the socket, since Node 26 in the response); send it before the cut.
   (response as Partial<Pick<ServerResponse, 'uncork'>>).uncork?.();
   socket?.uncork?.();
-  if (reset) socket?.resetAndDestroy?.();
+  if (reset && !(socket instanceof Socket && isEnding(socket))) socket?.resetAndDestroy?.();
   response.destroy();
 }
 
-/** Cuts an HTTP/2 response: without an error code, the stream would look complete (RFC 9113 §8.1). */
-export function resetStream(response: ServerResponse): void {
+/**
+ * Cuts an HTTP/2 response: without an error code, the stream would look complete (RFC 9113 §8.1). For a `tunnel` it is
+ * the code that stands for the reset of a connection (RFC 8441 §5).
+ */
+export function resetStream(response: ServerResponse, tunnel: boolean): void {
   const { stream } = response as { readonly stream?: { close(code: number): void } };
-  stream?.close(INTERNAL_ERROR);
+  stream?.close(tunnel ? CANCEL : INTERNAL_ERROR);
 }
 
 /**
@@ -101,3 +105,4 @@ const OWN = ServerResponse.prototype;
 const REPLACEABLE = ['writeHead', 'write', 'end'] as const;
 /** RFC 9113 §7. */
 const INTERNAL_ERROR = 2;
+const CANCEL = 8;

@@ -1,14 +1,18 @@
 /**
- * The way in for upgrades that a node:http server has read. Those that may be tunnelled are served on their socket; all
- * others go back to their server as if they had not asked for an upgrade, so that middleware sees them.
+ * The way in for upgrades that a node:http server has read, and for the extended CONNECT of node:http2. Those that may
+ * be tunnelled are served on their socket or stream. All other upgrades go back to their server as if they had not
+ * asked, so that middleware sees them; any other CONNECT is refused.
  */
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { BalancerError, type ErrorCode } from '../errors.ts';
 import { guardedValue } from '../guard.ts';
+import { NO_BYTES } from '../http1/grammar.ts';
+import { ConnectHandshake } from './connect-handshake.ts';
 import type { Front } from './front.ts';
 import { mayTunnel, plainHead, valuesOf } from './handshake.ts';
-import { headBytes, trailerText } from './head-text.ts';
+import { headBytes, isHttp2, trailerText } from './head-text.ts';
+import { DownstreamRequest } from './request.ts';
 import type { DownstreamSockets } from './sockets.ts';
 import { type HttpSocket, TurnToAnswer } from './turn-to-answer.ts';
 
@@ -31,9 +35,21 @@ export class Upgrades {
 
   /**
    * Serves an upgrade when its turn has come. `stream` is the socket, or (Node 26) its stand-in while a body is still
-   * arriving; `head` is what arrived after the request.
+   * arriving; `head` is what arrived after the request. Of node:http2, `stream` is the response, and there is no head.
    */
-  serve(request: IncomingMessage, stream: Duplex, head: Buffer): void {
+  serve(request: IncomingMessage, stream: Duplex | ServerResponse, head: Buffer = NO_BYTES): void {
+    if (isHttp2(request)) this.#connect(request, stream as ServerResponse);
+    else this.#upgrade(request, stream as Duplex, head);
+  }
+
+  /** An extended CONNECT that may be tunnelled is; `handle` refuses all others. */
+  #connect(request: IncomingMessage, response: ServerResponse): void {
+    const handshake = ConnectHandshake.of(request, this.#rules.upgradeProtocols);
+    const upgrade = handshake && { handshake, target: () => this.#target(request) };
+    DownstreamRequest.serve(this.#front, request, response, undefined, upgrade);
+  }
+
+  #upgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void {
     if (stream.destroyed) return;
     const socket = request.socket as HttpSocket;
     new TurnToAnswer(socket, stream !== socket, this.#front.rules.maxHeldBytes, (held) => {
@@ -41,6 +57,9 @@ export class Upgrades {
       if (this.#front.ending.has(socket)) {
         // Its http server no longer listens for errors, and none of them matters here.
         stream.on('error', () => undefined).end();
+      } else if (request.method === 'CONNECT') {
+        // A server of node:http2 that allows HTTP/1.1 emits it with the same event. It would come back for ever.
+        this.#refuse(request, stream, 'METHOD_UNSUPPORTED');
       } else if (isAmbiguous(request, behind)) this.#refuse(request, stream, 'REQUEST_MALFORMED');
       else if (mayTunnel(request, this.#rules.upgradeProtocols)) this.#tunnel(request, stream, behind);
       else this.#giveBack(request, stream, behind);

@@ -240,7 +240,7 @@ const NOT_IN_TRAILERS: ReadonlySet<string> = new Set([
   'proxy-connection', 'range', 'set-cookie', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'via', 'www-authenticate',
 ]);
 
-function filterFields(block: string, keep: (name: string) => boolean): string {
+export function filterFields(block: string, keep: (name: string) => boolean): string {
   let kept = '';
   for (let at = 0; at < block.length;) {
     const end = block.indexOf('\r\n', at) + 2;

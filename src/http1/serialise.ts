@@ -5,9 +5,12 @@ import { CHUNKED, type Framing, LENGTH, NONE, UNTIL_CLOSE } from './framing.ts';
 import type { RequestHead } from './request.ts';
 import type { ResponseHead } from './response.ts';
 
-/** The request head for an upstream. `host` replaces the downstream's; `forwarding` are whole field lines. */
-export function requestHead(head: RequestHead, host: string, forwarding: string): string {
-  let text = `${head.method} ${head.target} HTTP/1.1\r\nHost: ${host}\r\n${head.fields}`;
+/**
+ * The request head for an upstream. `host` replaces the downstream's, and `fields` those of the head; these and
+ * `forwarding` are whole field lines.
+ */
+export function requestHead(head: RequestHead, host: string, forwarding: string, fields = head.fields): string {
+  let text = `${head.method} ${head.target} HTTP/1.1\r\nHost: ${host}\r\n${fields}`;
   // The framing that was read (RFC 9112 §6), written anew, never edited.
   if (head.framing === LENGTH) text += `Content-Length: ${head.contentLength}\r\n`;
   else if (head.framing === CHUNKED) text += 'Transfer-Encoding: chunked\r\n';

@@ -74,8 +74,8 @@ export function parseDrainOptions(
 }
 
 /** Checks where to listen. Throws OPTIONS_INVALID. */
-export function parseListenOptions(input: unknown): ListenOptions {
-  return parsed(input ?? null, 'listen', (options, problems) => readListenOptions(options, 'listen', problems));
+export function parseListenOptions(input: unknown, method: 'listen' | 'serve' = 'listen'): ListenOptions {
+  return parsed(input ?? null, method, (options, problems) => readListenOptions(options, method, problems));
 }
 
 /** Throws OPTIONS_INVALID unless `event` is the name of an event and `listener` is a function. */
@@ -90,6 +90,14 @@ export function checkListener(event: unknown, listener: unknown, method: 'on' | 
     problems.push(`${method}: the listener must be a function (got ${shown(listener)})`);
   }
   refuse(problems);
+}
+
+/** Throws OPTIONS_INVALID unless `meter` has the methods of a meter. */
+export function checkMeter(meter: unknown): void {
+  const missing = ['exchange', 'answered', 'attempt'].filter((name) => {
+    return typeof (meter as Record<string, unknown> | null | undefined)?.[name] !== 'function';
+  });
+  refuse(missing.map((name) => `meter.${name}: must be a function; see Meter`));
 }
 
 /** Reads the options of a method. Throws OPTIONS_INVALID, listing every problem. */

@@ -7,6 +7,7 @@ import { isRecord, onlyKnown, optionalFunction, shown } from './checks.ts';
 import { isThenable } from '../guard.ts';
 import { FRONT_OPTION_NAMES, type FrontSettings, HOOK_NAMES, parseFront } from './front.ts';
 import type { BalancerOptions, PoolOptions } from './options.ts';
+import type { Scheme } from './origin.ts';
 import { OPTION_NAMES } from './parse.ts';
 import type { ParsedRoute } from './parsed-route.ts';
 import { POOL_OPTION_NAMES, type PoolSettings, readPoolOptions } from './pool.ts';
@@ -102,14 +103,14 @@ function* readChanges(given: Given, current: Current, problems: string[]): Work<
   if (hasTop || isNamed) {
     if (hasTop && names?.has(DEFAULT_POOL) === true) problems.push(TWICE);
     if (!isChanged && now !== undefined) pools.set(DEFAULT_POOL, now.settings);
-    else pools.set(DEFAULT_POOL, yield* readTop(given, now, problems));
+    else pools.set(DEFAULT_POOL, yield* readTop(given, now, current.front.scheme, problems));
   } else onlyInPools(withoutNull(given), names ?? new Set(current.pools.keys()), problems);
   if (named === undefined) {
     for (const [name, { settings }] of current.pools) if (name !== DEFAULT_POOL) pools.set(name, settings);
   }
   for (const name of defaultFirst(names ?? NONE)) {
     if (pools.has(name)) continue;
-    const settings = yield* readPool(named, name, problems, current.pools.get(name));
+    const settings = yield* readPool(named, name, problems, current.front.scheme, current.pools.get(name));
     if (settings !== undefined) pools.set(name, settings);
   }
   if (pools.size === 0 && problems.length === before) {
@@ -128,9 +129,11 @@ function* readChanges(given: Given, current: Current, problems: string[]): Work<
 }
 
 /** The pool `default` with changes: what is left out stays, and null is as if it had never been given. */
-function* readTop(given: Given, now: CurrentPool | undefined, problems: string[]): Work<PoolSettings> {
+function* readTop(
+  given: Given, now: CurrentPool | undefined, scheme: Scheme, problems: string[],
+): Work<PoolSettings> {
   const changes = withoutNull(given);
-  if (now === undefined) return yield* readPoolOptions(changes, '', problems);
+  if (now === undefined) return yield* readPoolOptions(changes, '', problems, scheme);
   const { settings } = now;
   const stays = (name: string): boolean => given[name] === undefined;
   const kept = Object.fromEntries(POOL_OPTION_NAMES.filter(stays).map((name) => [name, settings[name as Kept]]));
@@ -139,9 +142,10 @@ function* readTop(given: Given, now: CurrentPool | undefined, problems: string[]
   // These have another form once they are checked.
   if (stays('retryOn')) options['retryOn'] = [...settings.retryOn];
   if (stays('healthCheck')) delete options['healthCheck'];
-  const read = yield* readPoolOptions(options, '', problems, settings);
+  if (stays('proxyProtocol') && settings.proxyProtocol === 0) delete options['proxyProtocol'];
+  const read = yield* readPoolOptions(options, '', problems, scheme, settings);
   const healthCheck = stays('healthCheck') ? settings.healthCheck : read.healthCheck;
-  const common = { connect: read.connect, healthCheck };
+  const common = { connect: read.connect, healthCheck, scheme };
   const entries = stays('upstreams') ? now.members.map(entryOf) : given['upstreams'];
   const upstreams = yield* readUpstreams(entries, 'upstreams', common, problems, knownOf(now));
   return { ...read, healthCheck, upstreams };

@@ -19,7 +19,7 @@ export const MAX_INTEGER = 2 ** 31 - 1;
 /** A longer list of names would not help in a message. */
 const MAX_LISTED = 240;
 /** `sun_path` has 108 octets on Linux, 104 on macOS and the BSDs, including the NUL at the end. */
-const MAX_SOCKET_PATH = process.platform === 'linux' ? 107 : 103;
+export const MAX_SOCKET_PATH = process.platform === 'linux' ? 107 : 103;
 
 /** Reads all numbers of a table. Those that are not given get their defaults. */
 export function integers<N extends string>(
@@ -105,13 +105,13 @@ export function alike(one: Readonly<Record<string, unknown>>, other: Readonly<Re
 
 /**
  * Checks that this can be the path of a Unix socket. The system would silently truncate a longer one and create the
- * socket elsewhere. Abstract names of Linux (with a leading NUL) are not supported.
+ * socket elsewhere. Abstract names, with a leading NUL, exist on Linux alone.
  */
 export function socketPath(path: string, at: string, problems: string[]): void {
   // Named pipes of Windows have no such limit.
   if (process.platform === 'win32') return;
   const octets = Buffer.byteLength(path);
-  if (path.includes('\0')) {
+  if (path.includes('\0', process.platform === 'linux' && path.length > 1 ? 1 : 0)) {
     problems.push(`${at}: the path of a Unix socket must not contain a NUL (got ${shown(path)})`);
   } else if (octets > MAX_SOCKET_PATH) {
     problems.push(

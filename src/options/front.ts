@@ -2,10 +2,13 @@
  * Checks the options of the front and fills in the defaults. They are the same for all pools: what is accepted from
  * downstreams, and what is added to their requests.
  */
-import { flag, integers, optionalFunction, type Range, shown, timeSource } from './checks.ts';
+import { readAddresses } from './addresses.ts';
+import { flag, integers, isRecord, onlyKnown, optionalFunction, type Range, shown, timeSource } from './checks.ts';
 import { isToken, writeProblem } from './header-rules.ts';
+import { isSecret } from './secret.ts';
 import type { TimeSource } from '../loop/time-source.ts';
 import type { FrontOptions } from './options.ts';
+import type { Scheme } from './origin.ts';
 import type { Hooks } from '../hooks.ts';
 
 /** The options of the front with all defaults filled in. {@link FrontOptions} explains each. */
@@ -14,8 +17,11 @@ export interface FrontSettings extends Readonly<Record<keyof typeof FRONT_NUMBER
   readonly via: string;
   /** The header that carries the id of a request; with `''`, requests get none. */
   readonly requestId: string;
+  /** The token that a request brings to see why it went where it went; with `''`, none may. */
+  readonly why: string;
   readonly forwarded: boolean;
   readonly xForwarded: boolean;
+  readonly serverTiming: boolean;
   /** Whether to trust what the hop at this address says about earlier hops. */
   readonly trusts: (address: string) => boolean;
   /** Lower-case names. */
@@ -26,6 +32,8 @@ export interface FrontSettings extends Readonly<Record<keyof typeof FRONT_NUMBER
   readonly hooks: Hooks | undefined;
   readonly time: TimeSource | undefined;
   readonly rng: (() => number) | undefined;
+  /** What is balanced. */
+  readonly scheme: Scheme;
 }
 
 /** Reads the options of the front and ignores all others. Adds what is wrong to `problems`. */
@@ -34,8 +42,10 @@ export function parseFront(options: Readonly<Record<string, unknown>>, problems:
     ...integers(options, '', FRONT_NUMBERS, problems),
     via: via(options['via'], problems),
     requestId: requestId(options['requestId'], problems),
+    why: why(options['why'], problems),
     forwarded: flag(options['forwarded'], 'forwarded', problems),
     xForwarded: options['xForwarded'] === undefined || flag(options['xForwarded'], 'xForwarded', problems),
+    serverTiming: flag(options['serverTiming'], 'serverTiming', problems),
     trusts: trusts(options['trustForwarded'], problems),
     upgradeProtocols: upgradeProtocols(options['upgradeProtocols'], problems),
     upgradeTarget:
@@ -44,6 +54,7 @@ export function parseFront(options: Readonly<Record<string, unknown>>, problems:
     hooks: hooks(options, problems),
     time: timeSource(options['time'], problems),
     rng: optionalFunction(options['rng'], 'rng', problems) as FrontSettings['rng'],
+    scheme: 'http',
   };
 }
 
@@ -72,8 +83,8 @@ export const FRONT_NUMBERS = {
 export const HOOK_NAMES = ['onRequest', 'onResponse', 'onError'] as const satisfies readonly (keyof Hooks)[];
 
 export const FRONT_OPTION_NAMES: readonly string[] = [
-  ...Object.keys(FRONT_NUMBERS), 'via', 'requestId', 'forwarded', 'xForwarded', 'trustForwarded', 'upgradeProtocols',
-  'upgradeTarget', 'onReport', 'time', 'rng', ...HOOK_NAMES,
+  ...Object.keys(FRONT_NUMBERS), 'via', 'requestId', 'why', 'forwarded', 'xForwarded', 'trustForwarded',
+  'upgradeProtocols', 'upgradeTarget', 'serverTiming', 'onReport', 'time', 'rng', ...HOOK_NAMES,
 ];
 
 function via(value: unknown, problems: string[]): string {
@@ -96,6 +107,21 @@ function requestId(value: unknown, problems: string[]): string {
   return '';
 }
 
+function why(value: unknown, problems: string[]): string {
+  if (value === undefined) return '';
+  if (isRecord(value)) {
+    onlyKnown(value, 'why.', WHY_KEYS, problems);
+    const { token } = value;
+    if (isSecret(token)) return token;
+    problems.push('why.token: must be a string of visible ASCII characters, e.g. 32 random ones');
+    return '';
+  }
+  problems.push(`why: must be an object such as { token: '...' } (got ${shown(value)})`);
+  return '';
+}
+
+const WHY_KEYS: ReadonlySet<string> = new Set(['token']);
+
 /** Undefined where there are no hooks. */
 function hooks(options: Readonly<Record<string, unknown>>, problems: string[]): Hooks | undefined {
   const onRequest = optionalFunction(options['onRequest'], 'onRequest', problems) as Hooks['onRequest'];
@@ -107,8 +133,10 @@ function hooks(options: Readonly<Record<string, unknown>>, problems: string[]): 
 
 function trusts(value: unknown, problems: string[]): FrontSettings['trusts'] {
   if (typeof value === 'function') return value as FrontSettings['trusts'];
+  if (Array.isArray(value)) return readAddresses(value, 'trustForwarded', problems);
   if (value !== undefined && typeof value !== 'boolean') {
-    problems.push(`trustForwarded: must be true, false or a function that takes an address (got ${shown(value)})`);
+    const must = 'must be true, false, a list of addresses such as ["10.0.0.0/8"], or a function that takes an address';
+    problems.push(`trustForwarded: ${must} (got ${shown(value)})`);
   }
   return value === true ? ALWAYS : NEVER;
 }

@@ -55,7 +55,8 @@ export function checkPort(port: unknown, at: string, problems: string[]): void {
 
 /** A bound address in its usual notation: `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/equipoise.sock`. */
 export function addressText(address: AddressInfo | string): string {
-  if (typeof address === 'string') return `unix:${address}`;
+  // An abstract name begins with a NUL.
+  if (typeof address === 'string') return `unix:${address.replace(/^\0/, '@')}`;
   return authorityText(address.address, address.port);
 }
 

@@ -14,7 +14,10 @@ import type { Strategy } from '../strategy.ts';
 
 /** An upstream with options of its own; without any, its origin is enough. */
 export interface UpstreamOptions {
-  /** `http://host[:port]`, or `https://` with the option `connect`. No path, query or user. */
+  /**
+   * `http://host[:port]`, `https://` with the option `connect`, or `unix:/path` for a Unix socket (`unix:@name` for an
+   * abstract one). No path, query or user.
+   */
   readonly origin: string;
   /** Its share of the requests, relative to the other upstreams: from 0.001 to 1,000,000. Default 1. */
   readonly weight?: number;
@@ -72,12 +75,24 @@ export interface PoolOptions {
    * connecting, or undefined to connect with `net.connect`, which is refused for an `https:` upstream. Anything else (a
    * throw, a promise) fails the attempt with CONNECT_UNUSABLE, which does not count against the upstream. Pass `lookup`
    * on to `tls.connect` or the like: connections then share name lookups and survive short failures of name servers.
+   * `path` is that of a Unix socket, whose `host` is `localhost` and whose `port` is 0.
+   * Where `proxyHeader` is given (see `proxyProtocol`), it comes first on the connection: a function that reads the
+   * property must send it; otherwise the balancer does, on the stream that it gets.
    */
   readonly connect?: (
-    upstream: { readonly origin: string; readonly host: string; readonly port: number },
-    means: { readonly lookup: LookupFunction },
+    upstream: { readonly origin: string; readonly host: string; readonly port: number; readonly path?: string },
+    means: { readonly lookup: LookupFunction; readonly proxyHeader?: Buffer | undefined },
   ) => Duplex | undefined;
-  /** Send the upstream's authority as `Host`, instead of the `Host` of the request. Default false. */
+  /**
+   * Begin each connection to an upstream with a PROXY header of this version, which tells it the client's address. A
+   * connection then serves requests of one downstream connection only. A `connect` for `https:` upstreams must write
+   * `means.proxyHeader` before the TLS handshake. Default: none.
+   */
+  readonly proxyProtocol?: 1 | 2;
+  /**
+   * Send the upstream's authority as `Host` (`localhost` for a Unix socket), instead of the `Host` of the request.
+   * Default false.
+   */
   readonly changeOrigin?: boolean;
 
   /** Maximum number of attempts per request, including the first. Default 3. */
@@ -163,16 +178,28 @@ export interface FrontOptions {
    */
   readonly xForwarded?: boolean;
   /**
-   * Trust the `X-Forwarded-*`, `Forwarded` and `Via` headers of downstreams and extend them: true for all downstreams,
-   * or a function that returns true for the addresses to trust. Default false: they are replaced.
+   * Add `Server-Timing` to the responses of upstreams: how long the request waited for room, how long the upstream took
+   * to its response head, and the number of attempts. Default false.
    */
-  readonly trustForwarded?: boolean | ((address: string) => boolean);
+  readonly serverTiming?: boolean;
+  /**
+   * Trust the `X-Forwarded-*`, `Forwarded` and `Via` headers of downstreams and extend them: true for all downstreams,
+   * a list of addresses and subnets such as `['10.0.0.0/8', '::1']`, with `unix` for all peers on Unix sockets, or a
+   * function that returns true for the addresses to trust. Default false: they are replaced.
+   */
+  readonly trustForwarded?: boolean | readonly string[] | ((address: string) => boolean);
   /**
    * Give each request an id, and send it upstream in this header; `true` stands for `X-Request-Id`. The id is what a
    * trusted downstream (`trustForwarded`) sent there, or a new UUID. Hooks see it as `request.id`, and events and
    * reports say it. Default false: nothing is sent, and what downstreams send is passed on.
    */
   readonly requestId?: boolean | string;
+  /**
+   * A request with the header `X-Equipoise-Why: <token>` gets a header of that name in its response, which says why it
+   * went where it went: the candidates of each attempt as the strategy saw them, the pick, and how it ended. The header
+   * is not sent upstream. Default: none.
+   */
+  readonly why?: { readonly token: string };
   /**
    * Protocols besides WebSocket that `upgrade` tunnels, as in the `Upgrade` header, e.g. `['tcp']`. Requests for other
    * protocols are served without the upgrade. Upgrades bypass middleware. Default: none.

@@ -6,6 +6,7 @@ import { flag, integers, isRecord, optionalFunction, type Range, shown } from '.
 import { type HealthCheck, readHealthCheck, sameHealthCheck } from './health-check.ts';
 import type { Work } from '../loop/slices.ts';
 import type { PoolOptions } from './options.ts';
+import type { Scheme } from './origin.ts';
 import { strategyProblem } from './strategy-check.ts';
 import type { Strategy } from '../strategy.ts';
 import { type Known, type ParsedUpstream, readUpstreams } from './upstreams.ts';
@@ -19,7 +20,10 @@ export interface PoolSettings extends Readonly<Record<keyof typeof POOL_NUMBERS,
   readonly healthCheck: HealthCheck | undefined;
   readonly retryOn: ReadonlySet<number>;
   readonly changeOrigin: boolean;
+  /** The version of the PROXY header to send; 0 sends none. */
+  readonly proxyProtocol: 0 | 1 | 2;
   readonly connect: PoolOptions['connect'];
+  readonly scheme: Scheme;
 }
 
 /**
@@ -28,12 +32,14 @@ export interface PoolSettings extends Readonly<Record<keyof typeof POOL_NUMBERS,
  * and `known` finds its upstreams: what has not changed is returned as it was.
  */
 export function* readPoolOptions(
-  options: Readonly<Record<string, unknown>>, prefix: string, problems: string[], before?: PoolSettings, known?: Known,
+  options: Readonly<Record<string, unknown>>, prefix: string, problems: string[], scheme: Scheme,
+  before?: PoolSettings, known?: Known,
 ): Work<PoolSettings> {
   const healthCheck = readHealthCheck(options['healthCheck'], `${prefix}healthCheck`, problems);
   const common = {
     connect: optionalFunction(options['connect'], `${prefix}connect`, problems) as PoolSettings['connect'],
     healthCheck: sameHealthCheck(healthCheck, before?.healthCheck) ? before?.healthCheck : healthCheck,
+    scheme,
   };
   return {
     ...integers(options, prefix, POOL_NUMBERS, problems),
@@ -43,6 +49,7 @@ export function* readPoolOptions(
     peers: peers(options['peers'], `${prefix}peers`, problems),
     retryOn: retryStatuses(options['retryOn'], `${prefix}retryOn`, problems),
     changeOrigin: flag(options['changeOrigin'], `${prefix}changeOrigin`, problems),
+    proxyProtocol: proxyProtocol(options['proxyProtocol'], `${prefix}proxyProtocol`, problems),
   };
 }
 
@@ -72,6 +79,7 @@ export const POOL_NUMBERS = {
 
 export const POOL_OPTION_NAMES: readonly string[] = [
   ...Object.keys(POOL_NUMBERS), 'upstreams', 'strategy', 'peers', 'healthCheck', 'retryOn', 'changeOrigin', 'connect',
+  'proxyProtocol',
 ];
 
 function strategy(value: unknown, path: string, problems: string[]): Strategy | undefined {
@@ -87,6 +95,13 @@ function peers(value: unknown, path: string, problems: string[]): Channel | unde
   problems.push(
     `${path}: must be an object with a method join, such as channel('upstreams') of launch (got ${shown(value)})`);
   return undefined;
+}
+
+function proxyProtocol(value: unknown, path: string, problems: string[]): PoolSettings['proxyProtocol'] {
+  if (value === undefined || value === 1 || value === 2) return value ?? 0;
+  const instead = Array.isArray(value) ? '; to read it from clients, see equipoise/proxy-protocol' : '';
+  problems.push(`${path}: must be 1 or 2, the version to send to upstreams (got ${shown(value)}${instead})`);
+  return 0;
 }
 
 /** The statuses in `retryOn`; none where it is not given. */

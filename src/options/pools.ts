@@ -6,6 +6,7 @@ import { messageOf } from '../guard.ts';
 import { isRecord, onlyKnown, shown } from './checks.ts';
 import { atOnce, type Work } from '../loop/slices.ts';
 import { POOL_OPTION_NAMES, type PoolSettings, readPoolOptions } from './pool.ts';
+import type { Scheme } from './origin.ts';
 import type { ParsedRoute } from './parsed-route.ts';
 import { readPoolNames, readRoutes } from './routes.ts';
 import type { Known, ParsedUpstream } from './upstreams.ts';
@@ -23,18 +24,20 @@ export interface ParsedPools {
 export const DEFAULT_POOL = 'default';
 
 /** Reads `pools`, `routes` and the pool options at the top level. Adds what is wrong to `problems`. */
-export function readPools(options: Readonly<Record<string, unknown>>, problems: string[]): ParsedPools {
+export function readPools(
+  options: Readonly<Record<string, unknown>>, problems: string[], scheme: Scheme = 'http',
+): ParsedPools {
   const { pools: given, routes } = options;
   const before = problems.length;
   const names = given === undefined ? NONE : readPoolNames(given, problems);
   const hasDefault = given === undefined || options['upstreams'] !== undefined;
   const pools = new Map<string, PoolSettings>();
-  if (hasDefault) pools.set(DEFAULT_POOL, atOnce(readPoolOptions(options, '', problems)));
+  if (hasDefault) pools.set(DEFAULT_POOL, atOnce(readPoolOptions(options, '', problems, scheme)));
   else onlyInPools(options, names, problems);
   if (hasDefault && names?.has(DEFAULT_POOL) === true) problems.push(TWICE);
   for (const name of defaultFirst(names ?? NONE)) {
     if (name === DEFAULT_POOL && hasDefault) continue;
-    const settings = atOnce(readPool(given, name, problems));
+    const settings = atOnce(readPool(given, name, problems, scheme));
     if (settings !== undefined) pools.set(name, settings);
   }
   notShared(pools, problems);
@@ -46,14 +49,14 @@ export function readPools(options: Readonly<Record<string, unknown>>, problems: 
 
 /** Reads an entry of `pools`; undefined where it is none. `now` is the pool of this name, if there is one already. */
 export function* readPool(
-  given: unknown, name: string, problems: string[], now?: CurrentPool,
+  given: unknown, name: string, problems: string[], scheme: Scheme, now?: CurrentPool,
 ): Work<PoolSettings | undefined> {
   const path = `pools.${name}`;
   try {
     const value = (given as Readonly<Record<string, unknown>>)[name];
     if (isRecord(value)) {
       onlyKnown(value, `${path}.`, KNOWN, problems);
-      return yield* readPoolOptions(value, `${path}.`, problems, now?.settings, now && knownOf(now));
+      return yield* readPoolOptions(value, `${path}.`, problems, scheme, now?.settings, now && knownOf(now));
     }
     problems.push(`${path}: must be an object with a list of upstreams (got ${shown(value)})`);
   } catch (cause) {

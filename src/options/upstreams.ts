@@ -6,13 +6,15 @@ import { alike, isRecord, onlyKnown, shown } from './checks.ts';
 import { type HealthCheck, readHealthCheck } from './health-check.ts';
 import { SLICE, type Work } from '../loop/slices.ts';
 import type { UpstreamOptions } from './options.ts';
-import { originProblem, parseOrigin } from './origin.ts';
+import { originProblem, parseOrigin, type Scheme } from './origin.ts';
 import { checked, invalid, refuse, unreadable } from './problems.ts';
 
 /** One upstream, parsed. */
 export interface ParsedUpstream extends Required<Omit<UpstreamOptions, 'healthCheck'>> {
   readonly host: string;
   readonly port: number;
+  /** Of a Unix socket, in place of host and port. */
+  readonly path: string | undefined;
   /** The upstream's value of `Host`. */
   readonly authority: string;
   /** Undefined if the upstream is not probed. */
@@ -27,6 +29,8 @@ export interface Common {
   readonly connect: unknown;
   /** For upstreams without a `healthCheck` of their own. */
   readonly healthCheck: HealthCheck | undefined;
+  /** The scheme of the upstreams: `http` stands for `https` as well. */
+  readonly scheme: Scheme;
 }
 
 /** Returns the earlier result for an origin. */
@@ -58,11 +62,23 @@ export function* parseUpstreams(input: unknown, common: Common, known?: Known): 
 }
 
 /** The normal form of an origin, for `remove`. Throws OPTIONS_INVALID. */
-export function parsedOrigin(input: unknown): string {
+export function parsedOrigin(input: unknown, scheme: Scheme, method: string): string {
   const problem = typeof input === 'string' ? undefined : `must be an origin (got ${shown(input)})`;
-  const parsed = typeof input === 'string' ? parseOrigin(input) : undefined;
+  const parsed = typeof input === 'string' ? parseOrigin(input, scheme) : undefined;
   if (parsed !== undefined) return parsed.origin;
-  throw invalid([`remove: ${problem ?? originProblem(String(input))}`]);
+  throw invalid([`${method}: ${problem ?? originProblem(String(input), scheme)}`]);
+}
+
+/** The argument of `setWeight`. Throws OPTIONS_INVALID. */
+export function parsedWeight(input: unknown): number | undefined {
+  if (input === undefined || isWeight(input)) return input;
+  const instead = input === 0 ? '; drain it to give it no work' : '';
+  throw invalid([`setWeight: ${WEIGHTS} (got ${shown(input)})${instead}`]);
+}
+
+// Within these bounds, rounding in sums and ratios of weights never excludes an upstream.
+function isWeight(value: unknown): value is number {
+  return typeof value === 'number' && value >= MIN_WEIGHT && value <= MAX_WEIGHT;
 }
 
 /** Checks the list of upstreams at `path`, in slices. Adds what is wrong to `problems`. */
@@ -70,7 +86,7 @@ export function* readUpstreams(
   value: unknown, path: string, common: Common, problems: string[], known?: Known,
 ): Work<ParsedUpstream[]> {
   if (!Array.isArray(value)) {
-    problems.push(`${path}: must be a list of origins, e.g. ['http://127.0.0.1:3001'] (got ${shown(value)})`);
+    problems.push(`${path}: must be a list of origins, e.g. ['${EXAMPLE[common.scheme]}'] (got ${shown(value)})`);
     return [];
   }
   const parsed: ParsedUpstream[] = [];
@@ -134,7 +150,8 @@ function readEntry(value: unknown, path: string, common: Common, problems: strin
 
 function readUpstream(value: unknown, path: string, common: Common, problems: string[]): ParsedUpstream | undefined {
   if (typeof value !== 'string' && !isRecord(value)) {
-    problems.push(`${path}: must be an origin such as 'http://127.0.0.1:3001', or an object (got ${shown(value)})`);
+    const example = EXAMPLE[common.scheme];
+    problems.push(`${path}: must be an origin such as '${example}', or an object (got ${shown(value)})`);
     return undefined;
   }
   const entry: Record<string, unknown> = typeof value === 'string' ? { origin: value } : value;
@@ -142,11 +159,8 @@ function readUpstream(value: unknown, path: string, common: Common, problems: st
   // A frozen copy: strategies must not see changes that the caller makes later.
   const tags = given === NO_TAGS || !isRecord(given) ? given : Object.freeze({ ...given });
   onlyKnown(entry, `${path}.`, KNOWN_OF_UPSTREAM, problems);
-  // Within these bounds, rounding in sums and ratios of weights never excludes an upstream.
-  if (typeof weight !== 'number' || !(weight >= MIN_WEIGHT && weight <= MAX_WEIGHT)) {
-    const got = shown(weight);
-    problems.push(
-      `${path}.weight: must be a number from ${MIN_WEIGHT} to ${MAX_WEIGHT} (got ${got}); leave it out for 1`);
+  if (!isWeight(weight)) {
+    problems.push(`${path}.weight: ${WEIGHTS} (got ${shown(weight)}); leave it out for 1`);
   }
   if (maxInFlight !== Infinity && !(Number.isInteger(maxInFlight) && (maxInFlight as number) >= 1)) {
     problems.push(
@@ -155,11 +169,11 @@ function readUpstream(value: unknown, path: string, common: Common, problems: st
   if (!isRecord(tags) || Object.values(tags).some((tag) => typeof tag !== 'string')) {
     problems.push(`${path}.tags: must be an object of strings, e.g. { zone: 'a' } (got ${shown(tags)})`);
   }
-  const parsed = typeof origin === 'string' ? parseOrigin(origin) : undefined;
+  const parsed = typeof origin === 'string' ? parseOrigin(origin, common.scheme) : undefined;
   if (parsed === undefined) {
     const problem = typeof origin === 'string'
-      ? originProblem(origin)
-      : `must be an origin such as 'http://127.0.0.1:3001' (got ${shown(origin)})`;
+      ? originProblem(origin, common.scheme)
+      : `must be an origin such as '${EXAMPLE[common.scheme]}' (got ${shown(origin)})`;
     problems.push(`${path}.origin: ${problem}`);
     return undefined;
   }
@@ -170,6 +184,7 @@ function readUpstream(value: unknown, path: string, common: Common, problems: st
     origin: parsed.origin,
     host: parsed.host,
     port: parsed.port,
+    path: parsed.path,
     authority: parsed.authority,
     weight: weight as number,
     maxInFlight: maxInFlight as number,
@@ -179,7 +194,9 @@ function readUpstream(value: unknown, path: string, common: Common, problems: st
   };
 }
 
+const EXAMPLE: Readonly<Record<Scheme, string>> = { http: 'http://127.0.0.1:3001', tcp: 'tcp://127.0.0.1:6379' };
 const MIN_WEIGHT = 1e-3;
 const MAX_WEIGHT = 1e6;
+const WEIGHTS = `must be a number from ${MIN_WEIGHT} to ${MAX_WEIGHT}`;
 const KNOWN_OF_UPSTREAM: ReadonlySet<string> = new Set(['origin', 'weight', 'maxInFlight', 'tags', 'healthCheck']);
 const NO_TAGS: Readonly<Record<string, string>> = Object.freeze({});

@@ -19,6 +19,19 @@ export interface BalancerPool {
    * (default: no limit) is cut. Rejects with OPTIONS_INVALID.
    */
   remove(origin: string, options?: DrainOptions): Promise<void>;
+  /**
+   * Takes an upstream out of service: it stays listed, as `draining` and then `drained`, and gets no new work until it
+   * is activated, whatever `update` and `configure` change. Resolves when it has nothing in flight, or is activated or
+   * removed. Rejects with OPTIONS_INVALID.
+   */
+  drain(origin: string): Promise<void>;
+  /** Takes a drained upstream back into service. Throws OPTIONS_INVALID. */
+  activate(origin: string): void;
+  /**
+   * Sets the weight of an upstream. It holds until `update` or `configure` brings another weight for it than the one it
+   * was configured with, or until `undefined` is set: the configured weight again. Throws OPTIONS_INVALID.
+   */
+  setWeight(origin: string, weight: number | undefined): void;
   /** Makes these the upstreams, as one change: see `update` of the balancer. */
   update(upstreams: readonly (string | UpstreamOptions)[], options?: DrainOptions): Promise<void>;
 }

@@ -9,7 +9,9 @@ import type { FrontSettings } from '../options/front.ts';
 import type { UpstreamOptions } from '../options/options.ts';
 import type { Settings } from '../options/parse.ts';
 import type { PoolSettings } from '../options/pool.ts';
-import { type ParsedUpstream, parsedOrigin, parseUpstream, parseUpstreams } from '../options/upstreams.ts';
+import {
+  type ParsedUpstream, parsedOrigin, parsedWeight, parseUpstream, parseUpstreams,
+} from '../options/upstreams.ts';
 import type { Strategy, Upstream } from '../strategy.ts';
 import { type AdoptedStreams, Dialler } from '../upstreams/dial.ts';
 import type { Difference } from '../upstreams/difference.ts';
@@ -159,7 +161,28 @@ export class ManagedPool implements PoolHome, CurrentPool {
     this.#finish();
     this.#stillThere();
     // Accepts every spelling that `add` accepts for this origin; an origin with a path is a mistake.
-    await this.upstreams.remove(parsedOrigin(origin), this.#services.clock.source.now() + timeoutMs);
+    await this.upstreams.remove(this.#origin(origin, 'remove'), this.#services.clock.source.now() + timeoutMs);
+  }
+
+  /** Takes an upstream out of service. Resolves when it has nothing in flight. Rejects with OPTIONS_INVALID. */
+  async drain(origin: string): Promise<void> {
+    this.#finish();
+    this.#stillThere();
+    await this.upstreams.suspend(this.#origin(origin, 'drain'), this.#services.clock.source.now());
+  }
+
+  /** Takes an upstream back into service. Throws OPTIONS_INVALID. */
+  activate(origin: string): void {
+    this.#finish();
+    this.#stillThere();
+    this.upstreams.activate(this.#origin(origin, 'activate'));
+  }
+
+  /** Sets the weight of an upstream; undefined: the configured one. Throws OPTIONS_INVALID. */
+  setWeight(origin: string, weight: number | undefined): void {
+    this.#finish();
+    this.#stillThere();
+    this.upstreams.setWeight(this.#origin(origin, 'setWeight'), parsedWeight(weight));
   }
 
   /** Makes these the upstreams. Resolves when those that were left out are gone. Rejects with OPTIONS_INVALID. */
@@ -187,6 +210,11 @@ export class ManagedPool implements PoolHome, CurrentPool {
     this.#updating?.finish();
   }
 
+  /** The normal form of an origin: every spelling that `add` accepts. Throws OPTIONS_INVALID. */
+  #origin(origin: string, method: string): string {
+    return parsedOrigin(origin, this.#settings.scheme, method);
+  }
+
   #finish(): void {
     this.#finishChanges();
     this.finishUpdate();
@@ -200,7 +228,7 @@ export class ManagedPool implements PoolHome, CurrentPool {
     this.pool = new Pool(this, { ...settings, ...this.#front });
     this.queue.max = settings.maxQueued;
     this.budget.change(settings.retryBudgetPercent, settings.minRetriesPerSecond);
-    if (settings.connect !== before.connect) {
+    if (settings.connect !== before.connect || settings.proxyProtocol !== before.proxyProtocol) {
       this.#dialler.connect = settings.connect;
       this.upstreams.renewConnections(this.#services.clock.source.now());
     }

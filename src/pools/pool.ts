@@ -15,7 +15,7 @@ import type { RetryBudget } from './retry-budget.ts';
 /** The settings that the exchanges of a pool use. */
 export type PoolRules = Pick<Settings,
   | 'changeOrigin' | 'maxAttempts' | 'connectTimeoutMs' | 'responseTimeoutMs' | 'idleTimeoutMs' | 'tunnelIdleTimeoutMs'
-  | 'totalTimeoutMs' | 'retryOn' | 'maxReplayBytes' | 'queueTimeoutMs'>;
+  | 'totalTimeoutMs' | 'proxyProtocol' | 'retryOn' | 'maxReplayBytes' | 'queueTimeoutMs'>;
 
 /** What stays when the rules of a pool change: see {@link ManagedPool}. */
 export interface PoolHome {

@@ -41,6 +41,18 @@ export class PublicPool implements BalancerPool {
     await this.#pool.remove(origin, timeoutMs);
   }
 
+  async drain(origin: string): Promise<void> {
+    await this.#pool.drain(origin);
+  }
+
+  activate(origin: string): void {
+    this.#pool.activate(origin);
+  }
+
+  setWeight(origin: string, weight: number | undefined): void {
+    this.#pool.setWeight(origin, weight);
+  }
+
   async update(upstreams: readonly (string | UpstreamOptions)[], options?: DrainOptions): Promise<void> {
     const { timeoutMs } = parseDrainOptions(options, 'update');
     this.#stillOpen();

@@ -1,5 +1,5 @@
 /**
- * Distinguishes the end of a stream from a reset.
+ * Distinguishes the end of a stream from a reset, and resets streams.
  */
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -34,4 +34,18 @@ const RESET: NodeJS.ErrnoException = Object.assign(new Error('reset by the other
 export function isResettable(stream: Duplex): stream is Socket {
   // Unix sockets have no resets; over TLS the missing close_notify shows it.
   return stream instanceof Socket && !('encrypted' in stream) && stream.remoteAddress !== undefined;
+}
+
+/** Destroys a stream, by a reset where that is possible, so that the other side does not take it for an orderly end. */
+export function destroyByReset(stream: Duplex): void {
+  if (!isEnding(stream) && isResettable(stream)) stream.resetAndDestroy();
+  else stream.destroy();
+}
+
+/**
+ * Whether everything was written and the end is being sent, which is then the truth. Meanwhile libuv cannot reset a
+ * socket (EINVAL); Node would never close it: its descriptor would stay open, and the process spin at its exit.
+ */
+export function isEnding({ writableEnded, writableFinished, writableLength }: Duplex): boolean {
+  return writableEnded && !writableFinished && writableLength === 0;
 }

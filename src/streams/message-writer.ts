@@ -18,6 +18,11 @@ export interface Flusher {
   sinkFailed(cause: unknown): void;
 }
 
+/** Octets that were written, all messages and connections together. */
+export interface Outgoing {
+  sent: number;
+}
+
 /**
  * The sending half of one connection, message after message. Data given to {@link MessageWriter.data} may lie in a
  * buffer that the caller reuses: it is free once {@link MessageWriter.flush} has returned true or the flusher's
@@ -27,6 +32,7 @@ export class MessageWriter implements Sender {
   readonly #sink: Writable;
   readonly #flusher: Flusher;
   readonly #framer = new BodyFramer();
+  readonly #outgoing: Outgoing | undefined;
   /** Callbacks made when first needed, which most writers never do. */
   #sent: (() => void) | undefined;
   #drained: (() => void) | undefined;
@@ -42,9 +48,11 @@ export class MessageWriter implements Sender {
   #parts = 0;
   #failed = false;
 
-  constructor(sink: Writable, flusher: Flusher) {
+  /** What is written is added to `outgoing`. */
+  constructor(sink: Writable, flusher: Flusher, outgoing?: Outgoing) {
     this.#sink = sink;
     this.#flusher = flusher;
+    this.#outgoing = outgoing;
   }
 
   /** Starts a message: its head, and the framing of its body. `length` is the announced one, if any. */
@@ -151,6 +159,7 @@ export class MessageWriter implements Sender {
     this.#text = '';
     this.#unsent = false;
     if (this.#failed) return true;
+    if (this.#outgoing !== undefined) this.#outgoing.sent += text.length;
     try {
       return this.#sink.write(text, 'latin1');
     } catch (cause) {
@@ -161,6 +170,7 @@ export class MessageWriter implements Sender {
 
   #writePart(part: Buffer, sent: () => void): void {
     if (this.#failed) return;
+    if (this.#outgoing !== undefined) this.#outgoing.sent += part.length;
     try {
       this.#sink.write(part, sent);
     } catch (cause) {

@@ -34,6 +34,10 @@ export class FakeUpstream implements StandIn {
     Object.freeze(this);
   }
 
+  get configuredWeight(): number {
+    return this.#weight;
+  }
+
   get weight(): number {
     return this.#weight;
   }
@@ -83,7 +87,8 @@ export class FakeUpstream implements StandIn {
     const { id, origin, state, maxInFlight, weight, inFlight, inFlightElsewhere, latencyMs, pid, load } = this;
     const { picks, failures, responses, retries, ejections } = this;
     const counts = { inFlight, inFlightElsewhere, picks, failures, responses, retries, ejections };
-    return { id, origin, state, maxInFlight, weight, latencyMs, pid, load, tags: {}, ...counts };
+    const weights = { weight, configuredWeight: weight };
+    return { id, origin, state, maxInFlight, ...weights, latencyMs, pid, load, tags: {}, ...counts };
   }
 }
 

@@ -19,8 +19,9 @@ export class Candidates {
   /** Those at their own limits, and the candidates for which that was computed. */
   #atLimit: readonly Upstream[] = NONE;
   #atLimitBeside: readonly Upstream[] = NONE;
-  /** How many were ejected or on trial when all were last looked at. */
+  /** How many were ejected or on trial when all were last looked at, and how many were out of service. */
   #unproven = 0;
+  #suspended = 0;
   /** Whether so many are ejected or on trial that all are candidates. */
   #panic = false;
 
@@ -69,7 +70,7 @@ export class Candidates {
     this.#moved([...this.#selectable, upstream]);
   }
 
-  /** An upstream was removed. */
+  /** An upstream was removed that was in service. */
   removed(upstream: Upstream): void {
     const left: Upstream[] = [];
     // V8's own methods for this are slow on frozen arrays.
@@ -82,8 +83,11 @@ export class Candidates {
    * that ended a panic.
    */
   changed(): boolean {
-    this.#unproven = 0;
-    for (const upstream of this.#upstreams.values()) if (!upstream.proven) this.#unproven++;
+    this.#unproven = this.#suspended = 0;
+    for (const upstream of this.#upstreams.values()) {
+      if (upstream.suspended) this.#suspended++;
+      else if (!upstream.proven) this.#unproven++;
+    }
     // If too many have failed, all are candidates: any attempt is better than none.
     const panicked = this.#panic;
     this.#panic = this.#tooManyUnproven;
@@ -102,7 +106,8 @@ export class Candidates {
   }
 
   get #tooManyUnproven(): boolean {
-    return this.#unproven * 100 > this.#rules.maxEjectedPercent * this.#upstreams.size;
+    // Those out of service are no reason for a panic, and cannot help in one.
+    return this.#unproven * 100 > this.#rules.maxEjectedPercent * (this.#upstreams.size - this.#suspended);
   }
 
   #announce(selectable: readonly Upstream[]): void {

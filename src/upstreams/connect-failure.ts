@@ -61,6 +61,8 @@ function codeOf(failure: Failure): ErrorCode {
 
 const CODES: ReadonlyMap<string, ErrorCode> = new Map([
   ['ECONNREFUSED', 'CONNECT_REFUSED'],
+  // A Unix socket that is not there.
+  ['ENOENT', 'CONNECT_REFUSED'],
   ['ECONNRESET', 'CONNECT_CLOSED'],
   ['ECONNABORTED', 'CONNECT_CLOSED'],
   ['EPIPE', 'CONNECT_CLOSED'],

@@ -70,17 +70,17 @@ export class UpstreamConnection implements StreamUser {
 
   /**
    * Begins to connect, at `born` in the clock's time. `onGone` is called once, when the connection is destroyed for
-   * whatever reason. Throws CONNECT_UNUSABLE, as {@link Dialler.dial} does.
+   * whatever reason. `opening`, as latin1, is sent first. Throws CONNECT_UNUSABLE, as {@link Dialler.dial} does.
    */
   constructor(
     upstream: ParsedUpstream, rules: ConnectionRules, dialler: Dialler, born: number,
-    onGone: (connection: UpstreamConnection) => void,
+    onGone: (connection: UpstreamConnection) => void, opening = '',
   ) {
     this.#rules = rules;
     this.#onGone = onGone;
     this.born = born;
     this.#body = new BodyReader(rules, responseTrailers);
-    this.#stream = new DialledStream(upstream, dialler, this);
+    this.#stream = new DialledStream(upstream, dialler, this, opening);
     this.writer = this.#stream.writer;
   }
 

@@ -1,7 +1,7 @@
 /**
  * Opens connections to upstreams: with the option `connect`, which is the seam for TLS and the like, else by TCP.
  */
-import net, { type OnReadOpts, type Socket } from 'node:net';
+import net, { type LookupFunction, type OnReadOpts, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { shown } from '../options/checks.ts';
 import { BalancerError } from '../errors.ts';
@@ -14,6 +14,8 @@ import type { Names } from './names.ts';
 export interface Dialling {
   /** Whether the upstream's name is being looked up. */
   resolving: boolean;
+  /** What must be sent first, as latin1; set to `''` once the option `connect` has taken care of that. */
+  opening: string;
   /** Bytes have come. They are valid until this returns or, if it returns false, until reading is resumed. */
   received(bytes: Buffer, length: number): boolean;
 }
@@ -48,8 +50,16 @@ export class Dialler {
    */
   dial(upstream: ParsedUpstream, dialling: Dialling): Duplex {
     const { origin } = upstream;
+    const { opening } = dialling;
     const made = this.connect === undefined ? undefined : this.#made(this.connect, upstream, dialling);
-    if (made !== undefined) return this.#adopt(made, origin, dialling);
+    if (made !== undefined) {
+      const stream = this.#adopt(made, origin, dialling);
+      if (dialling.opening === '' || !origin.startsWith('https:')) return stream;
+      discard(stream);
+      throw unusable(`connect has not read means.proxyHeader for ${origin}; write it before the TLS handshake`);
+    }
+    // `connect` may have read it before it left this connection to us.
+    dialling.opening = opening;
     if (origin.startsWith('https:')) {
       // Never send what needs TLS, such as cookies, in plain text.
       throw unusable(`connect returned undefined for ${origin}, which needs TLS; return a TLS stream for it`);
@@ -58,11 +68,14 @@ export class Dialler {
   }
 
   /** Calls `connect`. */
-  #made(connect: NonNullable<Settings['connect']>, upstream: ParsedUpstream, dialling: Dialling): unknown {
-    const { origin, host, port } = upstream;
+  #made(connect: Connect, upstream: ParsedUpstream, dialling: Dialling): unknown {
+    const { origin, host, port, path } = upstream;
+    const place = path === undefined ? { origin, host, port } : { origin, host, port, path };
     let fault: BalancerError | undefined;
     const made = guardedValue((): unknown => {
-      const returned: unknown = connect({ origin, host, port }, { lookup: this.#lookupFor(dialling) });
+      const lookup = this.#lookupFor(dialling);
+      const means = dialling.opening === '' ? { lookup } : openingMeans(lookup, dialling);
+      const returned: unknown = connect(place, means);
       if (isThenable(returned)) discardResult(returned);
       return returned;
     }, (what, cause) => {
@@ -95,7 +108,7 @@ export class Dialler {
     return made;
   }
 
-  #open({ host, port }: ParsedUpstream, dialling: Dialling): Socket {
+  #open({ host, port, path }: ParsedUpstream, dialling: Dialling): Socket {
     // Each connection reads into one buffer of its own. Reading is paused until its bytes have been passed on, so a
     // slow downstream holds at most one buffer. It starts small, as most responses are, and hundreds of connections may
     // be idle; when a read fills it, more follows, and a larger buffer replaces it.
@@ -107,6 +120,7 @@ export class Dialler {
         return dialling.received(bytes as Buffer, length);
       },
     };
+    if (path !== undefined) return net.connect({ path, allowHalfOpen: true, onread });
     const where = { host, port, noDelay: true, allowHalfOpen: true, onread };
     return net.connect(net.isIP(host) === 0 ? { ...where, lookup: this.#lookupFor(dialling) } : where);
   }
@@ -198,6 +212,18 @@ function flow(stream: Duplex, origin: string, dialling: Dialling): void {
   }
 }
 
+/** Lets `connect` take what must be sent first. */
+function openingMeans(lookup: LookupFunction, dialling: Dialling): NonNullable<Parameters<Connect>[1]> {
+  const header = Buffer.from(dialling.opening, 'latin1');
+  return {
+    lookup,
+    get proxyHeader() {
+      dialling.opening = '';
+      return header;
+    },
+  };
+}
+
 function unusable(message: string, cause?: unknown): BalancerError {
   return new BalancerError('CONNECT_UNUSABLE', message, { cause });
 }
@@ -221,6 +247,8 @@ function discard(stream: Duplex): void {
   // The caller reports that it is unusable, whatever happens here.
   guarded((): unknown => stream.destroy(), () => undefined);
 }
+
+type Connect = NonNullable<Settings['connect']>;
 
 /** The methods that are called on a stream. */
 const METHODS = ['on', 'once', 'write', 'end', 'cork', 'uncork', 'pause', 'resume', 'destroy'] as const;

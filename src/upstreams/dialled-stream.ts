@@ -38,6 +38,7 @@ export class DialledStream implements Dialling, Flusher {
   ready = false;
   /** Whether the upstream's name is being looked up. */
   resolving = false;
+  opening: string;
 
   readonly #user: StreamUser;
   readonly #dialler: Dialler;
@@ -49,9 +50,13 @@ export class DialledStream implements Dialling, Flusher {
   /** Whether a call into the stream threw. */
   #threw = false;
 
-  /** Begins to connect. Throws CONNECT_UNUSABLE, as {@link Dialler.dial} does. */
-  constructor(upstream: ParsedUpstream, dialler: Dialler, user: StreamUser) {
+  /**
+   * Begins to connect. `opening`, as latin1, is sent before anything else, together with what is first written. Throws
+   * CONNECT_UNUSABLE, as {@link Dialler.dial} does.
+   */
+  constructor(upstream: ParsedUpstream, dialler: Dialler, user: StreamUser, opening = '') {
     this.#user = user;
+    this.opening = opening;
     this.#dialler = dialler;
     this.#origin = upstream.origin;
     const stream = dialler.dial(upstream, this);
@@ -71,6 +76,7 @@ export class DialledStream implements Dialling, Flusher {
       this.#broke(undefined);
     });
     this.writer = new MessageWriter(stream, this);
+    if (this.opening !== '') this.writer.text(this.opening);
     whenOpen(stream, () => {
       this.ready = true;
       user.opened();

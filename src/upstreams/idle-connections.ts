@@ -3,12 +3,15 @@
  */
 import type { Settings } from '../options/parse.ts';
 import type { ParsedUpstream } from '../options/upstreams.ts';
+import { ownHeader } from '../proxy-protocol/of-socket.ts';
+import { formatProxyHeader } from '../proxy-protocol/parse.ts';
 import { type ConnectionRules, UpstreamConnection } from './connection.ts';
 import type { Dialler } from './dial.ts';
+import { DialledStream, type StreamUser } from './dialled-stream.ts';
 
 /** The settings that idle connections use. */
 export type IdleConnectionRules = ConnectionRules & Pick<Settings,
-  | 'upstreamIdleTimeoutMs' | 'maxIdlePerUpstream' | 'tunnelIdleTimeoutMs'
+  | 'upstreamIdleTimeoutMs' | 'maxIdlePerUpstream' | 'tunnelIdleTimeoutMs' | 'proxyProtocol'
   | 'maxUpstreamConnectionMs' | 'maxRequestsPerUpstreamConnection'>;
 
 export class IdleConnections {
@@ -18,6 +21,8 @@ export class IdleConnections {
   readonly #rng: () => number;
   /** Oldest first. */
   readonly #idle: UpstreamConnection[] = [];
+  /** Idle ones that began with the PROXY header of one downstream connection each: see {@link keep}. Oldest first. */
+  readonly #kept: UpstreamConnection[] = [];
   /** Those that belong to one downstream connection each, idle or not, and are given to no other. */
   readonly #bound: UpstreamConnection[] = [];
   readonly #onGone: (connection: UpstreamConnection) => void;
@@ -32,7 +37,7 @@ export class IdleConnections {
     this.#dialler = dialler;
     this.#rng = rng;
     this.#onGone = (connection) => {
-      for (const list of [this.#idle, this.#bound]) {
+      for (const list of [this.#idle, this.#kept, this.#bound]) {
         const at = list.indexOf(connection);
         if (at >= 0) list.splice(at, 1);
       }
@@ -53,28 +58,64 @@ export class IdleConnections {
     return idle ?? this.dial(now);
   }
 
-  /** A new connection, still connecting. Throws CONNECT_UNUSABLE. */
-  dial(now: number): UpstreamConnection {
-    return new UpstreamConnection(this.#upstream, this.#rules, this.#dialler, now, this.#onGone);
+  /** A new connection, still connecting. `opening`, as latin1, is sent first. Throws CONNECT_UNUSABLE. */
+  dial(now: number, opening = ''): UpstreamConnection {
+    return new UpstreamConnection(this.#upstream, this.#rules, this.#dialler, now, this.#onGone, opening);
+  }
+
+  /** A new connection for a probe. Throws CONNECT_UNUSABLE. */
+  dialProbe(now: number): UpstreamConnection {
+    const { proxyProtocol } = this.#rules;
+    const opening = proxyProtocol === 0 ? '' : formatProxyHeader(ownHeader(proxyProtocol)).toString('latin1');
+    return this.dial(now, opening);
+  }
+
+  /** A stream for another protocol than HTTP, which is never idle. Otherwise as `dial`. Throws CONNECT_UNUSABLE. */
+  stream(user: StreamUser, opening: string): DialledStream {
+    return new DialledStream(this.#upstream, this.#dialler, user, opening);
   }
 
   /** Takes a connection back after an exchange, and keeps it if it can serve another one. */
   give(connection: UpstreamConnection, now: number): void {
+    if (!this.#reusable(connection, now)) return;
+    if (this.#idle.length >= this.#rules.maxIdlePerUpstream) connection.destroy();
+    else this.#idle.push(connection);
+  }
+
+  /**
+   * Takes a connection back that can serve only the downstream connection whose PROXY header it began with. Returns
+   * whether it is kept. Where there are too many, the one that was idle for the longest is closed.
+   */
+  keep(connection: UpstreamConnection, now: number): boolean {
+    if (!this.#reusable(connection, now)) return false;
+    this.#kept.push(connection);
+    if (this.#kept.length > this.#rules.maxIdlePerUpstream) this.#kept[0]?.destroy();
+    return !connection.destroyed;
+  }
+
+  /** A kept connection is used again. */
+  takeKept(connection: UpstreamConnection): void {
+    const at = this.#kept.indexOf(connection);
+    if (at >= 0) this.#kept.splice(at, 1);
+  }
+
+  /** Whether a connection can serve another exchange, and until when: else it is closed. */
+  #reusable(connection: UpstreamConnection, now: number): boolean {
     const seconds = connection.keepAliveSeconds;
-    if (!connection.release()) return;
+    if (!connection.release()) return false;
     // A second less than the upstream keeps it, for the time on the wire (undici does the same).
     const idleMs = seconds < 0 ? this.#rules.upstreamIdleTimeoutMs : (seconds - 1) * 1000;
-    const { maxIdlePerUpstream, maxRequestsPerUpstreamConnection, maxUpstreamConnectionMs } = this.#rules;
+    const { maxRequestsPerUpstreamConnection, maxUpstreamConnectionMs } = this.#rules;
     // With jitter, so that connections that were opened together are not closed together.
     connection.retireAt ??= connection.born + maxUpstreamConnectionMs * (1 - AGE_JITTER * this.#rng());
     const until = Math.min(now + idleMs, connection.retireAt);
     const usedUp = connection.uses >= maxRequestsPerUpstreamConnection || connection.born < this.#since;
-    if (this.#closed || usedUp || until <= now || this.#idle.length >= maxIdlePerUpstream) {
+    if (this.#closed || usedUp || until <= now) {
       connection.destroy();
-      return;
+      return false;
     }
     connection.idleUntil = until;
-    this.#idle.push(connection);
+    return true;
   }
 
   /** From now on, a connection that is in use belongs to a downstream connection. */
@@ -101,18 +142,19 @@ export class IdleConnections {
 
   /** The process was paused for `ms`. The upstream, and what is in between, have counted that time. */
   age(ms: number): void {
-    for (const list of [this.#idle, this.#bound]) for (const connection of list) connection.idleUntil -= ms;
+    for (const list of [this.#idle, this.#kept, this.#bound]) for (const connection of list) connection.idleUntil -= ms;
   }
 
   /** Closes the connections that were idle for too long. */
   sweep(now: number): void {
     this.#closeIdle(this.#idle, now);
+    if (this.#kept.length > 0) this.#closeIdle(this.#kept, now);
     if (this.#bound.length > 0) this.#closeIdle(this.#bound, now);
   }
 
   /** Closes idle connections, except bound ones. */
   clear(): void {
-    for (const connection of [...this.#idle]) connection.destroy();
+    for (const connection of [...this.#idle, ...this.#kept]) connection.destroy();
   }
 
   /** Has later exchanges use connections that are opened from `now` on, bound ones aside. */

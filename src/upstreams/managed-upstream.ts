@@ -28,6 +28,10 @@ export class ManagedUpstream {
   #maxInFlight: number;
   #onTrial = false;
   #leaving: 'draining' | 'gone' | undefined;
+  /** Whether `drain` has taken it out of service: it stays a member, and gets no new work until `activate`. */
+  #suspended = false;
+  /** What `setWeight` set in place of the configured weight. */
+  #givenWeight: number | undefined;
   #inFlight = 0;
   #inFlightElsewhere = 0;
   #latencyMs = 0;
@@ -62,6 +66,7 @@ export class ManagedUpstream {
 
   get state(): Upstream['state'] {
     if (this.#leaving !== undefined) return this.#leaving;
+    if (this.#suspended) return this.#inFlight === 0 ? 'drained' : 'draining';
     const { standing } = this.#health;
     return standing === 'well' ? 'active' : standing;
   }
@@ -105,6 +110,16 @@ export class ManagedUpstream {
     return this.#ejections;
   }
 
+  /** The weight that was configured or, since then, set. A slow start shows a part of it. */
+  get nominalWeight(): number {
+    return this.#givenWeight ?? this.#settings.weight;
+  }
+
+  /** The weight of its options. */
+  get configuredWeight(): number {
+    return this.#settings.weight;
+  }
+
   /** Its current options. */
   get settings(): ParsedUpstream {
     return this.#settings;
@@ -121,6 +136,11 @@ export class ManagedUpstream {
   /** Whether it is being removed, and gets no new work. */
   get draining(): boolean {
     return this.#leaving !== undefined;
+  }
+
+  /** Whether `drain` has taken it out of service. */
+  get suspended(): boolean {
+    return this.#suspended;
   }
 
   /** When what is still in flight will be cut, in the clock's time. */
@@ -156,9 +176,9 @@ export class ManagedUpstream {
   list(panic: boolean): boolean {
     this.#panic = panic;
     this.#onTrial = this.#health.standing === 'trial';
-    this.#weight = this.#settings.weight * (panic ? 1 : this.#health.ramp);
-    this.#show();
-    return this.#listed = this.#leaving === undefined && (panic || this.#health.standing !== 'ejected');
+    this.#weigh();
+    const isIn = this.#leaving === undefined && !this.#suspended;
+    return this.#listed = isIn && (panic || this.#health.standing !== 'ejected');
   }
 
   begin(): void {
@@ -205,9 +225,28 @@ export class ManagedUpstream {
     const { weight, tags } = this.#settings;
     this.#settings = settings;
     this.#maxInFlight = settings.maxInFlight;
-    this.#weight = settings.weight * (this.#panic ? 1 : this.#health.ramp);
-    this.#show();
+    // What the configuration says anew counts; without a change, what was set at run time stays.
+    if (weight !== settings.weight) this.#givenWeight = undefined;
+    this.#weigh();
     return weight !== settings.weight || !alike(tags, settings.tags);
+  }
+
+  /** Sets its weight; undefined: the configured one again. */
+  setWeight(weight: number | undefined): void {
+    this.#givenWeight = weight;
+    this.#weigh();
+  }
+
+  /** Takes it out of service at `now`. Idle connections are closed, others when they are given back. */
+  suspend(now: number): void {
+    this.#suspended = true;
+    this.#listed = false;
+    this.#connections.renew(now);
+  }
+
+  /** Takes it back into service. {@link ManagedUpstream.list} says whether it may be picked. */
+  resume(): void {
+    this.#suspended = false;
   }
 
   /** Ends new work. It is gone when what it has in flight has ended, or was cut at `cutAt`. */
@@ -217,6 +256,11 @@ export class ManagedUpstream {
     this.#connections.close();
     this.#listed = false;
     this.#leaving = this.#inFlight === 0 ? 'gone' : 'draining';
+  }
+
+  #weigh(): void {
+    this.#weight = this.nominalWeight * (this.#panic ? 1 : this.#health.ramp);
+    this.#show();
   }
 
   #show(): void {

@@ -77,6 +77,8 @@ export class Probe implements ConnectionUser {
     const connection = this.#connection;
     if (connection === undefined) return;
     if (path === undefined) {
+      // A PROXY header, if there is one: upstreams log connections that end without it.
+      connection.writer.flush();
       this.#end(true);
       return;
     }
@@ -123,7 +125,7 @@ export class Probe implements ConnectionUser {
     this.#next = due + intervalMs * (1 - JITTER / 2 + JITTER * this.#rng());
     this.#deadline = now + timeoutMs;
     try {
-      this.#connection = this.#upstream.connections.dial(now);
+      this.#connection = this.#upstream.connections.dialProbe(now);
     } catch (cause) {
       this.#giveUp(cause instanceof BalancerError ? cause : new BalancerError('INTERNAL_ERROR', undefined, { cause }));
       return;

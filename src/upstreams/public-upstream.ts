@@ -48,6 +48,10 @@ export class PublicUpstream implements Upstream {
     return this.#weight;
   }
 
+  get configuredWeight(): number {
+    return this.#facts.configuredWeight;
+  }
+
   get inFlight(): number {
     return this.#inFlight;
   }
@@ -94,10 +98,11 @@ export class PublicUpstream implements Upstream {
 
   /** Its current values, as a plain object. */
   toJSON(): Upstream {
-    const { id, origin, state, weight, maxInFlight, inFlight, inFlightElsewhere, latencyMs } = this;
+    const { id, origin, state, weight, configuredWeight, maxInFlight, inFlight, inFlightElsewhere, latencyMs } = this;
     const { picks, responses, failures, retries, ejections, tags } = this;
     const counts = { picks, responses, failures, retries, ejections };
-    return { id, origin, state, weight, maxInFlight, inFlight, inFlightElsewhere, latencyMs, ...counts, tags };
+    const load = { maxInFlight, inFlight, inFlightElsewhere, latencyMs };
+    return { id, origin, state, weight, configuredWeight, ...load, ...counts, tags };
   }
 
   /** What `console.log` shows. */

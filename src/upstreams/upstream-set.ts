@@ -1,5 +1,6 @@
 /**
- * Which upstreams exist, how they fare, and the one count of what is in flight.
+ * Which upstreams exist, how they fare, and the one count of what is in flight. It is long because each change of
+ * membership or health, whatever causes it, ends here with the candidates computed anew.
  */
 import { BalancerError, type Ending, type ErrorCode } from '../errors.ts';
 import type { BalancerEvents, Events, Witness } from '../events.ts';
@@ -11,6 +12,7 @@ import { Candidates } from './candidates.ts';
 import type { Dialler } from './dial.ts';
 import { type Difference, difference } from './difference.ts';
 import { ManagedUpstream, managedOf, type ManagedUpstreamRules } from './managed-upstream.ts';
+import { OutOfService } from './out-of-service.ts';
 
 /** The settings that membership uses. */
 export type UpstreamSetRules = ManagedUpstreamRules & Pick<Settings, 'maxEjectedPercent' | 'maxInFlight'>;
@@ -37,6 +39,7 @@ export class UpstreamSet {
   readonly #active = new Map<string, ManagedUpstream>();
   /** Draining ones, each with the function to call when it is gone. */
   readonly #draining = new Map<ManagedUpstream, () => void>();
+  readonly #outOfService = new OutOfService();
   readonly #candidates: Candidates;
   /** What other balancers have in flight on average, by origin, if it is not 0. */
   readonly #elsewhere = new Map<string, number>();
@@ -75,7 +78,8 @@ export class UpstreamSet {
 
   /** Ejected upstreams that have room: tried by a request for which no candidate is left. */
   get lastResorts(): readonly Upstream[] {
-    return [...this.#active.values()].filter(({ hasRoom, listed }) => hasRoom && !listed).map(({ shown }) => shown);
+    return [...this.#active.values()].filter(({ hasRoom, listed, suspended }) => hasRoom && !listed && !suspended)
+      .map(({ shown }) => shown);
   }
 
   /** Whether any, besides `others`, would be a candidate if it had room. */
@@ -132,14 +136,44 @@ export class UpstreamSet {
    * `cutAt`. Throws OPTIONS_INVALID if there is none of this origin.
    */
   remove(origin: string, cutAt: number): Promise<void> {
-    const upstream = this.#active.get(origin);
-    if (upstream === undefined) {
-      throw new BalancerError('OPTIONS_INVALID', `there is no upstream ${origin}; see balancer.upstreams`);
-    }
+    const upstream = this.#member(origin);
     const drained = this.#drain(upstream, cutAt);
-    this.#candidates.removed(upstream.shown);
+    if (upstream.suspended) this.#candidates.changed();
+    else this.#candidates.removed(upstream.shown);
     this.tell();
     return drained;
+  }
+
+  /**
+   * Takes an upstream out of service: it stays a member, and is no candidate until it is activated. Resolves when it
+   * has nothing in flight here, or is in service again. Throws OPTIONS_INVALID if there is none of this origin.
+   */
+  suspend(origin: string, now: number): Promise<void> {
+    const upstream = this.#member(origin);
+    if (upstream.suspended) return this.#outOfService.wait(upstream);
+    upstream.suspend(now);
+    const emptied = this.#outOfService.wait(upstream);
+    this.#candidates.changed();
+    this.#tell(upstream.inFlightHere > 0 ? 'draining' : 'drained', this.#about(upstream));
+    return emptied;
+  }
+
+  /** Takes an upstream into service again. Throws OPTIONS_INVALID if there is none of this origin. */
+  activate(origin: string): void {
+    const upstream = this.#member(origin);
+    if (!upstream.suspended) return;
+    upstream.resume();
+    this.#outOfService.over(upstream);
+    this.#candidates.changed();
+    this.#tell('activated', this.#about(upstream));
+  }
+
+  /** Sets the weight of an upstream; undefined: that of its options. Throws OPTIONS_INVALID if there is none. */
+  setWeight(origin: string, weight: number | undefined): void {
+    const upstream = this.#member(origin);
+    const before = upstream.nominalWeight;
+    upstream.setWeight(weight);
+    if (upstream.nominalWeight !== before) this.#candidates.changed();
   }
 
   /** Compares the upstreams with those that are wanted. Nothing else may change membership before `apply`. */
@@ -203,6 +237,10 @@ export class UpstreamSet {
     if (well) upstream.health.succeeded(began);
     else if (fault === 'upstream' && stage !== 'idle') {
       this.#failed(upstream, began, now, stage === 'body', code, undefined);
+    }
+    const isEmpty = upstream.suspended && upstream.inFlightHere === 0;
+    if (isEmpty && this.#outOfService.over(upstream) && !upstream.draining) {
+      this.#tell('drained', this.#about(upstream));
     }
     const resolve = upstream.state === 'gone' ? this.#draining.get(upstream) : undefined;
     // Undefined if a listener to its ejection has just removed it: then that was told.
@@ -281,6 +319,13 @@ export class UpstreamSet {
     await new Promise<void>((resolve) => {
       this.#draining.set(upstream, resolve);
     });
+  }
+
+  /** The upstream of this origin that is not being removed. Throws OPTIONS_INVALID. */
+  #member(origin: string): ManagedUpstream {
+    const upstream = this.#active.get(origin);
+    if (upstream !== undefined) return upstream;
+    throw new BalancerError('OPTIONS_INVALID', `there is no upstream ${origin}; see balancer.upstreams`);
   }
 
   #failed(

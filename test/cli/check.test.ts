@@ -63,7 +63,9 @@ describe('--check prints what would be served', () => {
       'probes: GET /health every 5000 ms, for 2000 ms at most; good is 200; 2 good to readmit, 3 bad to eject',
       'retryOn: 502, 503', 'maxInFlight: 500',
     ]);
-    assert.deepEqual(section(stdout, 'Pool api: random'), ['https://10.0.0.3', 'probes: none', 'connectTimeoutMs: 100']);
+    assert.deepEqual(section(stdout, 'Pool api: random'), [
+      'https://10.0.0.3', 'probes: none', 'TLS: certificates are verified', 'connectTimeoutMs: 100',
+    ]);
     assert.deepEqual(section(stdout, 'Routes'), [
       'the first that matches counts; no match is 404',
       '1. api.example.com       ->  pool api',

@@ -12,6 +12,7 @@ import { readArguments } from '../../src/cli/arguments.ts';
 import { configure } from '../../src/cli/config.ts';
 import { ONLY_IN_MODULES } from '../../src/cli/only-in-modules.ts';
 import { OPTION_NAMES, parseOptions } from '../../src/options/parse.ts';
+import { readTcpOptions } from '../../src/options/tcp.ts';
 import { POOL_OPTION_NAMES } from '../../src/options/pool.ts';
 import { documents, root } from '../support/documents.ts';
 
@@ -39,7 +40,8 @@ async function parse(config: Config): Promise<{ readonly problems: readonly stri
   const problems: string[] = [];
   const { options, ...rest } = await configure(readArguments(['-c', '/c.json'], []), problems, config);
   if (problems.length > 0) return { problems, meaning: '' };
-  const parsed = { ...rest, given: undefined, json: undefined, settings: parseOptions(options) };
+  const settings = rest.tcp ? readTcpOptions(options, problems) : parseOptions(options);
+  const parsed = { ...rest, given: undefined, json: undefined, settings };
   const meaning = inspect(parsed, { depth: 9 });
   // That of Node, which is not filled in.
   return { problems, meaning: meaning.replace(', backlog: 511', '') };
@@ -60,7 +62,12 @@ const form = (name: string): Schema => (
 
 /** Each kind of object in a file: its schema, and a file with one that has `own`, which is valid where `own` is. */
 const OBJECTS: Readonly<Record<string, readonly [schema: Schema, file: (own: Config) => Config]>> = {
-  file: [schema, (own) => ({ upstreams, ...own, ...('pools' in own && { routes: [{ pool: 'default' }] }) })],
+  file: [schema, (own) => {
+    const tcp = own['tcp'] === true || 'helloTimeoutMs' in own;
+    return {
+      upstreams: tcp ? ['tcp://127.0.0.1:6379'] : upstreams, ...(tcp && { tcp }), ...own, ...('pools' in own && { routes: [{ pool: 'default' }] }),
+    };
+  }],
   pool: [schema.definitions?.['PoolConfig'] ?? {}, (own) => ({ pools: { web: { upstreams, ...own } } })],
   upstream: [schema.definitions?.['UpstreamOptions'] ?? {}, (own) => ({ upstreams: [{ origin: ORIGIN, ...own }] })],
   healthCheck: [schema.definitions?.['HealthCheckOptions'] ?? {}, (own) => ({ upstreams, healthCheck: own })],
@@ -102,12 +109,13 @@ describe('has exactly the names that the parser knows', () => {
   test('in a file', () => {
     const ofFiles = [
       '$schema', 'listen', 'strategy', 'workers', 'drainTimeout', 'stopDelay', 'reloadTimeout', 'pidFile', 'accessLog',
-      'accessLogFormat',
+      'accessLogFormat', 'logFormat', 'admin', 'adminTokenFile', 'adminHosts', 'tls', 'tcp', 'helloTimeoutMs',
+      'upstreamTls',
     ];
     assert.deepEqual(namesIn('file'), [...new Set([...OPTION_NAMES, ...ofFiles])].filter(isData).sort());
   });
   test('in a pool', () => {
-    assert.deepEqual(namesIn('pool'), POOL_OPTION_NAMES.filter(isData).sort());
+    assert.deepEqual(namesIn('pool'), [...POOL_OPTION_NAMES, 'upstreamTls'].filter(isData).sort());
   });
   for (const kind of ['upstream', 'healthCheck', 'route', 'limits', 'answer']) {
     test(`in the object ${kind}`, async () => {
@@ -192,7 +200,9 @@ describe('accepts what the parser accepts, and refuses values of another type', 
   ];
   // The command line may name them.
   const isElsewhere = (title: string, value: unknown): boolean => (
-    title.endsWith(': upstreams') && Array.isArray(value) && value.length === 0);
+    (title.endsWith(': upstreams') && Array.isArray(value) && value.length === 0) ||
+    // Certificates, and where TLS is ended.
+    (/^port: (?:tls|redirect)$/.test(title) && value === true));
   for (const { title, at } of PROPERTIES) {
     test(title, async () => {
       let agreed = 0;

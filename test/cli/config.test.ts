@@ -165,7 +165,7 @@ describe('a wrong configuration exits with 2', () => {
     ['an empty list of upstreams', 'c.json', '{ "upstreams": [] }', [/^upstreams: none given/]],
     ['upstreams that are not a list', 'c.json', `{ "upstreams": "${at}" }`, [/^upstreams: must be a list of origins/]],
     ['an unknown option', 'c.json', `{ "upstreams": ["${at}"], "frobnicate": 5 }`,
-      [/^frobnicate: unknown option; known here: upstreams, listen, strategy, workers, .*, and all options of c/]],
+      [/^frobnicate: unknown option; known here: upstreams, listen, tls, tcp, strategy, .*, and all options of c/]],
     ['a misspelled option', 'c.json', `{ "upstreams": ["${at}"], "stratgy": "random", "drainTimeoutMs": 5 }`,
       [/^stratgy: unknown option; did you mean strategy\? \(/,
         /^drainTimeoutMs: unknown option; did you mean drainTimeout\?/]],

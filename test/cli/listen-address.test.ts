@@ -54,7 +54,8 @@ describe('an address', () => {
 });
 
 describe('a value that is not an address is refused, with what to write instead', () => {
-  const forms = /^listen: must be \[host:\]port, unix:PATH\[,mode=660\] or fd:N, e\.g\. 127\.0\.0\.1:8080 \(got /;
+  const forms = new RegExp('^listen: must be \\[host:\\]port, tls:\\[host:\\]port, redirect:\\[host:\\]port, ' +
+    'unix:PATH\\[,mode=660\\], fd:N or systemd, e\\.g\\. 127\\.0\\.0\\.1:8080 \\(got ');
   const bad: readonly [value: unknown, problem: RegExp][] = [
     ...['', ' ', 'x', '-1', '1.5', '0x50', '1e3', '127.0.0.1', '127.0.0.1:', '127.0.0.1:x', ':8080',
       '::1', '::1:8080', '[::1]', '[::1]8080', '[::1]:', '[x]:80', 'a:b:80', 'unix:', 'fd:', 'fd:x', 'fd:-1', 'fd:1.5',
@@ -73,7 +74,7 @@ describe('a value that is not an address is refused, with what to write instead'
     [`unix:/${'x'.repeat(LONGEST)}`,
       new RegExp(`^listen: the path of a Unix socket must have at most ${LONGEST} octets \\(got ${LONGEST + 1}: `)],
     [`unix:/${'é'.repeat(54)}`, /^listen: the path of a Unix socket must have at most \d+ octets \(got 109: /],
-    ['unix:\0x', /^listen: the path of a Unix socket must not contain a NUL \(got /],
+    ['unix:/x\0y', /^listen: the path of a Unix socket must not contain a NUL \(got /],
     [{}, /^listen: must have exactly one of port, path and fd, e\.g\. \{ "port": 8080 \} \(got \{\}\)$/],
     [{ port: 1, fd: 3 }, /^listen: must have exactly one of port, path and fd/],
     [{ port: '80' }, /^listen\.port: the port must be an integer from 0 to 65535 \(got "80"\)$/],

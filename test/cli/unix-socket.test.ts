@@ -2,11 +2,42 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { umaskOf, withUmask } from '../../src/cli/listening.ts';
 import { run, start } from '../support/process-binary.ts';
 import { get, startNamed } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
 
+test('a socket is bound with a umask that leaves it its mode at most', () => {
+  const before = process.umask(0o022);
+  try {
+    const during = withUmask(umaskOf([{ path: '/a', mode: 0o660 }, { port: 1 }]), () => process.umask(0o777));
+    assert.equal(during, 0o137);
+    assert.throws(() => withUmask(0o077, () => {
+      throw new Error('not bound');
+    }), /not bound/);
+    assert.equal(process.umask(before), 0o022);
+  } finally {
+    process.umask(before);
+  }
+});
+
+const noAbstract = process.platform === 'linux' ? false : 'abstract sockets exist on Linux alone';
+
 for (const workers of ['1', '2']) {
+  test(`an abstract socket is balanced from and to, with ${workers} to serve`, { skip: noAbstract }, async (t) => {
+    const [front, back] = [`equipoise-front-${process.pid}-${workers}`, `equipoise-back-${process.pid}-${workers}`];
+    const cwd = directory(t, { 'inner.json': JSON.stringify({ via: 'inner' }) });
+    const args = ['-c', 'inner.json', '-l', `unix:@${back}`, '-w', workers, await startNamed(t, 'A')];
+    const inner = start(t, args, { cwd });
+    assert.match(await inner.ready(), new RegExp(`listening on unix:@${back}$`));
+    const outer = start(t, ['-l', `unix:@${front}`, '-w', workers, `unix:@${back}`]);
+    await outer.ready();
+    assert.equal((await get({ socketPath: `\0${front}` })).body, 'A');
+    const { code, stderr } = await run(['-l', `unix:@${front}`, '-w', workers, 'http://127.0.0.1:9']);
+    assert.equal(code, 1);
+    assert.ok(stderr.includes(`listen: unix:@${front} is in use (EADDRINUSE): another process listens on it`), stderr);
+  });
+
   describe(`a Unix socket, with ${workers} to serve`, () => {
     test('that a crash left behind is replaced', async (t) => {
       const socketPath = join(directory(t), 'sock');

@@ -53,7 +53,9 @@ describe('programs of the documents', () => {
     folder = mkdtempSync(join(tmpdir(), 'equipoise-documents-'));
     mkdirSync(join(folder, 'node_modules'));
     symlinkSync(root, join(folder, 'node_modules/equipoise'), 'dir');
-    symlinkSync(join(root, 'node_modules/express'), join(folder, 'node_modules/express'), 'dir');
+    for (const used of ['express', '@opentelemetry']) {
+      symlinkSync(join(root, 'node_modules', used), join(folder, 'node_modules', used), 'dir');
+    }
     writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
     if (certificate === undefined) return;
     writeFileSync(join(folder, 'key.pem'), certificate.key);

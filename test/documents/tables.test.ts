@@ -32,8 +32,9 @@ const nameIn = (cell = ''): string => spansOf(cell)[0] ?? '';
 test('the tables of options name each option with its default and what it belongs to', () => {
   const [text = '', ofFiles = ''] = documentAt('src/options/README.md').text.split('\n## In a configuration file\n');
   assert.deepEqual(rowsOf(ofFiles).flatMap(([cell = '']) => spansOf(cell)).sort(),
-    ['$schema', 'accessLog', 'accessLogFormat', 'drainTimeout', 'listen', 'pidFile', 'reloadTimeout', 'stopDelay',
-      'strategy', 'workers']);
+    ['$schema', 'accessLog', 'accessLogFormat', 'admin', 'adminHosts', 'adminTokenFile', 'drainTimeout', 'listen',
+      'logFormat', 'pidFile', 'proxyProtocol', 'reloadTimeout', 'stopDelay', 'strategy', 'tcp', 'tls', 'upstreamTls',
+      'workers'].sort());
   const entries = /\n\| key \|[^]*?\n\n/.exec(text)?.[0] ?? '';
   assert.deepEqual(rowsOf(entries).map(([cell]) => nameIn(cell)).sort(),
     ['healthCheck', 'maxInFlight', 'origin', 'tags', 'weight']);
@@ -44,7 +45,8 @@ test('the tables of options name each option with its default and what it belong
   }
   for (const [name, value] of Object.entries(settingsOf({ upstreams: [] }))) {
     if (typeof value !== 'number') continue;
-    const shown = value === Infinity ? 'no limit' : String(value);
+    // Of proxyProtocol, 0 stands for none inside.
+    const shown = value === Infinity ? 'no limit' : name === 'proxyProtocol' ? 'none' : String(value);
     assert.equal(rows.get(name)?.replaceAll('`', ''), shown, name);
   }
 });

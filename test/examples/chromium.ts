@@ -34,18 +34,42 @@ interface Message {
 export class Page {
   /** The address of its first WebSocket, once something has come by it. */
   readonly webSocket: Promise<string>;
+  /** What its console shows of warnings and errors, and what its scripts threw. */
+  readonly complaints: readonly string[];
+  /** The addresses that it asked for, WebSockets included. */
+  readonly requests: readonly string[];
   readonly #socket: WebSocket;
   readonly #sessionId: string;
   readonly #calls: Map<number, (message: Message) => void>;
   #lastId = 1000;
 
   constructor(
-    socket: WebSocket, sessionId: string, calls: Map<number, (message: Message) => void>, webSocket: Promise<string>,
+    socket: WebSocket, sessionId: string, calls: Map<number, (message: Message) => void>,
+    { webSocket, complaints, requests }: Pick<Page, 'webSocket' | 'complaints' | 'requests'>,
   ) {
     this.webSocket = webSocket;
+    this.complaints = complaints;
+    this.requests = requests;
     this.#socket = socket;
     this.#sessionId = sessionId;
     this.#calls = calls;
+  }
+
+  /** Calls a method of the DevTools protocol. */
+  async send(method: string, params: Parameters = {}): Promise<Parameters> {
+    const message = { id: ++this.#lastId, sessionId: this.#sessionId, method, params };
+    const { result, error } = await call(this.#socket, this.#calls, message);
+    if (result === undefined) throw new Error(`${method}: ${error?.message ?? 'no result'}`);
+    return result;
+  }
+
+  /** Presses a key: Enter, Tab or a space. */
+  async press(key: 'Enter' | 'Tab' | ' '): Promise<void> {
+    const [code, keyCode] = { Enter: ['Enter', 13], Tab: ['Tab', 9], ' ': ['Space', 32] }[key] as [string, number];
+    const event = { key, code, windowsVirtualKeyCode: keyCode };
+    const text = key === 'Enter' ? '\r' : key;
+    await this.send('Input.dispatchKeyEvent', { ...event, type: 'keyDown', ...(key === 'Tab' ? {} : { text }) });
+    await this.send('Input.dispatchKeyEvent', { ...event, type: 'keyUp' });
   }
 
   /** Resolves with the value of an expression in the page; a promise is awaited there. */
@@ -80,12 +104,15 @@ export class Page {
   }
 }
 
-/** Opens a page in a new browser, which ends with the test. Resolves when the page has loaded. */
-export async function openPage(t: TestContext, url: string): Promise<Page> {
+/**
+ * Opens a page in a new browser, which is started with these flags besides others, and ends with the test. Resolves
+ * when the page has loaded.
+ */
+export async function openPage(t: TestContext, url: string, flags: readonly string[] = []): Promise<Page> {
   const folder = mkdtempSync(join(tmpdir(), 'equipoise-chromium-'));
   const browser = spawn(PROGRAM ?? '', [
     '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run',
-    '--remote-debugging-port=0', `--user-data-dir=${folder}`, 'about:blank',
+    '--remote-debugging-port=0', `--user-data-dir=${folder}`, ...flags, 'about:blank',
   ], { stdio: ['ignore', 'ignore', 'pipe'] });
   const ended = once(browser, 'close');
   atEnd(t, async () => {
@@ -103,14 +130,21 @@ export async function openPage(t: TestContext, url: string): Promise<Page> {
   const calls = new Map<number, (message: Message) => void>();
   const load = gate();
   const addresses = new Map<unknown, string>();
+  const complaints: string[] = [];
+  const requests: string[] = [];
   const greeted = gate();
   let first = '';
   socket.on('message', (data: Buffer) => {
     const message = JSON.parse(data.toString()) as Message;
     const { requestId, url } = message.params ?? {};
     if (message.method === 'Page.loadEventFired') load.open();
-    else if (message.method === 'Network.webSocketCreated') addresses.set(requestId, String(url));
-    else if (message.method === 'Network.webSocketFrameReceived') {
+    else if (message.method === 'Network.webSocketCreated') {
+      addresses.set(requestId, String(url));
+      requests.push(String(url));
+    } else if (message.method === 'Network.requestWillBeSent') {
+      requests.push(String((message.params?.['request'] as Parameters | undefined)?.['url']));
+    } else if (isComplaint(message)) complaints.push(JSON.stringify(message.params));
+    if (message.method === 'Network.webSocketFrameReceived') {
       if (first === '') first = addresses.get(requestId) ?? '';
       greeted.open();
     }
@@ -134,9 +168,24 @@ export async function openPage(t: TestContext, url: string): Promise<Page> {
   const sessionId = String((await ask('Target.attachToTarget', { targetId, flatten: true }))['sessionId']);
   await ask('Page.enable', {}, sessionId);
   await ask('Network.enable', {}, sessionId);
+  await ask('Runtime.enable', {}, sessionId);
+  await ask('Log.enable', {}, sessionId);
   await ask('Page.navigate', { url }, sessionId);
   await load.opened;
-  return new Page(socket, sessionId, calls, greeted.opened.then(() => first));
+  return new Page(socket, sessionId, calls, {
+    webSocket: greeted.opened.then(() => first), complaints, requests,
+  });
+}
+
+function isComplaint({ method, params }: Message): boolean {
+  switch (method) {
+    case 'Runtime.exceptionThrown': return true;
+    case 'Runtime.consoleAPICalled': return ['error', 'warning', 'assert'].includes(String(params?.['type']));
+    case 'Log.entryAdded': {
+      return ['error', 'warning'].includes(String((params?.['entry'] as Parameters | undefined)?.['level']));
+    }
+    default: return false;
+  }
 }
 
 /** Sends a call; resolves with its result, or with why there is none. */

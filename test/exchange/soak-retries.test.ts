@@ -7,6 +7,7 @@ import { FRONTS } from '../support/fronts.ts';
 import { Broken, chunked, pattern } from '../support/message.ts';
 import { seededRandom, testSeed } from '../../src/testing/random.ts';
 import { type Peer, response, type ScriptedUpstream, startUpstream } from '../support/upstream.ts';
+import { countTraces } from '../support/traced.ts';
 import { turns } from '../support/wait.ts';
 
 const CLIENTS = 12;
@@ -149,6 +150,7 @@ const seed = testSeed();
 
 for (const front of FRONTS) {
   test(`whatever fails, ${front.name} keeps its accounts and recovers (EQUIPOISE_SEED=${seed})`, async (t) => {
+    if (seed % 2 === 1) countTraces(t);
     await soak(t, front, seed);
   });
 }

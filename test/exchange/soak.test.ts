@@ -6,6 +6,7 @@ import { FRONTS } from '../support/fronts.ts';
 import { Broken, chunked, pattern } from '../support/message.ts';
 import { seededRandom, testSeed } from '../../src/testing/random.ts';
 import { type Peer, type ScriptedUpstream, startUpstream } from '../support/upstream.ts';
+import { countTraces } from '../support/traced.ts';
 import { turns } from '../support/wait.ts';
 
 const CLIENTS = 6;
@@ -188,6 +189,7 @@ const seed = testSeed();
 
 for (const front of FRONTS) {
   test(`whatever both sides do, ${front.name} serves what can be served, whole (EQUIPOISE_SEED=${seed})`, async (t) => {
+    if (seed % 2 === 1) countTraces(t);
     await soak(t, front, seed);
   });
 }

@@ -66,15 +66,16 @@ test('an omitted option has its default', () => {
     { via: 'equipoise', forwarded: false, changeOrigin: false, strategy: undefined, connect: undefined,
       healthCheck: undefined, onReport: undefined, peers: undefined, retryOn: new Set(), rng: undefined,
       time: undefined });
-  const { xForwarded, upgradeProtocols, upgradeTarget } = settings;
-  assert.deepEqual({ xForwarded, upgradeProtocols, upgradeTarget },
-    { xForwarded: true, upgradeProtocols: new Set(), upgradeTarget: undefined });
+  const { xForwarded, serverTiming, upgradeProtocols, upgradeTarget } = settings;
+  assert.deepEqual({ xForwarded, serverTiming, upgradeProtocols, upgradeTarget },
+    { xForwarded: true, serverTiming: false, upgradeProtocols: new Set(), upgradeTarget: undefined });
   assert.equal(settings.trusts('127.0.0.1'), false);
 });
 
 test('an undefined option counts as omitted', () => {
   const names = [...Object.keys(NUMBERS), 'strategy', 'via', 'forwarded', 'trustForwarded', 'changeOrigin', 'connect',
-    'healthCheck', 'onReport', 'peers', 'retryOn', 'rng', 'time', 'xForwarded', 'upgradeProtocols', 'upgradeTarget'];
+    'healthCheck', 'onReport', 'peers', 'retryOn', 'rng', 'time', 'xForwarded', 'serverTiming',
+    'upgradeProtocols', 'upgradeTarget'];
   const options = Object.fromEntries(names.map((name) => [name, undefined]));
   const shownWith = (more: object): unknown => {
     const settings = settingsOf({ upstreams: ONE, ...more });
@@ -89,7 +90,7 @@ test('a given option is used', () => {
   const rng = (): number => 0.5;
   const given = {
     strategy, forwarded: true, changeOrigin: true, via: 'edge-1', connect, onReport, rng, time: systemTime,
-    xForwarded: false, upgradeTarget: () => '/',
+    xForwarded: false, serverTiming: true, upgradeTarget: () => '/',
   };
   const rows = Object.entries<readonly number[]>(NUMBERS);
   const numbers = Object.fromEntries(rows.map(([name, [, , max = Infinity]], i) => {
@@ -191,7 +192,7 @@ describe('an upstream', () => {
     test(given, () => {
       const expected = {
         origin, host, port, authority, weight: 1, maxInFlight: Infinity, tags: {}, healthCheck: undefined,
-        hasOwnCheck: false,
+        hasOwnCheck: false, path: undefined,
       };
       assert.deepEqual(settingsOf({ upstreams: [given] }).upstreams, [expected]);
       assert.deepEqual(settingsOf({ upstreams: [{ origin: given }] }).upstreams, [expected]);
@@ -211,6 +212,7 @@ describe('an upstream', () => {
     const [parsed] = settingsOf({ upstreams: [given] }).upstreams;
     assert.deepEqual(parsed, {
       ...given, host: 'a.example', port: 80, authority: 'a.example', healthCheck: undefined, hasOwnCheck: false,
+      path: undefined,
     });
     assert.equal(settingsOf({ upstreams: [{ origin: 'http://a.example', maxInFlight: Infinity }] })
       .upstreams[0]?.maxInFlight, Infinity);
@@ -248,7 +250,7 @@ describe('a problem is reported with its path, and what to write instead', () =>
       ['http://:p@a.example', /must not contain a user or password /],
       ['http://a.example:99999', /must have a port ≤ 65535 \(got .*\)$/],
       ['::1', /must have brackets around an IPv6 address, e\.g\. http:\/\/\[::1\]:3001 \(got "::1"\)$/],
-      ...['', ' ', 'http://', 'http://a b', 'unix:/run/x.sock'].map((text): [unknown, RegExp] => (
+      ...['', ' ', 'http://', 'http://a b'].map((text): [unknown, RegExp] => (
         [text, /must be http:\/\/host\[:port\].*\(got .*\)$/])),
       ...[{}, { origin: 5 }].map((entry): [unknown, RegExp] => (
         [entry, /must be an origin such as 'http:.*' \(got .*\)$/])),
@@ -291,15 +293,19 @@ describe('a problem is reported with its path, and what to write instead', () =>
     [{ upstreams: ONE, strategy: () => strategy }, 'strategy', /not its factory; call it, e\.g\. roundRobin\(\)$/],
     ...['', 'a b', 'a,b', 'a(b)', 'caf\xe9', 'a\r\nX: y', true, 5, null].map((via): [unknown, string, RegExp] => (
       [{ upstreams: ONE, via }, 'via', /must be false or a token such as 'edge-1' \(got .*\)$/])),
-    ...['forwarded', 'xForwarded', 'changeOrigin'].flatMap((name) => (
+    ...['forwarded', 'xForwarded', 'serverTiming', 'changeOrigin'].flatMap((name) => (
       ['true', 1, null, {}].map((value): [unknown, string, RegExp] => (
         [{ upstreams: ONE, [name]: value }, name, /must be true or false \(got .*\)$/])))),
     ...['tcp', null, {}, [1], [''], ['a b'], ['tcp,x'], ['tcp', null]].map((value): [unknown, string, RegExp] => (
       [{ upstreams: ONE, upgradeProtocols: value }, 'upgradeProtocols', /must be a list of protocols such as/])),
     [{ upstreams: ONE, upgradeProtocols: ['H2C'] }, 'upgradeProtocols', /h2c cannot be tunnelled; leave it out/],
-    ...['true', 1, null, ['10.0.0.1']].map((value): [unknown, string, RegExp] => (
+    ...['true', 1, null, {}].map((value): [unknown, string, RegExp] => (
       [{ upstreams: ONE, trustForwarded: value }, 'trustForwarded',
-        /must be true, false or a function that takes an address \(got .*\)$/])),
+        /must be true, false, a list of addresses .*, or a function that takes an address \(got .*\)$/])),
+    [{ upstreams: ONE, trustForwarded: ['10.0.0.0/8', 'edge'] }, 'trustForwarded[1]', /must be an address, a subnet/],
+    ...[0, 3, '1', true, null].map((value): [unknown, string, RegExp] => (
+      [{ upstreams: ONE, proxyProtocol: value }, 'proxyProtocol', /must be 1 or 2, the version to send to upstreams/])),
+    [{ upstreams: ONE, proxyProtocol: ['10.0.0.0/8'] }, 'proxyProtocol', /see equipoise\/proxy-protocol\)$/],
     ...['503', 503, null, {}, [200], [404], [503, '504'], [600], [502.5], [NaN], [null], [[503]]]
       .map((statuses): [unknown, string, RegExp] => (
         [{ upstreams: ONE, retryOn: statuses }, 'retryOn',

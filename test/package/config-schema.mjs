@@ -13,6 +13,7 @@ import { HEALTH_CHECK_NUMBERS } from '../../dist/src/options/health-check.js';
 import { LIMIT_NUMBERS } from '../../dist/src/options/limits.js';
 import { POOL_NUMBERS } from '../../dist/src/options/pool.js';
 import { STRATEGY_FILE } from '../../dist/src/cli/strategies.js';
+import { TLS_NUMBERS } from '../../dist/src/cli/tls/settings.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const TYPES = join(root, 'src/options/define-config.ts');
@@ -27,16 +28,21 @@ const NUMBERS = {
   FrontOptions: FRONT_NUMBERS,
   HealthCheckOptions: HEALTH_CHECK_NUMBERS,
   ExchangeLimits: withoutDefaults(LIMIT_NUMBERS),
+  TlsConfig: TLS_NUMBERS,
 };
 
-const ORIGIN = '^\\s*[hH][tT][tT][pP][sS]?:';
+const ORIGIN = '^\\s*([hH][tT][tT][pP][sS]?|[tT][cC][pP]|[uU][nN][iI][xX]):';
 const PATH = { pattern: '^/' };
 const PORT = { type: 'integer', minimum: 0, maximum: 65_535 };
 const BACKLOG = { type: 'integer', minimum: 0, maximum: MAX_INTEGER };
 const STATUSES = { items: { anyOf: [{ type: 'integer', minimum: 500, maximum: 599 }, { enum: [429] }] } };
+const VERSION = { anyOf: [{ enum: ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'] }] };
 const DAY = 86_400;
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 const secondsUpTo = (maximum) => ({ type: ['number', 'string'], minimum: 0, maximum, pattern: '\\d' });
+
+/** A list of addresses and subnets. */
+const ADDRESSES = { type: 'array', items: { type: 'string', pattern: '^unix$|^[0-9A-Fa-f:.]+(/\\d{1,3})?$' } };
 
 /** What types cannot say. It takes the place of what the type gives, keyword by keyword. */
 const LIMITS = {
@@ -47,12 +53,34 @@ const LIMITS = {
   'Config.workers': { anyOf: [
     { type: 'integer', minimum: 1, maximum: 1_024 }, { enum: ['auto'] }, { type: 'string', pattern: '^\\d+$' },
   ] },
+  'Config.helloTimeoutMs': { type: 'integer', minimum: 1, maximum: MAX_INTEGER },
   'Config.drainTimeout': secondsUpTo(DAY),
   'Config.stopDelay': secondsUpTo(DAY),
   'Config.reloadTimeout': secondsUpTo(30 * DAY),
   'Config.pidFile': { minLength: 1 },
   'Config.accessLog': { minLength: 1 },
   'Config.pools': { minProperties: 1, propertyNames: { pattern: '^[A-Za-z0-9][\\w.-]{0,62}$' } },
+  'TlsConfig.certificates': { minItems: 1 },
+  'TlsConfig.minVersion': VERSION,
+  'TlsConfig.maxVersion': VERSION,
+  'TlsConfig.ciphers': { minLength: 1 },
+  'TlsConfig.clientCa': { anyOf: [
+    { type: 'string', minLength: 1 }, { type: 'array', minItems: 1, items: { type: 'string', minLength: 1 } },
+  ] },
+  'TlsPairConfig.cert': { minLength: 1 },
+  'TlsPairConfig.key': { minLength: 1 },
+  'Config.proxyProtocol': { anyOf: [
+    { enum: [1, 2] }, ADDRESSES,
+    {
+      type: 'object', required: ['trusted'], additionalProperties: false,
+      properties: {
+        trusted: ADDRESSES,
+        timeoutMs: { type: 'integer', minimum: 1, maximum: MAX_INTEGER },
+        send: { enum: [1, 2] },
+      },
+    },
+  ] },
+  'FrontOptions.trustForwarded': { anyOf: [{ type: 'boolean' }, ADDRESSES] },
   'ListenConfig.port': PORT,
   'ListenConfig.host': { minLength: 1 },
   'ListenConfig.path': { minLength: 1 },
@@ -65,6 +93,12 @@ const LIMITS = {
   'PoolOptions.upstreams': { items: { anyOf: [
     { type: 'string', pattern: ORIGIN }, { $ref: '#/definitions/UpstreamOptions' },
   ] } },
+  'UpstreamTlsConfig.ca': { anyOf: [
+    { type: 'string', minLength: 1 }, { type: 'array', items: { type: 'string', minLength: 1 } },
+  ] },
+  'UpstreamTlsConfig.cert': { minLength: 1 },
+  'UpstreamTlsConfig.key': { minLength: 1 },
+  'UpstreamTlsConfig.servername': { pattern: '^[\\w.-]*$' },
   'PoolOptions.retryOn': STATUSES,
   'ExchangeLimits.retryOn': STATUSES,
   'HealthCheckOptions.path': PATH,

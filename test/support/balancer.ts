@@ -12,6 +12,7 @@ import { type FrontDoor, type FrontKind, SOCKET } from './fronts.ts';
 import { HOOKS_OF_ENVIRONMENT } from './noop-hooks.ts';
 import { atEnd } from './scope.ts';
 import { VirtualTime } from '../../src/testing/time.ts';
+import { countTraces, TRACES_OF_ENVIRONMENT } from './traced.ts';
 import type { ScriptedUpstream } from './upstream.ts';
 import { Signal, turns, within } from './wait.ts';
 
@@ -180,6 +181,7 @@ export class BalancerUnderTest {
 
 /** Makes a balancer and opens its front door. It ends with the test. */
 export async function startBalancer(t: TestContext, options: TestOptions): Promise<BalancerUnderTest> {
+  if (TRACES_OF_ENVIRONMENT) countTraces(t);
   const under = new BalancerUnderTest(t, options);
   atEnd(t, () => under.end());
   await under.open();

@@ -6,7 +6,7 @@ import http2, {
   type IncomingHttpHeaders, type IncomingHttpStatusHeader,
 } from 'node:http2';
 import type { TestContext } from 'node:test';
-import { startBalancer } from './balancer.ts';
+import { startBalancer, type TestOptions } from './balancer.ts';
 import { makeCertificate, NO_OPENSSL } from './certificate.ts';
 import { type FrontKind, serve } from './fronts.ts';
 import { atEnd } from './scope.ts';
@@ -23,6 +23,22 @@ export interface Http2Kind extends FrontKind {
 }
 
 type Listener = (request: Http2ServerRequest, response: Http2ServerResponse) => void;
+
+/** Cleartext HTTP/2 that takes WebSockets by extended CONNECT (RFC 8441); `guard` decides which. */
+export function connecting(guard: (request: Http2ServerRequest) => boolean = () => true): Http2Kind {
+  return {
+    ...H2C,
+    name: 'h2c with extended CONNECT',
+    open: (balancer) => {
+      const server = http2.createServer({ settings: { enableConnectProtocol: true } }, balancer.handle);
+      server.on('connect', (request: Http2ServerRequest, response: Http2ServerResponse) => {
+        if (guard(request)) balancer.upgrade(request, response);
+        else response.writeHead(401).end();
+      });
+      return serve(server);
+    },
+  };
+}
 
 /** Cleartext HTTP/2, with prior knowledge. */
 export const H2C: Http2Kind = {
@@ -49,8 +65,10 @@ export interface Http2Answer {
 }
 
 /** Starts a balancer behind `kind`, and opens a session to it. */
-export async function startHttp2(t: TestContext, kind: Http2Kind, upstreams: readonly ScriptedUpstream[]) {
-  const under = await startBalancer(t, { upstreams, front: kind });
+export async function startHttp2(
+  t: TestContext, kind: Http2Kind, upstreams: readonly ScriptedUpstream[], options: Partial<TestOptions> = {},
+) {
+  const under = await startBalancer(t, { ...options, upstreams, front: kind });
   const session = http2.connect(kind.url(under.port), certificate && { ca: certificate.cert });
   session.on('error', () => {
     // The streams report it.

@@ -15,6 +15,8 @@ export interface RelayWorld {
 export class Relay {
   readonly #world: RelayWorld;
   readonly #channels = new Map<string, Members>();
+  /** What members have kept, for the next one to join when all are gone. */
+  readonly #kept = new Map<string, unknown>();
   /** Workers that drain: they still send and receive, but do not lead. */
   readonly #draining = new Set<number>();
   readonly #outboxes = new Map<number, Outbox>();
@@ -41,6 +43,9 @@ export class Relay {
           this.#tellOthers(members, worker, { type: 'heard', channel, from: worker, value: said.value });
         }
         break;
+      case 'keep':
+        if (members?.all.has(worker) === true) this.#kept.set(channel, said.value);
+        break;
     }
   }
 
@@ -60,6 +65,9 @@ export class Relay {
   #join(worker: number, channel: string): void {
     const members = this.#channels.get(channel) ?? { all: new Set(), leader: undefined };
     this.#channels.set(channel, members);
+    if (members.all.size === 0 && this.#kept.has(channel)) {
+      this.#tell(worker, { type: 'kept', channel, value: this.#kept.get(channel) });
+    }
     members.all.add(worker);
     this.#elect(channel);
   }

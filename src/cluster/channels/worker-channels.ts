@@ -8,14 +8,15 @@ import { guarded } from '../../guard.ts';
 /** What a worker says about a channel. */
 export type Said =
   | { readonly type: 'join' | 'leave'; readonly channel: string }
-  | { readonly type: 'send'; readonly channel: string; readonly value: unknown };
+  | { readonly type: 'send' | 'keep'; readonly channel: string; readonly value: unknown };
 
 /** What a worker is told about a channel; `from` is another worker. */
 export type Heard =
   | { readonly type: 'heard'; readonly channel: string; readonly from: number; readonly value: unknown }
   | { readonly type: 'left'; readonly channel: string; readonly from: number }
   | { readonly type: 'leads'; readonly channel: string; readonly leading: boolean }
-  | { readonly type: 'missed'; readonly channel: string };
+  | { readonly type: 'missed'; readonly channel: string }
+  | { readonly type: 'kept'; readonly channel: string; readonly value: unknown };
 
 export class Channels {
   readonly #say: (said: Said, sent?: () => void) => void;
@@ -41,6 +42,9 @@ export class Channels {
         send: (value, sent) => {
           if (this.#members.get(name) === member) this.#say({ type: 'send', channel: name, value }, sent);
           else sent?.();
+        },
+        keep: (value) => {
+          if (this.#members.get(name) === member) this.#say({ type: 'keep', channel: name, value });
         },
         leave: () => {
           if (this.#members.get(name) !== member) return;
@@ -68,6 +72,7 @@ interface ForeignMember {
   left(from: number): unknown;
   leads(leading: boolean): unknown;
   missed?(): unknown;
+  kept?(value: unknown): unknown;
 }
 
 function tell(member: ForeignMember, heard: Heard): unknown {
@@ -76,5 +81,6 @@ function tell(member: ForeignMember, heard: Heard): unknown {
     case 'left': return member.left(heard.from);
     case 'leads': return member.leads(heard.leading);
     case 'missed': return member.missed?.();
+    case 'kept': return member.kept?.(heard.value);
   }
 }

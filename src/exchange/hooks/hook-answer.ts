@@ -5,7 +5,7 @@ import { BalancerError } from '../../errors.ts';
 import { ResponseHead } from '../../http1/response.ts';
 import type { Account } from '../account.ts';
 import type { Deadlines } from '../deadlines.ts';
-import type { Downstream } from '../downstream.ts';
+import { type Downstream, statusFor } from '../downstream.ts';
 import { type Progress, RELAYING } from '../progress.ts';
 import type { BodyPull } from './body-pull.ts';
 import { answerBody, type ResponseAnswer } from './response-answer.ts';
@@ -44,7 +44,8 @@ export class HookAnswer {
     const head = new ResponseHead();
     head.answer(answer, method, this.#body !== undefined);
     progress.phase = RELAYING;
-    account.responded(answer.status);
+    account.responded(statusFor(downstream, answer.status));
+    account.explain(head);
     downstream.respond(head, progress.requestDone);
     // The first piece of the body may be long in coming.
     if (this.#body !== undefined) progress.downloadBlocked = !downstream.flush();

@@ -19,6 +19,7 @@ import type { Downstream } from '../downstream.ts';
 import { type Progress, RELAYING, REVISING, WAITING } from '../progress.ts';
 import type { RouteTaken } from '../routing.ts';
 import type { ExchangeServices, Topology } from '../services.ts';
+import type { Trace } from '../trace.ts';
 import type { Upload } from '../upload.ts';
 import type { Stage } from './body-transform.ts';
 import { type Detour, type ReadDetour, TransformDetour } from './detour.ts';
@@ -220,7 +221,8 @@ export class Hooking implements HookedStory, Behind {
     if (pool !== exchange.pool || limitsSet !== undefined) exchange.attempts.enter(pool, limitsSet ?? exchange.limits);
     if (mirrored === undefined) this.#forward();
     else this.#forwardMirrored(new Copies(this.#services, mirrored.map((name) => this.#pools.get(name)), {
-      head: exchange.head, hop: exchange.downstream.hop, forwarding: exchange.forwarding,
+      head: exchange.head, hop: exchange.downstream.hop, peer: exchange.downstream.peer,
+      forwarding: exchange.forwarding, trace: exchange.account.trace,
     }));
   }
 
@@ -306,6 +308,10 @@ export class Hooking implements HookedStory, Behind {
 
   answerOurselves(code: ErrorCode): void {
     this.#exchange.answerOurselves(code);
+  }
+
+  get trace(): Trace | undefined {
+    return this.#exchange.account.trace;
   }
 
   report(error: BalancerError): void {

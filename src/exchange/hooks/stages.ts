@@ -28,6 +28,8 @@ export interface HookedStory {
   hookFailed(error: BalancerError): void;
   /** Sends the balancer's own answer for `code`. */
   answerOurselves(code: ErrorCode): void;
+  /** Calls hooks the way that tracers ask for; undefined where nobody traces. */
+  readonly trace: { within<T>(hook: () => T): T } | undefined;
   /** A hook has failed whose failure changes nothing. */
   report(error: BalancerError): void;
   /** A hook is under way and has not settled yet. */
@@ -75,7 +77,9 @@ export class HookStages implements BodyReader {
     const view = this.#view;
     if (view === undefined) return;
     this.#progress.phase = PREPARING;
-    this.#await(view, PREPARING, this.#calls.request(view));
+    const { trace } = this.#story;
+    const outcome = trace === undefined ? this.#calls.request(view) : trace.within(() => this.#calls.request(view));
+    this.#await(view, PREPARING, outcome);
   }
 
   /** Runs `onResponse` on a response as its route leaves it. Returns false where there is no such hook. */
@@ -86,7 +90,11 @@ export class HookStages implements BodyReader {
     view.response = new HookedResponse(head, this);
     route?.editSeen(view.response.headers);
     this.#progress.phase = REVISING;
-    this.#await(view, REVISING, this.#calls.response(view as AnsweredExchange));
+    const answered = view as AnsweredExchange;
+    const { trace } = this.#story;
+    const outcome = trace === undefined ? this.#calls.response(answered)
+      : trace.within(() => this.#calls.response(answered));
+    this.#await(view, REVISING, outcome);
     return true;
   }
 
@@ -98,7 +106,11 @@ export class HookStages implements BodyReader {
     this.#held = undefined;
     view.seal('the exchange has failed');
     this.#progress.phase = FAILING;
-    this.#await(view, FAILING, this.#calls.error(view, error ?? new BalancerError(code)));
+    const seen = error ?? new BalancerError(code);
+    const { trace } = this.#story;
+    const outcome = trace === undefined ? this.#calls.error(view, seen)
+      : trace.within(() => this.#calls.error(view, seen));
+    this.#await(view, FAILING, outcome);
     return true;
   }
 

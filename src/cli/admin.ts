@@ -1,0 +1,109 @@
+/**
+ * The admin listener of the binary. Without a token it serves this machine only. With workers each of them listens, and
+ * answers for all.
+ */
+import { chmodSync } from 'node:fs';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Balancer } from '../balancer.ts';
+import type { Channel } from '../channel.ts';
+import { listenOnPath } from '../cluster/stale-socket.ts';
+import { type Admin, createAdmin, createMetrics, type Metrics, type Order } from '../observe/index.ts';
+import { addressText } from '../options/listen.ts';
+import type { AdminSettings } from './admin-settings.ts';
+import type { ListenAddress } from './listen.ts';
+import { urlText, whyNot } from './listening.ts';
+
+/** What an admin listener of a worker needs besides. */
+export interface AdminMeans {
+  readonly channel?: (name: string) => Channel;
+  readonly stopping?: AbortSignal;
+  readonly orders?: readonly Order[];
+  readonly onOrders?: (orders: readonly Order[]) => void;
+}
+
+/** The admin listener of a balancer. What admins ordered before counts from its creation on. */
+export class AdminListener {
+  readonly #where: ListenAddress;
+  readonly #metrics: Metrics;
+  readonly #admin: Admin;
+  readonly #server: http.Server;
+  readonly #timers: NodeJS.Timeout[] = [];
+
+  constructor({ where, token, hosts }: AdminSettings, balancer: Balancer, { channel, ...others }: AdminMeans) {
+    this.#where = where;
+    this.#metrics = createMetrics(balancer, channel === undefined ? {} : { channel: channel('metrics') });
+    this.#admin = createAdmin({
+      balancer, metrics: this.#metrics, hosts, ...(token === undefined ? {} : { token }),
+      ...(channel === undefined ? {} : { channel: channel('admin') }), ...others,
+    });
+    this.#server = http.createServer({ headersTimeout: TIMEOUT_MS, requestTimeout: TIMEOUT_MS }, this.#admin.handle);
+    this.#server.maxConnections = MAX_CONNECTIONS;
+  }
+
+  /** Resolves with the address, for people to read; rejects with one line that says why it cannot listen. */
+  async listen(): Promise<string> {
+    try {
+      return await listenAt(this.#server, this.#where);
+    } catch (error) {
+      throw new Error(`admin: ${whyNot(this.#where, error)}`, { cause: error });
+    }
+  }
+
+  /**
+   * This worker begins to drain. If others are ready, they have replaced it: they listen, with the settings of today.
+   * If all workers drain, each goes on to say so.
+   */
+  draining(): void {
+    // By then all workers know whether they drain, too.
+    this.#later(KNOWN_MS, async () => {
+      if (!await this.#admin.ready()) return;
+      this.#server.close();
+      this.#server.closeIdleConnections();
+      this.#later(FINISH_MS, () => {
+        this.#server.closeAllConnections();
+      });
+    });
+  }
+
+  async close(): Promise<void> {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#admin.close();
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await this.#metrics.close();
+  }
+
+  #later(ms: number, then: () => unknown): void {
+    this.#timers.push(setTimeout(then, ms).unref());
+  }
+}
+
+async function listenAt(server: http.Server, where: ListenAddress): Promise<string> {
+  const { mode, ...options } = { mode: undefined, ...where };
+  const listen = (): Promise<AddressInfo | string | null> => new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options, () => {
+      server.off('error', reject);
+      server.on('error', ignore);
+      resolve(server.address());
+    });
+  });
+  if (!('path' in where)) {
+    const address = await listen();
+    return address === null || typeof address === 'string' ? String(address) : urlText(address.address, address.port);
+  }
+  await listenOnPath(where.path, listen);
+  if (mode !== undefined) chmodSync(where.path, mode);
+  return addressText(where.path);
+}
+
+function ignore(): void {
+  // A connection that could not be accepted: the next one may be.
+}
+
+/** Of pages, scrapers and probes. */
+const MAX_CONNECTIONS = 512;
+const TIMEOUT_MS = 10_000;
+const KNOWN_MS = 1_000;
+const FINISH_MS = 2_000;

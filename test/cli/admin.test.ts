@@ -1,0 +1,53 @@
+/** `--admin`: one listener for all workers, through drains and reloads. */
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { readArguments } from '../../src/cli/arguments.ts';
+import { configure } from '../../src/cli/config.ts';
+import { start } from '../support/process-binary.ts';
+import { get, startNamed } from '../support/process-client.ts';
+import { directory } from '../support/process-files.ts';
+
+const LISTEN = ['-l', '127.0.0.1:0'];
+
+async function problemsOf(...argv: string[]): Promise<readonly string[]> {
+  const problems: string[] = [];
+  await configure(readArguments([...argv, 'http://127.0.0.1:3001'], problems), problems);
+  return problems;
+}
+
+test('an address that others can reach needs a token', async (t) => {
+  assert.deepEqual(await problemsOf('--admin', '9090'), []);
+  assert.deepEqual(await problemsOf('--admin', 'unix:/tmp/admin.sock,mode=660'), []);
+  assert.match((await problemsOf('--admin', '0.0.0.0:9090')).join(), /^admin: 0\.0\.0\.0 can be reached by others/);
+  assert.match((await problemsOf('--admin', 'fd:3')).join(), /^admin: must be \[host:\]port or unix:PATH/);
+  const file = join(directory(t), 'token');
+  writeFileSync(file, 'a-token\n');
+  assert.deepEqual(await problemsOf('--admin', '0.0.0.0:9090', '--admin-token-file', file), []);
+  assert.match((await problemsOf('--admin-token-file', file)).join(), /there is no admin listener/);
+  assert.match((await problemsOf('--admin', '9090', '--admin-token-file', '/nowhere')).join(), /cannot be read/);
+});
+
+for (const workers of ['1', '2']) {
+  describe(`--admin, with ${workers} to serve`, () => {
+    test('drains in all of them, is not ready during the stop delay, and does not hold the exit up', async (t) => {
+      const [a, b] = [await startNamed(t, 'A'), await startNamed(t, 'B')];
+      const binary = start(t, [...LISTEN, '-w', workers, '--stop-delay', '2', '--admin', '127.0.0.1:0', a, b]);
+      const port = await binary.port();
+      await binary.logged(/admin listener: http:\/\/127\.0\.0\.1:\d+/);
+      const admin = Number(/admin listener: http:\/\/127\.0\.0\.1:(\d+)/.exec(binary.stderr)?.[1]);
+      assert.equal((await get(admin, '/readyz')).status, 200);
+      assert.match((await get(admin, '/metrics')).body, /^equipoise_workers /m);
+      const { body } = await get(admin, `/upstreams/default/${encodeURIComponent(a)}/drain`, { method: 'POST' });
+      assert.equal((JSON.parse(body) as { confirmed: number }).confirmed, Number(workers));
+      for (let i = 0; i < 10; i++) assert.equal((await get(port)).body, 'B');
+      binary.signal('SIGTERM');
+      await binary.logged(/SIGTERM: /);
+      let status = 0;
+      while (status !== 503) ({ status } = await get(admin, '/readyz'));
+      assert.equal((await get(admin, '/livez')).status, 200);
+      assert.equal((await binary.exit()).code, 0);
+    });
+  });
+}
