@@ -1,0 +1,106 @@
+/**
+ * What a run came to.
+ */
+import type { Histogram } from './histogram.ts';
+import type { Sample } from './series.ts';
+import { type Estimate, estimate } from './statistics.ts';
+
+/** One server in a result. */
+export interface ServerResult {
+  readonly id: string;
+  readonly picks: number;
+  /** Its part of all picks. */
+  readonly share: number;
+  /** The part of the time that it was busy, of all that it can serve at a time; 0 where that is unlimited. */
+  readonly utilisation: number;
+}
+
+/** Something that happened, for the plots. */
+export interface Mark {
+  readonly ms: number;
+  readonly what: string;
+  readonly server: string;
+}
+
+/** What a run measured. */
+export interface Measured {
+  readonly strategy: string;
+  readonly seed: number;
+  /** Those that were begun. */
+  readonly requests: number;
+  /** Those without a good answer: refused, answered with 5xx or 429, or too late. */
+  readonly failed: number;
+  /** Virtual time that it took. */
+  readonly durationMs: number;
+  readonly upstreams: readonly ServerResult[];
+  /** The codes of failures, with how often each came. */
+  readonly codes: Readonly<Record<string, number>>;
+  readonly latencies: Histogram;
+  /** The requests after the first tenth in batches of their order of arrival: what pairs them between strategies. */
+  readonly batches: readonly Histogram[];
+  readonly samples: readonly Sample[];
+  readonly marks: readonly Mark[];
+}
+
+export class SimulationResult {
+  readonly strategy: string;
+  readonly seed: number;
+  readonly requests: number;
+  readonly failed: number;
+  readonly durationMs: number;
+  readonly upstreams: readonly ServerResult[];
+  readonly codes: Readonly<Record<string, number>>;
+  readonly samples: readonly Sample[];
+  readonly marks: readonly Mark[];
+  readonly #latencies: Histogram;
+  readonly #batches: readonly Histogram[];
+
+  constructor(measured: Measured) {
+    this.strategy = measured.strategy;
+    this.seed = measured.seed;
+    this.requests = measured.requests;
+    this.failed = measured.failed;
+    this.durationMs = measured.durationMs;
+    this.upstreams = measured.upstreams;
+    this.codes = measured.codes;
+    this.samples = measured.samples;
+    this.marks = measured.marks;
+    this.#latencies = measured.latencies;
+    this.#batches = measured.batches;
+  }
+
+  /** The mean latency of those that an upstream answered, the first tenth of the requests left out. */
+  get meanMs(): number {
+    return this.#latencies.mean;
+  }
+
+  get maxMs(): number {
+    return this.#latencies.max;
+  }
+
+  /** The latency that a share `q` of them did not exceed, within 0.1%. */
+  quantileMs(q: number): number {
+    return this.#latencies.quantile(q);
+  }
+
+  /** The mean with its 95% confidence interval, by the means of batches. */
+  get mean(): Estimate {
+    return { ...estimate(this.batchMeans), value: this.meanMs };
+  }
+
+  get batchMeans(): readonly number[] {
+    return this.#batches.map(({ mean }) => mean);
+  }
+
+  /** A quantile of each batch. */
+  batchQuantiles(q: number): readonly number[] {
+    return this.#batches.map((batch) => batch.quantile(q));
+  }
+
+  /** A quantile with its 95% confidence interval, by those of batches. */
+  quantile(q: number): Estimate {
+    const value = this.quantileMs(q);
+    const { value: middle, low, high } = estimate(this.batchQuantiles(q));
+    return { value, low: value - (middle - low), high: value + (high - middle) };
+  }
+}
