@@ -203,7 +203,8 @@ backend b
     const pools = Object.fromEntries([1, 2].flatMap((version) => (
       [`http://127.0.0.1:${front}`, ...secure.map((to) => `https://localhost:${to}`)].map((origin) => (
         [`${version}${new URL(origin).protocol.slice(0, -1)}`, {
-          upstreams: [origin], proxyProtocol: version, healthCheck: { path: '/', intervalMs: 20, timeoutMs: 20_000, fall: 1 },
+          upstreams: [origin], proxyProtocol: version,
+          healthCheck: { path: '/', intervalMs: 20, timeoutMs: 20_000, fall: 1 },
         }])))));
     writeFileSync(join(cwd, 'a.json'), JSON.stringify({
       listen: '127.0.0.1:0', pools, upstreamTls: certificate && { ca: 'cert.pem' },
