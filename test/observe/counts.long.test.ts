@@ -52,7 +52,7 @@ class Load {
           agent: this.#agent, headers: { 'user-agent': 'a"\\\xff\x85 {"time":1}', 'referer': '"\t"' },
         });
         assert.deepEqual([status, body], [200, 'here']);
-        this.answered.set(number, Date.now());
+        this.answered.set(number, performance.now());
       } catch (error) {
         if (error instanceof assert.AssertionError) throw error;
         this.broken++;
@@ -125,14 +125,15 @@ async function started(t: TestContext) {
   const file = join(directory(t), 'access.log');
   const port = await freePort();
   const binary = start(t, [
-    '-l', `127.0.0.1:${port}`, '-w', String(FIRST_WORKERS), '--admin', '127.0.0.1:0', '--access-log', file, ...upstreams,
+    '-l', `127.0.0.1:${port}`, '-w', String(FIRST_WORKERS), '--admin', '127.0.0.1:0', '--access-log', file,
+    ...upstreams,
   ]);
   await binary.port();
   await binary.logged(/admin listener: /);
   const admin = Number(/admin listener: http:\/\/127\.0\.0\.1:(\d+)/.exec(binary.stderr)?.[1]);
   return {
     binary, load: new Load(port), scraper: new Scraper(admin), counts,
-    /** The numbers in the targets of all lines. Those that cannot be read are -1. */
+    /** The numbers in the targets of all lines. */
     logged: (): readonly number[] => {
       const text = readFileSync(file, 'latin1');
       assert.ok(text.endsWith('\n'), 'whole lines');
@@ -200,7 +201,7 @@ test('a worker that is killed loses what it finished in its last 200 ms at most'
   const [victim] = childrenOf(binary.pid);
   assert.ok(victim !== undefined);
   process.kill(victim, 'SIGKILL');
-  const killedAt = Date.now();
+  const killedAt = performance.now();
   await binary.logged(new RegExp(`worker ${FIRST_WORKERS + 1} .* is ready`));
   delay.disable();
   await more(load, 500);
