@@ -13,6 +13,7 @@ import { addressText } from '../options/listen.ts';
 import type { AdminSettings } from './admin-settings.ts';
 import type { ListenAddress } from './listen.ts';
 import { urlText, whyNot } from './listening.ts';
+import { cutUnread } from './unread.ts';
 
 /** What an admin listener of a worker needs besides. */
 export interface AdminMeans {
@@ -37,7 +38,11 @@ export class AdminListener {
       balancer, metrics: this.#metrics, hosts, ...(token === undefined ? {} : { token }),
       ...(channel === undefined ? {} : { channel: channel('admin') }), ...others,
     });
-    this.#server = http.createServer({ headersTimeout: TIMEOUT_MS, requestTimeout: TIMEOUT_MS }, this.#admin.handle);
+    const timeouts = { headersTimeout: TIMEOUT_MS, requestTimeout: TIMEOUT_MS };
+    this.#server = http.createServer(timeouts, (request, response) => {
+      cutUnread(response, UNREAD_MS);
+      this.#admin.handle(request, response);
+    });
     this.#server.maxConnections = MAX_CONNECTIONS;
   }
 
@@ -105,5 +110,7 @@ function ignore(): void {
 /** Of pages, scrapers and probes. */
 const MAX_CONNECTIONS = 512;
 const TIMEOUT_MS = 10_000;
+/** Prometheus gives up sooner, unless told otherwise. */
+const UNREAD_MS = 30_000;
 const KNOWN_MS = 1_000;
 const FINISH_MS = 2_000;
