@@ -24,6 +24,7 @@ const ROOMS = {
   cluster: [FOR_ALL, 'the launcher knows nothing of balancing'],
   'proxy-protocol': [FOR_ALL, 'what reads and writes PROXY headers needs none of the engine'],
   observe: [FOR_ALL, 'observers stand on public events, and nothing in the data path imports them'],
+  lab: [[...FOR_ALL, 'http1', 'upstreams', 'pools', 'exchange'], 'the lab runs the data path in virtual time, beside it'],
   testing: [FOR_ALL, 'what plugin authors test with needs none of the engine'],
 };
 /** Files at the top of src: those that every room may import, and those that compose the rooms. */
@@ -43,7 +44,7 @@ const roomRules = [
     return { files: [`src/${room}/**`], rules: forbid([isOneOf(others), '/balancer\\.ts$', ...builtins], why) };
   }),
   { files: [`src/${TOP}.ts`], rules: forbid([isOneOf(every)], 'what all may import imports no room') },
-  { files: [`src/${COMPOSERS}.ts`], rules: forbid([isOneOf(['cluster', 'cli', 'testing', 'observe', 'tls'])],
+  { files: [`src/${COMPOSERS}.ts`], rules: forbid([isOneOf(['cluster', 'cli', 'testing', 'observe', 'lab', 'tls'])],
     'the balancer knows neither the launcher, nor the command line, nor its observers') },
   { files: ['src/balancer.ts'], rules: forbid([isOneOf(['cluster', 'cli', 'testing', 'observe', 'tcp'])],
     'the balancer knows neither the launcher, nor the command line, its observers or layer 4') },

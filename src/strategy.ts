@@ -69,7 +69,7 @@ export interface PickRequest {
   /** The value of the request's Host field, `''` if it had none. */
   readonly host: string;
   /** The first value of a request header, by its lower-case name; undefined if it is absent. */
-  field(name: string): string | undefined;
+  header(name: string): string | undefined;
 }
 
 /** What is known at a pick. Valid during the call only: the balancer reuses the object. */
@@ -78,6 +78,10 @@ export interface PickContext<R extends PickRequest | undefined = PickRequest> {
   readonly attempt: number;
   /** The address of the downstream connection; `''` if it has none (a Unix socket). */
   readonly remoteAddress: string;
+  /** The time of the pick, in monotonic milliseconds: virtual in tests and in the lab. Read when it is asked for. */
+  readonly now: number;
+  /** What `pick` leaves here comes back in `answered` and `settled` of the very attempt. Undefined at first. */
+  note: unknown;
   /** The request. Always there in a pick of an upstream; undefined in a pick of a worker, which is for a connection. */
   readonly request: R;
   /**
@@ -86,10 +90,28 @@ export interface PickContext<R extends PickRequest | undefined = PickRequest> {
    */
   readonly full?: readonly Upstream[];
   /**
+   * Adds a header to the response of this exchange if this very attempt answers it, beside those that the upstream
+   * sends: a cookie, say. Does nothing in a pick for a connection. Throws TypeError for what is no name or value of a
+   * header, and for headers that frame the message or concern one connection (RFC 9110 §7.6.1).
+   */
+  respondWith(name: string, value: string): void;
+  /**
    * In layer 4: the name in the client's TLS handshake (SNI), in lower case; undefined if there is none, and for HTTP.
    * Reading it has the balancer wait for that handshake, before this pick is asked for again, and before later ones.
    */
   readonly serverName?: string | undefined;
+}
+
+/** The head of a final response. Valid during the call only. */
+export interface Answered {
+  readonly status: number;
+  /** The first value of a response header, by its lower-case name; undefined if it is absent. */
+  header(name: string): string | undefined;
+  /** From the pick to this head, in milliseconds. */
+  readonly latencyMs: number;
+  /** As in {@link PickContext}. */
+  readonly now: number;
+  readonly note: unknown;
 }
 
 /** How an attempt ended. */
@@ -102,6 +124,9 @@ export interface Outcome {
   readonly durationMs: number;
   /** The code of the error that ended the attempt, if one did. */
   readonly error: string | undefined;
+  /** When it ended, and what `pick` left: as in {@link PickContext}. */
+  readonly now: number;
+  readonly note: unknown;
 }
 
 /**
@@ -127,8 +152,14 @@ export interface Strategy<C extends Candidate = Upstream> {
    * fault is logged, and there is no retry.
    */
   pick(candidates: readonly C[], context: PickContext<C extends Upstream ? PickRequest : undefined>): C | undefined;
+  /** Called at most once per pick, when the head of the upstream's final response has come. `settled` follows. */
+  answered?(candidate: C, head: Answered): void;
   /** Called once per pick, when its attempt settles: after the last byte, a failure, or the downstream's departure. */
   settled?(candidate: C, outcome: Outcome): void;
-  /** Called when membership, weights, tags or health change, not for in-flight limits: the place to rebuild a table. */
-  changed?(candidates: readonly C[]): void;
+  /**
+   * Called when membership, weights, tags or health change, not for in-flight limits: the place to rebuild a table.
+   * `members` are all that were not removed, so also those that are ejected; a wrapper around the strategy may leave
+   * them out.
+   */
+  changed?(candidates: readonly C[], members?: readonly C[]): void;
 }

@@ -233,7 +233,7 @@ function tenths(ms: number): number {
 
 /** The id that the request has already, else that of a trusted downstream, else a new one. */
 function idOf(head: RequestHead, trusted: boolean): string {
-  return head.id === '' ? requestId(trusted ? head.field('x-request-id') : undefined) : head.id;
+  return head.id === '' ? requestId(trusted ? head.header('x-request-id') : undefined) : head.id;
 }
 
 /** The status of an exchange whose downstream was gone before a response began, as nginx has it. */

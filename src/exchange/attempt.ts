@@ -6,16 +6,17 @@ import type { RequestHead } from '../http1/request.ts';
 import { requestHead } from '../http1/serialise.ts';
 import { describeSocket } from '../proxy-protocol/of-socket.ts';
 import { formatProxyHeader } from '../proxy-protocol/parse.ts';
-import type { Strategy, Upstream } from '../strategy.ts';
+import type { Answered, Strategy, Upstream } from '../strategy.ts';
 import type { Pool } from '../pools/pool.ts';
-import type { Services } from '../pools/services.ts';
 import { runHook } from '../pools/plugin.ts';
+import type { Services } from '../pools/services.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity } from './affinity.ts';
 import type { DownstreamSocket } from './downstream-socket.ts';
 import type { Noted } from './decision.ts';
 import type { Downstream } from './downstream.ts';
+import type { LeftByPick } from './picks.ts';
 import { named } from './request-id.ts';
 import type { ExchangeServices } from './services.ts';
 import { type Trace, TracedAttempt } from './trace.ts';
@@ -25,10 +26,11 @@ interface Identified {
   readonly id: string;
 }
 
-type AttemptServices = Services & Pick<ExchangeServices, 'affinities'>;
-
 /** For whom a connection is. */
 export type Client = Pick<Downstream, 'socket' | 'peer'>;
+
+/** What an attempt needs of what exchanges share. */
+export type AttemptServices = Services & Pick<ExchangeServices, 'affinities'>;
 
 /** One attempt at a time. It is used again for the next attempt, and for the next exchange. */
 export class Attempt {
@@ -53,6 +55,11 @@ export class Attempt {
   /** The strategy that picked: the pool may have another one when the attempt settles. */
   #strategy: Strategy;
   #hearsSettled = false;
+  #hearsAnswered = false;
+  /** What the strategy left with the pick. */
+  #note: unknown;
+  /** Header lines of the strategy for the response, if this attempt brings it. */
+  lines = '';
   #opened = false;
   #startedAt = 0;
   /** What ties the connection to that of the downstream, if anything does. */
@@ -71,12 +78,18 @@ export class Attempt {
     this.#strategy = pool.strategy;
   }
 
-  /** Begins on `upstream` of `pool`, and counts it; `picked` by the strategy, or given by an affinity. */
-  begin(pool: Pool, upstream: ManagedUpstream, picked: boolean): void {
+  /**
+   * Begins on `upstream` of `pool`, and counts it; `picked` by the strategy, with what that left, or given by an
+   * affinity.
+   */
+  begin(pool: Pool, upstream: ManagedUpstream, picked: boolean, { note, lines }: LeftByPick): void {
     pool.upstreams.begin(upstream);
     this.#pool = pool;
     this.#strategy = pool.strategy;
     this.#hearsSettled = pool.traits.hearsSettled;
+    this.#hearsAnswered = pool.traits.hearsAnswered;
+    this.#note = note;
+    this.lines = lines;
     this.upstream = upstream;
     this.last = upstream.shown;
     this.picked = picked;
@@ -129,9 +142,10 @@ export class Attempt {
   }
 
   /** The head of the final response is there. */
-  responded(status: number): void {
+  responded(head: Pick<Answered, 'status' | 'header'>): void {
     const { upstream } = this;
     if (upstream === undefined) return;
+    const { status } = head;
     this.status = status;
     const now = this.#services.clock.source.now();
     this.latencyMs = now - this.#startedAt;
@@ -140,6 +154,16 @@ export class Attempt {
     if (this.picked || upstream.listed) {
       this.#pool.upstreams.answered(upstream, this.#startedAt, now, isBroken(status), status);
     } else upstream.answered(this.latencyMs);
+    if (this.picked && this.#hearsAnswered) this.#tellAnswered(head, upstream.shown, now);
+  }
+
+  #tellAnswered(head: Pick<Answered, 'status' | 'header'>, upstream: Upstream, now: number): void {
+    const strategy = this.#strategy;
+    const answered: Answered = {
+      status: head.status, latencyMs: now - this.#startedAt, now, note: this.#note,
+      header: (name) => head.header(name),
+    };
+    runHook(strategy, 'answered', () => strategy.answered?.(upstream, answered), this.#services.report);
   }
 
   /** The head of the request as this attempt sends it; `forwarding` are lines of our own. */
@@ -181,8 +205,10 @@ export class Attempt {
     const { name: pool, upstreams, queue } = this.#pool;
     const strategy = this.#strategy;
     const affinity = this.#affinity;
+    const note = this.#note;
     const { status, trace } = this;
-    this.upstream = this.connection = this.trace = this.#affinity = this.#owner = undefined;
+    this.upstream = this.connection = this.trace = this.#affinity = this.#owner = this.#note = undefined;
+    this.lines = '';
     const began = this.#startedAt;
     const now = clock.source.now();
     const good = this.#opened || (this.status !== undefined && !isBroken(this.status));
@@ -192,7 +218,7 @@ export class Attempt {
     events.meters.current?.attempt(pool, upstream.shown, status, error);
     const heard = this.picked && this.#hearsSettled;
     if (heard || events.heard('settled')) {
-      const outcome = { ok: ending.fault !== 'upstream', status: this.status, durationMs: now - began, error };
+      const outcome = { ok: ending.fault !== 'upstream', status, durationMs: now - began, error, now, note };
       if (heard) runHook(strategy, 'settled', () => strategy.settled?.(upstream.shown, outcome), report);
       events.tell('settled', { pool, upstream: upstream.shown, outcome, ...named(this.#head) });
     }

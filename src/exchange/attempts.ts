@@ -54,7 +54,7 @@ export class Attempts {
   constructor(services: ExchangeServices, pool: Pool, exchange: Attempting) {
     this.#services = services;
     this.#exchange = exchange;
-    this.#picks = new Picks(pool, exchange.head, services.report);
+    this.#picks = new Picks(pool, exchange.head, services);
     this.#retries = new Retries(exchange.head, this.#picks, exchange.upload.replay);
     this.#place = new PlaceInLine(this, this.#picks);
   }
@@ -170,7 +170,7 @@ export class Attempts {
     const { head, progress, deadlines, attempt, account } = exchange;
     const noted = account.decision && this.#note(account.decision, upstream, bound !== undefined);
     // No await between the pick and the count: the next pick sees this one.
-    attempt.begin(this.pool, upstream, bound === undefined);
+    attempt.begin(this.pool, upstream, bound === undefined, this.#picks.left);
     account.attempts++;
     attempt.noted = noted;
     if (account.trace !== undefined) attempt.traceBy(account.trace, head, account.attempts, false);

@@ -83,7 +83,7 @@ export class Noted implements DecidedAttempt {
 
 /** Whether a request may see why: it brings the `token`. */
 export function asksWhy(head: RequestHead, token: string): boolean {
-  const given = head.field(WHY_FIELD);
+  const given = head.header(WHY_FIELD);
   return given !== undefined && isSameSecret(given, token);
 }
 

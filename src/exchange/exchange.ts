@@ -179,14 +179,15 @@ export class Exchange implements Attempting, Uploading, Steered {
     const { status } = head;
     const attempt = this.attempt;
     if (attempt.upstream === undefined) return;
-    attempt.responded(status);
+    attempt.responded(head);
     if (head.authenticatesConnection) attempt.bind(this.downstream.socket);
+    if (status !== 101 && this.attempts.retryOn(status)) return;
+    if (attempt.lines !== '') head.add(attempt.lines);
     if (status === 101) {
       this.#route?.editResponse(head);
       this.#tunnel(head);
       return;
     }
-    if (this.attempts.retryOn(status)) return;
     if (status < 300 && this.downstream.connects === true) {
       this.refuse('UPGRADE_DECLINED');
       return;

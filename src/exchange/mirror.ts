@@ -67,7 +67,7 @@ export class Mirror implements ConnectionUser, Copy {
     // No floor for the rate of the body: that is for the exchange to keep.
     this.#deadlines = new Deadlines(this.#progress, services.clock, 0, pool.rules);
     this.#attempt = new Attempt(services, pool, this.#head);
-    this.#picks = new Picks(pool, this.#head, services.report);
+    this.#picks = new Picks(pool, this.#head, services);
     this.#picks.start(pool, pool.rules, hop.address);
   }
 
@@ -83,7 +83,7 @@ export class Mirror implements ConnectionUser, Copy {
     }
     const attempt = this.#attempt;
     // No await between the pick and the count, as in an exchange.
-    attempt.begin(this.#pool, upstream, true);
+    attempt.begin(this.#pool, upstream, true, this.#picks.left);
     if (this.#trace !== undefined) attempt.traceBy(this.#trace, this.#head, 1, true);
     this.#progress.phase = CONNECTING;
     this.#deadlines.start();
@@ -179,9 +179,9 @@ export class Mirror implements ConnectionUser, Copy {
     this.#deadlines.moved();
   }
 
-  responded({ status, authenticatesConnection }: ResponseHead): void {
-    this.#attempt.responded(status);
-    if (authenticatesConnection) this.#attempt.bind(undefined);
+  responded(head: ResponseHead): void {
+    this.#attempt.responded(head);
+    if (head.authenticatesConnection) this.#attempt.bind(undefined);
     this.#progress.phase = RELAYING;
     this.#enoughAt = this.#services.clock.now + this.#pool.rules.responseTimeoutMs;
     this.#deadlines.moved();

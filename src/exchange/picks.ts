@@ -5,8 +5,10 @@ import { guardedValue } from '../guard.ts';
 import { reportFault } from '../pools/plugin.ts';
 import type { Pool, PoolRules } from '../pools/pool.ts';
 import type { Services } from '../pools/services.ts';
+import type { TimeSource } from '../loop/time-source.ts';
 import type { PickContext, PickRequest, Upstream } from '../strategy.ts';
 import { type ManagedUpstream, managedOf } from '../upstreams/managed-upstream.ts';
+import { responseLine } from './response-line.ts';
 
 /** The picks of one exchange at a time. */
 export class Picks {
@@ -25,11 +27,11 @@ export class Picks {
   #wanted: ManagedUpstream | undefined;
 
   /** `request` is the request head, reused for each exchange, as strategies see it. */
-  constructor(pool: Pool, request: PickedFor, report: Services['report']) {
+  constructor(pool: Pool, request: PickedFor, { report, clock }: Pick<Services, 'report' | 'clock'>) {
     this.#report = report;
     this.pool = pool;
     this.rules = pool.rules;
-    this.#context = new Context(request, this);
+    this.#context = new Context(request, this, clock.source);
   }
 
   /** Starts a new exchange of `pool`, from this address, by `rules`. */
@@ -70,9 +72,15 @@ export class Picks {
     return this.#failed.length === 0 ? atLimit : this.#notFailed(atLimit);
   }
 
+  /** What the strategy left with its last pick, for the attempt. */
+  get left(): LeftByPick {
+    return this.#context;
+  }
+
   /** Counts an attempt that goes to a given upstream, without asking the strategy. */
   skip(): void {
     this.#context.attempt++;
+    this.#context.forget();
   }
 
   /**
@@ -88,6 +96,7 @@ export class Picks {
       return upstreams.crowded(this.#failed) ? 'OVERLOADED' : 'NO_CANDIDATE';
     }
     this.#context.attempt++;
+    this.#context.forget();
     this.seen = candidates;
     let picked: unknown;
     try {
@@ -148,21 +157,45 @@ export class Picks {
   }
 }
 
+/** What a strategy leaves with a pick. */
+export interface LeftByPick {
+  readonly note: unknown;
+  /** Whole header lines for the response. */
+  readonly lines: string;
+}
+
 /** What a pick is for. In layer 4, the request has nothing but the name that the client asked for. */
 export interface PickedFor extends PickRequest {
   readonly serverName?: string | undefined;
 }
 
 /** What a strategy sees of a pick. */
-class Context implements PickContext {
+class Context implements PickContext, LeftByPick {
   attempt = 0;
   remoteAddress = '';
+  note: unknown;
+  lines = '';
   readonly request: PickedFor;
   readonly #picks: Picks;
+  readonly #time: TimeSource;
 
-  constructor(request: PickedFor, picks: Picks) {
+  constructor(request: PickedFor, picks: Picks, time: TimeSource) {
     this.request = request;
     this.#picks = picks;
+    this.#time = time;
+  }
+
+  get now(): number {
+    return this.#time.now();
+  }
+
+  respondWith(name: string, value: string): void {
+    this.lines += responseLine(name, value);
+  }
+
+  forget(): void {
+    this.note = undefined;
+    this.lines = '';
   }
 
   get full(): readonly Upstream[] {

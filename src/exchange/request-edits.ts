@@ -24,7 +24,7 @@ export class RequestEdits {
   /** Gives a request its id. `trusted` is whether the downstream may choose it. */
   identify(head: RequestHead, trusted: boolean): void {
     const name = this.#idHeader;
-    if (name !== '') head.id = requestId(trusted ? head.field(name.toLowerCase()) : undefined);
+    if (name !== '') head.id = requestId(trusted ? head.header(name.toLowerCase()) : undefined);
   }
 
   /**
@@ -33,7 +33,7 @@ export class RequestEdits {
    */
   edit(head: RequestHead, route: RouteTaken | undefined, seen: HeaderLines | undefined, trusted: boolean): void {
     const edits = route?.requestHeaders ?? [];
-    const hides = this.#hidesWhy && head.field(WHY_FIELD) !== undefined;
+    const hides = this.#hidesWhy && head.header(WHY_FIELD) !== undefined;
     if (edits.length === 0 && this.#idHeader === '' && !hides) return;
     const lines = seen ?? new HeaderLines('request', head.lines, head.fields, trusted);
     if (this.#idHeader !== '') lines.set(this.#idHeader, head.id);

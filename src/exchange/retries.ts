@@ -12,11 +12,11 @@ import type { Replay } from './replay.ts';
 
 /** The retries of one exchange after the other. */
 export class Retries {
-  readonly #head: RequestHead;
+  readonly #head: Pick<RequestHead, 'method' | 'framing'>;
   readonly #picks: Picks;
-  readonly #replay: Replay;
+  readonly #replay: Pick<Replay, 'whole'>;
 
-  constructor(head: RequestHead, picks: Picks, replay: Replay) {
+  constructor(head: Pick<RequestHead, 'method' | 'framing'>, picks: Picks, replay: Pick<Replay, 'whole'>) {
     this.#head = head;
     this.#picks = picks;
     this.#replay = replay;

@@ -10,7 +10,7 @@ import type { RequestHead } from './request.ts';
  */
 export function continuesHandshake(head: RequestHead): boolean {
   if (!head.authenticatesConnection) return false;
-  const credentials = head.field('authorization') ?? head.field('proxy-authorization') ?? '';
+  const credentials = head.header('authorization') ?? head.header('proxy-authorization') ?? '';
   const [, token = ''] = credentials.split(/[ \t]+/);
   return !/^(?:TlRMTVNTUAAB|Y[A-P])/.test(token);
 }

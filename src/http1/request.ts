@@ -111,7 +111,7 @@ export class RequestHead implements PickRequest, FieldTaker {
   }
 
   /** The first value of a field, by its lower-case name: as a hook has left it, where one has changed the fields. */
-  field(name: string): string | undefined {
+  header(name: string): string | undefined {
     if (name === 'host' && this.revisedHost !== undefined) return this.revisedHost;
     if (this.#passed !== undefined) {
       const value = valueIn(this.fields, name);

@@ -2,7 +2,7 @@
  * The response head (RFC 9112 §§4, 5, 6): as strict as for requests. A malformed response is rejected, not repaired.
  */
 import type { ErrorCode } from '../errors.ts';
-import { FieldScanner, type FieldTaker, INCOMPLETE, MALFORMED, TOO_MANY, withoutNominated } from './fields.ts';
+import { FieldScanner, type FieldTaker, INCOMPLETE, MALFORMED, TOO_MANY, valueIn, withoutNominated } from './fields.ts';
 import { CHUNKED, type Framing, LENGTH, NONE, UNTIL_CLOSE } from './framing.ts';
 import {
   CLASS, contentLength, CR, FIELD_VALUE, type HeadLimits, joined, LF, listHas, nameIs, plainPersistence, SP,
@@ -39,6 +39,7 @@ export class ResponseHead implements FieldTaker {
   /** The octets that were read as text: the head, and perhaps some of what follows it. */
   #text = '';
   #fieldsAt = 0;
+  #added = '';
   #fieldsEnd = 0;
   #minor = 1;
   #connection = '';
@@ -78,9 +79,20 @@ export class ResponseHead implements FieldTaker {
     return scanner.next;
   }
 
-  /** All field lines as they came, each with its CRLF. */
+  /** All field lines as they came, each with its CRLF, and those added to them. */
   get lines(): string {
-    return this.#text.slice(this.#fieldsAt, this.#fieldsEnd);
+    return this.#text.slice(this.#fieldsAt, this.#fieldsEnd) + this.#added;
+  }
+
+  /** The first value of a field, by its lower-case name. */
+  header(name: string): string | undefined {
+    return valueIn(this.lines, name);
+  }
+
+  /** Adds whole field lines to those of the upstream. */
+  add(lines: string): void {
+    this.fields += lines;
+    this.#added += lines;
   }
 
   get reason(): string {
@@ -135,7 +147,7 @@ export class ResponseHead implements FieldTaker {
   }
 
   #reset(): void {
-    this.line = this.fields = this.upgrade = this.#text = '';
+    this.line = this.fields = this.upgrade = this.#text = this.#added = '';
     this.#connection = this.#coding = this.#upgrade = '';
     this.framing = NONE;
     this.contentLength = 0;

@@ -26,7 +26,7 @@ function problemOf(value: unknown): string | undefined {
   }
   if (isThenable(value)) return 'must be a strategy, not a promise of one; write await before it';
   if (typeof value !== 'object' || value === null) return `${EXPECTED} (got ${shown(value)})`;
-  const { name, pick, picksFull, settled, changed } = value as Readonly<Record<string, unknown>>;
+  const { name, pick, picksFull, answered, settled, changed } = value as Readonly<Record<string, unknown>>;
   const missing = Object.entries({ name, pick }).flatMap(([key, part]) => part === undefined ? [key] : []);
   if (missing.length > 0) {
     return `${EXPECTED}; ${missing.map((key) => `${key} is missing`).join(', ')} (got ${shown(value)})`;
@@ -36,7 +36,7 @@ function problemOf(value: unknown): string | undefined {
   if (picksFull !== undefined && typeof picksFull !== 'boolean') {
     return `${EXPECTED}; picksFull must be true or false, if present (got ${shown(picksFull)})`;
   }
-  for (const [key, hook] of Object.entries({ settled, changed })) {
+  for (const [key, hook] of Object.entries({ answered, settled, changed })) {
     if (hook === undefined || typeof hook === 'function') continue;
     return `${EXPECTED}; ${key} must be a function, if present (got ${shown(hook)})`;
   }

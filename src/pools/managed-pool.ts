@@ -301,7 +301,9 @@ export class ManagedPool implements PoolHome, CurrentPool {
 
   #tellStrategy(candidates: readonly Upstream[]): void {
     const { strategy } = this;
-    runHook(strategy, 'changed', () => strategy.changed?.(candidates), this.#services.report);
+    if (!this.traits.hearsChanged) return;
+    const members = Object.freeze([...this.upstreams.active].map(({ shown }) => shown));
+    runHook(strategy, 'changed', () => strategy.changed?.(candidates, members), this.#services.report);
   }
 
   /** Throws OPTIONS_INVALID once the pool was removed. */

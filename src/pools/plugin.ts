@@ -12,8 +12,10 @@ type Report = Services['report'];
 export interface StrategyTraits {
   /** Whether it may pick an upstream that is at its limit. */
   readonly picksFull: boolean;
-  /** Whether it has a `settled` method. */
+  /** Whether it has these methods. */
+  readonly hearsAnswered: boolean;
   readonly hearsSettled: boolean;
+  readonly hearsChanged: boolean;
 }
 
 /** Reports a fault of `strategy`: `what` it did. */
@@ -26,7 +28,9 @@ export function traitsOf(strategy: Strategy): StrategyTraits {
   const ignore = (): undefined => undefined;
   return {
     picksFull: guardedValue(() => strategy.picksFull, ignore) === true,
+    hearsAnswered: guardedValue(() => typeof strategy.answered === 'function', ignore) === true,
     hearsSettled: guardedValue(() => typeof strategy.settled === 'function', ignore) === true,
+    hearsChanged: guardedValue(() => typeof strategy.changed === 'function', ignore) === true,
   };
 }
 

@@ -11,6 +11,7 @@ import type { OpenDownstream } from '../fronts/downstreams.ts';
 import { GuardedSocket, type SocketOwner } from '../fronts/guarded-socket.ts';
 import { UNTIL_CLOSE } from '../http1/framing.ts';
 import type { Pool } from '../pools/pool.ts';
+import type { Services } from '../pools/services.ts';
 import { describeSocket } from '../proxy-protocol/of-socket.ts';
 import { formatProxyHeader } from '../proxy-protocol/parse.ts';
 import { endOrReset } from '../streams/end-or-reset.ts';
@@ -59,10 +60,11 @@ export class TcpConnection implements OpenDownstream, SocketReader, SocketOwner,
     this.#writer = new MessageWriter(stream, this);
     this.#writer.begin('', UNTIL_CLOSE);
     this.#account = new TcpAccount(services);
-    this.#picks = new Picks(first, this.#request, (error, origin) => {
+    const report: Services['report'] = (error, origin) => {
       // A strategy that found no name before there was one is asked again.
       if (!this.#request.premature) services.report(error, origin);
-    });
+    };
+    this.#picks = new Picks(first, this.#request, { report, clock: services.clock });
     this.#attempt = new Attempt(services, first, NAMELESS);
     this.#place = new PlaceInLine(this, this.#picks);
     stream.servedBy = this;
@@ -319,7 +321,7 @@ export class TcpConnection implements OpenDownstream, SocketReader, SocketOwner,
     }
     const { pool } = this;
     // No await between the pick and the count: the next pick sees this one.
-    this.#attempt.begin(pool, upstream, true);
+    this.#attempt.begin(pool, upstream, true, this.#picks.left);
     this.#account.attempts++;
     this.#phase = CONNECTING;
     this.#deadline = this.#front.services.clock.now + pool.rules.connectTimeoutMs;
@@ -501,7 +503,7 @@ class NamedRequest implements PickedFor {
   #told = false;
   #asked = false;
 
-  field(): undefined {
+  header(): undefined {
     return undefined;
   }
 

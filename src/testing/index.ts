@@ -2,6 +2,7 @@
  * The public names of equipoise/testing: tools to test strategies.
  */
 export { conformance } from './conformance.ts';
+export { pickContext, type PickContextParts } from './pick-context.ts';
 export { seededRandom, testSeed } from './random.ts';
 export { type Rule, rules } from './rules.ts';
 export type { StandIn } from './stand-in.ts';

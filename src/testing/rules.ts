@@ -2,6 +2,7 @@
  * The rules that every strategy must keep.
  */
 import assert from 'node:assert/strict';
+import { pickContext } from './pick-context.ts';
 import { FakeUpstream, fakes, list } from './stand-in.ts';
 import { below, type ConformanceOptions, failure, type Make, outcomes, Trial } from './trial.ts';
 
@@ -68,7 +69,7 @@ export const rules: readonly Rule[] = [
     check(make, rng, options) {
       const trial = new Trial(make, rng, options);
       const candidates = fakes(3);
-      for (let i = 0; i < 20; i++) trial.choose(candidates, { attempt: 1, remoteAddress: '', request: undefined });
+      for (let i = 0; i < 20; i++) trial.choose(candidates, pickContext());
     },
   },
   {

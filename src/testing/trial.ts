@@ -29,7 +29,12 @@ export class Trial {
   readonly #rng: () => number;
   readonly #declines: boolean;
   /** One object for all picks, as in the balancer. */
-  readonly #context = { attempt: 1, remoteAddress: '', request: { method: 'GET', target: '/', host: '', field } };
+  readonly #context = {
+    attempt: 1, remoteAddress: '', now: 1_000_000, note: undefined as unknown,
+    request: { method: 'GET', target: '/', host: '', header }, respondWith: () => undefined,
+  };
+  /** What `pick` left for each open attempt. */
+  readonly #notes: unknown[] = [];
 
   constructor(make: Make, rng: () => number, options: ConformanceOptions = {}) {
     this.#strategy = make({ rng });
@@ -37,8 +42,8 @@ export class Trial {
     this.#declines = options.declines === true;
   }
 
-  changed(candidates: readonly StandIn[]): void {
-    this.#strategy.changed?.(candidates);
+  changed(candidates: readonly StandIn[], members = candidates): void {
+    this.#strategy.changed?.(candidates, members);
   }
 
   /** A checked pick that begins no attempt. */
@@ -58,20 +63,31 @@ export class Trial {
     this.#context.attempt = attempt;
     this.#context.remoteAddress = `10.0.0.${String(below(256, this.#rng))}`;
     this.#context.request.target = `/${String(below(1000, this.#rng))}`;
+    this.#context.now += this.#rng() * 10;
+    this.#context.note = undefined;
     const picked = this.choose(candidates);
     if (picked) {
       picked.begin();
       this.open.push(picked);
+      this.#notes.push(this.#context.note);
     }
     return picked;
   }
 
-  settle(candidate: FakeUpstream | undefined, outcome: Outcome = success): FakeUpstream | undefined {
+  /** Settles the oldest open attempt on `candidate`; one that was answered is told so first. */
+  settle(candidate: FakeUpstream | undefined, ending: Ending = success): FakeUpstream | undefined {
     if (!candidate) return undefined;
-    const [settled] = this.open.splice(this.open.indexOf(candidate), 1);
+    const at = this.open.indexOf(candidate);
+    const [settled] = this.open.splice(at, 1);
+    const [note] = this.#notes.splice(at, 1);
     assert.equal(settled, candidate);
+    const { now } = this.#context;
+    const { status, durationMs } = ending;
+    if (status !== undefined) {
+      this.#strategy.answered?.(candidate, { status, header, latencyMs: durationMs, now, note });
+    }
     candidate.end();
-    this.#strategy.settled?.(candidate, outcome);
+    this.#strategy.settled?.(candidate, { ...ending, now, note });
     return candidate;
   }
 
@@ -80,9 +96,12 @@ export class Trial {
   }
 }
 
-export const success: Outcome = { ok: true, status: 200, durationMs: 5, error: undefined };
-export const failure: Outcome = { ok: false, status: undefined, durationMs: 0, error: 'connect_refused' };
-export const outcomes: readonly Outcome[] = [
+/** How an attempt ends, but for when, and what its pick left. */
+export type Ending = Omit<Outcome, 'now' | 'note'>;
+
+export const success: Ending = { ok: true, status: 200, durationMs: 5, error: undefined };
+export const failure: Ending = { ok: false, status: undefined, durationMs: 0, error: 'connect_refused' };
+export const outcomes: readonly Ending[] = [
   success, failure, { ok: true, status: 500, durationMs: 1e6, error: undefined },
 ];
 
@@ -91,6 +110,6 @@ export function below(limit: number, rng: () => number): number {
   return Math.floor(rng() * limit);
 }
 
-function field(): string | undefined {
+function header(): string | undefined {
   return undefined;
 }

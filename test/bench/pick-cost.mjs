@@ -54,6 +54,6 @@ function requests() {
     const request = new RequestHead();
     const head = Buffer.from(`GET /items/${at} HTTP/1.1\r\nHost: bench${at % 7}.example\r\nCookie: session=${at}\r\n\r\n`);
     if (request.parse(head, head.length, limits) !== head.length) throw new Error(`refused: ${request.error}`);
-    return { attempt: 1, remoteAddress: `10.1.${at % 3}.${at}`, request };
+    return { attempt: 1, now: 0, note: undefined, respondWith() {}, remoteAddress: `10.1.${at % 3}.${at}`, request };
   });
 }

@@ -592,7 +592,7 @@ describe('limits hold, at whatever octet a read ends', () => {
   });
 });
 
-describe('field() finds the first value of a field, for strategies', () => {
+describe('header() finds the first value of a field, for strategies', () => {
   const text = 'GET / HTTP/1.1\r\nHost: a.example\r\nX-Session: \t s1 \r\nCookie: a=1\r\ncookie: b=2\r\nX-Empty:\r\n' +
     'Connection: X-Session\r\n\r\nX-Body: no\r\n\r\n';
   const table: readonly [name: string, value: string | undefined][] = [
@@ -612,8 +612,8 @@ describe('field() finds the first value of a field, for strategies', () => {
       test(`${JSON.stringify(name)}${before === '' ? '' : `, behind ${before.length / 2} empty lines`}`, () => {
         const head = new RequestHead();
         assert.ok(parse(head, before + text, LIMITS) > 0);
-        assert.equal(head.field(name), value);
-        assert.equal(head.field(name), value, 'asked again');
+        assert.equal(head.header(name), value);
+        assert.equal(head.header(name), value, 'asked again');
       });
     }
   }
@@ -627,7 +627,7 @@ test('clear() releases everything that was read', () => {
   assert.deepEqual(
     [method, target, host, fields, upgrade, forwardedFor, forwardedProto, forwardedHost, forwarded, via],
     Array<string>(10).fill(''));
-  assert.equal(head.field('x-a'), undefined);
+  assert.equal(head.header('x-a'), undefined);
 });
 
 const seed = testSeed();
@@ -646,7 +646,7 @@ test(`a reader that is used again reads as a new one does (EQUIPOISE_SEED=${seed
     const told = `after ${JSON.stringify(trail.slice(-3))}`;
     assert.deepEqual(readingOf(used, parse(used, part, LIMITS)), expected, told);
     if (typeof expected === 'object' && 'head' in expected) {
-      for (const name of ['host', 'x-a', 'connection']) assert.equal(used.field(name), fresh.field(name), told);
+      for (const name of ['host', 'x-a', 'connection']) assert.equal(used.header(name), fresh.header(name), told);
     }
     if (rng() < 0.1) used.clear();
   }

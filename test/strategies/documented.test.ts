@@ -45,7 +45,7 @@ export default function sticky(): Strategy<C> {
     name: 'sticky',
     picksFull: true,
     pick(candidates, { request, full = [] }) {
-      const user = (request as PickRequest | undefined)?.field('authorization') ?? '';
+      const user = (request as PickRequest | undefined)?.header('authorization') ?? '';
       let best: C | undefined;
       let most = -1;
       for (const candidate of [...candidates, ...full as readonly (C & Upstream)[]]) {

@@ -5,14 +5,15 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { rules } from '../../src/testing/rules.ts';
 import { seededRandom, testSeed } from '../../src/testing/random.ts';
-import type { Candidate, PickContext, Strategy } from '../../src/strategy.ts';
+import type { Candidate, Strategy } from '../../src/strategy.ts';
+import { pickContext } from '../../src/testing/pick-context.ts';
 import { leastBusy } from '../../strategies/least-busy.ts';
 import { leastConnections } from '../../strategies/least-connections.ts';
 import { random } from '../../strategies/random.ts';
 import { roundRobin } from '../../strategies/round-robin.ts';
 
 type Loaded = Candidate & { readonly load: number };
-const CONTEXT: PickContext<undefined> = { attempt: 1, remoteAddress: '', request: undefined };
+const CONTEXT = pickContext();
 const seed = testSeed();
 const STRATEGIES = {
   'round-robin': roundRobin<Loaded>, random: random<Loaded>,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Candidate, Strategy } from '../../src/strategy.ts';
+import { pickContext } from '../../src/testing/pick-context.ts';
 import { leastConnections } from '../../strategies/least-connections.ts';
 import { random } from '../../strategies/random.ts';
 import { seededRandom, testSeed } from '../../src/testing/random.ts';
@@ -8,7 +9,7 @@ import { conformance } from '../../src/testing/conformance.ts';
 
 conformance('least-connections', ({ rng }) => leastConnections({ rng }));
 
-const context = { attempt: 1, remoteAddress: '', request: undefined };
+const context = pickContext();
 
 /** Like a candidate of the core, but the test keeps its count. */
 interface Busy extends Candidate {

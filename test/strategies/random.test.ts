@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Candidate, Strategy } from '../../src/strategy.ts';
+import { pickContext } from '../../src/testing/pick-context.ts';
 import { random } from '../../strategies/random.ts';
 import { seededRandom } from '../../src/testing/random.ts';
 import { conformance } from '../../src/testing/conformance.ts';
 
 conformance('random', ({ rng }) => random({ rng }));
 
-const context = { attempt: 1, remoteAddress: '', request: undefined };
+const context = pickContext();
 const lowest = 0;
 const highest = 1 - 2 ** -53;
 

@@ -4,13 +4,14 @@ import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Candidate, Strategy } from '../../src/strategy.ts';
+import { pickContext } from '../../src/testing/pick-context.ts';
 import { roundRobin } from '../../strategies/round-robin.ts';
 import { seededRandom } from '../../src/testing/random.ts';
 import { conformance } from '../../src/testing/conformance.ts';
 
 conformance('round-robin', ({ rng }) => roundRobin({ rng }));
 
-const context = { attempt: 1, remoteAddress: '', request: undefined };
+const context = pickContext();
 const seeds = Array.from({ length: 40 }, (_, seed) => seed);
 
 describe('round-robin gives each candidate exactly its weight in any full cycle', () => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Candidate, PickContext, Strategy, Upstream, WorkerCandidate } from '../../src/strategy.ts';
+import { pickContext } from '../../src/testing/pick-context.ts';
 
 const byPath: Strategy = {
   name: 'by-path',
@@ -42,8 +43,7 @@ function first<C extends Candidate>(): Strategy<C> {
 }
 
 test('a strategy of upstreams has a request, one of workers has none', () => {
-  const request = { method: 'GET', target: '/abc', host: '', field: () => undefined };
-  const context: PickContext = { attempt: 1, remoteAddress: '', request };
+  const context: PickContext = pickContext({ request: { target: '/abc' } });
   assert.equal(byPath.pick([], context), undefined);
   assert.equal(byAddress.pick([], { ...context, request: undefined }), undefined);
   assert.equal(fastestOfTwo({ rng: () => 0 }).pick([], context), undefined);

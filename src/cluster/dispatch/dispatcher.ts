@@ -4,7 +4,8 @@
  */
 import type { Socket } from 'node:net';
 import { faultText, guarded, guardedValue, nameOf, type OnFault } from '../../guard.ts';
-import type { PickContext, Strategy, WorkerCandidate } from '../../strategy.ts';
+import type { Strategy, WorkerCandidate } from '../../strategy.ts';
+import { ConnectionContext } from './connection-context.ts';
 import { HandedConnection, Target } from './target.ts';
 
 /** What a worker reports of its connections, by their numbers. */
@@ -103,14 +104,15 @@ export class Dispatcher {
       else this.#waiting.push(socket);
       return;
     }
-    const target = this.#pick(socket.remoteAddress ?? '');
+    const context = new ConnectionContext(socket.remoteAddress ?? '', this.#world.now());
+    const target = this.#pick(context);
     if (target === undefined || target.untaken >= MAX_WAITING) {
       socket.destroy();
       return;
     }
     // No await between the pick and its count.
     const connection = this.#free.pop() ?? this.#handed.length;
-    const handed = new HandedConnection(target, connection, socket, this.#world.now());
+    const handed = new HandedConnection(target, connection, socket, context);
     this.#handed[connection] = handed;
     target.handedOver(handed);
     this.#world.send(target.worker, connection, socket);
@@ -130,8 +132,7 @@ export class Dispatcher {
     return handed?.target === target ? handed : undefined;
   }
 
-  #pick(remoteAddress: string): Target | undefined {
-    const context: PickContext<undefined> = { attempt: 1, remoteAddress, request: undefined };
+  #pick(context: ConnectionContext): Target | undefined {
     const candidates = this.#responsive();
     const picked = guardedValue(() => this.#strategy.pick(candidates, context), this.#pickFault);
     if (picked === undefined) return undefined;
@@ -152,18 +153,19 @@ export class Dispatcher {
   }
 
   #settle(handed: HandedConnection, error: string | undefined): void {
-    const { target, connection, at } = handed;
+    const { target, connection, context } = handed;
     this.#handed[connection] = undefined;
     this.#free.push(connection);
     handed.settled();
-    const durationMs = this.#world.now() - at;
-    const outcome = { ok: error === undefined, status: undefined, durationMs, error };
+    const now = this.#world.now();
+    const durationMs = now - context.now;
+    const outcome = { ok: error === undefined, status: undefined, durationMs, error, now, note: context.note };
     guarded(() => this.#strategy.settled?.(target, outcome), this.#settledFault);
   }
 
   #changed(): void {
     this.#candidates = [...this.#targets.values()].filter(({ ready }) => ready);
-    guarded(() => this.#strategy.changed?.(this.#candidates), this.#changedFault);
+    guarded(() => this.#strategy.changed?.(this.#candidates, this.#candidates), this.#changedFault);
   }
 
   #faultIn(method: string, consequence = ''): OnFault {

@@ -3,6 +3,7 @@
  */
 import type { Socket } from 'node:net';
 import type { WorkerCandidate } from '../../strategy.ts';
+import type { ConnectionContext } from './connection-context.ts';
 
 /** A worker that connections are handed to. */
 export class Target implements WorkerCandidate {
@@ -50,7 +51,7 @@ export class Target implements WorkerCandidate {
 
   /** Since when the oldest connection that it has not taken is on its way. */
   get untakenSince(): number {
-    return this.#oldest?.at ?? Infinity;
+    return this.#oldest?.context.now ?? Infinity;
   }
 
   get load(): number {
@@ -67,17 +68,18 @@ export class Target implements WorkerCandidate {
 export class HandedConnection {
   readonly target: Target;
   readonly connection: number;
-  readonly at: number;
+  /** That of its pick, whose time is when it was handed over. */
+  readonly context: ConnectionContext;
   /** The primary's end; undefined when the worker has taken the connection. */
   socket: Socket | undefined;
   /** The next connection that was handed to the same worker. */
   next: HandedConnection | undefined;
 
-  constructor(target: Target, connection: number, socket: Socket, at: number) {
+  constructor(target: Target, connection: number, socket: Socket, context: ConnectionContext) {
     this.target = target;
     this.connection = connection;
     this.socket = socket;
-    this.at = at;
+    this.context = context;
   }
 
   /** The worker has it. The primary closes its own end, which leaves the connection open. */

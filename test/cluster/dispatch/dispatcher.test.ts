@@ -87,7 +87,9 @@ describe('the strategy', () => {
     const under = new Under({
       name: 'watching',
       changed: (candidates) => void seen.push(candidates.map(({ id }) => id).join()),
-      pick: (candidates, { attempt, request }) => {
+      pick: (candidates, context) => {
+        const { attempt, request } = context;
+        context.note = seen.length;
         seen.push(candidates.map(({ id, weight, pid, inFlight }) => [id, weight, pid, inFlight].join(':')).join());
         assert.deepEqual([attempt, request], [1, undefined]);
         return candidates[0];
@@ -101,8 +103,8 @@ describe('the strategy', () => {
     under.dispatcher.gone(1);
     assert.deepEqual(seen, ['1', '1,2', '1:1:1001:0,2:1:1002:0', '1:1:1001:1,2:1:1002:0', '2']);
     assert.deepEqual(outcomes, [
-      { ok: true, status: undefined, durationMs: 50, error: undefined },
-      { ok: false, status: undefined, durationMs: 50, error: 'WORKER_GONE' },
+      { ok: true, status: undefined, durationMs: 50, error: undefined, now: 1_000_050, note: 2 },
+      { ok: false, status: undefined, durationMs: 50, error: 'WORKER_GONE', now: 1_000_050, note: 3 },
     ]);
   });
 

@@ -207,7 +207,7 @@ test('a strategy sees the headers as onRequest has left them', async (t) => {
     strategy: {
       name: 'reader',
       pick: (candidates, { request: asked }) => {
-        seen.push(['x-user', 'x-gone', 'x-kept', 'host', 'connection'].map((name) => asked.field(name)));
+        seen.push(['x-user', 'x-gone', 'x-kept', 'host', 'connection'].map((name) => asked.header(name)));
         return candidates[0];
       },
     },

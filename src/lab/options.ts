@@ -1,0 +1,256 @@
+/**
+ * What can be simulated, and the one check of it.
+ */
+import { integers, isRecord, onlyKnown, type Range, record, shown } from '../options/checks.ts';
+import { type BalancerSettings, readOptions } from '../options/parse.ts';
+import { checked } from '../options/problems.ts';
+import type { PoolOptions } from '../options/options.ts';
+import type { Strategy } from '../strategy.ts';
+import { type Arrivals, poisson } from './arrivals.ts';
+import { type Fault, faultProblems } from './faults.ts';
+import type { Discipline } from './server.ts';
+import { exponential, type Service } from './service.ts';
+import type { ServerSettings } from './simulated-server.ts';
+
+/** What a strategy's factory gets. */
+export interface StrategyTools {
+  /** The strategy's own randomness: numbers in [0, 1), the same in every run of the same seed. */
+  readonly rng: () => number;
+  /** Virtual time in milliseconds. */
+  readonly now: () => number;
+}
+
+/** One server that differs from the others. */
+export interface ServerOptions {
+  /** Default 1. */
+  readonly weight?: number;
+  /** Work done per millisecond; default 1. */
+  readonly speed?: number;
+  /** How many requests it serves at a time; default that of the simulation. */
+  readonly concurrency?: number;
+  readonly tags?: Readonly<Record<string, string>>;
+}
+
+/** The options of a pool that count in a simulation; times are those of the balancer, in milliseconds. */
+export type SimulatedPoolOptions = Pick<PoolOptions,
+  | 'maxAttempts' | 'retryBudgetPercent' | 'minRetriesPerSecond' | 'ejectAfter' | 'ejectMs' | 'maxEjectMs'
+  | 'maxEjectedPercent' | 'slowStartMs' | 'maxInFlight' | 'maxQueued' | 'queueTimeoutMs' | 'responseTimeoutMs'
+  | 'retryOn'>;
+
+export interface SimulateOptions {
+  /** Makes the strategy: once for each balancer. */
+  readonly strategy: (tools: StrategyTools) => Strategy;
+  /** How many servers, or each of them; 1 to 100,000. */
+  readonly upstreams: number | readonly ServerOptions[];
+  /** The load of all servers together, above 0: 1 is all that they can do. Not for a closed loop. */
+  readonly load?: number;
+  /** Requests a second, in place of `load`. */
+  readonly ratePerSecond?: number;
+  /** Default `exponential(1)`. */
+  readonly service?: Service;
+  /** Default `poisson()`. */
+  readonly arrivals?: Arrivals;
+  /** Default `fifo`. */
+  readonly discipline?: Discipline;
+  /** How many requests a server serves at a time; default 1. `Infinity`: none ever waits. */
+  readonly concurrency?: number;
+  /** How many balancers share the requests; default 1. */
+  readonly balancers?: number;
+  /** If given, the balancers are peers, and messages between them take so long. */
+  readonly peersDelayMs?: number;
+  /** How many clients the requests come from, each with an address of its own; default 1,000. */
+  readonly clients?: number;
+  /** How many requests to simulate; default 100,000, or all recorded arrivals. */
+  readonly requests?: number;
+  /** Requests that were not answered within this time count as failed; default: none does. */
+  readonly deadlineMs?: number;
+  readonly pool?: SimulatedPoolOptions;
+  readonly faults?: readonly Fault[];
+  /**
+   * If given and above 0, strategies see what is in flight at the candidates by a board that is renewed every so many
+   * milliseconds, in place of the current counts.
+   */
+  readonly boardMs?: number;
+  /**
+   * How long the run may take by the real clock, so that a strategy that is too slow is found; default a minute, and a
+   * millisecond for each request.
+   */
+  readonly timeLimitMs?: number;
+  /** Default 1. The same seed gives the same result, to the last digit. */
+  readonly seed?: number;
+}
+
+/** All of it, checked, with the defaults. */
+export interface Simulation extends Readonly<Record<keyof typeof NUMBERS, number>> {
+  readonly strategy: SimulateOptions['strategy'];
+  readonly servers: readonly ServerSettings[];
+  /** Requests per millisecond; undefined where the arrivals decide. */
+  readonly rate: number | undefined;
+  readonly service: Service;
+  readonly arrivals: Arrivals;
+  readonly deadlineMs: number;
+  readonly peersDelayMs: number | undefined;
+  /** 0: there is no board. */
+  readonly boardMs: number;
+  readonly timeLimitMs: number;
+  /** The options of each balancer, as given and as read. */
+  readonly poolOptions: Readonly<Record<string, unknown>>;
+  readonly settings: BalancerSettings;
+  readonly faults: readonly Fault[];
+}
+
+/** Throws OPTIONS_INVALID, listing every problem with its path and what to write instead. */
+export function parseSimulation(options: SimulateOptions): Simulation {
+  return checked((problems) => readSimulation(options, problems));
+}
+
+/** Reads the options. Each problem is added to `problems`; with one, what is returned must not be used. */
+export function readSimulation(options: SimulateOptions, problems: string[]): Simulation {
+  if (!isRecord(options)) throw new TypeError(`simulate needs an object of options (got ${shown(options)})`);
+  onlyKnown(options, '', KNOWN, problems);
+  const { strategy, service = exponential(1), arrivals = poisson() } = options;
+  const { deadlineMs = Infinity, peersDelayMs, boardMs = 0, timeLimitMs } = options;
+  if (typeof strategy !== 'function') {
+    problems.push(
+      `strategy: must be a function that makes one, e.g. ({ rng }) => random({ rng }) (got ${shown(strategy)})`);
+  }
+  const numbers = integers(options, '', NUMBERS, problems);
+  if (deadlineMs !== Infinity) positive(deadlineMs, 'deadlineMs', problems);
+  if (timeLimitMs !== undefined && timeLimitMs !== Infinity) positive(timeLimitMs, 'timeLimitMs', problems);
+  notNegative(peersDelayMs, 'peersDelayMs', problems);
+  notNegative(boardMs, 'boardMs', problems);
+  const list = readServers(options, problems);
+  const servers = list.map(({ settings }) => settings);
+  const isDrawn = isRecord(service) && typeof service.draw === 'function' && positiveNumber(service.meanMs);
+  if (!isDrawn) problems.push(`service: must be a distribution, such as exponential(20) (got ${shown(service)})`);
+  const comes = isRecord(arrivals) && (typeof arrivals.start === 'function' || arrivals.kind === 'closed');
+  if (!comes) problems.push(`arrivals: must be a process, such as poisson() (got ${shown(arrivals)})`);
+  const poolOptions = {
+    ...readPool(options.pool, problems),
+    upstreams: list.map(({ settings: { origin, weight }, tags }) => ({ origin, weight, ...(tags && { tags }) })),
+  };
+  const poolProblems: string[] = [];
+  // Without servers, the line about them is enough.
+  const settings = readOptions(poolOptions, servers.length === 0 ? [] : poolProblems);
+  problems.push(...poolProblems.map((line) => (line.startsWith('upstreams') ? line : `pool.${line}`)));
+  // Recorded arrivals end by themselves.
+  const count = comes && arrivals.kind === 'open' ? arrivals.count ?? Infinity : Infinity;
+  const requests = Math.min(options.requests === undefined && count < Infinity ? count : numbers.requests, count);
+  if (requests === 0) problems.push('arrivals: there are none');
+  return {
+    ...numbers, requests, strategy, servers, service, arrivals, peersDelayMs, poolOptions, settings, deadlineMs,
+    boardMs,
+    faults: readFaults(options.faults, servers.length, problems),
+    timeLimitMs: timeLimitMs ?? 60_000 + requests,
+    rate: isDrawn && comes ? rateOf(options, arrivals, service, servers, problems) : undefined,
+  };
+}
+
+function readFaults(faults: unknown, servers: number, problems: string[]): readonly Fault[] {
+  if (faults === undefined) return [];
+  if (!Array.isArray(faults)) {
+    problems.push(`faults: must be a list (got ${shown(faults)})`);
+    return [];
+  }
+  const list: readonly unknown[] = faults;
+  for (const [at, fault] of list.entries()) problems.push(...faultProblems(fault, `faults[${at}]`, servers));
+  return list as readonly Fault[];
+}
+
+function readPool(pool: unknown, problems: string[]): Readonly<Record<string, unknown>> {
+  if (pool === undefined) return {};
+  const given = record(pool, 'pool', problems);
+  onlyKnown(given, 'pool.', POOL, problems);
+  return Object.fromEntries(Object.entries(given).filter(([name]) => POOL.has(name)));
+}
+
+interface ListedServer {
+  readonly settings: ServerSettings;
+  /** As given. */
+  readonly tags: ServerOptions['tags'];
+}
+
+function readServers({ upstreams, concurrency = 1, discipline = 'fifo' }: SimulateOptions, problems: string[]):
+  readonly ListedServer[] {
+  if (discipline !== 'fifo' && (discipline as unknown) !== 'ps') {
+    problems.push(`discipline: must be fifo or ps (got ${shown(discipline)})`);
+  }
+  const few = Number.isInteger(upstreams) && (upstreams as number) >= 1 && (upstreams as number) <= MOST_SERVERS;
+  const list: readonly ServerOptions[] = typeof upstreams === 'number'
+    ? Array.from({ length: few ? upstreams : 0 }, () => ({}))
+    : Array.isArray(upstreams) ? upstreams as readonly ServerOptions[] : [];
+  if (list.length === 0 || list.length > MOST_SERVERS) {
+    problems.push(
+      `upstreams: must be an integer from 1 to ${MOST_SERVERS}, or a list of servers (got ${shown(upstreams)})`);
+  }
+  return list.map((given, at) => {
+    const path = `upstreams[${at}]`;
+    const server: ServerOptions = record(given, path, problems);
+    onlyKnown(server, `${path}.`, SERVER, problems);
+    const { weight = 1, speed = 1, tags } = server;
+    const settings = {
+      origin: `http://server-${at + 1}`, weight, speed, discipline, tags: tags ?? {},
+      concurrency: server.concurrency ?? concurrency,
+    };
+    positive(weight, `${path}.weight`, problems);
+    positive(speed, `${path}.speed`, problems);
+    if (settings.concurrency !== Infinity && !(Number.isInteger(settings.concurrency) && settings.concurrency >= 1)) {
+      const where = server.concurrency === undefined ? 'concurrency' : `${path}.concurrency`;
+      problems.push(`${where}: must be Infinity or an integer ≥ 1 (got ${shown(settings.concurrency)})`);
+    }
+    return { settings, tags };
+  });
+}
+
+/** Requests per millisecond. */
+function rateOf(
+  { load, ratePerSecond }: SimulateOptions, arrivals: Arrivals, service: Service, servers: readonly ServerSettings[],
+  problems: string[],
+): number | undefined {
+  const free = arrivals.kind === 'closed' || !arrivals.scaled;
+  if (free) {
+    if (load === undefined && ratePerSecond === undefined) return undefined;
+    problems.push(`load: leave load and ratePerSecond out: arrivals ${arrivals.name} have a rate of their own`);
+  } else if ((load === undefined) === (ratePerSecond === undefined)) {
+    problems.push('load: give either load, such as 0.7, or ratePerSecond');
+  } else if (load === undefined) {
+    if (positive(ratePerSecond, 'ratePerSecond', problems)) return ratePerSecond / 1_000;
+  } else if (positive(load, 'load', problems)) {
+    const capacity = servers.reduce((sum, { speed, concurrency }) => sum + speed * concurrency, 0);
+    if (capacity < Infinity) return load * capacity / service.meanMs;
+    problems.push('load: servers with infinite concurrency have none; give ratePerSecond');
+  }
+  return undefined;
+}
+
+function notNegative(value: unknown, path: string, problems: string[]): void {
+  if (value === undefined || (typeof value === 'number' && value >= 0 && value < Infinity)) return;
+  problems.push(`${path}: must be a number ≥ 0 (got ${shown(value)})`);
+}
+
+function positiveNumber(value: unknown): value is number {
+  return typeof value === 'number' && value > 0 && value < Infinity;
+}
+
+function positive(value: unknown, path: string, problems: string[]): value is number {
+  if (positiveNumber(value)) return true;
+  problems.push(`${path}: must be a number > 0 (got ${shown(value)})`);
+  return false;
+}
+
+const MOST_SERVERS = 100_000;
+const NUMBERS = {
+  requests: { fallback: 100_000, min: 1 },
+  balancers: { fallback: 1, min: 1, max: 1_000 },
+  clients: { fallback: 1_000, min: 1, max: 2 ** 24 },
+  seed: { fallback: 1, min: 0, max: Number.MAX_SAFE_INTEGER },
+} as const satisfies Readonly<Record<string, Range>>;
+const KNOWN: ReadonlySet<string> = new Set([
+  ...Object.keys(NUMBERS), 'strategy', 'upstreams', 'load', 'ratePerSecond', 'service', 'arrivals', 'discipline',
+  'concurrency', 'peersDelayMs', 'deadlineMs', 'pool', 'faults', 'boardMs', 'timeLimitMs',
+]);
+const SERVER: ReadonlySet<string> = new Set<keyof ServerOptions>(['weight', 'speed', 'concurrency', 'tags']);
+const POOL: ReadonlySet<string> = new Set<keyof SimulatedPoolOptions>([
+  'maxAttempts', 'retryBudgetPercent', 'minRetriesPerSecond', 'ejectAfter', 'ejectMs', 'maxEjectMs',
+  'maxEjectedPercent', 'slowStartMs', 'maxInFlight', 'maxQueued', 'queueTimeoutMs', 'responseTimeoutMs', 'retryOn',
+]);
