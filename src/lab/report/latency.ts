@@ -4,9 +4,9 @@
 import type { Sample } from '../series.ts';
 import { type Band, bandsIn, ejectionsIn } from './marks.ts';
 import { type Area, axes, letters, line, type Panel } from './panel.ts';
-import { type Drawn, timeName, timeText, type TimeUnit } from './runs.ts';
+import { type Drawn, timeAxis, timeName, timeText, type TimeUnit } from './runs.ts';
 import { linear, logarithmic, type Scale } from './scale.ts';
-import { percent } from './text.ts';
+import { roundPercent } from './text.ts';
 
 /** Latency by percentile. The axis is that of one less the percentile: each further nine takes as much room. */
 export function percentilePanel(runs: readonly Drawn[], unit: TimeUnit, width: number, height: number): Panel {
@@ -41,8 +41,7 @@ export function overTimePanel(
 ): Panel {
   const rows = runs.filter(({ result }) => result.marks.some(({ what: mark }) => mark === 'ejected'));
   const area = { left: 58, top: 50, right: width - 26, bottom: height - 42 - rows.length * ROW };
-  const endMs = endOf(runs);
-  const x = linear(0, endMs, area.left, area.right, width > 500 ? 8 : 4);
+  const { x, xText } = timeAxis(endOf(runs), unit, area.left, area.right, width > 500 ? 8 : 4);
   const points = runs.map(({ result }) => joined(result.samples, POINTS).map((sample) => ({
     ms: sample.ms,
     value: sample.ended === 0 ? undefined : (what === 'latency' ? sample.latencySum : sample.failed) / sample.ended,
@@ -61,7 +60,7 @@ export function overTimePanel(
     width, height, label: `${title} of ${runs.map(({ name }) => name).join(', ')}`,
     body: bandsIn(bands, area, x, true) + axes({
       area, x, y, title, xName: '', yName: what === 'latency' ? timeName('latency', unit) : '',
-      xText: (ms) => timeText(ms, unit), yText: what === 'latency' ? (ms) => timeText(ms, unit) : percent,
+      xText, yText: what === 'latency' ? (ms) => timeText(ms, unit) : roundPercent,
     }) + runs.map(({ style }, at) => line((points[at] ?? []).map(({ ms, value }) => (
       value === undefined ? undefined : [x.place(ms), y.place(value)])), style)).join('') + letters(ends, area) +
       rows.map(({ result, style, letter }, at) => (

@@ -4,7 +4,7 @@
 import type { Mark } from '../result.ts';
 import { type Area, round } from './panel.ts';
 import type { Scale } from './scale.ts';
-import { escaped } from './text.ts';
+import { escaped, serverName } from './text.ts';
 
 /** From the beginning of a fault to its end. */
 export interface Band {
@@ -40,7 +40,7 @@ export function bandsIn(bands: readonly Band[], { left, top, right, bottom }: Ar
     const from = round(x.place(fromMs));
     const width = Math.max(0.6, round(x.place(toMs) - from));
     const area = `<rect class="fault" x="${from}" y="${top}" width="${width}" height="${bottom - top}"/>`;
-    const text = `${what}: ${server}`;
+    const text = `${what}: ${serverName(server)}`;
     // Where there is room beside the one before.
     const room = text.length * 6.2;
     const at = Math.min(Math.max(from, left), right - room);
@@ -67,7 +67,7 @@ export function ejectionsIn(
 export function bandTexts(bands: readonly Band[], text: (ms: number) => string): readonly string[] {
   const kinds = new Map<string, Band[]>();
   for (const band of bands) {
-    const key = `${band.what}: ${band.server}`;
+    const key = `${band.what}: ${serverName(band.server)}`;
     kinds.set(key, [...kinds.get(key) ?? [], band]);
   }
   const texts = [...kinds].map(([key, [first, ...more]]) => (

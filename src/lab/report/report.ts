@@ -65,9 +65,11 @@ export function reportSvg({ title, groups, unit = MS, facts = [], command }: Rep
       parts.push(placed(panel, 20, y));
       y += panel.height + 16;
     }
-    for (const [at, panel] of small.entries()) {
-      parts.push(placed(panel, 20 + (at % 3) * 280, y));
-      if (at % 3 === 2 || at === small.length - 1) y += panel.height + 10;
+    for (const kind of small) {
+      for (const [at, panel] of kind.entries()) {
+        parts.push(placed(panel, 20 + (at % 3) * 280, y));
+        if (at % 3 === 2 || at === kind.length - 1) y += panel.height + 10;
+      }
     }
   }
   const width = WIDE + 40;
@@ -78,7 +80,7 @@ export function reportSvg({ title, groups, unit = MS, facts = [], command }: Rep
 
 interface Plots {
   readonly main: readonly Panel[];
-  readonly small: readonly Panel[];
+  readonly small: readonly (readonly Panel[])[];
   /** Faults in words, and what is not shown. */
   readonly notes: readonly string[];
 }
@@ -110,7 +112,8 @@ function plotsHtml(runs: readonly Drawn[], unit: TimeUnit): string {
     wide.main.map((panel, at) => {
       const other = narrow.main[at];
       return `<figure>${inline(panel, 'wide')}${other === undefined ? '' : inline(other, 'narrow')}</figure>`;
-    }).join('') + `<div class="small">${wide.small.map((panel) => inline(panel, '')).join('')}</div>`;
+    }).join('') +
+    wide.small.map((kind) => `<div class="small">${kind.map((panel) => inline(panel, '')).join('')}</div>`).join('');
 }
 
 function inline({ width, height, label, body }: Panel, kind: string): string {

@@ -2,7 +2,8 @@
  * What a report is made of.
  */
 import type { SimulationResult } from '../result.ts';
-import { duration, short } from './text.ts';
+import { linear, type Scale } from './scale.ts';
+import { clockUnit, duration, short } from './text.ts';
 
 /** One run, under the name that it has in the report. */
 export interface ReportedRun {
@@ -47,6 +48,18 @@ export function letterOf(at: number): string {
 /** Writes a time for an axis. */
 export function timeText(ms: number, unit: TimeUnit): string {
   return unit.name === 'ms' ? duration(ms) : short(ms / unit.ms);
+}
+
+/** An axis of the time that passes, from 0. */
+export function timeAxis(
+  endMs: number, unit: TimeUnit, from: number, to: number, wanted: number,
+): { readonly x: Scale; readonly xText: (ms: number) => string } {
+  const whole = unit.name === 'ms' ? clockUnit(endMs) : { ms: unit.ms, name: '' };
+  const { ticks, place } = linear(0, endMs / whole.ms, from, to, wanted);
+  return {
+    x: { ticks: ticks.map((tick) => tick * whole.ms), place: (ms) => place(ms / whole.ms) },
+    xText: (ms) => (unit.name === 'ms' ? duration(ms, whole) : short(ms / whole.ms)),
+  };
 }
 
 /** The name of an axis of times. */

@@ -6,7 +6,7 @@
 export interface Scale {
   readonly ticks: readonly number[];
   /** Where a value is, in the units of the drawing. Values beyond the axis are at its end. */
-  place(value: number): number;
+  readonly place: (value: number) => number;
 }
 
 /** From `low` to at least `high`, evenly. `from` and `to` are where those are. */

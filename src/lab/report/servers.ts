@@ -5,9 +5,9 @@ import type { Sample } from '../series.ts';
 import { endOf, joined } from './latency.ts';
 import { type Band, bandsIn } from './marks.ts';
 import { axes, letters, line, type Panel, round } from './panel.ts';
-import { type Drawn, timeText, type TimeUnit } from './runs.ts';
+import { type Drawn, timeAxis, type TimeUnit } from './runs.ts';
 import { counting, linear } from './scale.ts';
-import { clipped, percent } from './text.ts';
+import { clipped, roundPercent, serverName } from './text.ts';
 
 /** The share of the picks that each server got, a mark for each strategy; of many servers, by their rank. */
 export function sharePanel(runs: readonly Drawn[], width: number, height: number): Panel {
@@ -44,16 +44,16 @@ export function sharePanel(runs: readonly Drawn[], width: number, height: number
   return {
     width, height, label: `Share of the picks that each server got, of ${runs.map(({ name }) => name).join(', ')}`,
     body: axes({
-      area, x, y, title: many ? 'Share of each server, the largest first' : 'Share of each server', yText: percent,
+      area, x, y, title: many ? 'Share of each server, the largest first' : 'Share of each server', yText: roundPercent,
       xText: String, xName: many ? 'rank' : 'server', yName: 'of all picks',
     }) + `<path class="fair" d="M${area.left} ${fair}H${area.right}"/>` + marks.join('') + letters(ends, area),
   };
 }
 
-/** Small plots of single servers, all with the same scales. */
+/** Small plots of single servers: of what is in flight, then of their shares, each kind with the same scales. */
 export function serverPanels(
   runs: readonly Drawn[], bands: readonly Band[], unit: TimeUnit,
-): { readonly panels: readonly Panel[]; readonly note: string } {
+): { readonly panels: readonly (readonly Panel[])[]; readonly note: string } {
   const ids = (runs[0]?.result.upstreams ?? []).map(({ id }) => id);
   const kept = runs[0]?.result.samples[0]?.present.length ?? 0;
   const shown = interesting(runs, bands, ids.slice(0, kept)).slice(0, MOST_SERVERS);
@@ -64,9 +64,9 @@ export function serverPanels(
     const most = [...values.values()].flat(2).reduce<number>((high, value) => Math.max(high, value ?? 0), 0);
     return { what, values, most };
   });
-  const panels = shown.flatMap((server) => parts.map(({ what, values, most }): Panel => {
+  const panels = parts.map(({ what, values, most }) => shown.map((server): Panel => {
     const area = { left: 40, top: 28, right: SMALL.width - 18, bottom: SMALL.height - 24 };
-    const x = linear(0, endMs, area.left, area.right, 2);
+    const { x, xText } = timeAxis(endMs, unit, area.left, area.right, 3);
     const y = what === 'share' ? linear(0, most || 1, area.bottom, area.top, 3) : counting(most, area.bottom, area.top);
     const lists = values.get(server) ?? [];
     const points = lists.map((list, run) => list.map((value, at) => (
@@ -75,12 +75,12 @@ export function serverPanels(
       const last = points[run]?.findLast((point) => point !== undefined);
       return last === undefined ? [] : [{ letter, x: last[0], y: last[1] }];
     });
-    const name = clipped((ids[server] ?? '').replace(/^http:\/\//, ''), 18);
+    const name = clipped(serverName(ids[server] ?? ''), 24);
     return {
       ...SMALL, label: `${name}: ${what} over time`,
       body: bandsIn(bands.filter((band) => band.server === ids[server]), area, x, false) + axes({
-        area, x, y, title: `${name}: ${what}`, xName: '', yName: '', xText: (ms) => timeText(ms, unit),
-        yText: what === 'share' ? percent : String,
+        area, x, y, title: `${name}: ${what}`, xName: '', yName: '', xText,
+        yText: what === 'share' ? roundPercent : String,
       }) + runs.map(({ style }, run) => line(points[run] ?? [], style)).join('') + letters(ends, area),
     };
   }));

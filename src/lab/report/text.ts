@@ -32,12 +32,27 @@ export function percent(share: number): string {
   return `${share < 0.001 ? amount(share * 100) : (share * 100).toFixed(share > 0.99 || share < 0.01 ? 2 : 1)}%`;
 }
 
-/** A time with its unit, where times are in milliseconds: seconds and minutes where those are shorter. */
-export function duration(ms: number): string {
-  if (ms === 0) return '0';
-  if (ms < 1_000) return `${short(ms)} ms`;
-  return ms < 120_000 ? `${short(ms / 1_000)} s` : ms < 7_200_000 ? `${short(ms / 60_000)} min` : `${
-    short(ms / 3_600_000)} h`;
+/** A time with its unit, where times are in milliseconds: seconds, minutes or hours from two of them on. */
+export function duration(ms: number, unit = clockUnit(ms)): string {
+  return ms === 0 ? '0' : `${short(ms / unit.ms)} ${unit.name}`;
+}
+
+/** In what a time of this size is best written. */
+export function clockUnit(ms: number): { readonly name: string; readonly ms: number } {
+  if (ms < 1_000) return { name: 'ms', ms: 1 };
+  return ms < 120_000
+    ? { name: 's', ms: 1_000 }
+    : ms < 7_200_000 ? { name: 'min', ms: 60_000 } : { name: 'h', ms: 3_600_000 };
+}
+
+/** The name of a server, without what all of them begin with. */
+export function serverName(id: string): string {
+  return id.replace(/^http:\/\//, '');
+}
+
+/** A share of one as a percentage at an axis. */
+export function roundPercent(share: number): string {
+  return `${short(share * 100)}%`;
 }
 
 /** A round number without zeros at its end, as at an axis. */
