@@ -104,7 +104,8 @@ function readOptions(given: GateOptions, problems: string[]): Settings {
   const { undecided = 'fail', report = join(tmpdir(), 'equipoise-gate') } = given;
   for (const [name, value] of Object.entries({ strategy, against })) {
     if (typeof value === 'function') continue;
-    problems.push(`${name}: must be a function that makes one, e.g. ({ rng }) => random({ rng }) (got ${shown(value)})`);
+    const example = '({ rng }) => random({ rng })';
+    problems.push(`${name}: must be a function that makes one, e.g. ${example} (got ${shown(value)})`);
   }
   const found = typeof scenario === 'string' ? SCENARIOS.get(scenario) : scenario;
   if (!isRecord(found) || !Array.isArray(found.variants)) {
@@ -286,7 +287,8 @@ function commandOf(variants: readonly Variant[], { scenario, measure, requests }
   const [one, other] = namesOf(variants).map((name) => (/^[a-z-]+$/.test(name) ? name : `./${fileName(name)}.js`));
   const seed = variants[0]?.worstSeed(measure) ?? 1;
   const more = requests === undefined ? '' : ` --requests ${requests}`;
-  return `npx equipoise simulate --scenario ${scenario.name} --strategy ${one} --strategy ${other} --seed ${seed}${more}`;
+  const both = `--strategy ${one} --strategy ${other}`;
+  return `npx equipoise simulate --scenario ${scenario.name} ${both} --seed ${seed}${more}`;
 }
 
 /** What the strategies call themselves. */

@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { createMetrics } from '../../src/observe/index.ts';
 import type { Answered, Outcome, Strategy, Upstream } from '../../src/strategy.ts';
 import { parseOptions } from '../../src/options/parse.ts';
-import { type BalancerUnderTest, first, startBalancer } from '../support/balancer.ts';
+import { type BalancerUnderTest, startBalancer } from '../support/balancer.ts';
 import { get } from '../support/client.ts';
 import { atEnd } from '../support/scope.ts';
 import { echo, startUpstream } from '../support/upstream.ts';
@@ -41,8 +41,9 @@ class Listening implements Strategy {
   }
 
   settled(_: Upstream, outcome: Outcome): void {
+    const { ok, status, error, note } = outcome;
     this.outcomes.push(outcome);
-    this.heard.push(`settled ${outcome.ok} ${String(outcome.status)} ${String(outcome.error)}, ${String(outcome.note)}`);
+    this.heard.push(`settled ${ok} ${String(status)} ${String(error)}, ${String(note)}`);
   }
 
   changed(candidates: readonly Upstream[], members: readonly Upstream[] = []): void {
@@ -108,9 +109,10 @@ describe('what it does wrong is counted, reported once for each kind, and harms 
   const thrower = (): never => {
     throw new Error('oops');
   };
+  const pickFirst = (candidates: readonly Upstream[]): Upstream | undefined => candidates[0];
   const table: readonly [what: string, shadow: object, faults: number, reported: RegExp][] = [
     ['throws', { pick: thrower }, 3, /^shadow strategy wrong of the pool default threw in pick: oops; /],
-    ['a promise', { pick: () => Promise.reject(new Error('late')) }, 3, /is asynchronous: pick must return a candidate/],
+    ['a promise', { pick: () => Promise.reject(new Error('late')) }, 3, /is asynchronous: pick must return a cand/],
     ['no candidate', { pick: () => ({ id: 'other' }) }, 3, /picked something that is not a candidate; /],
     ['a header that cannot be sent', {
       pick: (c: readonly Upstream[], { respondWith }: { respondWith: (name: string, value: string) => void }) => {
@@ -118,8 +120,8 @@ describe('what it does wrong is counted, reported once for each kind, and harms 
         return c[0];
       },
     }, 3, /threw in pick: /],
-    ['settled throws', { pick: first.pick, settled: thrower }, 3, /threw in settled: oops/],
-    ['answered rejects', { pick: first.pick, answered: () => Promise.reject(new Error('late')) }, 3,
+    ['settled throws', { pick: pickFirst, settled: thrower }, 3, /threw in settled: oops/],
+    ['answered rejects', { pick: pickFirst, answered: () => Promise.reject(new Error('late')) }, 3,
       /rejected in answered: late/],
   ];
   for (const [what, wrong, faults, reported] of table) {

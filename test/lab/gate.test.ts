@@ -113,12 +113,14 @@ test('failing fast does not help: the share that failed must not be worse either
 });
 
 test('a fault of the strategy comes as it is', async () => {
-  await assert.rejects(gated({ strategy: () => ({ name: 'none', pick: () => undefined }) }), { code: 'STRATEGY_FAILED' });
+  const strategy = (): Strategy => ({ name: 'none', pick: () => undefined });
+  await assert.rejects(gated({ strategy }), { code: 'STRATEGY_FAILED' });
 });
 
 test('each variant of a scenario counts', async () => {
   const conditions = small.variants[0]?.options ?? { upstreams: 1 };
-  const scenario = { ...small, variants: [0.3, 0.6].map((load) => ({ key: { load }, options: { ...conditions, load } })) };
+  const variants = [0.3, 0.6].map((load) => ({ key: { load }, options: { ...conditions, load } }));
+  const scenario = { ...small, variants };
   const { findings } = await gated({ strategy: ofTwo, scenario });
   assert.deepEqual(findings.map(({ key }) => key), [{ load: 0.3 }, { load: 0.6 }]);
   const { message } = await fails({ strategy: mostInFlight, scenario });
