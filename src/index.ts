@@ -9,7 +9,7 @@ export type { ListenOptions } from './options/listen.ts';
 export type { Channel, ChannelMember, ChannelSeat } from './channel.ts';
 export type { TimeSource } from './loop/time-source.ts';
 export type { BalancerEvents, FinishedExchange, Listener, ReceivedHeaders } from './events.ts';
-export type { Meter, Metering, Traffic } from './meter.ts';
+export type { Meter, Metering, ShadowEstimate, ShadowFigures, Traffic } from './meter.ts';
 export { BalancerError, type ErrorCode, type ErrorSource } from './errors.ts';
 export type {
   BalancerOptions, FrontOptions, HealthCheckOptions, PoolOptions, Report, UpstreamOptions,

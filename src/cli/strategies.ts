@@ -6,6 +6,7 @@ import { random } from '../../strategies/random.ts';
 import { roundRobin } from '../../strategies/round-robin.ts';
 import { shown } from '../options/checks.ts';
 import { messageOf } from '../guard.ts';
+import { systemRng } from '../loop/clock.ts';
 import type { StrategyName } from '../options/define-config.ts';
 import { didYouMean } from '../options/nearest.ts';
 import { isClass } from '../options/strategy-check.ts';
@@ -48,7 +49,7 @@ export async function loadStrategy(
     return undefined;
   }
   try {
-    const made: unknown = await inTime(Promise.resolve((exported as () => unknown)()));
+    const made: unknown = await inTime(Promise.resolve((exported as (tools: unknown) => unknown)({ rng: systemRng })));
     if (made === undefined) problems.push(`${at}: the factory in ${path} returns nothing; return a strategy`);
     return made;
   } catch (error) {

@@ -5,6 +5,7 @@ import { guardedValue } from '../guard.ts';
 import { reportFault } from '../pools/plugin.ts';
 import type { Pool, PoolRules } from '../pools/pool.ts';
 import type { Services } from '../pools/services.ts';
+import type { Shadow, ShadowPick } from '../pools/shadow.ts';
 import type { TimeSource } from '../loop/time-source.ts';
 import type { PickContext, PickRequest, Upstream } from '../strategy.ts';
 import { type ManagedUpstream, managedOf } from '../upstreams/managed-upstream.ts';
@@ -18,6 +19,8 @@ export class Picks {
   /** The rules of the current exchange: those of its pool, or its own. */
   rules: PoolRules;
   readonly #context: Context;
+  /** For the strategy in the shadow, once there is one. */
+  #shadowContext: ShadowContext | undefined;
   /** Upstreams that failed this exchange, and those that had only closed an idle connection. */
   #failed: readonly Upstream[] = NO_UPSTREAMS;
   #stale: readonly Upstream[] = NO_UPSTREAMS;
@@ -127,6 +130,27 @@ export class Picks {
   }
 
   /**
+   * Asks the strategy in the shadow, if there is one, what it would have picked in place of `upstream`. It sees what
+   * the last pick saw: call this before the pick is counted.
+   */
+  shadowed(upstream: ManagedUpstream): ShadowPick | undefined {
+    const { shadow } = this.pool;
+    return shadow === undefined ? undefined : this.#askShadow(shadow, upstream);
+  }
+
+  #askShadow(shadow: Shadow, { shown }: ManagedUpstream): ShadowPick | undefined {
+    const context = this.#shadowContext ??= new ShadowContext(this.#context.request, this, this.#context);
+    context.note = undefined;
+    const { upstreams } = this.pool;
+    return shadow.pick(this.seen, context, shown, (picked) => {
+      const { picksFull } = shadow.traits;
+      const found = upstreams.candidate(picked) ?? (picksFull ? upstreams.fullOne(picked) : undefined);
+      if (found !== undefined) return !this.#failed.includes(found.shown);
+      return this.seen.some((candidate) => candidate === picked && candidate.state === 'ejected');
+    });
+  }
+
+  /**
    * Notes that an attempt on `upstream` failed; `stale` if only an idle connection had been closed. Returns whether
    * another attempt may help: `maxAttempts` is not reached, and an upstream is left to try, or, if the exchange may
    * `wait`, one that is at its limit.
@@ -167,6 +191,8 @@ export interface LeftByPick {
 /** What a pick is for. In layer 4, the request has nothing but the name that the client asked for. */
 export interface PickedFor extends PickRequest {
   readonly serverName?: string | undefined;
+  /** That name, as far as it is known: reading it asks for nothing. */
+  readonly known?: string | undefined;
 }
 
 /** What a strategy sees of a pick. */
@@ -204,6 +230,46 @@ class Context implements PickContext, LeftByPick {
 
   get serverName(): string | undefined {
     return this.request.serverName;
+  }
+}
+
+/** What a strategy in the shadow sees: the same, but what it does there has no effect. */
+class ShadowContext implements PickContext {
+  note: unknown;
+  readonly request: PickedFor;
+  readonly #picks: Picks;
+  readonly #live: Context;
+
+  constructor(request: PickedFor, picks: Picks, live: Context) {
+    this.request = request;
+    this.#picks = picks;
+    this.#live = live;
+  }
+
+  get attempt(): number {
+    return this.#live.attempt;
+  }
+
+  get remoteAddress(): string {
+    return this.#live.remoteAddress;
+  }
+
+  get now(): number {
+    return this.#live.now;
+  }
+
+  /** Throws what it would throw. */
+  respondWith(name: string, value: string): void {
+    responseLine(name, value);
+  }
+
+  get full(): readonly Upstream[] {
+    return this.#picks.full;
+  }
+
+  /** Does not have the balancer wait for the name. */
+  get serverName(): string | undefined {
+    return this.request.known;
   }
 }
 

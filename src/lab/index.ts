@@ -7,6 +7,7 @@ export {
   type Difference, type Measure, measured, MEASURES,
 } from './compare.ts';
 export type { Fault } from './faults.ts';
+export { gate, GateError, type GateFinding, type GateOptions, type GateResult, type Verdict } from './gate.ts';
 export type { SimulatedPoolOptions, ServerOptions, SimulateOptions, StrategyTools } from './options.ts';
 export type { Mark, ServerResult, SimulationResult } from './result.ts';
 export { readScenario, type Scenario, SCENARIOS, type ScenarioVariant } from './scenarios.ts';

@@ -33,8 +33,8 @@ test('the tables of options name each option with its default and what it belong
   const [text = '', ofFiles = ''] = documentAt('src/options/README.md').text.split('\n## In a configuration file\n');
   assert.deepEqual(rowsOf(ofFiles).flatMap(([cell = '']) => spansOf(cell)).sort(),
     ['$schema', 'accessLog', 'accessLogFormat', 'admin', 'adminHosts', 'adminTokenFile', 'drainTimeout', 'listen',
-      'logFormat', 'pidFile', 'proxyProtocol', 'reloadTimeout', 'stopDelay', 'strategy', 'tcp', 'tls', 'upstreamTls',
-      'workers'].sort());
+      'logFormat', 'pidFile', 'proxyProtocol', 'reloadTimeout', 'shadow', 'stopDelay', 'strategy', 'tcp', 'tls',
+      'upstreamTls', 'workers'].sort());
   const entries = /\n\| key \|[^]*?\n\n/.exec(text)?.[0] ?? '';
   assert.deepEqual(rowsOf(entries).map(([cell]) => nameIn(cell)).sort(),
     ['healthCheck', 'maxInFlight', 'origin', 'tags', 'weight']);
