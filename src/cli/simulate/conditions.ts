@@ -14,7 +14,7 @@ import { type Scenario, SCENARIOS, readScenario, type ScenarioVariant } from '..
 import { empirical, exponential, replayed, type Service } from '../../lab/service.ts';
 import { readArrivals, readService } from '../../lab/spec.ts';
 import { readTrace, type Trace } from '../../lab/trace.ts';
-import { amount, duration } from '../../lab/report/text.ts';
+import { duration, short } from '../../lab/report/text.ts';
 import { shown } from '../../options/checks.ts';
 import { didYouMean } from '../../options/nearest.ts';
 import { load, whyNoFile } from '../load.ts';
@@ -97,7 +97,7 @@ async function readChanges(
   const { trace: log, arrivals: named, discipline } = values;
   const trace = log === undefined ? undefined : await readLog(log, problems);
   const service = values.service === undefined ? undefined : await serviceOf(values.service, problems);
-  const process = named === undefined ? undefined : readArrivals(named, '--arrivals', problems);
+  const process = named === undefined ? undefined : fromText(readArrivals, named, '--arrivals', problems);
   if (log !== undefined && named !== undefined) {
     problems.push('--arrivals: leave it out with --trace, which says when requests arrive');
   }
@@ -154,7 +154,7 @@ async function serviceOf(text: string, problems: string[]): Promise<Service | un
   const path = /^file:(.*)$/s.exec(text)?.[1];
   if (path !== undefined) return serviceFrom(path, problems);
   const [, before = text, mean] = /^(.*?)[:,]([\d.e+-]+)ms$/i.exec(text) ?? [];
-  const service = readService(before, '--service', problems);
+  const service = fromText(readService, before, '--service', problems);
   if (service === undefined || mean === undefined) return service;
   const meanMs = Number(mean);
   if (!(meanMs > 0 && meanMs < Infinity)) {
@@ -162,7 +162,20 @@ async function serviceOf(text: string, problems: string[]): Promise<Service | un
     return undefined;
   }
   const factor = meanMs / service.meanMs;
-  return { name: `${before}, mean ${amount(meanMs)} ms`, meanMs, draw: (rng) => service.draw(rng) * factor };
+  return { name: `${before}, mean ${short(meanMs)} ms`, meanMs, draw: (rng) => service.draw(rng) * factor };
+}
+
+/** What a text names. In a file of a scenario, it could also be an object, and more. */
+function fromText<T>(
+  read: (text: string, path: string, problems: string[]) => T | undefined, text: string, path: string,
+  problems: string[],
+): T | undefined {
+  const found: string[] = [];
+  const value = ONLY_IN_FILES.test(text) ? read('', path, found) : read(text, path, found);
+  problems.push(...found.map((line) => line
+    .replace(', empirical, replayed, or an object with such a name', ' or file:PATH')
+    .replace(', recorded, or an object with such a name', '').replace('(got "")', `(got ${shown(text)})`)));
+  return value;
 }
 
 /** Times in milliseconds, a line each, or a JSON list of them. */
@@ -207,9 +220,9 @@ function textOf(path: string): AsyncIterable<string> {
 function traceFacts(trace: Trace, sized: boolean): readonly string[] {
   const { timesMs, sizesMs, sized: known, malformed, firstMalformed, unserved, spread, cut } = trace;
   const requests = timesMs.length;
-  const facts = [`The log has ${amount(requests)} requests in ${duration(timesMs.at(-1) ?? 0)}` +
+  const facts = [`The log has ${short(requests)} requests in ${duration(timesMs.at(-1) ?? 0)}` +
     (cut ? `, and more, which are left out` : '')];
-  const count = (n: number, what: string): string => `${amount(n)} ${what}${n === 1 ? '' : 's'}`;
+  const count = (n: number, what: string): string => `${short(n)} ${what}${n === 1 ? '' : 's'}`;
   if (malformed > 0) {
     facts.push(`Left out: ${count(malformed, 'malformed line')}, the first of them line ${firstMalformed ?? 0}`);
   }
@@ -237,7 +250,7 @@ function problemsOf(variants: readonly ScenarioVariant[], scenario: string | und
   return [...new Set(found)].map((line) => {
     const [, name = ''] = /^(\w+):/.exec(line) ?? [];
     const flag = Object.hasOwn(FLAGS, name) ? FLAGS[name as keyof typeof FLAGS] : undefined;
-    if (flag !== undefined) return `--${flag}${line.slice(name.length)}`;
+    if (flag !== undefined) return `--${flag}${line.slice(name.length).replace(', or a list of servers', '')}`;
     return scenario === undefined ? line : `--scenario: ${scenario}, as changed by other options: ${line}`;
   });
 }
@@ -248,4 +261,6 @@ const FLAGS = {
   upstreams: 'upstreams', load: 'load', ratePerSecond: 'rate', service: 'service', arrivals: 'arrivals',
   discipline: 'discipline', concurrency: 'concurrency', balancers: 'balancers', requests: 'requests', seed: 'seed',
 } as const satisfies Readonly<Record<string, Flag>>;
+/** They need a list of times. */
+const ONLY_IN_FILES = /^(?:empirical|replayed|recorded)\b/;
 const MOST_RUNS = 1_000;

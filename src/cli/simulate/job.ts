@@ -6,7 +6,7 @@ import { messageOf } from '../../guard.ts';
 import { compare, type Comparison } from '../../lab/compare.ts';
 import { reportHtml, type ReportOptions, reportSvg } from '../../lab/report/report.ts';
 import type { ReportedGroup, TimeUnit } from '../../lab/report/runs.ts';
-import { amount, printable } from '../../lab/report/text.ts';
+import { printable, short } from '../../lab/report/text.ts';
 import type { Scenario } from '../../lab/scenarios.ts';
 import { exponential, type Service } from '../../lab/service.ts';
 import { placeOf } from '../load.ts';
@@ -119,13 +119,13 @@ function conditionsText({ scenario, seeds }: Conditions): string {
   const servers = typeof upstreams === 'number' ? upstreams : upstreams.length;
   const [from = 1] = seeds;
   return [
-    `${amount(servers)} server${servers === 1 ? '' : 's'} (${discipline}${
+    `${short(servers)} server${servers === 1 ? '' : 's'} (${discipline}${
       concurrency === 1 ? '' : concurrency === Infinity ? ', any number at a time' : `, ${concurrency} at a time`})`,
     ...(load === undefined ? [] : [`load ${load}`]),
-    ...(ratePerSecond === undefined ? [] : [`${amount(ratePerSecond)} requests/s`]),
+    ...(ratePerSecond === undefined ? [] : [`${short(ratePerSecond)} requests/s`]),
     `service ${service.name}`, `arrivals ${arrivals?.name ?? 'poisson'}`,
     ...(balancers === 1 ? [] : [`${balancers} balancers`]),
-    `${amount(arrivals?.kind === 'open' ? Math.min(requests, arrivals.count ?? Infinity) : requests)} requests`,
+    `${short(arrivals?.kind === 'open' ? Math.min(requests, arrivals.count ?? Infinity) : requests)} requests`,
     seeds.length === 1 ? `seed ${from}` : `seeds ${from} to ${from + seeds.length - 1}`,
   ].join(', ');
 }
