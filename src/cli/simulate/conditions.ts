@@ -44,7 +44,7 @@ export async function readConditions(values: Values, problems: string[]): Promis
     const rate = rated ? {} : { ...(ownLoad && { load: ownLoad }), ...(ratePerSecond && { ratePerSecond }) };
     return { ...(key && { key }), options: { ...rest, ...rate, ...options } };
   });
-  if (problems.length === 0) problems.push(...problemsOf(variants, values.scenario));
+  problems.push(...problemsOf(variants, values.scenario));
   const inServiceTimes = scenario === undefined
     ? variants.some(({ options: { load: given } }) => given !== undefined)
     : values.load !== undefined || (scenario.unit === 'service times' && values.rate === undefined && !free);
@@ -110,13 +110,15 @@ async function readChanges(
   }
   if (values.load !== undefined && values.rate !== undefined) problems.push('--rate: leave it out, or --load');
   const rate = number(values, 'rate', problems);
+  const share = number(values, 'load', problems);
   const given: Partial<Record<keyof Options, unknown>> = {
     upstreams: number(values, 'upstreams', problems),
     concurrency: number(values, 'concurrency', problems),
     balancers: number(values, 'balancers', problems),
     requests: number(values, 'requests', problems),
-    load: number(values, 'load', problems) ?? (free || rate !== undefined || scenario !== undefined ? undefined : 0.8),
-    ratePerSecond: rate,
+    // What was reported above must not lead to more problems.
+    load: free ? undefined : share ?? (rate !== undefined || scenario !== undefined ? undefined : 0.8),
+    ratePerSecond: free || share !== undefined ? undefined : rate,
     discipline,
     arrivals,
     service: service ?? (trace?.sizesMs === undefined ? undefined : replayed(trace.sizesMs)),
