@@ -40,7 +40,8 @@ test('the newcomer\'s path: the document prints what the command prints', async 
 
 test('--json has a run for each strategy in the order given, in mean service times where there is a load', async () => {
   const { unit, runs } = await simulated([
-    '-s', 'random', '-s', 'least-connections', '--upstreams', '3', '--load', '0.5', '--seed', '7', '--requests', '20000',
+    '-s', 'random', '-s', 'least-connections', '--upstreams', '3', '--load', '0.5', '--seed', '7',
+    '--requests', '20000',
   ]);
   assert.equal(unit, 'service times');
   assert.deepEqual(runs.map(({ strategy, seed, requests, failed }) => [strategy, seed, requests, failed]),
@@ -63,7 +64,9 @@ test('a file may hold a strategy, a scenario, service times; each balancer has a
   const counting = `let made = 0;
     export default { name: 'once', pick(all) { if (made++ > 1100) throw new Error('shared'); return all[0]; } };`;
   const scenario = { variants: [{ options: { upstreams: 2, ratePerSecond: 50, requests: 2_000 } }] };
-  const cwd = directory(t, { 'last.mjs': LAST, 'once.mjs': counting, 's.json': JSON.stringify(scenario), 't.txt': '1\n3\n' });
+  const cwd = directory(t, {
+    'last.mjs': LAST, 'once.mjs': counting, 's.json': JSON.stringify(scenario), 't.txt': '1\n3\n',
+  });
   const { unit, runs } = await simulated([
     '-s', './last.mjs', '-s', 'once.mjs', '--scenario', './s.json', '--service', 'file:t.txt', '--balancers', '2',
   ], cwd);
@@ -88,8 +91,9 @@ test('--trace replays a log, also a compressed one', async (t) => {
 test('wrong usage exits with 2, with every problem at once', async (t) => {
   const cwd = directory(t, { 'class.mjs': 'export default class {}', 'bad.mjs': 'export default { name: "x" }' });
   const { code, stdout, stderr } = await run(['simulate', '--nope', 'x', '-s', 'rondom', '-s', './class.mjs',
-    '-s', './bad.mjs', '-s', './none.mjs', '--load', 'much', '--upstreams', '0', '--service', 'gamma', '--report', 'x.pdf',
-    '--json', 'no/x.json', '--scenario', 'one-slwo', '--trace', 'none.log', '--discipline', 'lifo', '--seed', '-1'], { cwd });
+    '-s', './bad.mjs', '-s', './none.mjs', '--load', 'much', '--upstreams', '0', '--service', 'gamma',
+    '--report', 'x.pdf', '--json', 'no/x.json', '--scenario', 'one-slwo', '--trace', 'none.log', '--discipline', 'lifo',
+    '--seed', '-1'], { cwd });
   assert.deepEqual([code, stdout], [2, '']);
   const expected = [
     /^--nope: unknown option/, /^--report: must be a file named \.html or \.svg \(got "x\.pdf"\)$/,
@@ -107,7 +111,9 @@ test('wrong usage exits with 2, with every problem at once', async (t) => {
 });
 
 test('a strategy that throws exits with 1, and says where', async (t) => {
-  const cwd = directory(t, { 'it.mjs': 'export default () => ({ name: "it", pick() { throw new Error("no luck"); } });' });
+  const cwd = directory(t, {
+    'it.mjs': 'export default () => ({ name: "it", pick() { throw new Error("no luck"); } });',
+  });
   const { code, stdout, stderr } = await run(['simulate', '-s', './it.mjs'], { cwd });
   assert.deepEqual([code, stdout], [1, '']);
   assert.match(stderr, /no luck \(seed 1, request 1\) \(\/.*\/it\.mjs:1:\d+\)$/m);
