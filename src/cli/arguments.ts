@@ -43,6 +43,7 @@ export interface Arguments extends TlsFlags {
 }
 
 export const USAGE = `Usage: equipoise [options] <upstream>...
+       equipoise simulate --help      compares strategies in a simulation
 
 Balances HTTP over upstreams such as http://127.0.0.1:3001.
 

@@ -35,7 +35,9 @@ export function sharePanel(runs: readonly Drawn[], width: number, height: number
       const left = round(area.left + room * at + gap * (run + 1));
       const tip = round(y.place(share));
       const text = `<text class="letter" x="${left}" y="${tip - 5}" text-anchor="middle">${letter}</text>`;
-      return `<path class="bar ${style}" d="M${left} ${area.bottom}V${tip}"/>${gap >= 9 ? text : ''}`;
+      // Without room for letters, dashes tell them apart.
+      const [kind, name] = gap >= 9 ? ['bar lettered', text] : ['bar', ''];
+      return `<path class="${kind} ${style}" d="M${left} ${area.bottom}V${tip}"/>${name}`;
     }).join('');
   });
   const ends = many

@@ -22,7 +22,7 @@ export function styleSheet(page: boolean): string {
     'stroke-linejoin:round}.bar{stroke-width:5}.stroke{stroke-width:1.5;stroke-dasharray:none}.dot{stroke-width:1.2;' +
     'stroke-dasharray:none}.fair{stroke:var(--text);stroke-width:1;stroke-dasharray:1 4;fill:none}' +
     '.fault{fill:var(--fault);opacity:.14}.ground{fill:var(--ground)}' +
-    `${lines.join('')}path.bar{stroke-dasharray:none}` + (page ? PAGE : '');
+    `${lines.join('')}path.lettered{stroke-dasharray:none}` + (page ? PAGE : '');
 }
 
 function variables(colours: readonly string[]): string {
@@ -39,6 +39,6 @@ const PAGE = 'body{margin:0 auto;max-width:1120px;padding:20px 16px 48px;backgro
   'th,td{padding:4px 14px 4px 0;text-align:right;white-space:nowrap;border-bottom:1px solid var(--grid);' +
   'vertical-align:top}th:first-child,td:first-child{text-align:left;white-space:normal;min-width:120px}' +
   'figure{margin:18px 0}svg.panel{display:block;width:100%;height:auto}svg.narrow{display:none}' +
-  '.small{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,255px),1fr));gap:6px 12px;' +
+  '.small{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,200px),1fr));gap:6px 12px;' +
   'margin-bottom:18px}' +
   '@media(max-width:680px){svg.wide{display:none}svg.narrow{display:block}body{padding:14px 12px 32px}}';
