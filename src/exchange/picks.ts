@@ -60,8 +60,10 @@ export class Picks {
   /** Whether asking the strategy again may help: there are candidates, and the wanted upstream has room or is gone. */
   get any(): boolean {
     const { upstreams } = this.pool;
-    if (upstreams.full || (this.#wanted !== undefined && this.#wanted.listed && this.#wanted.atLimit)) return false;
-    return this.#untried().length > 0;
+    if (upstreams.full) return false;
+    const wanted = this.#wanted;
+    if (wanted !== undefined && wanted.atLimit && (wanted.listed || wanted.retained)) return false;
+    return this.#untried().length > 0 || this.#mayDrain(hasRoom);
   }
 
   /** Whether it waits for certain upstreams only: the one that was picked, or those that it has not tried. */
@@ -73,6 +75,16 @@ export class Picks {
   get full(): readonly Upstream[] {
     const { atLimit } = this.pool.upstreams;
     return this.#failed.length === 0 ? atLimit : this.#notFailed(atLimit);
+  }
+
+  /**
+   * The upstreams that `drain` took out of service, except ejected ones and those that failed this exchange; those at
+   * their limits only for a strategy that may wait for them.
+   */
+  get draining(): readonly Upstream[] {
+    const { upstreams: { retained }, traits: { picksFull } } = this.pool;
+    if (retained.length === 0) return retained;
+    return this.#notFailed(retained).filter(picksFull ? hasRoomOrIsAtLimit : hasRoom);
   }
 
   /** What the strategy left with its last pick, for the attempt. */
@@ -95,7 +107,7 @@ export class Picks {
     this.#wanted = undefined;
     if (upstreams.full) return 'OVERLOADED';
     const candidates = this.#untried();
-    if (candidates.length === 0 && (!picksFull || this.full.length === 0)) {
+    if (candidates.length === 0 && !(picksFull && this.full.length > 0) && !this.#mayDrain(hasRoomOrIsAtLimit)) {
       return upstreams.crowded(this.#failed) ? 'OVERLOADED' : 'NO_CANDIDATE';
     }
     this.#context.attempt++;
@@ -108,10 +120,18 @@ export class Picks {
       reportFault(strategy, 'threw in pick', cause, report);
       return 'STRATEGY_FAILED';
     }
-    if (picked === undefined) return 'NO_CANDIDATE';
+    if (picked === undefined) {
+      if (candidates.length > 0 || !upstreams.crowded(this.#failed)) return 'NO_CANDIDATE';
+      // With nothing to choose from, it waits for any, as it does without `picksFull`.
+      this.#context.attempt--;
+      return 'OVERLOADED';
+    }
     const upstream = upstreams.candidate(picked);
     if (upstream !== undefined && !this.#failed.includes(upstream.shown)) return upstream;
-    const full = picksFull ? upstreams.fullOne(picked) : undefined;
+    const retained = upstreams.retainedOne(picked);
+    if (retained?.hasRoom === true && !this.#failed.includes(retained.shown)) return retained;
+    const atLimit = upstreams.fullOne(picked) ?? (retained?.atLimit === true ? retained : undefined);
+    const full = picksFull ? atLimit : undefined;
     if (full !== undefined && !this.#failed.includes(full.shown)) {
       // Nothing is attempted yet.
       this.#context.attempt--;
@@ -146,6 +166,8 @@ export class Picks {
       const { picksFull } = shadow.traits;
       const found = upstreams.candidate(picked) ?? (picksFull ? upstreams.fullOne(picked) : undefined);
       if (found !== undefined) return !this.#failed.includes(found.shown);
+      const retained = upstreams.retainedOne(picked);
+      if (retained !== undefined) return retained.hasRoom && !this.#failed.includes(retained.shown);
       return this.seen.some((candidate) => candidate === picked && candidate.state === 'ejected');
     });
   }
@@ -160,18 +182,26 @@ export class Picks {
     if (stale) this.#stale = [...this.#stale, upstream.shown];
     else this.#failed = [...this.#failed, upstream.shown];
     if (this.#context.attempt >= this.rules.maxAttempts) return false;
-    return this.#untried().length > 0 || (wait && queue.hasRoom && upstreams.crowded(this.#failed));
+    if (this.#untried().length > 0 || this.#mayDrain(hasRoom)) return true;
+    return wait && queue.hasRoom && upstreams.crowded(this.#failed);
+  }
+
+  /** Whether the strategy is asked for the sake of those in `context.draining` alone, and one of them is `fit`. */
+  #mayDrain(fit: (upstream: Upstream) => boolean): boolean {
+    const { upstreams: { retained }, traits: { picksFull } } = this.pool;
+    return picksFull && retained.length > 0 && this.#notFailed(retained).some(fit);
   }
 
   /**
-   * The candidates not tried yet; else those that only closed an idle connection; else, since all of them have failed
-   * this request, the ejected ones: a try is better than none.
+   * The candidates not tried yet; else those that only closed an idle connection, at once for a strategy that keeps
+   * clients on their upstreams; else, since all of them have failed this request, the ejected ones: a try is better
+   * than none.
    */
   #untried(): readonly Upstream[] {
-    const { upstreams } = this.pool;
+    const { upstreams, traits: { picksFull } } = this.pool;
     if (this.#failed.length + this.#stale.length === 0) return upstreams.candidates;
     const left = this.#notFailed(upstreams.candidates);
-    const untried = left.filter((upstream) => !this.#stale.includes(upstream));
+    const untried = picksFull ? left : left.filter((upstream) => !this.#stale.includes(upstream));
     if (untried.length > 0) return untried;
     return left.length > 0 ? left : this.#notFailed(upstreams.lastResorts);
   }
@@ -228,6 +258,10 @@ class Context implements PickContext, LeftByPick {
     return this.#picks.full;
   }
 
+  get draining(): readonly Upstream[] {
+    return this.#picks.draining;
+  }
+
   get serverName(): string | undefined {
     return this.request.serverName;
   }
@@ -267,10 +301,23 @@ class ShadowContext implements PickContext {
     return this.#picks.full;
   }
 
+  get draining(): readonly Upstream[] {
+    return this.#picks.draining;
+  }
+
   /** Does not have the balancer wait for the name. */
   get serverName(): string | undefined {
     return this.request.known;
   }
+}
+
+function hasRoom(upstream: Upstream): boolean {
+  return managedOf(upstream)?.hasRoom === true;
+}
+
+function hasRoomOrIsAtLimit(upstream: Upstream): boolean {
+  const managed = managedOf(upstream);
+  return managed !== undefined && (managed.hasRoom || managed.atLimit);
 }
 
 const NO_UPSTREAMS: readonly Upstream[] = [];

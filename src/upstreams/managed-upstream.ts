@@ -143,6 +143,11 @@ export class ManagedUpstream {
     return this.#suspended;
   }
 
+  /** Whether it may be picked from `context.draining`, apart from its limit: out of service, but in good health. */
+  get retained(): boolean {
+    return this.#suspended && this.#leaving === undefined && this.#health.standing !== 'ejected';
+  }
+
   /** When what is still in flight will be cut, in the clock's time. */
   get cutAt(): number {
     return this.#cutAt;
