@@ -154,6 +154,7 @@ export class Attempt {
     if (this.picked || upstream.listed) {
       this.#pool.upstreams.answered(upstream, this.#startedAt, now, isBroken(status), status);
     } else upstream.answered(this.latencyMs);
+    upstream.reported?.heard(head, now);
     if (this.picked && this.#hearsAnswered) this.#tellAnswered(head, upstream.shown, now);
   }
 

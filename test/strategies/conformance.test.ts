@@ -148,6 +148,65 @@ describe('the conformance suite finds', () => {
       /changed\(\) at any time/,
       () => ({ name: 'x', pick: first, changed: (all) => void all.map(({ id }) => id).reduce((a, b) => a + b) }),
     ],
+    [
+      'a clock of its own, even where it catches what that throws',
+      /time from `now` alone/,
+      () => ({ name: 'x', pick: (all) => at(all, Math.floor(new Date().getTime()) % all.length) }),
+    ],
+    [
+      'performance.now as a default',
+      /time from `now` alone/,
+      () => {
+        const clock = performance.now.bind(performance);
+        return { name: 'x', pick: first, settled: () => void clock() };
+      },
+    ],
+    [
+      'a random pick that favours the first of two by 4%',
+      /draws ties fairly/,
+      ({ rng }) => ({
+        name: 'x', pick: (all) => (all.length === 2 ? all[rng() < 0.52 ? 0 : 1] : at(all, Math.floor(rng() * all.length))),
+      }),
+    ],
+    [
+      'ties that go to the first among busy ones',
+      /draws ties fairly/,
+      ({ rng }) => ({
+        name: 'x',
+        pick(all) {
+          const least = Math.min(...all.map(({ inFlight }) => inFlight));
+          const ties = all.filter(({ inFlight }) => inFlight === least);
+          return at(ties, least === 0 ? Math.floor(rng() * ties.length) : 0);
+        },
+      }),
+    ],
+    ['counts that a settle takes from the wrong candidate', /with the notes that picks left/, ({ rng }) => counted(rng, 'last')],
+    ['counts that fall below 0', /that it did not pick/, ({ rng }) => counted(rng, 'own')],
+    [
+      'a preference for who was picked least',
+      /herd onto a newcomer/,
+      ({ rng }) => ({
+        name: 'x',
+        pick(all) {
+          const least = Math.min(...all.map(({ picks }) => picks));
+          const ties = all.filter(({ picks }) => picks === least);
+          return at(ties, Math.floor(rng() * ties.length));
+        },
+      }),
+    ],
+    [
+      'no pick where counts cannot be compared',
+      /counts that are no counts/,
+      () => ({
+        name: 'x',
+        pick(all) {
+          let best: Upstream | undefined;
+          let least = Infinity;
+          for (const each of all) if (each.inFlight < least) [best, least] = [each, each.inFlight];
+          return best;
+        },
+      }),
+    ],
     ['a table that fits by its length', /churn/, () => tabled((table, all) => table.length === all.length)],
   ];
   for (const [flaw, rule, make] of table) {
@@ -156,6 +215,41 @@ describe('the conformance suite finds', () => {
       assert.ok(broken.some((title) => rule.test(title)), `broken: ${broken.join('; ') || 'none'}`);
     });
   }
+
+  test('weights that are not heeded, or a little wrong, where the strategy says that it heeds them', () => {
+    const uniform: Make = ({ rng }) => ({ name: 'x', pick: (all) => at(all, Math.floor(rng() * all.length)) });
+    assert.deepEqual(rulesBrokenBy(uniform), []);
+    const [broken] = rulesBrokenBy(uniform, { weighted: true });
+    assert.match(broken ?? '', /in proportion to the weights/);
+    const rounded: Make = ({ rng }) => ({
+      name: 'x',
+      pick(all) {
+        const slots = all.flatMap((one) => Array<Upstream>(Math.min(1_000, Math.ceil(one.weight))).fill(one));
+        return at(slots, Math.floor(rng() * slots.length));
+      },
+    });
+    assert.deepEqual(rulesBrokenBy(rounded), []);
+    assert.match(rulesBrokenBy(rounded, { weighted: true }).join(), /in proportion to the weights/);
+  });
+
+  test('reports that are taken for granted, where the strategy says that it reads them', () => {
+    const trusting: Make = ({ rng }) => ({
+      name: 'x', pick: (all) => all.find(({ load }) => (load?.cpuUtilization ?? 0) < 1) ?? at(all, rng() * 0),
+    });
+    const blind: Make = () => ({ name: 'x', pick: (all) => all.find(({ load }) => (load?.rps ?? 0) > 0) });
+    assert.doesNotMatch(rulesBrokenBy(trusting, { reports: true }).join(), /reports of every kind/);
+    assert.match(rulesBrokenBy(blind, { reports: true }).join(), /reports of every kind/);
+  });
+
+  test('clocks as they were, even if the strategy throws', () => {
+    const before = [Date, Date.now.name, Object.getOwnPropertyDescriptor(performance, 'now')];
+    rulesBrokenBy(() => {
+      throw new Error('no');
+    });
+    assert.deepEqual([Date, Date.now.name, Object.getOwnPropertyDescriptor(performance, 'now')], before);
+    // eslint-disable-next-line no-restricted-properties -- that it works is the point
+    assert.ok(Date.now() > 0 && performance.now() > 0);
+  });
 
   test('no fault in strategies that keep the rules', () => {
     assert.deepEqual(rulesBrokenBy(({ rng }) => twoChoices(rng)), []);
@@ -175,6 +269,30 @@ function tabled(fits: (table: readonly Upstream[], candidates: readonly Upstream
     },
     changed(candidates) {
       table = candidates;
+    },
+  };
+}
+
+/** Fewest in flight, by counts of its own. `last`: a settle counts for the last pick; `own`: for its candidate. */
+function counted(rng: () => number, settles: 'last' | 'own'): Strategy {
+  const counts = new WeakMap<Upstream, number>();
+  let last: Upstream | undefined;
+  const count = (one: Upstream, by = 0): number => {
+    const now = (counts.get(one) ?? 0) + by;
+    counts.set(one, now);
+    return now;
+  };
+  return {
+    name: 'counted',
+    pick(all) {
+      const least = Math.min(...all.map((each) => count(each)));
+      const ties = all.filter((each) => count(each) === least);
+      last = ties[Math.floor(rng() * ties.length)];
+      if (last !== undefined) count(last, 1);
+      return last;
+    },
+    settled(one) {
+      count(settles === 'own' ? one : last ?? one, -1);
     },
   };
 }
