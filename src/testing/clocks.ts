@@ -8,7 +8,8 @@ export function clocksReadBy(run: () => void): readonly string[] {
   const restores: (() => void)[] = [];
   const replace = (target: object, key: string, value: unknown): void => {
     const own = Object.getOwnPropertyDescriptor(target, key);
-    Object.defineProperty(target, key, { value, configurable: true, writable: true, enumerable: own?.enumerable ?? false });
+    const enumerable = own?.enumerable ?? false;
+    Object.defineProperty(target, key, { value, configurable: true, writable: true, enumerable });
     restores.push(() => {
       if (own === undefined) Reflect.deleteProperty(target, key);
       else Object.defineProperty(target, key, own);
@@ -31,7 +32,7 @@ export function clocksReadBy(run: () => void): readonly string[] {
     replace(globalThis, 'Date', new Proxy(Date, {
       apply(method, self, args) {
         read.add('Date()');
-        return Reflect.apply(method, self, args);
+        return Reflect.apply(method, self, args) as string;
       },
       construct(method, args, target) {
         if (args.length === 0) read.add('new Date()');

@@ -184,7 +184,8 @@ export const rules: readonly Rule[] = [
       const number = (): number | undefined => numbers[below(numbers.length, rng)];
       for (let i = 0; i < 3_000; i++) {
         const at = trial.now - (rng() < 0.5 ? 0 : 10 ** below(8, rng));
-        const report = reportAt(at, { applicationUtilization: number(), cpuUtilization: number(), rps: number(), eps: number() });
+        const [applicationUtilization, cpuUtilization, rps, eps] = [number(), number(), number(), number()];
+        const report = reportAt(at, { applicationUtilization, cpuUtilization, rps, eps });
         candidates[below(5, rng)]?.burden(rng() < 0.2 ? undefined : report);
         trial.settle(trial.pick(candidates));
       }

@@ -6,7 +6,7 @@ import type { ResponseHead } from '../http1/response.ts';
 import type { LoadReport } from '../strategy.ts';
 import { binaryMetrics, type TakeMetric } from './load-report-binary.ts';
 
-/** The last report of one upstream. Made when a strategy reads `load` for the first time; nothing is kept until then. */
+/** The last report of one upstream. Made when `load` is read for the first time: until then, nothing is kept. */
 export class ReportedLoad {
   #text = '';
   #at = 0;
