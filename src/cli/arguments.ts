@@ -47,7 +47,8 @@ Balances HTTP over upstreams such as http://127.0.0.1:3001.
 Options:
   -l, --listen <[host:]port | unix:PATH[,mode=660] | fd:N | systemd | tls:[host:]port | redirect:[host:]port>
                                      where to listen; default 8080; repeatable; redirect: answers 308 to the first tls:
-  -s, --strategy <name | ./file>     random (default), round-robin, least-connections, or a module that
+  -s, --strategy <name | ./file>     random (default), round-robin, least-connections, power-of-two, peak-ewma,
+                                     ring-hash, maglev, rendezvous, weighted-by-load, or a module that
                                      default-exports a strategy or its factory
   -w, --workers <n | auto>           number of serving processes; default 1; auto = one per core
   -c, --config <file.js | .mjs | .ts | .json>
