@@ -71,7 +71,7 @@ export class OpenAccessLog {
 
 /**
  * A file that lines are appended to. Each call is one `write` of whole lines, at the end of the file wherever that is
- * (O_APPEND): those of several processes do not mix.
+ * (O_APPEND): those of several processes do not mix. A named pipe gets them in pieces, and takes them when it can.
  */
 class LogFile {
   readonly #path: string;
@@ -101,13 +101,33 @@ class LogFile {
     if (fd === undefined) return;
     this.#busy = fd;
     try {
-      const bytes = Buffer.from(this.#torn ? `\n${lines}` : lines, 'latin1');
-      const written = await write(fd, bytes);
-      this.#torn = written < bytes.length;
-      if (this.#torn) throw new Error(`${this.#path}: only ${written} of ${bytes.length} octets could be written`);
+      if (fs.fstatSync(fd).isFIFO()) for (const piece of pieces(lines)) await this.#pipe(fd, piece);
+      else await this.#write(fd, lines);
     } finally {
       this.#busy = undefined;
       if (fd !== this.#fd) fs.close(fd, ignore);
+    }
+  }
+
+  async #write(fd: number, lines: string): Promise<void> {
+    const bytes = Buffer.from(this.#torn ? `\n${lines}` : lines, 'latin1');
+    const written = await write(fd, bytes);
+    this.#torn = written < bytes.length;
+    if (this.#torn) throw new Error(`${this.#path}: only ${written} of ${bytes.length} octets could be written`);
+  }
+
+  /** Asks a pipe that is full again and again, until the file is reopened or closed. */
+  async #pipe(fd: number, lines: string): Promise<void> {
+    for (let waitMs = MIN_WAIT_MS; ; waitMs = Math.min(2 * waitMs, MAX_WAIT_MS)) {
+      try {
+        await this.#write(fd, lines);
+        return;
+      } catch (error) {
+        if (this.#fd !== fd || (error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      }
+      await new Promise<void>((resolve) => {
+        setTimeout(resolve, waitMs).unref();
+      });
     }
   }
 
@@ -142,15 +162,20 @@ function write(fd: number, bytes: Buffer): Promise<number> {
   });
 }
 
-/**
- * Writes lines to standard output. It may be a pipe that workers share: up to PIPE_BUF octets in one write do not mix
- * with those of others (POSIX, write()).
- */
+/** Writes lines to standard output, which may be a pipe. */
 async function writeOut(lines: string): Promise<void> {
+  for (const piece of pieces(lines)) await printed(piece);
+}
+
+/**
+ * Whole lines, in pieces for a pipe that workers share: up to PIPE_BUF octets in one write do not mix with those of
+ * others (POSIX, write()).
+ */
+function* pieces(lines: string): Generator<string> {
   for (let at = 0; at < lines.length;) {
     const limit = lines.lastIndexOf('\n', at + PIPE_BUF - 1);
     const end = limit < at ? lines.indexOf('\n', at) + 1 : limit + 1;
-    await printed(lines.slice(at, end));
+    yield lines.slice(at, end);
     at = end;
   }
 }
@@ -172,5 +197,8 @@ function ignore(): void {
 const MODE = 0o640;
 /** That of Linux; POSIX promises 512. */
 const PIPE_BUF = 4_096;
+/** How long a pipe that is full is left alone, at first and in the end. */
+const MIN_WAIT_MS = 10;
+const MAX_WAIT_MS = 200;
 /** Less than the launcher allows a drained worker for its exit. */
 const CLOSE_MS = 300;

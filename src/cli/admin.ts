@@ -7,12 +7,14 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Balancer } from '../balancer.ts';
 import type { Channel } from '../channel.ts';
+import { drainServer } from '../cluster/drain/drain-server.ts';
 import { listenOnPath } from '../cluster/stale-socket.ts';
 import { type Admin, createAdmin, createMetrics, type Metrics, type Order } from '../observe/index.ts';
 import { addressText } from '../options/listen.ts';
 import type { AdminSettings } from './admin-settings.ts';
 import type { ListenAddress } from './listen.ts';
 import { urlText, whyNot } from './listening.ts';
+import { cutUnread } from './unread.ts';
 
 /** What an admin listener of a worker needs besides. */
 export interface AdminMeans {
@@ -37,7 +39,11 @@ export class AdminListener {
       balancer, metrics: this.#metrics, hosts, ...(token === undefined ? {} : { token }),
       ...(channel === undefined ? {} : { channel: channel('admin') }), ...others,
     });
-    this.#server = http.createServer({ headersTimeout: TIMEOUT_MS, requestTimeout: TIMEOUT_MS }, this.#admin.handle);
+    const timeouts = { headersTimeout: TIMEOUT_MS, requestTimeout: TIMEOUT_MS };
+    this.#server = http.createServer(timeouts, (request, response) => {
+      cutUnread(response, UNREAD_MS);
+      this.#admin.handle(request, response);
+    });
     this.#server.maxConnections = MAX_CONNECTIONS;
   }
 
@@ -58,11 +64,8 @@ export class AdminListener {
     // By then all workers know whether they drain, too.
     this.#later(KNOWN_MS, async () => {
       if (!await this.#admin.ready()) return;
-      this.#server.close();
-      this.#server.closeIdleConnections();
-      this.#later(FINISH_MS, () => {
-        this.#server.closeAllConnections();
-      });
+      // A request that is on its way is answered: node:http's own close may cut it.
+      void drainServer(this.#server, { timeoutMs: FINISH_MS });
     });
   }
 
@@ -105,5 +108,7 @@ function ignore(): void {
 /** Of pages, scrapers and probes. */
 const MAX_CONNECTIONS = 512;
 const TIMEOUT_MS = 10_000;
+/** Prometheus gives up sooner, unless told otherwise. */
+const UNREAD_MS = 30_000;
 const KNOWN_MS = 1_000;
 const FINISH_MS = 2_000;

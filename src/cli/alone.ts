@@ -18,17 +18,23 @@ export async function serveAlone(
 ): Promise<void> {
   const { log, say } = output;
   let current = configuration;
+  const asked: { by?: string } = {};
   const stop = new Promise<string>((resolve) => {
-    let asked = false;
     signals.onStop((signal) => {
-      if (asked) process.exit(1);
-      asked = true;
+      if (asked.by !== undefined) process.exit(1);
+      asked.by = signal;
       resolve(signal);
     });
   });
   const reloads = await Reloads.of(args, current);
   const tickets = current.tls && new TicketKeys();
-  const serving = await serve(current, { demo: args.demo, log, ticketKey: tickets?.current });
+  const means = { demo: args.demo, log, ticketKey: tickets?.current };
+  const serving = await serve(current, means).catch((error: unknown) => {
+    if (asked.by === undefined) throw error;
+    // In a cluster of another program, its sockets may be gone, with the processes that served.
+    log(`${asked.by}: stopped before it was ready: ${messageOf(error)}`, { event: 'stopped', signal: asked.by });
+  });
+  if (serving === undefined) return;
   try {
     pidFile.write(current.pidFile);
   } catch (error) {

@@ -21,7 +21,7 @@ import { completePools, connectOf } from './pools.ts';
 import { type Contents, PemFiles } from './pem-files.ts';
 import { type ProxyProtocol, readProxyProtocol } from './proxy-protocol.ts';
 import { loadStrategy } from './strategies.ts';
-import { isTcp, rawListeners } from './tcp.ts';
+import { checkRawTls, isTcp, rawListeners } from './tcp.ts';
 import type { TlsSettings } from './tls/settings.ts';
 import { insecureWarning, readUpstreamTls, type UpstreamTls } from './upstream-tls.ts';
 
@@ -85,6 +85,7 @@ export async function configure(
   const { options, warnings } = await balancerOptions(args, ofBalancer, upstreamTls, tcp, problems);
   const { listen: found, systemd } = addresses(args, file, problems);
   const listen = tcp ? rawListeners(found, problems) : found;
+  if (tcp) checkRawTls(file.values['tls'], problems);
   return {
     listen,
     systemd,

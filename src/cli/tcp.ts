@@ -2,7 +2,7 @@
  * Layer 4 in the binary: `--tcp`, or `tcp` of a configuration file.
  */
 import { type Balancer, createBalancer } from '../balancer.ts';
-import { flag } from '../options/checks.ts';
+import { flag, isRecord } from '../options/checks.ts';
 import type { BalancerOptions } from '../options/options.ts';
 import type { Arguments } from './arguments.ts';
 import type { ListenAddress } from './listen.ts';
@@ -21,6 +21,13 @@ export function rawListeners(listen: readonly ListenAddress[], problems: string[
     problems.push('listen: redirect: answers HTTP requests, which --tcp does not read; leave one of them out');
   }
   return raw;
+}
+
+/** Adds to `problems` what the option `tls` asks for that raw connections cannot have. */
+export function checkRawTls(tls: unknown, problems: string[]): void {
+  if (isRecord(tls) && tls['http2'] === true) {
+    problems.push('tls.http2: cannot be used with --tcp, which does not read what TLS carries; leave one of them out');
+  }
 }
 
 /** Creates the balancer. Of one of raw connections, the binary uses only what both kinds have. */

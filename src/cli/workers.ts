@@ -167,6 +167,8 @@ export async function work(args: Arguments, { output, signals, started }: Beginn
       const ticketKey = configuration.tls && await askTicketKey();
       const admin = configuration.admin && { channel, stopping, orders: await askOrders(), onOrders: tellOrders };
       const means = { demo: args.demo, log: output.log, peers, ticketKey, ...(admin === undefined ? {} : { admin }) };
+      // Told to drain before it listens, it does not: the sockets may be gone, with the workers that served.
+      if (stopping.aborted) return () => undefined;
       const serving = await serve(configuration, means);
       cluster.worker?.on('message', (told: ToWorker | undefined) => {
         if (told?.reopen === true) serving.reopen();

@@ -47,6 +47,7 @@ export function supervise(settings: LaunchSettings): Launched {
   const supervisor = new Supervisor(settings, {
     fork: processes.fork,
     onReload: onReload && (async () => parseReloadOptions(await onReload())),
+    lostSockets: processes.lostSockets,
     tell,
     time,
     rng,

@@ -18,6 +18,8 @@ export interface OpenArrivals {
   start(rng: () => number): () => number | undefined;
   /** Whether the times are scaled to the wanted rate. If not, they are milliseconds, and the rate is theirs. */
   readonly scaled: boolean;
+  /** How many there are, if there is an end. */
+  readonly count?: number;
 }
 
 /** A number of clients, each of which sends its next request when it has its answer. */
@@ -82,7 +84,7 @@ export function recorded(times: readonly number[] | Float64Array): OpenArrivals 
     }
   }
   return {
-    kind: 'open', name: 'recorded', scaled: false,
+    kind: 'open', name: 'recorded', scaled: false, count: times.length,
     start() {
       let next = 0;
       let last = 0;

@@ -1,8 +1,7 @@
 /**
  * What goes wrong with a server, and when.
  */
-
-import { shown } from '../options/checks.ts';
+import { isRecord, onlyKnown, shown } from '../options/checks.ts';
 
 /** Something that is wrong with one server from `fromMs` to `toMs` (default: until the end). */
 export interface Fault {
@@ -11,13 +10,19 @@ export interface Fault {
   readonly fromMs: number;
   readonly toMs?: number;
   /**
-   * `slow`: work that arrives takes `factor` times as long. `stopped`: nothing moves, as in a garbage collection or a
-   * stopped process; what is there waits. `down`: connections are refused. `failing`: a `share` (default 1) of the
-   * requests is answered with `status` (default 500) after `afterMs` (default 1), without waiting for others: errors
-   * that are fast.
+   * `slow`: work that arrives takes `factor` times as long. `cold`: the same, and the excess shrinks to 37% with every
+   * `warmMs`, and with every `warmRequests` that arrive: a process that has just started, a cache that is empty.
+   * `stopped`: nothing moves, as in a garbage collection or a stopped process; what is there waits. `down`: connections
+   * are refused. `failing`: a `share` (default 1) of the requests is answered with `status` (default 500) after
+   * `afterMs` (default 1), without waiting for others: errors that are fast. `removed`: the balancers remove it from
+   * their pools, which drains it, and add it again at the end, as in a deploy. `drained`: they take it out of service
+   * by `drain`, and back by `activate`.
    */
-  readonly kind: 'slow' | 'stopped' | 'down' | 'failing';
+  readonly kind: 'slow' | 'cold' | 'stopped' | 'down' | 'failing' | 'removed' | 'drained';
+  /** Default 10. */
   readonly factor?: number;
+  readonly warmMs?: number;
+  readonly warmRequests?: number;
   readonly status?: number;
   readonly afterMs?: number;
   readonly share?: number;
@@ -28,9 +33,12 @@ export interface Fault {
 /** What is wrong with a server now. */
 export interface Trouble {
   readonly slow: number;
+  readonly cold: Fault | undefined;
   readonly stopped: boolean;
   readonly down: boolean;
   readonly failing: { readonly status: number; readonly afterMs: number; readonly share: number } | undefined;
+  readonly removed: boolean;
+  readonly drained: boolean;
 }
 
 /** The faults of one server, as they come and go. */
@@ -38,6 +46,8 @@ export class Troubles {
   readonly #current = new Set<Fault>();
 
   begin(fault: Fault): void {
+    // The one that began last counts where only one can.
+    this.#current.delete(fault);
     this.#current.add(fault);
   }
 
@@ -47,36 +57,63 @@ export class Troubles {
 
   /** Those that are current, taken together. */
   get now(): Trouble {
-    let slow = 1;
-    let stopped = false;
-    let down = false;
-    let failing: Trouble['failing'];
-    for (const fault of this.#current) {
-      if (fault.kind === 'slow') slow *= fault.factor ?? 10;
-      else if (fault.kind === 'stopped') stopped = true;
-      else if (fault.kind === 'down') down = true;
-      else failing = { status: fault.status ?? 500, afterMs: fault.afterMs ?? 1, share: fault.share ?? 1 };
-    }
-    return { slow, stopped, down, failing };
+    const all = [...this.#current];
+    const has = (kind: Fault['kind']): boolean => all.some((fault) => fault.kind === kind);
+    const last = (kind: Fault['kind']): Fault | undefined => all.findLast((fault) => fault.kind === kind);
+    const failing = last('failing');
+    return {
+      slow: all.reduce((slow, { kind, factor = 10 }) => (kind === 'slow' ? slow * factor : slow), 1),
+      cold: last('cold'),
+      stopped: has('stopped'),
+      down: has('down'),
+      failing: failing && { status: failing.status ?? 500, afterMs: failing.afterMs ?? 1, share: failing.share ?? 1 },
+      removed: has('removed'),
+      drained: has('drained'),
+    };
   }
 }
 
+/** How many times as long work takes at a server that has been cold for `ms`, and got so many `requests` since. */
+export function coldFactor({ factor = 10, warmMs = Infinity, warmRequests = Infinity }: Fault, ms: number,
+  requests: number): number {
+  return 1 + (factor - 1) * Math.exp(-ms / warmMs - requests / warmRequests);
+}
+
 /** Lists what is wrong with a fault; nothing if it is sound. */
-export function faultProblems(fault: Fault, path: string, servers: number): string[] {
+export function faultProblems(fault: unknown, path: string, servers: number): string[] {
+  if (!isRecord(fault)) return [`${path}: must be an object (got ${shown(fault)})`];
   const problems: string[] = [];
-  const { server, fromMs, toMs = Infinity, kind, factor = 10, everyMs = Infinity, share = 1, afterMs = 1 } = fault;
-  const must = (good: boolean, name: string, rule: string, value: unknown): void => {
-    if (!good) problems.push(`${path}.${name}: must be ${rule} (got ${shown(value)})`);
+  onlyKnown(fault, `${path}.`, KNOWN, problems);
+  const { server, fromMs, toMs = Infinity, kind, warmMs, warmRequests, everyMs } = fault as unknown as Fault;
+  const must = (good: boolean, name: keyof Fault, rule: string): void => {
+    if (!good) problems.push(`${path}.${name}: must be ${rule} (got ${shown(fault[name])})`);
   };
-  must(Number.isInteger(server) && server >= 0 && server < servers, 'server', `an index below ${servers}`, server);
-  must(fromMs >= 0 && fromMs < Infinity, 'fromMs', 'a number ≥ 0', fromMs);
-  must(toMs > fromMs, 'toMs', 'a number > fromMs', toMs);
-  must(KINDS.includes(kind), 'kind', `one of ${KINDS.join(', ')}`, kind);
-  must(factor > 0 && factor < Infinity, 'factor', 'a number > 0', factor);
-  must(share > 0 && share <= 1, 'share', 'in (0, 1]', share);
-  must(afterMs >= 0 && afterMs < Infinity, 'afterMs', 'a number ≥ 0', afterMs);
-  must(everyMs > toMs - fromMs, 'everyMs', 'longer than the fault, toMs - fromMs', everyMs);
+  const number = (name: keyof Fault, least: number, most: number, rule: string): void => {
+    const value = fault[name];
+    must(value === undefined || (typeof value === 'number' && value >= least && value <= most), name, rule);
+  };
+  must(Number.isInteger(server) && server >= 0 && server < servers, 'server', `an index below ${servers}`);
+  must(typeof fromMs === 'number' && fromMs >= 0 && fromMs < Infinity, 'fromMs', 'a number ≥ 0');
+  must(typeof toMs === 'number' && toMs > fromMs, 'toMs', 'a number > fromMs');
+  must(KINDS.includes(kind), 'kind', `one of ${KINDS.join(', ')}`);
+  number('factor', Number.MIN_VALUE, Number.MAX_VALUE, 'a number > 0');
+  number('warmMs', Number.MIN_VALUE, Infinity, 'a number > 0');
+  number('warmRequests', Number.MIN_VALUE, Infinity, 'a number > 0');
+  number('share', Number.MIN_VALUE, 1, 'in (0, 1]');
+  number('status', 100, 599, 'a status from 100 to 599');
+  number('afterMs', 0, Number.MAX_VALUE, 'a number ≥ 0');
+  if (everyMs !== undefined) {
+    must(typeof everyMs === 'number' && everyMs > toMs - fromMs, 'everyMs', 'longer than the fault, toMs - fromMs');
+  }
+  if (kind === 'cold' && warmMs === undefined && warmRequests === undefined) {
+    problems.push(`${path}: a cold server needs warmMs or warmRequests; without either, it is slow`);
+  }
   return problems;
 }
 
-const KINDS: readonly string[] = ['slow', 'stopped', 'down', 'failing'] satisfies Fault['kind'][];
+const KINDS: readonly string[] = [
+  'slow', 'cold', 'stopped', 'down', 'failing', 'removed', 'drained',
+] satisfies Fault['kind'][];
+const KNOWN: ReadonlySet<string> = new Set<keyof Fault>([
+  'server', 'fromMs', 'toMs', 'kind', 'factor', 'warmMs', 'warmRequests', 'status', 'afterMs', 'share', 'everyMs',
+]);

@@ -2,12 +2,17 @@
 export {
   type Arrivals, bursty, closedLoop, type ClosedLoop, constant, type OpenArrivals, poisson, recorded,
 } from './arrivals.ts';
+export {
+  compare, type ComparedRun, type ComparedVariant, type CompareOptions, type Comparison, type Contender,
+  type Difference, type Measure, measured, MEASURES,
+} from './compare.ts';
 export type { Fault } from './faults.ts';
 export type { SimulatedPoolOptions, ServerOptions, SimulateOptions, StrategyTools } from './options.ts';
 export type { Mark, ServerResult, SimulationResult } from './result.ts';
+export { readScenario, type Scenario, SCENARIOS, type ScenarioVariant } from './scenarios.ts';
 export type { Sample } from './series.ts';
 export {
-  bimodal, deterministic, empirical, exponential, gaussian, lognormal, pareto, type Service,
+  bimodal, deterministic, empirical, exponential, gaussian, lognormal, pareto, replayed, type Service,
 } from './service.ts';
 export { simulate } from './simulate.ts';
 export type { Estimate } from './statistics.ts';

@@ -1,7 +1,7 @@
 /**
  * What can be simulated, and the one check of it.
  */
-import { integers, isRecord, onlyKnown, type Range, shown } from '../options/checks.ts';
+import { integers, isRecord, onlyKnown, type Range, record, shown } from '../options/checks.ts';
 import { type BalancerSettings, readOptions } from '../options/parse.ts';
 import { checked } from '../options/problems.ts';
 import type { PoolOptions } from '../options/options.ts';
@@ -60,12 +60,22 @@ export interface SimulateOptions {
   readonly peersDelayMs?: number;
   /** How many clients the requests come from, each with an address of its own; default 1,000. */
   readonly clients?: number;
-  /** How many requests to simulate; default 100,000. */
+  /** How many requests to simulate; default 100,000, or all recorded arrivals. */
   readonly requests?: number;
   /** Requests that were not answered within this time count as failed; default: none does. */
   readonly deadlineMs?: number;
   readonly pool?: SimulatedPoolOptions;
   readonly faults?: readonly Fault[];
+  /**
+   * If given and above 0, strategies see what is in flight at the candidates by a board that is renewed every so many
+   * milliseconds, in place of the current counts.
+   */
+  readonly boardMs?: number;
+  /**
+   * How long the run may take by the real clock, so that a strategy that is too slow is found; default a minute, and a
+   * millisecond for each request.
+   */
+  readonly timeLimitMs?: number;
   /** Default 1. The same seed gives the same result, to the last digit. */
   readonly seed?: number;
 }
@@ -80,6 +90,9 @@ export interface Simulation extends Readonly<Record<keyof typeof NUMBERS, number
   readonly arrivals: Arrivals;
   readonly deadlineMs: number;
   readonly peersDelayMs: number | undefined;
+  /** 0: there is no board. */
+  readonly boardMs: number;
+  readonly timeLimitMs: number;
   /** The options of each balancer, as given and as read. */
   readonly poolOptions: Readonly<Record<string, unknown>>;
   readonly settings: BalancerSettings;
@@ -91,38 +104,69 @@ export function parseSimulation(options: SimulateOptions): Simulation {
   return checked((problems) => readSimulation(options, problems));
 }
 
-function readSimulation(options: SimulateOptions, problems: string[]): Simulation {
+/** Reads the options. Each problem is added to `problems`; with one, what is returned must not be used. */
+export function readSimulation(options: SimulateOptions, problems: string[]): Simulation {
   if (!isRecord(options)) throw new TypeError(`simulate needs an object of options (got ${shown(options)})`);
   onlyKnown(options, '', KNOWN, problems);
-  const { strategy, service = exponential(1), arrivals = poisson(), deadlineMs, peersDelayMs, faults = [] } = options;
-  const given: Readonly<Record<string, unknown>> = { ...options };
+  const { strategy, service = exponential(1), arrivals = poisson() } = options;
+  const { deadlineMs = Infinity, peersDelayMs, boardMs = 0, timeLimitMs } = options;
   if (typeof strategy !== 'function') {
     problems.push(
       `strategy: must be a function that makes one, e.g. ({ rng }) => random({ rng }) (got ${shown(strategy)})`);
   }
-  const numbers = integers(given, '', NUMBERS, problems);
-  if (deadlineMs !== undefined) positive(deadlineMs, 'deadlineMs', problems);
-  if (peersDelayMs !== undefined && !(peersDelayMs >= 0 && peersDelayMs < Infinity)) {
-    problems.push(`peersDelayMs: must be a number ≥ 0 (got ${shown(peersDelayMs)})`);
-  }
+  const numbers = integers(options, '', NUMBERS, problems);
+  if (deadlineMs !== Infinity) positive(deadlineMs, 'deadlineMs', problems);
+  if (timeLimitMs !== undefined && timeLimitMs !== Infinity) positive(timeLimitMs, 'timeLimitMs', problems);
+  notNegative(peersDelayMs, 'peersDelayMs', problems);
+  notNegative(boardMs, 'boardMs', problems);
   const list = readServers(options, problems);
   const servers = list.map(({ settings }) => settings);
-  for (const [at, fault] of faults.entries()) problems.push(...faultProblems(fault, `faults[${at}]`, servers.length));
+  const isDrawn = isRecord(service) && typeof service.draw === 'function' && positiveNumber(service.meanMs);
+  if (!isDrawn) problems.push(`service: must be a distribution, such as exponential(20) (got ${shown(service)})`);
+  const comes = isRecord(arrivals) && (typeof arrivals.start === 'function' || arrivals.kind === 'closed');
+  if (!comes) problems.push(`arrivals: must be a process, such as poisson() (got ${shown(arrivals)})`);
   const poolOptions = {
-    ...options.pool,
+    ...readPool(options.pool, problems),
     upstreams: list.map(({ settings: { origin, weight }, tags }) => ({ origin, weight, ...(tags && { tags }) })),
   };
+  const poolProblems: string[] = [];
+  // Without servers, the line about them is enough.
+  const settings = readOptions(poolOptions, servers.length === 0 ? [] : poolProblems);
+  problems.push(...poolProblems.map((line) => (line.startsWith('upstreams') ? line : `pool.${line}`)));
+  // Recorded arrivals end by themselves.
+  const count = comes && arrivals.kind === 'open' ? arrivals.count ?? Infinity : Infinity;
+  const requests = Math.min(options.requests === undefined && count < Infinity ? count : numbers.requests, count);
+  if (requests === 0) problems.push('arrivals: there are none');
   return {
-    ...numbers, strategy, servers, service, arrivals, peersDelayMs, faults, poolOptions,
-    deadlineMs: deadlineMs ?? Infinity,
-    rate: rateOf(options, arrivals, service, servers, problems),
-    // Without servers, the line about them is enough.
-    settings: readOptions(poolOptions, servers.length === 0 ? [] : problems),
+    ...numbers, requests, strategy, servers, service, arrivals, peersDelayMs, poolOptions, settings, deadlineMs,
+    boardMs,
+    faults: readFaults(options.faults, servers.length, problems),
+    timeLimitMs: timeLimitMs ?? 60_000 + requests,
+    rate: isDrawn && comes ? rateOf(options, arrivals, service, servers, problems) : undefined,
   };
+}
+
+function readFaults(faults: unknown, servers: number, problems: string[]): readonly Fault[] {
+  if (faults === undefined) return [];
+  if (!Array.isArray(faults)) {
+    problems.push(`faults: must be a list (got ${shown(faults)})`);
+    return [];
+  }
+  const list: readonly unknown[] = faults;
+  for (const [at, fault] of list.entries()) problems.push(...faultProblems(fault, `faults[${at}]`, servers));
+  return list as readonly Fault[];
+}
+
+function readPool(pool: unknown, problems: string[]): Readonly<Record<string, unknown>> {
+  if (pool === undefined) return {};
+  const given = record(pool, 'pool', problems);
+  onlyKnown(given, 'pool.', POOL, problems);
+  return Object.fromEntries(Object.entries(given).filter(([name]) => POOL.has(name)));
 }
 
 interface ListedServer {
   readonly settings: ServerSettings;
+  /** As given. */
   readonly tags: ServerOptions['tags'];
 }
 
@@ -139,11 +183,14 @@ function readServers({ upstreams, concurrency = 1, discipline = 'fifo' }: Simula
     problems.push(
       `upstreams: must be an integer from 1 to ${MOST_SERVERS}, or a list of servers (got ${shown(upstreams)})`);
   }
-  return list.map((server, at) => {
+  return list.map((given, at) => {
     const path = `upstreams[${at}]`;
+    const server: ServerOptions = record(given, path, problems);
+    onlyKnown(server, `${path}.`, SERVER, problems);
     const { weight = 1, speed = 1, tags } = server;
     const settings = {
-      origin: `http://server-${at + 1}`, weight, speed, discipline, concurrency: server.concurrency ?? concurrency,
+      origin: `http://server-${at + 1}`, weight, speed, discipline, tags: tags ?? {},
+      concurrency: server.concurrency ?? concurrency,
     };
     positive(weight, `${path}.weight`, problems);
     positive(speed, `${path}.speed`, problems);
@@ -176,8 +223,17 @@ function rateOf(
   return undefined;
 }
 
-function positive(value: number | undefined, path: string, problems: string[]): value is number {
-  if (typeof value === 'number' && value > 0 && value < Infinity) return true;
+function notNegative(value: unknown, path: string, problems: string[]): void {
+  if (value === undefined || (typeof value === 'number' && value >= 0 && value < Infinity)) return;
+  problems.push(`${path}: must be a number ≥ 0 (got ${shown(value)})`);
+}
+
+function positiveNumber(value: unknown): value is number {
+  return typeof value === 'number' && value > 0 && value < Infinity;
+}
+
+function positive(value: unknown, path: string, problems: string[]): value is number {
+  if (positiveNumber(value)) return true;
   problems.push(`${path}: must be a number > 0 (got ${shown(value)})`);
   return false;
 }
@@ -191,5 +247,10 @@ const NUMBERS = {
 } as const satisfies Readonly<Record<string, Range>>;
 const KNOWN: ReadonlySet<string> = new Set([
   ...Object.keys(NUMBERS), 'strategy', 'upstreams', 'load', 'ratePerSecond', 'service', 'arrivals', 'discipline',
-  'concurrency', 'peersDelayMs', 'deadlineMs', 'pool', 'faults',
+  'concurrency', 'peersDelayMs', 'deadlineMs', 'pool', 'faults', 'boardMs', 'timeLimitMs',
+]);
+const SERVER: ReadonlySet<string> = new Set<keyof ServerOptions>(['weight', 'speed', 'concurrency', 'tags']);
+const POOL: ReadonlySet<string> = new Set<keyof SimulatedPoolOptions>([
+  'maxAttempts', 'retryBudgetPercent', 'minRetriesPerSecond', 'ejectAfter', 'ejectMs', 'maxEjectMs',
+  'maxEjectedPercent', 'slowStartMs', 'maxInFlight', 'maxQueued', 'queueTimeoutMs', 'responseTimeoutMs', 'retryOn',
 ]);

@@ -1,7 +1,7 @@
 /**
  * What a run came to.
  */
-import type { Histogram } from './histogram.ts';
+import { Histogram } from './histogram.ts';
 import type { Sample } from './series.ts';
 import { type Estimate, estimate } from './statistics.ts';
 
@@ -22,6 +22,19 @@ export interface Mark {
   readonly server: string;
 }
 
+/** Requests that arrived one after another. */
+export class Batch {
+  requests = 0;
+  failed = 0;
+  readonly latencies = new Histogram(BATCH_BITS);
+
+  merge(other: Batch): void {
+    this.requests += other.requests;
+    this.failed += other.failed;
+    this.latencies.merge(other.latencies);
+  }
+}
+
 /** What a run measured. */
 export interface Measured {
   readonly strategy: string;
@@ -36,8 +49,8 @@ export interface Measured {
   /** The codes of failures, with how often each came. */
   readonly codes: Readonly<Record<string, number>>;
   readonly latencies: Histogram;
-  /** The requests after the first tenth in batches of their order of arrival: what pairs them between strategies. */
-  readonly batches: readonly Histogram[];
+  /** The requests after the first tenth in {@link BATCHES} of their order of arrival: what pairs them. */
+  readonly batches: readonly Batch[];
   readonly samples: readonly Sample[];
   readonly marks: readonly Mark[];
 }
@@ -53,7 +66,7 @@ export class SimulationResult {
   readonly samples: readonly Sample[];
   readonly marks: readonly Mark[];
   readonly #latencies: Histogram;
-  readonly #batches: readonly Histogram[];
+  readonly #batches: readonly Batch[];
 
   constructor(measured: Measured) {
     this.strategy = measured.strategy;
@@ -69,7 +82,10 @@ export class SimulationResult {
     this.#batches = measured.batches;
   }
 
-  /** The mean latency of those that an upstream answered, the first tenth of the requests left out. */
+  /**
+   * The mean latency of those that an upstream answered well, however late; the first tenth of the requests is left
+   * out. NaN if there were none. Failures have no latency: errors that are fast make nothing look faster.
+   */
   get meanMs(): number {
     return this.#latencies.mean;
   }
@@ -78,29 +94,38 @@ export class SimulationResult {
     return this.#latencies.max;
   }
 
-  /** The latency that a share `q` of them did not exceed, within 0.1%. */
+  /** The latency that a share `q` of them did not exceed, within 0.1%. NaN if there were none. */
   quantileMs(q: number): number {
     return this.#latencies.quantile(q);
   }
 
   /** The mean with its 95% confidence interval, by the means of batches. */
   get mean(): Estimate {
-    return { ...estimate(this.batchMeans), value: this.meanMs };
-  }
-
-  get batchMeans(): readonly number[] {
-    return this.#batches.map(({ mean }) => mean);
-  }
-
-  /** A quantile of each batch. */
-  batchQuantiles(q: number): readonly number[] {
-    return this.#batches.map((batch) => batch.quantile(q));
+    return { ...estimate(this.#ofBatches(({ latencies }) => latencies.mean)), value: this.meanMs };
   }
 
   /** A quantile with its 95% confidence interval, by those of batches. */
   quantile(q: number): Estimate {
     const value = this.quantileMs(q);
-    const { value: middle, low, high } = estimate(this.batchQuantiles(q));
+    const { value: middle, low, high } = estimate(this.#ofBatches(({ latencies }) => latencies.quantile(q)));
     return { value, low: value - (middle - low), high: value + (high - middle) };
   }
+
+  /** The requests after the first tenth in so many batches, at most {@link BATCHES}, in their order of arrival. */
+  batches(count: number): readonly Batch[] {
+    const merged = Array.from({ length: count }, () => new Batch());
+    for (const [at, batch] of this.#batches.entries()) merged[Math.floor(at * count / BATCHES)]?.merge(batch);
+    return merged;
+  }
+
+  /** Batches without any latency say nothing. */
+  #ofBatches(measure: (batch: Batch) => number): number[] {
+    return this.batches(OWN_BATCHES).map(measure).filter((value) => !Number.isNaN(value));
+  }
 }
+
+/** How many batches a run keeps. */
+export const BATCHES = 30;
+/** A run's own intervals: fewer, larger batches depend less on each other. */
+const OWN_BATCHES = 10;
+const BATCH_BITS = 7;

@@ -1,13 +1,17 @@
 /**
  * Plays one simulation.
  */
-import type { BalancerError, ErrorCode } from '../errors.ts';
+import { BalancerError, type ErrorCode } from '../errors.ts';
+import { messageOf, nameOf } from '../guard.ts';
+import { isRecord, shown } from '../options/checks.ts';
 import { readOptions } from '../options/parse.ts';
+import type { Strategy } from '../strategy.ts';
+import { onBoard } from './board.ts';
 import { delayedChannel } from './channel.ts';
 import { Histogram } from './histogram.ts';
 import type { Simulation } from './options.ts';
 import { exponentialDraw, stream } from './random.ts';
-import { type Mark, SimulationResult } from './result.ts';
+import { Batch, BATCHES, type Mark, SimulationResult } from './result.ts';
 import { Series } from './series.ts';
 import { SimulatedBalancer } from './simulated-balancer.ts';
 import type { Asker, SimulatedExchange } from './simulated-exchange.ts';
@@ -35,11 +39,14 @@ class Run implements Asker {
   readonly #thinks: () => number;
   readonly #series: Series;
   readonly #latencies = new Histogram();
-  readonly #batches = Array.from({ length: BATCHES }, () => new Histogram(BATCH_BITS));
+  readonly #batches = Array.from({ length: BATCHES }, () => new Batch());
   readonly #codes = new Map<string, number>();
   readonly #marks: Mark[] = [];
   /** The first requests, which find the servers empty, are left out. */
   readonly #warm: number;
+  /** The request that the balancer acts on: what a fault of the strategy is about. */
+  acting = -1;
+  readonly #startedAt = performance.now();
   #strategy = '';
   /** The picks of each server at the last sample. */
   #sampled: readonly number[] = [];
@@ -59,7 +66,7 @@ class Run implements Asker {
     this.#simulation = simulation;
     this.#warm = Math.floor(requests / 10);
     const works = stream(seed, 'work');
-    this.#works = () => service.draw(works);
+    this.#works = service.start?.(works) ?? (() => service.draw(works));
     this.#spread = stream(seed, 'balancer');
     this.#clients = stream(seed, 'client');
     this.#thinks = stream(seed, 'think');
@@ -71,6 +78,9 @@ class Run implements Asker {
       const server = this.#servers[fault.server];
       server?.plan(fault, (begins, now) => {
         this.#mark(now, begins ? fault.kind : `${fault.kind} over`, server.settings.origin);
+        if (fault.kind === 'removed' || fault.kind === 'drained') {
+          for (const balancer of this.#balancers) balancer.follow(server);
+        }
       });
     }
     this.#series = new Series(rate === undefined ? service.meanMs : requests / rate / 400);
@@ -95,21 +105,26 @@ class Run implements Asker {
     const { number, arrivedAt, client } = exchange;
     const latencyMs = now - arrivedAt;
     const late = latencyMs > deadlineMs;
-    const failed = late || status >= 500 || status === 429;
+    const well = status < 500 && status !== 429;
     exchange.balancer.rest(exchange);
     this.#changed(now);
     this.#ended++;
     this.#latencySum += latencyMs;
-    if (failed) {
+    if (late || !well) {
       this.#failed++;
-      const name = code ?? (late ? 'late' : String(status));
+      const name = code ?? (well ? 'late' : String(status));
       this.#codes.set(name, (this.#codes.get(name) ?? 0) + 1);
     }
-    this.#series.ended(latencyMs, failed);
-    // An answer of the balancer's own is no latency of an upstream.
-    if (number >= this.#warm && code === undefined) {
-      this.#latencies.add(latencyMs);
-      this.#batches[Math.floor((number - this.#warm) * BATCHES / (requests - this.#warm))]?.add(latencyMs);
+    this.#series.ended(latencyMs, late || !well);
+    if (number >= this.#warm) {
+      const batch = this.#batches[Math.floor((number - this.#warm) * BATCHES / (requests - this.#warm))];
+      if (batch === undefined) throw new RangeError(`request ${number} is one too many`);
+      batch.requests++;
+      if (late || !well) batch.failed++;
+      if (well) {
+        this.#latencies.add(latencyMs);
+        batch.latencies.add(latencyMs);
+      }
     }
     if (arrivals.kind === 'closed') this.#comesBack(client, arrivals.thinkMs, now);
   }
@@ -120,13 +135,12 @@ class Run implements Asker {
     const servers = new Map(this.#servers.map((server) => [server.settings.origin, server]));
     const channel = peersDelayMs === undefined ? undefined : delayedChannel(timeline, peersDelayMs);
     return Array.from({ length: balancers }, (_, at) => {
-      const strategy = create({ rng: stream(seed, `strategy ${at}`), now: () => timeline.now() });
-      this.#strategy = strategy.name;
+      const strategy = this.#createStrategy(create, at);
       const own = channel === undefined ? settings : readOptions({ ...poolOptions, peers: channel }, []);
       const balancer = new SimulatedBalancer(own, {
         timeline, servers, strategy, rng: stream(seed, `health ${at}`), asker: this,
         onFault: (error) => {
-          this.#fault ??= error;
+          this.#fault ??= this.#blame(error.message, error.cause, error.code);
         },
       });
       for (const event of ['ejected', 'readmitted'] as const) {
@@ -136,6 +150,25 @@ class Run implements Asker {
       }
       return balancer;
     });
+  }
+
+  #createStrategy(create: Simulation['strategy'], balancer: number): Strategy {
+    const { seed, boardMs } = this.#simulation;
+    const made: unknown = create({ rng: stream(seed, `strategy ${balancer}`), now: () => this.#timeline.now() });
+    if (!isRecord(made) || typeof made['pick'] !== 'function') {
+      throw new BalancerError('OPTIONS_INVALID', `strategy: must return a strategy, with pick (got ${shown(made)})`);
+    }
+    const strategy = made as unknown as Strategy;
+    this.#strategy = nameOf(strategy);
+    return boardMs === 0 ? strategy : onBoard(strategy, this.#timeline, boardMs);
+  }
+
+  /** An error that says how to meet it again. */
+  #blame(message: string, cause: unknown, code: ErrorCode = 'STRATEGY_FAILED'): BalancerError {
+    const { seed } = this.#simulation;
+    const why = cause === undefined ? '' : `: ${messageOf(cause)}`;
+    const when = this.acting < 0 ? 'before the first request' : `request ${this.acting + 1}`;
+    return new BalancerError(code, `${message}${why} (seed ${seed}, ${when})`, { cause });
   }
 
   #startArrivals(): void {
@@ -185,10 +218,20 @@ class Run implements Asker {
   #coming = 0;
 
   #begin(client: number, now: number): void {
+    if (this.#begun % LOOK_EVERY === 0) this.#mindTime();
     const balancers = this.#balancers;
     const balancer = balancers.length === 1 ? balancers[0] : balancers[Math.floor(this.#spread() * balancers.length)];
     this.#changed(now);
     balancer?.request(this.#begun++, client, this.#works(), now);
+  }
+
+  /** Ends a run that takes too long by the real clock: of all that runs here, only the strategy is unknown. */
+  #mindTime(): void {
+    const { timeLimitMs, requests } = this.#simulation;
+    if (performance.now() - this.#startedAt <= timeLimitMs) return;
+    this.#fault ??= this.#blame(
+      `strategy ${this.#strategy} is too slow: ${this.#begun} of ${requests} requests took more than ` +
+      `${timeLimitMs} ms by the real clock; simulate fewer, or raise timeLimitMs`, undefined);
   }
 
   /** The number of requests in the system changes: until now it was what it is. */
@@ -237,6 +280,10 @@ class Run implements Asker {
         `the simulation violates Little's law: ${this.#presence} request-milliseconds in the system, but latencies ` +
         `of ${this.#latencySum} ms`);
     }
+    const away = this.#simulation.faults.some(({ kind }) => kind === 'removed' || kind === 'drained');
+    if (this.#codes.get('NO_CANDIDATE') === this.#begun && !away) {
+      throw this.#blame(`strategy ${this.#strategy} never picked: it returned undefined each time`, undefined);
+    }
   }
 
   #result(): SimulationResult {
@@ -267,8 +314,8 @@ class Run implements Asker {
   }
 }
 
-const BATCHES = 30;
-const BATCH_BITS = 7;
+/** Requests from one look at the real clock to the next. */
+const LOOK_EVERY = 16;
 /** Servers whose course is kept for the plots. */
 const MOST_SHOWN = 32;
 const MOST_MARKS = 1_000;

@@ -10,6 +10,8 @@ export interface Service {
   readonly meanMs: number;
   /** Draws one, in milliseconds at speed 1. `rng`: numbers in [0, 1). */
   draw(rng: () => number): number;
+  /** If there is one, it makes the draws of one run, in the order of arrival, in place of `draw`. */
+  start?(rng: () => number): () => number;
 }
 
 /** Every request takes the same time. */
@@ -73,7 +75,7 @@ export function bimodal(meanMs: number, share = 0.1, ratio = 10): Service {
 }
 
 /** Draws from measured times, in milliseconds. With `meanMs` they are scaled to that mean. */
-export function empirical(times: readonly number[], meanMs?: number): Service {
+export function empirical(times: readonly number[] | Float64Array, meanMs?: number): Service {
   const values = Float64Array.from(times);
   if (values.length === 0 || !values.every((value) => value >= 0 && value < Infinity)) {
     throw new RangeError('an empirical service needs at least one time, each a number of milliseconds ≥ 0');
@@ -87,6 +89,19 @@ export function empirical(times: readonly number[], meanMs?: number): Service {
     for (let at = 0; at < values.length; at++) values[at] = (values[at] ?? 0) * meanMs / mean;
   }
   return { name: 'empirical', meanMs: meanMs ?? mean, draw: (rng) => values[Math.floor(rng() * values.length)] ?? 0 };
+}
+
+/** Measured times in their order, in milliseconds: request by request as recorded, from the start again at the end. */
+export function replayed(times: readonly number[] | Float64Array): Service {
+  const drawn = empirical(times);
+  const values = Float64Array.from(times);
+  return {
+    ...drawn, name: 'replayed',
+    start() {
+      let next = 0;
+      return () => values[next++ % values.length] ?? 0;
+    },
+  };
 }
 
 function positive(what: string, value: number): void {

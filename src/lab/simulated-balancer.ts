@@ -13,7 +13,7 @@ import { DEFAULT_POOL } from '../options/pools.ts';
 import { ManagedPool } from '../pools/managed-pool.ts';
 import type { Pool } from '../pools/pool.ts';
 import type { Strategy } from '../strategy.ts';
-import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
+import { type ManagedUpstream, managedOf } from '../upstreams/managed-upstream.ts';
 import { Names } from '../upstreams/names.ts';
 import { type Asker, type Home, SimulatedExchange } from './simulated-exchange.ts';
 import type { SimulatedServer } from './simulated-server.ts';
@@ -43,9 +43,14 @@ export class SimulatedBalancer implements Home {
   readonly #busy = new Roster<SimulatedExchange>();
   readonly #resting: SimulatedExchange[] = [];
   readonly #asker: Asker;
+  /** Those in the pool, by origin. */
   readonly #upstreams = new Map<string, ManagedUpstream>();
+  /** Removed ones that may still have something in flight. */
+  #leaving: ManagedUpstream[] = [];
+  /** How often removed ones were picked, by origin. */
+  readonly #formerPicks = new Map<string, number>();
   /** The server of each upstream. */
-  readonly #found = new Map<ManagedUpstream, SimulatedServer>();
+  readonly #found = new WeakMap<ManagedUpstream, SimulatedServer>();
 
   constructor({ front, pools }: BalancerSettings, world: BalancerWorld) {
     const { timeline, rng, strategy, asker, onFault } = world;
@@ -110,14 +115,33 @@ export class SimulatedBalancer implements Home {
     return server;
   }
 
-  /** How often the upstream of this origin was picked. */
+  /** Removes a server from the pool, adds it, drains or activates it: whatever its faults ask for. */
+  follow(server: SimulatedServer): void {
+    const { settings: { origin }, membership: { removed, drained } } = server;
+    const upstream = this.#upstreams.get(origin);
+    if (removed && upstream !== undefined) {
+      this.#upstreams.delete(origin);
+      this.#leaving = [...this.#leaving.filter(({ inFlightHere }) => inFlightHere > 0), upstream];
+      this.#formerPicks.set(origin, upstream.picks + (this.#formerPicks.get(origin) ?? 0));
+      void this.#managed.remove(origin, Infinity);
+    } else if (!removed && upstream === undefined) {
+      const { weight, tags } = server.settings;
+      const added = managedOf(this.#managed.add({ origin, weight, tags }));
+      if (added !== undefined) this.#upstreams.set(origin, added);
+    }
+    if (removed) return;
+    if (drained) void this.#managed.drain(origin);
+    else this.#managed.activate(origin);
+  }
+
+  /** How often an upstream of this origin was picked. */
   picksOf(origin: string): number {
-    return this.#upstreams.get(origin)?.picks ?? 0;
+    return (this.#formerPicks.get(origin) ?? 0) + (this.#upstreams.get(origin)?.picks ?? 0);
   }
 
   get inFlight(): number {
     let all = 0;
-    for (const { inFlightHere } of this.#upstreams.values()) all += inFlightHere;
+    for (const { inFlightHere } of [...this.#upstreams.values(), ...this.#leaving]) all += inFlightHere;
     return all;
   }
 

@@ -26,6 +26,8 @@ export interface Home {
 
 /** Who wants to know how a request ends. */
 export interface Asker {
+  /** The number of the request that the balancer acts on, for messages. */
+  acting: number;
   /** `status` is that of the answer: an upstream's, or the balancer's own. */
   ended(exchange: SimulatedExchange, status: number, code: ErrorCode | undefined, now: number): void;
 }
@@ -105,6 +107,7 @@ export class SimulatedExchange implements Waiting, Placed {
     const attempt = this.#attempt;
     const { upstream } = attempt;
     if (call !== this.#call || upstream === undefined) return;
+    this.#asker.acting = this.number;
     attempt.responded(new SimulatedHead(status));
     if (this.#retries.afterResponse(upstream, status)) {
       this.#call = undefined;
@@ -120,6 +123,7 @@ export class SimulatedExchange implements Waiting, Placed {
 
   #try(now: number): void {
     const { pool } = this.balancer;
+    this.#asker.acting = this.number;
     const next = this.#picks.next();
     if (typeof next === 'string') {
       if (next !== 'OVERLOADED' || !this.#wait(now)) this.#end(next, now);
@@ -155,6 +159,7 @@ export class SimulatedExchange implements Waiting, Placed {
     const attempt = this.#attempt;
     const { upstream } = attempt;
     if (upstream === undefined) return;
+    this.#asker.acting = this.number;
     this.#call = undefined;
     attempt.settle(endingOf(code, stage), code);
     if (this.#retries.afterFailure(upstream, code, false, false)) {

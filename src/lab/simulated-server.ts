@@ -1,7 +1,7 @@
 /**
  * An upstream in the simulation: a server, and what is wrong with it.
  */
-import { type Fault, type Trouble, Troubles } from './faults.ts';
+import { coldFactor, type Fault, type Trouble, Troubles } from './faults.ts';
 import { createServer, type Discipline, type Job, type Server } from './server.ts';
 import type { Due, Timeline } from './timeline.ts';
 
@@ -10,6 +10,7 @@ export interface ServerSettings {
   /** As `upstream.origin` and `id`. */
   readonly origin: string;
   readonly weight: number;
+  readonly tags: Readonly<Record<string, string>>;
   /** Work done per millisecond; 1 by default. */
   readonly speed: number;
   /** How many requests it serves at a time. */
@@ -32,6 +33,9 @@ export class SimulatedServer {
   #trouble: Trouble;
   /** Fast errors under way. */
   #failing = 0;
+  /** When it became cold, and what it has got since. */
+  #coldSince = 0;
+  #warmed = 0;
 
   /** `rng`: numbers in [0, 1), for faults that concern a share of the requests. */
   constructor(settings: ServerSettings, timeline: Timeline, rng: () => number) {
@@ -47,6 +51,11 @@ export class SimulatedServer {
     return this.#trouble.down;
   }
 
+  /** Whether the balancers have removed it from their pools, or taken it out of service. */
+  get membership(): Pick<Trouble, 'removed' | 'drained'> {
+    return this.#trouble;
+  }
+
   /** How many requests it has. */
   get present(): number {
     return this.#server.present + this.#failing;
@@ -58,16 +67,16 @@ export class SimulatedServer {
 
   /** Serves `work`, in milliseconds at speed 1. */
   serve(call: Call, work: number, now: number): void {
-    const { failing, slow } = this.#trouble;
+    const { failing } = this.#trouble;
     if (failing !== undefined && (failing.share === 1 || this.#rng() < failing.share)) {
       this.#failing++;
       this.#timeline.schedule(new FastError(() => {
         this.#failing--;
       }, call, failing.status), now + failing.afterMs);
-    } else this.#server.submit(new Work(call, work * slow), now);
+    } else this.#server.submit(new Work(call, work * this.#factor(now)), now);
   }
 
-  /** Has a fault come and go, again and again if it does. `told` hears of each beginning and end. */
+  /** Plans a fault: it comes and goes, again and again if it repeats. Each time, `told` is called afterwards. */
   plan(fault: Fault, told: (begins: boolean, now: number) => void): void {
     const { fromMs, toMs = Infinity, everyMs } = fault;
     const change = (begins: boolean, now: number): void => {
@@ -75,6 +84,10 @@ export class SimulatedServer {
       else this.#troubles.end(fault);
       const before = this.#trouble;
       this.#trouble = this.#troubles.now;
+      if (begins && fault.kind === 'cold') {
+        this.#coldSince = now;
+        this.#warmed = 0;
+      }
       if (before.stopped !== this.#trouble.stopped) {
         this.#server.setSpeed(this.#trouble.stopped ? 0 : this.settings.speed, now);
       }
@@ -82,6 +95,12 @@ export class SimulatedServer {
     };
     this.#timeline.schedule(new Change(change, true, this.#timeline, everyMs), fromMs);
     if (toMs < Infinity) this.#timeline.schedule(new Change(change, false, this.#timeline, everyMs), toMs);
+  }
+
+  /** How many times as long as usual the work takes that arrives now. */
+  #factor(now: number): number {
+    const { slow, cold } = this.#trouble;
+    return cold === undefined ? slow : slow * coldFactor(cold, now - this.#coldSince, this.#warmed++);
   }
 }
 

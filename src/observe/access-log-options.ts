@@ -19,9 +19,10 @@ export interface AccessLogOptions {
    */
   readonly format?: 'json' | 'common' | 'combined' | ((exchange: LoggedExchange) => string);
   /**
-   * Takes whole lines, all of one turn of the event loop at once. Returning a promise keeps further lines back until it
-   * settles. Returning false, as a stream's `write` does when its buffer is full, keeps them back until `write('')`
-   * returns something else; it is asked up to a hundred times a second.
+   * Takes whole lines: after a pause those of one turn of the event loop, under load those of 20 ms, or 256 KiB.
+   * Returning a promise keeps further lines back until it settles. Returning false, as a stream's `write` does when its
+   * buffer is full, keeps them back until `write('')` returns something else; it is asked up to a hundred times a
+   * second.
    */
   readonly write: (lines: string) => unknown;
   /**

@@ -1,6 +1,7 @@
 /**
- * Lines on their way to `write`: all of one turn of the event loop together, one call at a time. What comes while a
- * call is pending is kept up to a bound; what comes beyond it is lost, and counted.
+ * Lines on their way to `write`, one call at a time. After a pause they go at the end of the turn of the event loop;
+ * under load they are gathered for some milliseconds, since a call costs more than its lines. What comes while a call
+ * is pending is kept up to a bound; what comes beyond it is lost, and counted.
  */
 import { faultText, isThenable } from '../guard.ts';
 
@@ -11,8 +12,12 @@ export class LineQueue {
   #lines = '';
   #count = 0;
   #lost = 0;
-  /** Set from the first line of a turn until `write` has taken it. */
+  /** Set from the first line of a batch until `write` has taken it. */
   #draining: Promise<void> | undefined;
+  /** Has the current batch handed over, if it still gathers. */
+  #go: (() => void) | undefined;
+  /** Runs for some time after each call of `write`, while lines are gathered. */
+  #pause: NodeJS.Timeout | undefined;
   /** Whether the last call of `write` failed: one report is enough. */
   #failing = false;
   /** Whether `write` has not taken the last lines yet. */
@@ -36,14 +41,16 @@ export class LineQueue {
     }
     this.#lines += line;
     this.#count++;
-    if (this.#draining !== undefined) return undefined;
-    return this.#draining = this.#soon();
+    const batch = this.#draining === undefined ? this.#draining = this.#gathered() : undefined;
+    if (this.#lines.length >= MAX_GATHERED) this.#go?.();
+    return batch;
   }
 
   /** Resolves when `write` has taken all lines, or failed to. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#wake?.();
+    this.#go?.();
     try {
       await this.#draining;
       // How many lines an earlier failure has lost.
@@ -53,15 +60,29 @@ export class LineQueue {
     }
   }
 
-  async #soon(): Promise<void> {
+  async #gathered(): Promise<void> {
     await new Promise<void>((resolve) => {
-      setImmediate(resolve);
+      this.#go = resolve;
+      if (this.#pause === undefined) setImmediate(resolve);
+      // These lines are not to be lost with a process that has nothing else to do.
+      else this.#pause.ref();
     });
+    this.#go = undefined;
     try {
       await this.#drain();
     } finally {
       this.#draining = undefined;
+      this.#rest();
     }
+  }
+
+  /** Lets lines gather from now on. */
+  #rest(): void {
+    clearTimeout(this.#pause);
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined;
+      this.#go?.();
+    }, GATHER_MS).unref();
   }
 
   /** Hands over the lines, and those that come meanwhile. */
@@ -116,6 +137,9 @@ export class LineQueue {
 
 /** Some 4,000 lines: enough for a short stall. In octets, since lines are ASCII. */
 const MAX_KEPT = 1_048_576;
+/** How long lines are gathered, and how many octets of them. */
+const GATHER_MS = 20;
+const MAX_GATHERED = 262_144;
 /** How long to wait before a writer that returned false is asked again, at first and in the end. */
 const MIN_WAIT_MS = 10;
 const MAX_WAIT_MS = 1_000;

@@ -40,6 +40,8 @@ interface News {
   readonly state?: { readonly rows: readonly Row[]; readonly seqs: Readonly<Record<string, number>> };
   /** A request for what is not sent yet, and for the gauges; and the answer, which follows it. */
   readonly ask?: number;
+  /** Of the process that asks. */
+  readonly gauges?: Gauges;
   readonly answer?: { readonly to: string; readonly ask: number; readonly gauges: Gauges };
 }
 
@@ -120,7 +122,9 @@ export class Members implements ChannelMember {
     if (this.#closed && this.#seat !== undefined) throw new BalancerError('CLOSING');
     this.report();
     if (this.#seat === undefined) this.#retire();
-    const [own] = await Promise.all([this.#source.gauges(), this.#ask()]);
+    // The others hear what this process says of itself before the scraper does: some of it is counters.
+    const own = await this.#source.gauges();
+    await this.#ask(own);
     const others = [...this.#peers.values()].map(({ gauges }) => gauges).filter((gauges) => gauges !== undefined);
     return { totals: this.#totals, gauges: [own, ...others] };
   }
@@ -167,6 +171,7 @@ export class Members implements ChannelMember {
     if (changed !== undefined) this.#apply(changed);
     if (isRecord(state)) this.#adopt(state);
     if (typeof ask === 'number') void this.#answer(me, ask);
+    peer.gauges = gaugesIn(message['gauges']) ?? peer.gauges;
     if (!isRecord(answer)) return;
     peer.gauges = gaugesIn(answer['gauges']) ?? peer.gauges;
     if (answer['to'] !== this.#me || typeof answer['ask'] !== 'number') return;
@@ -282,14 +287,15 @@ export class Members implements ChannelMember {
   }
 
   /** Resolves when all others have sent what they had, or some of them take too long. */
-  async #ask(): Promise<void> {
+  async #ask(gauges: Gauges): Promise<void> {
     if (this.#seat === undefined) return;
+    if (this.#closed) throw new BalancerError('CLOSING');
     const ask = ++this.#asks;
     this.#keep(true);
     await new Promise<void>((done) => {
       const asked = { waitsFor: new Set(this.#peers.keys()), sent: false, ticks: 0, done };
       this.#asked.set(ask, asked);
-      this.#send({ ask }, () => {
+      this.#send({ ask, gauges }, () => {
         // What this process has counted is out of it: it would survive its death.
         asked.sent = true;
         this.#settle();

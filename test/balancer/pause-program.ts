@@ -8,8 +8,8 @@ import { createBalancer } from '../../src/balancer.ts';
 const [, , origin = ''] = process.argv;
 const balancer = createBalancer({
   upstreams: [origin],
-  responseTimeoutMs: 1_000,
-  totalTimeoutMs: 1_200,
+  responseTimeoutMs: 2_500,
+  totalTimeoutMs: 3_000,
   ejectAfter: 1,
   onReport: ({ error }) => process.send?.({ report: error.code }),
 });

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { describe, test, type TestContext } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { connectTo, get } from '../support/client.ts';
@@ -16,7 +16,7 @@ import { turns, within } from '../support/wait.ts';
 
 const PROGRAM = fileURLToPath(new URL('./pause-program.ts', import.meta.url));
 /** Longer than each of the balancer's timeouts. */
-const PAUSE_MS = 2_500;
+const PAUSE_MS = 4_000;
 
 interface Running {
   readonly child: ChildProcess;
@@ -54,35 +54,39 @@ async function block({ child }: Running): Promise<void> {
 
 const skip = process.platform !== 'linux' && 'needs /proc to see that a process has stopped';
 
-describe('a pause that is longer than the timeouts', { skip }, () => {
-  for (const [name, pause, resume] of [
-    ['of the process', stop, ({ child }: Running) => child.kill('SIGCONT')],
-    ['of the event loop', block, () => undefined],
-  ] as const) {
-    for (const [when, late] of [['meanwhile', false], ['soon after', true]] as const) {
-      test(`${name}: the answer that came ${when} is passed on`, async (t) => {
-        const holding = await Holding.start(t);
-        const running = await start(t, holding.origin);
-        const client = await connectTo(t, running.port);
-        client.send(get('/held'));
-        await holding.came(1);
-        await pause(running);
-        if (!late) holding.release();
-        await sleep(PAUSE_MS);
-        resume(running);
-        if (late) {
-          // Another request shows that it still runs.
-          const other = await connectTo(t, running.port);
-          other.send(get('/other'));
-          await holding.came(2);
-          holding.release();
-          holding.release();
-          assert.equal((await other.response()).text, '/other');
-        }
-        const { status, text } = await client.response();
-        assert.deepEqual([status, text], [200, '/held']);
-        assert.deepEqual(running.reports, []);
-      });
-    }
+type Case = readonly [name: string, pause: (running: Running) => Promise<void>, resume: (running: Running) => unknown];
+
+const CASES: readonly Case[] = [
+  ['of the process', stop, ({ child }) => child.kill('SIGCONT')],
+  ['of the event loop', block, () => undefined],
+];
+
+async function pausing(t: TestContext, [name, pause, resume]: Case, late: boolean): Promise<void> {
+  const what = `${name}, an answer that comes ${late ? 'soon after' : 'meanwhile'}`;
+  const holding = await Holding.start(t);
+  const running = await start(t, holding.origin);
+  const client = await connectTo(t, running.port);
+  client.send(get('/held'));
+  await holding.came(1);
+  await pause(running);
+  if (!late) holding.release();
+  await sleep(PAUSE_MS);
+  resume(running);
+  if (late) {
+    // Another request shows that it still runs.
+    const other = await connectTo(t, running.port);
+    other.send(get('/other'));
+    await holding.came(2);
+    holding.release();
+    holding.release();
+    assert.equal((await other.response()).text, '/other', what);
   }
+  const { status, text } = await client.response();
+  assert.deepEqual([status, text], [200, '/held'], what);
+  assert.deepEqual(running.reports, [], what);
+}
+
+// All at once, since each only waits.
+test('a pause that is longer than the timeouts: answers are passed on', { skip }, async (t) => {
+  await Promise.all(CASES.flatMap((one) => [pausing(t, one, false), pausing(t, one, true)]));
 });

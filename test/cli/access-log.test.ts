@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, renameSync, symlinkSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  closeSync, constants, existsSync, openSync, readFileSync, readSync, renameSync, symlinkSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { type Binary, start } from '../support/process-binary.ts';
@@ -86,6 +89,40 @@ for (const workers of ['1', '2']) {
         }
         await stop(binary);
       }
+    });
+
+    test('a named pipe whose reader stalls delays nothing, and gets whole lines once it reads', async (t) => {
+      const pipe = join(directory(t), 'log.pipe');
+      if (spawnSync('mkfifo', [pipe]).status !== 0) {
+        t.skip('this system has no mkfifo');
+        return;
+      }
+      const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+      t.after(() => {
+        closeSync(reader);
+      });
+      const binary = start(t, [...LISTEN, '-w', workers, '--access-log', pipe, await startNamed(t, 'A')]);
+      const port = await binary.port();
+      // More than a pipe holds.
+      const rest = 'x'.repeat(3_000);
+      const asked = Array.from({ length: 60 }, (_, at) => `/${at}${rest}`);
+      for (const target of asked) assert.equal((await get(port, target)).body, 'A');
+      const [bytes, parts] = [Buffer.alloc(65_536), [] as string[]];
+      const reading = async (): Promise<void> => {
+        while (parts.join('').split('\n').length <= asked.length) {
+          try {
+            parts.push(bytes.toString('latin1', 0, readSync(reader, bytes)));
+          } catch (error) {
+            assert.equal((error as NodeJS.ErrnoException).code, 'EAGAIN');
+          }
+          await turns(1);
+        }
+      };
+      await within(reading(), () => `${asked.length} lines, got ${parts.join('').length} octets`);
+      const whole = parts.join('').split('\n').slice(0, -1);
+      const got = whole.map((line) => (JSON.parse(line) as { target: string }).target);
+      assert.deepEqual(got.sort(), asked.sort());
+      await stop(binary);
     });
 
     test('a file that cannot be opened is named, and nothing is served', async (t) => {

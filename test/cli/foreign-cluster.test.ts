@@ -79,8 +79,8 @@ test('under PM2, in its cluster mode', async (t) => {
   const workers = JSON.parse(await pm2.run('jlist')) as { readonly pm2_env: { readonly status: string } }[];
   assert.deepEqual(workers.map(({ pm2_env: { status } }) => status), ['online', 'online']);
   await pm2.run('stop', 'edge');
-  assert.equal(pm2.log('edge', 'out').match(/listening on http:/g)?.length, 2);
-  assert.equal(pm2.log('edge', 'error').match(/SIGINT: finishing what is in flight/g)?.length, 2);
+  await pm2.logged('edge', 'out', /listening on http:/, 2);
+  await pm2.logged('edge', 'error', /SIGINT: finishing what is in flight/, 2);
 });
 
 function foreign(t: TestContext, args: readonly string[]): Binary {

@@ -136,7 +136,7 @@ test('the limits of the configuration hold for HTTP/2', secure, async (t) => {
   };`;
   const cwd = directory(t, {
     'a.pem': pair.cert, 'a.key': pair.key,
-    'few.mjs': config('maxFields: 20, maxHeadBytes: 2_048, keepAliveTimeoutMs: 300,'),
+    'few.mjs': config('maxFields: 20, maxHeadBytes: 2_048, keepAliveTimeoutMs: 1_000,'),
     'many.mjs': config('maxFields: 400, maxHeadBytes: 65_536,'),
   });
   const fields = (count: number, size: number): http2.OutgoingHttpHeaders => Object.fromEntries(

@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, writeFileSync } from 'node:fs';
-import net, { type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { describe, test, type TestContext } from 'node:test';
+import { describe, test } from 'node:test';
 import { start } from '../support/process-binary.ts';
 import { get, startNamed } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
+import { refusingOrigin } from '../support/upstream.ts';
 
 // journald restarts, a log pipe breaks, a disk is full: only the log is lost.
 for (const workers of ['1', '2']) {
   describe(`when its output has no reader, with ${workers} to serve`, () => {
     test('the binary keeps serving and exits gracefully', async (t) => {
-      const binary = start(t, ['-l', '127.0.0.1:0', '-w', workers, await nobody(t)]);
+      const binary = start(t, ['-l', '127.0.0.1:0', '-w', workers, refusingOrigin()]);
       const port = await binary.port();
       await binary.hangUp();
       // Each request is a failure that is logged, and the primary logs the signals.
@@ -31,7 +31,8 @@ for (const workers of ['1', '2']) {
       t.after(() => {
         closeSync(fd);
       });
-      const binary = start(t, ['-l', '127.0.0.1:0', '-w', workers, await nobody(t)], { stdio: ['ignore', 'pipe', fd] });
+      const args = ['-l', '127.0.0.1:0', '-w', workers, refusingOrigin()];
+      const binary = start(t, args, { stdio: ['ignore', 'pipe', fd] });
       const port = await binary.port();
       for (let i = 0; i < 10; i++) {
         binary.signal('SIGUSR2');
@@ -61,21 +62,4 @@ for (const workers of ['1', '2']) {
       assert.equal((await binary.exit()).code, 0);
     });
   });
-}
-
-/** An origin where connections are refused: its port is taken by a socket that does not listen. */
-async function nobody(t: TestContext): Promise<string> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const { port } = server.address() as AddressInfo;
-  const socket = net.connect(port, '127.0.0.1');
-  await new Promise((resolve) => socket.once('connect', resolve));
-  const { localPort } = socket;
-  t.after(() => {
-    socket.destroy();
-    server.close();
-  });
-  return `http://127.0.0.1:${localPort}`;
 }

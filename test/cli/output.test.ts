@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import net, { type AddressInfo } from 'node:net';
 import { PassThrough, Writable } from 'node:stream';
 import { test } from 'node:test';
 import { Output } from '../../src/cli/output.ts';
 import { start } from '../support/process-binary.ts';
 import { get, startNamed } from '../support/process-client.ts';
+import { refusingOrigin } from '../support/upstream.ts';
 import { turns } from '../support/wait.ts';
 
 test('one line on standard output says that it is ready, and how', async (t) => {
@@ -19,13 +19,13 @@ test('one line on standard output says that it is ready, and how', async (t) => 
 });
 
 test('the log goes to standard error', async (t) => {
-  const origin = await nobody();
+  const origin = refusingOrigin();
   const binary = start(t, ['-l', '127.0.0.1:0', origin]);
   const port = await binary.port();
   const { status, headers, body } = await get(port);
   assert.equal(status, 502);
   assert.match(String(headers['proxy-status']), /^equipoise; error=connection_refused$/);
-  assert.ok(!body.includes(new URL(origin).port), 'the answer names no address');
+  assert.doesNotMatch(body, /127\.0\.0\.1/, 'the answer names no address');
   await binary.logged(/\n/);
   assert.match(binary.stderr, new RegExp(`^equipoise: CONNECT_REFUSED ${origin}: .*ECONNREFUSED.*\\n$`));
   assert.equal(binary.stdout.split('\n').length, 2, 'standard output has the one line');
@@ -50,14 +50,3 @@ test('a text that must arrive in full is waited for, unless its reader is gone',
     await printing;
   }
 });
-
-/** An origin where nothing listens. */
-async function nobody(): Promise<string> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return `http://127.0.0.1:${port}`;
-}

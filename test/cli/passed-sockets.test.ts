@@ -2,9 +2,11 @@
  * `-l systemd`: sockets that a manager passes, as sd_listen_fds(3) says. Needs `npm run build`.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import net, { type AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import type { Stream } from 'node:stream';
 import { describe, test, type TestContext } from 'node:test';
 import { takePassedSockets } from '../../src/cli/passed-sockets.ts';
 import { root } from '../support/documents.ts';
@@ -46,9 +48,10 @@ class Managed {
   readonly child: ChildProcess;
   readonly #signal = new Signal();
 
-  constructor(t: TestContext, command: readonly string[]) {
+  /** `handle` becomes its file descriptor 3. */
+  constructor(t: TestContext, command: readonly string[], handle?: Stream) {
     const [program = '', ...args] = command;
-    this.child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', ...(handle === undefined ? [] : [handle])] });
     const add = (text: Buffer): void => {
       this.output += text.toString();
       this.#signal.raise();
@@ -152,3 +155,65 @@ for (const workers of ['1', '2']) {
       assert.equal(await managed.exit(), 0);
     });
 }
+
+describe('a socket that workers listen on by its file descriptor', () => {
+  /** Runs a command with a listening socket as its file descriptor 3, which no other process holds from then on. */
+  async function withSocket(t: TestContext, command: readonly string[]): Promise<{ managed: Managed; port: number }> {
+    const server = net.createServer();
+    await new Promise<void>((resolve) => {
+      server.listen(0, '127.0.0.1', resolve);
+    });
+    const { port } = server.address() as AddressInfo;
+    const managed = new Managed(t, command, (server as unknown as { readonly _handle: Stream })._handle);
+    await new Promise((resolve) => server.close(resolve));
+    return { managed, port };
+  }
+
+  test('a worker that is told to drain before it listens does not listen, and the binary ends with 0', async (t) => {
+    const name = await startNamed(t, 'A');
+    const cwd = directory(t, { 'config.mjs': `
+      import cluster from 'node:cluster';
+      import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+      const file = new URL('first.pid', import.meta.url);
+      if (cluster.worker?.id === 1) writeFileSync(file, String(process.pid));
+      if (cluster.worker?.id === 2) {
+        console.error('the second is starting');
+        const lives = (pid) => { try { return process.kill(pid, 0); } catch { return false; } };
+        const pause = () => new Promise((resolve) => setTimeout(resolve, 10));
+        await new Promise((resolve) => process.once('SIGTERM', resolve));
+        while (lives(Number(readFileSync(file, 'utf8')))) await pause();
+      }
+      export default { upstreams: ['${name}'], workers: 2 };` });
+    const { managed, port } = await withSocket(t, [
+      process.execPath, MAIN, '-l', 'fd:3', '-c', join(cwd, 'config.mjs'),
+    ]);
+    await managed.wrote(/worker 1 \(process \d+\) is ready/);
+    await managed.wrote(/the second is starting/);
+    assert.equal((await get(port)).body, 'A');
+    managed.child.kill('SIGTERM');
+    assert.equal(await managed.exit(), 0, managed.output);
+    assert.doesNotMatch(managed.output, /fd:3/);
+  });
+
+  test('is lost if all workers are killed at once: the binary ends with 1, and started anew it serves what waited',
+    async (t) => {
+      const binary = [process.execPath, MAIN, '-l', 'fd:3', '-w', '2', await startNamed(t, 'A')];
+      // What systemd does with Restart=on-failure: it holds the socket, and starts the program again.
+      const script = '"$@"; echo "code $?"; read -r go < "$GO"; exec "$@"';
+      const cwd = directory(t);
+      const go = join(cwd, 'go');
+      execFileSync('mkfifo', [go]);
+      const { managed, port } = await withSocket(t, ['env', `GO=${go}`, 'sh', '-c', script, 'sh', ...binary]);
+      await managed.wrote(/all workers are ready: 2/);
+      const pids = [...managed.output.matchAll(/\(process (\d+)\) is ready/g)].map((found) => Number(found[1]));
+      assert.equal(pids.length, 2);
+      for (const pid of pids) process.kill(pid, 'SIGKILL');
+      await managed.wrote(/^code 1$/m);
+      assert.match(managed.output, /the launch failed: fd:3 was closed here with the last worker that listened on it/);
+      const waits = get(port);
+      writeFileSync(go, 'go\n');
+      assert.equal((await waits).body, 'A');
+      managed.child.kill('SIGTERM');
+      assert.equal(await managed.exit(), 0);
+    });
+});

@@ -124,6 +124,23 @@ test('redirect: is refused with --tcp, with nothing that follows from it', async
   assert.doesNotMatch(stderr, /leads to the first tls:/);
 });
 
+test('tls.http2 is refused with --tcp, as a flag or in the file; false is accepted', async (t) => {
+  const message = 'equipoise: tls.http2: cannot be used with --tcp, which does not read what TLS carries; leave ';
+  const config = (content: object): string => (
+    join(directory(t, { 'c.json': JSON.stringify({ upstreams: ['tcp://127.0.0.1:1'], ...content }) }), 'c.json'));
+  for (const args of [
+    [...LISTEN, '-c', config({ tls: { http2: true } })],
+    ['-l', '127.0.0.1:0', '-c', config({ tcp: true, tls: { http2: true } })],
+    ['--check', '-c', config({ tcp: true, tls: { http2: true } })],
+  ]) {
+    const { code, stderr } = await run(args);
+    assert.equal(code, 2, stderr);
+    assert.ok(stderr.startsWith(message), stderr);
+  }
+  const { code, stderr } = await run(['--check', '-c', config({ tcp: true, tls: { http2: false } })]);
+  assert.equal(code, 0, stderr);
+});
+
 describe('the PROXY protocol with --tcp', () => {
   /** Connects, and resolves with the connection and what the upstream gets first. */
   async function through(

@@ -98,6 +98,7 @@ describe('the certificate is chosen by the server name', secure, () => {
 
     await t.test('garbage and a ClientHello without end are counted and logged, and disturb nobody', async () => {
       const kept = await handshake(port);
+      const begun = performance.now();
       const hello = (length: number): Buffer => {
         const record = Buffer.alloc(5 + length);
         record.set([0x16, 3, 1, length >> 8, length & 0xff, 1, 0xff, 0xff, 0xff]);
@@ -119,7 +120,8 @@ describe('the certificate is chosen by the server name', secure, () => {
       await binary.logged(/TLS handshake with 127\.0\.0\.1 failed: the client speaks HTTP without TLS/);
       await binary.logged(/TLS handshake with 127\.0\.0\.1 failed: (?!the client)/);
       // Once per second and reason.
-      assert.ok(binary.stderr.match(/speaks HTTP without TLS/g)?.length === 1, binary.stderr);
+      const seconds = Math.floor((performance.now() - begun) / 1000);
+      assert.ok((binary.stderr.match(/speaks HTTP without TLS/g)?.length ?? 0) <= 1 + seconds, binary.stderr);
       const answer = new Promise((resolve) => kept.once('data', resolve));
       kept.write('GET / HTTP/1.1\r\nHost: a.example\r\n\r\n');
       assert.match(String(await within(answer, () => 'an answer')), /^HTTP\/1\.1 200 /);

@@ -6,6 +6,7 @@ import http from 'node:http';
 import net from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { refusingOrigin } from '../support/upstream.ts';
 import { Program } from './program.ts';
 
 const EQUIPOISE = new URL('../../dist/src/index.js', import.meta.url).href;
@@ -91,22 +92,13 @@ async function startSilent(t: TestContext): Promise<{ origin: string; came: (cou
   };
 }
 
-/** An origin that refuses connections: its server is gone. */
-async function refusing(): Promise<string> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as net.AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return `http://127.0.0.1:${port}`;
-}
-
-const LIMIT_MS = 20_000;
+const LIMIT_MS = 60_000;
 const POLL_MS = 20;
 
 describe('workers with a channel', () => {
   test('know what the others eject, and have in flight', async (t) => {
     const silent = await startSilent(t);
-    const gone = await refusing();
+    const gone = refusingOrigin();
     // Its weight makes it the first one tried.
     const upstreams = [{ origin: silent.origin }, { origin: gone, weight: 1e6 }];
     const program = new Program(t, balancing(upstreams, `peers: channel('upstreams')`));
@@ -128,7 +120,7 @@ describe('workers with a channel', () => {
   });
 
   test('send nothing if no worker joins', async (t) => {
-    const gone = await refusing();
+    const gone = refusingOrigin();
     const program = new Program(t, balancing([{ origin: gone }], ''));
     const [one, other] = await portsOf(program);
     assert.equal((await get(one, '/')).status, 502);

@@ -8,7 +8,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { preparePm2 } from '../support/pm2.ts';
 import { begin, freePort, get } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
-import { Signal } from '../support/wait.ts';
+import { Signal, turns, within } from '../support/wait.ts';
 import { LAUNCHER, lives } from './program.ts';
 
 const IMPORTS = `
@@ -126,16 +126,20 @@ test('under PM2, in cluster mode, each process serves, and is drained at a reloa
   const processes = async (): Promise<number[]> => {
     return (JSON.parse(await pm2.run('jlist')) as { pid: number }[]).map(({ pid }) => pid);
   };
-  const seen = new Set<number>();
   const [one, other] = await processes();
-  for (let i = 0; i < 200 && seen.size < 2; i++) seen.add(Number.parseInt((await get(port)).body));
+  const seen = new Set<number>();
+  // PM2 says that they have started when they may not listen yet.
+  const bothServe = async (): Promise<void> => {
+    while (seen.size < 2) await get(port).then(({ body }) => seen.add(Number.parseInt(body)), () => turns(1));
+  };
+  await within(bothServe(), () => `an answer of both; there were those of ${[...seen].join()}`);
   assert.deepEqual([...seen].sort(), [one, other].sort());
   await pm2.run('reload', 'all');
   const replaced = await processes();
   assert.ok(!replaced.includes(one ?? 0) && !replaced.includes(other ?? 0));
   assert.match((await get(port)).body, /leads: true/);
   await pm2.run('stop', 'all');
-  assert.match(pm2.log('app', 'out'), /launch resolved with 0/);
+  await pm2.logged('app', 'out', /launch resolved with 0/, 4);
   assert.deepEqual(replaced.map(lives), [false, false]);
 });
 

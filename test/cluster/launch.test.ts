@@ -190,7 +190,7 @@ describe('SIGHUP', () => {
     await program.logged(/is draining: fewer workers are wanted/);
     await load.answered(50);
     await load.end();
-    assert.deepEqual(program.workers.slice(0, 4).map(lives), [false, false, false, false]);
+    await allGone(program.workers.slice(0, 4));
 
     program.write('throw new Error("no luck");');
     program.signal('SIGHUP');

@@ -248,5 +248,5 @@ function ask(port: number, agent: http.Agent): Promise<boolean> {
   });
 }
 
-const LIMIT_MS = 20_000;
+const LIMIT_MS = 60_000;
 const POLL_MS = 10;

@@ -8,10 +8,12 @@ import tls from 'node:tls';
 import { type Balancer, createBalancer } from '../../src/balancer.ts';
 import type { BalancerOptions } from '../../src/options/options.ts';
 import { type ProxyHeader, proxyHeaderOf, readProxy } from '../../src/proxy-protocol/index.ts';
+import { VirtualTime } from '../../src/testing/time.ts';
 import { tlsConnect } from '../../src/tls/index.ts';
 import { startBalancer } from '../support/balancer.ts';
 import { makeCertificate, NO_OPENSSL } from '../support/certificate.ts';
 import { response, startUpstream } from '../support/upstream.ts';
+import { gate } from '../support/wait.ts';
 
 /** A request as an upstream saw it. */
 interface Seen {
@@ -316,18 +318,25 @@ describe('with the option connect', () => {
     await once(server, 'listening');
     t.after(() => server.close());
     const errors: string[] = [];
+    const time = new VirtualTime();
     const { balancer, port } = await serve(t, {
       upstreams: [`https://127.0.0.1:${(server.address() as AddressInfo).port}`], proxyProtocol: 2, ejectAfter: 0,
-      connect: tlsConnect(), connectTimeoutMs: 50, onReport: ({ error }) => errors.push(error.code),
+      connect: tlsConnect(), connectTimeoutMs: 50, time, onReport: ({ error }) => errors.push(error.code),
     });
     assert.equal((await ask(port, '/')).status, 502);
-    answer = () => undefined;
-    assert.equal((await ask(port, '/')).status, 504);
+    const stalled = gate();
+    answer = stalled.open;
+    const late = ask(port, '/');
+    await stalled.opened;
+    time.advance(100);
+    assert.equal((await late).status, 504);
     while (sockets.size > 0) await new Promise(setImmediate);
     await new Promise((closed) => server.close(closed));
     assert.equal((await ask(port, '/')).status, 502);
     assert.deepEqual(errors, ['CONNECT_CLOSED', 'CONNECT_TIMEOUT', 'CONNECT_REFUSED']);
-    await balancer.close({ timeoutMs: 0 });
+    const closed = balancer.close({ timeoutMs: 0 });
+    time.advance(1);
+    await closed;
   });
 
   test('where it has read the header and returns undefined, the balancer writes it', async (t) => {

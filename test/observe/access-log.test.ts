@@ -208,6 +208,46 @@ describe('writing', () => {
     assert.deepEqual(written.lines.map((line) => (JSON.parse(line) as Line)['target']), ['/1', '/2', '/3']);
   });
 
+  test('after a call, lines gather for 20 ms, or until they are many', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const { client, written } = await started(t, { format: ({ target }) => target.padEnd(50_000) });
+    const calls = (): string[][] => written.calls.map((call) => call.match(/\d+/g) ?? []);
+    const ask = async (...targets: number[]): Promise<void> => {
+      for (const target of targets) await client.exchange(get(`/${target}`));
+      await turns(3);
+    };
+    await ask(1);
+    assert.deepEqual(calls(), [['1']]);
+    await ask(2, 3);
+    t.mock.timers.tick(19);
+    await turns(3);
+    assert.deepEqual(calls(), [['1']]);
+    t.mock.timers.tick(1);
+    await turns(3);
+    assert.deepEqual(calls(), [['1'], ['2', '3']]);
+    await ask(4, 5, 6, 7, 8, 9);
+    assert.deepEqual(calls(), [['1'], ['2', '3'], ['4', '5', '6', '7', '8', '9']]);
+    await ask(10);
+    t.mock.timers.tick(20);
+    await turns(3);
+    t.mock.timers.tick(20);
+    await ask(11);
+    assert.deepEqual(calls().slice(3), [['10'], ['11']], 'after a pause, without delay');
+  });
+
+  test('close hands over at once what has gathered', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const { under, client } = await started(t, {});
+    const written = new Written();
+    const log = accessLog(under.balancer, { format: ({ target }) => target, write: written.write });
+    await client.exchange(get('/1'));
+    await turns(3);
+    await client.exchange(get('/2'));
+    assert.deepEqual(written.lines, ['/1']);
+    await log.close();
+    assert.deepEqual(written.lines, ['/1', '/2']);
+  });
+
   test('a sample is asked; sampling loses no other line', async (t) => {
     const { client, written } = await started(t, { sample: ({ target }) => target.startsWith('/yes') });
     for (const target of ['/yes1', '/no', '/yes2']) await client.exchange(get(target));
@@ -216,6 +256,7 @@ describe('writing', () => {
   });
 
   test('a pending promise keeps lines back; beyond the bound they are lost and counted', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
     const calls: { readonly lines: string; readonly done: () => void }[] = [];
     const { client } = await started(t, {
       format: () => 'x'.repeat(300_000),
@@ -235,6 +276,7 @@ describe('writing', () => {
       [300_000, 300_000, 300_000, 'access log: 3 lines lost', '']);
     second.done();
     await client.exchange(get());
+    // The length of this line alone has it handed over without delay.
     await turns(3);
     assert.equal(calls.at(2)?.lines.length, 300_001);
     calls.at(2)?.done();
@@ -288,6 +330,7 @@ describe('writing', () => {
   });
 
   test('a write that fails is reported once until it works again, and its lines are counted', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
     for (const fails of [
       (): never => {
         throw new Error('full');
@@ -305,6 +348,8 @@ describe('writing', () => {
       });
       for (let i = 0; i < 3; i++) {
         assert.equal((await client.exchange(get())).status, 200);
+        await turns(3);
+        t.mock.timers.tick(20);
         await turns(3);
       }
       assert.deepEqual(under.reports, ['HOOK_FAILED']);

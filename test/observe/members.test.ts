@@ -20,6 +20,10 @@ class Worker implements Source {
   pending = 0;
   rows: Row[] = [];
   owners: Owner[] | undefined;
+  /** What it says of its process. */
+  process: Record<string, number> = {};
+  /** Whether it says nothing more of itself. */
+  silent = false;
 
   constructor(id: number, channel: Channel | undefined, time: VirtualTime) {
     this.id = id;
@@ -39,7 +43,9 @@ class Worker implements Source {
   }
 
   gauges(): Promise<Gauges> {
-    return Promise.resolve({ worker: String(this.id), openConnections: 1, queued: {}, upstreams: [], process: {} });
+    if (this.silent) return new Promise(() => undefined);
+    const { process } = this;
+    return Promise.resolve({ worker: String(this.id), openConnections: 1, queued: {}, upstreams: [], process });
   }
 
   exists({ pool, upstream }: Owner): boolean {
@@ -139,6 +145,19 @@ function sum(totals: Totals, kind: Row['kind'] = 'requests'): number {
 }
 
 describe('metrics of several workers', () => {
+  test('what a process said of itself to a scraper, the others know: counters of processes do not fall', async () => {
+    const fleet = await Fleet.of(2);
+    fleet.at(1).process = { process_cpu_seconds_total: 1 };
+    await fleet.gather(2);
+    fleet.at(1).process = { process_cpu_seconds_total: 2 };
+    await fleet.gather(1);
+    fleet.at(1).silent = true;
+    const { gauges } = await fleet.gather(2);
+    const first = gauges.find(({ worker }) => worker === '1');
+    assert.deepEqual(first?.process, { process_cpu_seconds_total: 2 });
+    await fleet.end();
+  });
+
   test('each scrape shows the sum of all, at once, whichever worker it reaches', async () => {
     const fleet = await Fleet.of(3);
     for (const worker of fleet.workers.values()) worker.count(worker.id * 10);

@@ -9,14 +9,15 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { directory } from './process-files.ts';
+import { turns, within } from './wait.ts';
 
 const PROGRAM = join(dirname(createRequire(import.meta.url).resolve('pm2/package.json')), 'bin', 'pm2');
 
 export interface Pm2 {
   /** Runs a command; resolves with what it printed. */
   run(...args: readonly string[]): Promise<string>;
-  /** What its processes with this name wrote, to `out` or `error`. */
-  log(name: string, stream: 'out' | 'error'): string;
+  /** Resolves when its processes with this name have written what matches, `times` times, to `out` or `error`. */
+  logged(name: string, stream: 'out' | 'error', pattern: RegExp, times: number): Promise<void>;
 }
 
 /** Prepares PM2; its daemon ends with the test. */
@@ -52,8 +53,16 @@ export function preparePm2(t: TestContext): Pm2 {
   home = directory(t);
   return {
     run,
-    log: (name, stream) => ['0', '1'].map((id) => {
-      return readFileSync(join(home, 'logs', `${name}-${stream}-${id}.log`), 'utf8');
-    }).join(''),
+    logged: (name, stream, pattern, times) => {
+      const text = (): string => ['0', '1'].map((id) => {
+        return readFileSync(join(home, 'logs', `${name}-${stream}-${id}.log`), 'utf8');
+      }).join('');
+      const all = new RegExp(pattern, 'g');
+      // The daemon writes what a process has said at its end after it has reported that end.
+      const written = async (): Promise<void> => {
+        while ([...text().matchAll(all)].length < times) await turns(10);
+      };
+      return within(written(), () => `${times} x ${String(pattern)} in ${text()}`);
+    },
   };
 }

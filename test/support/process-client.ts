@@ -83,12 +83,16 @@ export async function listening(t: TestContext, server: Server): Promise<number>
   return (server.address() as AddressInfo).port;
 }
 
+/** Where this process looks next: far from where processes look that start shortly before or after it. */
+let candidate = 20_000 + process.pid * 61 % 12_000;
+
 /**
  * A free port for a program that needs its number. It is below those that the system assigns, so that no other test can
- * get it before the program listens.
+ * get it before the program listens; and no second call gets it either.
  */
 export async function freePort(): Promise<number> {
-  for (let port = 20_000 + process.pid % 10_000; ; port++) {
+  for (;;) {
+    const port = candidate++;
     const server = net.createServer();
     const isFree = await new Promise((resolve) => {
       server.once('error', () => { resolve(false); });

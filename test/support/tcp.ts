@@ -76,14 +76,8 @@ export function echo(name = ''): (socket: Socket) => void {
   };
 }
 
-/** A port on which nothing listens. */
-export async function closedPort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
+/** An origin that refuses connections, as `refusingOrigin` is. */
+export const REFUSING = 'tcp://127.0.0.1:1';
 
 export interface TcpTestOptions extends Omit<TcpBalancerOptions, 'upstreams' | 'onReport' | 'time'> {
   readonly upstreams?: readonly (RawUpstream | string | TcpUpstreamOptions)[];

@@ -3,7 +3,7 @@
  * test was waiting for.
  */
 
-const LIMIT_MS = 20_000;
+const LIMIT_MS = 60_000;
 
 /** Resolves as `promise` does. Fails if that takes too long. */
 export async function within<T>(promise: Promise<T>, what: () => string): Promise<T> {

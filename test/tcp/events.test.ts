@@ -6,11 +6,11 @@ import { describe, test } from 'node:test';
 import { createMetrics } from '../../src/observe/index.ts';
 import { FakeWorkers } from '../support/channel.ts';
 import { atEnd } from '../support/scope.ts';
-import { closedPort, echo, rawUpstream, startTcp } from '../support/tcp.ts';
+import { echo, rawUpstream, REFUSING, startTcp } from '../support/tcp.ts';
 
 describe('raw connections', () => {
   test('are counted by createMetrics', async (t) => {
-    const [good, bad] = [await rawUpstream(t, echo('hello')), `tcp://127.0.0.1:${await closedPort()}`];
+    const [good, bad] = [await rawUpstream(t, echo('hello')), REFUSING];
     const under = await startTcp(t, { upstreams: [bad, good] });
     const metrics = createMetrics(under.balancer, { time: under.time });
     atEnd(t, () => metrics.close());
@@ -44,7 +44,7 @@ describe('raw connections', () => {
   });
 
   test('that no upstream takes are refused, finish with the code, and are counted', async (t) => {
-    const dead = `tcp://127.0.0.1:${await closedPort()}`;
+    const dead = REFUSING;
     const under = await startTcp(t, { upstreams: [dead] });
     const metrics = createMetrics(under.balancer, { time: under.time });
     atEnd(t, () => metrics.close());
@@ -62,7 +62,7 @@ describe('raw connections', () => {
 
   test('of two workers go by what either has learned of an upstream', async (t) => {
     const workers = new FakeWorkers();
-    const [good, bad] = [await rawUpstream(t, echo('1')), `tcp://127.0.0.1:${await closedPort()}`];
+    const [good, bad] = [await rawUpstream(t, echo('1')), REFUSING];
     const [one, two] = [
       await startTcp(t, { upstreams: [bad, good], ejectAfter: 1, peers: workers.channel(1) }),
       await startTcp(t, { upstreams: [bad, good], ejectAfter: 1, peers: workers.channel(2) }),

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { closedPort, echo, rawUpstream, startTcp } from '../support/tcp.ts';
+import { echo, rawUpstream, REFUSING, startTcp } from '../support/tcp.ts';
 import { turns } from '../support/wait.ts';
 
 describe('the pools of layer 4', () => {
   test('try another upstream after a failed connect, and eject the one that fails', async (t) => {
-    const dead = `tcp://127.0.0.1:${await closedPort()}`;
+    const dead = REFUSING;
     const upstream = await rawUpstream(t, echo('hello\n'));
     const under = await startTcp(t, { upstreams: [dead, upstream], ejectAfter: 2 });
     for (let i = 0; i < 3; i++) {
@@ -23,7 +23,7 @@ describe('the pools of layer 4', () => {
   });
 
   test('reset a connection for which there is no upstream', async (t) => {
-    const dead = `tcp://127.0.0.1:${await closedPort()}`;
+    const dead = REFUSING;
     const under = await startTcp(t, { upstreams: [dead], ejectAfter: 0 });
     await under.refused();
     await under.done(1);

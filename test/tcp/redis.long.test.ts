@@ -11,8 +11,8 @@ import net, { type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { type Binary, start } from '../support/process-binary.ts';
+import { freePort } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
-import { closedPort } from '../support/tcp.ts';
 import { Signal } from '../support/wait.ts';
 
 const missing = ['redis-server', 'redis-benchmark', 'redis-cli'].filter((tool) => (
@@ -156,7 +156,7 @@ async function startAll(t: TestContext): Promise<{
 }> {
   const cwd = directory(t);
   const make = async (): Promise<RedisServer> => {
-    const server = new RedisServer(await closedPort(), cwd);
+    const server = new RedisServer(await freePort(), cwd);
     t.after(() => server.kill());
     await server.start();
     return server;

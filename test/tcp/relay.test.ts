@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { closedPort, echo, rawUpstream, startTcp } from '../support/tcp.ts';
+import { echo, rawUpstream, REFUSING, startTcp } from '../support/tcp.ts';
 import { atRest, turns } from '../support/wait.ts';
 
 describe('a raw connection', () => {
@@ -82,7 +82,7 @@ describe('a raw connection', () => {
 
   test('keeps what a client sends, and that it ends, until the upstream is connected', async (t) => {
     const upstream = await rawUpstream(t);
-    const under = await startTcp(t, { upstreams: [`tcp://127.0.0.1:${await closedPort()}`, upstream] });
+    const under = await startTcp(t, { upstreams: [REFUSING, upstream] });
     const client = await under.connect();
     client.send('early').end();
     const peer = await upstream.accepted();

@@ -7,6 +7,7 @@ import type { LaunchEvent } from '../events.ts';
 import { asMessage, type Message } from '../ipc-messages.ts';
 import { WORKER_ENV } from '../process-role.ts';
 import { removeStaleSocket } from '../stale-socket.ts';
+import { InheritedSockets } from './inherited-sockets.ts';
 import type { Plan } from './plan.ts';
 import { isDirectory, type Release } from './release.ts';
 import type { WorkerInfo } from './worker-info.ts';
@@ -26,6 +27,7 @@ export class Processes {
   readonly #workers = new Map<number, Worker>();
   /** Unix sockets on which a worker could not listen: whether others may try, and up to which worker that holds. */
   readonly #sockets = new Map<string, { readonly lastId: number; readonly free: Promise<boolean> }>();
+  readonly #inherited = new InheritedSockets();
   #lastId = 0;
 
   constructor(world: ProcessesWorld) {
@@ -33,7 +35,7 @@ export class Processes {
   }
 
   /** Starts a worker. If its process cannot be started, that is reported as its end. */
-  readonly fork = ({ id }: WorkerInfo, plan: Plan, report: Report): WorkerProcess => {
+  readonly fork = ({ id, generation }: WorkerInfo, plan: Plan, report: Report): WorkerProcess => {
     this.#lastId = id;
     let worker: Worker;
     try {
@@ -44,6 +46,9 @@ export class Processes {
       return { pid: undefined, drain: () => undefined, stopSoon: () => undefined, kill: () => undefined };
     }
     this.#workers.set(id, worker);
+    worker.on('listening', ({ fd }: { readonly fd?: number }) => {
+      if (typeof fd === 'number') this.#inherited.listening(fd, generation);
+    });
     this.#follow(id, worker, plan, report);
     return {
       pid: worker.process.pid,
@@ -60,6 +65,9 @@ export class Processes {
       },
     };
   };
+
+  /** The inherited sockets that workers of this generation listened on, and that have been closed. */
+  readonly lostSockets = (generation: number): readonly number[] => this.#inherited.lost(generation);
 
   /** Drops a worker that is gone. */
   forget(id: number): void {

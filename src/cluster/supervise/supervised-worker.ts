@@ -13,6 +13,8 @@ export class SupervisedWorker implements WorkerInfo {
   readyAt: number | undefined;
   /** The error that it reported. */
   failure = '';
+  /** Whether it reported that error before it served, and before it was told to drain. */
+  failedToStart = false;
   /** Why we killed it, if we did. */
   killedFor: string | undefined;
   /** Whether it reported that nothing is in flight any more: ending its process does no harm. */
@@ -105,6 +107,7 @@ export class SupervisedWorker implements WorkerInfo {
   /** It failed: its process must end soon. */
   failed(now: number, text: string): void {
     this.failure = text;
+    this.failedToStart = this.state === 'starting';
     this.#exitSoon(now, 'it failed');
   }
 

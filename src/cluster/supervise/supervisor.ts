@@ -25,6 +25,8 @@ export interface World {
   readonly fork: Fork;
   /** Says what changes by a reload that does not say so itself. */
   readonly onReload?: (() => Promise<PlanChange>) | undefined;
+  /** The inherited sockets that workers of this generation listened on, and that nobody can listen on any more. */
+  readonly lostSockets: (generation: number) => readonly number[];
   readonly tell: (event: LaunchEvent) => void;
   readonly time: TimeSource;
   readonly rng: () => number;
@@ -246,8 +248,9 @@ export class Supervisor {
     const news = failure === this.#haltedFor ? '' : failure;
     this.#world.tell({ type: 'gone', worker: info, expected, killed, code, signal, failure: news });
     if (this.#draining) {
-      // A worker killed after it had drained, or before it served, lost nothing.
-      const harmless = signal !== null && (drained || worker.readyAt === undefined);
+      const served = worker.readyAt !== undefined;
+      // A worker that was killed after it had drained, or ended in any way before it served, lost nothing.
+      const harmless = signal !== null ? drained || !served : !served && !worker.failedToStart;
       if (code !== 0 && !harmless) this.#exitCode ||= code ?? 1;
     } else if (!expected) {
       const why = killedFor ?? `${whyItDied(death)}${failure === '' ? '' : `: ${failure}`}`;
@@ -256,12 +259,12 @@ export class Supervisor {
   }
 
   #onDeath(worker: SupervisedWorker, starting: boolean, why: string, code: number | null, now: number): void {
-    if (starting && this.#phase === 'launching') {
-      this.#halt(worker, code);
-      return;
-    }
-    if (starting && worker.generation === this.#desired.generation) this.#reloads.newWorkerFailed(why);
-    this.#replace(worker, now);
+    const launching = starting && this.#phase === 'launching';
+    if (starting && !launching && worker.generation === this.#desired.generation) this.#reloads.newWorkerFailed(why);
+    const lost = this.#world.lostSockets(this.#desired.generation);
+    if (lost.length > 0) this.fail(lostText(lost));
+    else if (launching) this.#halt(worker, code);
+    else this.#replace(worker, now);
   }
 
   /** A worker that fails at the start of the launch is not a crash to recover from: it would fail again. */
@@ -307,6 +310,12 @@ export class Supervisor {
     if (this.#phase === 'stopping' && now >= this.#drainAt) this.#drainAll(this.#desired.plan.drainTimeoutMs);
     else this.#reconcile();
   }
+}
+
+function lostText(descriptors: readonly number[]): string {
+  const which = descriptors.map((fd) => `fd:${fd}`).join(', ');
+  return `${which} was closed here with the last worker that listened on it, and no worker can listen on it again; ` +
+    'start this program again (systemd holds its sockets open, and starts it with Restart=on-failure)';
 }
 
 const TICK_MS = 100;

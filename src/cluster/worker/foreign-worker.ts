@@ -15,7 +15,7 @@ import { type Launched, launchedInWorker } from '../launched.ts';
 import type { LaunchSettings } from '../options.ts';
 import type { Run } from '../run.ts';
 import { listenOnPath } from '../stale-socket.ts';
-import { type DrainRun, endWorker, whenServing } from './run-result.ts';
+import { type DrainRun, endWorker, UNSERVED, UNSERVED_FAULT, whenServing } from './run-result.ts';
 
 /** Runs `run` in this process, until it has drained. */
 export function runInForeignWorker(run: Run, settings: LaunchSettings): Launched {
@@ -48,7 +48,11 @@ class ForeignWorker {
     const stopListening = this.#listen();
     const { time, drainTimeoutMs } = this.#settings;
     try {
-      const drain = await this.#start();
+      const drain = await this.#startUnlessTold();
+      if (drain === undefined) {
+        endWorker(UNSERVED);
+        return 0;
+      }
       await this.#drainAsked;
       const result = await drain(this.#deadline ?? new Deadline(time, drainTimeoutMs));
       if (result.cut > 0) this.#journal.log(`connections cut at the drain timeout: ${result.cut}`);
@@ -77,6 +81,17 @@ class ForeignWorker {
       stop();
       begin();
     });
+  }
+
+  /** As `#start`; resolves with undefined if that fails after this process was told to drain. */
+  async #startUnlessTold(): Promise<DrainRun | undefined> {
+    try {
+      return await this.#start();
+    } catch (error) {
+      if (!this.#stopping.signal.aborted) throw error;
+      this.#fault(UNSERVED_FAULT, error);
+      return undefined;
+    }
   }
 
   /** Runs `run`, and resolves when it serves, with how to drain it. */

@@ -14,7 +14,7 @@ import type { Run } from '../run.ts';
 import { pathInUse } from '../stale-socket.ts';
 import { CUT_GRACE_MS } from '../supervise/supervised-worker.ts';
 import { PrimaryLink } from './primary-link.ts';
-import { type DrainResult, endWorker, whenServing } from './run-result.ts';
+import { type DrainResult, type DrainRun, endWorker, UNSERVED, UNSERVED_FAULT, whenServing } from './run-result.ts';
 
 /** Runs `run` in this worker, until it has drained. */
 export function runInWorker(run: Run, settings: LaunchSettings): Launched {
@@ -86,14 +86,9 @@ class LaunchedWorker {
 
   /** Serves until it is told to drain, and resolves when it has. */
   async #serve(setup: unknown): Promise<DrainResult> {
-    const { time, dispatch } = this.#settings;
-    const returned: unknown = await this.#run({
-      setup,
-      stopping: this.#stopping.signal,
-      onConnection: this.#connections.onConnection,
-      channel: this.#channels.channel,
-    });
-    const drain = await whenServing(returned, time, dispatch === undefined ? undefined : this.#connections);
+    const { time } = this.#settings;
+    const drain = await this.#start(setup);
+    if (drain === undefined) return UNSERVED;
     await this.#primary.ask('started');
     await turn();
     const stops = [this.#reportAlive(), this.#reportLoad()];
@@ -101,6 +96,27 @@ class LaunchedWorker {
     await this.#drainAsked;
     for (const stop of stops) stop();
     return await drain(this.#deadline ?? new Deadline(time, this.#drainTimeoutMs));
+  }
+
+  /**
+   * Runs `run`, and resolves when it serves, with how to drain it; with undefined if it failed after this worker was
+   * told to drain.
+   */
+  async #start(setup: unknown): Promise<DrainRun | undefined> {
+    const { time, dispatch } = this.#settings;
+    try {
+      const returned: unknown = await this.#run({
+        setup,
+        stopping: this.#stopping.signal,
+        onConnection: this.#connections.onConnection,
+        channel: this.#channels.channel,
+      });
+      return await whenServing(returned, time, dispatch === undefined ? undefined : this.#connections);
+    } catch (error) {
+      if (this.#deadline === undefined) throw error;
+      this.#primary.fault(UNSERVED_FAULT, error);
+      return undefined;
+    }
   }
 
   /** Listens to the primary and to signals. Returns how to stop that. */

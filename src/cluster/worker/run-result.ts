@@ -22,6 +22,13 @@ export interface DrainResult {
 export type DrainRun = (limit: DrainLimit) => Promise<DrainResult>;
 
 /**
+ * Of a worker that was told to drain before it served, and failed to start. That is not its failure: what it needs may
+ * be gone by then, with the workers that served.
+ */
+export const UNSERVED: DrainResult = { cut: 0, left: true };
+export const UNSERVED_FAULT = 'told to drain before it served, it failed to start';
+
+/**
  * Resolves when what `run` returned serves, with how to drain it. With `connections`, which the primary accepts, a
  * server does not listen, but gets those.
  */

@@ -79,6 +79,8 @@ export class FakeLaunch {
   readonly lines: string[] = [];
   readonly supervisor: Supervisor;
   code: number | undefined;
+  /** The inherited sockets that are lost, by the generation whose workers listened there. */
+  lost: Readonly<Record<number, readonly number[]>> = {};
   /** Called with each event, as the program's `onEvent` is. */
   onEvent: (event: LaunchEvent) => void = () => undefined;
 
@@ -92,6 +94,7 @@ export class FakeLaunch {
       },
       {
         onReload,
+        lostSockets: (generation) => this.lost[generation] ?? [],
         fork: (info, plan, report) => {
           const worker = new FakeWorker(info, plan, report);
           this.all.push(worker);

@@ -96,6 +96,34 @@ describe('the end', () => {
     assert.equal(await launch.ended(), 0);
   });
 
+  test('a worker that fails before it served, after it was told to drain, is not a failure', async () => {
+    const launch = new FakeLaunch();
+    launch.worker(1).says('ready');
+    launch.supervisor.close('SIGTERM');
+    launch.worker(2).fails('the port is gone').ends(1);
+    launch.worker(1).says('drained').ends();
+    assert.equal(await launch.ended(), 0);
+    assert.ok(launch.lines.includes('worker 2 (process 1002) ended: exit code 1: the port is gone'));
+  });
+
+  test('a worker that had failed to start when it was told to drain is a failure', async () => {
+    const launch = new FakeLaunch();
+    launch.worker(1).says('ready');
+    launch.worker(2).fails('no luck');
+    launch.supervisor.close('SIGTERM');
+    launch.worker(2).ends(3);
+    launch.worker(1).says('drained').ends();
+    assert.equal(await launch.ended(), 3);
+  });
+
+  test('a worker that served, and fails while it drains, is a failure', async () => {
+    const launch = FakeLaunch.ready();
+    launch.supervisor.close('SIGTERM');
+    launch.worker(1).ends(3);
+    launch.worker(2).says('drained').ends();
+    assert.equal(await launch.ended(), 3);
+  });
+
   test('a worker that becomes ready during the end keeps draining', () => {
     const launch = new FakeLaunch();
     launch.supervisor.close('SIGTERM');
@@ -181,6 +209,64 @@ describe('the end', () => {
     launch.supervisor.close('SIGTERM');
     assert.equal(await launch.supervisor.reload(), false);
     assert.equal(launch.all.length, 2);
+  });
+});
+
+describe('inherited sockets that are lost', () => {
+  const WHY = /^the launch failed: fd:3 was closed here with the last worker .* again; start this program again \(/;
+
+  test('end the launch with 1 when a worker dies: none is started again', async () => {
+    const launch = FakeLaunch.ready();
+    launch.worker(1).dies();
+    assert.deepEqual(launch.states, ['2 ready', '3 starting']);
+    launch.lost = { 0: [3] };
+    launch.worker(2).dies();
+    assert.deepEqual(launch.states, ['3 draining']);
+    assert.match(launch.lines.at(-1) ?? '', WHY);
+    launch.worker(3).dies('SIGTERM');
+    assert.equal(await launch.ended(), 1);
+    assert.equal(launch.all.length, 3);
+  });
+
+  test('during the stop delay, too', async () => {
+    const launch = FakeLaunch.ready({ workers: 1, stopDelayMs: 5_000 });
+    launch.supervisor.close('SIGTERM');
+    launch.lost = { 0: [3, 4] };
+    launch.worker(1).dies();
+    assert.equal(await launch.ended(), 1);
+    assert.match(launch.lines.join('\n'), /^the launch failed: fd:3, fd:4 was closed/m);
+  });
+
+  test('when a worker cannot start: says what is wrong rather than how it failed', async () => {
+    const launch = new FakeLaunch();
+    launch.worker(1).says('ready').says('draining').says('drained').ends();
+    launch.lost = { 0: [3] };
+    launch.worker(2).fails('bind EINVAL').ends(1);
+    launch.worker(3).dies('SIGTERM');
+    assert.equal(await launch.ended(), 1);
+    assert.match(launch.lines.join('\n'), new RegExp(WHY, 'm'));
+  });
+
+  test('are of no concern to workers of a later generation, which did not listen there', () => {
+    const launch = FakeLaunch.ready({ workers: 1 });
+    void launch.supervisor.reload();
+    launch.worker(2).says('ready');
+    launch.worker(1).says('drained').ends();
+    launch.lost = { 0: [3] };
+    launch.worker(2).dies();
+    assert.deepEqual(launch.states, ['3 starting']);
+  });
+
+  test('fail a reload whose workers listen there, and then the launch', async () => {
+    const launch = FakeLaunch.ready({ workers: 1 });
+    const reloaded = launch.supervisor.reload();
+    launch.worker(1).dies();
+    launch.lost = { 0: [3] };
+    launch.worker(2).fails('bind EINVAL').ends(1);
+    assert.equal(await reloaded, false);
+    for (const worker of launch.all) if (worker.alive) worker.dies('SIGTERM');
+    assert.equal(await launch.ended(), 1);
+    assert.match(launch.lines.join('\n'), new RegExp(WHY, 'm'));
   });
 });
 
