@@ -230,7 +230,7 @@ test('a heavier weight draws keys to its candidate alone', () => {
   }
 });
 
-test('a large table is built in slices: no pick after the first builds more than one, none is one that has left', () => {
+test('a table of 10,000 is built in slices, one at a pick, and no pick is one that has left', () => {
   const many = (count: number): Candidate[] => Array.from({ length: count }, (_, at) => {
     return { id: `http://10.1.${at >> 8}.${at & 255}:80`, weight: 1, inFlight: 0 };
   });
