@@ -21,7 +21,9 @@ export {
 export type { RouteAnswer, RouteOptions } from './options/route-options.ts';
 export type { BalancerPool } from './pools/balancer-pool.ts';
 export type { AttemptTrace, ExchangeTrace, TracedRequest } from './tracing.ts';
-export type { Candidate, Outcome, PickContext, PickRequest, Strategy, Upstream } from './strategy.ts';
+export type {
+  Answered, Candidate, LoadReport, Outcome, PickContext, PickRequest, Strategy, Upstream,
+} from './strategy.ts';
 export {
   createTcpBalancer, type TcpBalancer, type TcpBalancerOptions, type TcpConfigureOptions, type TcpFrontOptions,
   type TcpHealthCheckOptions, type TcpPoolOptions, type TcpRouteOptions, type TcpUpstreamOptions,

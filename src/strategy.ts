@@ -49,6 +49,32 @@ export interface Upstream extends Candidate {
   readonly ejections: number;
   /** What the operator attached in the upstream's options (zone, version, ...). */
   readonly tags: Readonly<Record<string, string>>;
+  /**
+   * What it last reported of itself, by the header `endpoint-load-metrics` (ORCA) of a response or a probe's response;
+   * undefined where it does not report. Reports are kept from the first time that this is read: an upstream of which
+   * nobody reads it costs nothing.
+   */
+  readonly load: LoadReport | undefined;
+}
+
+/**
+ * A load report, by the names of ORCA (`xds.data.orca.v3.OrcaLoadReport`). What was not reported, or is not a number
+ * from 0 to 10^9, is undefined. It is the upstream's word, and proves nothing.
+ */
+export interface LoadReport {
+  /** When it came, in the time of `context.now`: `context.now - at` is its age in milliseconds. */
+  readonly at: number;
+  /** How busy it is by its own measure, 1 being all it can do. May be above 1. */
+  readonly applicationUtilization: number | undefined;
+  /** The part of its CPU and of its memory that is in use. */
+  readonly cpuUtilization: number | undefined;
+  readonly memUtilization: number | undefined;
+  /** Requests and errors a second. */
+  readonly rps: number | undefined;
+  readonly eps: number | undefined;
+  /** The part of other resources in use, and metrics of its own, by name: finite numbers. */
+  readonly utilization: Readonly<Record<string, number>>;
+  readonly namedMetrics: Readonly<Record<string, number>>;
 }
 
 /** A worker that is ready for connections, as a strategy sees it. */

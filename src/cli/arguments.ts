@@ -50,7 +50,8 @@ Balances HTTP over upstreams such as http://127.0.0.1:3001.
 Options:
   -l, --listen <[host:]port | unix:PATH[,mode=660] | fd:N | systemd | tls:[host:]port | redirect:[host:]port>
                                      where to listen; default 8080; repeatable; redirect: answers 308 to the first tls:
-  -s, --strategy <name | ./file>     random (default), round-robin, least-connections, or a module that
+  -s, --strategy <name | ./file>     random (default), round-robin, least-connections, power-of-two, peak-ewma,
+                                     ring-hash, maglev, rendezvous, weighted-by-load, or a module that
                                      default-exports a strategy or its factory
       --shadow <name | ./file>       a second strategy, asked at each pick and never followed: the admin listener has
                                      its figures

@@ -2,8 +2,14 @@
  * Finds the strategy for a name or a file.
  */
 import { leastConnections } from '../../strategies/least-connections.ts';
+import { maglev } from '../../strategies/maglev.ts';
+import { peakEwma } from '../../strategies/peak-ewma.ts';
+import { powerOfTwo } from '../../strategies/power-of-two.ts';
 import { random } from '../../strategies/random.ts';
+import { rendezvous } from '../../strategies/rendezvous.ts';
+import { ringHash } from '../../strategies/ring-hash.ts';
 import { roundRobin } from '../../strategies/round-robin.ts';
+import { weightedByLoad } from '../../strategies/weighted-by-load.ts';
 import { shown } from '../options/checks.ts';
 import { messageOf } from '../guard.ts';
 import { systemRng } from '../loop/clock.ts';
@@ -19,6 +25,12 @@ const STRATEGIES: Readonly<Record<StrategyName, () => Strategy>> = {
   random: () => random(),
   'round-robin': () => roundRobin(),
   'least-connections': () => leastConnections(),
+  'power-of-two': () => powerOfTwo(),
+  'peak-ewma': () => peakEwma(),
+  'ring-hash': () => ringHash(),
+  maglev: () => maglev(),
+  rendezvous: () => rendezvous(),
+  'weighted-by-load': () => weightedByLoad(),
 };
 
 /** What is a path, rather than a name. */

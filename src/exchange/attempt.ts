@@ -160,6 +160,7 @@ export class Attempt {
     if (this.picked || upstream.listed) {
       this.#pool.upstreams.answered(upstream, this.#startedAt, now, isBroken(status), status);
     } else upstream.answered(this.latencyMs);
+    upstream.reported?.heard(head, now);
     if (this.picked && this.#hearsAnswered) this.#tellAnswered(head, upstream.shown, now);
     const shadowed = this.#shadowed;
     if (shadowed !== undefined) shadowed.shadow.answered(shadowed, head, this.latencyMs, now);

@@ -8,7 +8,9 @@ import type { Strategy } from '../strategy.ts';
 import type { TcpRouteOptions } from './tcp-options.ts';
 
 /** The strategies that the command line and configuration files know by name. */
-export type StrategyName = 'random' | 'round-robin' | 'least-connections';
+export type StrategyName =
+  | 'random' | 'round-robin' | 'least-connections' | 'power-of-two' | 'peak-ewma' | 'ring-hash' | 'maglev'
+  | 'rendezvous' | 'weighted-by-load';
 
 /**
  * A configuration file of the binary: the options of `createBalancer`, and the settings of the command line. Paths are

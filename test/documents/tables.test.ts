@@ -150,5 +150,8 @@ test('the usage in the README has exactly the flags of the binary', () => {
 test('the table of strategies names the shipped ones', () => {
   const { text } = documentAt('strategies/README.md');
   const names = rowsOf(section(text, 'What ours do')).map(([cell]) => nameIn(cell)).sort();
-  assert.deepEqual(names, ['leastBusy()', 'leastConnections()', 'random()', 'roundRobin()']);
+  assert.deepEqual(names, [
+    'leastBusy()', 'leastConnections()', 'maglev()', 'peakEwma()', 'powerOfTwo()', 'random()', 'rendezvous()',
+    'ringHash()', 'roundRobin()', 'weightedByLoad()',
+  ]);
 });
