@@ -80,8 +80,8 @@ test('--trace replays a log, also a compressed one', async (t) => {
   const cwd = directory(t, { 'log.json': `${lines.join('\n')}\nnonsense\n` });
   writeFileSync(join(cwd, 'log.gz'), gzipSync(readFileSync(join(cwd, 'log.json'))));
   for (const file of ['log.json', 'log.gz']) {
-    const { unit, runs: [{ requests, mean } = {}] } = await simulated(['-s', 'random', '--trace', file], cwd);
-    assert.deepEqual([unit, requests, mean], ['ms', 100, 4]);
+    const { unit, runs } = await simulated(['-s', 'random', '--trace', file], cwd);
+    assert.deepEqual([unit, runs[0]?.['requests'], runs[0]?.['mean']], ['ms', 100, 4]);
   }
   const { stdout } = await run(['simulate', '-s', 'random', '--trace', 'log.json'], { cwd });
   assert.match(stdout, /^The log has 100 requests in 990 ms$/m);
