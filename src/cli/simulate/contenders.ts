@@ -11,6 +11,7 @@ import { random } from '../../../strategies/random.ts';
 import { rendezvous } from '../../../strategies/rendezvous.ts';
 import { ringHash } from '../../../strategies/ring-hash.ts';
 import { roundRobin } from '../../../strategies/round-robin.ts';
+import { weightedByLoad } from '../../../strategies/weighted-by-load.ts';
 import { disowned, isThenable, messageOf } from '../../guard.ts';
 import type { Contender } from '../../lab/compare.ts';
 import type { StrategyTools } from '../../lab/options.ts';
@@ -31,9 +32,10 @@ const STRATEGIES: Readonly<Record<string, Create>> = {
   'least-connections': ({ rng }) => leastConnections({ rng }),
   'power-of-two': ({ rng }) => powerOfTwo({ rng }),
   'peak-ewma': ({ rng }) => peakEwma({ rng }),
-  'ring-hash': () => ringHash(),
-  maglev: () => maglev(),
-  rendezvous: () => rendezvous(),
+  'ring-hash': ({ rng }) => ringHash({ rng }),
+  maglev: ({ rng }) => maglev({ rng }),
+  rendezvous: ({ rng }) => rendezvous({ rng }),
+  'weighted-by-load': () => weightedByLoad(),
 };
 
 export const STRATEGY_NAMES: readonly string[] = Object.keys(STRATEGIES);
