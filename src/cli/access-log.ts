@@ -29,6 +29,7 @@ export class OpenAccessLog {
   readonly #file: LogFile | undefined;
   readonly #log: Log;
   #lines: AccessLog | undefined;
+  #exiting = false;
 
   constructor(settings: AccessLogSettings, file: LogFile | undefined, log: Log) {
     this.#settings = settings;
@@ -39,10 +40,16 @@ export class OpenAccessLog {
   /** Logs the exchanges of `balancer`. */
   start(balancer: Balancer): void {
     const file = this.#file;
+    const write = file === undefined ? writeOut : (lines: string): Promise<void> => file.append(lines);
     this.#lines = accessLog(balancer, {
       format: this.#settings.format,
-      write: file === undefined ? writeOut : (lines) => file.append(lines),
+      write: (lines) => {
+        if (!this.#exiting) return write(lines);
+        this.#save(lines);
+        return undefined;
+      },
     });
+    process.on('exit', this.#onExit);
   }
 
   /** Reopens the file, which may have been moved. If that fails, the old one stays. Returns whether there is a file. */
@@ -65,7 +72,24 @@ export class OpenAccessLog {
     });
     await Promise.race([this.#lines?.close(), late]);
     clearTimeout(timer);
+    process.off('exit', this.#onExit);
     this.#file?.close();
+  }
+
+  /** A second SIGTERM, an exception or a call of `process.exit` ends this process without a `close`. */
+  readonly #onExit = (): void => {
+    this.#exiting = true;
+    this.#lines?.flush();
+  };
+
+  /** Writes the last lines, as far as nobody has to be waited for. */
+  #save(lines: string): void {
+    try {
+      if (this.#file === undefined) saveOut(lines);
+      else this.#file.save(lines);
+    } catch (error) {
+      this.#log(`access log: the last lines are lost: ${messageOf(error)}`, { event: 'log-lost', level: 'warn' });
+    }
   }
 }
 
@@ -110,7 +134,7 @@ class LogFile {
   }
 
   async #write(fd: number, lines: string): Promise<void> {
-    const bytes = Buffer.from(this.#torn ? `\n${lines}` : lines, 'latin1');
+    const bytes = Buffer.from(this.#whole(lines), 'latin1');
     const written = await write(fd, bytes);
     this.#torn = written < bytes.length;
     if (this.#torn) throw new Error(`${this.#path}: only ${written} of ${bytes.length} octets could be written`);
@@ -129,6 +153,19 @@ class LogFile {
         setTimeout(resolve, waitMs).unref();
       });
     }
+  }
+
+  /** Writes lines at once, while this process exits. A write under way still completes. Throws if a pipe is full. */
+  save(lines: string): void {
+    const fd = this.#fd;
+    if (fd === undefined) return;
+    const isPipe = fs.fstatSync(fd).isFIFO();
+    for (const piece of isPipe ? pieces(lines) : [this.#whole(lines)]) fs.writeSync(fd, piece, null, 'latin1');
+  }
+
+  /** Lines, behind the end of one that was cut off. */
+  #whole(lines: string): string {
+    return this.#torn ? `\n${lines}` : lines;
   }
 
   close(): void {
@@ -165,6 +202,14 @@ function write(fd: number, bytes: Buffer): Promise<number> {
 /** Writes lines to standard output, which may be a pipe. */
 async function writeOut(lines: string): Promise<void> {
   for (const piece of pieces(lines)) await printed(piece);
+}
+
+/** Writes lines to standard output at once, while this process exits. Throws if it is a pipe that is full. */
+function saveOut(lines: string): void {
+  for (const piece of pieces(lines)) {
+    if (process.stdout.writableLength > 0) throw new Error('standard output has a reader that stalls');
+    process.stdout.write(piece, 'latin1');
+  }
 }
 
 /**
