@@ -123,6 +123,11 @@ export default tseslint.config(
     },
   },
   {
+    // The gate writes reports, and fails as an assertion does; the core does not import the lab.
+    files: ['src/lab/gate.ts'],
+    rules: { '@typescript-eslint/no-restricted-imports': 'off' },
+  },
+  {
     // Sharing lookups means starting them ourselves: `net` does not export its lookup function.
     files: ['src/upstreams/names.ts'],
     rules: {

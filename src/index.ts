@@ -9,7 +9,7 @@ export type { ListenOptions } from './options/listen.ts';
 export type { Channel, ChannelMember, ChannelSeat } from './channel.ts';
 export type { TimeSource } from './loop/time-source.ts';
 export type { BalancerEvents, FinishedExchange, Listener, ReceivedHeaders } from './events.ts';
-export type { Meter, Metering, Traffic } from './meter.ts';
+export type { Meter, Metering, ShadowEstimate, ShadowFigures, Traffic } from './meter.ts';
 export { BalancerError, type ErrorCode, type ErrorSource } from './errors.ts';
 export type {
   BalancerOptions, FrontOptions, HealthCheckOptions, PoolOptions, Report, UpstreamOptions,
@@ -21,7 +21,9 @@ export {
 export type { RouteAnswer, RouteOptions } from './options/route-options.ts';
 export type { BalancerPool } from './pools/balancer-pool.ts';
 export type { AttemptTrace, ExchangeTrace, TracedRequest } from './tracing.ts';
-export type { Candidate, Outcome, PickContext, PickRequest, Strategy, Upstream } from './strategy.ts';
+export type {
+  Answered, Candidate, LoadReport, Outcome, PickContext, PickRequest, Strategy, Upstream,
+} from './strategy.ts';
 export {
   createTcpBalancer, type TcpBalancer, type TcpBalancerOptions, type TcpConfigureOptions, type TcpFrontOptions,
   type TcpHealthCheckOptions, type TcpPoolOptions, type TcpRouteOptions, type TcpUpstreamOptions,

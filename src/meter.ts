@@ -13,6 +13,50 @@ export interface Meter {
   answered(pool: string, upstream: Upstream, latencyMs: number): void;
   /** An attempt has settled: with a `status`, or with the code of the `error` that ended it. */
   attempt(pool: string, upstream: Upstream, status: number | undefined, error: string | undefined): void;
+  /**
+   * The strategy in the option `shadow` was asked, and would have picked `upstream`: undefined if it declined, or could
+   * not be asked. `agreed`: so did the live strategy.
+   */
+  shadowPick?(pool: string, strategy: string, upstream: Upstream | undefined, agreed: boolean): void;
+  /** It did something wrong. */
+  shadowFault?(pool: string, strategy: string): void;
+}
+
+/** What the strategy in the option `shadow` would have done, since the pool has it. */
+export interface ShadowFigures {
+  /** Its name. */
+  readonly strategy: string;
+  /** Picks of the live strategy, after each of which it was asked: `agreed + differed + declined`, and faulty ones. */
+  readonly picks: number;
+  readonly agreed: number;
+  readonly differed: number;
+  /** Where it would have picked nothing. */
+  readonly declined: number;
+  /** Throws, promises, and picks that are not candidates, in all of its methods. */
+  readonly faults: number;
+  /** An estimate of what its picks would have cost. */
+  readonly estimate: ShadowEstimate;
+  /** What each upstream got, and what it would have got. */
+  readonly upstreams: readonly { readonly origin: string; readonly live: number; readonly shadow: number }[];
+}
+
+/**
+ * Mean times from the pick to the response head, in milliseconds. Measured for the live picks; where the shadow
+ * differed, an estimate from the upstream that it would have picked, as the live traffic finds it: the load that its
+ * own picks would have moved is not in it. 0 while there is nothing to compare.
+ */
+export interface ShadowEstimate {
+  /** The answered attempts that are compared: those with a figure on both sides. */
+  readonly requests: number;
+  /** What they took. */
+  readonly liveMs: number;
+  /** By the `latencyMs` of the upstreams that the shadow picked. */
+  readonly shadowMs: number;
+  /**
+   * The same in proportion to what they had in flight at the pick, relative to what they usually have at a live pick:
+   * right for upstreams that serve one request after the other.
+   */
+  readonly shadowByLoadMs: number;
 }
 
 /** What a balancer has carried since it was created, and what it holds now. */
@@ -93,6 +137,22 @@ class GuardedMeter implements Meter {
       this.#onFault('threw', cause);
     }
   }
+
+  shadowPick(pool: string, strategy: string, upstream: Upstream | undefined, agreed: boolean): void {
+    try {
+      this.#meter.shadowPick?.(pool, strategy, upstream, agreed);
+    } catch (cause) {
+      this.#onFault('threw', cause);
+    }
+  }
+
+  shadowFault(pool: string, strategy: string): void {
+    try {
+      this.#meter.shadowFault?.(pool, strategy);
+    } catch (cause) {
+      this.#onFault('threw', cause);
+    }
+  }
 }
 
 class SeveralMeters implements Meter {
@@ -112,5 +172,13 @@ class SeveralMeters implements Meter {
 
   attempt(pool: string, upstream: Upstream, status: number | undefined, error: string | undefined): void {
     for (const meter of this.#meters) meter.attempt(pool, upstream, status, error);
+  }
+
+  shadowPick(pool: string, strategy: string, upstream: Upstream | undefined, agreed: boolean): void {
+    for (const meter of this.#meters) meter.shadowPick?.(pool, strategy, upstream, agreed);
+  }
+
+  shadowFault(pool: string, strategy: string): void {
+    for (const meter of this.#meters) meter.shadowFault?.(pool, strategy);
   }
 }

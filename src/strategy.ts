@@ -26,7 +26,7 @@ export interface Upstream extends Candidate {
    * `active`: may be picked. `ejected`: out of the candidates because of its failures. `trial`: its ejection is over,
    * and one request at a time tests whether it works again. `draining`: finishes what is in flight, gets no new work,
    * since it is being removed or was taken out of service by `drain`. `drained`: out of service, with nothing in
-   * flight, until `activate`. `gone`: removed.
+   * flight, until `activate`. Both may still get what belongs there: see {@link PickContext.draining}. `gone`: removed.
    */
   readonly state: 'active' | 'ejected' | 'trial' | 'draining' | 'drained' | 'gone';
   /** The weight of its options; `weight` may differ, by `setWeight` or during a slow start. */
@@ -49,6 +49,32 @@ export interface Upstream extends Candidate {
   readonly ejections: number;
   /** What the operator attached in the upstream's options (zone, version, ...). */
   readonly tags: Readonly<Record<string, string>>;
+  /**
+   * What it last reported of itself, by the header `endpoint-load-metrics` (ORCA) of a response or a probe's response;
+   * undefined where it does not report. Reports are kept from the first time that this is read: an upstream of which
+   * nobody reads it costs nothing.
+   */
+  readonly load: LoadReport | undefined;
+}
+
+/**
+ * A load report, by the names of ORCA (`xds.data.orca.v3.OrcaLoadReport`). What was not reported, or is not a number
+ * from 0 to 10^9, is undefined. It is the upstream's word, and proves nothing.
+ */
+export interface LoadReport {
+  /** When it came, in the time of `context.now`: `context.now - at` is its age in milliseconds. */
+  readonly at: number;
+  /** How busy it is by its own measure, 1 being all it can do. May be above 1. */
+  readonly applicationUtilization: number | undefined;
+  /** The part of its CPU and of its memory that is in use. */
+  readonly cpuUtilization: number | undefined;
+  readonly memUtilization: number | undefined;
+  /** Requests and errors a second. */
+  readonly rps: number | undefined;
+  readonly eps: number | undefined;
+  /** The part of other resources in use, and metrics of its own, by name: finite numbers. */
+  readonly utilization: Readonly<Record<string, number>>;
+  readonly namedMetrics: Readonly<Record<string, number>>;
 }
 
 /** A worker that is ready for connections, as a strategy sees it. */
@@ -89,6 +115,13 @@ export interface PickContext<R extends PickRequest | undefined = PickRequest> {
    * to wait for it. Computed when it is read. Absent in a pick for a connection.
    */
   readonly full?: readonly Upstream[];
+  /**
+   * Upstreams that `drain` took out of service, until they are removed or activated, except ejected ones and those that
+   * failed this request. They are for work that belongs there, such as an open session: `pick` may return one of them.
+   * Holds those at their `maxInFlight` only for a strategy with `picksFull`, which waits for them as for `full`.
+   * Computed when it is read. Absent in a pick for a connection.
+   */
+  readonly draining?: readonly Upstream[];
   /**
    * Adds a header to the response of this exchange if this very attempt answers it, beside those that the upstream
    * sends: a cookie, say. Does nothing in a pick for a connection. Throws TypeError for what is no name or value of a
@@ -139,17 +172,19 @@ export interface Strategy<C extends Candidate = Upstream> {
   /**
    * Whether `pick` may also return one of `context.full`. The request then waits until that upstream has room, without
    * holding up those behind it, and `pick` is called again. If the queue is full (`maxQueued`) or the wait takes too
-   * long (`queueTimeoutMs`), the answer is 503 with Retry-After. `pick` is then also called when all are full, with an
-   * empty `candidates`. For strategies that keep a client on its upstream. Default false: a request waits only if all
-   * are full, until any of them has room.
+   * long (`queueTimeoutMs`), the answer is 503 with Retry-After. `pick` is then also called with an empty `candidates`,
+   * when all are full or draining; if it declines, the request waits until any of the full ones has room. For
+   * strategies that keep a client on its upstream: in a retry because an upstream had closed an idle connection, and
+   * nothing else, that upstream is a candidate again. Default false: a request waits only if all are full, until any of
+   * them has room.
    */
   readonly picksFull?: boolean;
   /**
    * Chooses one of `candidates`, or undefined to decline (the request is answered 503). Synchronous, no I/O.
    * `candidates` is never empty (except with `picksFull`) and holds only those that may serve this request: a strategy
    * need not check health. The array belongs to the balancer: do not change or keep it. If `pick` throws, or returns
-   * something that is not in the array (nor, with `picksFull`, in `context.full`), the request is answered 500, the
-   * fault is logged, and there is no retry.
+   * something that is neither in the array nor in `context.draining` (nor, with `picksFull`, in `context.full`), the
+   * request is answered 500, the fault is logged, and there is no retry.
    */
   pick(candidates: readonly C[], context: PickContext<C extends Upstream ? PickRequest : undefined>): C | undefined;
   /** Called at most once per pick, when the head of the upstream's final response has come. `settled` follows. */
@@ -158,8 +193,8 @@ export interface Strategy<C extends Candidate = Upstream> {
   settled?(candidate: C, outcome: Outcome): void;
   /**
    * Called when membership, weights, tags or health change, not for in-flight limits: the place to rebuild a table.
-   * `members` are all that were not removed, so also those that are ejected; a wrapper around the strategy may leave
-   * them out.
+   * `members` are all that were not removed, so also those that are ejected or taken out of service by `drain`; a
+   * wrapper around the strategy may leave them out.
    */
   changed?(candidates: readonly C[], members?: readonly C[]): void;
 }

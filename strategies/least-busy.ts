@@ -41,7 +41,7 @@ export function leastBusy<C extends Candidate & { readonly load: number } = Work
         const { inFlight, weight, load } = candidate;
         const free = 1 - load;
         const spare = free > LEAST_SPARE ? free : LEAST_SPARE; // also if the load is NaN
-        const ratio = inFlight / (weight * spare);
+        const ratio = inFlight > 0 ? inFlight / (weight * spare) : 0;
         const odds = weight * spare ** 4;
         if (ratio < least) {
           best = candidate;

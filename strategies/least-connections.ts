@@ -42,7 +42,7 @@ export function leastConnections<C extends Candidate = Upstream>(
         const candidate = candidates[all ? look : Math.floor(rng() * length)];
         if (candidate === undefined) break;
         const { inFlight, weight } = candidate;
-        const load = inFlight / weight; // exact for ties: 1/3 and 2/6 round alike
+        const load = inFlight > 0 ? inFlight / weight : 0; // exact for ties: 1/3 and 2/6 round alike
         if (load < least) {
           best = candidate;
           least = load;

@@ -57,7 +57,8 @@ export function peakEwma<C extends Candidate = Upstream>(
   };
   /** The wait to expect of one more attempt. */
   const wait = (candidate: C, now: number): number => {
-    const { inFlight, weight } = candidate;
+    const { weight } = candidate;
+    const inFlight = candidate.inFlight > 0 ? candidate.inFlight : 0;
     const memory = memories.get(candidate);
     const latencyMs = memory === undefined ? 0 : recent(memory, now);
     // Nothing is known of it, and something is on its way that will tell.

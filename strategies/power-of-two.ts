@@ -51,13 +51,18 @@ export function powerOfTwo<C extends Candidate = Upstream>({ rng = Math.random }
       const one = candidates[first];
       const other = candidates[second];
       if (one === undefined || other === undefined) return one ?? other;
-      return other.inFlight / other.weight < one.inFlight / one.weight ? other : one;
+      return relative(other) < relative(one) ? other : one;
     },
     changed(candidates) {
       told = candidates;
       sums = summed(candidates);
     },
   };
+}
+
+/** What is in flight, relative to the weight; a count is never below 0. */
+function relative({ inFlight, weight }: Candidate): number {
+  return inFlight > 0 ? inFlight / weight : 0;
 }
 
 /** The cumulative weights; undefined if all weights are equal. */

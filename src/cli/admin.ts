@@ -7,6 +7,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Balancer } from '../balancer.ts';
 import type { Channel } from '../channel.ts';
+import { drainServer } from '../cluster/drain/drain-server.ts';
 import { listenOnPath } from '../cluster/stale-socket.ts';
 import { type Admin, createAdmin, createMetrics, type Metrics, type Order } from '../observe/index.ts';
 import { addressText } from '../options/listen.ts';
@@ -63,11 +64,8 @@ export class AdminListener {
     // By then all workers know whether they drain, too.
     this.#later(KNOWN_MS, async () => {
       if (!await this.#admin.ready()) return;
-      this.#server.close();
-      this.#server.closeIdleConnections();
-      this.#later(FINISH_MS, () => {
-        this.#server.closeAllConnections();
-      });
+      // A request that is on its way is answered: node:http's own close may cut it.
+      void drainServer(this.#server, { timeoutMs: FINISH_MS });
     });
   }
 

@@ -10,6 +10,8 @@ import type { PassedSockets } from './passed-sockets.ts';
 export interface Arguments extends TlsFlags {
   readonly listen: readonly string[];
   readonly strategy: string | undefined;
+  /** A second strategy, which is asked and never followed. */
+  readonly shadow: string | undefined;
   readonly workers: string | undefined;
   readonly config: string | undefined;
   readonly drainTimeout: string | undefined;
@@ -41,18 +43,22 @@ export interface Arguments extends TlsFlags {
 }
 
 export const USAGE = `Usage: equipoise [options] <upstream>...
+       equipoise simulate --help      compares strategies in a simulation
 
 Balances HTTP over upstreams such as http://127.0.0.1:3001.
 
 Options:
   -l, --listen <[host:]port | unix:PATH[,mode=660] | fd:N | systemd | tls:[host:]port | redirect:[host:]port>
                                      where to listen; default 8080; repeatable; redirect: answers 308 to the first tls:
-  -s, --strategy <name | ./file>     random (default), round-robin, least-connections, or a module that
+  -s, --strategy <name | ./file>     random (default), round-robin, least-connections, power-of-two, peak-ewma,
+                                     ring-hash, maglev, rendezvous, weighted-by-load, or a module that
                                      default-exports a strategy or its factory
+      --shadow <name | ./file>       a second strategy, asked at each pick and never followed: the admin listener has
+                                     its figures
   -w, --workers <n | auto>           number of serving processes; default 1; auto = one per core
   -c, --config <file.js | .mjs | .ts | .json>
-                                     the options of createBalancer, and listen, strategy, workers, drainTimeout,
-                                     stopDelay, reloadTimeout, pidFile, accessLog, accessLogFormat, admin,
+                                     the options of createBalancer, and listen, strategy, shadow, workers,
+                                     drainTimeout, stopDelay, reloadTimeout, pidFile, accessLog, accessLogFormat, admin,
                                      adminTokenFile, adminHosts, logFormat, proxyProtocol, tcp, tls and upstreamTls
       --check                        check the configuration, print what would be served, and exit
       --tcp                          layer 4: balance raw connections, over upstreams such as tcp://10.0.0.1:6379
@@ -134,6 +140,7 @@ export function readArguments(argv: readonly string[], problems: string[]): Argu
   return {
     listen: (values.listen ?? []).map(text).filter((value) => value !== undefined),
     strategy: text(values.strategy),
+    shadow: text(values.shadow),
     config: text(values.config),
     drainTimeout: text(values['drain-timeout']),
     stopDelay: text(values['stop-delay']),
@@ -186,6 +193,7 @@ const FOR_UPSTREAMS = /^(?:upstreams?|backends?|targets?|servers?|origins?|nodes
 const OPTIONS = {
   listen: { type: 'string', short: 'l', multiple: true },
   strategy: { type: 'string', short: 's' },
+  shadow: { type: 'string' },
   workers: { type: 'string', short: 'w' },
   config: { type: 'string', short: 'c' },
   'drain-timeout': { type: 'string' },

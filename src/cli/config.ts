@@ -157,22 +157,18 @@ function given(args: Arguments, file: ConfigFile, name: keyof typeof FLAGS, fall
 async function balancerOptions(
   args: Arguments, file: ConfigFile, tls: ReadonlyMap<string, UpstreamTls>, tcp: boolean, problems: string[],
 ): Promise<{ options: Record<string, unknown>; warnings: string[] }> {
-  const own = Object.fromEntries(Object.entries(file.values).filter(([name]) => BALANCER_OPTIONS.has(name)));
+  const own = Object.fromEntries(Object.entries(file.values).filter(([name]) => (
+    BALANCER_OPTIONS.has(name) && name !== 'strategy' && name !== 'shadow')));
   // Without upstreams of their own, named pools are all there is.
   const isNamed = own['pools'] !== undefined && own['upstreams'] === undefined && args.upstreams.length === 0;
   const options: Record<string, unknown> = {
     ...(isNamed && !args.demo ? {} : { upstreams: [] }),
     ...own,
+    ...await strategies(args, file, problems),
     ...(args.upstreams.length > 0 ? { upstreams: args.upstreams } : {}),
     ...(isNamed && !args.demo ? {} : { connect: connectOf(own, tls.get(DEFAULT_POOL)) }),
     ...(own['pools'] === undefined ? {} : { pools: await completePools(own['pools'], tls, file.resolve, problems) }),
   };
-  const strategy = given(args, file, 'strategy', undefined);
-  const chosen = typeof strategy.value === 'string'
-    ? await loadStrategy(strategy.value, strategy.at, strategy.resolve, problems)
-    : strategy.value;
-  if (chosen === undefined) delete options['strategy'];
-  else options['strategy'] = chosen;
   const { upstreams } = options;
   if (args.demo && (args.upstreams.length > 0 || file.values['upstreams'] !== undefined)) {
     problems.push('--demo: has its own upstreams; leave out the others');
@@ -193,6 +189,19 @@ async function balancerOptions(
     options,
     warnings: [...(fitting.warning === undefined ? [] : [fitting.warning]), ...insecureWarning(tls, originsOf)],
   };
+}
+
+/** The strategies of the pool `default`, as far as they are given. */
+async function strategies(
+  args: Arguments, file: ConfigFile, problems: string[],
+): Promise<Readonly<Record<string, unknown>>> {
+  const chosen: Record<string, unknown> = {};
+  for (const name of ['strategy', 'shadow'] as const) {
+    const { value, at, resolve: beside } = given(args, file, name, undefined);
+    const strategy = typeof value === 'string' ? await loadStrategy(value, at, beside, problems) : value;
+    if (strategy !== undefined) chosen[name] = strategy;
+  }
+  return chosen;
 }
 
 function addresses(
@@ -294,7 +303,7 @@ function logFormat({ value, at }: Given, problems: string[]): LogFormat {
 
 /** The names on the command line of what can be set in the file, too. */
 const FLAGS = {
-  strategy: 'strategy', workers: 'workers', drainTimeout: 'drain-timeout', stopDelay: 'stop-delay',
+  strategy: 'strategy', shadow: 'shadow', workers: 'workers', drainTimeout: 'drain-timeout', stopDelay: 'stop-delay',
   reloadTimeout: 'reload-timeout', pidFile: 'pid-file', accessLog: 'access-log',
   accessLogFormat: 'access-log-format', logFormat: 'log-format', admin: 'admin', adminTokenFile: 'admin-token-file',
   proxyProtocol: 'proxy-protocol',

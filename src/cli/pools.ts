@@ -32,15 +32,19 @@ export async function completePools(
 }
 
 async function completePool(
-  { strategy, ...pool }: Given, name: string, tls: UpstreamTls | undefined, resolve: (path: string) => string,
+  { strategy, shadow, ...pool }: Given, name: string, tls: UpstreamTls | undefined, resolve: (path: string) => string,
   problems: string[],
 ): Promise<Given> {
   const chosen = typeof strategy === 'string'
     ? await loadStrategy(strategy, `pools.${name}.strategy`, resolve, problems)
     : strategy;
+  const beside = typeof shadow === 'string'
+    ? await loadStrategy(shadow, `pools.${name}.shadow`, resolve, problems)
+    : shadow;
   // The core knows of the connections alone.
   const options = Object.fromEntries(Object.entries(pool).filter(([option]) => option !== 'upstreamTls'));
-  return { ...options, connect: connectOf(pool, tls), ...(chosen === undefined ? {} : { strategy: chosen }) };
+  return { ...options, connect: connectOf(pool, tls), ...(chosen === undefined ? {} : { strategy: chosen }),
+    ...(beside === undefined ? {} : { shadow: beside }) };
 }
 
 /** The options with a channel for the peers of each pool. */

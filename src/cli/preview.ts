@@ -1,6 +1,7 @@
 /**
  * What `--check` prints: what would be served, for a person to read. Values that may be secrets are left out.
  */
+import { nameOf } from '../guard.ts';
 import { isRecord, shown } from '../options/checks.ts';
 import { HOOK_NAMES } from '../options/front.ts';
 import { addressText } from '../options/listen.ts';
@@ -40,6 +41,7 @@ export function preview(configuration: Configuration, { config, demo }: Argument
     section('TLS', configuration.tls === undefined ? [] : tlsLines(configuration.tls)),
     ...[...settings.pools].map(([name, pool]) => section(`Pool ${name}: ${pool.strategy?.name ?? 'random'}`, [
       ...upstreamLines(pool, demo),
+      ...(pool.shadow === undefined ? [] : [`shadow: ${nameOf(pool.shadow)}, which never decides`]),
       ...upstreamTlsLines(pool, configuration.upstreamTls.get(name)),
       // The option connect is there in any case; what is in the file counts.
       ...changed({ ...optionsOf(name, options), connect: givenPool(configuration.given, name)['connect'] }, defaults,
@@ -226,7 +228,7 @@ const SECRET = /auth|cookie|credential|key|pass|pwd|secret|session|signature|tok
 const MAX_WIDTH = 40;
 /** Options of a pool that have no line of their own. */
 const OF_POOLS: ReadonlySet<string> = new Set(
-  POOL_OPTION_NAMES.filter((name) => !['upstreams', 'strategy', 'healthCheck'].includes(name)));
+  POOL_OPTION_NAMES.filter((name) => !['upstreams', 'strategy', 'shadow', 'healthCheck'].includes(name)));
 /** Those of layer 4: `idleTimeoutMs` belongs to the front of HTTP. */
 const TCP_POOLS: ReadonlySet<string> = new Set([...OF_POOLS, 'idleTimeoutMs']);
 const OF_ROUTES: ReadonlySet<string> = new Set([

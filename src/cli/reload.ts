@@ -16,11 +16,16 @@ import type { Configuration } from './config.ts';
 type Given = Readonly<Record<string, unknown>>;
 type Pools = Readonly<Record<string, PoolOptions>>;
 
-/** Where a strategy and a way to connect came from. */
-interface Source {
-  /** The name or file of the strategy, and when the file was last changed. */
-  readonly strategy: unknown;
+/** The name or file of a strategy, and when the file was last changed. */
+interface StrategySource {
+  readonly name: unknown;
   readonly changedMs: number | undefined;
+}
+
+/** Where the strategies and a way to connect came from. */
+interface Source {
+  readonly strategy: StrategySource;
+  readonly shadow: StrategySource;
   readonly connect: unknown;
   /** What `upstreamTls` and its files say. */
   readonly tls: string;
@@ -70,22 +75,29 @@ export class Reloads {
   /** The pools with the strategies and ways to connect of before where those have not changed. */
   #withKept(pools: Pools, sources: ReadonlyMap<string, Source>): Pools {
     return Object.fromEntries(Object.entries(pools).map(([name, pool]) => {
-      const [before, now, { strategy, connect } = {}] = [this.#sources.get(name), sources.get(name), this.#pools[name]];
-      const keepsStrategy = typeof now?.strategy === 'string' && strategy !== undefined &&
-        now.strategy === before?.strategy && now.changedMs === before.changedMs;
+      const [before, now, last = {}] = [this.#sources.get(name), sources.get(name), this.#pools[name]];
+      const { strategy, shadow, connect } = last as Partial<PoolOptions>;
+      const keepsStrategy = strategy !== undefined && isSameStrategy(now?.strategy, before?.strategy);
+      const keepsShadow = shadow !== undefined && isSameStrategy(now?.shadow, before?.shadow);
       const keepsConnect = connect !== undefined && now?.connect === before?.connect && now?.tls === before?.tls;
-      return [name, { ...pool, ...(keepsStrategy && { strategy }), ...(keepsConnect && { connect }) }];
+      return [name, {
+        ...pool, ...(keepsStrategy && { strategy }), ...(keepsShadow && { shadow }), ...(keepsConnect && { connect }),
+      }];
     }));
   }
 
   async #sourcesOf({ given, options, upstreamTls }: Configuration): Promise<ReadonlyMap<string, Source>> {
     const sources = new Map<string, Source>();
-    const { config = '', strategy } = this.#args;
+    const { config = '', strategy, shadow } = this.#args;
     const beside = (file: string): string => resolve(dirname(config), file);
     const tlsOf = (pool: string): string => JSON.stringify(upstreamTls.get(pool));
     if (options.upstreams !== undefined) {
-      const top = { ...given, strategy: strategy ?? given['strategy'] };
-      sources.set(DEFAULT_POOL, await sourceOf(top, tlsOf(DEFAULT_POOL), strategy === undefined ? beside : resolve));
+      const source = await sourceOf(given, tlsOf(DEFAULT_POOL), beside);
+      sources.set(DEFAULT_POOL, {
+        ...source,
+        ...(strategy === undefined ? {} : { strategy: await strategySource(strategy, resolve) }),
+        ...(shadow === undefined ? {} : { shadow: await strategySource(shadow, resolve) }),
+      });
     }
     const { pools } = given;
     for (const [name, pool] of Object.entries(isRecord(pools) ? pools : {})) {
@@ -110,11 +122,19 @@ export class Reloads {
 }
 
 async function sourceOf(
-  { strategy, connect }: Given, tls: string, place: (file: string) => string,
+  { strategy, shadow, connect }: Given, tls: string, place: (file: string) => string,
 ): Promise<Source> {
-  if (typeof strategy !== 'string') return { strategy, connect, tls, changedMs: undefined };
-  const file = await stat(place(strategy)).catch(() => undefined);
-  return { strategy, connect, tls, changedMs: file?.mtimeMs };
+  return { strategy: await strategySource(strategy, place), shadow: await strategySource(shadow, place), connect, tls };
+}
+
+async function strategySource(name: unknown, place: (file: string) => string): Promise<StrategySource> {
+  const file = typeof name === 'string' ? await stat(place(name)).catch(() => undefined) : undefined;
+  return { name, changedMs: file?.mtimeMs };
+}
+
+/** Whether it is the same as before. What is not a name or a file is a strategy, which is its own identity. */
+function isSameStrategy(now: StrategySource | undefined, before: StrategySource | undefined): boolean {
+  return typeof now?.name === 'string' && now.name === before?.name && now.changedMs === before.changedMs;
 }
 
 /** All pools of the options, each with all of its own. */

@@ -16,6 +16,9 @@ const WRONG_USAGE = 2;
 
 /** Runs until a signal stops it. Resolves with the exit code. */
 export async function main(argv: readonly string[], beginning: Beginning): Promise<number> {
+  if (argv[0] === 'simulate' && !isLaunchedWorker) {
+    return (await import('./simulate/command.ts')).simulateCommand(argv.slice(1), beginning);
+  }
   const problems: string[] = [];
   const args = readArguments(argv, problems);
   // What the file says is not known yet.

@@ -2,10 +2,17 @@
  * Finds the strategy for a name or a file.
  */
 import { leastConnections } from '../../strategies/least-connections.ts';
+import { maglev } from '../../strategies/maglev.ts';
+import { peakEwma } from '../../strategies/peak-ewma.ts';
+import { powerOfTwo } from '../../strategies/power-of-two.ts';
 import { random } from '../../strategies/random.ts';
+import { rendezvous } from '../../strategies/rendezvous.ts';
+import { ringHash } from '../../strategies/ring-hash.ts';
 import { roundRobin } from '../../strategies/round-robin.ts';
+import { weightedByLoad } from '../../strategies/weighted-by-load.ts';
 import { shown } from '../options/checks.ts';
 import { messageOf } from '../guard.ts';
+import { systemRng } from '../loop/clock.ts';
 import type { StrategyName } from '../options/define-config.ts';
 import { didYouMean } from '../options/nearest.ts';
 import { isClass } from '../options/strategy-check.ts';
@@ -18,6 +25,12 @@ const STRATEGIES: Readonly<Record<StrategyName, () => Strategy>> = {
   random: () => random(),
   'round-robin': () => roundRobin(),
   'least-connections': () => leastConnections(),
+  'power-of-two': () => powerOfTwo(),
+  'peak-ewma': () => peakEwma(),
+  'ring-hash': () => ringHash(),
+  maglev: () => maglev(),
+  rendezvous: () => rendezvous(),
+  'weighted-by-load': () => weightedByLoad(),
 };
 
 /** What is a path, rather than a name. */
@@ -48,7 +61,7 @@ export async function loadStrategy(
     return undefined;
   }
   try {
-    const made: unknown = await inTime(Promise.resolve((exported as () => unknown)()));
+    const made: unknown = await inTime(Promise.resolve((exported as (tools: unknown) => unknown)({ rng: systemRng })));
     if (made === undefined) problems.push(`${at}: the factory in ${path} returns nothing; return a strategy`);
     return made;
   } catch (error) {

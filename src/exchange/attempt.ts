@@ -10,6 +10,7 @@ import type { Answered, Strategy, Upstream } from '../strategy.ts';
 import type { Pool } from '../pools/pool.ts';
 import { runHook } from '../pools/plugin.ts';
 import type { Services } from '../pools/services.ts';
+import type { ShadowPick } from '../pools/shadow.ts';
 import type { UpstreamConnection } from '../upstreams/connection.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Affinity } from './affinity.ts';
@@ -49,6 +50,8 @@ export class Attempt {
   picked = true;
   /** Where it is noted how the attempt ends, if anybody wants to know. */
   noted: Noted | undefined;
+  /** What the strategy in the shadow would have picked, if there is one. */
+  #shadowed: ShadowPick | undefined;
   readonly #services: AttemptServices;
   readonly #head: Identified;
   #pool: Pool;
@@ -80,9 +83,11 @@ export class Attempt {
 
   /**
    * Begins on `upstream` of `pool`, and counts it; `picked` by the strategy, with what that left, or given by an
-   * affinity.
+   * affinity. `shadowed`: what the strategy in the shadow would have picked, if it was asked.
    */
-  begin(pool: Pool, upstream: ManagedUpstream, picked: boolean, { note, lines }: LeftByPick): void {
+  begin(
+    pool: Pool, upstream: ManagedUpstream, picked: boolean, { note, lines }: LeftByPick, shadowed?: ShadowPick,
+  ): void {
     pool.upstreams.begin(upstream);
     this.#pool = pool;
     this.#strategy = pool.strategy;
@@ -95,6 +100,7 @@ export class Attempt {
     this.picked = picked;
     this.status = undefined;
     this.noted = undefined;
+    this.#shadowed = shadowed;
     this.#opened = false;
     this.#startedAt = this.#services.clock.source.now();
     this.#affinity = undefined;
@@ -154,7 +160,10 @@ export class Attempt {
     if (this.picked || upstream.listed) {
       this.#pool.upstreams.answered(upstream, this.#startedAt, now, isBroken(status), status);
     } else upstream.answered(this.latencyMs);
+    upstream.reported?.heard(head, now);
     if (this.picked && this.#hearsAnswered) this.#tellAnswered(head, upstream.shown, now);
+    const shadowed = this.#shadowed;
+    if (shadowed !== undefined) shadowed.shadow.answered(shadowed, head, this.latencyMs, now);
   }
 
   #tellAnswered(head: Pick<Answered, 'status' | 'header'>, upstream: Upstream, now: number): void {
@@ -207,7 +216,9 @@ export class Attempt {
     const affinity = this.#affinity;
     const note = this.#note;
     const { status, trace } = this;
+    const shadowed = this.#shadowed;
     this.upstream = this.connection = this.trace = this.#affinity = this.#owner = this.#note = undefined;
+    this.#shadowed = undefined;
     this.lines = '';
     const began = this.#startedAt;
     const now = clock.source.now();
@@ -222,6 +233,7 @@ export class Attempt {
       if (heard) runHook(strategy, 'settled', () => strategy.settled?.(upstream.shown, outcome), report);
       events.tell('settled', { pool, upstream: upstream.shown, outcome, ...named(this.#head) });
     }
+    if (shadowed !== undefined) shadowed.shadow.settled(shadowed, ending, status, error, now - began, now);
     trace?.settled(this.status, error);
     affinity?.freed();
     queue.wake();

@@ -170,7 +170,8 @@ export class Attempts {
     const { head, progress, deadlines, attempt, account } = exchange;
     const noted = account.decision && this.#note(account.decision, upstream, bound !== undefined);
     // No await between the pick and the count: the next pick sees this one.
-    attempt.begin(this.pool, upstream, bound === undefined, this.#picks.left);
+    const shadowed = bound === undefined ? this.#picks.shadowed(upstream) : undefined;
+    attempt.begin(this.pool, upstream, bound === undefined, this.#picks.left, shadowed);
     account.attempts++;
     attempt.noted = noted;
     if (account.trace !== undefined) attempt.traceBy(account.trace, head, account.attempts, false);

@@ -36,7 +36,7 @@ export class Decision {
   /** A pick saw `candidates`, and went to `upstream`; `bound`: without a choice, by an authenticated connection. */
   picked(candidates: readonly Upstream[], upstream: Upstream, bound: boolean): Noted {
     const shown = bound ? [] : candidates.slice(0, MAX_CANDIDATES);
-    if (!bound && !shown.includes(upstream)) shown[shown.length - 1] = upstream;
+    if (!bound && !shown.includes(upstream)) shown.splice(MAX_CANDIDATES - 1, 1, upstream);
     const noted = new Noted(shown.map(seen), bound ? 0 : candidates.length, upstream.origin);
     this.attempts.push(noted);
     return noted;

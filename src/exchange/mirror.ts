@@ -83,7 +83,7 @@ export class Mirror implements ConnectionUser, Copy {
     }
     const attempt = this.#attempt;
     // No await between the pick and the count, as in an exchange.
-    attempt.begin(this.#pool, upstream, true, this.#picks.left);
+    attempt.begin(this.#pool, upstream, true, this.#picks.left, this.#picks.shadowed(upstream));
     if (this.#trace !== undefined) attempt.traceBy(this.#trace, this.#head, 1, true);
     this.#progress.phase = CONNECTING;
     this.#deadlines.start();

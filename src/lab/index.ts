@@ -7,7 +7,10 @@ export {
   type Difference, type Measure, measured, MEASURES,
 } from './compare.ts';
 export type { Fault } from './faults.ts';
+export { gate, GateError, type GateFinding, type GateOptions, type GateResult, type Verdict } from './gate.ts';
 export type { SimulatedPoolOptions, ServerOptions, SimulateOptions, StrategyTools } from './options.ts';
+export { reportHtml, type ReportOptions, reportSvg } from './report/report.ts';
+export type { ReportedGroup, ReportedRun, TimeUnit } from './report/runs.ts';
 export type { Mark, ServerResult, SimulationResult } from './result.ts';
 export { readScenario, type Scenario, SCENARIOS, type ScenarioVariant } from './scenarios.ts';
 export type { Sample } from './series.ts';
@@ -16,3 +19,4 @@ export {
 } from './service.ts';
 export { simulate } from './simulate.ts';
 export type { Estimate } from './statistics.ts';
+export { readTrace, type Trace, type TraceOptions } from './trace.ts';

@@ -109,8 +109,8 @@ const BUILT_IN: readonly Scenario[] = [
   {
     name: 'linkerd-2016',
     about: 'One of eleven servers slows down from 167 ms to 2 s for half a minute, at 1,000 requests a second; ' +
-      'nothing queues, and there are neither ejections nor retries. A request has failed if it has no answer within a ' +
-      'second. Look at the failed share: round robin keeps sending an eleventh of the traffic into the slow ' +
+      'nothing queues, and there are neither ejections nor retries. A request has failed if it has no answer within ' +
+      'a second. Look at the failed share: round robin keeps sending an eleventh of the traffic into the slow ' +
       'server, counting what is in flight avoids most of that, and measuring latency nearly all. Source: "Beyond ' +
       'Round Robin: Load Balancing for Latency", Buoyant (Linkerd), 2016.',
     unit: 'ms',

@@ -12,6 +12,8 @@ export class Counters implements Meter {
   readonly #pools = new Map<string, PoolCounts>();
   readonly #upstreams = new WeakMap<Upstream, UpstreamCounts>();
   readonly #refused = new Map<string, number>();
+  /** By pool and strategy. */
+  readonly #shadows = new Map<string, ShadowCounts>();
   /** Pools and upstreams with something to hand over. */
   readonly #dirty: (PoolCounts | UpstreamCounts)[] = [];
   readonly #onMany: () => void;
@@ -53,6 +55,27 @@ export class Counters implements Meter {
     this.#of(pool, upstream).ejections++;
   }
 
+  shadowPick(pool: string, strategy: string, upstream: Upstream | undefined, agreed: boolean): void {
+    const counts = this.#shadow(pool, strategy);
+    if (agreed) counts.agreed++;
+    else counts.differed++;
+    if (upstream !== undefined) counts.upstreams.set(upstream.origin, (counts.upstreams.get(upstream.origin) ?? 0) + 1);
+  }
+
+  shadowFault(pool: string, strategy: string): void {
+    this.#shadow(pool, strategy).faults++;
+  }
+
+  #shadow(pool: string, strategy: string): ShadowCounts {
+    const key = `${pool}\0${strategy}`;
+    let counts = this.#shadows.get(key);
+    if (counts === undefined) {
+      counts = { pool, strategy, agreed: 0, differed: 0, faults: 0, upstreams: new Map() };
+      this.#shadows.set(key, counts);
+    }
+    return counts;
+  }
+
   refused(code: string): void {
     this.#refused.set(code, (this.#refused.get(code) ?? 0) + 1);
   }
@@ -68,6 +91,8 @@ export class Counters implements Meter {
     this.#dirty.length = 0;
     for (const [code, count] of this.#refused) rows.push({ kind: 'refused', labels: [code], values: [count] });
     this.#refused.clear();
+    for (const counts of this.#shadows.values()) takeShadow(counts, rows);
+    this.#shadows.clear();
     // Names of pools are the embedder's, who may make up one for each change.
     if (this.#pools.size > MAX_POOLS) this.#pools.clear();
     return rows;
@@ -114,6 +139,26 @@ export class Counters implements Meter {
       counts[code] = 0;
       each(this.#codes.text(code), count);
     }
+  }
+}
+
+/** What the strategy in the shadow of a pool would have done. */
+interface ShadowCounts {
+  readonly pool: string;
+  readonly strategy: string;
+  agreed: number;
+  differed: number;
+  faults: number;
+  /** Its picks, by origin. */
+  readonly upstreams: Map<string, number>;
+}
+
+function takeShadow({ pool, strategy, agreed, differed, faults, upstreams }: ShadowCounts, rows: Row[]): void {
+  rows.push({ kind: 'shadow', labels: [pool, strategy, 'true'], values: [agreed] });
+  rows.push({ kind: 'shadow', labels: [pool, strategy, 'false'], values: [differed] });
+  rows.push({ kind: 'shadowFaults', labels: [pool, strategy], values: [faults] });
+  for (const [origin, count] of upstreams) {
+    rows.push({ kind: 'shadowUpstreams', labels: [pool, origin, strategy], values: [count] });
   }
 }
 

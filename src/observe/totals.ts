@@ -22,6 +22,9 @@ export const KINDS = {
   attempts: ['pool', 'upstream', 'code'],
   refused: ['code'],
   carried: [],
+  shadow: ['pool', 'strategy', 'agreed'],
+  shadowFaults: ['pool', 'strategy'],
+  shadowUpstreams: ['pool', 'upstream', 'strategy'],
 } as const;
 
 export type Kind = keyof typeof KINDS;
@@ -145,8 +148,11 @@ function ownerOf(kind: Kind, labels: readonly string[]): Owner | undefined {
   const [pool = '', upstream] = labels;
   switch (kind) {
     case 'requests':
+    case 'shadow':
+    case 'shadowFaults':
     case 'durations': return { pool, upstream: undefined };
     case 'upstream':
+    case 'shadowUpstreams':
     case 'attempts': return { pool, upstream };
     default: return undefined;
   }

@@ -8,14 +8,16 @@ import type { Strategy } from '../strategy.ts';
 import type { TcpRouteOptions } from './tcp-options.ts';
 
 /** The strategies that the command line and configuration files know by name. */
-export type StrategyName = 'random' | 'round-robin' | 'least-connections';
+export type StrategyName =
+  | 'random' | 'round-robin' | 'least-connections' | 'power-of-two' | 'peak-ewma' | 'ring-hash' | 'maglev'
+  | 'rendezvous' | 'weighted-by-load';
 
 /**
  * A configuration file of the binary: the options of `createBalancer`, and the settings of the command line. Paths are
  * relative to the file. The command line takes precedence over it.
  */
 export interface Config<State = unknown>
-  extends Omit<BalancerOptions<State>, 'strategy' | 'pools' | 'routes' | 'proxyProtocol'> {
+  extends Omit<BalancerOptions<State>, 'strategy' | 'shadow' | 'pools' | 'routes' | 'proxyProtocol'> {
   /**
    * Where to listen, one address or a list. Default 8080, on every interface; with `--demo`, on the loopback interface.
    */
@@ -25,6 +27,11 @@ export interface Config<State = unknown>
    * factory. Default `random`.
    */
   readonly strategy?: StrategyConfig;
+  /**
+   * A second strategy that is asked at each pick what it would have picked, and never decides: as `strategy`. Default:
+   * none.
+   */
+  readonly shadow?: StrategyConfig;
   /**
    * Pools by their names, besides `default` if there are `upstreams`. A name is 1 to 63 letters, digits, dots, hyphens
    * or underscores.
@@ -141,7 +148,7 @@ export interface TlsPairConfig {
 export type TlsVersion = 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
 
 /** A pool of a configuration file. */
-export interface PoolConfig extends Omit<PoolOptions, 'strategy'> {
+export interface PoolConfig extends Omit<PoolOptions, 'strategy' | 'shadow'> {
   /** TLS to `https:` upstreams, in place of what the top level says, key by key. Default: that of the top level. */
   readonly upstreamTls?: UpstreamTlsConfig;
   /**
@@ -149,6 +156,11 @@ export interface PoolConfig extends Omit<PoolOptions, 'strategy'> {
    * factory. Default `random`.
    */
   readonly strategy?: StrategyConfig;
+  /**
+   * A second strategy that is asked at each pick what it would have picked, and never decides: as `strategy`. Default:
+   * none.
+   */
+  readonly shadow?: StrategyConfig;
 }
 
 /** A strategy by its name, by the path of a module, or, in a module, the strategy itself. */

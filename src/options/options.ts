@@ -65,6 +65,11 @@ export interface PoolOptions {
   /** Chooses the upstream of each attempt. Default: `random()`. */
   readonly strategy?: Strategy;
   /**
+   * A second strategy that is asked at each pick what it would have picked, and never decides: its figures are in
+   * `shadow` of the pool. Default: none.
+   */
+  readonly shadow?: Strategy;
+  /**
    * A channel that connects balancers with the same upstreams. They share ejections and readmissions and, ten times a
    * second, their counts in flight; only the channel's leader sends probes. Default: none; the balancer relies on what
    * it sees itself.

@@ -15,6 +15,7 @@ import { type Known, type ParsedUpstream, readUpstreams } from './upstreams.ts';
 export interface PoolSettings extends Readonly<Record<keyof typeof POOL_NUMBERS, number>> {
   readonly upstreams: readonly ParsedUpstream[];
   readonly strategy: Strategy | undefined;
+  readonly shadow: Strategy | undefined;
   readonly peers: Channel | undefined;
   /** For upstreams without a `healthCheck` of their own. */
   readonly healthCheck: HealthCheck | undefined;
@@ -46,6 +47,7 @@ export function* readPoolOptions(
     ...common,
     upstreams: yield* readUpstreams(options['upstreams'], `${prefix}upstreams`, common, problems, known),
     strategy: strategy(options['strategy'], `${prefix}strategy`, problems),
+    shadow: strategy(options['shadow'], `${prefix}shadow`, problems),
     peers: peers(options['peers'], `${prefix}peers`, problems),
     retryOn: retryStatuses(options['retryOn'], `${prefix}retryOn`, problems),
     changeOrigin: flag(options['changeOrigin'], `${prefix}changeOrigin`, problems),
@@ -78,8 +80,8 @@ export const POOL_NUMBERS = {
 } as const satisfies Readonly<Record<string, Range>>;
 
 export const POOL_OPTION_NAMES: readonly string[] = [
-  ...Object.keys(POOL_NUMBERS), 'upstreams', 'strategy', 'peers', 'healthCheck', 'retryOn', 'changeOrigin', 'connect',
-  'proxyProtocol',
+  ...Object.keys(POOL_NUMBERS), 'upstreams', 'strategy', 'shadow', 'peers', 'healthCheck', 'retryOn', 'changeOrigin',
+  'connect', 'proxyProtocol',
 ];
 
 function strategy(value: unknown, path: string, problems: string[]): Strategy | undefined {

@@ -104,14 +104,17 @@ export function onlyInPools(
 
 /** Refuses what keeps state, or has one member in this process, in more than one pool. */
 export function notShared(pools: ReadonlyMap<string, PoolSettings>, problems: string[]): void {
+  const owners = new Map<object, string>();
   for (const [option, instead] of OWN) {
-    const owners = new Map<object, string>();
     for (const [name, settings] of pools) {
       const value = settings[option];
       if (value === undefined) continue;
       const owner = owners.get(value);
       if (owner === undefined) owners.set(value, name);
-      else problems.push(`pools.${name}.${option}: is that of the pool ${owner} already; ${instead}`);
+      else {
+        const path = name === DEFAULT_POOL && pools.size === 1 ? option : `pools.${name}.${option}`;
+        problems.push(`${path}: is that of the pool ${owner} already; ${instead}`);
+      }
     }
   }
 }
@@ -123,5 +126,6 @@ const NONE: ReadonlySet<string> = new Set();
 const KNOWN: ReadonlySet<string> = new Set(POOL_OPTION_NAMES);
 const OWN = [
   ['strategy', 'a strategy keeps state of one pool; make one for each'],
+  ['shadow', 'a strategy keeps state of its own; make another one for the shadow'],
   ['peers', 'a channel takes one member; open one for each pool'],
 ] as const;

@@ -61,4 +61,7 @@ const EXPECTED = 'must be an object with a name and a pick method';
 /** Names that an arrow function gets from its property or export, not from its author. */
 const GIVEN_NAMES: ReadonlySet<string> = new Set(['strategy', 'dispatch', 'default']);
 /** The strategies of this package, for messages only. */
-const SHIPPED: readonly string[] = ['random', 'round-robin', 'least-connections', 'least-busy'];
+const SHIPPED: readonly string[] = [
+  'random', 'round-robin', 'least-connections', 'least-busy', 'power-of-two', 'peak-ewma', 'ring-hash', 'maglev',
+  'rendezvous', 'weighted-by-load',
+];

@@ -16,8 +16,9 @@ export interface TcpUpstreamOptions extends Omit<UpstreamOptions, 'origin' | 'he
 
 /** The options of a pool, as those of `createBalancer`; what they say of a request holds for a connection here. */
 export interface TcpPoolOptions extends Pick<PoolOptions,
-  | 'strategy' | 'peers' | 'connect' | 'maxAttempts' | 'ejectAfter' | 'ejectMs' | 'maxEjectMs' | 'maxEjectedPercent'
-  | 'slowStartMs' | 'maxInFlight' | 'maxQueued' | 'queueTimeoutMs' | 'connectTimeoutMs' | 'proxyProtocol'> {
+  | 'strategy' | 'shadow' | 'peers' | 'connect' | 'maxAttempts' | 'ejectAfter' | 'ejectMs' | 'maxEjectMs'
+  | 'maxEjectedPercent' | 'slowStartMs' | 'maxInFlight' | 'maxQueued' | 'queueTimeoutMs' | 'connectTimeoutMs'
+  | 'proxyProtocol'> {
   /**
    * The initial upstreams; `add`, `remove` and `update` change them. While there are none, connections are reset.
    */

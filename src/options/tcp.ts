@@ -131,9 +131,9 @@ function onlyTcp(given: Given, prefix: string, known: ReadonlySet<string>, probl
 const HELLO_TIMEOUT_MS = 3_000;
 const FIXED = 'belongs to the front and cannot change at run time; leave it out, or make a new balancer';
 export const TCP_POOL_OPTION_NAMES = [
-  'upstreams', 'strategy', 'peers', 'connect', 'maxAttempts', 'ejectAfter', 'ejectMs', 'maxEjectMs',
-  'maxEjectedPercent', 'slowStartMs', 'healthCheck', 'maxInFlight', 'maxQueued', 'queueTimeoutMs', 'connectTimeoutMs',
-  'idleTimeoutMs', 'proxyProtocol',
+  'upstreams', 'strategy', 'shadow', 'peers', 'connect', 'maxAttempts', 'ejectAfter', 'ejectMs',
+  'maxEjectMs', 'maxEjectedPercent', 'slowStartMs', 'healthCheck', 'maxInFlight', 'maxQueued', 'queueTimeoutMs',
+  'connectTimeoutMs', 'idleTimeoutMs', 'proxyProtocol',
 ] as const;
 export const TCP_FRONT_OPTION_NAMES = [
   'maxConnections', 'maxHeldBytes', 'helloTimeoutMs', 'onReport', 'time', 'rng',

@@ -2,6 +2,7 @@
  * A pool as users see it: types only.
  */
 import type { DrainOptions } from '../options/calls.ts';
+import type { ShadowFigures } from '../meter.ts';
 import type { UpstreamOptions } from '../options/options.ts';
 import type { Upstream } from '../strategy.ts';
 
@@ -10,6 +11,8 @@ export interface BalancerPool {
   readonly name: string;
   /** The name of the strategy that picks. */
   readonly strategy: string;
+  /** What the strategy in the option `shadow` would have done; undefined without one. */
+  readonly shadow: ShadowFigures | undefined;
   /** All upstreams as they stand now, draining ones last. */
   readonly upstreams: readonly Upstream[];
   /** Adds an upstream at once. Throws OPTIONS_INVALID, or CLOSING once a `close` is past its delay. */

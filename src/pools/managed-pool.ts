@@ -24,6 +24,7 @@ import { Pool, type PoolHome } from './pool.ts';
 import { Queue } from './queue.ts';
 import { RetryBudget } from './retry-budget.ts';
 import type { Services } from './services.ts';
+import { Shadow } from './shadow.ts';
 
 /** What a pool gets from its balancer, besides the services. */
 export interface PoolMeans {
@@ -48,6 +49,7 @@ export class ManagedPool implements PoolHome, CurrentPool {
   readonly budget: RetryBudget;
   strategy: Strategy;
   traits: StrategyTraits;
+  shadow: Shadow | undefined;
   /** As later exchanges use it. */
   pool: Pool;
   #settings: PoolSettings;
@@ -86,6 +88,7 @@ export class ManagedPool implements PoolHome, CurrentPool {
     this.#makeStrategy = means.strategy;
     this.strategy = settings.strategy ?? means.strategy();
     this.traits = traitsOf(this.strategy);
+    this.shadow = settings.shadow && new Shadow(settings.shadow, name, services);
     this.queue = new Queue(settings.maxQueued, (cause) => {
       report(new BalancerError('INTERNAL_ERROR', 'a queued request could not be resumed', { cause }), undefined);
     });
@@ -238,7 +241,12 @@ export class ManagedPool implements PoolHome, CurrentPool {
       this.strategy = strategy;
       this.traits = traitsOf(strategy);
     }
-    const concernsAll = isNew || settings.maxEjectedPercent !== before.maxEjectedPercent;
+    if (settings.shadow !== before.shadow) {
+      this.shadow = settings.shadow && new Shadow(settings.shadow, this.name, this.#services);
+    }
+    // A new strategy has to hear what there is.
+    const concernsAll = isNew || settings.shadow !== before.shadow ||
+      settings.maxEjectedPercent !== before.maxEjectedPercent;
     return this.upstreams.apply(difference, cutAt, concernsAll);
   }
 
@@ -300,10 +308,13 @@ export class ManagedPool implements PoolHome, CurrentPool {
   }
 
   #tellStrategy(candidates: readonly Upstream[]): void {
-    const { strategy } = this;
-    if (!this.traits.hearsChanged) return;
+    const { strategy, shadow } = this;
+    if (!this.traits.hearsChanged && shadow === undefined) return;
     const members = Object.freeze([...this.upstreams.active].map(({ shown }) => shown));
-    runHook(strategy, 'changed', () => strategy.changed?.(candidates, members), this.#services.report);
+    if (this.traits.hearsChanged) {
+      runHook(strategy, 'changed', () => strategy.changed?.(candidates, members), this.#services.report);
+    }
+    shadow?.changed(candidates, members);
   }
 
   /** Throws OPTIONS_INVALID once the pool was removed. */

@@ -11,6 +11,7 @@ import type { UpstreamSet } from '../upstreams/upstream-set.ts';
 import type { StrategyTraits } from './plugin.ts';
 import type { Queue } from './queue.ts';
 import type { RetryBudget } from './retry-budget.ts';
+import type { Shadow } from './shadow.ts';
 
 /** The settings that the exchanges of a pool use. */
 export type PoolRules = Pick<Settings,
@@ -26,6 +27,7 @@ export interface PoolHome {
   /** The current strategy. */
   readonly strategy: Strategy;
   readonly traits: StrategyTraits;
+  readonly shadow: Shadow | undefined;
   entered(): void;
   left(): void;
 }
@@ -55,6 +57,11 @@ export class Pool {
 
   get traits(): StrategyTraits {
     return this.#home.traits;
+  }
+
+  /** A strategy to ask beside the one that picks, if there is one. */
+  get shadow(): Shadow | undefined {
+    return this.#home.shadow;
   }
 
   /** An exchange may pick here, until it calls {@link Pool.left}. A pool that was removed waits for it. */

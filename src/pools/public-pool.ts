@@ -2,6 +2,7 @@
  * A pool as users see it.
  */
 import { nameOf } from '../guard.ts';
+import type { ShadowFigures } from '../meter.ts';
 import { type DrainOptions, parseDrainOptions } from '../options/calls.ts';
 import type { UpstreamOptions } from '../options/options.ts';
 import type { Upstream } from '../strategy.ts';
@@ -25,6 +26,10 @@ export class PublicPool implements BalancerPool {
 
   get strategy(): string {
     return nameOf(this.#pool.strategy);
+  }
+
+  get shadow(): ShadowFigures | undefined {
+    return this.#pool.shadow?.figures;
   }
 
   get upstreams(): readonly Upstream[] {

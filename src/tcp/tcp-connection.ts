@@ -321,7 +321,7 @@ export class TcpConnection implements OpenDownstream, SocketReader, SocketOwner,
     }
     const { pool } = this;
     // No await between the pick and the count: the next pick sees this one.
-    this.#attempt.begin(pool, upstream, true, this.#picks.left);
+    this.#attempt.begin(pool, upstream, true, this.#picks.left, this.#picks.shadowed(upstream));
     this.#account.attempts++;
     this.#phase = CONNECTING;
     this.#deadline = this.#front.services.clock.now + pool.rules.connectTimeoutMs;

@@ -2,17 +2,12 @@
  * The rules that every strategy must keep.
  */
 import assert from 'node:assert/strict';
+import { clocksReadBy } from './clocks.ts';
+import { fairnessRules } from './fairness-rules.ts';
 import { pickContext } from './pick-context.ts';
+import type { Rule } from './rule.ts';
 import { FakeUpstream, fakes, list } from './stand-in.ts';
-import { below, type ConformanceOptions, failure, type Make, outcomes, Trial } from './trial.ts';
-
-/** One rule. With a test runner other than Node's, call `check` in a test: it throws if the rule is broken. */
-export interface Rule {
-  readonly title: string;
-  /** True for a rule that `spreads: false` skips. */
-  readonly spreads?: boolean;
-  readonly check: (make: Make, rng: () => number, options?: ConformanceOptions) => void;
-}
+import { below, type ConformanceOptions, failure, type Make, outcomes, reportAt, Trial } from './trial.ts';
 
 export const rules: readonly Rule[] = [
   {
@@ -170,11 +165,54 @@ export const rules: readonly Rule[] = [
         trial.changed(candidates);
         for (const shift of [0, 1, 2]) {
           candidates.forEach((candidate, i) => {
-            candidate.burden(loads[(i + shift) % loads.length] ?? 0);
+            const load = loads[(i + shift) % loads.length] ?? 0;
+            candidate.burden(options?.reports === true ? reportAt(trial.now, { applicationUtilization: load }) : load);
           });
           for (let i = 0; i < 10; i++) trial.pick(candidates);
         }
       }
+    },
+  },
+  {
+    title: 'copes with reports of every kind: none, old, empty, or of extreme numbers',
+    check(make, rng, options) {
+      if (options?.reports !== true) return;
+      const numbers = [undefined, 0, 1e-300, 0.5, 1, 1e9];
+      const trial = new Trial(make, rng, options);
+      const candidates = fakes(5);
+      trial.changed(candidates);
+      const number = (): number | undefined => numbers[below(numbers.length, rng)];
+      for (let i = 0; i < 3_000; i++) {
+        const at = trial.now - (rng() < 0.5 ? 0 : 10 ** below(8, rng));
+        const [applicationUtilization, cpuUtilization, rps, eps] = [number(), number(), number(), number()];
+        const report = reportAt(at, { applicationUtilization, cpuUtilization, rps, eps });
+        candidates[below(5, rng)]?.burden(rng() < 0.2 ? undefined : report);
+        trial.settle(trial.pick(candidates));
+      }
+    },
+  },
+  {
+    title: 'copes with counts that are no counts: negative, fractional, NaN, infinite',
+    check(make, rng, options) {
+      for (const odd of [-1, -1e-9, 0.5, NaN, Infinity, -Infinity]) {
+        for (const all of [true, false]) {
+          for (const told of [true, false]) {
+            const trial = new Trial(make, rng, options);
+            const candidates = list([0, 1, 2].map((i) => new FakeUpstream(i, 1 + i, all || i === 1 ? odd : i)));
+            if (told) trial.changed(candidates);
+            for (let i = 0; i < 20; i++) trial.choose(candidates);
+          }
+        }
+      }
+    },
+  },
+  {
+    title: 'takes the time from `now` alone, never from a clock of its own',
+    check(make, rng, options) {
+      const read = clocksReadBy(() => {
+        churn(make, rng, options, 1, 2_000);
+      });
+      assert.deepEqual(read, [], 'use context.now, and `now` of answered() and settled()');
     },
   },
   {
@@ -190,7 +228,7 @@ export const rules: readonly Rule[] = [
           trial.changed(candidates);
           while (trial.open.length > 0) {
             const at = order === 'oldest first' ? 0 : order === 'newest first' ? -1 : below(trial.open.length, rng);
-            trial.settle(trial.open.at(at), outcomes[below(outcomes.length, rng)]);
+            trial.settleAt(at, outcomes[below(outcomes.length, rng)]);
           }
         }
       }
@@ -254,20 +292,23 @@ export const rules: readonly Rule[] = [
       for (const told of [1, 0.5, 0]) churn(make, rng, options, told);
     },
   },
+  ...fairnessRules,
 ];
 
 /**
  * A random sequence of picks, retries, settles and changes to the set. `told` is the chance that changed() follows a
  * change. The core always calls it, but a wrapper around the strategy may not, and picks must be candidates even then.
  */
-function churn(make: Make, rng: () => number, options: ConformanceOptions | undefined, told: number): void {
+function churn(
+  make: Make, rng: () => number, options: ConformanceOptions | undefined, told: number, steps = 10_000,
+): void {
   const trial = new Trial(make, rng, options);
   const draw = (limit: number): number => below(limit, rng);
   let members = fakes(3);
   const ejected = new Set<FakeUpstream>();
   const seen = new Set(members);
   let candidates = members;
-  for (let step = 0; step < 10_000; step++) {
+  for (let step = 0; step < steps; step++) {
     const chance = rng();
     if (chance < 0.45 && candidates.length > 0 && trial.open.length < 200) {
       // Now and then in-flight limits take some of the candidates away.
@@ -284,7 +325,11 @@ function churn(make: Make, rng: () => number, options: ConformanceOptions | unde
       const member = members[draw(members.length)];
       if (chance < 0.93 && members.length < 12) members = list([...members, new FakeUpstream(draw(20), 1 + draw(5))]);
       else if (chance < 0.96) members = list(members.filter((other) => other !== member));
-      else if (member && chance < 0.98) member.weigh(1 + draw(5)).burden(draw(11) / 10);
+      else if (member && chance < 0.98) {
+        member.weigh(1 + draw(5));
+        const load = draw(11) / 10;
+        member.burden(options?.reports === true ? reportAt(trial.now, { cpuUtilization: load }) : load);
+      }
       else if (member && !ejected.delete(member)) ejected.add(member);
       for (const each of members) seen.add(each);
       candidates = list(members.filter((each) => !ejected.has(each)));

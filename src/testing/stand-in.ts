@@ -2,9 +2,12 @@
  * The candidates of the conformance suite.
  */
 import assert from 'node:assert/strict';
-import type { Upstream, WorkerCandidate } from '../strategy.ts';
+import type { LoadReport, Upstream, WorkerCandidate } from '../strategy.ts';
 
-/** A candidate with all properties of an upstream and of a worker. */
+/**
+ * A candidate with all properties of an upstream and of a worker. Of the two loads, it shows that of a worker, or, if
+ * the suite was told that the strategy reads reports, that of an upstream.
+ */
 export type StandIn = Upstream & WorkerCandidate;
 
 /** Frozen, so that a strategy cannot change it. The suite changes its counts, weight and load by methods. */
@@ -20,7 +23,7 @@ export class FakeUpstream implements StandIn {
   readonly ejections = 0;
   readonly tags = Object.freeze({});
   readonly pid: number;
-  #load = 0;
+  #load: number | LoadReport | undefined = 0;
   #weight: number;
   #inFlight: number;
   #picks = 0;
@@ -54,8 +57,8 @@ export class FakeUpstream implements StandIn {
     return this.#latencyMs ?? (this.#picks === 0 ? 0 : 5);
   }
 
-  get load(): number {
-    return this.#load;
+  get load(): StandIn['load'] {
+    return this.#load as StandIn['load'];
   }
 
   weigh(weight: number): this {
@@ -68,7 +71,7 @@ export class FakeUpstream implements StandIn {
     this.#latencyMs = latencyMs;
   }
 
-  burden(load: number): void {
+  burden(load: number | LoadReport | undefined): void {
     this.#load = load;
   }
 

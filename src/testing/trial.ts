@@ -3,8 +3,8 @@
  */
 import assert from 'node:assert/strict';
 import { isThenable } from '../guard.ts';
-import type { Candidate, Outcome, PickContext, PickRequest, Strategy } from '../strategy.ts';
-import type { FakeUpstream, StandIn } from './stand-in.ts';
+import type { Candidate, LoadReport, Outcome, PickContext, PickRequest, Strategy } from '../strategy.ts';
+import { FakeUpstream, type StandIn } from './stand-in.ts';
 
 /** A strategy of upstreams or of workers. The suite checks that it picks one of the stand-ins. */
 export interface Tested extends Omit<Strategy<StandIn>, 'pick'> {
@@ -20,6 +20,13 @@ export interface ConformanceOptions {
   readonly spreads?: boolean;
   /** True if `pick` may return undefined although it was offered candidates. Default false. */
   readonly declines?: boolean;
+  /** True if it must pick in proportion to the weights while all are idle. Default false. */
+  readonly weighted?: boolean;
+  /**
+   * True if it reads the reports of upstreams: the stand-ins' `load` is then a `LoadReport` or undefined. Default
+   * false: it is a number, as that of a worker.
+   */
+  readonly reports?: boolean;
 }
 
 /** Checks each pick, and settles each exactly once. */
@@ -28,21 +35,29 @@ export class Trial {
   readonly #strategy: Tested;
   readonly #rng: () => number;
   readonly #declines: boolean;
+  readonly #reports: boolean;
   /** One object for all picks, as in the balancer. */
   readonly #context = {
     attempt: 1, remoteAddress: '', now: 1_000_000, note: undefined as unknown,
     request: { method: 'GET', target: '/', host: '', header }, respondWith: () => undefined,
   };
-  /** What `pick` left for each open attempt. */
+  /** What `pick` left for each open attempt, and whether it was answered. */
   readonly #notes: unknown[] = [];
+  readonly #answered: boolean[] = [];
 
   constructor(make: Make, rng: () => number, options: ConformanceOptions = {}) {
     this.#strategy = make({ rng });
     this.#rng = rng;
     this.#declines = options.declines === true;
+    this.#reports = options.reports === true;
+  }
+
+  get now(): number {
+    return this.#context.now;
   }
 
   changed(candidates: readonly StandIn[], members = candidates): void {
+    this.#report(candidates);
     this.#strategy.changed?.(candidates, members);
   }
 
@@ -50,6 +65,7 @@ export class Trial {
   choose<C extends StandIn>(
     candidates: readonly C[], context: PickContext<PickRequest | undefined> = this.#context,
   ): C | undefined {
+    this.#report(candidates);
     const picked: unknown = this.#strategy.pick(candidates, context as PickContext<never>);
     assert.ok(!isThenable(picked), 'pick() returned a promise; it must be synchronous');
     if (picked === undefined) assert.ok(this.#declines, 'pick() returned undefined (allow it with `declines: true`)');
@@ -70,6 +86,7 @@ export class Trial {
       picked.begin();
       this.open.push(picked);
       this.#notes.push(this.#context.note);
+      this.#answered.push(false);
     }
     return picked;
   }
@@ -77,22 +94,47 @@ export class Trial {
   /** Settles the oldest open attempt on `candidate`; one that was answered is told so first. */
   settle(candidate: FakeUpstream | undefined, ending: Ending = success): FakeUpstream | undefined {
     if (!candidate) return undefined;
-    const at = this.open.indexOf(candidate);
-    const [settled] = this.open.splice(at, 1);
-    const [note] = this.#notes.splice(at, 1);
-    assert.equal(settled, candidate);
+    return this.settleAt(this.open.indexOf(candidate), ending);
+  }
+
+  /** Answers the open attempt of this number, once. */
+  answerAt(at: number, { status, durationMs }: Ending = success): void {
+    const candidate = this.open.at(at);
+    if (candidate === undefined || this.#answered.at(at) === true || status === undefined) return;
+    this.#answered.splice(at, 1, true);
     const { now } = this.#context;
-    const { status, durationMs } = ending;
-    if (status !== undefined) {
-      this.#strategy.answered?.(candidate, { status, header, latencyMs: durationMs, now, note });
-    }
+    const note = this.#notes.at(at);
+    this.#strategy.answered?.(candidate, { status, header, latencyMs: durationMs, now, note });
+  }
+
+  /** Settles the open attempt of this number. */
+  settleAt(at: number, ending: Ending = success): FakeUpstream {
+    this.answerAt(at, ending);
+    const [candidate] = this.open.splice(at, 1);
+    const [note] = this.#notes.splice(at, 1);
+    this.#answered.splice(at, 1);
+    assert.ok(candidate !== undefined);
     candidate.end();
-    this.#strategy.settled?.(candidate, { ...ending, now, note });
+    this.#strategy.settled?.(candidate, { ...ending, now: this.#context.now, note });
     return candidate;
+  }
+
+  /** Tells of the end of an attempt that another strategy picked. */
+  settleUnpicked(candidate: FakeUpstream | undefined, ending: Ending): void {
+    if (candidate === undefined) return;
+    this.#strategy.settled?.(candidate, { ...ending, now: this.#context.now, note: undefined });
   }
 
   settleAll(): void {
     while (this.open.length > 0) this.settle(this.open[0]);
+  }
+
+  /** Has stand-ins that still show a worker's load report as equal upstreams. */
+  #report(candidates: readonly StandIn[]): void {
+    if (!this.#reports) return;
+    for (const candidate of candidates) {
+      if (candidate instanceof FakeUpstream && typeof candidate.load === 'number') candidate.burden(reportAt(this.now));
+    }
   }
 }
 
@@ -104,6 +146,14 @@ export const failure: Ending = { ok: false, status: undefined, durationMs: 0, er
 export const outcomes: readonly Ending[] = [
   success, failure, { ok: true, status: 500, durationMs: 1e6, error: undefined },
 ];
+
+/** A sound report. */
+export function reportAt(at: number, parts: Partial<LoadReport> = {}): LoadReport {
+  return {
+    at, applicationUtilization: 0.5, cpuUtilization: 0.4, memUtilization: 0.3, rps: 100, eps: 0, utilization: {},
+    namedMetrics: {}, ...parts,
+  };
+}
 
 /** An integer from 0 up to, but not including, `limit`. */
 export function below(limit: number, rng: () => number): number {

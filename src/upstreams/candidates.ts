@@ -19,6 +19,8 @@ export class Candidates {
   /** Those at their own limits, and the candidates for which that was computed. */
   #atLimit: readonly Upstream[] = NONE;
   #atLimitBeside: readonly Upstream[] = NONE;
+  /** Those out of service, whatever their limits; undefined until they are first read after a change. */
+  #retained: readonly Upstream[] | undefined;
   /** How many were ejected or on trial when all were last looked at, and how many were out of service. */
   #unproven = 0;
   #suspended = 0;
@@ -53,6 +55,17 @@ export class Candidates {
       this.#atLimit = Object.freeze(this.#selectable.filter(isAtLimit));
     }
     return this.#atLimit;
+  }
+
+  /** Those that `drain` took out of service, unless they are ejected. Computed when first read after a change. */
+  get retained(): readonly Upstream[] {
+    if (this.#suspended === 0) return NONE;
+    if (this.#retained === undefined) {
+      const retained: Upstream[] = [];
+      for (const upstream of this.#upstreams.values()) if (upstream.retained) retained.push(upstream.shown);
+      this.#retained = Object.freeze(retained);
+    }
+    return this.#retained;
   }
 
   /** Whether any, besides `others`, would be a candidate if it had room. */
@@ -112,7 +125,7 @@ export class Candidates {
 
   #announce(selectable: readonly Upstream[]): void {
     this.#selectable = Object.freeze(selectable);
-    this.#withRoom = undefined;
+    this.#withRoom = this.#retained = undefined;
     this.#onChange(this.#selectable);
   }
 }

@@ -3,10 +3,11 @@
  */
 import { alike } from '../options/checks.ts';
 import type { ParsedUpstream } from '../options/upstreams.ts';
-import type { Upstream } from '../strategy.ts';
+import type { LoadReport, Upstream } from '../strategy.ts';
 import type { Dialler } from './dial.ts';
 import { Health, type HealthRules } from './health.ts';
 import { IdleConnections, type IdleConnectionRules } from './idle-connections.ts';
+import { ReportedLoad } from './load-report.ts';
 import { PublicUpstream } from './public-upstream.ts';
 
 /** The settings that an upstream uses. */
@@ -40,6 +41,8 @@ export class ManagedUpstream {
   #responses = 0;
   #retries = 0;
   #ejections = 0;
+  /** Its reports, once a strategy has asked for one. */
+  #reported: ReportedLoad | undefined;
   #cutAt = Infinity;
   #listed = true;
   #panic = false;
@@ -110,6 +113,22 @@ export class ManagedUpstream {
     return this.#ejections;
   }
 
+  /** What it last reported of its load. Reading it once has later reports kept. */
+  get load(): LoadReport | undefined {
+    this.#reported ??= new ReportedLoad();
+    return this.#reported.current;
+  }
+
+  /** As `load`, but does not have reports kept. */
+  get knownLoad(): LoadReport | undefined {
+    return this.#reported?.current;
+  }
+
+  /** Where its response heads go; undefined as long as nobody reads its load. */
+  get reported(): ReportedLoad | undefined {
+    return this.#reported;
+  }
+
   /** The weight that was configured or, since then, set. A slow start shows a part of it. */
   get nominalWeight(): number {
     return this.#givenWeight ?? this.#settings.weight;
@@ -141,6 +160,11 @@ export class ManagedUpstream {
   /** Whether `drain` has taken it out of service. */
   get suspended(): boolean {
     return this.#suspended;
+  }
+
+  /** Whether it may be picked from `context.draining`, apart from its limit: out of service, but in good health. */
+  get retained(): boolean {
+    return this.#suspended && this.#leaving === undefined && this.#health.standing !== 'ejected';
   }
 
   /** When what is still in flight will be cut, in the clock's time. */

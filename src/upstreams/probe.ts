@@ -13,6 +13,8 @@ import type { ManagedUpstream } from './managed-upstream.ts';
 export interface ProbeListener {
   /** Enough probes in a row found the upstream up, or down. */
   verdict(up: boolean): void;
+  /** A response head has come, of whatever status. */
+  responded(head: ResponseHead): void;
   /** A probe could not be made, and the upstream was not at fault. */
   failed(error: BalancerError): void;
 }
@@ -93,7 +95,9 @@ export class Probe implements ConnectionUser {
     // The final response counts.
   }
 
-  responded({ status }: ResponseHead): void {
+  responded(head: ResponseHead): void {
+    const { status } = head;
+    this.#listener.responded(head);
     this.#end(status >= this.#check.minStatus && status <= this.#check.maxStatus);
   }
 

@@ -104,6 +104,9 @@ export class Probes {
         verdict: (up) => {
           this.#upstreams.probed(upstream, up, this.#clock.source.now());
         },
+        responded: (head) => {
+          upstream.reported?.heard(head, this.#clock.source.now());
+        },
         failed: (error) => {
           this.#report(error, upstream.origin);
         },

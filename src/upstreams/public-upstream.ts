@@ -1,11 +1,13 @@
 /**
  * An upstream as strategies, listeners and operators see it: live values to read, and no way to reach anything else.
  */
-import type { Upstream } from '../strategy.ts';
+import type { LoadReport, Upstream } from '../strategy.ts';
 
 /** What the public side reads from the core's upstream. */
 export interface UpstreamFacts extends Omit<Upstream, 'id' | 'weight' | 'inFlight' | 'tags'> {
   readonly settings: Pick<Upstream, 'tags'>;
+  /** The load, if anybody has asked for it before. */
+  readonly knownLoad: LoadReport | undefined;
 }
 
 /** The public side of an upstream. Static methods are for the core: they cannot be reached from an instance. */
@@ -96,13 +98,19 @@ export class PublicUpstream implements Upstream {
     return this.#facts.settings.tags;
   }
 
+  get load(): LoadReport | undefined {
+    return this.#facts.load;
+  }
+
   /** Its current values, as a plain object. */
   toJSON(): Upstream {
     const { id, origin, state, weight, configuredWeight, maxInFlight, inFlight, inFlightElsewhere, latencyMs } = this;
     const { picks, responses, failures, retries, ejections, tags } = this;
     const counts = { picks, responses, failures, retries, ejections };
-    const load = { maxInFlight, inFlight, inFlightElsewhere, latencyMs };
-    return { id, origin, state, weight, configuredWeight, ...load, ...counts, tags };
+    const now = { maxInFlight, inFlight, inFlightElsewhere, latencyMs };
+    // Whoever prints an upstream does not ask for its reports.
+    const load = this.#facts.knownLoad;
+    return { id, origin, state, weight, configuredWeight, ...now, ...counts, tags, load };
   }
 
   /** What `console.log` shows. */

@@ -76,6 +76,11 @@ export class UpstreamSet {
     return this.#candidates.atLimit;
   }
 
+  /** Those that `drain` took out of service, unless they are ejected. */
+  get retained(): readonly Upstream[] {
+    return this.#candidates.retained;
+  }
+
   /** Ejected upstreams that have room: tried by a request for which no candidate is left. */
   get lastResorts(): readonly Upstream[] {
     return [...this.#active.values()].filter(({ hasRoom, listed, suspended }) => hasRoom && !listed && !suspended)
@@ -112,6 +117,12 @@ export class UpstreamSet {
   fullOne(upstream: unknown): ManagedUpstream | undefined {
     const managed = managedOf(upstream);
     return managed?.owner === this && managed.listed && managed.atLimit ? managed : undefined;
+  }
+
+  /** The managed upstream behind `upstream` if it is one of {@link UpstreamSet.retained}, in constant time. */
+  retainedOne(upstream: unknown): ManagedUpstream | undefined {
+    const managed = managedOf(upstream);
+    return managed?.owner === this && managed.retained ? managed : undefined;
   }
 
   /** Adds the initial upstreams, as one change. Their origins differ. {@link UpstreamSet.tell} tells the events. */

@@ -40,7 +40,7 @@ export function membersOf(size, weights, onChange = () => {}) {
     origin: `http://10.${at >> 16}.${at >> 8 & 255}.${at & 255}`,
     weight: weights === 'equal' ? 1 : 1 + at % 5,
   }));
-  const settings = parseOptions({ upstreams });
+  const settings = parseOptions({ upstreams }).pools.get('default');
   const world = { events: { heard: () => false }, rng: () => Math.random(), onChange, onRoom: () => {} };
   const members = new UpstreamSet(settings, world);
   members.start(settings.upstreams);
@@ -49,7 +49,7 @@ export function membersOf(size, weights, onChange = () => {}) {
 
 /** Requests that differ in what strategies may use. */
 function requests() {
-  const limits = parseOptions({ upstreams: ['http://10.0.0.1'] });
+  const limits = parseOptions({ upstreams: ['http://10.0.0.1'] }).front;
   return Array.from({ length: 64 }, (_, at) => {
     const request = new RequestHead();
     const head = Buffer.from(`GET /items/${at} HTTP/1.1\r\nHost: bench${at % 7}.example\r\nCookie: session=${at}\r\n\r\n`);

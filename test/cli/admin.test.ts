@@ -3,8 +3,11 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { createBalancer } from '../../src/balancer.ts';
+import { AdminListener } from '../../src/cli/admin.ts';
 import { readArguments } from '../../src/cli/arguments.ts';
 import { configure } from '../../src/cli/config.ts';
+import { connectTo } from '../support/client.ts';
 import { start } from '../support/process-binary.ts';
 import { get, startNamed } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
@@ -51,3 +54,18 @@ for (const workers of ['1', '2']) {
     });
   });
 }
+
+test('a replaced worker leaves a connection of its admin listener time for a request that is on its way', async (t) => {
+  const balancer = createBalancer({ upstreams: ['http://127.0.0.1:1'] });
+  t.after(() => balancer.close({ timeoutMs: 0 }));
+  const where = { port: 0, host: '127.0.0.1' };
+  const listener = new AdminListener({ where, token: undefined, hosts: [] }, balancer, {});
+  t.after(() => listener.close());
+  const client = await connectTo(t, Number(/:(\d+)/.exec(await listener.listen())?.[1]));
+  const begun = performance.now();
+  listener.draining();
+  assert.equal(await client.over(), 'end');
+  // A second until all workers know, then half a second of grace: timers may be late, but not early.
+  const took = performance.now() - begun;
+  assert.ok(took > 1_450, `it was closed after ${took} ms`);
+});

@@ -10,6 +10,7 @@ describe('arguments', () => {
     [['http://a', 'http://b'], { upstreams: ['http://a', 'http://b'] }],
     [['-l', '1', '--listen', '2', '--listen=3', '-l4'], { listen: ['1', '2', '3', '4'] }],
     [['-s', 'x'], { strategy: 'x' }],
+    [['--shadow', 'least-connections'], { shadow: 'least-connections' }],
     [['--strategy=x', 'http://a', '--strategy', 'y'], { strategy: 'y', upstreams: ['http://a'] }],
     [['-c', 'x.json'], { config: 'x.json' }],
     [['--drain-timeout', '5'], { drainTimeout: '5' }],

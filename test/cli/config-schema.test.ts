@@ -223,7 +223,11 @@ describe('accepts what the parser accepts, and refuses values of another type', 
 
 test('a strategy is one of our names, or a file', () => {
   const accepts = (strategy: string): boolean => isValid({ upstreams, strategy });
-  assert.deepEqual(['random', 'round-robin', 'least-connections', './mine.mjs', 'mine.ts'].filter(accepts).length, 5);
+  const names = [
+    'random', 'round-robin', 'least-connections', 'power-of-two', 'peak-ewma', 'ring-hash', 'maglev', 'rendezvous',
+    'weighted-by-load', './mine.mjs', 'mine.ts',
+  ];
+  assert.deepEqual(names.filter(accepts), names);
   assert.deepEqual(['rondom', '', 'mine'].filter(accepts), []);
 });
 

@@ -12,7 +12,10 @@ const UPSTREAM = 'http://127.0.0.1:3001';
 const LAST = "{ name: 'last', pick: (candidates) => candidates.at(-1) }";
 
 describe('--strategy with a name', () => {
-  for (const name of ['random', 'round-robin', 'least-connections']) {
+  for (const name of [
+    'random', 'round-robin', 'least-connections', 'power-of-two', 'peak-ewma', 'ring-hash', 'maglev', 'rendezvous',
+    'weighted-by-load',
+  ]) {
     test(name, async (t) => {
       const binary = await balanced(t, ['--strategy', name]);
       assert.match(await binary.ready(), new RegExp(`^Load balancer with ${name} strategy listening on `));

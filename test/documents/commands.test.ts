@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { USAGE } from '../../src/cli/arguments.ts';
+import { SIMULATE_USAGE } from '../../src/cli/simulate/arguments.ts';
 import { type Document, documentAt, documents, root, spansOf } from '../support/documents.ts';
 
 const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
@@ -58,7 +59,7 @@ function check(command: string): void {
   const [program, ...args] = command.split(/\s+/);
   if (program === 'npm') checkNpm(args);
   else if (program === 'node') checkNode(args);
-  else if (program === 'equipoise') checkFlags(args, USAGE);
+  else if (program === 'equipoise') checkFlags(args, args[0] === 'simulate' ? SIMULATE_USAGE : USAGE);
   else assert.fail(`${command}: documents run npm, node and equipoise`);
 }
 

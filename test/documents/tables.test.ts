@@ -33,8 +33,8 @@ test('the tables of options name each option with its default and what it belong
   const [text = '', ofFiles = ''] = documentAt('src/options/README.md').text.split('\n## In a configuration file\n');
   assert.deepEqual(rowsOf(ofFiles).flatMap(([cell = '']) => spansOf(cell)).sort(),
     ['$schema', 'accessLog', 'accessLogFormat', 'admin', 'adminHosts', 'adminTokenFile', 'drainTimeout', 'listen',
-      'logFormat', 'pidFile', 'proxyProtocol', 'reloadTimeout', 'stopDelay', 'strategy', 'tcp', 'tls', 'upstreamTls',
-      'workers'].sort());
+      'logFormat', 'pidFile', 'proxyProtocol', 'reloadTimeout', 'shadow', 'stopDelay', 'strategy', 'tcp', 'tls',
+      'upstreamTls', 'workers'].sort());
   const entries = /\n\| key \|[^]*?\n\n/.exec(text)?.[0] ?? '';
   assert.deepEqual(rowsOf(entries).map(([cell]) => nameIn(cell)).sort(),
     ['healthCheck', 'maxInFlight', 'origin', 'tags', 'weight']);
@@ -150,5 +150,8 @@ test('the usage in the README has exactly the flags of the binary', () => {
 test('the table of strategies names the shipped ones', () => {
   const { text } = documentAt('strategies/README.md');
   const names = rowsOf(section(text, 'What ours do')).map(([cell]) => nameIn(cell)).sort();
-  assert.deepEqual(names, ['leastBusy()', 'leastConnections()', 'random()', 'roundRobin()']);
+  assert.deepEqual(names, [
+    'leastBusy()', 'leastConnections()', 'maglev()', 'peakEwma()', 'powerOfTwo()', 'random()', 'rendezvous()',
+    'ringHash()', 'roundRobin()', 'weightedByLoad()',
+  ]);
 });

@@ -42,6 +42,8 @@ const NAMES = [
   'equipoise_upstream_ejections_total counter', 'equipoise_upstream_retries_total counter',
   'equipoise_open_connections gauge', 'equipoise_connections_total counter', 'equipoise_queued gauge',
   'equipoise_refused_total counter', 'equipoise_received_bytes_total counter', 'equipoise_sent_bytes_total counter',
+  'equipoise_shadow_picks_total counter', 'equipoise_shadow_upstream_picks_total counter',
+  'equipoise_shadow_faults_total counter',
   'equipoise_workers gauge', 'equipoise_build_info gauge',
   'process_cpu_user_seconds_total counter', 'process_cpu_system_seconds_total counter',
   'process_cpu_seconds_total counter', 'process_start_time_seconds gauge', 'process_resident_memory_bytes gauge',

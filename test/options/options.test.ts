@@ -73,7 +73,7 @@ test('an omitted option has its default', () => {
 });
 
 test('an undefined option counts as omitted', () => {
-  const names = [...Object.keys(NUMBERS), 'strategy', 'via', 'forwarded', 'trustForwarded', 'changeOrigin', 'connect',
+  const names = [...Object.keys(NUMBERS), 'strategy', 'shadow', 'via', 'forwarded', 'trustForwarded', 'changeOrigin', 'connect',
     'healthCheck', 'onReport', 'peers', 'retryOn', 'rng', 'time', 'xForwarded', 'serverTiming',
     'upgradeProtocols', 'upgradeTarget'];
   const options = Object.fromEntries(names.map((name) => [name, undefined]));

@@ -1,7 +1,8 @@
 /** The suite itself: one line runs it on a strategy of your own, and it finds broken rules. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Strategy, Upstream } from '../../src/strategy.ts';
+import type { LoadReport, Strategy, Upstream } from '../../src/strategy.ts';
+import { clocksReadBy } from '../../src/testing/clocks.ts';
 import { seededRandom, testSeed } from '../../src/testing/random.ts';
 import { conformance, type ConformanceOptions, type Make, rules, type StandIn } from '../../src/testing/index.ts';
 
@@ -148,14 +149,114 @@ describe('the conformance suite finds', () => {
       /changed\(\) at any time/,
       () => ({ name: 'x', pick: first, changed: (all) => void all.map(({ id }) => id).reduce((a, b) => a + b) }),
     ],
+    [
+      'a clock of its own, even where it catches what that throws',
+      /time from `now` alone/,
+      () => ({ name: 'x', pick: (all) => at(all, Math.floor(new Date().getTime()) % all.length) }),
+    ],
+    [
+      'performance.now as a default',
+      /time from `now` alone/,
+      () => {
+        const clock = performance.now.bind(performance);
+        return { name: 'x', pick: first, settled: () => void clock() };
+      },
+    ],
+    [
+      'a random pick that favours the first of two by 4%',
+      /draws ties fairly/,
+      ({ rng }) => ({
+        name: 'x', pick: (all) => at(all, all.length === 2 ? Number(rng() >= 0.52) : Math.floor(rng() * all.length)),
+      }),
+    ],
+    [
+      'ties that go to the first among busy ones',
+      /draws ties fairly/,
+      ({ rng }) => ({
+        name: 'x',
+        pick(all) {
+          const least = Math.min(...all.map(({ inFlight }) => inFlight));
+          const ties = all.filter(({ inFlight }) => inFlight === least);
+          return at(ties, least === 0 ? Math.floor(rng() * ties.length) : 0);
+        },
+      }),
+    ],
+    [
+      'counts that a settle takes from the wrong candidate',
+      /with the notes that picks left/,
+      ({ rng }) => counted(rng, 'last'),
+    ],
+    ['counts that fall below 0', /that it did not pick/, ({ rng }) => counted(rng, 'own')],
+    [
+      'a preference for who was picked least',
+      /herd onto a newcomer/,
+      ({ rng }) => ({
+        name: 'x',
+        pick(all) {
+          const least = Math.min(...all.map(({ picks }) => picks));
+          const ties = all.filter(({ picks }) => picks === least);
+          return at(ties, Math.floor(rng() * ties.length));
+        },
+      }),
+    ],
+    [
+      'no pick where counts cannot be compared',
+      /counts that are no counts/,
+      () => ({
+        name: 'x',
+        pick(all) {
+          let best: Upstream | undefined;
+          let least = Infinity;
+          for (const each of all) if (each.inFlight < least) [best, least] = [each, each.inFlight];
+          return best;
+        },
+      }),
+    ],
     ['a table that fits by its length', /churn/, () => tabled((table, all) => table.length === all.length)],
   ];
   for (const [flaw, rule, make] of table) {
     test(flaw, () => {
-      const broken = rulesBrokenBy(make);
-      assert.ok(broken.some((title) => rule.test(title)), `broken: ${broken.join('; ') || 'none'}`);
+      assert.notDeepEqual(rulesBrokenBy(make, {}, rule), [], `${rule.source} is kept`);
     });
   }
+
+  test('weights that are not heeded, or a little wrong, where the strategy says that it heeds them', () => {
+    const uniform: Make = ({ rng }) => ({ name: 'x', pick: (all) => at(all, Math.floor(rng() * all.length)) });
+    assert.deepEqual(rulesBrokenBy(uniform), []);
+    assert.equal(rulesBrokenBy(uniform, { weighted: true }, /in proportion to the weights/).length, 1);
+    const rounded: Make = ({ rng }) => ({
+      name: 'x',
+      pick(all) {
+        const slots = all.flatMap((one) => Array<Upstream>(Math.min(1_000, Math.ceil(one.weight))).fill(one));
+        return at(slots, Math.floor(rng() * slots.length));
+      },
+    });
+    assert.equal(rulesBrokenBy(rounded, { weighted: true }, /in proportion to the weights/).length, 1);
+  });
+
+  test('reports that are taken for granted, where the strategy says that it reads them', () => {
+    const of = (ready: (load: LoadReport | undefined) => boolean): Make => () => ({
+      name: 'x', pick: (all) => all.find(({ load }) => ready(load as LoadReport | undefined)),
+    });
+    const rule = /reports of every kind/;
+    assert.deepEqual(rulesBrokenBy(of(() => true), { reports: true }, rule), []);
+    assert.equal(rulesBrokenBy(of((load) => (load?.rps ?? 0) > 0), { reports: true }, rule).length, 1);
+  });
+
+  test('clocks, and leaves them as they were, even if the strategy throws', () => {
+    const clocks = (): unknown[] => [
+      Date, ...([[Date, 'now'], [performance, 'now'], [process, 'hrtime'], [process.hrtime, 'bigint']] as const)
+        .map(([owner, key]) => Object.getOwnPropertyDescriptor(owner, key)),
+    ];
+    const before = clocks();
+    assert.throws(() => clocksReadBy(() => {
+      throw new Error('no');
+    }), /no/);
+    assert.deepEqual(clocksReadBy(() => {
+      String([Date(), new Date(), new Date(0), process.hrtime.bigint()]);
+    }), ['Date()', 'new Date()', 'process.hrtime.bigint()']);
+    assert.deepEqual(clocks(), before);
+  });
 
   test('no fault in strategies that keep the rules', () => {
     assert.deepEqual(rulesBrokenBy(({ rng }) => twoChoices(rng)), []);
@@ -179,9 +280,35 @@ function tabled(fits: (table: readonly Upstream[], candidates: readonly Upstream
   };
 }
 
-function rulesBrokenBy(make: Make, options: ConformanceOptions = {}): string[] {
+/** Fewest in flight, by counts of its own. `last`: a settle counts for the last pick; `own`: for its candidate. */
+function counted(rng: () => number, settles: 'last' | 'own'): Strategy {
+  const counts = new WeakMap<Upstream, number>();
+  let last: Upstream | undefined;
+  const count = (one: Upstream, by = 0): number => {
+    const now = (counts.get(one) ?? 0) + by;
+    counts.set(one, now);
+    return now;
+  };
+  return {
+    name: 'counted',
+    pick(all) {
+      const least = Math.min(...all.map((each) => count(each)));
+      const ties = all.filter((each) => count(each) === least);
+      last = ties[Math.floor(rng() * ties.length)];
+      if (last !== undefined) count(last, 1);
+      return last;
+    },
+    settled(one) {
+      count(settles === 'own' ? one : last ?? one, -1);
+    },
+  };
+}
+
+/** The titles of those that are broken, among those that `which` fits. */
+function rulesBrokenBy(make: Make, options: ConformanceOptions = {}, which = /^/): string[] {
   const seed = testSeed();
   return rules
+    .filter(({ title }) => which.test(title))
     .filter(({ check }) => {
       try {
         check(make, seededRandom(seed), options);

@@ -132,6 +132,39 @@ test('shares of Maglev differ by less than a percent or so of what a ring of ten
   assert.ok(deviation(maglev<Candidate>()) < 0.1);
 });
 
+test(`bounded loads: nobody is above the bound, with keys that come and go (EQUIPOISE_SEED=${seed})`, () => {
+  const rng = seededRandom(seed);
+  for (const balanceFactor of [1.1, 1.25, 2]) {
+    for (const make of [ringHash<Candidate>, rendezvous<Candidate>]) {
+      const all = servers(12, (at) => 1 + at % 3);
+      const weight = all.reduce((sum, each) => sum + each.weight, 0);
+      const strategy = make({ balanceFactor });
+      strategy.changed?.(all);
+      const open: Candidate[] = [];
+      const counts = new Map<Candidate, number>();
+      for (let step = 0; step < 3_000; step++) {
+        if (rng() < 0.6) {
+          // A tenth of the keys bring most of the requests.
+          const key = Math.floor(rng() * (rng() < 0.8 ? 10 : 1_000));
+          const picked = strategy.pick(all, pickContext({ remoteAddress: `key ${key}` }));
+          assert.ok(picked !== undefined);
+          const count = (counts.get(picked) ?? 0) + 1;
+          assert.ok(count <= Math.ceil(balanceFactor * (open.length + 1) * picked.weight / weight),
+            `${picked.id} has ${count} of ${open.length + 1}`);
+          counts.set(picked, count);
+          open.push(picked);
+        } else {
+          const [settled] = open.splice(Math.floor(rng() * open.length), 1);
+          if (settled === undefined) continue;
+          counts.set(settled, (counts.get(settled) ?? 0) - 1);
+          const outcome = { ok: true, status: 200, durationMs: 1, error: undefined, now: 0, note: undefined };
+          strategy.settled?.(settled, outcome);
+        }
+      }
+    }
+  }
+});
+
 describe('bounded loads', () => {
   for (const [name, make] of Object.entries({
     'ring-hash': () => ringHash<Candidate>({ by: () => 'one key', balanceFactor: 1.25 }),
@@ -149,27 +182,84 @@ describe('bounded loads', () => {
         const bound = Math.ceil(1.25 * (i + 1) * picked.weight / 15);
         assert.ok((open.get(picked) ?? 0) <= bound, `${open.get(picked) ?? 0} at pick ${i}`);
       }
-      // At a quarter above the mean each, eight in ten hold all.
-      assert.ok(open.size >= 8, `${open.size} of 10 take part`);
+      // At a quarter above the mean each, eight tenths of the weight hold all: seven, if the heavy ones come first.
+      assert.ok(open.size >= 7, `${open.size} of 10 take part`);
       const outcome = { ok: true, status: 200, durationMs: 1, error: undefined, now: 0, note: undefined };
       for (const [each, count] of open) for (let i = 0; i < count; i++) strategy.settled?.(each, outcome);
+      const fresh = make();
+      fresh.changed?.(all);
       const first = strategy.pick(all, pickContext());
-      assert.equal(first, make().pick(all, pickContext()), 'once all have settled, the key is back where it belongs');
+      assert.equal(first, fresh.pick(all, pickContext()), 'once all have settled, the key is back where it belongs');
     });
   }
 });
 
-test('a large table is built in slices, and no pick meanwhile is one that has left', () => {
-  const strategy = ringHash<Candidate>();
-  const all = servers(200).concat(Array.from({ length: 300 }, (_, at) => ({ id: `b${at}`, weight: 1, inFlight: 0 })));
-  strategy.changed?.(all);
-  const left = all.filter((_, at) => at % 3 !== 0);
-  strategy.changed?.(left);
-  // 33,000 points, by 512 at each pick.
-  placed(strategy, left, KEYS.slice(0, 500));
-  const fresh = ringHash<Candidate>();
-  fresh.changed?.(left);
-  assert.deepEqual(placed(strategy, left), placed(fresh, left));
+test(`Maglev: of 100 candidates one leaves, and 1.57% of the entries change`, () => {
+  const all = servers(100);
+  // Every entry is asked for once, more or less: 65,537 of them, by 200,000 keys.
+  const keys = Array.from({ length: 200_000 }, (_, at) => `10.${at >> 16}.${at >> 8 & 255}.${at & 255}`);
+  const before = maglev<Candidate>();
+  before.changed?.(all);
+  const placedBefore = placed(before, all, keys);
+  const changes = [3, 42, 77].map((gone) => {
+    const left = all.filter((_, at) => at !== gone);
+    const after = maglev<Candidate>();
+    after.changed?.(left);
+    const moved = placed(after, left, keys).filter((now, at) => now !== placedBefore[at]).length;
+    return moved / keys.length;
+  });
+  const mean = changes.reduce((sum, each) => sum + each, 0) / changes.length;
+  // 1.00% cannot be avoided; the rest is within a tenth or so of what the paper has, and keys that are drawn add noise.
+  assert.ok(Math.abs(mean - 0.0157) <= 0.0007, `${(100 * mean).toFixed(3)}% of the keys moved`);
+});
+
+test('a heavier weight draws keys to its candidate alone', () => {
+  const all = servers(20);
+  const heavier = all.map((each, at) => (at === 4 ? { ...each, weight: 3 } : each));
+  for (const make of [rendezvous<Candidate>, ringHash<Candidate>]) {
+    const [one, other] = [make(), make()];
+    one.changed?.(all);
+    other.changed?.(heavier);
+    const before = placed(one, all).map(({ id }) => id);
+    const after = placed(other, heavier).map(({ id }) => id);
+    const gained = after.filter((id, at) => {
+      if (id !== before[at]) assert.equal(id, all[4]?.id);
+      return id !== before[at];
+    });
+    assert.ok(gained.length > 1_000, `${gained.length} of 20,000 moved`);
+  }
+});
+
+test('a table of 10,000 is built in slices, one at a pick, and no pick is one that has left', () => {
+  const many = (count: number): Candidate[] => Array.from({ length: count }, (_, at) => {
+    return { id: `http://10.1.${at >> 8}.${at & 255}:80`, weight: 1, inFlight: 0 };
+  });
+  for (const [make, slices] of [
+    // A million points, each hashed and sorted in by 512 at a pick; and 65,537 entries, of 1,024 steps at a pick.
+    [() => ringHash<Candidate>(), [2_000, 6_000]],
+    [() => maglev<Candidate>(), [60, 2_000]],
+  ] as const) {
+    const all = many(10_000);
+    const strategy = make();
+    strategy.changed?.(all);
+    const left = all.filter((_, at) => at % 3 !== 0);
+    const gone = new Set(all.filter((_, at) => at % 3 === 0));
+    strategy.changed?.(left);
+    const fresh = make();
+    fresh.changed?.(left);
+    const keys = KEYS.slice(0, 200);
+    const wanted = placed(fresh, left, keys);
+    const settles = (): boolean => {
+      return keys.every((remoteAddress, at) => strategy.pick(left, pickContext({ remoteAddress })) === wanted[at]);
+    };
+    let picks = 0;
+    while (picks < slices[0]) {
+      const [picked] = placed(strategy, left, [KEYS[picks++ % KEYS.length] ?? '']);
+      assert.ok(picked !== undefined && !gone.has(picked));
+    }
+    while (picks < slices[1]) placed(strategy, left, [KEYS[picks++ % KEYS.length] ?? '']);
+    assert.ok(settles(), `${strategy.name} is not done after ${picks} picks`);
+  }
 });
 
 test('a size that is no prime is refused', () => {

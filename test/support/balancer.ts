@@ -162,7 +162,10 @@ export class BalancerUnderTest {
     try {
       return picked = strategy.pick(candidates, context);
     } finally {
-      const counted = picked !== undefined && candidates.includes(picked) ? picked : undefined;
+      const mayDrain = (own: Upstream): boolean => (
+        own.inFlight < own.maxInFlight && context.draining?.includes(own) === true);
+      const begins = picked !== undefined && (candidates.includes(picked) || mayDrain(picked));
+      const counted = begins ? picked : undefined;
       if (counted !== undefined) this.#open.push(counted);
       this.picks.push({
         origin: counted?.origin,

@@ -14,6 +14,7 @@ import { IncidentLog, type Incident } from './incidents.ts';
 import { type Order, Orders, ordersIn, type Wish } from './orders.ts';
 import { Pages } from './pages.ts';
 import { Requests } from './requests.ts';
+import { summedShadows } from './shadows.ts';
 import { statsOf, summed, type UpstreamStats, type WorkerStats, workerStatsIn } from './stats.ts';
 import { type Question, Workers } from './workers.ts';
 
@@ -149,7 +150,7 @@ class BalancerAdmin implements Admin, AdminView {
       uptimeS: Math.round((this.#time.now() - this.#startedAt) / 1_000),
       load: this.#measured(),
       memoryMb: Math.round(process.memoryUsage.rss() / 1_048_576),
-      pools: pools.map(([name, { strategy }]) => ({ name, strategy })),
+      pools: pools.map(([name, { strategy, shadow }]) => ({ name, strategy, shadow })),
       upstreams: pools.flatMap(([name, { upstreams }]) => upstreams.map((one) => (
         statsOf(name, one, this.#log.ejectionOf(one), this.#orders.weightOf(name, one))))).slice(0, limit),
     };
@@ -182,12 +183,15 @@ class BalancerAdmin implements Admin, AdminView {
     const workers = reports.map(({ stats: { pid, ready, uptimeS, load, memoryMb, upstreams } }) => ({
       pid, ready, uptimeS, load, memoryMb, inFlight: upstreams.reduce((sum, { inFlight }) => sum + inFlight, 0),
     }));
-    const pools = new Map(reports.flatMap(({ stats }) => stats.pools).map((pool) => [pool.name, pool]));
+    const ofWorkers = reports.flatMap(({ stats }) => stats.pools);
+    const pools = [...new Map(ofWorkers.map((pool) => [pool.name, pool])).values()].map((pool) => ({
+      ...pool, shadow: summedShadows(ofWorkers.filter(({ name }) => name === pool.name).map(({ shadow }) => shadow)),
+    }));
     return {
       at: this.#time.epoch(),
       ready: workers.some((worker) => worker.ready),
       workers,
-      pools: [...pools.values()],
+      pools,
       upstreams: summed(reports.map(({ stats }) => stats)),
       incidents: incidents.slice(0, MAX_INCIDENTS_SHOWN),
       evidence: reports.flatMap((one) => one.evidence),

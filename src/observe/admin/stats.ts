@@ -3,6 +3,7 @@
  * another one may come from another version of this program, so it is checked.
  */
 import { isRecord } from '../../options/checks.ts';
+import type { ShadowFigures } from '../../meter.ts';
 import type { Upstream } from '../../strategy.ts';
 import type { Ejection } from './incidents.ts';
 
@@ -30,6 +31,13 @@ export interface UpstreamStats {
   readonly ejection?: Ejection;
 }
 
+/** A pool in one worker, or in all of them. */
+export interface PoolStats {
+  readonly name: string;
+  readonly strategy: string;
+  readonly shadow?: ShadowFigures | undefined;
+}
+
 /** What a worker says of itself. */
 export interface WorkerStats {
   readonly pid: number;
@@ -38,7 +46,7 @@ export interface WorkerStats {
   /** How busy its event loop was lately: 0 is idle, 1 is blocked. */
   readonly load: number;
   readonly memoryMb: number;
-  readonly pools: readonly { readonly name: string; readonly strategy: string }[];
+  readonly pools: readonly PoolStats[];
   readonly upstreams: readonly UpstreamStats[];
 }
 

@@ -443,12 +443,14 @@ export const SCRIPT = String.raw`'use strict';
       section.title.append(document.createTextNode('Pool ' + pool.name + ' '), section.strategy);
       const head = el('header');
       head.append(section.title);
-      section.node.append(head, section.verdict, section.list);
+      section.shadow = makeShadow();
+      section.node.append(head, section.verdict, section.list, section.shadow.node);
       section.node.setAttribute('aria-label', 'Pool ' + pool.name);
       sections.set(pool.name, section);
       $('pools').append(section.node);
     }
     put(section.strategy, '\u00B7 ' + pool.strategy);
+    showShadow(section.shadow, pool);
     const all = view.upstreams.filter((one) => one.pool === pool.name).map((one) => rows.get(keyOf(one)));
     const notes = judge(all, view.evidence, pool);
     const level = notes.some((note) => note.bad) ? ' bad' : notes.length ? ' warn' : '';
@@ -470,6 +472,64 @@ export const SCRIPT = String.raw`'use strict';
     all.forEach((row, i) => {
       showRow(row, maxRate, maxLatency);
       if (section.list.children[i] !== row.node) section.list.insertBefore(row.node, section.list.children[i] || null);
+    });
+  }
+  // A strategy that is asked beside the live one: what it would have picked.
+  function makeShadow() {
+    const shadow = {
+      node: el('div', 'shadow'),
+      text: el('p'),
+      estimate: el('p', 'dim'),
+      table: el('table'),
+      head: el('tr'),
+      body: el('tbody'),
+    };
+    const top = el('thead');
+    for (const name of ['Upstream', 'Share live', 'Share in the shadow']) {
+      const cell = el('th', '', name);
+      cell.scope = 'col';
+      shadow.head.append(cell);
+    }
+    top.append(shadow.head);
+    shadow.table.append(top, shadow.body);
+    shadow.node.append(shadow.text, shadow.estimate, shadow.table);
+    shadow.node.hidden = true;
+    return shadow;
+  }
+  function showShadow(parts, { strategy, shadow }) {
+    parts.node.hidden = !shadow;
+    if (!shadow) return;
+    const { picks, agreed, differed, declined, faults, estimate } = shadow;
+    const part = (count) => (picks ? percent(count / picks) : '0%');
+    put(
+      parts.text,
+      'In the shadow: ' + shadow.strategy + '. Of ' + plural(picks, 'pick') + ' it agreed with ' + part(agreed) +
+        ' and differed at ' + part(differed) + (declined ? '; it declined ' + number(declined) : '') +
+        (faults ? '; ' + plural(faults, 'fault') + ', see the log' : '') + '.',
+    );
+    put(
+      parts.estimate,
+      estimate.requests
+        ? 'Estimate: ' + strategy + ' took ' + ms(estimate.liveMs) + ' on average; the upstreams that ' +
+            shadow.strategy + ' would have picked, ' + ms(estimate.shadowMs) + ' as they are, ' +
+            ms(estimate.shadowByLoadMs) + ' if latency grows with what is in flight. The load that its own picks ' +
+            'would have moved is not in it.'
+        : 'No estimate yet: too little is answered.',
+    );
+    const live = sum(shadow.upstreams, (one) => one.live),
+      own = sum(shadow.upstreams, (one) => one.shadow),
+      rows = shadow.upstreams.slice(0, 50);
+    while (parts.body.childElementCount > rows.length) parts.body.lastChild.remove();
+    rows.forEach((one, i) => {
+      let row = parts.body.children[i];
+      if (!row) {
+        row = el('tr');
+        row.append(el('td'), el('td'), el('td'));
+        parts.body.append(row);
+      }
+      put(row.children[0], one.origin);
+      put(row.children[1], live ? percent(one.live / live) : '\u2013');
+      put(row.children[2], own ? percent(one.shadow / own) : '\u2013');
     });
   }
   function showRow(row, maxRate, maxLatency) {

@@ -51,6 +51,10 @@ svg{display:block;width:100%;height:30px;margin-top:3px;overflow:visible}
 svg path{fill:none;stroke:var(--blue);stroke-width:1.5;vector-effect:non-scaling-stroke;stroke-linejoin:round}
 svg path.area{fill:var(--fill);stroke:none}
 .hot svg path{stroke:var(--bad)}.hot svg path.area{fill:var(--badbg);stroke:none}
+.shadow{margin-top:8px;padding:8px 14px;background:var(--card);border:1px dashed var(--line);border-radius:8px}
+.shadow table{margin-top:6px;border-collapse:collapse}.shadow th{color:var(--dim);font-weight:400;font-size:12px}
+.shadow td,.shadow th{padding:2px 24px 2px 0;text-align:right}
+.shadow td:first-child,.shadow th:first-child{text-align:left;overflow-wrap:anywhere}
 .why{grid-column:1/-1;color:var(--dim);overflow-wrap:anywhere}.why:empty{display:none}
 .do{display:flex;flex-direction:column;gap:6px;align-items:stretch}
 button,input{font:inherit;color:inherit;background:var(--bg);border:1px solid var(--dim);border-radius:6px;

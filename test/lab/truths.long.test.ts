@@ -1,0 +1,23 @@
+/**
+ * The means of queueing theory within 1% up to a load of 0.8, and within 2% at 0.9.
+ */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { simulate } from '../../src/lab/simulate.ts';
+import { halfWidth, LONG_TRUTHS, TRUTHS } from '../support/lab-truths.ts';
+
+/** As many requests as give this half-width, at least 300,000. */
+function requestsFor(load: number, spread: number, width: number): number {
+  return Math.max(300_000, Math.ceil((halfWidth(load, 1, spread) / width) ** 2));
+}
+
+describe('mean times', () => {
+  for (const { name, options, mean, load, spread } of [...TRUTHS, ...LONG_TRUTHS]) {
+    const tolerance = load > 0.8 ? 0.02 : 0.01;
+    const requests = requestsFor(load, spread, tolerance / 1.5);
+    test(`${name}: ${mean.toFixed(4)}, within ${100 * tolerance}% after ${requests} requests`, () => {
+      const { meanMs } = simulate({ ...options, requests, timeLimitMs: Infinity });
+      assert.ok(Math.abs(meanMs / mean - 1) < tolerance, `got ${meanMs}`);
+    });
+  }
+});
