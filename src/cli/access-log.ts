@@ -27,6 +27,7 @@ export function openAccessLog(settings: AccessLogSettings, log: Log): OpenAccess
 export class OpenAccessLog {
   readonly #settings: AccessLogSettings;
   readonly #file: LogFile | undefined;
+  readonly #out = new StandardOutput();
   readonly #log: Log;
   #lines: AccessLog | undefined;
   #exiting = false;
@@ -39,12 +40,11 @@ export class OpenAccessLog {
 
   /** Logs the exchanges of `balancer`. */
   start(balancer: Balancer): void {
-    const file = this.#file;
-    const write = file === undefined ? writeOut : (lines: string): Promise<void> => file.append(lines);
+    const target = this.#file ?? this.#out;
     this.#lines = accessLog(balancer, {
       format: this.#settings.format,
       write: (lines) => {
-        if (!this.#exiting) return write(lines);
+        if (!this.#exiting) return target.append(lines);
         this.#save(lines);
         return undefined;
       },
@@ -85,8 +85,7 @@ export class OpenAccessLog {
   /** Writes the last lines, as far as nobody has to be waited for. */
   #save(lines: string): void {
     try {
-      if (this.#file === undefined) saveOut(lines);
-      else this.#file.save(lines);
+      (this.#file ?? this.#out).save(lines);
     } catch (error) {
       this.#log(`access log: the last lines are lost: ${messageOf(error)}`, { event: 'log-lost', level: 'warn' });
     }
@@ -102,6 +101,8 @@ class LogFile {
   #fd: number | undefined;
   /** The file of the write under way: it is closed behind it. */
   #busy: number | undefined;
+  /** Of the lines that a pipe gets. */
+  #left: Iterable<string> = [];
   /** Whether the last line was cut off, by a disk that was full. */
   #torn = false;
 
@@ -125,8 +126,10 @@ class LogFile {
     if (fd === undefined) return;
     this.#busy = fd;
     try {
-      if (fs.fstatSync(fd).isFIFO()) for (const piece of pieces(lines)) await this.#pipe(fd, piece);
-      else await this.#write(fd, lines);
+      if (fs.fstatSync(fd).isFIFO()) {
+        this.#left = pieces(lines);
+        for (const piece of this.#left) await this.#pipe(fd, piece);
+      } else await this.#write(fd, lines);
     } finally {
       this.#busy = undefined;
       if (fd !== this.#fd) fs.close(fd, ignore);
@@ -155,10 +158,14 @@ class LogFile {
     }
   }
 
-  /** Writes lines at once, while this process exits. A write under way still completes. Throws if a pipe is full. */
+  /**
+   * Writes what is left, then `lines`, at once, while this process exits. Node still completes a write under way, maybe
+   * behind these lines. Throws if a pipe is full.
+   */
   save(lines: string): void {
     const fd = this.#fd;
     if (fd === undefined) return;
+    for (const piece of this.#left) fs.writeSync(fd, piece, null, 'latin1');
     const isPipe = fs.fstatSync(fd).isFIFO();
     for (const piece of isPipe ? pieces(lines) : [this.#whole(lines)]) fs.writeSync(fd, piece, null, 'latin1');
   }
@@ -199,17 +206,26 @@ function write(fd: number, bytes: Buffer): Promise<number> {
   });
 }
 
-/** Writes lines to standard output, which may be a pipe. */
-async function writeOut(lines: string): Promise<void> {
-  for (const piece of pieces(lines)) await printed(piece);
-}
+/** Standard output, which may be a pipe. */
+class StandardOutput {
+  #left: Iterable<string> = [];
 
-/** Writes lines to standard output at once, while this process exits. Throws if it is a pipe that is full. */
-function saveOut(lines: string): void {
-  for (const piece of pieces(lines)) {
-    if (process.stdout.writableLength > 0) throw new Error('standard output has a reader that stalls');
-    process.stdout.write(piece, 'latin1');
+  /** Resolves when the lines are taken. One call at a time. */
+  async append(lines: string): Promise<void> {
+    this.#left = pieces(lines);
+    for (const piece of this.#left) await printed(piece);
   }
+
+  /** Writes what is left, then `lines`, at once, while this process exits. Throws if a pipe is full. */
+  save(lines: string): void {
+    for (const all of [this.#left, pieces(lines)]) {
+      for (const piece of all) {
+        if (process.stdout.writableLength > 0) throw new Error('standard output has a reader that stalls');
+        process.stdout.write(piece, 'latin1');
+      }
+    }
+  }
+
 }
 
 /**

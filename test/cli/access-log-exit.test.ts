@@ -70,7 +70,8 @@ for (const { workers, to, end } of CASES) {
       await binary.stop();
     }
     const targets = targetsIn(file === undefined ? binary.stdout : readFileSync(file, 'latin1'));
-    assert.deepEqual(targets.filter((target) => target !== '/end'), asked);
+    // Those that were being written may follow.
+    assert.deepEqual(targets.filter((target) => target !== '/end').sort(), asked.sort());
   });
 }
 

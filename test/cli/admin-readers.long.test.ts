@@ -81,12 +81,12 @@ for (const workers of ['1', '2']) {
     const origin = await startNamed(t, 'A');
     const aliases = Array.from({ length: UPSTREAMS }, (_, at) => origin.replace('127.0.0.1', `127.0.0.${at + 1}`));
     const [first = ''] = aliases;
-    const hooked = directory(t, {
-      // All but the first are there to be shown.
+    const cwd = directory(t, {
+      // The others are there to be shown.
       'strategy.mjs': 'export default { name: "one", pick: ([first]) => first };',
     });
     const args = ['-l', '127.0.0.1:0', '-w', workers, '-s', './strategy.mjs', '--admin', '127.0.0.1:0'];
-    const binary = start(t, [...args, '--access-log', pipe, ...aliases], { cwd: hooked });
+    const binary = start(t, [...args, '--access-log', pipe, ...aliases], { cwd });
     const port = await binary.port();
     await binary.logged(/admin listener: /);
     const admin = Number(/admin listener: http:\/\/127\.0\.0\.1:(\d+)/.exec(binary.stderr)?.[1]);
@@ -115,7 +115,7 @@ for (const workers of ['1', '2']) {
         }).on('error', reject).end(String(round));
       });
       await within(served(20), () => 'the clients to be served meanwhile');
-      // Its scraper takes an octet.
+      // The scraper takes an octet.
       sockets[0]?.read(1);
       most = Math.max(most, memory(pids));
     }
