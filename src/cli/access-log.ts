@@ -27,8 +27,10 @@ export function openAccessLog(settings: AccessLogSettings, log: Log): OpenAccess
 export class OpenAccessLog {
   readonly #settings: AccessLogSettings;
   readonly #file: LogFile | undefined;
+  readonly #out = new StandardOutput();
   readonly #log: Log;
   #lines: AccessLog | undefined;
+  #exiting = false;
 
   constructor(settings: AccessLogSettings, file: LogFile | undefined, log: Log) {
     this.#settings = settings;
@@ -38,11 +40,16 @@ export class OpenAccessLog {
 
   /** Logs the exchanges of `balancer`. */
   start(balancer: Balancer): void {
-    const file = this.#file;
+    const target = this.#file ?? this.#out;
     this.#lines = accessLog(balancer, {
       format: this.#settings.format,
-      write: file === undefined ? writeOut : (lines) => file.append(lines),
+      write: (lines) => {
+        if (!this.#exiting) return target.append(lines);
+        this.#save(lines);
+        return undefined;
+      },
     });
+    process.on('exit', this.#onExit);
   }
 
   /** Reopens the file, which may have been moved. If that fails, the old one stays. Returns whether there is a file. */
@@ -65,7 +72,23 @@ export class OpenAccessLog {
     });
     await Promise.race([this.#lines?.close(), late]);
     clearTimeout(timer);
+    process.off('exit', this.#onExit);
     this.#file?.close();
+  }
+
+  /** A second SIGTERM, an exception or a call of `process.exit` ends this process without a `close`. */
+  readonly #onExit = (): void => {
+    this.#exiting = true;
+    this.#lines?.flush();
+  };
+
+  /** Writes the last lines, as far as nobody has to be waited for. */
+  #save(lines: string): void {
+    try {
+      (this.#file ?? this.#out).save(lines);
+    } catch (error) {
+      this.#log(`access log: the last lines are lost: ${messageOf(error)}`, { event: 'log-lost', level: 'warn' });
+    }
   }
 }
 
@@ -78,6 +101,8 @@ class LogFile {
   #fd: number | undefined;
   /** The file of the write under way: it is closed behind it. */
   #busy: number | undefined;
+  /** Of the lines that a pipe gets. */
+  #left: Iterable<string> = [];
   /** Whether the last line was cut off, by a disk that was full. */
   #torn = false;
 
@@ -101,8 +126,10 @@ class LogFile {
     if (fd === undefined) return;
     this.#busy = fd;
     try {
-      if (fs.fstatSync(fd).isFIFO()) for (const piece of pieces(lines)) await this.#pipe(fd, piece);
-      else await this.#write(fd, lines);
+      if (fs.fstatSync(fd).isFIFO()) {
+        this.#left = pieces(lines);
+        for (const piece of this.#left) await this.#pipe(fd, piece);
+      } else await this.#write(fd, lines);
     } finally {
       this.#busy = undefined;
       if (fd !== this.#fd) fs.close(fd, ignore);
@@ -110,7 +137,7 @@ class LogFile {
   }
 
   async #write(fd: number, lines: string): Promise<void> {
-    const bytes = Buffer.from(this.#torn ? `\n${lines}` : lines, 'latin1');
+    const bytes = Buffer.from(this.#whole(lines), 'latin1');
     const written = await write(fd, bytes);
     this.#torn = written < bytes.length;
     if (this.#torn) throw new Error(`${this.#path}: only ${written} of ${bytes.length} octets could be written`);
@@ -129,6 +156,23 @@ class LogFile {
         setTimeout(resolve, waitMs).unref();
       });
     }
+  }
+
+  /**
+   * Writes what is left, then `lines`, at once, while this process exits. Node still completes a write under way, maybe
+   * behind these lines. Throws if a pipe is full.
+   */
+  save(lines: string): void {
+    const fd = this.#fd;
+    if (fd === undefined) return;
+    for (const piece of this.#left) fs.writeSync(fd, piece, null, 'latin1');
+    const isPipe = fs.fstatSync(fd).isFIFO();
+    for (const piece of isPipe ? pieces(lines) : [this.#whole(lines)]) fs.writeSync(fd, piece, null, 'latin1');
+  }
+
+  /** Lines, behind the end of one that was cut off. */
+  #whole(lines: string): string {
+    return this.#torn ? `\n${lines}` : lines;
   }
 
   close(): void {
@@ -162,9 +206,26 @@ function write(fd: number, bytes: Buffer): Promise<number> {
   });
 }
 
-/** Writes lines to standard output, which may be a pipe. */
-async function writeOut(lines: string): Promise<void> {
-  for (const piece of pieces(lines)) await printed(piece);
+/** Standard output, which may be a pipe. */
+class StandardOutput {
+  #left: Iterable<string> = [];
+
+  /** Resolves when the lines are taken. One call at a time. */
+  async append(lines: string): Promise<void> {
+    this.#left = pieces(lines);
+    for (const piece of this.#left) await printed(piece);
+  }
+
+  /** Writes what is left, then `lines`, at once, while this process exits. Throws if a pipe is full. */
+  save(lines: string): void {
+    for (const all of [this.#left, pieces(lines)]) {
+      for (const piece of all) {
+        if (process.stdout.writableLength > 0) throw new Error('standard output has a reader that stalls');
+        process.stdout.write(piece, 'latin1');
+      }
+    }
+  }
+
 }
 
 /**

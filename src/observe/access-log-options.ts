@@ -35,6 +35,11 @@ export interface AccessLogOptions {
 }
 
 export interface AccessLog {
+  /**
+   * Hands the lines that are kept to `write` at once, even while a promise that it returned is pending. Call it in a
+   * listener of the process's 'exit', which has no time for `close`. What `write` then throws is not reported.
+   */
+  flush(): void;
   /** Stops, and resolves when `write` has taken what was kept. */
   close(): Promise<void>;
 }

@@ -21,6 +21,9 @@ export function accessLog(balancer: Observed, options: AccessLogOptions): Access
   balancer.on('finished', finished);
   balancer.on('unread', unread);
   return {
+    flush: () => {
+      lines.flush();
+    },
     close: async () => {
       balancer.off('finished', finished);
       balancer.off('unread', unread);
@@ -56,6 +59,10 @@ class Lines {
     const batch = line === undefined ? undefined : this.#queue.add(`${line}\n`);
     const fault = this.#fault as Error | undefined;
     return fault === undefined ? batch : Promise.all([batch, Promise.reject(fault)]);
+  }
+
+  flush(): void {
+    this.#queue.flush();
   }
 
   async close(): Promise<void> {

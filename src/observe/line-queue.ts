@@ -46,6 +46,21 @@ export class LineQueue {
     return batch;
   }
 
+  /** Hands over what is kept, even while a call of `write` is pending: for the end of a process. */
+  flush(): void {
+    const { lines, count } = this.#taken();
+    if (count === 0) return;
+    const lose = (): void => {
+      this.#lost += count;
+    };
+    try {
+      const taken = this.#write(lines);
+      if (isThenable(taken)) Promise.resolve(taken).catch(lose);
+    } catch {
+      lose();
+    }
+  }
+
   /** Resolves when `write` has taken all lines, or failed to. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -88,10 +103,7 @@ export class LineQueue {
   /** Hands over the lines, and those that come meanwhile. */
   async #drain(): Promise<void> {
     while (this.#count + this.#lost > 0) {
-      const count = this.#count + this.#lost;
-      const lines = this.#lost === 0 ? this.#lines : `${this.#lines}${this.#lostLine(this.#lost)}\n`;
-      this.#lines = '';
-      this.#count = this.#lost = 0;
+      const { lines, count } = this.#taken();
       try {
         await this.#hand(lines);
         this.#failing = false;
@@ -102,6 +114,15 @@ export class LineQueue {
         throw new Error(`access log: ${faultText('write failed', cause)}`, { cause });
       }
     }
+  }
+
+  /** What is kept, with the line about what is lost, and how many lines that stands for. */
+  #taken(): { readonly lines: string; readonly count: number } {
+    const count = this.#count + this.#lost;
+    const lines = this.#lost === 0 ? this.#lines : `${this.#lines}${this.#lostLine(this.#lost)}\n`;
+    this.#lines = '';
+    this.#count = this.#lost = 0;
+    return { lines, count };
   }
 
   async #hand(lines: string): Promise<void> {

@@ -248,6 +248,42 @@ describe('writing', () => {
     assert.deepEqual(written.lines, ['/1', '/2']);
   });
 
+  test('flush hands over at once what is kept, also while a call is pending, and each line once', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const { under, client } = await started(t, {});
+    const calls: string[] = [];
+    let answer: () => unknown = () => new Promise(() => undefined);
+    const log = accessLog(under.balancer, {
+      format: ({ target }) => target,
+      write: (lines) => {
+        calls.push(lines);
+        return answer();
+      },
+    });
+    log.flush();
+    assert.deepEqual(calls, []);
+    await client.exchange(get('/1'));
+    await turns(3);
+    await client.exchange(get('/2'));
+    log.flush();
+    assert.deepEqual(calls, ['/1\n', '/2\n']);
+    for (const fault of [
+      (): never => {
+        throw new Error('broken');
+      },
+      () => Promise.reject(new Error('broken')),
+    ]) {
+      answer = fault;
+      await client.exchange(get('/3'));
+      log.flush();
+      await turns(3);
+    }
+    answer = () => undefined;
+    log.flush();
+    assert.deepEqual(calls.slice(2), ['/3\n', '/3\naccess log: 1 line lost\n', 'access log: 2 lines lost\n']);
+    assert.deepEqual(under.reports, []);
+  });
+
   test('a sample is asked; sampling loses no other line', async (t) => {
     const { client, written } = await started(t, { sample: ({ target }) => target.startsWith('/yes') });
     for (const target of ['/yes1', '/no', '/yes2']) await client.exchange(get(target));

@@ -47,6 +47,7 @@ class BalancerAdmin implements Admin, AdminView {
   readonly #orders: Orders;
   readonly #startedAt: number;
   #busy = performance.eventLoopUtilization();
+  #load = 0;
   readonly #onRemoved = ({ pool, upstream }: { pool: string; upstream: { origin: string } }): void => {
     this.#orders.forget(pool, upstream.origin);
   };
@@ -143,20 +144,26 @@ class BalancerAdmin implements Admin, AdminView {
 
   #stats(limit = Infinity): WorkerStats {
     const pools = Object.entries(this.#balancer.pools);
-    const busy = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(busy, this.#busy);
-    // Who asks more often gets the value of a longer time.
-    if (busy.active + busy.idle - this.#busy.active - this.#busy.idle > BUSY_MS) this.#busy = busy;
     return {
       pid: process.pid,
       ready: this.#isReady,
       uptimeS: Math.round((this.#time.now() - this.#startedAt) / 1_000),
-      load: utilization,
+      load: this.#measured(),
       memoryMb: Math.round(process.memoryUsage.rss() / 1_048_576),
       pools: pools.map(([name, { strategy, shadow }]) => ({ name, strategy, shadow })),
       upstreams: pools.flatMap(([name, { upstreams }]) => upstreams.map((one) => (
         statsOf(name, one, this.#log.ejectionOf(one), this.#orders.weightOf(name, one))))).slice(0, limit),
     };
+  }
+
+  /** How busy this process is. Measured over a while: a moment within one turn of the event loop is always busy. */
+  #measured(): number {
+    const busy = performance.eventLoopUtilization();
+    if (busy.active + busy.idle - this.#busy.active - this.#busy.idle > BUSY_MS) {
+      this.#load = performance.eventLoopUtilization(busy, this.#busy).utilization;
+      this.#busy = busy;
+    }
+    return this.#load;
   }
 
   /** What pages elsewhere show of this worker. */

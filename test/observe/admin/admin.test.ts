@@ -206,6 +206,39 @@ describe('the page', () => {
     reading.destroy();
   });
 
+  test('shows a load that was measured over a while, not the moment in which it is asked for', async (t) => {
+    let now = { active: 0, idle: 0 };
+    t.mock.method(performance, 'eventLoopUtilization', (later = now, before = { active: 0, idle: 0 }) => {
+      const [active, idle] = [later.active - before.active, later.idle - before.idle];
+      return { active, idle, utilization: active === 0 ? 0 : active / (active + idle) };
+    });
+    const { port } = await started(t);
+    /** The load in the first event of a page. */
+    const load = async (): Promise<number> => {
+      const socket = net.connect(port, '127.0.0.1');
+      atEnd(t, () => {
+        socket.destroy();
+      });
+      let text = '';
+      const signal = new Signal();
+      socket.setEncoding('utf8').on('data', (part) => {
+        text += String(part);
+        signal.raise();
+      });
+      socket.write('GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      await signal.until(() => /^data: .*$/m.test(text) && text.endsWith('\n\n\r\n'), () => 'an event');
+      socket.destroy();
+      const [, data = ''] = /^data: (.*)$/m.exec(text) ?? [];
+      return (JSON.parse(data) as { readonly workers: readonly { readonly load: number }[] }).workers[0]?.load ?? NaN;
+    };
+    now = { active: 250, idle: 750 };
+    assert.equal(await load(), 0.25);
+    now = { active: 251, idle: 750 };
+    assert.equal(await load(), 0.25);
+    now = { active: 1_000, idle: 1_000 };
+    assert.equal(await load(), 0.75);
+  });
+
   test('of which too many are open is refused', async (t) => {
     const { ask, port } = await started(t);
     const sockets = Array.from({ length: 256 }, () => net.connect(port, '127.0.0.1'));

@@ -20,7 +20,8 @@ export const MARKUP = `<body>
   </section>
   <section aria-labelledby="decisions-title">
     <h2 id="decisions-title">Last decisions</h2>
-    <p class="note">A sample, recorded while this page is open: what the strategy saw, and what it picked.</p>
+    <p class="note">A sample, recorded while this page is open: what the strategy saw, and what it picked. With several
+      workers, what it sees in flight includes an average of the others, so it may be a fraction.</p>
     <ol id="decisions" class="log"></ol>
   </section>
 </div>

@@ -354,6 +354,8 @@ export const SCRIPT = String.raw`'use strict';
       }
       row.whyText = why.join(' ');
     }
+    if (usable.length === 1 && all.length > 1)
+      notes.push({ text: 'Only ' + short(usable[0].one.origin) + ' is left to take requests.' });
     if (all.length > 0 && usable.length === 0)
       notes.unshift({ bad: true, text: 'No upstream can be picked: requests are answered 503.' });
     return notes;
@@ -558,7 +560,7 @@ export const SCRIPT = String.raw`'use strict';
     const lately = sum(row.failures, (each) => each);
     put(row.errors.value, number(lately));
     row.errors.node.classList.toggle('hot', lately > 0);
-    put(row.errors.note, number(one.failures) + ' in all \u00B7 ' + plural(one.ejections, 'ejection'));
+    put(row.errors.note, number(one.failures) + ' in total \u00B7 ' + plural(one.ejections, 'ejection'));
     put(row.why, row.whyText);
     if (document.activeElement !== row.weight) row.weight.value = weight;
     showButton(row);
