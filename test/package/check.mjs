@@ -11,11 +11,12 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /**
  * Before hooks, pools and routes the package had 590,000; with them, `configure`, the guides and the JSON schema of
- * configuration files 890,000; with TLS, HTTP/2, PROXY, layer 4, metrics, the admin listener and traces 1,300,000. Three
- * quarters are code as it was written, without its comments: minified, it would be half of that, and stack traces and
- * what one steps through in a debugger would be unreadable.
+ * configuration files 890,000; with TLS, HTTP/2, PROXY, layer 4, metrics, the admin listener and traces 1,300,000; with
+ * the lab, its reports and nine more strategies 1,650,000. Three quarters are code as it was written, without its
+ * comments: minified, it would be half of that, and stack traces and what one steps through in a debugger would be
+ * unreadable.
  */
-const MAX_UNPACKED_BYTES = 1_400_000;
+const MAX_UNPACKED_BYTES = 1_800_000;
 
 const folder = mkdtempSync(join(tmpdir(), 'equipoise-lint-'));
 try {
