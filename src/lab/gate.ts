@@ -2,7 +2,7 @@
  * A gate for tests: one strategy is no worse than another, shown by simulations under the same conditions. See gate.md.
  */
 import { AssertionError } from 'node:assert';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { integer, isRecord, onlyKnown, shown } from '../options/checks.ts';
@@ -33,7 +33,7 @@ export interface GateOptions {
   readonly requests?: number;
   /** What becomes of a test if all seeds show neither; default `fail`. */
   readonly undecided?: 'fail' | 'pass';
-  /** The directory for the report. Default: none is written if it passes; else one for temporary files. */
+  /** The directory for the report. Default: none is written if it passes; else a new temporary one. */
   readonly report?: string;
 }
 
@@ -92,16 +92,17 @@ export async function gate(options: GateOptions): Promise<GateResult> {
   throw new GateError(messageOf(told, variants, settings), told);
 }
 
-interface Settings extends Required<Omit<GateOptions, 'scenario' | 'requests'>> {
+interface Settings extends Required<Omit<GateOptions, 'scenario' | 'requests' | 'report'>> {
   readonly scenario: Scenario;
   readonly requests: number | undefined;
+  readonly report: string | undefined;
 }
 
 function readOptions(given: GateOptions, problems: string[]): Settings {
   if (!isRecord(given)) throw new TypeError(`gate needs an object of options (got ${shown(given)})`);
   onlyKnown({ ...given }, '', KNOWN, problems);
   const { strategy, against, scenario, measure = 'p99', confidence = 0.95, tolerance = 0, requests } = given;
-  const { undecided = 'fail', report = join(tmpdir(), 'equipoise-gate') } = given;
+  const { undecided = 'fail', report } = given;
   for (const [name, value] of Object.entries({ strategy, against })) {
     if (typeof value === 'function') continue;
     const example = '({ rng }) => random({ rng })';
@@ -124,7 +125,7 @@ function readOptions(given: GateOptions, problems: string[]): Settings {
   if (undecided !== 'fail' && (undecided as unknown) !== 'pass') {
     problems.push(`undecided: must be fail or pass (got ${shown(undecided)})`);
   }
-  if (typeof report !== 'string' || report === '') {
+  if (report !== undefined && (typeof report !== 'string' || report === '')) {
     problems.push(`report: must be the path of a directory (got ${shown(report)})`);
   }
   const seeds = integer(given.seeds, 'seeds', { fallback: MOST_SEEDS, min: FIRST_LOOK, max: 10_000 }, problems);
@@ -243,8 +244,10 @@ async function write(result: GateResult, variants: readonly Variant[], settings:
     }),
     command: commandOf(variants, settings),
   });
-  await mkdir(report, { recursive: true });
-  const path = join(report, `${[one, other, scenario.name, measure].map(fileName).join('-')}.html`);
+  // A name that nobody can know: others may write where temporary files are.
+  const directory = report ?? await mkdtemp(join(tmpdir(), 'equipoise-gate-'));
+  await mkdir(directory, { recursive: true });
+  const path = join(directory, `${[one, other, scenario.name, measure].map(fileName).join('-')}.html`);
   await writeFile(path, text);
   return path;
 }
