@@ -3,8 +3,8 @@
  * left alone.
  *
  * From a worker: `hello` when it begins, `started` when `run` has resolved, `ready` when that was answered; `alive`,
- * `draining`, `drained` and `failed`; `fault` when the program's code failed and nothing ended; with `dispatch`,
- * `connections` and `load`; with channels, what it `said`.
+ * `draining`, `drained` and `failed`, or `unserved` when it failed after it was told to drain; `fault` when the
+ * program's code failed and nothing ended; with `dispatch`, `connections` and `load`; with channels, what it `said`.
  *
  * From the primary: `setup` in answer to `hello`, `check` in answer to `started`, `stopping` before a drain, `drain`
  * (again to leave it less time); with `dispatch`, a `connection`; with channels, what it `heard`.
@@ -34,6 +34,9 @@ export interface Message {
   readonly heard?: readonly Heard[];
 }
 
+/** What a worker did that was told to drain before it served. That is not its failure. */
+export const UNSERVED_FAULT = 'told to drain before it served, it failed to start';
+
 /** The message, if it is one of ours. */
 export function asMessage(value: unknown): Message | undefined {
   const isOurs = isRecord(value) && (TYPES as readonly unknown[]).includes(value['equipoise']);
@@ -41,6 +44,6 @@ export function asMessage(value: unknown): Message | undefined {
 }
 
 const TYPES = [
-  'hello', 'setup', 'started', 'check', 'ready', 'alive', 'stopping', 'drain', 'draining', 'drained', 'failed', 'fault',
-  'connection', 'connections', 'load', 'said', 'heard',
+  'hello', 'setup', 'started', 'check', 'ready', 'alive', 'stopping', 'drain', 'draining', 'drained', 'failed',
+  'unserved', 'fault', 'connection', 'connections', 'load', 'said', 'heard',
 ] as const;

@@ -70,7 +70,10 @@ describe('an upstream over TLS', { skip: hasOpenssl ? false : 'there is no opens
   });
 
   test('without TLS gets no request', async (t) => {
-    const server = net.createServer((socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'));
+    const server = net.createServer((socket) => {
+      // A socket that nobody reads stays open after its peer has gone.
+      socket.on('error', () => undefined).resume().end('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+    });
     await new Promise<void>((resolve) => {
       server.listen(0, '127.0.0.1', resolve);
     });

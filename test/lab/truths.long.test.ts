@@ -7,7 +7,7 @@ import { simulate } from '../../src/lab/simulate.ts';
 import { halfWidth, LONG_TRUTHS, TRUTHS } from '../support/lab-truths.ts';
 
 /** A run of more would take minutes. */
-const MOST = 1_500_000;
+const MOST = 600_000;
 
 /** As many requests as give this half-width, from 300,000 to {@link MOST}. */
 function requestsFor(load: number, spread: number, width: number): number {

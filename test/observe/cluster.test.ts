@@ -36,6 +36,8 @@ describe('metrics of a launch', () => {
   test('counts survive the death of a worker', async (t) => {
     const launched = await Launched.start(t, 2);
     const { program } = launched;
+    // With the only worker that listens, the ports would go.
+    for (const worker of [1, 2]) await program.logged(new RegExp(`worker ${worker} \\(process \\d+\\) is ready`));
     for (let i = 0; i < 40; i++) await launched.ask();
     await launched.scrape();
     process.kill(program.workers[0] ?? assert.fail('no worker'), 'SIGKILL');

@@ -36,6 +36,19 @@ export default function fastestOfTwo({ rng = Math.random }: { readonly rng?: () 
 `,
     lacking: 'latencyMs',
   },
+  'mine.mjs': {
+    code: `
+// mine.mjs: of two random candidates, the one that has less in flight
+export default ({ rng }: { readonly rng: () => number }): Strategy<C> => ({
+  name: 'mine',
+  pick(candidates) {
+    const one = candidates[Math.floor(rng() * candidates.length)] as C;
+    const other = candidates[Math.floor(rng() * candidates.length)] as C;
+    return one.inFlight <= other.inFlight ? one : other;
+  },
+});
+`,
+  },
   'sticky.js': {
     // A pick of a worker has no request and no `full`: both assertions are for it alone.
     code: `
@@ -70,7 +83,7 @@ function hash(text: string): number { // FNV-1a, then mixed
 // A program with a strategy within it is run as a whole, by the tests of the documents.
 const shown = documents.flatMap(({ path, blocks }) => blocks
   .filter(({ language, code }) => language === 'js' && /\bpick\(/.test(code) && !/\bcreateBalancer\(/.test(code))
-  .map(({ code }) => ({ path, code, file: /^\/\/ (\S+\.js)/.exec(code)?.[1] ?? '(a block that names no file)' })));
+  .map(({ code }) => ({ path, code, file: /^\/\/ (\S+\.m?js)/.exec(code)?.[1] ?? '(a block that names no file)' })));
 
 test('every strategy in the documents has a twin here', () => {
   assert.deepEqual(shown.map(({ file }) => file).sort(), Object.keys(TWINS).sort());

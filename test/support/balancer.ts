@@ -163,7 +163,7 @@ export class BalancerUnderTest {
       return picked = strategy.pick(candidates, context);
     } finally {
       const mayDrain = (own: Upstream): boolean => (
-        own.inFlight < own.maxInFlight && context.draining?.includes(own) === true);
+        context.draining?.includes(own) === true && own.inFlight < own.maxInFlight);
       const begins = picked !== undefined && (candidates.includes(picked) || mayDrain(picked));
       const counted = begins ? picked : undefined;
       if (counted !== undefined) this.#open.push(counted);

@@ -112,6 +112,9 @@ export class Processes {
           if (message.path !== undefined) again = this.#isFree(message.path, id);
           report({ type: 'failed', text: message.text ?? '' });
           break;
+        case 'unserved':
+          report({ type: 'unserved', text: message.text ?? '' });
+          break;
         case 'fault':
           this.#world.tell({ type: 'fault', why: `worker ${id}: ${message.text ?? ''}` });
           break;

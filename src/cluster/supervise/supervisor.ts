@@ -4,6 +4,7 @@
  */
 import type { TimeSource } from '../../loop/time-source.ts';
 import type { LaunchEvent } from '../events.ts';
+import { UNSERVED_FAULT } from '../ipc-messages.ts';
 import { ActualWorkers } from './actual-workers.ts';
 import { DesiredState } from './desired-state.ts';
 import type { Plan, PlanChange } from './plan.ts';
@@ -221,6 +222,12 @@ export class Supervisor {
         break;
       case 'failed':
         worker.failed(now, report.text);
+        break;
+      case 'unserved':
+        // As for a worker that died alike.
+        if (report.text !== this.#haltedFor) {
+          this.#world.tell({ type: 'fault', why: `worker ${worker.info.id}: ${UNSERVED_FAULT}: ${report.text}` });
+        }
         break;
       case 'gone':
         this.#onGone(worker, report, now);

@@ -29,5 +29,7 @@ export type WorkerReport =
   /** Nothing is in flight any more; it cut `cut` connections. */
   | { readonly type: 'drained'; readonly cut?: number }
   | { readonly type: 'failed'; readonly text: string }
+  /** It failed to start after it was told to drain. */
+  | { readonly type: 'unserved'; readonly text: string }
   /** Its process has ended. `again`: the reason is gone, so that a worker may start in its place. */
   | { readonly type: 'gone'; readonly again?: boolean } & Death;

@@ -5,6 +5,7 @@
 import cluster from 'node:cluster';
 import net, { type Server, type Socket } from 'node:net';
 import { faultText } from '../../guard.ts';
+import { UNSERVED_FAULT } from '../ipc-messages.ts';
 import type { ListenOptions } from '../../options/listen.ts';
 import { Relay } from '../channels/relay.ts';
 import { Channels } from '../channels/worker-channels.ts';
@@ -15,7 +16,7 @@ import { type Launched, launchedInWorker } from '../launched.ts';
 import type { LaunchSettings } from '../options.ts';
 import type { Run } from '../run.ts';
 import { listenOnPath } from '../stale-socket.ts';
-import { type DrainRun, endWorker, UNSERVED, UNSERVED_FAULT, whenServing } from './run-result.ts';
+import { type DrainRun, endWorker, UNSERVED, whenServing } from './run-result.ts';
 
 /** Runs `run` in this process, until it has drained. */
 export function runInForeignWorker(run: Run, settings: LaunchSettings): Launched {

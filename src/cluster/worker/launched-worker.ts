@@ -4,6 +4,7 @@
  */
 import cluster from 'node:cluster';
 import { Socket } from 'node:net';
+import { messageOf } from '../../guard.ts';
 import { Channels } from '../channels/worker-channels.ts';
 import { WorkerConnections } from '../dispatch/worker-connections.ts';
 import { Deadline } from '../drain/deadline.ts';
@@ -14,7 +15,7 @@ import type { Run } from '../run.ts';
 import { pathInUse } from '../stale-socket.ts';
 import { CUT_GRACE_MS } from '../supervise/supervised-worker.ts';
 import { PrimaryLink } from './primary-link.ts';
-import { type DrainResult, type DrainRun, endWorker, UNSERVED, UNSERVED_FAULT, whenServing } from './run-result.ts';
+import { type DrainResult, type DrainRun, endWorker, UNSERVED, whenServing } from './run-result.ts';
 
 /** Runs `run` in this worker, until it has drained. */
 export function runInWorker(run: Run, settings: LaunchSettings): Launched {
@@ -114,7 +115,7 @@ class LaunchedWorker {
       return await whenServing(returned, time, dispatch === undefined ? undefined : this.#connections);
     } catch (error) {
       if (this.#deadline === undefined) throw error;
-      this.#primary.fault(UNSERVED_FAULT, error);
+      this.#primary.post({ equipoise: 'unserved', text: messageOf(error) });
       return undefined;
     }
   }

@@ -26,7 +26,6 @@ export type DrainRun = (limit: DrainLimit) => Promise<DrainResult>;
  * be gone by then, with the workers that served.
  */
 export const UNSERVED: DrainResult = { cut: 0, left: true };
-export const UNSERVED_FAULT = 'told to drain before it served, it failed to start';
 
 /**
  * Resolves when what `run` returned serves, with how to drain it. With `connections`, which the primary accepts, a
