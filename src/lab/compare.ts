@@ -117,23 +117,38 @@ function differencesOf(runs: readonly ComparedRun[], names: readonly string[]): 
     return runs.filter((run) => run.name === name).map(({ result }) => result);
   };
   return pairs.flatMap(([one, other]) => [...MEASURES.keys()].map((measure) => {
-    const observed = paired(resultsOf(one), resultsOf(other), measure);
-    const { value, low, high } = estimate(observed, confidence);
+    const [ones, others] = [resultsOf(one), resultsOf(other)];
+    const observed = estimate(paired(ones, others, measure), confidence);
+    // A share is that of whole runs, as in a table of these: batches lack the first requests. A quantile of a whole run
+    // varies otherwise than the mean of those of batches, which the interval is for.
+    const value = measure === 'failed' ? estimate(differences(ones, others, measure)).value : observed.value;
+    const [low, high] = [value - (observed.value - observed.low), value + (observed.high - observed.value)];
     return { one, other, measure, value, low, high, better: high < 0 ? one : low > 0 ? other : undefined };
   }));
+}
+
+/** Those of whole runs. */
+function differences(
+  one: readonly SimulationResult[], other: readonly SimulationResult[], measure: Measure,
+): readonly number[] {
+  return one.flatMap((result, at) => {
+    const against = other[at];
+    return against === undefined ? [] : [measured(result, measure) - measured(against, measure)];
+  }).filter((difference) => !Number.isNaN(difference));
 }
 
 /**
  * Differences that are independent, or nearly: those of runs, if there are enough seeds; else of large batches of
  * requests, of the same arrivals in both runs. Pairs that have no such value on one side are left out.
  */
-function paired(one: readonly SimulationResult[], other: readonly SimulationResult[], measure: Measure): number[] {
-  const ofRuns = one.length >= ENOUGH_SEEDS;
+function paired(
+  one: readonly SimulationResult[], other: readonly SimulationResult[], measure: Measure,
+): readonly number[] {
+  if (one.length >= ENOUGH_SEEDS) return differences(one, other, measure);
   const count = Math.ceil(FEW_BATCHES / one.length);
   return one.flatMap((result, at) => {
     const against = other[at];
     if (against === undefined) return [];
-    if (ofRuns) return [measured(result, measure) - measured(against, measure)];
     const batches = against.batches(count);
     return result.batches(count).map((batch, which) => {
       return ofBatch(batch, measure) - ofBatch(batches[which], measure);
