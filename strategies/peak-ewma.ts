@@ -31,8 +31,8 @@ interface Memory {
  * A candidate that has not answered yet gets one request, and more when it has answered it.
  *
  * What it cannot know: why a response takes long. If requests differ in cost by themselves, say downloads beside pings
- * on the same upstreams, then it avoids who was given the hard ones; `powerOfTwo` does not mind. Weights count for load:
- * where nothing waits, the faster of two gets nearly all, and of equally fast ones the heavier.
+ * on the same upstreams, then it avoids who was given the hard ones; `powerOfTwo` does not mind. Weights are those of
+ * load: where nothing waits, the faster of two gets nearly all, and of equally fast ones the heavier.
  *
  * Cost of a pick: two draws, two lookups, no allocation but at a candidate's first pick. O(1) if all weights are equal,
  * else O(log n), in the array of the last `changed`; O(n) in any other array. Source: Finagle's `PeakEwma` (Twitter,
