@@ -20,18 +20,28 @@ import type { Strategy } from '../strategy.ts';
 import { load, placeOf } from './load.ts';
 import { inTime, Unsettled } from './patience.ts';
 
+/** What makes a strategy. It gets where its randomness comes from. */
+export type MakeStrategy = (tools: { readonly rng: () => number }) => Strategy;
+
 /** The strategies by name. A literal table: only a path makes the binary load other code. */
-const STRATEGIES: Readonly<Record<StrategyName, () => Strategy>> = {
-  random: () => random(),
-  'round-robin': () => roundRobin(),
-  'least-connections': () => leastConnections(),
-  'power-of-two': () => powerOfTwo(),
-  'peak-ewma': () => peakEwma(),
-  'ring-hash': () => ringHash(),
-  maglev: () => maglev(),
-  rendezvous: () => rendezvous(),
-  'weighted-by-load': () => weightedByLoad(),
+const STRATEGIES: Readonly<Record<StrategyName, MakeStrategy>> = {
+  random, 'round-robin': roundRobin, 'least-connections': leastConnections, 'power-of-two': powerOfTwo,
+  'peak-ewma': peakEwma, 'ring-hash': ringHash, maglev, rendezvous, 'weighted-by-load': weightedByLoad,
 };
+
+export const STRATEGY_NAMES: readonly string[] = Object.keys(STRATEGIES);
+
+/** What makes the strategy of this name; undefined if there is none. */
+export function namedStrategy(name: string): MakeStrategy | undefined {
+  return Object.hasOwn(STRATEGIES, name) ? STRATEGIES[name as StrategyName] : undefined;
+}
+
+/** What is wrong with a name that is none of these. `at` is the option's name. */
+export function unknownStrategy(name: string, at: string): string {
+  const meant = didYouMean(name, STRATEGY_NAMES);
+  const names = STRATEGY_NAMES.join(', ');
+  return `${at}: must be ${names} or a ./file (got ${shown(name)})${meant === '' ? '' : `;${meant}`}`;
+}
 
 /** What is a path, rather than a name. */
 export const STRATEGY_FILE = /^\.{0,2}[\\/]|^[A-Za-z]:|\.[cm]?[jt]s$/;
@@ -43,13 +53,10 @@ export const STRATEGY_FILE = /^\.{0,2}[\\/]|^[A-Za-z]:|\.[cm]?[jt]s$/;
 export async function loadStrategy(
   name: string, at: string, resolve: (path: string) => string, problems: string[],
 ): Promise<unknown> {
-  const known = Object.hasOwn(STRATEGIES, name) ? STRATEGIES[name as StrategyName] : undefined;
-  if (known !== undefined) return known();
+  const known = namedStrategy(name);
+  if (known !== undefined) return known({ rng: systemRng });
   if (!STRATEGY_FILE.test(name)) {
-    const names = Object.keys(STRATEGIES);
-    const meant = didYouMean(name, names);
-    problems.push(
-      `${at}: must be ${names.join(', ')} or a ./file (got ${shown(name)})${meant === '' ? '' : `;${meant}`}`);
+    problems.push(unknownStrategy(name, at));
     return undefined;
   }
   const path = resolve(name);

@@ -3,42 +3,16 @@
  */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { leastConnections } from '../../../strategies/least-connections.ts';
-import { maglev } from '../../../strategies/maglev.ts';
-import { peakEwma } from '../../../strategies/peak-ewma.ts';
-import { powerOfTwo } from '../../../strategies/power-of-two.ts';
-import { random } from '../../../strategies/random.ts';
-import { rendezvous } from '../../../strategies/rendezvous.ts';
-import { ringHash } from '../../../strategies/ring-hash.ts';
-import { roundRobin } from '../../../strategies/round-robin.ts';
-import { weightedByLoad } from '../../../strategies/weighted-by-load.ts';
 import { disowned, isThenable, messageOf } from '../../guard.ts';
 import type { Contender } from '../../lab/compare.ts';
 import type { StrategyTools } from '../../lab/options.ts';
 import { stream } from '../../lab/random.ts';
-import { shown } from '../../options/checks.ts';
-import { didYouMean } from '../../options/nearest.ts';
 import { isClass, strategyProblem } from '../../options/strategy-check.ts';
 import type { Strategy } from '../../strategy.ts';
 import { load, placeOf } from '../load.ts';
-import { STRATEGY_FILE } from '../strategies.ts';
+import { namedStrategy, STRATEGY_FILE, STRATEGY_NAMES, unknownStrategy } from '../strategies.ts';
 
 type Create = Contender['create'];
-
-/** Those that need no argument: the ones that take randomness get that of the run. */
-const STRATEGIES: Readonly<Record<string, Create>> = {
-  random: ({ rng }) => random({ rng }),
-  'round-robin': ({ rng }) => roundRobin({ rng }),
-  'least-connections': ({ rng }) => leastConnections({ rng }),
-  'power-of-two': ({ rng }) => powerOfTwo({ rng }),
-  'peak-ewma': ({ rng }) => peakEwma({ rng }),
-  'ring-hash': ({ rng }) => ringHash({ rng }),
-  maglev: ({ rng }) => maglev({ rng }),
-  rendezvous: ({ rng }) => rendezvous({ rng }),
-  'weighted-by-load': () => weightedByLoad(),
-};
-
-export const STRATEGY_NAMES: readonly string[] = Object.keys(STRATEGIES);
 
 /** A strategy as it was asked for. */
 interface Found {
@@ -64,12 +38,10 @@ export async function loadContenders(
 }
 
 async function find(given: string, uses: () => number, problems: string[]): Promise<Found | undefined> {
-  const create = Object.hasOwn(STRATEGIES, given) ? STRATEGIES[given] : undefined;
+  const create = namedStrategy(given);
   if (create !== undefined) return { given, name: given, create };
   if (STRATEGY_FILE.test(given)) return fromFile(given, uses, problems);
-  const meant = didYouMean(given, STRATEGY_NAMES);
-  problems.push(`--strategy: must be ${STRATEGY_NAMES.join(', ')} or a ./file (got ${shown(given)})${
-    meant === '' ? '' : `;${meant}`}`);
+  problems.push(unknownStrategy(given, '--strategy'));
   return undefined;
 }
 
