@@ -133,9 +133,8 @@ export function readSimulation(options: SimulateOptions, problems: string[]): Si
   // Without servers, the line about them is enough.
   const settings = readOptions(poolOptions, servers.length === 0 ? [] : poolProblems);
   problems.push(...poolProblems.map((line) => (line.startsWith('upstreams') ? line : `pool.${line}`)));
-  // Recorded arrivals end by themselves.
-  const count = comes && arrivals.kind === 'open' ? arrivals.count ?? Infinity : Infinity;
-  const requests = Math.min(options.requests === undefined && count < Infinity ? count : numbers.requests, count);
+  const asked = options.requests === undefined ? {} : { requests: numbers.requests };
+  const requests = requestsOf(comes ? { ...asked, arrivals } : asked);
   if (requests === 0) problems.push('arrivals: there are none');
   return {
     ...numbers, requests, strategy, servers, service, arrivals, peersDelayMs, poolOptions, settings, deadlineMs,
@@ -162,6 +161,12 @@ function readPool(pool: unknown, problems: string[]): Readonly<Record<string, un
   const given = record(pool, 'pool', problems);
   onlyKnown(given, 'pool.', POOL, problems);
   return Object.fromEntries(Object.entries(given).filter(([name]) => POOL.has(name)));
+}
+
+/** How many requests are simulated: recorded arrivals end by themselves. */
+export function requestsOf({ requests, arrivals }: Pick<SimulateOptions, 'requests' | 'arrivals'>): number {
+  const count = arrivals?.kind === 'open' ? arrivals.count ?? Infinity : Infinity;
+  return Math.min(requests ?? (count < Infinity ? count : NUMBERS.requests.fallback), count);
 }
 
 interface ListedServer {

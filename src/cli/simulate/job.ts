@@ -4,6 +4,7 @@
 import { BalancerError } from '../../errors.ts';
 import { messageOf } from '../../guard.ts';
 import { compare, type Comparison } from '../../lab/compare.ts';
+import { requestsOf } from '../../lab/options.ts';
 import { reportHtml, type ReportOptions, reportSvg } from '../../lab/report/report.ts';
 import type { ReportedGroup, TimeUnit } from '../../lab/report/runs.ts';
 import { printable, short } from '../../lab/report/text.ts';
@@ -33,8 +34,7 @@ export async function perform(
     scenario.variants.reduce((sum, { options: { balancers = 1 } }) => sum + balancers * seeds.length, 0)), problems);
   if (problems.length > 0) return { kind: 'problems', lines: problems };
   try {
-    const each = scenario.variants.reduce((sum, { options: { requests, arrivals } }) => (
-      sum + (requests ?? (arrivals?.kind === 'open' ? arrivals.count : undefined) ?? 100_000)), 0);
+    const each = scenario.variants.reduce((sum, { options }) => sum + requestsOf(options), 0);
     told(each * strategies.length * seeds.length);
     const comparison = compare({ strategies, scenario: withCount(scenario, counted), seeds });
     const units = scenario.variants.map(({ options }) => unitOf(scenario.unit, options.service));
@@ -114,7 +114,7 @@ function conditionsText({ scenario, seeds }: Conditions): string {
   if (first === undefined) return '';
   const {
     upstreams, load, ratePerSecond, service = exponential(1), arrivals, discipline = 'fifo', balancers = 1,
-    concurrency = 1, requests = 100_000,
+    concurrency = 1,
   } = first.options;
   const servers = typeof upstreams === 'number' ? upstreams : upstreams.length;
   const [from = 1] = seeds;
@@ -125,7 +125,7 @@ function conditionsText({ scenario, seeds }: Conditions): string {
     ...(ratePerSecond === undefined ? [] : [`${short(ratePerSecond)} requests/s`]),
     `service ${service.name}`, `arrivals ${arrivals?.name ?? 'poisson'}`,
     ...(balancers === 1 ? [] : [`${balancers} balancers`]),
-    `${short(arrivals?.kind === 'open' ? Math.min(requests, arrivals.count ?? Infinity) : requests)} requests`,
+    `${short(requestsOf(first.options))} requests`,
     seeds.length === 1 ? `seed ${from}` : `seeds ${from} to ${from + seeds.length - 1}`,
   ].join(', ');
 }
