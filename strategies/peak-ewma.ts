@@ -46,14 +46,12 @@ export function peakEwma<C extends Candidate = Upstream>(
   // Weak, so that candidates that are gone can be collected.
   const memories = new WeakMap<C, Memory>();
 
-  /** The remembered latency, faded. */
-  const recent = ({ latencyMs, at }: Memory, now: number): number => {
-    return latencyMs * Math.exp(-Math.max(0, now - at) / decayMs);
-  };
+  /** How much of what is remembered is left. */
+  const leftOf = ({ at }: Memory, now: number): number => Math.exp(-Math.max(0, now - at) / decayMs);
   const observe = (memory: Memory, latencyMs: number, now: number): void => {
-    const faded = memory.latencyMs * Math.exp(-Math.max(0, now - memory.at) / decayMs);
-    const kept = Math.exp(-Math.max(0, now - memory.at) / decayMs);
-    memory.latencyMs = latencyMs > faded ? latencyMs : memory.latencyMs * kept + latencyMs * (1 - kept);
+    const left = leftOf(memory, now);
+    const faded = memory.latencyMs * left;
+    memory.latencyMs = latencyMs > faded ? latencyMs : faded + latencyMs * (1 - left);
     memory.at = now;
   };
   /** The wait to expect of one more attempt. */
@@ -61,7 +59,7 @@ export function peakEwma<C extends Candidate = Upstream>(
     const { weight } = candidate;
     const inFlight = candidate.inFlight > 0 ? candidate.inFlight : 0;
     const memory = memories.get(candidate);
-    const latencyMs = memory === undefined ? 0 : recent(memory, now);
+    const latencyMs = memory === undefined ? 0 : memory.latencyMs * leftOf(memory, now);
     // Nothing is known of it, and something is on its way that will tell.
     if (latencyMs === 0 && (memory?.open ?? 0) > 0) return UNKNOWN_MS * (inFlight + 1) / weight;
     return latencyMs * (inFlight + 1) / weight;

@@ -169,7 +169,7 @@ export class Attempt {
   #tellAnswered(head: Pick<Answered, 'status' | 'header'>, upstream: Upstream, now: number): void {
     const strategy = this.#strategy;
     const answered: Answered = {
-      status: head.status, latencyMs: now - this.#startedAt, now, note: this.#note,
+      status: head.status, latencyMs: this.latencyMs, now, note: this.#note,
       header: (name) => head.header(name),
     };
     runHook(strategy, 'answered', () => strategy.answered?.(upstream, answered), this.#services.report);

@@ -198,11 +198,11 @@ class Run implements Asker {
 
   /** A client of a closed loop sends its next request. */
   #comesBack(client: number, thinkMs: number, now: number): void {
-    this.#arriving = this.#accounts.begun + this.#coming < this.#simulation.requests;
-    if (!this.#arriving) {
+    if (this.#accounts.begun + this.#coming >= this.#simulation.requests) {
       this.#arriving = this.#coming > 0;
       return;
     }
+    this.#arriving = true;
     this.#coming++;
     const at = thinkMs === 0 ? now : now + thinkMs * exponentialDraw(this.#thinks);
     this.#timeline.schedule({
