@@ -136,7 +136,7 @@ const BUILT_IN: readonly Scenario[] = [
   {
     name: 'stale-board',
     about: 'Ten servers at 90% load; strategies see what is in flight on a board that is renewed only every so many ' +
-      'service times, as between balancers that exchange their counts now and then. Everybody sends to whoever ' +
+      'service times, as between balancers that exchange their counts now and then. Every request goes to what ' +
       'looks idle until the board changes. Look at how the mean grows with the age of the board: joining the ' +
       'shortest queue becomes worse than two choices from about one service time on, and worse than random from ' +
       'about five. Source: Mitzenmacher, "How Useful Is Old Information?", IEEE TPDS 11(1), 2000.',
@@ -195,9 +195,9 @@ const BUILT_IN: readonly Scenario[] = [
   {
     name: 'one-slow',
     about: 'One of ten servers takes four times as long from 10 s to 40 s, as with a noisy neighbour, and fails ' +
-      'nothing: no health check finds it. Look at the 99th percentile: whoever gives the slow server its tenth of ' +
-      'the requests overloads it. Counting what is in flight gives it less, and so does measuring latency. ' +
-      'Source: Dean and Barroso, "The Tail at Scale", CACM 56(2), 2013.',
+      'nothing: no health check finds it. Look at the 99th percentile: a strategy that gives the slow server its ' +
+      'tenth of the requests overloads it. Counting what is in flight gives it less, and so does measuring ' +
+      'latency. Source: Dean and Barroso, "The Tail at Scale", CACM 56(2), 2013.',
     unit: 'ms',
     variants: [{
       options: {

@@ -108,7 +108,7 @@ export class PublicUpstream implements Upstream {
     const { picks, responses, failures, retries, ejections, tags } = this;
     const counts = { picks, responses, failures, retries, ejections };
     const now = { maxInFlight, inFlight, inFlightElsewhere, latencyMs };
-    // Whoever prints an upstream does not ask for its reports.
+    // Printing an upstream does not ask for its reports.
     const load = this.#facts.knownLoad;
     return { id, origin, state, weight, configuredWeight, ...now, ...counts, tags, load };
   }

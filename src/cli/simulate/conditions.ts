@@ -214,7 +214,7 @@ function textOf(path: string): AsyncIterable<string> {
   const file = createReadStream(path);
   if (!/\.gz$/i.test(path)) return file.setEncoding('utf8') as AsyncIterable<string>;
   const text = createGunzip();
-  // A pipeline: an error of the file ends the text, and whoever stops reading the text closes the file.
+  // A pipeline: an error of the file ends the text, and a reader that stops early closes the file.
   pipeline(file, text, () => undefined);
   return text.setEncoding('utf8') as AsyncIterable<string>;
 }
