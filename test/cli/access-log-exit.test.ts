@@ -1,13 +1,12 @@
 /** The access log of a process that ends in the middle of everything: lines that were gathered are not lost. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs';
+import { readFileSync, readSync } from 'node:fs';
 import http from 'node:http';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { type Binary, start } from '../support/process-binary.ts';
 import { get, startNamed } from '../support/process-client.ts';
-import { directory } from '../support/process-files.ts';
+import { directory, namedPipe } from '../support/process-files.ts';
 import { within } from '../support/wait.ts';
 
 /** How a strategy ends its process, in the middle of a request. */
@@ -76,15 +75,9 @@ for (const { workers, to, end } of CASES) {
 }
 
 test('a pipe that is full does not hold up the exit, and the log says so', async (t) => {
-  const pipe = join(directory(t), 'log.pipe');
-  if (spawnSync('mkfifo', [pipe]).status !== 0) {
-    t.skip('this system has no mkfifo');
-    return;
-  }
-  const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
-  t.after(() => {
-    closeSync(reader);
-  });
+  const made = namedPipe(t);
+  if (made === undefined) return;
+  const { pipe, reader } = made;
   const binary = await begun(t, 'process.exit(3)', ['--access-log', pipe]);
   // More than a pipe holds.
   await ask(t, binary, 60, 'x'.repeat(3_000));

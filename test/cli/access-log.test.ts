@@ -1,13 +1,10 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import {
-  closeSync, constants, existsSync, openSync, readFileSync, readSync, renameSync, symlinkSync,
-} from 'node:fs';
+import { existsSync, readFileSync, readSync, renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { type Binary, start } from '../support/process-binary.ts';
 import { get, startNamed } from '../support/process-client.ts';
-import { directory } from '../support/process-files.ts';
+import { directory, namedPipe } from '../support/process-files.ts';
 import { turns, within } from '../support/wait.ts';
 
 const LISTEN = ['-l', '127.0.0.1:0'];
@@ -92,15 +89,9 @@ for (const workers of ['1', '2']) {
     });
 
     test('a named pipe whose reader stalls delays nothing, and gets whole lines once it reads', async (t) => {
-      const pipe = join(directory(t), 'log.pipe');
-      if (spawnSync('mkfifo', [pipe]).status !== 0) {
-        t.skip('this system has no mkfifo');
-        return;
-      }
-      const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
-      t.after(() => {
-        closeSync(reader);
-      });
+      const made = namedPipe(t);
+      if (made === undefined) return;
+      const { pipe, reader } = made;
       const binary = start(t, [...LISTEN, '-w', workers, '--access-log', pipe, await startNamed(t, 'A')]);
       const port = await binary.port();
       // More than a pipe holds.

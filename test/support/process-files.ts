@@ -1,7 +1,8 @@
 /**
  * Files for a process under test.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { closeSync, constants, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -14,4 +15,18 @@ export function directory(t: TestContext, files: Readonly<Record<string, string>
   });
   for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text);
   return path;
+}
+
+/** A named pipe, open for reading and not read yet; undefined, with the test skipped, where the system has none. */
+export function namedPipe(t: TestContext): { readonly pipe: string; readonly reader: number } | undefined {
+  const pipe = join(directory(t), 'log.pipe');
+  if (spawnSync('mkfifo', [pipe]).status !== 0) {
+    t.skip('this system has no mkfifo');
+    return undefined;
+  }
+  const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+  t.after(() => {
+    closeSync(reader);
+  });
+  return { pipe, reader };
 }
