@@ -25,7 +25,11 @@ export class Health {
   #ejections = 0;
   /** Whether probes found it down: then only they readmit it. */
   #down = false;
+  /** When those that failed with it came back, if its ejection was shortened for that. */
+  #hastened: number | undefined;
   #ramp = 1;
+  /** When its slow start began. */
+  #rampFrom = 0;
 
   /** `rng` is for jitter: numbers in [0, 1). */
   constructor(rules: HealthRules, rng: () => number) {
@@ -107,6 +111,7 @@ export class Health {
     this.#standing = 'ejected';
     this.#since = now;
     this.#until = Infinity;
+    this.#hastened = undefined;
     this.#ramp = 1;
     return ejects;
   }
@@ -129,10 +134,12 @@ export class Health {
 
   /**
    * Others that failed with it are back: its trial comes soon, however often it was ejected before. The times are
-   * spread, so that several balancers do not act in step. If probes found it down, only they end the ejection.
+   * spread, so that several balancers do not act in step; a slow start counts from now, so that those that return
+   * together get their shares together. If probes found it down, only they end the ejection.
    */
   hasten(now: number): void {
     if (this.#standing !== 'ejected' || this.#down) return;
+    this.#hastened = now;
     this.#until = Math.min(this.#until, now + this.#rules.ejectMs * this.#rng());
   }
 
@@ -147,7 +154,7 @@ export class Health {
     // It may have been set to 0 meanwhile.
     const slowStartMs = Math.max(1, this.#rules.slowStartMs);
     // In steps, since strategies rebuild their tables at each.
-    const ramp = Math.min(1, Math.floor((now - this.#since) * RAMP_STEPS / slowStartMs) / RAMP_STEPS);
+    const ramp = Math.min(1, Math.floor((now - this.#rampFrom) * RAMP_STEPS / slowStartMs) / RAMP_STEPS);
     if (ramp <= this.#ramp) return false;
     this.#ramp = ramp;
     return true;
@@ -168,6 +175,7 @@ export class Health {
     this.#since = now;
     this.#until = now + ms;
     this.#failures = this.#broken = 0;
+    this.#hastened = undefined;
     this.#ramp = 1;
   }
 
@@ -175,6 +183,8 @@ export class Health {
     this.#standing = 'well';
     this.#since = now;
     this.#failures = this.#broken = 0;
+    this.#rampFrom = this.#hastened ?? now;
+    this.#hastened = undefined;
     this.#ramp = slowly && this.#rules.slowStartMs > 0 ? 1 / RAMP_STEPS : 1;
   }
 }

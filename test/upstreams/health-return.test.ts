@@ -62,6 +62,48 @@ describe('a slow start', () => {
   });
 });
 
+describe('a return that is hastened, since others that failed with it are back', () => {
+  test('has a slow start that counts from when they came back', () => {
+    const patient = new Patient().eject();
+    patient.health.hasten(patient.now);
+    patient.wait(700);
+    assert.equal(patient.health.standing, 'trial');
+    patient.succeed();
+    assert.equal(patient.health.ramp, 0.1);
+    patient.wait(1_300);
+    assert.equal(patient.health.ramp, 0.2);
+    patient.wait(8_000);
+    assert.equal(patient.health.ramp, 1);
+  });
+
+  test('is an ordinary one if its trial fails: the next slow start counts from its readmission', () => {
+    const patient = new Patient().eject();
+    patient.health.hasten(patient.now);
+    patient.wait(700);
+    patient.fail();
+    patient.wait(patient.health.ejectedMs);
+    patient.succeed();
+    patient.wait(2_900);
+    assert.equal(patient.health.ramp, 0.2);
+  });
+
+  test('is an ordinary one if it is ejected again later, by traffic or by probes', () => {
+    for (const again of [(patient: Patient) => patient.toTrial().succeed(), (patient: Patient) => {
+      patient.probe(false);
+      patient.wait(5_000);
+      return patient.probe(true);
+    }]) {
+      const patient = new Patient().eject();
+      patient.health.hasten(patient.now);
+      patient.wait(700);
+      patient.succeed();
+      assert.equal(again(patient), true);
+      patient.wait(2_900);
+      assert.equal(patient.health.ramp, 0.2);
+    }
+  });
+});
+
 describe('probes', () => {
   test('that find it down eject it until they find it up', () => {
     const patient = new Patient();
