@@ -6,6 +6,10 @@
  * Starting Node with a TypeScript loader, and writing its coverage, takes longer than most test files. A run of
  * everything therefore bundles them: several files of one folder share a process, one after the other. Files that are
  * named get a process each.
+ *
+ * EQUIPOISE_SEED is the seed of what tests draw: the same each time unless it is given; empty, a new one for each file.
+ * With EQUIPOISE_AGAIN=1, as in CI, files that failed run once more, by themselves and with nothing beside them. What
+ * then passes is reported as unstable, by name and in the last line: a fault to be found, here or in the engine.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -26,6 +30,9 @@ const FIRST = /^(?:fuzz|documents|cost|faults|cluster|cli)\//;
 const AT_ONCE = availableParallelism() + 1;
 /** For a process. What a test waits for has a limit of its own, see support/wait.ts. */
 const LIMIT_MS = 600_000;
+/** The most files that run again: if more failed, it was not by chance. */
+const MOST_AGAIN = 3;
+const SEED = '20261127';
 /** How many of the slowest files are named. */
 const SLOWEST = 12;
 
@@ -48,6 +55,7 @@ if (files.length === 0) {
   process.exit(1);
 }
 
+process.env.EQUIPOISE_SEED ??= SEED;
 if (process.env.NODE_V8_COVERAGE) addMaps(process.env.NODE_V8_COVERAGE);
 const startedAt = performance.now();
 const waiting = [...bundles().entries()];
@@ -63,12 +71,16 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 await Promise.all(Array.from({ length: AT_ONCE }, async () => {
   for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) ended.push(...await run(...next));
 }));
+const unstable = process.env.EQUIPOISE_AGAIN ? await runAgain(ended.filter(({ failed }) => failed > 0)) : [];
 const slowest = ended.sort((one, other) => other.ms - one.ms).slice(0, SLOWEST);
 const [passed, failed, skipped] = ['passed', 'failed', 'skipped']
   .map((outcome) => ended.reduce((sum, file) => sum + file[outcome], 0));
 console.log(`\nslowest: ${slowest.map(({ name, ms }) => `${name} ${seconds(ms)}`).join(', ')}`);
-console.log(`Node ${process.versions.node}, ${seconds(performance.now() - startedAt)}`);
-console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+console.log(`Node ${process.versions.node}, ${seconds(performance.now() - startedAt)}, `
+  + `EQUIPOISE_SEED=${process.env.EQUIPOISE_SEED}`);
+if (unstable.length > 0) console.log(`unstable: failed at first, and passed alone: ${unstable.join(', ')}`);
+console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`
+  + (unstable.length > 0 ? `, ${unstable.length} unstable` : ''));
 if (failed > 0) process.exitCode = 1;
 
 /** The files of each process, in the order of their start. */
@@ -80,6 +92,20 @@ function bundles() {
     const count = ALONE.test(`${room}/`) ? mine.length : Math.ceil(mine.length / BUNDLE_SIZE);
     return Array.from({ length: count }, (_, index) => mine.filter((_, at) => at % count === index));
   });
+}
+
+/** Runs these files again, one after the other. Returns the names of those that pass now, and counts their new results. */
+async function runAgain(files) {
+  const passed = [];
+  if (files.length > MOST_AGAIN || process.exitCode === 1) return passed;
+  for (const [at, file] of files.entries()) {
+    console.log(`\nagain: test/${file.name}`);
+    const [result] = await run(`again-${at}`, [file.name]);
+    if (result.failed > 0) continue;
+    Object.assign(file, result);
+    passed.push(`test/${file.name}`);
+  }
+  return passed;
 }
 
 /** Runs files in one process, prints what became of them, and resolves with a summary of each. */

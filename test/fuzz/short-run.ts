@@ -1,6 +1,6 @@
 /**
  * The fuzzing among the tests: about 25,000 cases of one kind through `socket` and about 8,000 through
- * `node:http`, half of them new each time. Each is a separate file, since the time of a file is limited.
+ * `node:http`, half of them by the seed of the run. Each is a separate file, since the time of a file is limited.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,12 +11,12 @@ import { KINDS, NOTES, Session } from './session.ts';
 const DRAWS: Readonly<Record<Front, number>> = { socket: 10_000, 'node:http': 3_000 };
 
 /**
- * Fuzzes `kind` through `front` with the usual seed and with a new one, and adds a test for each. The draws precede the
- * tests: once a test exists, the runner tracks every promise, which would take a third of the time.
+ * Fuzzes `kind` through `front` with the usual seed and with that of the run, and adds a test for each. The draws come
+ * before the tests: once a test exists, the runner tracks every promise, which would take a third of the time.
  */
 export async function testFuzzing(kind: typeof KINDS[number], front: Front): Promise<void> {
   const runs: (() => void)[] = [];
-  for (const [name, seed] of [['the usual seed', 1], ['a new seed', testSeed()]] as const) {
+  for (const [name, seed] of [['the usual seed', 1], ['the seed of this run', testSeed()]] as const) {
     const draws = DRAWS[front];
     const what = `${draws} draws of ${kind} through ${front} with ${name} (EQUIPOISE_SEED=${seed}) find nothing`;
     const run = await fuzz(kind, front, seed).catch((error: unknown) => ({ error }));
