@@ -21,8 +21,8 @@ export function accessLog(balancer: Observed, options: AccessLogOptions): Access
 }
 
 /**
- * As `accessLog`, for a `write` that takes octets: they are its own until the promise that it returns settles, then they
- * are written over.
+ * As `accessLog`, for a `write` that takes octets. It may keep them until the promise that it returns settles; then
+ * their memory is used again.
  */
 export function logTo(
   balancer: Observed, options: Omit<AccessLogOptions, 'write'>, write: (lines: Buffer) => unknown,

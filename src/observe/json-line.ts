@@ -8,7 +8,7 @@ import type { LineBuffer } from './line-buffer.ts';
 import type { LoggedExchange } from './logged-exchange.ts';
 
 export class JsonLine {
-  readonly #ended = new Second((second) => `{"time":"${new Date(second * 1_000).toISOString().slice(0, -'000Z'.length)}`);
+  readonly #ended = new Second((second) => `{"time":"${new Date(second * 1_000).toISOString().slice(0, -4)}`);
   readonly #started = new Second((second) => `,"startedAt":${second}`);
   readonly #method = new Method();
   readonly #entrance = new Entrance();
@@ -77,7 +77,8 @@ class Entrance {
       this.#host = host;
       this.#protocol = protocol;
       this.#scheme = scheme;
-      this.#octets = octets(`,"host":${text(host)},"protocol":${text(protocol)},"scheme":${text(scheme)},"remoteAddress":`);
+      this.#octets = octets(`,"host":${text(host)},"protocol":${text(protocol)}` +
+        `,"scheme":${text(scheme)},"remoteAddress":`);
     }
     return this.#octets;
   }

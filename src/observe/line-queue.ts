@@ -34,8 +34,8 @@ export class LineQueue {
   }
 
   /**
-   * Adds the line that was written. Returns a promise if it is the first of a batch: it rejects if `write` fails after a
-   * time without failures.
+   * Adds the line that was written. Returns a promise if it is the first of a batch: it rejects if `write` fails
+   * after a time without failures.
    */
   add(): Promise<void> | undefined {
     const { line } = this;
