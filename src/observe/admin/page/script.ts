@@ -1,5 +1,5 @@
 /**
- * The script of the live page: reads the events, and shows what they say. It builds elements and sets their text, so
+ * The script of the live page, which is one file: reads the events, and shows what they say. It builds elements and sets their text, so
  * nothing that an upstream or a client is called can become markup. It is text here, since it runs in browsers; the
  * long tests run it in one.
  */
