@@ -149,6 +149,15 @@ describe('formats', () => {
     assert.deepEqual(written.lines, ['GET /x 1, 2']);
   });
 
+  test('of one\'s own, in any language', async (t) => {
+    const text = 'é 漢 \u{1f600}';
+    const { client, written } = await started(t, { format: () => text });
+    await client.exchange(get());
+    await client.exchange(get());
+    await written.came(2);
+    assert.deepEqual(written.lines, [text, text]);
+  });
+
   test('state is logged if it is plain and short', async (t) => {
     const circular: Record<string, unknown> = {};
     circular['self'] = circular;
