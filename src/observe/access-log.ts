@@ -90,6 +90,8 @@ class Lines {
   /** Writes the line. Returns false if there is none, for a fault of the user's function. */
   #write(exchange: LoggedExchange): boolean {
     const { line } = this.#queue;
+    // What an exception has left of the line before.
+    line.drop();
     if (this.#format !== undefined) {
       this.#format(exchange, line);
       return true;

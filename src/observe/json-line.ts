@@ -8,7 +8,8 @@ import type { LineBuffer } from './line-buffer.ts';
 import type { LoggedExchange } from './logged-exchange.ts';
 
 export class JsonLine {
-  readonly #ended = new Second((second) => `{"time":"${new Date(second * 1_000).toISOString().slice(0, -4)}`);
+  readonly #ended = new Second(
+    (second) => `{"time":"${new Date(second * 1_000).toISOString().slice(0, -'000Z'.length)}`);
   readonly #started = new Second((second) => `,"startedAt":${second}`);
   readonly #method = new Method();
   readonly #entrance = new Entrance();

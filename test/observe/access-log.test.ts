@@ -431,6 +431,21 @@ describe('writing', () => {
   });
 });
 
+test('an exchange that cannot be logged leaves no part of a line behind', async () => {
+  const listeners: ((exchange: never) => unknown)[] = [];
+  const balancer = { on: (_: string, listener: never) => listeners.push(listener), off: () => undefined };
+  const written = new Written();
+  const log = accessLog(balancer, { write: written.write });
+  const told = (remoteAddress: unknown): unknown => listeners[0]?.({
+    id: 'a', method: 'GET', target: '/', host: 'x', protocol: '1.1', scheme: 'http', remoteAddress, status: 200,
+    attempts: 1, bytesIn: 0, bytesOut: 5, startedAt: 1e12, queuedMs: 0, durationMs: 5,
+  } as never);
+  assert.throws(() => told(undefined), TypeError);
+  void told('::1');
+  await log.close();
+  assert.deepEqual((await written.json(1)).map((line) => [Object.keys(line), line['remoteAddress']]), [[NAMES, '::1']]);
+});
+
 test('wrong options are refused, all at once', () => {
   const balancer = { on: () => undefined, off: () => undefined };
   const table: [options: unknown, message: RegExp][] = [
