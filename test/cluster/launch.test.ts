@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import { describe, test } from 'node:test';
 import { begin, get, listening } from '../support/process-client.ts';
-import { ANSWER_MS, allGone, EXPRESS, lives, Load, Program } from './program.ts';
+import { ANSWER_MS, allGone, EXPRESS, lives, Load, Program, signalIfThere } from './program.ts';
 
 /** A server that answers with its process id, and can hold a response or hang. */
 const app = (options: string, drain = '() => drainServer(server)'): string => `
@@ -223,5 +223,5 @@ test('without the primary, workers drain and end', async (t) => {
 
 /** Makes all workers answer the requests that they hold. */
 function release(program: Program): void {
-  for (const pid of program.workers) if (lives(pid)) process.kill(pid, 'SIGUSR2');
+  for (const pid of program.workers) signalIfThere(pid, 'SIGUSR2');
 }

@@ -119,7 +119,7 @@ export class Program {
     try {
       await this.exit();
     } finally {
-      for (const pid of [this.pid, ...this.workers]) if (lives(pid)) process.kill(pid, 'SIGKILL');
+      for (const pid of [this.pid, ...this.workers]) signalIfThere(pid, 'SIGKILL');
     }
     for (const pid of this.workers) assert.ok(!lives(pid), `worker process ${pid} is left`);
   }
@@ -155,6 +155,15 @@ export function lives(pid: number): boolean {
     return !stat.includes(') Z ');
   } catch {
     return false;
+  }
+}
+
+/** Signals a process, which may end at any moment. */
+export function signalIfThere(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    assert.equal((error as NodeJS.ErrnoException).code, 'ESRCH');
   }
 }
 
