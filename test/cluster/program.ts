@@ -8,6 +8,7 @@ import http from 'node:http';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { getKept } from '../support/kept.ts';
 import { directory } from '../support/process-files.ts';
 import { within } from '../support/wait.ts';
 
@@ -242,19 +243,12 @@ export class Load {
 }
 
 /** Sends one request. Resolves with whether the response ends the connection. */
-function ask(port: number, agent: http.Agent): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    http.get({ host: '127.0.0.1', port, agent }, (response) => {
-      let body = '';
-      response.setEncoding('latin1').on('data', (part: string) => {
-        body += part;
-      });
-      response.on('error', reject).on('end', () => {
-        if (response.statusCode === 200 && body.endsWith('\n')) resolve(response.headers.connection === 'close');
-        else reject(new Error(`status ${response.statusCode ?? 0}, body ${JSON.stringify(body)}`));
-      });
-    }).on('error', reject);
-  });
+async function ask(port: number, agent: http.Agent): Promise<boolean> {
+  const response = await getKept({ host: '127.0.0.1', port, agent });
+  let body = '';
+  for await (const part of response.setEncoding('latin1')) body += String(part);
+  if (response.statusCode === 200 && body.endsWith('\n')) return response.headers.connection === 'close';
+  throw new Error(`status ${response.statusCode ?? 0}, body ${JSON.stringify(body)}`);
 }
 
 const LIMIT_MS = 60_000;
