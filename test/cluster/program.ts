@@ -8,7 +8,7 @@ import http from 'node:http';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { getKept } from '../support/kept.ts';
+import { getKept, GRACE_MS } from '../support/kept.ts';
 import { directory } from '../support/process-files.ts';
 import { within } from '../support/wait.ts';
 
@@ -223,9 +223,18 @@ export class Load {
   async #loop(): Promise<void> {
     const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
     try {
-      let last = false;
+      let [last, sentAt] = [false, performance.now()];
       while (!this.#isOver(last)) {
-        last = await ask(this.#port, agent);
+        const idleMs = performance.now() - sentAt;
+        sentAt = performance.now();
+        try {
+          last = await ask(this.#port, agent);
+        } catch (error) {
+          // This process stalled, so that its connection was closed as idle; and nobody listens any more.
+          const late = idleMs >= GRACE_MS && (error as NodeJS.ErrnoException).code === 'ECONNREFUSED';
+          if (this.#reconnect || !late) throw error;
+          break;
+        }
         this.answers++;
         this.#raise();
       }

@@ -5,7 +5,7 @@ import http, { type IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 
 /** How long a draining server keeps a connection that is idle; that of `drainServer` is longer. */
-const GRACE_MS = 200;
+export const GRACE_MS = 200;
 /** When the last request was sent on each connection. */
 const sentAt = new WeakMap<Socket, number>();
 
