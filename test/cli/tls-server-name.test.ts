@@ -16,7 +16,7 @@ test('a ClientHello in records of one octet, sent octet by octet, is not parsed 
   const stream = new PassThrough();
   const names: string[] = [];
   // Called for each record that is walked over.
-  const { mock: reads } = t.mock.method(Buffer.prototype, 'readUInt16BE');
+  const { mock: reads } = t.mock.method(Buffer.prototype as Buffer, 'readUInt16BE');
   peekServerName(stream as unknown as Socket, (name) => names.push(name));
   for (const octet of octets) {
     stream.write(Buffer.of(octet));
