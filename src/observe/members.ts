@@ -2,6 +2,7 @@
  * How the processes that measure together add up. Each sends what it has counted, numbered, to all others; so all hold
  * the same totals, and what a process has sent stays when it is gone. One that comes later asks the others for their
  * totals. A scrape first asks everybody for what is not sent yet: whichever process it reaches, no counter goes back.
+ * It is long because the messages of a member's life, from its joining to its end, change the same state.
  */
 import type { Channel, ChannelMember } from '../channel.ts';
 import { BalancerError } from '../errors.ts';
