@@ -3,7 +3,7 @@
  */
 import type { Rule } from './rule.ts';
 import { FakeUpstream, fakes, list } from './stand-in.ts';
-import { below, Trial } from './trial.ts';
+import { below, failure, Trial } from './trial.ts';
 
 export const cookieRules: readonly Rule[] = [
   {
@@ -23,7 +23,7 @@ export const cookieRules: readonly Rule[] = [
           const changed = `${set.slice(0, -1)}${set.endsWith('0') ? '1' : '0'}`;
           return one([set, set, changed, `${cookie}=${value}`, `${cookie}="${value}"; ${set}`, `${set}; ${set}`, value]);
         };
-        for (let step = 0; step < 600; step++) {
+        for (let step = 0; step < 300; step++) {
           if (step % 5 === 0) {
             const newcomer = new FakeUpstream(below(12, rng));
             members = list([...members.slice(below(2, rng)), newcomer].slice(-6));
@@ -33,7 +33,10 @@ export const cookieRules: readonly Rule[] = [
           const kept = members.filter(() => rng() < 0.7);
           const candidates = list(kept.length > 0 ? kept : members);
           if (told) trial.changed(candidates, members);
-          trial.settle(trial.pick(candidates));
+          const picked = trial.pick(candidates);
+          trial.settle(picked, failure);
+          const others = list(candidates.filter((each) => each !== picked));
+          if (others.length > 0) trial.settle(trial.pick(others, 2));
         }
       }
     },

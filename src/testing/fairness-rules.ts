@@ -76,6 +76,25 @@ export const fairnessRules: readonly Rule[] = [
     },
   },
   {
+    title: 'picks the only idle candidate as often in each place of the list',
+    spreads: true,
+    check(make, rng, options) {
+      const size = 4;
+      const picks = 1_500;
+      const got = Array.from({ length: size }, (_, place) => {
+        const trial = new Trial(make, rng, options);
+        const candidates = list(Array.from({ length: size }, (__, i) => new FakeUpstream(i, 1, i === place ? 0 : 1)));
+        trial.changed(candidates);
+        for (let i = 0; i < picks; i++) trial.settle(trial.pick(candidates));
+        return candidates[place]?.picks ?? 0;
+      });
+      const mean = got.reduce((sum, each) => sum + each, 0) / size;
+      const deviation = Math.max(1, Math.sqrt(mean * (1 - mean / picks)));
+      assert.ok(got.every((each) => Math.abs(each - mean) <= MOST_DEVIATIONS * deviation),
+        `of ${picks} picks, it got ${got.join(', ')} as number ${got.map((_, place) => place + 1).join(', ')}`);
+    },
+  },
+  {
     title: 'picks equal candidates evenly where changed() comes before each pick',
     spreads: true,
     check(make, rng, options) {

@@ -56,6 +56,16 @@ export const optedRules: readonly Rule[] = [
     },
   },
   {
+    title: 'gives a candidate of three times the weight three times as many keys, if it goes by a key and by weights',
+    check(make, rng, options) {
+      if (options?.keyed === undefined || options.weighted !== true) return;
+      const candidates = list([1, 3].map((weight, i) => new FakeUpstream(i, weight)));
+      const owners = [...ownersOf(new Trial(make, rng, options), candidates, options)];
+      const share = owners.filter(([, owner]) => owner === candidates[1]?.id).length / owners.length;
+      assert.ok(share > 0.65 && share < 0.85, `it got ${share.toFixed(3)} of the keys, where 0.75 is fair`);
+    },
+  },
+  {
     title: 'moves few keys but those of a candidate that leaves, if it goes by a key',
     check(make, rng, options) {
       if (options?.keyed === undefined) return;
