@@ -25,7 +25,7 @@ export const optedRules: readonly Rule[] = [
             const picked = trial.choose(candidates);
             const shown = candidates.map(({ inFlight, weight }) => `${inFlight} (weight ${weight})`).join(' and ');
             assert.ok(picked === undefined || picked === candidates[order.indexOf(1)],
-              `of two with ${shown} in flight, it picked number ${candidates.indexOf(picked as FakeUpstream) + 1}`);
+              `of two with ${shown} in flight, it picked number ${candidates.findIndex((each) => each === picked) + 1}`);
           }
         }
       }
