@@ -147,7 +147,8 @@ export function readSimulation(options: SimulateOptions, problems: string[]): Si
   const asked = options.requests === undefined ? {} : { requests: numbers.requests };
   const requests = requestsOf(comes ? { ...asked, arrivals } : asked);
   if (requests === 0) problems.push('arrivals: there are none');
-  if (isDrawn && service.meanMs > LONGEST_MEAN_MS) {
+  const endless = isDrawn && service.meanMs > LONGEST_MEAN_MS;
+  if (endless) {
     problems.push(`service: the mean must be at most ${LONGEST_MEAN_MS} ms (got ${service.meanMs})`);
   }
   const balancedServers = numbers.balancers * servers.length;
@@ -156,7 +157,7 @@ export function readSimulation(options: SimulateOptions, problems: string[]): Si
       `servers (got ${numbers.balancers} times ${servers.length})`);
   }
   const rate = isDrawn && comes ? rateOf(options, arrivals, service, servers, problems) : undefined;
-  if (rate !== undefined && requests / rate > LONGEST_MS) {
+  if (rate !== undefined && !endless && requests / rate > LONGEST_MS) {
     problems.push(`${options.load === undefined ? 'ratePerSecond' : 'load'}: so little would take ${
       requests / rate} ms of virtual time; the most is ${LONGEST_MS}`);
   }
