@@ -157,7 +157,7 @@ export function readSimulation(options: SimulateOptions, problems: string[]): Si
       `servers (got ${numbers.balancers} times ${servers.length})`);
   }
   const rate = isDrawn && comes ? rateOf(options, arrivals, service, servers, problems) : undefined;
-  if (rate !== undefined && !endless && requests / rate > LONGEST_MS) {
+  if (rate !== undefined && rate > 0 && !endless && requests / rate > LONGEST_MS) {
     problems.push(`${options.load === undefined ? 'ratePerSecond' : 'load'}: so little would take ${
       requests / rate} ms of virtual time; the most is ${LONGEST_MS}`);
   }

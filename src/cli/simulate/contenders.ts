@@ -77,8 +77,8 @@ function byFactory(factory: Factory): Create {
     const made = factory(tools);
     if (!isThenable(made)) return made as Strategy;
     disowned(made);
-    throw new AsynchronousFactory('it returned a promise; the lab needs the strategy at once, so await what it needs at the ' +
-      'top of the module');
+    throw new AsynchronousFactory('it returned a promise; the lab needs the strategy at once, so await what it needs ' +
+      'at the top of the module');
   };
 }
 
