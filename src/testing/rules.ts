@@ -283,7 +283,7 @@ export const rules: readonly Rule[] = [
         trial.changed(candidates);
         for (let i = 0; i < PICKS; i++) trial.pick(candidates);
         const got = candidates.at(-1)?.picks ?? 0;
-        // A fair chance of 1/5 deviates this far once in a million runs.
+        // A fair chance of 1/5 deviates this far once in forty million runs.
         assert.ok(got >= 1 && got <= 1.4 * PICKS / size, `it got ${got} of ${PICKS} picks among ${size}`);
       }
     },
@@ -345,7 +345,7 @@ function churn(
 }
 
 /** Picks of a trial in which nothing settles, so a candidate without a response stays without. */
-const PICKS = 600;
+const PICKS = 800;
 
 function permutations<T>(items: readonly T[]): T[][] {
   if (items.length < 2) return [[...items]];

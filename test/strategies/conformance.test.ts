@@ -272,7 +272,10 @@ describe('the conformance suite finds', () => {
   ];
   for (const [flaw, rule, make] of table) {
     test(flaw, () => {
-      assert.notDeepEqual(rulesBrokenBy(make, {}, rule), [], `${rule.source} is kept`);
+      const seed = testSeed();
+      // Chance hides a share of .52 from one run in 25,000, and from both of two in none.
+      const found = [seed, seed + 1].some((each) => rulesBrokenBy(make, {}, rule, each).length > 0);
+      assert.ok(found, `${rule.source} is kept`);
     });
   }
 
@@ -401,8 +404,9 @@ function highest(part: (address: string) => string): Make {
 }
 
 /** The titles of those that are broken, among those that `which` fits. */
-function rulesBrokenBy(make: Make, options: ConformanceOptions = {}, which = /^/): string[] {
-  const seed = testSeed();
+function rulesBrokenBy(
+  make: Make, options: ConformanceOptions = {}, which = /^/, seed = testSeed(),
+): string[] {
   return rules
     .filter(({ title }) => which.test(title))
     .filter(({ check }) => {
