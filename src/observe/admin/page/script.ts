@@ -1,7 +1,7 @@
 /**
  * The script of the live page: reads the events, and shows what they say. It builds elements and sets their text, so
  * nothing that an upstream or a client is called can become markup. It is text here, since it runs in browsers; the
- * long tests run it in one.
+ * long tests run it in one. It is long because it is one text: the page loads nothing more.
  */
 export const SCRIPT = String.raw`'use strict';
 (() => {
