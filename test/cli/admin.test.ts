@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { createBalancer } from '../../src/balancer.ts';
 import { AdminListener } from '../../src/cli/admin.ts';
 import { readArguments } from '../../src/cli/arguments.ts';
@@ -83,4 +84,17 @@ test('a replaced worker leaves a connection of its admin listener time for a req
   // A second until all workers know, then half a second of grace: timers may be late, but not early.
   const took = performance.now() - begun;
   assert.ok(took > 1_450, `it was closed after ${took} ms`);
+});
+
+test('a worker that ends answers what its admin listener was asked before', async (t) => {
+  const balancer = createBalancer({ upstreams: ['http://127.0.0.1:1'] });
+  t.after(() => balancer.close({ timeoutMs: 0 }));
+  const { mock } = t.mock.method(balancer, 'on');
+  const where = { port: 0, host: '127.0.0.1' };
+  const listener = new AdminListener({ where, token: undefined, hosts: [] }, balancer, {});
+  const answer = get(Number(/:(\d+)/.exec(await listener.listen())?.[1]), '/why?wait=0.1');
+  // It has been asked when decisions are recorded.
+  while (!mock.calls.some(({ arguments: [event] }) => event === 'decided')) await turn();
+  await listener.close();
+  assert.deepEqual(JSON.parse((await answer).body), { decisions: [], recordingFor: 60 });
 });
