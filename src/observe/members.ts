@@ -34,6 +34,8 @@ interface Change {
 /** One message: what it says about its sender, `me`, and one thing more. */
 interface News {
   readonly me: string;
+  /** Whether it does not have the totals yet. */
+  readonly isNew?: boolean;
   /** It has just come, and needs the totals: of the leader, or of `anyone` who has them. */
   readonly hello?: 'leader' | 'anyone';
   readonly change?: Omit<Change, 'me'>;
@@ -50,6 +52,7 @@ interface News {
 interface Peer {
   readonly me: string;
   gauges: Gauges | undefined;
+  isNew: boolean;
 }
 
 /** A scrape that waits for the others. */
@@ -167,6 +170,7 @@ export class Members implements ChannelMember {
     const { me, hello, change, state, ask, answer } = message;
     if (typeof me !== 'string') return;
     const peer = this.#met(from, me);
+    peer.isNew = message['isNew'] === true;
     if (hello === 'leader' || hello === 'anyone') this.#greet(hello);
     const changed = changeIn(change, me);
     if (changed !== undefined) this.#apply(changed);
@@ -259,7 +263,7 @@ export class Members implements ChannelMember {
 
   #met(from: number, me: string): Peer {
     let peer = this.#peers.get(from);
-    if (peer?.me !== me) this.#peers.set(from, peer = { me, gauges: undefined });
+    if (peer?.me !== me) this.#peers.set(from, peer = { me, gauges: undefined, isNew: false });
     return peer;
   }
 
@@ -332,13 +336,14 @@ export class Members implements ChannelMember {
     }
     if (this.#early !== undefined) {
       if (this.#ticks === ANYONE_TICKS) this.#send({ hello: 'anyone' });
-      // There is nobody who knows more.
-      if (this.#ticks >= (this.#leading ? FIRST_TICKS : ALONE_TICKS)) this.#complete();
+      // There is nobody who knows more: a newcomer may lead at once, if the others drain.
+      const first = this.#leading && [...this.#peers.values()].every(({ isNew }) => isNew);
+      if (this.#ticks >= (first ? FIRST_TICKS : ALONE_TICKS)) this.#complete();
     } else if (this.#leading && (this.#ticks % RETIRE_TICKS === 0 || this.#totals.owners > this.#most)) this.#retire();
   }
 
   /** `sent` is also called if the channel, which is foreign code, fails. */
-  #send(news: Omit<News, 'me'>, sent?: () => void): void {
+  #send(news: Omit<News, 'me' | 'isNew'>, sent?: () => void): void {
     this.#sending++;
     let done = false;
     const once = (): void => {
@@ -347,7 +352,8 @@ export class Members implements ChannelMember {
       this.#sending--;
       sent?.();
     };
-    guarded(() => this.#seat?.send({ me: this.#me, ...news } satisfies News, once), (what, cause) => {
+    const message: News = { me: this.#me, ...(this.#early === undefined ? {} : { isNew: true }), ...news };
+    guarded(() => this.#seat?.send(message, once), (what, cause) => {
       this.#faultIn('send')(what, cause);
       once();
     });
@@ -394,7 +400,7 @@ const TICK_MS = 100;
 const PATIENCE_TICKS = 10;
 /** When a newcomer that got no totals of the leader asks anyone. */
 const ANYONE_TICKS = 2;
-/** When a newcomer takes itself for the first: the leader soon, another only if the leader does not answer. */
+/** When a newcomer takes itself for the first: a leader of newcomers soon, another only if nobody answers. */
 const FIRST_TICKS = 5;
 const ALONE_TICKS = 20;
 const RETIRE_TICKS = 10;

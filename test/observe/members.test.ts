@@ -244,6 +244,26 @@ describe('metrics of several workers', () => {
     await fleet.end();
   });
 
+  test('a newcomer that leads at once, since the others drain, waits for them, too', async () => {
+    const fleet = await Fleet.of(1);
+    fleet.at(1).count(50);
+    await fleet.pass(100);
+    fleet.fake.relay.drain(1);
+    const late = fleet.add();
+    await fleet.settle();
+    const read = fleet.fake.stop(1);
+    let shown: number | undefined;
+    void late.members.gather().then(({ totals }) => {
+      shown = sum(totals);
+    });
+    await fleet.pass(1_000);
+    assert.equal(shown, undefined);
+    read();
+    await fleet.pass(100);
+    assert.equal(shown, 50);
+    await fleet.end();
+  });
+
   test('a worker that hangs does not hold up a scrape: its last report counts', async () => {
     const fleet = await Fleet.of(3);
     fleet.at(2).count(4);
