@@ -391,7 +391,7 @@ function seatOf(channel: Channel, member: ChannelMember): ForeignSeat {
 /** Ten reports a second: what a process that is killed has not sent is 100 ms old at most. */
 const TICK_MS = 100;
 /** How long a scrape waits for a process that does not answer. */
-const PATIENCE_TICKS = 3;
+const PATIENCE_TICKS = 10;
 /** When a newcomer that got no totals of the leader asks anyone. */
 const ANYONE_TICKS = 2;
 /** When a newcomer takes itself for the first: the leader soon, another only if the leader does not answer. */
