@@ -4,6 +4,7 @@
  */
 import { messageOf } from '../guard.ts';
 import { isRecord, onlyKnown, shown } from './checks.ts';
+import { FRONT_OPTION_NAMES } from './front.ts';
 import { atOnce, type Work } from '../loop/slices.ts';
 import { POOL_OPTION_NAMES, type PoolSettings, readPoolOptions } from './pool.ts';
 import type { Scheme } from './origin.ts';
@@ -55,7 +56,7 @@ export function* readPool(
   try {
     const value = (given as Readonly<Record<string, unknown>>)[name];
     if (isRecord(value)) {
-      onlyKnown(value, `${path}.`, KNOWN, problems);
+      onlyOfPool(value, `${path}.`, problems);
       return yield* readPoolOptions(value, `${path}.`, problems, scheme, now?.settings, now && knownOf(now));
     }
     problems.push(`${path}: must be an object with a list of upstreams (got ${shown(value)})`);
@@ -102,6 +103,16 @@ export function onlyInPools(
   }
 }
 
+/** Refuses what is not an option of a pool, and says of options of the front where they belong. */
+function onlyOfPool(pool: Readonly<Record<string, unknown>>, prefix: string, problems: string[]): void {
+  const others: [name: string, value: undefined][] = [];
+  for (const name of Object.keys(pool)) {
+    if (!OF_TOP.has(name)) others.push([name, undefined]);
+    else problems.push(`${prefix}${name}: belongs to the balancer, not to a pool; write ${name} at the top level`);
+  }
+  onlyKnown(Object.fromEntries(others), prefix, KNOWN, problems);
+}
+
 /** Refuses what keeps state, or has one member in this process, in more than one pool. */
 export function notShared(pools: ReadonlyMap<string, PoolSettings>, problems: string[]): void {
   const owners = new Map<object, string>();
@@ -124,6 +135,7 @@ export const TWICE =
   `pools.${DEFAULT_POOL}: is the pool of the upstreams at the top level; put them here, or rename it`;
 const NONE: ReadonlySet<string> = new Set();
 const KNOWN: ReadonlySet<string> = new Set(POOL_OPTION_NAMES);
+const OF_TOP: ReadonlySet<string> = new Set([...FRONT_OPTION_NAMES, 'pools', 'routes']);
 const OWN = [
   ['strategy', 'a strategy keeps state of one pool; make one for each'],
   ['shadow', 'a strategy keeps state of its own; make another one for the shadow'],
