@@ -1,47 +1,35 @@
 /**
- * Composes the rooms into a balancer, and closes it in order. It is long because half of it documents the interface.
+ * The balancer: HTTP, on the foundation that it shares with layer 4.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
-import net, { type AddressInfo, type Server, type Socket } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { random } from '../strategies/random.ts';
-import {
-  checkListener, checkMeter, type CloseOptions, type DrainOptions, type HandleOptions, parseCloseOptions,
-  parseDrainOptions, parseListenOptions,
-} from './options/calls.ts';
-import { BalancerError } from './errors.ts';
-import { type BalancerEvents, Events, type Listener } from './events.ts';
+import { type CloseOptions, type DrainOptions, type HandleOptions, parseDrainOptions } from './options/calls.ts';
+import type { BalancerEvents, Listener } from './events.ts';
 import { Affinities } from './exchange/affinity.ts';
 import { Sampler } from './exchange/decision.ts';
 import { HookCalls } from './exchange/hooks/hook-calls.ts';
 import { Mirrors } from './exchange/mirrors.ts';
-import { Reports } from './exchange/reports.ts';
 import { Routing } from './exchange/routing.ts';
 import type { ExchangeServices, Topology } from './exchange/services.ts';
-import { DroppedConnections } from './fronts/dropped-connections.ts';
+import { Foundation, IDLE_GRACE_MS, type WaysIn } from './fronts/foundation.ts';
 import { Front } from './fronts/front.ts';
 import { DownstreamRequest } from './fronts/request.ts';
-import { Servers } from './fronts/servers.ts';
-import { Shutdown } from './fronts/shutdown.ts';
 import { DownstreamSockets } from './fronts/sockets.ts';
 import { Upgrades } from './fronts/upgrades.ts';
-import { guardedValue, type OnFault } from './guard.ts';
-import type { Meter, Metering, Traffic } from './meter.ts';
-import { Clock, systemRng, systemTime, tickFor } from './loop/clock.ts';
-import { GuardedTime, guardedRng } from './loop/guarded-time.ts';
-import { Turn } from './loop/turn.ts';
+import { guardedValue } from './guard.ts';
+import type { Meter, Metering } from './meter.ts';
 import type { ConfigureOptions } from './options/changes.ts';
 import type { FrontSettings } from './options/front.ts';
 import type { ListenOptions } from './options/listen.ts';
 import type { BalancerOptions, UpstreamOptions } from './options/options.ts';
 import { type BalancerSettings, parseOptions } from './options/parse.ts';
-import { Pools } from './pools/pools.ts';
 import type { PoolSettings } from './options/pool.ts';
 import type { BalancerPool } from './pools/balancer-pool.ts';
-import type { Services } from './pools/services.ts';
+import type { Pools } from './pools/pools.ts';
 import type { Upstream } from './strategy.ts';
-import { lack, Names, systemFind } from './upstreams/names.ts';
 
 /** See {@link Balancer.handle}. */
 type Handle = (
@@ -161,132 +149,58 @@ export function createBalancer<State = unknown>(options: BalancerOptions<State>)
   return new NodeBalancer(parseOptions(options));
 }
 
+/** The ways in for HTTP. */
+interface HttpWays extends WaysIn {
+  readonly front: Front;
+}
+
 class NodeBalancer implements Balancer {
-  readonly #names: Names;
-  readonly #dropped: DroppedConnections;
-  readonly #clock: Clock;
-  /** How often to sweep. */
-  #tickMs: number;
-  readonly #services: Services;
-  readonly #pools: Pools;
+  readonly #foundation: Foundation<HttpWays>;
   readonly #front: Front;
-  readonly #mirrors: Mirrors;
   readonly #sockets: DownstreamSockets;
   readonly #upgrades: Upgrades;
-  readonly #events: Events;
-  readonly #reports: Reports;
-  readonly #servers: Servers;
-  readonly #shutdown: Shutdown;
 
   constructor(settings: BalancerSettings) {
-    const { front } = settings;
-    const time = front.time === undefined ? systemTime : new GuardedTime(front.time, this.#onHookFault);
-    this.#reports = new Reports(front.onReport, () => time.now());
-    this.#clock = new Clock(time);
-    this.#events = new Events((event, what, cause) => {
-      this.#onHookFault(`a listener for '${event}' ${what}`, cause);
+    this.#foundation = new Foundation(settings, {
+      strategy: random, shortestMs, open: (foundation) => this.#open(foundation, settings.front),
     });
-    this.#dropped = new DroppedConnections(lack, (error) => {
-      this.#report(error, undefined);
-    });
-    this.#names = new Names(systemFind, () => this.#clock.source.now());
-    this.#services = {
-      clock: this.#clock,
-      turn: new Turn(),
-      events: this.#events,
-      report: (error, upstream, requestId) => {
-        this.#report(error, upstream, requestId);
-      },
-    };
-    this.#tickMs = tickMs(front, settings.pools.values());
-    this.#pools = new Pools(settings, this.#services, {
-      names: this.#names,
-      adopted: new WeakSet(),
-      rng: front.rng === undefined ? systemRng : guardedRng(front.rng, this.#onHookFault),
-      tickMs: () => this.#tickMs,
-      strategy: random,
-      stillOpen: () => {
-        this.#stillOpen();
-      },
-      onPlan: (pools) => {
-        this.#tick(tickMs(front, pools));
-      },
-      onSwap: () => {
-        shared.topology = this.#topology();
-      },
-    });
-    // Only `true` trusts: another truthy value may be a mistake.
-    const trusts = (address: string): boolean => guardedValue(() => front.trusts(address), (what, cause) => {
-      this.#onHookFault(`trustForwarded ${what}`, cause);
-    }) === true;
-    const shared: ExchangeServices = {
-      ...this.#services,
-      balancer: this,
-      rules: front,
-      topology: this.#topology(),
-      affinities: new Affinities(),
-      sampler: new Sampler(),
-      mirrors: this.#mirrors = new Mirrors(front.maxMirrored),
-    };
-    this.#front = new Front(shared, { ...front, trusts }, () => {
-      this.#shutdown.empty();
-    });
-    this.#shutdown = new Shutdown({
-      time: this.#clock.source,
-      downstreams: this.#front.downstreams,
-      stopAccepting: (now, cutAt) => this.#stopAccepting(now, cutAt),
-      cut: () => this.#cut(),
-      finish: () => this.#finish(),
-    });
-    this.#servers = new Servers((error) => {
-      this.#report(error, undefined);
-    }, this.#front.sessions);
+    this.#front = this.#foundation.ways.front;
     this.#sockets = new DownstreamSockets(this.#front);
-    this.#upgrades = new Upgrades(this.#front, this.#sockets, front);
-    this.#pools.start();
-    try {
-      this.#startClock();
-    } catch (cause) {
-      // No balancer is created: it must leave no timer and no seat on a channel behind.
-      this.#pools.stop();
-      throw cause;
-    }
+    this.#upgrades = new Upgrades(this.#front, this.#sockets, settings.front);
   }
 
   get strategy(): string {
-    return this.#pools.default('strategy').strategy;
+    return this.#pool('strategy').strategy;
   }
 
   get upstreams(): readonly Upstream[] {
-    return this.#pools.default('upstreams').upstreams;
+    return this.#pool('upstreams').upstreams;
   }
 
   get pools(): Readonly<Record<string, BalancerPool>> {
-    return this.#pools.shown;
+    return this.#foundation.pools.shown;
+  }
+
+  get ready(): boolean {
+    return this.#foundation.ready;
   }
 
   async listen(options: ListenOptions): Promise<AddressInfo | string> {
-    const where = parseListenOptions(options);
-    if (!this.ready) throw new BalancerError('CLOSING');
-    // Half-open, so that a tunnel can end one direction before the other.
-    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-      if (this.#welcomes(socket)) this.#sockets.serveOwn(socket);
+    return await this.#foundation.listen(options, (socket) => {
+      this.#sockets.serveOwn(socket);
     });
-    return await this.#servers.listen(server, where);
   }
 
   async serve(server: Server, options: ListenOptions): Promise<AddressInfo | string> {
-    const where = parseListenOptions(options, 'serve');
-    if (!this.ready) throw new BalancerError('CLOSING');
-    return await this.#servers.serve(server, where);
+    return await this.#foundation.serve(server, options);
   }
 
   readonly accept = (socket: Socket): void => {
     // A stream that is not a socket may not have it.
     (socket as Partial<Socket>).setNoDelay?.(true);
-    if (!this.#welcomes(socket)) return;
+    if (!this.#foundation.welcomes(socket)) return;
     const connection = this.#sockets.serve(socket);
-    if (this.#front.closing) connection.drain(this.#clock.source.now() + IDLE_GRACE_MS);
+    if (this.#front.closing) connection.drain(this.#front.clock.source.now() + IDLE_GRACE_MS);
   };
 
   readonly handle: Handle = (request, response, options) => {
@@ -300,168 +214,106 @@ class NodeBalancer implements Balancer {
   };
 
   add(upstream: string | UpstreamOptions): Upstream {
-    return this.#pools.default('add').add(upstream);
+    return this.#pool('add').add(upstream);
   }
 
   async remove(origin: string, options?: DrainOptions): Promise<void> {
-    await this.#pools.default('remove').remove(origin, options);
+    await this.#pool('remove').remove(origin, options);
   }
 
   async drain(origin: string): Promise<void> {
-    await this.#pools.default('drain').drain(origin);
+    await this.#pool('drain').drain(origin);
   }
 
   activate(origin: string): void {
-    this.#pools.default('activate').activate(origin);
+    this.#pool('activate').activate(origin);
   }
 
   setWeight(origin: string, weight: number | undefined): void {
-    this.#pools.default('setWeight').setWeight(origin, weight);
+    this.#pool('setWeight').setWeight(origin, weight);
   }
 
   async update(upstreams: readonly (string | UpstreamOptions)[], options?: DrainOptions): Promise<void> {
-    await this.#pools.default('update').update(upstreams, options);
+    await this.#pool('update').update(upstreams, options);
   }
 
   async configure<State>(options: ConfigureOptions<State>, drain?: DrainOptions): Promise<void> {
     const { timeoutMs } = parseDrainOptions(drain, 'configure');
-    await this.#pools.configure(options, timeoutMs);
+    await this.#foundation.pools.configure(options, timeoutMs);
   }
 
   on<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this {
-    checkListener(event, listener, 'on');
-    this.#events.on(event, listener);
+    this.#foundation.on(event, listener);
     return this;
   }
 
   off<N extends keyof BalancerEvents>(event: N, listener: Listener<N>): this {
-    checkListener(event, listener, 'off');
-    this.#events.off(event, listener);
+    this.#foundation.off(event, listener);
     return this;
   }
 
   meter(meter: Meter): Metering {
-    checkMeter(meter);
-    return { traffic: () => this.#traffic(), stop: this.#events.meters.add(meter) };
-  }
-
-  get ready(): boolean {
-    return !this.#shutdown.isAsked;
+    return this.#foundation.meter(meter);
   }
 
   async close(options?: CloseOptions): Promise<{ cut: number }> {
-    const { timeoutMs, delayMs } = parseCloseOptions(options);
-    return await this.#shutdown.close(timeoutMs, delayMs);
+    return await this.#foundation.close(options);
   }
 
-  async #finish(): Promise<void> {
-    await this.#pools.close();
-    this.#clock.stop();
-    this.#pools.stop();
+  /** The pool `default`. Throws OPTIONS_INVALID, saying that `what` is about it, where there is none. */
+  #pool(what: string): BalancerPool {
+    return this.#foundation.pools.default(what);
   }
 
-  /** Stops listening, and lets downstreams leave that have nothing in flight. */
-  #stopAccepting(now: number, cutAt: number): Promise<unknown> {
-    this.#pools.finishUpdates();
-    this.#front.closing = true;
-    const idleAt = Math.min(now + IDLE_GRACE_MS, cutAt);
-    const servers = this.#servers.close(idleAt);
-    this.#front.sessions.close();
-    this.#front.downstreams.drain(idleAt);
-    return servers;
-  }
-
-  #cut(): number {
-    const cut = this.#front.downstreams.cut() + this.#servers.cut();
-    this.#mirrors.cut();
-    return cut;
-  }
-
-  /** Throws CLOSING once accepting has stopped: upstreams added later would never be drained. */
-  #stillOpen(): void {
-    if (this.#front.closing) throw new BalancerError('CLOSING');
-  }
-
-  /**
-   * Whether to serve a connection. One that is already closed would never emit 'close'. During a close, only one that
-   * was accepted before: its TLS handshake has just ended, and its request is on its way.
-   */
-  #welcomes(socket: Socket): boolean {
-    const welcome = !this.#front.closing || this.#servers.accepted(socket);
-    if (welcome && !socket.destroyed) return true;
-    try {
-      socket.destroy();
-    } catch (cause) {
-      this.#failedInside('a downstream connection could not be closed', cause);
-    }
-    return false;
-  }
-
-  #traffic(): Traffic {
-    const { connections: own, serverConnections, carried: { connections, received, sent } } = this.#front;
-    const openConnections = own + serverConnections.open;
-    const queued = Object.fromEntries([...this.#pools.byName].map(([name, { queue }]) => [name, queue.length]));
-    return { openConnections, connections, receivedBytes: received, sentBytes: sent, queued };
-  }
-
-  /** Where requests go from now on. */
-  #topology(): Topology {
-    const { first, byName: pools, routes, hooks } = this.#pools;
-    // Hooks that stay need not be wrapped anew, but that costs little.
-    return { first, pools, routing: routes && new Routing(routes, pools), hooks: hooks && new HookCalls(hooks) };
-  }
-
-  /** Sweeps every so many milliseconds from now on. Throws OPTIONS_INVALID if the source of time fails. */
-  #tick(ms: number): void {
-    if (ms === this.#tickMs) return;
-    const before = this.#tickMs;
-    this.#tickMs = ms;
-    try {
-      this.#startClock();
-    } catch (cause) {
-      this.#tickMs = before;
-      throw cause;
-    }
-  }
-
-  #startClock(): void {
-    this.#clock.start(this.#tickMs, (now, pausedMs) => {
-      this.#sweep(now, pausedMs);
+  #open(foundation: Foundation<HttpWays>, rules: FrontSettings): HttpWays {
+    const { services, pools, hookFailed } = foundation;
+    const mirrors = new Mirrors(rules.maxMirrored);
+    const shared: ExchangeServices = {
+      ...services,
+      balancer: this,
+      rules,
+      topology: topologyOf(pools),
+      affinities: new Affinities(),
+      sampler: new Sampler(),
+      mirrors,
+    };
+    // Only `true` trusts: another truthy value may be a mistake.
+    const trusts = (address: string): boolean => guardedValue(() => rules.trusts(address), (what, cause) => {
+      hookFailed(`trustForwarded ${what}`, cause);
+    }) === true;
+    const front = new Front(shared, { ...rules, trusts }, () => {
+      foundation.empty();
     });
-  }
-
-  #sweep(now: number, pausedMs: number): void {
-    this.#shutdown.stopWhenDue(now);
-    if (pausedMs > 0) this.#pools.paused(pausedMs);
-    for (const part of [this.#front.downstreams, this.#servers, this.#mirrors, this.#names, ...this.#pools.parts]) {
-      // If one fails, the others must still be swept.
-      try {
-        part.sweep(now);
-      } catch (cause) {
-        this.#failedInside('a part of the balancer failed in its sweep', cause);
-      }
-    }
-    this.#dropped.sweep(now, this.#front.downstreams.size);
-    this.#shutdown.cutWhenDue(now);
-  }
-
-  /** Reports the failure of a function that was passed as an option or to `on`. */
-  readonly #onHookFault: OnFault = (what, cause) => {
-    this.#report(new BalancerError('HOOK_FAILED', what, { cause }), undefined);
-  };
-
-  #failedInside(what: string, cause: unknown): void {
-    this.#report(new BalancerError('INTERNAL_ERROR', what, { cause }), undefined);
-  }
-
-  #report(error: BalancerError, upstream: string | undefined, requestId?: string): void {
-    if (error.code === 'RESOURCES_EXHAUSTED') this.#dropped.suspect();
-    this.#reports.tell(error, upstream, requestId);
+    return {
+      front,
+      parts: [mirrors],
+      swap: () => {
+        shared.topology = topologyOf(pools);
+      },
+      traffic: () => {
+        const { connections: own, serverConnections, carried: { connections, received, sent } } = front;
+        const openConnections = own + serverConnections.open;
+        return { openConnections, connections, receivedBytes: received, sentBytes: sent };
+      },
+      leave: (idleAt) => {
+        front.sessions.close();
+        front.downstreams.drain(idleAt);
+      },
+      cut: () => {
+        mirrors.cut();
+      },
+    };
   }
 }
 
-/** How often to check deadlines, by the shortest timeout of the options. Those of single exchanges may be shorter. */
-function tickMs(front: FrontSettings, pools: Iterable<PoolSettings>): number {
+/** Where requests go from now on. */
+function topologyOf({ first, byName: pools, routes, hooks }: Pools): Topology {
+  // Hooks that stay need not be wrapped anew, but that costs little.
+  return { first, pools, routing: routes && new Routing(routes, pools), hooks: hooks && new HookCalls(hooks) };
+}
+
+/** The shortest timeout of the options. Those of single exchanges may be shorter. */
+function shortestMs(front: FrontSettings, pools: Iterable<PoolSettings>): number {
   let shortest = Math.min(front.idleTimeoutMs, front.headTimeoutMs, front.keepAliveTimeoutMs);
   for (const pool of pools) {
     shortest = Math.min(
@@ -469,8 +321,5 @@ function tickMs(front: FrontSettings, pools: Iterable<PoolSettings>): number {
       pool.tunnelIdleTimeoutMs, pool.upstreamIdleTimeoutMs, pool.ejectMs,
     );
   }
-  return tickFor(shortest);
+  return shortest;
 }
-
-/** How long idle connections stay open during a close: a request already on its way is answered, not reset. */
-const IDLE_GRACE_MS = 200;

@@ -31,6 +31,7 @@ export class AdminListener {
   readonly #admin: Admin;
   readonly #server: http.Server;
   readonly #timers: NodeJS.Timeout[] = [];
+  #drained: Promise<unknown> | undefined;
 
   constructor({ where, token, hosts }: AdminSettings, balancer: Balancer, { channel, ...others }: AdminMeans) {
     this.#where = where;
@@ -65,15 +66,21 @@ export class AdminListener {
     this.#later(KNOWN_MS, async () => {
       if (!await this.#admin.ready()) return;
       // A request that is on its way is answered: node:http's own close may cut it.
-      void drainServer(this.#server, { timeoutMs: FINISH_MS });
+      this.#drained ??= drainServer(this.#server, { timeoutMs: FINISH_MS });
     });
   }
 
+  /** Closes, once what was asked is answered: a worker that is replaced may end while a scrape is under way. */
   async close(): Promise<void> {
     for (const timer of this.#timers) clearTimeout(timer);
+    this.#drained ??= drainServer(this.#server, { graceMs: GRACE_MS });
+    const limit = setTimeout(() => {
+      this.#admin.close();
+      this.#server.closeAllConnections();
+    }, LAST_MS);
+    await this.#drained;
+    clearTimeout(limit);
     this.#admin.close();
-    this.#server.close();
-    this.#server.closeAllConnections();
     await this.#metrics.close();
   }
 
@@ -112,3 +119,6 @@ const TIMEOUT_MS = 10_000;
 const UNREAD_MS = 30_000;
 const KNOWN_MS = 1_000;
 const FINISH_MS = 2_000;
+/** Then open pages are ended, which connect again by themselves, and the rest is cut. */
+const LAST_MS = 500;
+const GRACE_MS = 100;

@@ -11,6 +11,7 @@ import type { PidFile } from './pid-file.ts';
 import { Reloads } from './reload.ts';
 import { serve, type Serving } from './serve.ts';
 import { TicketKeys } from './tls/tickets.ts';
+import { WorkingDirectory } from './working-directory.ts';
 
 /** Serves until a signal stops it and it has drained. Rejects if it cannot serve. */
 export async function serveAlone(
@@ -18,6 +19,7 @@ export async function serveAlone(
 ): Promise<void> {
   const { log, say } = output;
   let current = configuration;
+  const directory = new WorkingDirectory();
   const asked: { by?: string } = {};
   const stop = new Promise<string>((resolve) => {
     signals.onStop((signal) => {
@@ -58,6 +60,7 @@ export async function serveAlone(
   say(serving.line);
   signals.onReload(oneAtATime(async () => {
     try {
+      directory.follow();
       current = await reload(args, current, serving, reloads, pidFile, log);
       rotate(current);
     } catch (error) {

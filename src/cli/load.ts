@@ -2,11 +2,12 @@
  * Loads the user's JSON files and modules. If that fails, says why and at which line.
  */
 import { execFile } from 'node:child_process';
-import { readFile, stat } from 'node:fs/promises';
-import { extname, resolve } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { extname } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { messageOf } from '../guard.ts';
 import { isRecord, shown } from '../options/checks.ts';
+import { fileState } from './file-state.ts';
 import { jsonFault } from './json.ts';
 import { inTime, Unsettled } from './patience.ts';
 
@@ -17,10 +18,10 @@ import { inTime, Unsettled } from './patience.ts';
 export async function load(path: string, at: string, problems: string[]): Promise<unknown> {
   const json = isJson(path);
   try {
-    // Node caches modules by URL; a reload needs the current content.
-    const { mtimeMs } = await stat(path);
     if (json) return parseJson(await readFile(path));
-    const loading: Promise<unknown> = import(`${pathToFileURL(resolve(path)).href}?${mtimeMs}`);
+    // Node caches modules by URL; a reload needs the current content.
+    const { path: real, version } = await fileState(path);
+    const loading: Promise<unknown> = import(`${pathToFileURL(real).href}?${version}`);
     const module = await inTime(loading) as { readonly default?: unknown };
     if (module.default !== undefined) return module.default;
     problems.push(`${at}: ${path} has no default export; write export default { ... }`);

@@ -3,7 +3,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { messageOf } from '../guard.ts';
 
 /**
@@ -21,10 +21,12 @@ export class PidFile {
 
   /** Writes the file, and removes the earlier one at another path. Throws an error of one line. */
   write(path: string | undefined): void {
-    if (path === this.#path) return;
+    // The working directory may be another one by the time it is removed.
+    const absolute = path === undefined ? undefined : resolve(path);
+    if (absolute === this.#path) return;
     if (path !== undefined) writeOwn(path);
     this.remove();
-    this.#path = path;
+    this.#path = absolute;
   }
 
   /** Removes the file, if it is still ours. Throws an error of one line. */
@@ -44,7 +46,6 @@ export class PidFile {
 
 function writeOwn(path: string): void {
   const temporary = `${path}.${randomUUID()}`;
-  let written = false;
   try {
     const there = lstatSync(path, { throwIfNoEntry: false });
     // Replacing /dev/null by a file, for example, would break other programs.
@@ -52,11 +53,19 @@ function writeOwn(path: string): void {
       throw new Error(there.isDirectory() ? 'it is a directory' : 'it is not a regular file');
     }
     writeFileSync(temporary, `${process.pid}\n`, { flag: 'wx' });
-    written = true;
     renameSync(temporary, path);
   } catch (error) {
-    if (written) rmSync(temporary, { force: true });
+    removeIfThere(temporary);
     throw new Error(`pid-file: cannot write ${path}: ${reason(error, path)}`, { cause: error });
+  }
+}
+
+/** Even a write that failed, on a disk that is full, has made the file. */
+function removeIfThere(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // Where it cannot be removed, it could not be made either, and the caller says why.
   }
 }
 
@@ -64,7 +73,7 @@ function writeOwn(path: string): void {
 function reason(error: unknown, path: string): string {
   if (codeOf(error) === 'ENOENT') return `the directory ${dirname(path)} does not exist`;
   const text = messageOf(error);
-  return codeOf(error) === undefined ? text : text.replace(/, \w+ '.*$/s, '');
+  return codeOf(error) === undefined ? text : text.replace(/, \w+(?: '.*)?$/s, '');
 }
 
 function codeOf(error: unknown): unknown {

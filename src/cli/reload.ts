@@ -1,7 +1,6 @@
 /**
  * A reload of the configuration file in a process without workers: what a balancer can change at run time.
  */
-import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { Balancer } from '../balancer.ts';
 import { isRecord } from '../options/checks.ts';
@@ -12,14 +11,15 @@ import { DEFAULT_POOL } from '../options/pools.ts';
 import { TCP_FRONT_OPTION_NAMES, TCP_POOL_OPTION_NAMES } from '../options/tcp.ts';
 import type { Arguments } from './arguments.ts';
 import type { Configuration } from './config.ts';
+import { fileState } from './file-state.ts';
 
 type Given = Readonly<Record<string, unknown>>;
 type Pools = Readonly<Record<string, PoolOptions>>;
 
-/** The name or file of a strategy, and when the file was last changed. */
+/** The name or file of a strategy, and which file that was. */
 interface StrategySource {
   readonly name: unknown;
-  readonly changedMs: number | undefined;
+  readonly file: string | undefined;
 }
 
 /** Where the strategies and a way to connect came from. */
@@ -128,13 +128,13 @@ async function sourceOf(
 }
 
 async function strategySource(name: unknown, place: (file: string) => string): Promise<StrategySource> {
-  const file = typeof name === 'string' ? await stat(place(name)).catch(() => undefined) : undefined;
-  return { name, changedMs: file?.mtimeMs };
+  const file = typeof name === 'string' ? await fileState(place(name)).catch(() => undefined) : undefined;
+  return { name, file: file && `${file.path}?${file.version}` };
 }
 
 /** Whether it is the same as before. What is not a name or a file is a strategy, which is its own identity. */
 function isSameStrategy(now: StrategySource | undefined, before: StrategySource | undefined): boolean {
-  return typeof now?.name === 'string' && now.name === before?.name && now.changedMs === before.changedMs;
+  return typeof now?.name === 'string' && now.name === before?.name && now.file === before.file;
 }
 
 /** All pools of the options, each with all of its own. */

@@ -24,6 +24,7 @@ import type { Contents } from './pem-files.ts';
 import type { PidFile } from './pid-file.ts';
 import { serve } from './serve.ts';
 import { keyOfText, keyText, TicketKeys } from './tls/tickets.ts';
+import { WorkingDirectory } from './working-directory.ts';
 
 const FAILED = 1;
 /** A worker that is unresponsive for this long will not recover by itself. */
@@ -67,6 +68,7 @@ export async function supervise(
   process.umask(umask | umaskOf(socketsOf(configuration)));
   const common = { umask, ...(args.passed === undefined ? {} : { passed: args.passed }) };
   let current = configuration;
+  const directory = new WorkingDirectory();
   let line: string | undefined;
   let adminLine: string | undefined;
   /** The primary outlives all workers: what was drained stays so, even if all of them die at once. */
@@ -118,6 +120,7 @@ export async function supervise(
       log(text, event && factsOf(event));
     },
     onReload: async () => {
+      directory.follow();
       const next = await read(args);
       const before = socketsOf(current);
       await clearSockets(socketsOf(next).filter((where) => !before.some((one) => samePath(one, where))));

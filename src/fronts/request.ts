@@ -1,7 +1,8 @@
 /**
  * The way in for embedders: a request that a server of node:http, node:https or node:http2 (compat API) has read. Its
  * head is written as text and read by our own parser, so that all ways in refuse and pass on the same. An extended
- * CONNECT of HTTP/2 comes this way too, and becomes a tunnel.
+ * CONNECT of HTTP/2 comes this way too, and becomes a tunnel. The file is long because the calls of node:http and
+ * of the exchange meet in one state.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';

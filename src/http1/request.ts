@@ -1,5 +1,6 @@
 /**
- * The request head (RFC 9112 §§2.2, 3, 5, 6): a strict parser, which rejects everything ambiguous.
+ * The request head (RFC 9112 §§2.2, 3, 5, 6): a strict parser, which rejects everything ambiguous. It is long because
+ * the head is read in one pass, over octets, with a rule beside each step.
  */
 import type { ErrorCode } from '../errors.ts';
 import type { PickRequest } from '../strategy.ts';

@@ -29,6 +29,8 @@ export interface ServerOptions {
   /** How many requests it serves at a time; default that of the simulation. */
   readonly concurrency?: number;
   readonly tags?: Readonly<Record<string, string>>;
+  /** Whether it reports its load where `loadReportMs` is given; default true. */
+  readonly reportsLoad?: boolean;
 }
 
 /** The options of a pool that count in a simulation; times are those of the balancer, in milliseconds. */
@@ -60,6 +62,13 @@ export interface SimulateOptions {
   readonly peersDelayMs?: number;
   /** How many clients the requests come from, each with an address of its own; default 1,000. */
   readonly clients?: number;
+  /** Whether clients keep the cookies that a strategy sets; default true. */
+  readonly cookies?: boolean;
+  /**
+   * If given, responses carry a load report (`endpoint-load-metrics`): what the server measured in the last window of
+   * so many milliseconds that is over.
+   */
+  readonly loadReportMs?: number;
   /** How many requests to simulate; default 100,000, or all recorded arrivals. */
   readonly requests?: number;
   /** Requests that were not answered within this time count as failed; default: none does. */
@@ -88,6 +97,7 @@ export interface Simulation extends Readonly<Record<keyof typeof NUMBERS, number
   readonly rate: number | undefined;
   readonly service: Service;
   readonly arrivals: Arrivals;
+  readonly cookies: boolean;
   readonly deadlineMs: number;
   readonly peersDelayMs: number | undefined;
   /** 0: there is no board. */
@@ -109,7 +119,7 @@ export function readSimulation(options: SimulateOptions, problems: string[]): Si
   if (!isRecord(options)) throw new TypeError(`simulate needs an object of options (got ${shown(options)})`);
   onlyKnown(options, '', KNOWN, problems);
   const { strategy, service = exponential(1), arrivals = poisson() } = options;
-  const { deadlineMs = Infinity, peersDelayMs, boardMs = 0, timeLimitMs } = options;
+  const { cookies = true, deadlineMs = Infinity, peersDelayMs, boardMs = 0, timeLimitMs } = options;
   if (typeof strategy !== 'function') {
     problems.push(
       `strategy: must be a function that makes one, e.g. ({ rng }) => random({ rng }) (got ${shown(strategy)})`);
@@ -119,6 +129,7 @@ export function readSimulation(options: SimulateOptions, problems: string[]): Si
   if (timeLimitMs !== undefined && timeLimitMs !== Infinity) positive(timeLimitMs, 'timeLimitMs', problems);
   notNegative(peersDelayMs, 'peersDelayMs', problems);
   notNegative(boardMs, 'boardMs', problems);
+  flag(cookies, 'cookies', problems);
   const list = readServers(options, problems);
   const servers = list.map(({ settings }) => settings);
   const isDrawn = isRecord(service) && typeof service.draw === 'function' && positiveNumber(service.meanMs);
@@ -138,7 +149,7 @@ export function readSimulation(options: SimulateOptions, problems: string[]): Si
   if (requests === 0) problems.push('arrivals: there are none');
   return {
     ...numbers, requests, strategy, servers, service, arrivals, peersDelayMs, poolOptions, settings, deadlineMs,
-    boardMs,
+    boardMs, cookies,
     faults: readFaults(options.faults, servers.length, problems),
     timeLimitMs: timeLimitMs ?? 60_000 + requests,
     rate: isDrawn && comes ? rateOf(options, arrivals, service, servers, problems) : undefined,
@@ -175,8 +186,10 @@ interface ListedServer {
   readonly tags: ServerOptions['tags'];
 }
 
-function readServers({ upstreams, concurrency = 1, discipline = 'fifo' }: SimulateOptions, problems: string[]):
-  readonly ListedServer[] {
+function readServers(
+  { upstreams, concurrency = 1, discipline = 'fifo', loadReportMs }: SimulateOptions, problems: string[],
+): readonly ListedServer[] {
+  if (loadReportMs !== undefined) positive(loadReportMs, 'loadReportMs', problems);
   if (discipline !== 'fifo' && (discipline as unknown) !== 'ps') {
     problems.push(`discipline: must be fifo or ps (got ${shown(discipline)})`);
   }
@@ -192,11 +205,13 @@ function readServers({ upstreams, concurrency = 1, discipline = 'fifo' }: Simula
     const path = `upstreams[${at}]`;
     const server: ServerOptions = record(given, path, problems);
     onlyKnown(server, `${path}.`, SERVER, problems);
-    const { weight = 1, speed = 1, tags } = server;
+    const { weight = 1, speed = 1, tags, reportsLoad = true } = server;
     const settings = {
       origin: `http://server-${at + 1}`, weight, speed, discipline, tags: tags ?? {},
       concurrency: server.concurrency ?? concurrency,
+      loadReportMs: reportsLoad ? loadReportMs : undefined,
     };
+    flag(reportsLoad, `${path}.reportsLoad`, problems);
     positive(weight, `${path}.weight`, problems);
     positive(speed, `${path}.speed`, problems);
     if (settings.concurrency !== Infinity && !(Number.isInteger(settings.concurrency) && settings.concurrency >= 1)) {
@@ -233,6 +248,10 @@ function notNegative(value: unknown, path: string, problems: string[]): void {
   problems.push(`${path}: must be a number ≥ 0 (got ${shown(value)})`);
 }
 
+function flag(value: unknown, path: string, problems: string[]): void {
+  if (typeof value !== 'boolean') problems.push(`${path}: must be true or false (got ${shown(value)})`);
+}
+
 function positiveNumber(value: unknown): value is number {
   return typeof value === 'number' && value > 0 && value < Infinity;
 }
@@ -252,9 +271,11 @@ const NUMBERS = {
 } as const satisfies Readonly<Record<string, Range>>;
 const KNOWN: ReadonlySet<string> = new Set([
   ...Object.keys(NUMBERS), 'strategy', 'upstreams', 'load', 'ratePerSecond', 'service', 'arrivals', 'discipline',
-  'concurrency', 'peersDelayMs', 'deadlineMs', 'pool', 'faults', 'boardMs', 'timeLimitMs',
+  'concurrency', 'cookies', 'loadReportMs', 'peersDelayMs', 'deadlineMs', 'pool', 'faults', 'boardMs', 'timeLimitMs',
 ]);
-const SERVER: ReadonlySet<string> = new Set<keyof ServerOptions>(['weight', 'speed', 'concurrency', 'tags']);
+const SERVER: ReadonlySet<string> = new Set<keyof ServerOptions>([
+  'weight', 'speed', 'concurrency', 'tags', 'reportsLoad',
+]);
 const POOL: ReadonlySet<string> = new Set<keyof SimulatedPoolOptions>([
   'maxAttempts', 'retryBudgetPercent', 'minRetriesPerSecond', 'ejectAfter', 'ejectMs', 'maxEjectMs',
   'maxEjectedPercent', 'slowStartMs', 'maxInFlight', 'maxQueued', 'queueTimeoutMs', 'responseTimeoutMs', 'retryOn',

@@ -9,6 +9,7 @@ import type { Strategy } from '../strategy.ts';
 import { Accounts } from './accounts.ts';
 import { onBoard } from './board.ts';
 import { delayedChannel } from './channel.ts';
+import { CookieJars } from './cookies.ts';
 import { Histogram } from './histogram.ts';
 import type { Simulation } from './options.ts';
 import { exponentialDraw, stream } from './random.ts';
@@ -47,6 +48,7 @@ class Run implements Asker {
   readonly #warm: number;
   /** The request that the balancer acts on: what a fault of the strategy is about. */
   acting = -1;
+  readonly cookies: CookieJars | undefined;
   readonly #startedAt = performance.now();
   #strategy = '';
   /** The picks of each server at the last sample. */
@@ -60,8 +62,9 @@ class Run implements Asker {
   #arriving = true;
 
   constructor(simulation: Simulation) {
-    const { seed, servers, faults, requests, service, rate, settings } = simulation;
+    const { seed, servers, faults, requests, service, rate, settings, cookies } = simulation;
     this.#simulation = simulation;
+    this.cookies = cookies ? new CookieJars() : undefined;
     this.#warm = Math.floor(requests / 10);
     this.#patienceMs = patienceOf(settings);
     const works = stream(seed, 'work');

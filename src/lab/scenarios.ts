@@ -134,6 +134,20 @@ const BUILT_IN: readonly Scenario[] = [
     }],
   },
   {
+    name: 'slow-once',
+    about: 'The third of five equal servers takes fifty times as long in the first second, as a process does that has ' +
+      'just started, and as long as the others ever after. The same memory that starves a server by bad luck in ' +
+      'the scenario starvation does so here in every run. Look at the share of each server: a fifth is fair, less ' +
+      'at first is wise, and next to nothing is starved. Source: traefik issue 12306, with the luck taken out.',
+    unit: 'ms',
+    variants: [{
+      options: {
+        upstreams: 5, arrivals: closedLoop(5), service: exponential(20), requests: 12_000,
+        faults: [{ server: 2, fromMs: 0, toMs: 1_000, kind: 'slow', factor: 50 }],
+      },
+    }],
+  },
+  {
     name: 'stale-board',
     about: 'Ten servers at 90% load; strategies see what is in flight on a board that is renewed only every so many ' +
       'service times, as between balancers that exchange their counts now and then. Every request goes to what ' +

@@ -12,6 +12,7 @@ import type { Placed } from '../loop/roster.ts';
 import type { PickRequest } from '../strategy.ts';
 import type { ManagedUpstream } from '../upstreams/managed-upstream.ts';
 import type { Pool } from '../pools/pool.ts';
+import type { CookieJars } from './cookies.ts';
 import type { Call, SimulatedServer } from './simulated-server.ts';
 
 /** The balancer of a request. */
@@ -28,6 +29,8 @@ export interface Home {
 export interface Asker {
   /** The number of the request that the balancer acts on, for messages. */
   acting: number;
+  /** The cookies of the clients; undefined if they keep none. */
+  readonly cookies: CookieJars | undefined;
   /** `status` is that of the answer: an upstream's, or the balancer's own. */
   ended(exchange: SimulatedExchange, status: number, code: ErrorCode | undefined, now: number): void;
 }
@@ -72,7 +75,9 @@ export class SimulatedExchange implements Waiting, Placed {
     this.arrivedAt = now;
     this.client = client;
     this.#work = work;
-    this.#request.target = `/${number}`;
+    const target = `/${number}`;
+    this.#request.target = target;
+    this.#request.cookie = this.#asker.cookies?.headerOf(client, target, now);
     this.#picks.start(pool, pool.rules, addressOf(client));
     pool.budget.begun();
     this.#try(now);
@@ -103,12 +108,12 @@ export class SimulatedExchange implements Waiting, Placed {
   }
 
   /** The answer to the current attempt. */
-  answered(call: Try, status: number, now: number): void {
+  answered(call: Try, status: number, now: number, report: string | undefined): void {
     const attempt = this.#attempt;
     const { upstream } = attempt;
     if (call !== this.#call || upstream === undefined) return;
     this.#asker.acting = this.number;
-    attempt.responded(new SimulatedHead(status));
+    attempt.responded(new SimulatedHead(status, report));
     if (this.#retries.afterResponse(upstream, status)) {
       this.#call = undefined;
       attempt.settle(SERVED, undefined);
@@ -117,6 +122,8 @@ export class SimulatedExchange implements Waiting, Placed {
       return;
     }
     this.#call = undefined;
+    const { lines } = attempt;
+    if (lines !== '') this.#asker.cookies?.keep(this.client, lines, now);
     attempt.settle(SERVED, undefined);
     this.#asker.ended(this, status, undefined, now);
   }
@@ -182,8 +189,8 @@ class Try implements Call {
     this.#exchange = exchange;
   }
 
-  answered(status: number, now: number): void {
-    this.#exchange.answered(this, status, now);
+  answered(status: number, now: number, report: string | undefined): void {
+    this.#exchange.answered(this, status, now, report);
   }
 }
 
@@ -194,22 +201,25 @@ class SimulatedRequest implements PickRequest {
   readonly host = 'lab';
   readonly id = '';
   readonly framing = NONE;
+  cookie: string | undefined;
 
-  header(): undefined {
-    return undefined;
+  header(name: string): string | undefined {
+    return name === 'cookie' ? this.cookie : name === 'host' ? this.host : undefined;
   }
 }
 
 /** The head of an answer, as a strategy sees it. */
 class SimulatedHead {
   readonly status: number;
+  readonly #report: string | undefined;
 
-  constructor(status: number) {
+  constructor(status: number, report: string | undefined) {
     this.status = status;
+    this.#report = report;
   }
 
-  header(): undefined {
-    return undefined;
+  header(name: string): string | undefined {
+    return name === 'endpoint-load-metrics' ? this.#report : undefined;
   }
 }
 

@@ -2,6 +2,7 @@
  * An upstream in the simulation: a server, and what is wrong with it.
  */
 import { coldFactor, type Fault, type Trouble, Troubles } from './faults.ts';
+import { LoadMeter } from './load-meter.ts';
 import { createServer, type Discipline, type Job, type Server } from './server.ts';
 import type { Due, Timeline } from './timeline.ts';
 
@@ -16,12 +17,14 @@ export interface ServerSettings {
   /** How many requests it serves at a time. */
   readonly concurrency: number;
   readonly discipline: Discipline;
+  /** Over how long it measures the load that it reports; undefined if it does not report. */
+  readonly loadReportMs: number | undefined;
 }
 
 /** A try of a request on a server. */
 export interface Call {
-  /** The answer came, with this status. */
-  answered(status: number, now: number): void;
+  /** The answer came, with this status, and with this load report if the server sends one. */
+  answered(status: number, now: number, report: string | undefined): void;
 }
 
 export class SimulatedServer {
@@ -29,6 +32,7 @@ export class SimulatedServer {
   readonly #timeline: Timeline;
   readonly #server: Server;
   readonly #rng: () => number;
+  readonly #meter: LoadMeter | undefined;
   readonly #troubles = new Troubles();
   #trouble: Trouble;
   /** Fast errors under way. */
@@ -43,6 +47,8 @@ export class SimulatedServer {
     this.#timeline = timeline;
     this.#rng = rng;
     this.#server = createServer(timeline, settings.discipline, settings.concurrency, settings.speed);
+    const { concurrency, loadReportMs } = settings;
+    if (loadReportMs !== undefined) this.#meter = new LoadMeter(this.#server, concurrency, loadReportMs);
     this.#trouble = this.#troubles.now;
   }
 
@@ -72,8 +78,8 @@ export class SimulatedServer {
       this.#failing++;
       this.#timeline.schedule(new FastError(() => {
         this.#failing--;
-      }, call, failing.status), now + failing.afterMs);
-    } else this.#server.submit(new Work(call, work * this.#factor(now)), now);
+      }, call, failing.status, this.#meter), now + failing.afterMs);
+    } else this.#server.submit(new Work(call, work * this.#factor(now), this.#meter), now);
   }
 
   /** Plans a fault: it comes and goes, again and again if it repeats. Each time, `told` is called afterwards. */
@@ -107,14 +113,16 @@ export class SimulatedServer {
 class Work implements Job {
   readonly work: number;
   readonly #call: Call;
+  readonly #meter: LoadMeter | undefined;
 
-  constructor(call: Call, work: number) {
+  constructor(call: Call, work: number, meter: LoadMeter | undefined) {
     this.#call = call;
     this.work = work;
+    this.#meter = meter;
   }
 
   done(now: number): void {
-    this.#call.answered(200, now);
+    this.#call.answered(200, now, this.#meter?.answered(200, now));
   }
 }
 
@@ -125,16 +133,18 @@ class FastError implements Due {
   readonly #over: () => void;
   readonly #call: Call;
   readonly #status: number;
+  readonly #meter: LoadMeter | undefined;
 
-  constructor(over: () => void, call: Call, status: number) {
+  constructor(over: () => void, call: Call, status: number, meter: LoadMeter | undefined) {
     this.#over = over;
     this.#call = call;
     this.#status = status;
+    this.#meter = meter;
   }
 
   happen(now: number): void {
     this.#over();
-    this.#call.answered(this.#status, now);
+    this.#call.answered(this.#status, now, this.#meter?.answered(this.#status, now));
   }
 }
 

@@ -2,6 +2,7 @@
  * How the processes that measure together add up. Each sends what it has counted, numbered, to all others; so all hold
  * the same totals, and what a process has sent stays when it is gone. One that comes later asks the others for their
  * totals. A scrape first asks everybody for what is not sent yet: whichever process it reaches, no counter goes back.
+ * It is long because the messages of a member's life, from its joining to its end, change the same state.
  */
 import type { Channel, ChannelMember } from '../channel.ts';
 import { BalancerError } from '../errors.ts';
@@ -390,7 +391,7 @@ function seatOf(channel: Channel, member: ChannelMember): ForeignSeat {
 /** Ten reports a second: what a process that is killed has not sent is 100 ms old at most. */
 const TICK_MS = 100;
 /** How long a scrape waits for a process that does not answer. */
-const PATIENCE_TICKS = 3;
+const PATIENCE_TICKS = 10;
 /** When a newcomer that got no totals of the leader asks anyone. */
 const ANYONE_TICKS = 2;
 /** When a newcomer takes itself for the first: the leader soon, another only if the leader does not answer. */

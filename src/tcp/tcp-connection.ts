@@ -476,6 +476,8 @@ export class TcpConnection implements OpenDownstream, SocketReader, SocketOwner,
   #hold(bytes: Buffer): void {
     this.#held.push(bytes);
     this.#heldBytes += bytes.length;
+    // Octet by octet, what is kept would cost a thousand times as much: each read of Node is a buffer of its own.
+    if (this.#held.length === MAX_HELD_PARTS) this.#held = [Buffer.concat(this.#held, this.#heldBytes)];
     // A ClientHello has a limit of its own.
     if (this.#phase === PEEKING) this.#look();
     else if (this.#heldBytes >= this.#front.rules.maxHeldBytes) this.#socket.pause(true);
@@ -522,6 +524,9 @@ class NamedRequest implements PickedFor {
     this.known = serverName;
   }
 }
+
+/** Buffers to keep before they are put together. */
+const MAX_HELD_PARTS = 16;
 
 /** Connections have no id in events but the one of `finished`. */
 const NAMELESS = { id: '' };

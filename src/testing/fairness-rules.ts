@@ -76,28 +76,97 @@ export const fairnessRules: readonly Rule[] = [
     },
   },
   {
-    title: 'picks in proportion to the weights while all are idle, if it says that it does',
+    title: 'picks the only idle candidate as often in each place of the list',
+    spreads: true,
+    check(make, rng, options) {
+      const size = 4;
+      const picks = 1_500;
+      const got = Array.from({ length: size }, (_, place) => {
+        const trial = new Trial(make, rng, options);
+        const candidates = list(Array.from({ length: size }, (__, i) => new FakeUpstream(i, 1, i === place ? 0 : 1)));
+        trial.changed(candidates);
+        for (let i = 0; i < picks; i++) trial.settle(trial.pick(candidates));
+        return candidates[place]?.picks ?? 0;
+      });
+      const mean = got.reduce((sum, each) => sum + each, 0) / size;
+      const deviation = Math.max(1, Math.sqrt(mean * (1 - mean / picks)));
+      assert.ok(got.every((each) => Math.abs(each - mean) <= MOST_DEVIATIONS * deviation),
+        `of ${picks} picks, it got ${got.join(', ')} as number ${got.map((_, place) => place + 1).join(', ')}`);
+    },
+  },
+  {
+    title: 'picks equal candidates evenly where changed() comes before each pick',
+    spreads: true,
+    check(make, rng, options) {
+      // As while weights grow in slow starts, or an upstream flaps: a cycle that starts anew must not favour the first.
+      for (const size of [2, 5]) {
+        const trial = new Trial(make, rng, options);
+        const candidates = fakes(size);
+        const changing = (): readonly FakeUpstream[] => {
+          const fresh = list(candidates);
+          trial.changed(fresh);
+          return fresh;
+        };
+        assertShares(trial, candidates, candidates.map(() => 1), 3_000, { offered: changing });
+      }
+    },
+  },
+  {
+    title: 'tries a candidate again that was slow an hour ago',
+    spreads: true,
+    check(make, rng, options) {
+      for (const size of [2, 3, 5]) {
+        const trial = new Trial(make, rng, options);
+        const candidates = fakes(size);
+        trial.changed(candidates);
+        const [slow] = candidates;
+        for (let i = 0; i < 100 * size; i++) {
+          const picked = trial.pick(candidates);
+          trial.settle(picked, picked === slow ? { ...success, durationMs: 30_000 } : success);
+        }
+        const before = slow?.picks ?? 0;
+        trial.wait(3_600_000);
+        for (let i = 0; i < 500 * size; i++) trial.settle(trial.pick(candidates));
+        assert.ok((slow?.picks ?? 0) > before, `never again in ${500 * size} picks among ${size}`);
+      }
+    },
+  },
+  {
+    title: 'picks in proportion to the weights while all are idle and while nothing settles, if it says that it does',
     spreads: true,
     check(make, rng, options) {
       if (options?.weighted !== true) return;
       for (const weights of [[3, 1], [1, 2, 5], [0.5, 0.5, 4]]) {
-        const trial = new Trial(make, rng, options);
-        const candidates = list(weights.map((weight, i) => new FakeUpstream(i, weight)));
-        trial.changed(candidates);
-        assertShares(trial, candidates, weights, 10_000);
+        for (const settles of [true, false]) {
+          const trial = new Trial(make, rng, options);
+          const candidates = list(weights.map((weight, i) => new FakeUpstream(i, weight)));
+          trial.changed(candidates);
+          assertShares(trial, candidates, weights, settles ? 10_000 : 4_000, { settles });
+        }
       }
     },
   },
 ];
 
-/** Picks that each settle at once, before the next one: each candidate must get its share. */
+/**
+ * Each candidate must get its share of the picks. Each settles at once, before the next one, unless nothing `settles`.
+ * `offered` gives the array for each pick, if it is not `candidates` itself.
+ */
 function assertShares(
   trial: Trial, candidates: readonly FakeUpstream[], shares: readonly number[], picks: number,
+  { settles = true, offered = () => candidates }: {
+    readonly settles?: boolean;
+    readonly offered?: () => readonly FakeUpstream[];
+  } = {},
 ): void {
   const before = candidates.map((candidate) => candidate.picks);
   // Those that it does not decline.
   let made = 0;
-  for (let i = 0; i < picks; i++) if (trial.settle(trial.pick(candidates)) !== undefined) made++;
+  for (let i = 0; i < picks; i++) {
+    const picked = trial.pick(offered());
+    if (picked !== undefined) made++;
+    if (settles) trial.settle(picked);
+  }
   if (made === 0) return;
   const total = shares.reduce((sum, share) => sum + share, 0);
   for (const [at, candidate] of candidates.entries()) {

@@ -3,7 +3,9 @@
  */
 import assert from 'node:assert/strict';
 import { clocksReadBy } from './clocks.ts';
+import { cookieRules } from './cookie-rules.ts';
 import { fairnessRules } from './fairness-rules.ts';
+import { optedRules } from './opted-rules.ts';
 import { pickContext } from './pick-context.ts';
 import type { Rule } from './rule.ts';
 import { FakeUpstream, fakes, list } from './stand-in.ts';
@@ -254,16 +256,16 @@ export const rules: readonly Rule[] = [
     title: 'starves no candidate when all are equal and idle',
     spreads: true,
     check(make, rng, options) {
-      for (const size of [1, 2, 3, 7]) {
+      for (const [size, times] of [[1, 100], [2, 100], [3, 100], [7, 100], [100, 25]] as const) {
         for (const told of [true, false]) {
           const trial = new Trial(make, rng, options);
           const candidates = fakes(size);
           if (told) trial.changed(candidates);
           const picked = new Set<unknown>();
-          // A fair chance of 1/7 misses 700 times in a row once in 10^46 runs.
-          for (let i = 0; i < size * 100; i++) picked.add(trial.settle(trial.pick(candidates)));
+          // A fair chance of 1/100 misses one of 100 in 2,500 picks once in 10^9 runs.
+          for (let i = 0; i < size * times; i++) picked.add(trial.settle(trial.pick(candidates)));
           const starved = candidates.filter((candidate) => !picked.has(candidate)).map(({ id }) => id);
-          assert.deepEqual(starved, [], `never picked in ${String(size * 100)} picks`);
+          assert.deepEqual(starved, [], `never picked in ${String(size * times)} picks`);
         }
       }
     },
@@ -281,7 +283,7 @@ export const rules: readonly Rule[] = [
         trial.changed(candidates);
         for (let i = 0; i < PICKS; i++) trial.pick(candidates);
         const got = candidates.at(-1)?.picks ?? 0;
-        // A fair chance of 1/5 deviates this far once in a million runs.
+        // A fair chance of 1/5 deviates this far once in forty million runs.
         assert.ok(got >= 1 && got <= 1.4 * PICKS / size, `it got ${got} of ${PICKS} picks among ${size}`);
       }
     },
@@ -292,7 +294,9 @@ export const rules: readonly Rule[] = [
       for (const told of [1, 0.5, 0]) churn(make, rng, options, told);
     },
   },
+  ...cookieRules,
   ...fairnessRules,
+  ...optedRules,
 ];
 
 /**
@@ -341,7 +345,7 @@ function churn(
 }
 
 /** Picks of a trial in which nothing settles, so a candidate without a response stays without. */
-const PICKS = 600;
+const PICKS = 800;
 
 function permutations<T>(items: readonly T[]): T[][] {
   if (items.length < 2) return [[...items]];

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { isThenable } from '../guard.ts';
 import type { Candidate, LoadReport, Outcome, PickContext, PickRequest, Strategy } from '../strategy.ts';
+import type { PickContextParts } from './pick-context.ts';
 import { FakeUpstream, type StandIn } from './stand-in.ts';
 
 /** A strategy of upstreams or of workers. The suite checks that it picks one of the stand-ins. */
@@ -20,8 +21,21 @@ export interface ConformanceOptions {
   readonly spreads?: boolean;
   /** True if `pick` may return undefined although it was offered candidates. Default false. */
   readonly declines?: boolean;
-  /** True if it must pick in proportion to the weights while all are idle. Default false. */
+  /**
+   * True if it must pick in proportion to the weights, both while all are idle and while nothing settles. Default
+   * false.
+   */
   readonly weighted?: boolean;
+  /**
+   * True if, of two candidates, it must pick the one with fewer in flight; with `weighted`, for its weight. Default
+   * false.
+   */
+  readonly leastLoaded?: boolean;
+  /**
+   * For a strategy that sends each key to the same candidate, such as a hash: what the context of a request with this
+   * key holds, e.g. `(key) => ({ remoteAddress: key })`. Default: it goes by no key.
+   */
+  readonly keyed?: (key: string) => PickContextParts<PickRequest> & { readonly request?: Partial<PickRequest> };
   /**
    * True if it reads the reports of upstreams: the stand-ins' `load` is then a `LoadReport` or undefined. Default
    * false: it is a number, as that of a worker.
@@ -32,6 +46,10 @@ export interface ConformanceOptions {
 /** Checks each pick, and settles each exactly once. */
 export class Trial {
   readonly open: FakeUpstream[] = [];
+  /** Cookies that it set, as `name=value`. */
+  readonly cookies: string[] = [];
+  /** The headers of the next requests. */
+  header: (name: string) => string | undefined = header;
   readonly #strategy: Tested;
   readonly #rng: () => number;
   readonly #declines: boolean;
@@ -39,7 +57,10 @@ export class Trial {
   /** One object for all picks, as in the balancer. */
   readonly #context = {
     attempt: 1, remoteAddress: '', now: 1_000_000, note: undefined as unknown,
-    request: { method: 'GET', target: '/', host: '', header }, respondWith: () => undefined,
+    request: { method: 'GET', target: '/', host: '', header: (name: string) => this.header(name) },
+    respondWith: (name: string, value: string) => {
+      if (name.toLowerCase() === 'set-cookie') this.cookies.push(value.split(';', 1)[0] ?? '');
+    },
   };
   /** What `pick` left for each open attempt, and whether it was answered. */
   readonly #notes: unknown[] = [];
@@ -54,6 +75,11 @@ export class Trial {
 
   get now(): number {
     return this.#context.now;
+  }
+
+  /** Time goes by. */
+  wait(ms: number): void {
+    this.#context.now += ms;
   }
 
   changed(candidates: readonly StandIn[], members = candidates): void {

@@ -3,16 +3,23 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { createBalancer } from '../../src/balancer.ts';
 import { AdminListener } from '../../src/cli/admin.ts';
 import { readArguments } from '../../src/cli/arguments.ts';
 import { configure } from '../../src/cli/config.ts';
 import { connectTo } from '../support/client.ts';
-import { start } from '../support/process-binary.ts';
-import { get, startNamed } from '../support/process-client.ts';
+import { type Binary, start } from '../support/process-binary.ts';
+import { get, order, startNamed } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
 
 const LISTEN = ['-l', '127.0.0.1:0'];
+
+/** The port of its admin listener. */
+async function adminOf(binary: Binary): Promise<number> {
+  await binary.logged(/admin listener: http:\/\/127\.0\.0\.1:\d+/);
+  return Number(/admin listener: http:\/\/127\.0\.0\.1:(\d+)/.exec(binary.stderr)?.[1]);
+}
 
 async function problemsOf(...argv: string[]): Promise<readonly string[]> {
   const problems: string[] = [];
@@ -34,23 +41,32 @@ test('an address that others can reach needs a token', async (t) => {
 
 for (const workers of ['1', '2']) {
   describe(`--admin, with ${workers} to serve`, () => {
-    test('drains in all of them, is not ready during the stop delay, and does not hold the exit up', async (t) => {
+    test('drains in all of them, and does not hold the exit up', async (t) => {
       const [a, b] = [await startNamed(t, 'A'), await startNamed(t, 'B')];
-      const binary = start(t, [...LISTEN, '-w', workers, '--stop-delay', '2', '--admin', '127.0.0.1:0', a, b]);
+      const binary = start(t, [...LISTEN, '-w', workers, '--stop-delay', '0.5', '--admin', '127.0.0.1:0', a, b]);
       const port = await binary.port();
-      await binary.logged(/admin listener: http:\/\/127\.0\.0\.1:\d+/);
-      const admin = Number(/admin listener: http:\/\/127\.0\.0\.1:(\d+)/.exec(binary.stderr)?.[1]);
+      const admin = await adminOf(binary);
       assert.equal((await get(admin, '/readyz')).status, 200);
       assert.match((await get(admin, '/metrics')).body, /^equipoise_workers /m);
-      const { body } = await get(admin, `/upstreams/default/${encodeURIComponent(a)}/drain`, { method: 'POST' });
-      assert.equal((JSON.parse(body) as { confirmed: number }).confirmed, Number(workers));
+      await order(admin, a, 'drain', Number(workers));
       for (let i = 0; i < 10; i++) assert.equal((await get(port)).body, 'B');
+      binary.signal('SIGTERM');
+      assert.equal((await binary.exit()).code, 0);
+    });
+
+    test('lives, but is not ready, during the stop delay', async (t) => {
+      // Longer than any test takes.
+      const args = [...LISTEN, '-w', workers, '--stop-delay', '86400', '--admin', '127.0.0.1:0'];
+      const binary = start(t, [...args, await startNamed(t, 'A')]);
+      await binary.port();
+      const admin = await adminOf(binary);
       binary.signal('SIGTERM');
       await binary.logged(/SIGTERM: /);
       let status = 0;
       while (status !== 503) ({ status } = await get(admin, '/readyz'));
       assert.equal((await get(admin, '/livez')).status, 200);
-      assert.equal((await binary.exit()).code, 0);
+      binary.signal('SIGTERM');
+      assert.equal((await binary.exit()).code, 1);
     });
   });
 }
@@ -68,4 +84,17 @@ test('a replaced worker leaves a connection of its admin listener time for a req
   // A second until all workers know, then half a second of grace: timers may be late, but not early.
   const took = performance.now() - begun;
   assert.ok(took > 1_450, `it was closed after ${took} ms`);
+});
+
+test('a worker that ends answers what its admin listener was asked before', async (t) => {
+  const balancer = createBalancer({ upstreams: ['http://127.0.0.1:1'] });
+  t.after(() => balancer.close({ timeoutMs: 0 }));
+  const { mock } = t.mock.method(balancer, 'on');
+  const where = { port: 0, host: '127.0.0.1' };
+  const listener = new AdminListener({ where, token: undefined, hosts: [] }, balancer, {});
+  const answer = get(Number(/:(\d+)/.exec(await listener.listen())?.[1]), '/why?wait=0.1');
+  // It has been asked when decisions are recorded.
+  while (!mock.calls.some(({ arguments: [event] }) => event === 'decided')) await turn();
+  await listener.close();
+  assert.deepEqual(JSON.parse((await answer).body), { decisions: [], recordingFor: 60 });
 });

@@ -67,7 +67,7 @@ test('a page and its WebSocket come over HTTP/2, the WebSocket by RFC 8441', {
 async function operated(t: TestContext) {
   const quick = await startUpstream(t, (_request, response) => response.end('quick'));
   const slow = await startUpstream(t, (_request, response) => {
-    setTimeout(() => response.end('slow'), 100);
+    setTimeout(() => response.end('slow'), 500);
   });
   const mortal = http.createServer((_request, response) => response.end('mortal'));
   const doomed = `http://127.0.0.1:${await listening(t, mortal)}`;

@@ -136,16 +136,18 @@ test('the limits of the configuration hold for HTTP/2', secure, async (t) => {
   };`;
   const cwd = directory(t, {
     'a.pem': pair.cert, 'a.key': pair.key,
-    'few.mjs': config('maxFields: 20, maxHeadBytes: 2_048, keepAliveTimeoutMs: 1_000,'),
+    'few.mjs': config('maxFields: 20, maxHeadBytes: 2_048,'),
     'many.mjs': config('maxFields: 400, maxHeadBytes: 65_536,'),
+    'idle.mjs': config('keepAliveTimeoutMs: 200,'),
   });
   const fields = (count: number, size: number): http2.OutgoingHttpHeaders => Object.fromEntries(
     Array.from({ length: count }, (_, i) => [`x-${i}`, 'v'.repeat(size)]));
-  const few = await connected(t, await httpsPort(start(t, ['-c', 'few.mjs'], { cwd })));
+  const [idle, few, many] = await Promise.all(['idle', 'few', 'many'].map(async (name) => (
+    connected(t, await httpsPort(start(t, ['-c', `${name}.mjs`], { cwd }))))));
+  assert.ok(idle !== undefined && few !== undefined && many !== undefined);
   assert.equal(few.session.remoteSettings.maxHeaderListSize, 2 * 2_048 + 32 * 20);
   assert.equal(await ask(few.session, fields(10, 10)), '200 A');
   assert.match(await ask(few.session, fields(30, 10)), /^431 /);
-  await within(few.over, () => 'the end of a connection that is idle');
-  const many = await connected(t, await httpsPort(start(t, ['-c', 'many.mjs'], { cwd })));
   assert.equal(await ask(many.session, fields(300, 20)), '200 A');
+  await within(idle.over, () => 'the end of a connection that is idle');
 });

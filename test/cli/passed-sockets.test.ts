@@ -47,6 +47,7 @@ class Managed {
   output = '';
   readonly child: ChildProcess;
   readonly #signal = new Signal();
+  #closed = false;
 
   /** `handle` becomes its file descriptor 3. */
   constructor(t: TestContext, command: readonly string[], handle?: Stream) {
@@ -58,11 +59,13 @@ class Managed {
     };
     this.child.stdout?.on('data', add);
     this.child.stderr?.on('data', add);
+    // 'close' rather than 'exit': by then all its output has been read.
     this.child.on('close', () => {
+      this.#closed = true;
       this.#signal.raise();
     });
     t.after(async () => {
-      if (this.child.exitCode !== null) return;
+      if (this.#closed) return;
       this.child.kill('SIGTERM');
       await this.exit();
     });
@@ -74,8 +77,7 @@ class Managed {
   }
 
   async exit(): Promise<number | null> {
-    await this.#signal.until(() => this.child.exitCode !== null || this.child.signalCode !== null,
-      () => `the end; it wrote ${JSON.stringify(this.output)}`);
+    await this.#signal.until(() => this.#closed, () => `the end; it wrote ${JSON.stringify(this.output)}`);
     return this.child.exitCode;
   }
 }

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { PidFile } from '../../src/cli/pid-file.ts';
-import { run, start } from '../support/process-binary.ts';
+import { BINARY, run, start } from '../support/process-binary.ts';
 import { startHolding, startNamed, get } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
 
@@ -102,6 +104,22 @@ describe('a pid file', () => {
       new PidFile().write(join(folder, 'pid'));
     }, /^Error: pid-file: cannot write .*: EACCES: permission denied$/);
   });
+});
+
+test('a pid file for which the disk has no room leaves nothing behind', async (t) => {
+  const folder = directory(t);
+  const path = join(folder, 'pid');
+  // With this limit, a file can be made and nothing written to it.
+  const child = spawn('sh', ['-c', 'ulimit -f 0; exec "$@"', 'sh', process.execPath, BINARY, ...LISTEN,
+    '--pid-file', path, 'http://127.0.0.1:9'], { stdio: ['ignore', 'ignore', 'pipe'] });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  const [code] = await once(child, 'close') as [number];
+  assert.equal(code, 1);
+  assert.match(stderr, /^equipoise: pid-file: cannot write .*pid: EFBIG: file too large$/m);
+  assert.deepEqual(readdirSync(folder), []);
 });
 
 for (const workers of ['1', '2']) {

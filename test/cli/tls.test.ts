@@ -59,7 +59,7 @@ test('HTTP/1.1 and HTTP/2 arrive at the upstream as https', secure, async (t) =>
     t.diagnostic('the request by curl is skipped: curl is not installed');
     return;
   }
-  const args = ['-sk', '--max-time', '10', '--http2', '-w', ' %{http_version}', `https://127.0.0.1:${port}/c`];
+  const args = ['-sk', '--max-time', '60', '--http2', '-w', ' %{http_version}', `https://127.0.0.1:${port}/c`];
   // Not in step: the upstream is in this process.
   assert.match((await promisify(execFile)('curl', args)).stdout, /"url":"\/c".* 2$/);
 });

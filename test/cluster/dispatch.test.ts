@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import { test } from 'node:test';
 import { get, listening } from '../support/process-client.ts';
-import { ANSWER_MS, lives, Load, Program } from './program.ts';
+import { ANSWER_MS, Load, Program, signalIfThere } from './program.ts';
 
 const LEAST = `{
   name: 'least',
@@ -36,7 +36,7 @@ test('dispatch follows the strategy, and nothing is lost on reload, kill or shut
   await program.logged(/is ready$/, 4);
   await load.answered(50);
   await load.end();
-  for (const pid of program.workers) if (lives(pid)) process.kill(pid, 'SIGUSR2');
+  for (const pid of program.workers) signalIfThere(pid, 'SIGUSR2');
   assert.deepEqual((await Promise.all(answers)).map(({ body }) => body), ['released\n', 'released\n']);
 
   process.kill(program.workers[2] ?? assert.fail('no worker'), 'SIGKILL');

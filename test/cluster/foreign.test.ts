@@ -9,7 +9,7 @@ import { preparePm2 } from '../support/pm2.ts';
 import { begin, freePort, get } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
 import { Signal, turns, within } from '../support/wait.ts';
-import { LAUNCHER, lives } from './program.ts';
+import { allGone, LAUNCHER, signalIfThere } from './program.ts';
 
 const IMPORTS = `
   import cluster from 'node:cluster';
@@ -63,7 +63,7 @@ describe('under the cluster of a program', () => {
     for (const pid of [one, other]) process.kill(Number(pid), 'SIGTERM');
     await tree.told(/worker \d+ ended: 0 null/);
     assert.equal(tree.all(/(ended)/g).length, 1, 'the other one has something in flight');
-    for (const pid of [one, other]) if (lives(Number(pid))) process.kill(Number(pid), 'SIGUSR2');
+    for (const pid of [one, other]) signalIfThere(Number(pid), 'SIGUSR2');
     let body = '';
     for await (const part of response) body += String(part);
     assert.equal(body, 'begun released');
@@ -88,7 +88,7 @@ describe('under the cluster of a program', () => {
     const response = await begin(Number(tree.all(/port (\d+)/g)[0]), '/held');
     tree.kill('SIGKILL');
     await tree.told(/launch resolved with 0/);
-    for (const pid of tree.all(/run by (\d+)/g)) if (lives(Number(pid))) process.kill(Number(pid), 'SIGUSR2');
+    for (const pid of tree.all(/run by (\d+)/g)) signalIfThere(Number(pid), 'SIGUSR2');
     let body = '';
     for await (const part of response) body += String(part);
     assert.equal(body, 'begun released');
@@ -122,7 +122,7 @@ test('under PM2, in cluster mode, each process serves, and is drained at a reloa
   const port = await freePort();
   const file = join(directory(t, { 'app.mjs': `${IMPORTS}
     ${app(`app.listen(${port}, '127.0.0.1')`)}` }), 'app.mjs');
-  await pm2.run('start', file, '-i', '2', '--kill-timeout', '10000');
+  await pm2.run('start', file, '-i', '2', '--kill-timeout', '60000', '--listen-timeout', '60000');
   const processes = async (): Promise<number[]> => {
     return (JSON.parse(await pm2.run('jlist')) as { pid: number }[]).map(({ pid }) => pid);
   };
@@ -140,7 +140,7 @@ test('under PM2, in cluster mode, each process serves, and is drained at a reloa
   assert.match((await get(port)).body, /leads: true/);
   await pm2.run('stop', 'all');
   await pm2.logged('app', 'out', /launch resolved with 0/, 4);
-  assert.deepEqual(replaced.map(lives), [false, false]);
+  await allGone(replaced);
 });
 
 /** A program and all processes that it starts. They end with the test. */
@@ -165,7 +165,7 @@ class Tree {
       this.#signal.raise();
     });
     t.after(async () => {
-      for (const pid of this.all(/run by (\d+)/g)) if (lives(Number(pid))) process.kill(Number(pid), 'SIGKILL');
+      for (const pid of this.all(/run by (\d+)/g)) signalIfThere(Number(pid), 'SIGKILL');
       this.kill('SIGKILL');
       await this.ended();
     });

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Heard } from '../../src/cluster/channels/worker-channels.ts';
 import { Relay } from '../../src/cluster/channels/relay.ts';
-import { lives, Program } from './program.ts';
+import { Program, signalIfThere } from './program.ts';
 
 /** A relay to workers, some of which do not read their messages. */
 class Reading {
@@ -141,7 +141,7 @@ test('a stopped worker does not fill the memory of the primary, and learns that 
   const [talking = 0, stopped = 0] = program.workers;
   process.kill(stopped, 'SIGSTOP');
   t.after(() => {
-    if (lives(stopped)) process.kill(stopped, 'SIGKILL');
+    signalIfThere(stopped, 'SIGKILL');
   });
   const memory = async (): Promise<number> => {
     const before = [...program.stdout.matchAll(/memory \d+/g)].length;

@@ -4,7 +4,7 @@ import { startBalancer } from '../support/balancer.ts';
 import { get, post } from '../support/client.ts';
 import { FRONTS } from '../support/fronts.ts';
 import { chunked } from '../support/message.ts';
-import { close, echo, request, reset, response, type Step, startUpstream } from '../support/upstream.ts';
+import { close, echo, halfClose, request, reset, response, type Step, startUpstream } from '../support/upstream.ts';
 import { gate } from '../support/wait.ts';
 
 /** The first request of each test, which leaves the connection idle. */
@@ -130,10 +130,11 @@ for (const front of FRONTS) {
   });
 
   test(`through ${front.name} a connection that closes while it idles is not used again`, async (t) => {
-    const upstream = await startUpstream(t, [[request, response('warm'), close], echo]);
+    const upstream = await startUpstream(t, [[request, response('warm'), halfClose], echo]);
     const under = await startBalancer(t, { upstreams: [upstream], front });
     const client = await under.connect();
     await client.exchange(get());
+    // The balancer has seen it: it closes its side.
     await upstream.gone(1);
     assert.equal((await client.exchange(post('/x', 'pay'))).text, '/x');
     assert.equal(under.picks.length, 2);

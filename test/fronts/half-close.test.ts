@@ -5,7 +5,7 @@ import { startBalancer } from '../support/balancer.ts';
 import { get } from '../support/client.ts';
 import { FRONTS, type FrontKind, serve, SOCKET } from '../support/fronts.ts';
 import { halfClose, head, request, response, startUpstream } from '../support/upstream.ts';
-import { turns } from '../support/wait.ts';
+import { atRest, turns } from '../support/wait.ts';
 
 for (const front of FRONTS) {
   describe(`a downstream through ${front.name} that sends FIN`, () => {
@@ -66,11 +66,13 @@ async function withheld(t: TestContext, version: '1.0' | '1.1') {
   const sockets: Socket[] = [];
   let total = 0;
   const upstream = await startUpstream(t, [[head, 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n', async (peer) => {
-    // Until the downstream takes no more.
-    while ((sockets[0]?.writableLength ?? 0) === 0) {
+    // Until the downstream takes no more, a moment later too.
+    const held = (): number => sockets[0]?.writableLength ?? 0;
+    while (held() === 0) {
       await peer.push(piece);
       total += piece.length;
       await turns(4);
+      if (held() > 0) await atRest(held);
     }
   }, halfClose]]);
   const under = await startBalancer(t, { upstreams: [upstream], front: accepting(sockets) });

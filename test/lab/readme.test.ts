@@ -22,12 +22,13 @@ test('options, with their defaults', () => {
   });
   // Every row is an option, and those that have a number as default have that one.
   const settings: Readonly<Record<string, unknown>> = { ...parseSimulation({ strategy, upstreams: 1, load: 0.5 }) };
-  for (const name of ['requests', 'balancers', 'clients', 'seed', 'boardMs']) {
+  for (const name of ['requests', 'balancers', 'clients', 'cookies', 'seed', 'boardMs']) {
     assert.equal(rows.get(name)?.replaceAll('`', ''), String(settings[name]), name);
   }
   const names = [
     'strategy', 'upstreams', 'load', 'ratePerSecond', 'service', 'arrivals', 'discipline', 'concurrency', 'balancers',
-    'peersDelayMs', 'clients', 'requests', 'deadlineMs', 'pool', 'faults', 'boardMs', 'timeLimitMs', 'seed',
+    'peersDelayMs', 'clients', 'cookies', 'loadReportMs', 'requests', 'deadlineMs', 'pool', 'faults', 'boardMs',
+    'timeLimitMs', 'seed',
   ] as const satisfies readonly (keyof Parameters<typeof parseSimulation>[0])[];
   const all: Record<keyof Parameters<typeof parseSimulation>[0], true> = Object.fromEntries(
     names.map((name) => [name, true])) as never;

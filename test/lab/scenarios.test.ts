@@ -34,31 +34,42 @@ test('every scenario says what it is about, and can be played', () => {
     for (const { options } of variants) simulate({ ...options, strategy: least, requests: 500 });
   }
   assert.deepEqual([...SCENARIOS.keys()], [
-    'linkerd-2016', 'starvation', 'stale-board', 'full-outage', 'rolling-deploy', 'cold-cache', 'one-slow', 'gc-pauses',
+    'linkerd-2016', 'starvation', 'slow-once', 'stale-board', 'full-outage', 'rolling-deploy', 'cold-cache', 'one-slow',
+    'gc-pauses',
   ]);
 });
 
-test('starvation: the mean of the last latencies starves a server in most runs, peak EWMA in none', () => {
-  const starved = (strategy: SimulateOptions['strategy'], seeds: number): number => {
-    let count = 0;
-    for (let seed = 1; seed <= seeds; seed++) {
-      if (play('starvation', strategy, { seed }).upstreams.some(({ share }) => share <= 0.01)) count++;
-    }
-    return count;
-  };
-  const bad = starved(meanOfLast, 8);
-  assert.ok(bad >= 4, `${bad} of 8`);
-  assert.equal(starved(ewma, 8), 0);
+test('slow-once: the mean of the last latencies starves the server that was slow in every seed, ours in none', () => {
+  const SEEDS = [1, 2, 3, 4];
+  const smallest = (strategy: SimulateOptions['strategy']): readonly number[] => SEEDS.map((seed) => (
+    Math.min(...play('slow-once', strategy, { seed, requests: 8_000 }).upstreams.map(({ share }) => share))));
+  for (const share of smallest(meanOfLast)) assert.ok(share <= 0.002, `${share} of the requests`);
+  for (const ours of [ewma, two, least]) {
+    const shares = smallest(ours);
+    assert.ok(Math.min(...shares) > 0.05, shares.join());
+  }
 });
 
-test('stale-board: the shortest queue is worse than two choices from an age of 1, and than random from 5', () => {
-  const mean = (strategy: SimulateOptions['strategy'], variant: number): number => {
-    return play('stale-board', strategy, { requests: 20_000 }, variant).meanMs;
-  };
-  assert.ok(mean(least, 0) < mean(two, 0));
-  assert.ok(mean(least, 2) > mean(two, 2));
-  const old = mean(least, 4);
-  assert.ok(old > mean(byRandom, 4) && mean(two, 4) < old / 2);
+test('starvation: peak EWMA starves no server', () => {
+  for (let seed = 1; seed <= 8; seed++) {
+    for (const { id, share } of play('starvation', ewma, { seed }).upstreams) {
+      assert.ok(share > 0.01, `seed ${seed}: ${id} got ${share}`);
+    }
+  }
+});
+
+test('stale-board: the shortest queue is better than two choices up to an age of 0.5, and worse from 1 on', () => {
+  for (const seed of [1, 2]) {
+    const mean = (strategy: SimulateOptions['strategy'], variant: number): number => {
+      return play('stale-board', strategy, { requests: 20_000, seed }, variant).meanMs;
+    };
+    const orders = [[0, least, two], [1, least, two], [2, two, least], [3, two, least]] as const;
+    for (const [variant, better, worse] of orders) {
+      assert.ok(mean(better, variant) < 0.97 * mean(worse, variant), `seed ${seed}, variant ${variant}`);
+    }
+    const old = mean(least, 4);
+    assert.ok(old > mean(byRandom, 4) && mean(two, 4) < old / 2);
+  }
 });
 
 test('stale-board: a board of age 0 is none, and one that is renewed all the time is nearly none', () => {

@@ -6,6 +6,8 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
 import { Program } from '../cluster/program.ts';
+import { getKept } from '../support/kept.ts';
+import { within } from '../support/wait.ts';
 
 const SOURCE = ['index.js', 'observe/index.js'].map((file) => new URL(`../../dist/src/${file}`, import.meta.url).href);
 
@@ -93,17 +95,26 @@ export class Launched {
     }));
   }
 
-  #get(port: number, agent: http.Agent | false = false): Promise<{ readonly status: number; readonly text: string }> {
-    return new Promise((resolve, reject) => {
-      http.get({ port, host: '127.0.0.1', agent }, (response) => {
-        let text = '';
-        response.setEncoding('latin1').on('data', (part: string) => {
-          text += part;
-        }).on('end', () => {
-          resolve({ status: response.statusCode ?? 0, text });
-        }).on('error', reject);
-      }).on('error', reject);
-    });
+  /** Scrapes until it shows as many answers as there were: a process that is late for a scrape counts in the next. */
+  async scrapeAll(): Promise<Map<string, number>> {
+    let scraped = new Map<string, number>();
+    const complete = async (): Promise<void> => {
+      do {
+        scraped = await this.scrape();
+        assert.ok((scraped.get(GET_200) ?? 0) <= this.answered, 'it shows more answers than there were');
+      } while (scraped.get(GET_200) !== this.answered);
+    };
+    await within(complete(), () => `${this.answered} answers to be shown, not ${scraped.get(GET_200) ?? 0}`);
+    return scraped;
+  }
+
+  async #get(
+    port: number, agent: http.Agent | false = false,
+  ): Promise<{ readonly status: number; readonly text: string }> {
+    const response = await getKept({ port, host: '127.0.0.1', agent });
+    let text = '';
+    for await (const part of response.setEncoding('latin1')) text += String(part);
+    return { status: response.statusCode ?? 0, text };
   }
 }
 

@@ -257,6 +257,24 @@ describe('metrics of several workers', () => {
     await fleet.end();
   });
 
+  test('no counter goes back while workers are late by less than a second, as on an overloaded machine', async () => {
+    const fleet = await Fleet.of(2);
+    fleet.at(2).count(4);
+    const shown: number[] = [];
+    const scrape = (id: number): void => {
+      void fleet.at(id).members.gather().then(({ totals }) => shown.push(sum(totals)));
+    };
+    const read = fleet.fake.stop(1);
+    scrape(2);
+    await fleet.pass(500);
+    scrape(1);
+    await fleet.pass(400);
+    read();
+    await fleet.pass(100);
+    assert.deepEqual(shown, [4, 4]);
+    await fleet.end();
+  });
+
   test('a worker that missed messages starts over, and has the same totals as the others', async () => {
     const fleet = await Fleet.of(3);
     const wake = fleet.fake.stop(3);

@@ -94,7 +94,9 @@ for (const [name, make] of Object.entries(HASHES)) {
     });
   });
 
-  conformance(name, ({ rng }) => make({ rng }), { spreads: false });
+  conformance(name, ({ rng }) => make({ rng }), {
+    spreads: false, weighted: true, keyed: (remoteAddress) => ({ remoteAddress }),
+  });
 }
 
 test('one of 100 leaves: a ring moves exactly its own keys, and Maglev some more', () => {

@@ -7,7 +7,9 @@ import { random } from '../../strategies/random.ts';
 import { seededRandom, testSeed } from '../../src/testing/random.ts';
 import { conformance } from '../../src/testing/conformance.ts';
 
-conformance('least-connections', ({ rng }) => leastConnections({ rng }));
+conformance('least-connections', ({ rng }) => leastConnections({ rng }), {
+  weighted: true, leastLoaded: true,
+});
 
 const context = pickContext();
 

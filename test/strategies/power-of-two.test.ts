@@ -50,4 +50,6 @@ describe(`powerOfTwo (EQUIPOISE_SEED=${seed})`, () => {
   });
 });
 
-conformance('power-of-two', ({ rng }) => powerOfTwo({ rng }));
+conformance('power-of-two', ({ rng }) => powerOfTwo({ rng }), {
+  weighted: true, leastLoaded: true,
+});

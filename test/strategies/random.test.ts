@@ -6,7 +6,7 @@ import { random } from '../../strategies/random.ts';
 import { seededRandom } from '../../src/testing/random.ts';
 import { conformance } from '../../src/testing/conformance.ts';
 
-conformance('random', ({ rng }) => random({ rng }));
+conformance('random', ({ rng }) => random({ rng }), { weighted: true });
 
 const context = pickContext();
 const lowest = 0;

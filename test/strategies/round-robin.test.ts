@@ -9,7 +9,7 @@ import { roundRobin } from '../../strategies/round-robin.ts';
 import { seededRandom } from '../../src/testing/random.ts';
 import { conformance } from '../../src/testing/conformance.ts';
 
-conformance('round-robin', ({ rng }) => roundRobin({ rng }));
+conformance('round-robin', ({ rng }) => roundRobin({ rng }), { weighted: true });
 
 const context = pickContext();
 const seeds = Array.from({ length: 40 }, (_, seed) => seed);

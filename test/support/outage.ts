@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import { describe, test } from 'node:test';
 import { type Balancer, createBalancer } from '../../src/balancer.ts';
 import type { BalancerOptions } from '../../src/options/options.ts';
+import type { Strategy } from '../../src/strategy.ts';
 import { random } from '../../strategies/random.ts';
 import { roundRobin } from '../../strategies/round-robin.ts';
 import { FakeWorkers } from './channel.ts';
@@ -29,10 +30,11 @@ class World {
   readonly #counts = new Map<string, number>();
   readonly #fronts: { readonly balancer: Balancer; readonly pipe: Pipe; answered: () => void }[] = [];
 
-  constructor(count: number, options: Omit<BalancerOptions, 'upstreams'>) {
+  constructor(count: number, options: Omit<BalancerOptions, 'upstreams'>, strategy: () => Strategy) {
     for (let worker = 1; worker <= count; worker++) {
       const balancer = createBalancer({
         ...options,
+        strategy: strategy(),
         upstreams: UPSTREAMS,
         time: this.time,
         onReport: () => undefined,
@@ -113,20 +115,33 @@ function spread(counts: readonly number[]): [least: number, most: number] {
   return [Math.min(...counts) / mean, Math.max(...counts) / mean];
 }
 
+const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2;
+
+/**
+ * Draws that fill [0, 1) evenly, from a start that `rng` gives: shares then follow the weights, without the noise of
+ * chance. With independent draws, six hundred requests put an upstream below 0.3 of the mean once in a thousand runs.
+ */
+function evenDraws(rng: () => number): () => number {
+  let at = rng();
+  return () => at = (at + GOLDEN_RATIO) % 1;
+}
+
 const seed = testSeed();
-const CASES: [name: string, workers: number, options: Omit<BalancerOptions, 'upstreams'>][] = [
-  ['alone, at random', 1, { strategy: random({ rng: seededRandom(seed) }) }],
-  ['alone, in turn', 1, { strategy: roundRobin({ rng: seededRandom(seed) }) }],
-  ['with probes', 1, { healthCheck: { intervalMs: 500 }, strategy: random({ rng: seededRandom(seed) }) }],
-  ['with three workers', 3, {}],
+const CASES: [name: string, workers: number, options: Omit<BalancerOptions, 'upstreams' | 'strategy'>,
+  strategy: (rng: () => number) => Strategy][] = [
+  ['alone, at random', 1, {}, (rng) => random({ rng: evenDraws(rng) })],
+  ['alone, in turn', 1, {}, (rng) => roundRobin({ rng })],
+  ['with probes', 1, { healthCheck: { intervalMs: 500 } }, (rng) => random({ rng: evenDraws(rng) })],
+  ['with three workers', 3, {}, (rng) => random({ rng: evenDraws(rng) })],
 ];
 
 /** Tests what follows when so many were down. */
 export function testOutage(down: number): void {
-  for (const [name, workers, options] of CASES) {
+  for (const [name, workers, options, strategy] of CASES) {
     describe(`after ${down} of ten upstreams were down for 40 s, ${name} (EQUIPOISE_SEED=${seed})`, () => {
       const run = async (more: Omit<BalancerOptions, 'upstreams'>, then: (world: World) => Promise<void>) => {
-        const world = new World(workers, { rng: seededRandom(seed), ...options, ...more });
+        const rng = seededRandom(seed);
+        const world = new World(workers, { rng, ...options, ...more }, () => strategy(rng));
         try {
           await world.pass(1_000, 5);
           world.turn(false, UPSTREAMS.slice(0, down));

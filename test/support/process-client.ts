@@ -4,7 +4,7 @@
 import http, { type IncomingHttpHeaders, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
-import { gate, Signal } from './wait.ts';
+import { gate, Signal, within } from './wait.ts';
 
 export interface Answer {
   readonly status: number;
@@ -29,6 +29,24 @@ export function begin(where: Where, path: string, options: http.RequestOptions =
   return new Promise((resolve, reject) => {
     http.request({ ...address, path, agent: false, ...options }, resolve).on('error', reject).end();
   });
+}
+
+/**
+ * Orders something of an upstream, by an admin listener, until all workers have confirmed it: each time they have two
+ * seconds, which a busy machine may not give them.
+ */
+export async function order(admin: number, origin: string, what: 'drain' | 'activate', workers: number): Promise<void> {
+  const path = `/upstreams/default/${encodeURIComponent(origin)}/${what}`;
+  let last = '';
+  const confirmed = async (): Promise<void> => {
+    for (;;) {
+      const { status, body } = await get(admin, path, { method: 'POST' });
+      last = `${status} ${body}`;
+      if (status === 200 && (JSON.parse(body) as { readonly confirmed: number }).confirmed === workers) return;
+      if (status !== 202) throw new Error(`${what}: ${last}`);
+    }
+  };
+  await within(confirmed(), () => `${workers} workers to confirm: ${what}; the last answer is ${last}`);
 }
 
 /** Starts an upstream; it ends with the test. Returns its origin. */

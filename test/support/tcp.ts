@@ -157,6 +157,22 @@ export class TcpUnderTest {
     await this.#signal.until(seen, () => `${what}; events: ${this.events.join(', ')}; ${this.reports.join(', ')}`);
   }
 
+  /** As `until`, for what no event tells. */
+  async soon(seen: () => boolean, what: string): Promise<void> {
+    const looking = async (): Promise<void> => {
+      while (!seen()) await turns(1);
+    };
+    await within(looking(), () => `${what}; events: ${this.events.join(', ')}`);
+  }
+
+  /** How many connections are open, and how many of them wait for room in any pool. */
+  get connections(): { readonly open: number; readonly queued: number } {
+    const metering = this.balancer.meter({ exchange: ignore, answered: ignore, attempt: ignore });
+    const { openConnections, queued } = metering.traffic();
+    metering.stop();
+    return { open: openConnections, queued: Object.values(queued).reduce((sum, count) => sum + count, 0) };
+  }
+
   /** Advances time by `ms`, and lets everything that is due happen. */
   async advance(ms: number): Promise<void> {
     this.time.advance(ms);
@@ -172,6 +188,10 @@ export class TcpUnderTest {
       for (const { inFlight, origin } of upstreams) assert.equal(inFlight, 0, `in flight at ${origin}`);
     }
   }
+}
+
+function ignore(): void {
+  // Nothing is counted.
 }
 
 /** Makes a balancer that listens. It ends with the test. */

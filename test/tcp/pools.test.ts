@@ -50,8 +50,7 @@ describe('the pools of layer 4', () => {
       },
     });
     const client = await under.connect();
-    await under.until(() => under.balancer.upstreams[0]?.inFlight === 1, 'the first attempt').catch(() => undefined);
-    await turns(5);
+    await under.soon(() => under.balancer.upstreams[0]?.inFlight === 1, 'the first attempt');
     await under.advance(150);
     assert.equal(await client.inbox.until('\n'), 'b\n');
     assert.ok(under.events.includes('retried CONNECT_TIMEOUT after tcp://127.0.0.1:9'));
@@ -65,7 +64,7 @@ describe('the pools of layer 4', () => {
     await first.inbox.exactly(1);
     const second = await under.connect();
     second.send('b');
-    await turns(5);
+    await under.soon(() => under.connections.queued === 1, 'the second to wait');
     await under.refused();
     await under.done(1);
     assert.equal(under.finished[0]?.code, 'OVERLOADED');
@@ -80,7 +79,7 @@ describe('the pools of layer 4', () => {
     fourth.send('d');
     await fourth.inbox.exactly(1);
     const fifth = await under.connect();
-    await turns(5);
+    await under.soon(() => under.connections.queued === 1, 'the fifth to wait');
     await under.advance(1_001);
     assert.equal(await fifth.over(), 'reset');
   });

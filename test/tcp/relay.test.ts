@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { describe, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { echo, rawUpstream, REFUSING, startTcp } from '../support/tcp.ts';
 import { atRest, turns } from '../support/wait.ts';
 
@@ -92,6 +96,30 @@ describe('a raw connection', () => {
     await under.done(1);
     assert.equal(under.finished[0]?.attempts, 2);
     assert.equal(under.finished[0].bytesIn, 5);
+  });
+
+  test('keeps what comes octet by octet in few buffers', async (t) => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const upstream = await rawUpstream(t);
+    const under = await startTcp(t, { upstreams: [{ origin: upstream.origin, maxInFlight: 1 }], maxQueued: 1 });
+    await under.connect();
+    const before = await upstream.accepted();
+    const client = new Duplex({ read: () => undefined, write: () => undefined });
+    under.balancer.accept(client as unknown as Socket);
+    const kept = Array.from({ length: 1_000 }, () => {
+      const octet = Buffer.of(120);
+      client.push(octet);
+      return new WeakRef(octet);
+    });
+    await turns(5);
+    collect();
+    const left = kept.filter((octet) => octet.deref() !== undefined).length;
+    assert.ok(left < 50, `${left} buffers are left`);
+    before.reset();
+    const peer = await upstream.accepted();
+    assert.equal((await peer.inbox.exactly(1_000)).toString(), 'x'.repeat(1_000));
+    client.destroy();
   });
 
   test('holds a sender back whose reader is slow, both ways', async (t) => {

@@ -79,6 +79,7 @@ describe('the server name', () => {
       routes: [{ serverName: 'a.example', pool: 'named' }, { pool: 'other' }], helloTimeoutMs: 200,
     });
     const silent = await under.connect();
+    await under.soon(() => under.connections.open === 1, 'the connection');
     await turns(10);
     assert.equal(other.count, 0);
     await under.advance(201);

@@ -142,8 +142,10 @@ for (const front of FRONTS) {
       const holding = await Holding.start(t);
       const under = await startBalancer(t, { upstreams: [holding.origin], front });
       const clients = [await under.connect(), await under.connect()];
-      for (const client of clients) client.send(get());
-      await holding.came(2);
+      for (const [i, client] of clients.entries()) {
+        client.send(get());
+        await holding.came(i + 1);
+      }
       const limit = (maxInFlight: number): Promise<void> => (
         under.balancer.update([{ origin: holding.origin, maxInFlight }]));
       await limit(2);

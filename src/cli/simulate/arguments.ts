@@ -34,6 +34,7 @@ Options:
                                      Combined; also .gz
       --discipline <fifo | ps>       how a server serves: in order (default), or all at once (processor sharing)
       --concurrency <n>              how many requests a server serves at a time; default 1
+      --load-reports <ms>            servers report their load, measured over so long, as weighted-by-load needs it
       --balancers <n>                how many balancers share the requests, each with its own strategy; default 1
       --requests <n>                 default 100000, or what the scenario or the trace has
       --seed <n>                     default 1; the same seed gives the same result
@@ -91,6 +92,7 @@ const OPTIONS = {
   trace: { type: 'string' },
   discipline: { type: 'string' },
   concurrency: { type: 'string' },
+  'load-reports': { type: 'string' },
   balancers: { type: 'string' },
   requests: { type: 'string' },
   seed: { type: 'string' },

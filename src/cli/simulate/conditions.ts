@@ -114,6 +114,7 @@ async function readChanges(
   const given: Partial<Record<keyof Options, unknown>> = {
     upstreams: number(values, 'upstreams', problems),
     concurrency: number(values, 'concurrency', problems),
+    loadReportMs: number(values, 'load-reports', problems),
     balancers: number(values, 'balancers', problems),
     requests: number(values, 'requests', problems),
     // What was reported above must not lead to more problems.
@@ -261,7 +262,8 @@ const UNUSED = { name: 'unused', pick: (): undefined => undefined };
 const DEFAULTS: Options = { upstreams: 10, service: exponential(1) } satisfies Partial<SimulateOptions>;
 const FLAGS = {
   upstreams: 'upstreams', load: 'load', ratePerSecond: 'rate', service: 'service', arrivals: 'arrivals',
-  discipline: 'discipline', concurrency: 'concurrency', balancers: 'balancers', requests: 'requests', seed: 'seed',
+  discipline: 'discipline', concurrency: 'concurrency', loadReportMs: 'load-reports', balancers: 'balancers',
+  requests: 'requests', seed: 'seed',
 } as const satisfies Readonly<Record<string, Flag>>;
 /** They need a list of times. */
 const ONLY_IN_FILES = /^(?:empirical|replayed|recorded)\b/;

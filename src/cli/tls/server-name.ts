@@ -10,12 +10,17 @@ import { serverNameIn } from '../../tcp/client-hello.ts';
  */
 export function peekServerName(socket: Socket, next: (name: string) => void): void {
   let bytes: Buffer = EMPTY;
+  /** How many octets it takes to tell. Parsed at each of them, a ClientHello that trickles would cost seconds. */
+  let needed = 1;
   const onReadable = (): void => {
     for (let part; (part = socket.read() as Buffer | null) !== null;) bytes = Buffer.concat([bytes, part]);
     // A client that leaves in the middle gets no answer.
-    if (bytes.length === 0 || socket.destroyed) return;
+    if (bytes.length < needed || socket.destroyed) return;
     const name = serverNameIn(bytes);
-    if (typeof name === 'number') return;
+    if (typeof name === 'number') {
+      needed = name;
+      return;
+    }
     socket.off('readable', onReadable);
     socket.unshift(bytes);
     next(name);

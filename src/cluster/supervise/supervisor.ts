@@ -2,6 +2,7 @@
  * The supervisor: reconciles the actual workers with the desired state. Whatever happens changes one of the two, and
  * `#reconcile` does the rest. Pure: processes, time and chance come in; what happens goes out as events.
  */
+import { SteadyTime } from '../../loop/steady-time.ts';
 import type { TimeSource } from '../../loop/time-source.ts';
 import type { LaunchEvent } from '../events.ts';
 import { UNSERVED_FAULT } from '../ipc-messages.ts';
@@ -55,8 +56,12 @@ export class Supervisor {
   #resolve: (code: number) => void = () => undefined;
   #stopTicks: () => void = () => undefined;
 
-  constructor(settings: SupervisorSettings, world: World) {
-    const { onReload, tell, time, rng } = world;
+  constructor(settings: SupervisorSettings, given: World) {
+    const { onReload, tell, rng } = given;
+    const { pauseMs } = given.time;
+    // A worker cannot report while the machine stands still: no deadline is over because of that.
+    const time = pauseMs === undefined ? given.time : new SteadyTime(given.time, pauseMs);
+    const world = { ...given, time };
     this.#settings = settings;
     this.#world = world;
     this.#desired = new DesiredState(settings.workers, settings);

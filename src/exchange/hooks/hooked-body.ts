@@ -17,6 +17,7 @@ export class HookedBody {
   readonly #exists: boolean;
   readonly #reader: BodyReader;
   readonly #stages: Stage[] = [];
+  #transformed = false;
   #read: ReadDetour | undefined;
   #sealed: string | undefined;
 
@@ -47,6 +48,7 @@ export class HookedBody {
     this.#check('pipeThrough cannot be called');
     if (this.#read !== undefined) throw new TypeError(`${this.#what}.body is being read: it takes no transform`);
     const stage = stageOf(transform);
+    this.#transformed = true;
     if (this.#exists) this.#stages.push(stage);
     else dropStage(stage, new TypeError('there is no body'));
   }
@@ -54,6 +56,11 @@ export class HookedBody {
   /** Whether the hook reads the body, or has read it. */
   get isRead(): boolean {
     return this.#read !== undefined;
+  }
+
+  /** Whether the hook transforms the body, even where there is none: a HEAD has the headers that a GET would have. */
+  get isTransformed(): boolean {
+    return this.#transformed;
   }
 
   /** The transforms, which become the caller's: undefined without any. */

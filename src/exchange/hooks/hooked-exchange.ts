@@ -29,11 +29,11 @@ export interface Behind extends BodyReader {
 }
 
 export class HookedExchange implements HookExchange {
-  readonly request: HookedRequest;
-  response: HookedResponse | undefined;
-  readonly remoteAddress: string;
-  readonly scheme: 'http' | 'https';
-  readonly socket: Duplex | undefined;
+  readonly #request: HookedRequest;
+  #response: HookedResponse | undefined;
+  readonly #remoteAddress: string;
+  readonly #scheme: 'http' | 'https';
+  readonly #socket: Duplex | undefined;
   state: unknown;
   /** The limits that a hook has set, with those of the route that it leaves; undefined if it has set none. @internal */
   limitsSet: ParsedLimits | undefined;
@@ -49,12 +49,32 @@ export class HookedExchange implements HookExchange {
   constructor(behind: Behind) {
     const { hop, socket, state } = behind.downstream;
     this.#behind = behind;
-    this.request = new HookedRequest(behind.head, hop.trusted, behind);
-    this.remoteAddress = hop.address;
-    this.scheme = hop.proto;
-    this.socket = socket as Duplex | undefined;
+    this.#request = new HookedRequest(behind.head, hop.trusted, behind);
+    this.#remoteAddress = hop.address;
+    this.#scheme = hop.proto;
+    this.#socket = socket as Duplex | undefined;
     this.state = state;
     this.#pool = behind.pool.name;
+  }
+
+  get request(): HookedRequest {
+    return this.#request;
+  }
+
+  get response(): HookedResponse | undefined {
+    return this.#response;
+  }
+
+  get remoteAddress(): string {
+    return this.#remoteAddress;
+  }
+
+  get scheme(): 'http' | 'https' {
+    return this.#scheme;
+  }
+
+  get socket(): Duplex | undefined {
+    return this.#socket;
   }
 
   get upstream(): Upstream | undefined {
@@ -92,10 +112,15 @@ export class HookedExchange implements HookExchange {
 
   // --- what the exchange calls
 
+  /** An upstream has answered. @internal */
+  answered(response: HookedResponse): void {
+    this.#response = response;
+  }
+
   /** Has all further changes of the request throw: `why` is the reason. @internal */
   seal(why: string): void {
     this.#sealed = why;
-    this.request.seal(why);
+    this.#request.seal(why);
   }
 
   /** The exchange is over: what a hook has kept shows it as it ended. @internal */
@@ -106,8 +131,8 @@ export class HookedExchange implements HookExchange {
     this.limitsSet ??= this.#behind.limits;
     this.#behind = undefined;
     this.seal(FINISHED);
-    this.response?.seal(FINISHED);
-    if (aborted) this.request.abort();
+    this.#response?.seal(FINISHED);
+    if (aborted) this.#request.abort();
   }
 
   #known(pool: string, what: string): void {

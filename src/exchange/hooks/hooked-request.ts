@@ -10,10 +10,11 @@ import { type BodyReader, HookedBody } from './hooked-body.ts';
 import { shown } from '../../options/checks.ts';
 
 export class HookedRequest implements HookRequest {
-  readonly method: string;
-  readonly host: string;
-  readonly protocol: '1.0' | '1.1' | '2.0';
-  readonly headers: HeaderLines;
+  // Read by getters: to assign to one, `headers` above all, would change nothing, so it throws.
+  readonly #method: string;
+  readonly #host: string;
+  readonly #protocol: '1.0' | '1.1' | '2.0';
+  readonly #headers: HeaderLines;
   readonly #trusted: boolean;
   readonly #hasBody: boolean;
   readonly #reader: BodyReader;
@@ -28,17 +29,33 @@ export class HookedRequest implements HookRequest {
   constructor(head: RequestHead, trusted: boolean, reader: BodyReader) {
     this.#hasBody = head.framing !== NONE;
     this.#reader = reader;
-    this.method = head.method;
-    this.host = head.host;
-    this.protocol = head.version;
-    this.headers = new HeaderLines('request', head.lines, head.fields, trusted);
+    this.#method = head.method;
+    this.#host = head.host;
+    this.#protocol = head.version;
+    this.#headers = new HeaderLines('request', head.lines, head.fields, trusted);
     this.#id = head.id === '' ? undefined : head.id;
     this.#target = head.target;
     this.#trusted = trusted;
   }
 
   get id(): string {
-    return this.#id ??= requestId(this.#trusted ? this.headers.get('x-request-id') : undefined);
+    return this.#id ??= requestId(this.#trusted ? this.#headers.get('x-request-id') : undefined);
+  }
+
+  get method(): string {
+    return this.#method;
+  }
+
+  get host(): string {
+    return this.#host;
+  }
+
+  get protocol(): '1.0' | '1.1' | '2.0' {
+    return this.#protocol;
+  }
+
+  get headers(): HeaderLines {
+    return this.#headers;
   }
 
   get target(): string {
@@ -73,7 +90,7 @@ export class HookedRequest implements HookRequest {
   /** Has all further changes throw. @internal */
   seal(why: string): void {
     this.#sealed = why;
-    this.headers.seal(why);
+    this.#headers.seal(why);
     this.#content?.seal(why);
   }
 

@@ -9,7 +9,7 @@ import { type BodyReader, HookedBody } from './hooked-body.ts';
 import { shown } from '../../options/checks.ts';
 
 export class HookedResponse implements HookResponse {
-  readonly headers: HeaderLines;
+  readonly #headers: HeaderLines;
   readonly #hasBody: boolean;
   readonly #reader: BodyReader;
   #content: HookedBody | undefined;
@@ -20,7 +20,11 @@ export class HookedResponse implements HookResponse {
     this.#hasBody = head.framing !== NONE;
     this.#reader = reader;
     this.#status = head.status;
-    this.headers = new HeaderLines('response', head.lines, head.fields);
+    this.#headers = new HeaderLines('response', head.lines, head.fields);
+  }
+
+  get headers(): HeaderLines {
+    return this.#headers;
   }
 
   get status(): number {
@@ -46,7 +50,7 @@ export class HookedResponse implements HookResponse {
   /** Has all further changes throw. @internal */
   seal(why: string): void {
     this.#sealed = why;
-    this.headers.seal(why);
+    this.#headers.seal(why);
     this.#content?.seal(why);
   }
 

@@ -252,7 +252,7 @@ export class Hooking implements HookedStory, Behind {
       this.answerWith({ status, reason, fields: headers.sentWithoutLength, hasDate, body: undefined });
       return;
     }
-    head.revise(status, reason, stages === undefined ? headers.sent : headers.sentWithoutLength, hasDate);
+    head.revise(status, reason, content?.isTransformed === true ? headers.sentWithoutLength : headers.sent, hasDate);
     if (stages !== undefined) {
       head.framing = CHUNKED;
       this.#transformDownload(stages);

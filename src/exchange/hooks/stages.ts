@@ -87,8 +87,9 @@ export class HookStages implements BodyReader {
     const view = this.#view;
     if (view === undefined || !this.#calls.onResponse) return false;
     this.#head = head;
-    view.response = new HookedResponse(head, this);
-    route?.editSeen(view.response.headers);
+    const response = new HookedResponse(head, this);
+    view.answered(response);
+    route?.editSeen(response.headers);
     this.#progress.phase = REVISING;
     const answered = view as AnsweredExchange;
     const { trace } = this.#story;

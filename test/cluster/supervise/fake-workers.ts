@@ -84,9 +84,12 @@ export class FakeLaunch {
   /** Called with each event, as the program's `onEvent` is. */
   onEvent: (event: LaunchEvent) => void = () => undefined;
 
+  /** With `pauseMs`, time has pauses: ticks that are late by more than that. */
   constructor(
     settings: Partial<SupervisorSettings> = {}, rng = (): number => 0.5, onReload?: () => Promise<PlanChange>,
+    pauseMs?: number,
   ) {
+    const time = pauseMs === undefined ? this.time : Object.assign(this.time, { pauseMs });
     this.supervisor = new Supervisor(
       {
         workers: 2, drainTimeoutMs: 10_000, stopDelayMs: 0, reloadTimeoutMs: 3_600_000, setup: undefined,
@@ -106,7 +109,7 @@ export class FakeLaunch {
           if (line !== undefined) this.lines.push(line);
           this.onEvent(event);
         },
-        time: this.time,
+        time,
         rng,
       },
     );
@@ -119,8 +122,9 @@ export class FakeLaunch {
   /** A launch whose workers are all ready. */
   static ready(
     settings: Partial<SupervisorSettings> = {}, rng?: () => number, onReload?: () => Promise<PlanChange>,
+    pauseMs?: number,
   ): FakeLaunch {
-    const launch = new FakeLaunch(settings, rng, onReload);
+    const launch = new FakeLaunch(settings, rng, onReload, pauseMs);
     for (const worker of launch.all) worker.says('ready');
     return launch;
   }

@@ -319,3 +319,14 @@ describe('a hung worker', () => {
     assert.deepEqual(launch.worker(1).done, ['kill']);
   });
 });
+
+test('a machine that stands still does not use up the time to drain', () => {
+  const launch = FakeLaunch.ready({ workers: 1, drainTimeoutMs: 1_000 }, undefined, undefined, 250);
+  launch.supervisor.close('SIGTERM');
+  launch.advance(900);
+  launch.time.advance(60_000);
+  launch.advance(900);
+  assert.deepEqual(launch.worker(1).done, ['drain']);
+  launch.advance(300);
+  assert.deepEqual(launch.worker(1).done, ['drain', 'kill']);
+});

@@ -85,6 +85,18 @@ const WRITES: Record<string, [(exchange: HookExchange) => void, RegExp]> = {
   'a pool that is not there': [(exchange) => {
     exchange.pool = 'none';
   }, /there is no pool "none"/],
+  // Such an assignment would change nothing, and a header that a hook means to drop would be sent.
+  'other headers in place of these': [({ request }) => {
+    (request as { headers: object }).headers = new Headers({ 'x-a': 'b' });
+  }, /Cannot set property headers/],
+  ...Object.fromEntries((['method', 'host', 'protocol'] as const).map((name) => [`the ${name}`, [
+    ({ request }: HookExchange): void => {
+      (request as unknown as Record<string, string>)[name] = '1';
+    }, new RegExp(`Cannot set property ${name}`)] as const])),
+  ...Object.fromEntries((['request', 'response', 'remoteAddress', 'scheme', 'socket'] as const).map((name) => [
+    `exchange.${name}`, [(exchange: HookExchange): void => {
+      (exchange as unknown as Record<string, string>)[name] = '1';
+    }, new RegExp(`Cannot set property ${name}`)] as const])),
   ...Object.fromEntries([
     'Content-Length', 'Transfer-Encoding', 'Connection', 'Keep-Alive', 'Upgrade', 'TE', 'Trailer', 'Expect',
     'Transfer_Encoding', 'Content_Length',
@@ -149,6 +161,19 @@ for (const way of WAYS) {
       assert.equal((await ask({ target: '/well' })).text, '/well');
       const text = upstream.requests[0]?.head.text ?? '';
       assert.doesNotMatch(text, /evil|none|x-a|_/i);
+    });
+
+    test('onResponse gives the response other headers: that throws', async (t) => {
+      const upstream = await startUpstream(t, echo);
+      const { ask } = await way.start(t, {
+        upstreams: [upstream],
+        onResponse: ({ response }) => {
+          assert.throws(() => {
+            (response as { headers: object }).headers = new Headers();
+          }, /Cannot set property headers/);
+        },
+      });
+      assert.equal((await ask({ target: '/well' })).text, '/well');
     });
 
     test('a body that is no body: pieces that are no octets, and errors', async (t) => {

@@ -67,19 +67,36 @@ for (const way of WAYS) {
       });
     }
 
-    test('HEAD keeps the length that it tells of', async (t) => {
+    test('HEAD keeps the length of a body that is left as it is', async (t) => {
       const upstream = await startUpstream(t, echo);
       const { ask } = await way.start(t, {
         upstreams: [upstream],
         onResponse: ({ response: answer }) => {
           assert.equal(answer.body, null);
-          answer.pipeThrough(new TransformStream());
           answer.headers.set('x-id', '1');
         },
       });
       const answer = await ask({ method: 'HEAD', target: '/12345' });
       assert.equal(answer.header('x-id'), '1');
       assert.equal(answer.header('content-length'), '6');
+    });
+
+    test('HEAD tells of no length where GET would go through a transform', async (t) => {
+      const upstream = await startUpstream(t, echo);
+      const { ask } = await way.start(t, {
+        upstreams: [upstream],
+        onResponse: ({ response: answer }) => {
+          answer.pipeThrough(new TransformStream());
+          answer.headers.set('x-id', '1');
+        },
+      });
+      for (let i = 0; i < 2; i++) {
+        const answer = await ask({ method: 'HEAD', target: '/12345' });
+        assert.equal(answer.status, 200);
+        assert.equal(answer.text, '');
+        assert.equal(answer.header('x-id'), '1');
+        assert.equal(answer.header('content-length'), undefined);
+      }
     });
 
     test('a status that is none throws there', async (t) => {

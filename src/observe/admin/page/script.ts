@@ -1,7 +1,7 @@
 /**
  * The script of the live page: reads the events, and shows what they say. It builds elements and sets their text, so
  * nothing that an upstream or a client is called can become markup. It is text here, since it runs in browsers; the
- * long tests run it in one.
+ * long tests run it in one. It is long because it is one text: the page loads nothing more.
  */
 export const SCRIPT = String.raw`'use strict';
 (() => {
@@ -165,7 +165,8 @@ export const SCRIPT = String.raw`'use strict';
       rates: [],
       latencies: [],
       failures: [],
-      samples: [],
+      asked: [],
+      askedShare: 0,
       sure: 0,
     };
     button.addEventListener('click', () => toggle(row));
@@ -236,17 +237,29 @@ export const SCRIPT = String.raw`'use strict';
   function judge(all, evidence, pool) {
     const usable = all.filter((row) => row.one.state === 'active' || row.one.state === 'trial');
     const weights = sum(usable, (row) => row.one.weight),
-      total = sum(all, (row) => row.recent);
+      total = sum(all, (row) => row.recent),
+      rate = sum(all, (row) => (row.fresh ? row.rate : 0));
     const notes = [];
     for (const row of all) {
       const { one } = row,
         others = usable.filter((other) => other !== row && other.one.responses > 0);
       const typical = median(others.map((other) => other.one.latencyMs));
-      row.expected = usable.includes(row) && weights > 0 ? one.weight / weights : 0;
+      const inService = usable.includes(row),
+        share = inService && weights > 0 ? one.weight / weights : 0;
+      // What the weights asked for while those requests came: not before an upstream returned or a weight changed.
+      if (row.fresh) keep(row.asked, rate * Math.min(share, row.askedShare));
+      row.askedShare = share;
+      const asked = sum(row.asked.slice(-RECENT), (each) => each);
+      row.expected = !inService ? 0 : total > 0 ? asked / total : share;
       row.got = total > 0 ? row.recent / total : 0;
       row.isLast = usable.length === 1 && usable[0] === row;
+      // The latency of one that is out of service is that of other times.
       row.isSlow =
-        one.responses > 0 && others.length > 0 && one.latencyMs > 2 * typical && one.latencyMs - typical > 5;
+        inService &&
+        one.responses > 0 &&
+        others.length > 0 &&
+        one.latencyMs > 2 * typical &&
+        one.latencyMs - typical > 5;
       const seen = sum(
         evidence.filter((e) => keyOf(e) === row.key),
         (e) => e.seen,
@@ -268,7 +281,7 @@ export const SCRIPT = String.raw`'use strict';
             (e) => e.otherInFlight,
           ) / passed
         : 0;
-      const avoided = total >= 20 && usable.length > 1 && row.expected > 0 && row.got < row.expected * 0.6;
+      const avoided = total >= 20 && usable.length > 1 && asked >= 5 && row.recent < asked * 0.6;
       const why = [];
       if (one.state === 'ejected' || one.state === 'trial') {
         const e = one.ejection;
@@ -361,23 +374,23 @@ export const SCRIPT = String.raw`'use strict';
     return notes;
   }
 
+  function keep(list, value) {
+    list.push(value);
+    if (list.length > HISTORY) list.shift();
+  }
   function record(row, one, dt) {
     const before = row.one;
     row.one = one;
-    if (!before || dt <= 0) {
+    row.fresh = before !== undefined && dt > 0;
+    if (!row.fresh) {
       row.recent = 0;
       return;
     }
     const rate = Math.max(0, one.picks - before.picks) / dt,
       failed = Math.max(0, one.failures - before.failures);
-    for (const [list, value] of [
-      [row.rates, rate],
-      [row.latencies, one.latencyMs],
-      [row.failures, failed],
-    ]) {
-      list.push(value);
-      if (list.length > HISTORY) list.shift();
-    }
+    keep(row.rates, rate);
+    keep(row.latencies, one.latencyMs);
+    keep(row.failures, failed);
     row.rate = rate;
     row.recent = sum(row.rates.slice(-RECENT), (each) => each);
   }
@@ -595,12 +608,19 @@ export const SCRIPT = String.raw`'use strict';
     time.dateTime = new Date(at).toISOString();
     return time;
   }
-  // The same thing again and again is one line.
+  function repeats(incident) {
+    return incident.what === 'retried' || incident.what === 'refused';
+  }
+  // The same thing again and again is one line, and so is what each worker tells of one upstream.
   function gathered(incidents) {
     const lines = [];
     for (const one of incidents) {
-      const last = lines[lines.length - 1];
-      if (last && ['what', 'pool', 'origin', 'code', 'status'].every((name) => last[name] === one[name])) last.times++;
+      const same = lines.findLast(
+        (line, i) =>
+          ((i === lines.length - 1 && repeats(one)) || line.at - one.at < 3000) &&
+          ['what', 'pool', 'origin', 'code', 'status'].every((name) => line[name] === one[name]),
+      );
+      if (same) same.times++;
       else lines.push({ ...one, times: 1 });
     }
     return lines;
@@ -636,7 +656,9 @@ export const SCRIPT = String.raw`'use strict';
       activated: where + ' is activated',
     };
     what.style.display = 'inline';
-    what.textContent = (texts[one.what] || one.what) + (one.times > 1 ? ' (' + one.times + ' times)' : '');
+    what.textContent =
+      (texts[one.what] || one.what) +
+      (one.times > 1 && repeats(one) ? ' (' + one.times + ' times)' : '');
     item.append(stamp(one.at), what);
     return item;
   }

@@ -16,7 +16,7 @@ header{display:flex;flex-wrap:wrap;align-items:center;gap:6px 14px;margin-bottom
 .chip.ok{color:var(--ok)}.chip.bad{color:var(--bad)}
 #link{color:var(--dim)}
 #link.lost{color:var(--bad);background:var(--badbg);border-radius:6px;padding:2px 10px;font-weight:600}
-.stale main,.stale .columns,.stale section{opacity:.5}
+.stale main,.stale .columns,.stale section,.stale .chip,.stale #totals{opacity:.5}
 #totals{display:flex;flex-wrap:wrap;gap:4px 20px;margin-left:auto}
 #totals div{display:flex;gap:6px;align-items:baseline}#totals dt{color:var(--dim)}
 #totals dd{font-weight:650;font-size:16px}
