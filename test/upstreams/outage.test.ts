@@ -1,4 +1,4 @@
-/** All of ten upstreams were down: outage.long.test.ts has most of them. */
+/** All of ten upstreams were down. For seven of ten, see outage.long.test.ts. */
 import { testOutage } from '../support/outage.ts';
 
 testOutage(10);
