@@ -10,7 +10,7 @@ import { describe, test, type TestContext } from 'node:test';
 import tls from 'node:tls';
 import { NO_OPENSSL } from '../support/certificate.ts';
 import { adopt, type Client, connectTo } from '../support/client.ts';
-import { type Binary, type BinaryOptions, run, start } from '../support/process-binary.ts';
+import { type Binary, type BinaryOptions, start } from '../support/process-binary.ts';
 import { get, order } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
 import { v2 } from '../support/proxy-headers.ts';

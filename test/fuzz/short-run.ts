@@ -1,6 +1,6 @@
 /**
- * The fuzzing among the tests: about 10,000 cases of one kind through `socket` and about 4,000 through `node:http`, with
- * the seed of the run. The long tests draw 100,000 of each, with another seed each time.
+ * The fuzzing among the tests: about 10,000 cases of one kind through `socket` and about 4,000 through `node:http`,
+ * with the seed of the run. The long tests draw 100,000 of each, with another seed each time.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -20,7 +20,6 @@ process.on('message', async ({ args, cwd = home }) => {
   });
   process.chdir(cwd);
   const code = await main(args, { output: new Output(out, log), signals, started: () => undefined });
-  // What `code` decides in main.ts, too.
   process.send({ code, signal: null, stdout, stderr });
 });
 

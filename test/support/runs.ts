@@ -13,8 +13,8 @@ import { within } from './wait.ts';
 const PROGRAM = fileURLToPath(new URL('runs-program.mjs', import.meta.url));
 
 /**
- * Returns a function that runs the binary and resolves when it would exit. Call this in a `describe`: the process starts
- * with the first run, and ends with the suite. Runs follow one another. They must not serve: nothing stops them.
+ * Returns a function that runs the binary and resolves when it would exit. Call this in a `describe`: the process
+ * starts with the first run, and ends with the suite. Runs follow one another. They must not serve: nothing stops them.
  */
 export function runsInOneProcess(): (args: readonly string[], options?: { readonly cwd?: string }) => Promise<Exit> {
   let child: ChildProcess | undefined;
