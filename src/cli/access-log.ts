@@ -6,7 +6,8 @@ import fs from 'node:fs';
 import type { Balancer } from '../balancer.ts';
 import { messageOf } from '../guard.ts';
 import type { Log } from './log-line.ts';
-import { type AccessLog, accessLog } from '../observe/index.ts';
+import { logTo } from '../observe/access-log.ts';
+import type { AccessLog } from '../observe/index.ts';
 
 export interface AccessLogSettings {
   /** Undefined: standard output. */
@@ -41,13 +42,10 @@ export class OpenAccessLog {
   /** Logs the exchanges of `balancer`. */
   start(balancer: Balancer): void {
     const target = this.#file ?? this.#out;
-    this.#lines = accessLog(balancer, {
-      format: this.#settings.format,
-      write: (lines) => {
-        if (!this.#exiting) return target.append(lines);
-        this.#save(lines);
-        return undefined;
-      },
+    this.#lines = logTo(balancer, { format: this.#settings.format }, (lines) => {
+      if (!this.#exiting) return target.append(lines);
+      this.#save(lines);
+      return undefined;
     });
     process.on('exit', this.#onExit);
   }
@@ -83,7 +81,7 @@ export class OpenAccessLog {
   };
 
   /** Writes the last lines, as far as nobody has to be waited for. */
-  #save(lines: string): void {
+  #save(lines: Buffer): void {
     try {
       (this.#file ?? this.#out).save(lines);
     } catch (error) {
@@ -102,7 +100,7 @@ class LogFile {
   /** The file of the write under way: it is closed behind it. */
   #busy: number | undefined;
   /** Of the lines that a pipe gets. */
-  #left: Iterable<string> = [];
+  #left: Iterable<Buffer> = [];
   /** Whether the last line was cut off, by a disk that was full. */
   #torn = false;
 
@@ -121,7 +119,7 @@ class LogFile {
   }
 
   /** Resolves when the lines are in the file. One call at a time. */
-  async append(lines: string): Promise<void> {
+  async append(lines: Buffer): Promise<void> {
     const fd = this.#fd;
     if (fd === undefined) return;
     this.#busy = fd;
@@ -136,15 +134,15 @@ class LogFile {
     }
   }
 
-  async #write(fd: number, lines: string): Promise<void> {
-    const bytes = Buffer.from(this.#whole(lines), 'latin1');
+  async #write(fd: number, lines: Buffer): Promise<void> {
+    const bytes = this.#whole(lines);
     const written = await write(fd, bytes);
     this.#torn = written < bytes.length;
     if (this.#torn) throw new Error(`${this.#path}: only ${written} of ${bytes.length} octets could be written`);
   }
 
   /** Asks a pipe that is full again and again, until the file is reopened or closed. */
-  async #pipe(fd: number, lines: string): Promise<void> {
+  async #pipe(fd: number, lines: Buffer): Promise<void> {
     for (let waitMs = MIN_WAIT_MS; ; waitMs = Math.min(2 * waitMs, MAX_WAIT_MS)) {
       try {
         await this.#write(fd, lines);
@@ -162,17 +160,17 @@ class LogFile {
    * Writes what is left, then `lines`, at once, while this process exits. Node still completes a write under way, maybe
    * behind these lines. Throws if a pipe is full.
    */
-  save(lines: string): void {
+  save(lines: Buffer): void {
     const fd = this.#fd;
     if (fd === undefined) return;
-    for (const piece of this.#left) fs.writeSync(fd, piece, null, 'latin1');
+    for (const piece of this.#left) fs.writeSync(fd, piece);
     const isPipe = fs.fstatSync(fd).isFIFO();
-    for (const piece of isPipe ? pieces(lines) : [this.#whole(lines)]) fs.writeSync(fd, piece, null, 'latin1');
+    for (const piece of isPipe ? pieces(lines) : [this.#whole(lines)]) fs.writeSync(fd, piece);
   }
 
   /** Lines, behind the end of one that was cut off. */
-  #whole(lines: string): string {
-    return this.#torn ? `\n${lines}` : lines;
+  #whole(lines: Buffer): Buffer {
+    return this.#torn ? Buffer.concat([END_OF_LINE, lines]) : lines;
   }
 
   close(): void {
@@ -208,20 +206,20 @@ function write(fd: number, bytes: Buffer): Promise<number> {
 
 /** Standard output, which may be a pipe. */
 class StandardOutput {
-  #left: Iterable<string> = [];
+  #left: Iterable<Buffer> = [];
 
   /** Resolves when the lines are taken. One call at a time. */
-  async append(lines: string): Promise<void> {
+  async append(lines: Buffer): Promise<void> {
     this.#left = pieces(lines);
     for (const piece of this.#left) await printed(piece);
   }
 
   /** Writes what is left, then `lines`, at once, while this process exits. Throws if a pipe is full. */
-  save(lines: string): void {
+  save(lines: Buffer): void {
     for (const all of [this.#left, pieces(lines)]) {
       for (const piece of all) {
         if (process.stdout.writableLength > 0) throw new Error('standard output has a reader that stalls');
-        process.stdout.write(piece, 'latin1');
+        process.stdout.write(piece);
       }
     }
   }
@@ -232,18 +230,18 @@ class StandardOutput {
  * Whole lines, in pieces for a pipe that workers share: up to PIPE_BUF octets in one write do not mix with those of
  * others (POSIX, write()).
  */
-function* pieces(lines: string): Generator<string> {
+function* pieces(lines: Buffer): Generator<Buffer> {
   for (let at = 0; at < lines.length;) {
-    const limit = lines.lastIndexOf('\n', at + PIPE_BUF - 1);
-    const end = limit < at ? lines.indexOf('\n', at) + 1 : limit + 1;
-    yield lines.slice(at, end);
+    const limit = lines.lastIndexOf(LF, at + PIPE_BUF - 1);
+    const end = limit < at ? lines.indexOf(LF, at) + 1 : limit + 1;
+    yield lines.subarray(at, end);
     at = end;
   }
 }
 
-function printed(lines: string): Promise<void> {
+function printed(lines: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
-    process.stdout.write(lines, 'latin1', (error) => {
+    process.stdout.write(lines, (error) => {
       if (error) reject(error);
       else resolve();
     });
@@ -254,6 +252,8 @@ function ignore(): void {
   // A log file that can't be closed is lost anyway.
 }
 
+const LF = 0x0a;
+const END_OF_LINE = Buffer.from('\n');
 /** Others than the owner's group have no business with who asked for what. */
 const MODE = 0o640;
 /** That of Linux; POSIX promises 512. */

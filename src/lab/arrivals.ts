@@ -47,9 +47,13 @@ export function constant(): OpenArrivals {
  * (default 100).
  */
 export function bursty(ratio = 5, share = 0.1, length = 100): OpenArrivals {
-  if (!(ratio >= 1)) throw new RangeError(`the ratio of bursty arrivals must be ≥ 1 (got ${ratio})`);
+  if (!(ratio >= 1 && ratio <= 1e6)) {
+    throw new RangeError(`the ratio of bursty arrivals must be from 1 to 1000000 (got ${ratio})`);
+  }
   if (!(share > 0 && share < 1)) throw new RangeError(`the share of bursty arrivals must be in (0, 1) (got ${share})`);
-  if (!(length > 0)) throw new RangeError(`the length of bursts must be > 0 (got ${length})`);
+  if (!(length >= 0.001 && length <= 1e9)) {
+    throw new RangeError(`the length of bursts must be from 0.001 to 1000000000 (got ${length})`);
+  }
   const calm = 1 / (1 - share + share * ratio);
   return {
     kind: 'open', name: `bursty:${ratio},${share},${length}`, scaled: true,
@@ -101,8 +105,8 @@ export function recorded(times: readonly number[] | Float64Array): OpenArrivals 
 
 /** A closed loop of `clients`. */
 export function closedLoop(clients: number, { thinkMs = 0 }: { readonly thinkMs?: number } = {}): ClosedLoop {
-  if (!(Number.isInteger(clients) && clients >= 1)) {
-    throw new RangeError(`a closed loop needs an integer ≥ 1 of clients (got ${clients})`);
+  if (!(Number.isInteger(clients) && clients >= 1 && clients <= 1_000_000)) {
+    throw new RangeError(`a closed loop needs an integer of clients from 1 to 1000000 (got ${clients})`);
   }
   if (!(thinkMs >= 0 && thinkMs < Infinity)) throw new RangeError(`thinkMs must be a number ≥ 0 (got ${thinkMs})`);
   return { kind: 'closed', name: `closed:${clients}`, clients, thinkMs };

@@ -147,12 +147,26 @@ export function readSimulation(options: SimulateOptions, problems: string[]): Si
   const asked = options.requests === undefined ? {} : { requests: numbers.requests };
   const requests = requestsOf(comes ? { ...asked, arrivals } : asked);
   if (requests === 0) problems.push('arrivals: there are none');
+  const endless = isDrawn && service.meanMs > LONGEST_MEAN_MS;
+  if (endless) {
+    problems.push(`service: the mean must be at most ${LONGEST_MEAN_MS} ms (got ${service.meanMs})`);
+  }
+  const balancedServers = numbers.balancers * servers.length;
+  if (balancedServers > MOST_UPSTREAMS) {
+    problems.push(`balancers: each has all servers, so there may be at most ${MOST_UPSTREAMS} of balancers times ` +
+      `servers (got ${numbers.balancers} times ${servers.length})`);
+  }
+  const rate = isDrawn && comes ? rateOf(options, arrivals, service, servers, problems) : undefined;
+  if (rate !== undefined && rate > 0 && !endless && requests / rate > LONGEST_MS) {
+    problems.push(`${options.load === undefined ? 'ratePerSecond' : 'load'}: so little would take ${
+      requests / rate} ms of virtual time; the most is ${LONGEST_MS}`);
+  }
   return {
     ...numbers, requests, strategy, servers, service, arrivals, peersDelayMs, poolOptions, settings, deadlineMs,
     boardMs, cookies,
     faults: readFaults(options.faults, servers.length, problems),
     timeLimitMs: timeLimitMs ?? 60_000 + requests,
-    rate: isDrawn && comes ? rateOf(options, arrivals, service, servers, problems) : undefined,
+    rate,
   };
 }
 
@@ -214,9 +228,11 @@ function readServers(
     flag(reportsLoad, `${path}.reportsLoad`, problems);
     positive(weight, `${path}.weight`, problems);
     positive(speed, `${path}.speed`, problems);
-    if (settings.concurrency !== Infinity && !(Number.isInteger(settings.concurrency) && settings.concurrency >= 1)) {
+    const isWidth = Number.isInteger(settings.concurrency) && settings.concurrency >= 1;
+    if (settings.concurrency !== Infinity && !(isWidth && settings.concurrency <= MOST_AT_A_TIME)) {
       const where = server.concurrency === undefined ? 'concurrency' : `${path}.concurrency`;
-      problems.push(`${where}: must be Infinity or an integer ≥ 1 (got ${shown(settings.concurrency)})`);
+      const bound = isWidth ? `an integer from 1 to ${MOST_AT_A_TIME}` : 'an integer ≥ 1';
+      problems.push(`${where}: must be Infinity or ${bound} (got ${shown(settings.concurrency)})`);
     }
     return { settings, tags };
   });
@@ -234,8 +250,8 @@ function rateOf(
   } else if ((load === undefined) === (ratePerSecond === undefined)) {
     problems.push('load: give either load, such as 0.7, or ratePerSecond');
   } else if (load === undefined) {
-    if (positive(ratePerSecond, 'ratePerSecond', problems)) return ratePerSecond / 1_000;
-  } else if (positive(load, 'load', problems)) {
+    if (positive(ratePerSecond, 'ratePerSecond', problems, 1e9)) return ratePerSecond / 1_000;
+  } else if (positive(load, 'load', problems, 1e6)) {
     const capacity = servers.reduce((sum, { speed, concurrency }) => sum + speed * concurrency, 0);
     if (capacity < Infinity) return load * capacity / service.meanMs;
     problems.push('load: servers with infinite concurrency have none; give ratePerSecond');
@@ -256,13 +272,20 @@ function positiveNumber(value: unknown): value is number {
   return typeof value === 'number' && value > 0 && value < Infinity;
 }
 
-function positive(value: unknown, path: string, problems: string[]): value is number {
-  if (positiveNumber(value)) return true;
-  problems.push(`${path}: must be a number > 0 (got ${shown(value)})`);
+function positive(value: unknown, path: string, problems: string[], most = Number.MAX_VALUE): value is number {
+  if (positiveNumber(value) && value <= most) return true;
+  const bound = positiveNumber(value) ? ` and at most ${most}` : '';
+  problems.push(`${path}: must be a number > 0${bound} (got ${shown(value)})`);
   return false;
 }
 
 const MOST_SERVERS = 100_000;
+/** Balancers times servers: each takes a kilobyte or two. */
+const MOST_UPSTREAMS = 1_000_000;
+const MOST_AT_A_TIME = 1_000_000;
+const LONGEST_MEAN_MS = 1e9;
+/** Some thirty years. */
+const LONGEST_MS = 1e12;
 const NUMBERS = {
   requests: { fallback: 100_000, min: 1 },
   balancers: { fallback: 1, min: 1, max: 1_000 },

@@ -93,7 +93,9 @@ class Run implements Asker {
     this.#planSample();
     const accounts = this.#accounts;
     const timeline = this.#timeline;
-    while ((this.#arriving || accounts.ended < accounts.begun) && timeline.step()) {
+    for (let steps = 1; (this.#arriving || accounts.ended < accounts.begun) && timeline.step(); steps++) {
+      // Timers that are too many may leave no time for requests.
+      if (steps % STEPS_PER_LOOK === 0) this.#mindTime();
       if (this.#fault !== undefined) throw this.#fault;
       if (!this.#arriving && timeline.now() - accounts.changedAt > this.#patienceMs) break;
     }
@@ -228,13 +230,14 @@ class Run implements Asker {
     balancer?.request(this.#accounts.begin(now), client, this.#works(), now);
   }
 
-  /** Ends a run that takes too long by the real clock: of all that runs here, only the strategy is unknown. */
+  /** Ends a run that takes too long by the real clock: most often that is the strategy. */
   #mindTime(): void {
     const { timeLimitMs, requests } = this.#simulation;
     if (performance.now() - this.#startedAt <= timeLimitMs) return;
     this.#fault ??= this.#blame(
       `strategy ${this.#strategy} is too slow: ${this.#accounts.begun} of ${requests} requests took more than ` +
-      `${timeLimitMs} ms by the real clock; simulate fewer, or raise timeLimitMs`, undefined);
+      `${timeLimitMs} ms by the real clock; simulate fewer, raise timeLimitMs, or lengthen boardMs and everyMs if ` +
+      'they are very short', undefined);
   }
 
   #mark(ms: number, what: string, server: string): void {
@@ -311,6 +314,7 @@ function patienceOf({ pools }: BalancerSettings): number {
 
 /** Requests from one look at the real clock to the next. */
 const LOOK_EVERY = 16;
+const STEPS_PER_LOOK = 65_536;
 /** Servers whose course is kept for the plots. */
 const MOST_SHOWN = 32;
 const MOST_MARKS = 1_000;

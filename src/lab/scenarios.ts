@@ -135,8 +135,8 @@ const BUILT_IN: readonly Scenario[] = [
   },
   {
     name: 'slow-once',
-    about: 'The third of five equal servers takes fifty times as long in the first second, as a process does that has ' +
-      'just started, and as long as the others ever after. The same memory that starves a server by bad luck in ' +
+    about: 'The third of five equal servers takes fifty times as long in the first second, as a process may that ' +
+      'has just started, and as long as the others ever after. The same memory that starves a server by bad luck in ' +
       'the scenario starvation does so here in every run. Look at the share of each server: a fifth is fair, less ' +
       'at first is wise, and next to nothing is starved. Source: traefik issue 12306, with the luck taken out.',
     unit: 'ms',

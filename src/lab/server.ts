@@ -40,16 +40,15 @@ class QueueingServer implements Server {
   #ring: (Job | undefined)[] = new Array<Job | undefined>(16);
   #first = 0;
   #waiting = 0;
-  #idle: Slot[];
+  /** Slots are made when they are needed: most of a wide server's never are. */
+  readonly #idle: Slot[] = [];
+  readonly #concurrency: number;
   #speed: number;
 
   constructor(timeline: Timeline, concurrency: number, speed: number) {
     this.#timeline = timeline;
+    this.#concurrency = concurrency;
     this.#speed = speed;
-    for (let slot = 0; slot < concurrency; slot++) this.#slots.push(new Slot((free, now) => {
-      this.#freed(free, now);
-    }));
-    this.#idle = [...this.#slots];
   }
 
   get present(): number {
@@ -57,7 +56,7 @@ class QueueingServer implements Server {
   }
 
   submit(job: Job, now: number): void {
-    const slot = this.#idle.pop();
+    const slot = this.#idle.pop() ?? this.#added();
     if (slot === undefined) this.#push(job);
     else slot.begin(job, now, this.#speed, this.#timeline);
   }
@@ -71,6 +70,16 @@ class QueueingServer implements Server {
     let busy = 0;
     for (const slot of this.#slots) busy += slot.busyMs(now);
     return busy;
+  }
+
+  /** Another slot; undefined if there are as many as it serves at a time. */
+  #added(): Slot | undefined {
+    if (this.#slots.length >= this.#concurrency) return undefined;
+    const slot = new Slot((free, now) => {
+      this.#freed(free, now);
+    });
+    this.#slots.push(slot);
+    return slot;
   }
 
   #freed(slot: Slot, now: number): void {

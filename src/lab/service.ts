@@ -30,6 +30,8 @@ export function exponential(meanMs: number): Service {
 export function lognormal(meanMs: number, scv = 4): Service {
   positive('the mean', meanMs);
   positive('the squared coefficient of variation', scv);
+  // Beyond, the mean is made of draws that never come.
+  if (scv > 10_000) throw new RangeError(`the squared coefficient of variation must be at most 10000 (got ${scv})`);
   const variance = Math.log(1 + scv);
   const mu = Math.log(meanMs) - variance / 2;
   const sigma = Math.sqrt(variance);

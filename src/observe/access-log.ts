@@ -5,7 +5,7 @@ import type { Listener } from '../events.ts';
 import { guardedValue } from '../guard.ts';
 import { type AccessLog, type AccessLogOptions, checkAccessLog, type Observed } from './access-log-options.ts';
 import { oneLine } from './escape.ts';
-import { combined, common, jsonFormat } from './formats.ts';
+import { combined, common, type Format, jsonFormat, textFormat } from './formats.ts';
 import { LineQueue } from './line-queue.ts';
 import { type LoggedExchange, loggedUnread } from './logged-exchange.ts';
 
@@ -15,7 +15,19 @@ import { type LoggedExchange, loggedUnread } from './logged-exchange.ts';
  */
 export function accessLog(balancer: Observed, options: AccessLogOptions): AccessLog {
   checkAccessLog(balancer, options);
-  const lines = new Lines(options);
+  const { write } = options;
+  const encoding = typeof options.format === 'function' ? 'utf8' : 'latin1';
+  return logTo(balancer, options, (lines) => write(lines.toString(encoding)));
+}
+
+/**
+ * As `accessLog`, for a `write` that takes octets. It may keep them until the promise that it returns settles; then
+ * their memory is used again.
+ */
+export function logTo(
+  balancer: Observed, options: Omit<AccessLogOptions, 'write'>, write: (lines: Buffer) => unknown,
+): AccessLog {
+  const lines = new Lines(options, write);
   const finished: Listener<'finished'> = (exchange) => lines.log(exchange);
   const unread: Listener<'unread'> = (request) => lines.log(loggedUnread(request));
   balancer.on('finished', finished);
@@ -33,17 +45,18 @@ export function accessLog(balancer: Observed, options: AccessLogOptions): Access
 }
 
 class Lines {
-  readonly #options: AccessLogOptions;
-  readonly #format: (exchange: LoggedExchange) => string;
+  readonly #options: Omit<AccessLogOptions, 'write'>;
+  /** Undefined if the user has one. */
+  readonly #format: Format | undefined;
   readonly #queue: LineQueue;
   /** What `sample` or `format` did wrong with the current exchange. */
   #fault: Error | undefined;
 
-  constructor(options: AccessLogOptions) {
-    const { format = 'json', write, headers } = options;
+  constructor(options: Omit<AccessLogOptions, 'write'>, write: (lines: Buffer) => unknown) {
+    const { format = 'json', headers } = options;
     this.#options = options;
-    if (typeof format === 'function') this.#format = format;
-    else this.#format = format === 'json' ? jsonFormat(headers) : format === 'common' ? common : combined;
+    if (format === 'json') this.#format = jsonFormat(headers);
+    else if (typeof format !== 'function') this.#format = textFormat(format === 'common' ? common : combined);
     this.#queue = new LineQueue(write, (count) => {
       const text = `access log: ${count} ${count === 1 ? 'line' : 'lines'} lost`;
       return format === 'json' ? JSON.stringify({ message: text }) : text;
@@ -52,11 +65,10 @@ class Lines {
 
   /** Adds a line. The promise, if there is one, rejects for a fault of the user's functions. */
   log(exchange: LoggedExchange): Promise<unknown> | undefined {
-    const { sample, format } = this.#options;
+    const { sample } = this.#options;
     this.#fault = undefined;
     if (sample !== undefined && !this.#wants(sample, exchange)) return undefined;
-    const line = typeof format === 'function' ? this.#foreignLine(exchange) : this.#format(exchange);
-    const batch = line === undefined ? undefined : this.#queue.add(`${line}\n`);
+    const batch = this.#write(exchange) ? this.#queue.add() : undefined;
     const fault = this.#fault as Error | undefined;
     return fault === undefined ? batch : Promise.all([batch, Promise.reject(fault)]);
   }
@@ -75,9 +87,24 @@ class Lines {
     return Boolean(wanted) || this.#fault !== undefined;
   }
 
+  /** Writes the line. Returns false if there is none, for a fault of the user's function. */
+  #write(exchange: LoggedExchange): boolean {
+    const { line } = this.#queue;
+    // What an exception has left of the line before.
+    line.drop();
+    if (this.#format !== undefined) {
+      this.#format(exchange, line);
+      return true;
+    }
+    const text = this.#foreignLine(exchange);
+    if (text !== undefined) line.utf8(text);
+    return text !== undefined;
+  }
+
   /** The line of a user's function. */
   #foreignLine(exchange: LoggedExchange): string | undefined {
-    const line: unknown = this.#guarded('format', () => this.#format(exchange));
+    const { format } = this.#options;
+    const line: unknown = this.#guarded('format', () => typeof format === 'function' ? format(exchange) : undefined);
     if (typeof line === 'string') return oneLine(line);
     this.#fault ??= new Error('access log: format must return a string');
     return undefined;

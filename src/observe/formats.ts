@@ -1,18 +1,29 @@
 /**
- * The formats of the access log. Each makes one line, without its end.
+ * The formats of the access log. Each writes one line, without its end.
  */
 import { jsonText, quotable } from './escape.ts';
 import { JsonLine } from './json-line.ts';
+import type { LineBuffer } from './line-buffer.ts';
 import type { LoggedExchange } from './logged-exchange.ts';
 
-export type Format = (exchange: LoggedExchange) => string;
+export type Format = (exchange: LoggedExchange, to: LineBuffer) => void;
 
 /** JSON, with the headers at the end. */
 export function jsonFormat(headers: readonly string[] | true | undefined): Format {
   const named = headers === true || headers === undefined ? undefined : headers.map((name) => name.toLowerCase());
   const line = new JsonLine();
-  if (headers === undefined) return (exchange) => `${line.write(exchange)}}`;
-  return (exchange) => `${line.write(exchange)},"headers":${headersText(exchange, named)}}`;
+  return (exchange, to) => {
+    const rest = headers === undefined ? END : Buffer.from(`,"headers":${headersText(exchange, named)}}`);
+    line.write(exchange, to);
+    to.octets(rest);
+  };
+}
+
+/** A format whose lines are ASCII. */
+export function textFormat(text: (exchange: LoggedExchange) => string): Format {
+  return (exchange, to) => {
+    to.ascii(text(exchange));
+  };
 }
 
 /** The Common Log Format, in UTC. */
@@ -47,6 +58,7 @@ function headersText({ requestHeaders }: LoggedExchange, named: readonly string[
   return `{${[...found].map(([name, value]) => `${jsonText(name)}:${jsonText(value)}`).join(',')}}`;
 }
 
+const END = Buffer.from('}');
 const SECRET: ReadonlySet<string> = new Set([
   'authorization', 'proxy-authorization', 'cookie', 'set-cookie', 'x-api-key',
 ]);

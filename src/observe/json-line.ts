@@ -1,18 +1,16 @@
 /**
- * A line of the access log in JSON. Logging every request must stay a small part of serving it. A text that is put
- * together from pieces costs by the piece, once here and once more when it is written; so what repeats from request to
- * request (the second, the host, the upstream, ...) is one piece with the names around it, and made once.
+ * A line of the access log in JSON. Logging every request must stay a small part of serving it, and a line costs by the
+ * piece; so what repeats from request to request (the second, the host, the upstream, ...) is one piece with the names
+ * around it, and made once.
  */
 import { jsonText } from './escape.ts';
+import type { LineBuffer } from './line-buffer.ts';
 import type { LoggedExchange } from './logged-exchange.ts';
 
 export class JsonLine {
   readonly #ended = new Second(
-    (second) => `{"time":"${new Date(second * 1_000).toISOString().slice(0, -'000Z'.length)}`, 'Z","id":');
-  readonly #started = new Second((second) => `,"startedAt":${second}`, ',"queuedMs":');
-  readonly #queued = new Duration(',"firstByteMs":');
-  readonly #firstByte = new Duration(',"durationMs":');
-  readonly #duration = new Duration(',"state":');
+    (second) => `{"time":"${new Date(second * 1_000).toISOString().slice(0, -'000Z'.length)}`);
+  readonly #started = new Second((second) => `,"startedAt":${second}`);
   readonly #method = new Method();
   readonly #entrance = new Entrance();
   readonly #ways = new Map<string, Way>();
@@ -20,13 +18,27 @@ export class JsonLine {
   readonly #nowhere = new Way('null');
 
   /** The names of `finished` in their order, after the time; null for what there is not. Not the end of the line. */
-  write(exchange: LoggedExchange): string {
-    const { startedAt, durationMs } = exchange;
-    return this.#ended.text(startedAt + durationMs) + textOrNull(exchange.id) +
-      this.#method.text(exchange.method) + textOrNull(exchange.target) + this.#entrance.text(exchange) +
-      textOrNull(exchange.remoteAddress) + this.#way(exchange.upstream?.origin).text(exchange) +
-      String(exchange.bytesOut) + this.#started.text(startedAt) + this.#queued.text(exchange.queuedMs) +
-      this.#firstByte.text(exchange.firstByteMs) + this.#duration.text(durationMs) + lastOf(exchange);
+  write(exchange: LoggedExchange, to: LineBuffer): void {
+    const { startedAt, durationMs, state } = exchange;
+    // What the embedder has made may run code of its own: not in the middle of a line.
+    const last = state === undefined && exchange.scheme !== 'tcp' ? NO_STATE : octets(lastOf(exchange));
+    this.#ended.write(startedAt + durationMs, to);
+    to.octets(ID);
+    textOrNull(exchange.id, to);
+    to.octets(this.#method.octets(exchange.method));
+    textOrNull(exchange.target, to);
+    to.octets(this.#entrance.octets(exchange));
+    textOrNull(exchange.remoteAddress, to);
+    to.octets(this.#way(exchange.upstream?.origin).octets(exchange));
+    to.number(exchange.bytesOut);
+    this.#started.write(startedAt, to);
+    to.octets(QUEUED);
+    msOrNull(exchange.queuedMs, to);
+    to.octets(FIRST_BYTE);
+    msOrNull(exchange.firstByteMs, to);
+    to.octets(DURATION);
+    msOrNull(durationMs, to);
+    to.octets(last);
   }
 
   #way(origin: string | undefined): Way {
@@ -43,14 +55,14 @@ export class JsonLine {
 /** The method, which is often the same as the one before. */
 class Method {
   #method: string | undefined;
-  #text = '';
+  #octets = NONE;
 
-  text(method: string): string {
+  octets(method: string): Uint8Array {
     if (method !== this.#method) {
       this.#method = method;
-      this.#text = onePiece(`,"method":${textOrNull(method)},"target":`);
+      this.#octets = octets(`,"method":${text(method)},"target":`);
     }
-    return this.#text;
+    return this.#octets;
   }
 }
 
@@ -59,17 +71,17 @@ class Entrance {
   #host: string | undefined;
   #protocol: LoggedExchange['protocol'] = '';
   #scheme: LoggedExchange['scheme'] = '';
-  #text = '';
+  #octets = NONE;
 
-  text({ host, protocol, scheme }: LoggedExchange): string {
+  octets({ host, protocol, scheme }: LoggedExchange): Uint8Array {
     if (host !== this.#host || protocol !== this.#protocol || scheme !== this.#scheme) {
       this.#host = host;
       this.#protocol = protocol;
       this.#scheme = scheme;
-      this.#text = onePiece(`,"host":${textOrNull(host)},"protocol":${textOrNull(protocol)}` +
-        `,"scheme":${textOrNull(scheme)},"remoteAddress":`);
+      this.#octets = octets(`,"host":${text(host)},"protocol":${text(protocol)}` +
+        `,"scheme":${text(scheme)},"remoteAddress":`);
     }
-    return this.#text;
+    return this.#octets;
   }
 }
 
@@ -81,13 +93,13 @@ class Way {
   #pool: string | undefined;
   #attempts = 0;
   #bytesIn = 0;
-  #text = '';
+  #octets = NONE;
 
   constructor(origin: string) {
     this.#origin = origin;
   }
 
-  text({ status, code, pool, attempts, bytesIn }: LoggedExchange): string {
+  octets({ status, code, pool, attempts, bytesIn }: LoggedExchange): Uint8Array {
     if (status !== this.#status || code !== this.#code || pool !== this.#pool || attempts !== this.#attempts ||
       bytesIn !== this.#bytesIn) {
       this.#status = status;
@@ -95,69 +107,53 @@ class Way {
       this.#pool = pool;
       this.#attempts = attempts;
       this.#bytesIn = bytesIn;
-      this.#text = onePiece(`,"status":${status},"code":${textOrNull(code)},"pool":${textOrNull(pool)}` +
+      this.#octets = octets(`,"status":${status},"code":${text(code)},"pool":${text(pool)}` +
         `,"upstream":${this.#origin},"attempts":${attempts},"bytesIn":${bytesIn},"bytesOut":`);
     }
-    return this.#text;
+    return this.#octets;
   }
 }
 
-/** A time in milliseconds since 1970, and what follows it. */
+/** A time in milliseconds since 1970, by its second and the rest. */
 class Second {
-  readonly #write: (second: number) => string;
-  /** For each thousandth. */
-  readonly #ends: readonly string[];
+  readonly #text: (second: number) => string;
   #second = NaN;
-  #text = '';
+  #octets = NONE;
 
-  /** `write` makes the text of a second, to which three digits can be added. */
-  constructor(write: (second: number) => string, next: string) {
-    this.#write = write;
-    this.#ends = Array.from({ length: 1_000 }, (_, n) => onePiece(`${String(n).padStart(3, '0')}${next}`));
+  /** `text` makes the text of a second, to which three digits can be added. */
+  constructor(text: (second: number) => string) {
+    this.#text = text;
   }
 
-  text(ms: number): string {
+  write(ms: number, to: LineBuffer): void {
     const second = Math.floor(ms / 1_000);
     if (second !== this.#second) {
+      this.#octets = octets(this.#text(second));
       this.#second = second;
-      this.#text = onePiece(this.#write(second));
     }
-    return this.#text + (this.#ends[Math.floor(ms) - second * 1_000] ?? '');
+    to.octets(this.#octets);
+    to.thousandths(Math.floor(ms) - second * 1_000);
   }
 }
 
-/** Milliseconds, to the microsecond, and what follows them. */
-class Duration {
-  readonly #zero: string;
-  readonly #none: string;
-  /** For each thousandth: '', '.001', ..., '.01', ... */
-  readonly #ends: readonly string[];
-
-  constructor(next: string) {
-    this.#zero = `0${next}`;
-    this.#none = `null${next}`;
-    this.#ends = Array.from({ length: 1_000 }, (_, n) => onePiece(`${String(n / 1_000).slice(1)}${next}`));
-  }
-
-  text(ms: number | undefined): string {
-    if (ms === 0) return this.#zero;
-    if (ms === undefined) return this.#none;
-    const us = Math.round(ms * 1_000);
-    const whole = Math.floor(us / 1_000);
-    return String(whole) + (this.#ends[us - whole * 1_000] ?? '');
-  }
-}
-
-function lastOf(exchange: LoggedExchange): string {
-  const { state } = exchange;
-  if (state === undefined && exchange.scheme !== 'tcp') return 'null';
-  return (state === undefined ? 'null' : stateText(state)) +
+function lastOf({ state, scheme, serverName }: LoggedExchange): string {
+  return `,"state":${state === undefined ? 'null' : stateText(state)}` +
     // Layer 4 has it in place of what it leaves empty.
-    (exchange.scheme === 'tcp' ? `,"serverName":${textOrNull(exchange.serverName)}` : '');
+    (scheme === 'tcp' ? `,"serverName":${text(serverName)}` : '');
 }
 
-function textOrNull(value: string | undefined): string {
+function text(value: string | undefined): string {
   return value === undefined || value === '' ? 'null' : jsonText(value);
+}
+
+function textOrNull(value: string, to: LineBuffer): void {
+  if (value === '') to.octets(NULL);
+  else to.json(value);
+}
+
+function msOrNull(ms: number | undefined, to: LineBuffer): void {
+  if (ms === undefined) to.octets(NULL);
+  else to.milliseconds(ms);
 }
 
 /** The embedder's state, if it is plain data and short: it may as well be a whole request, with all its parts. */
@@ -182,11 +178,17 @@ function escaped(character: string): string {
   return jsonText(character).slice(1, -1);
 }
 
-/** The same text in one piece. */
-function onePiece(text: string): string {
-  return Buffer.from(text, 'latin1').toString('latin1');
+function octets(text: string): Uint8Array {
+  return Buffer.from(text, 'latin1');
 }
 
+const NONE = octets('');
+const NULL = octets('null');
+const ID = octets('Z","id":');
+const QUEUED = octets(',"queuedMs":');
+const FIRST_BYTE = octets(',"firstByteMs":');
+const DURATION = octets(',"durationMs":');
+const NO_STATE = octets(',"state":null');
 const MAX_STATE = 4_096;
 const MAX_WAYS = 1_000;
 const NOT_ASCII = /[\x7f-\uffff]/g;

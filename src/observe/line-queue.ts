@@ -4,12 +4,14 @@
  * is pending is kept up to a bound; what comes beyond it is lost, and counted.
  */
 import { faultText, isThenable } from '../guard.ts';
+import { LineBuffer } from './line-buffer.ts';
 
 export class LineQueue {
-  readonly #write: (lines: string) => unknown;
+  /** For the next line: what is added to it is of that line until `add` is called. */
+  readonly line = new LineBuffer();
+  readonly #write: (lines: Buffer) => unknown;
   /** The line that says how many were lost. */
   readonly #lostLine: (count: number) => string;
-  #lines = '';
   #count = 0;
   #lost = 0;
   /** Set from the first line of a batch until `write` has taken it. */
@@ -25,24 +27,27 @@ export class LineQueue {
   #closed = false;
   #wake: (() => void) | undefined;
 
-  constructor(write: (lines: string) => unknown, lostLine: (count: number) => string) {
+  /** `write` may use the lines until the promise that it returns settles. */
+  constructor(write: (lines: Buffer) => unknown, lostLine: (count: number) => string) {
     this.#write = write;
     this.#lostLine = lostLine;
   }
 
   /**
-   * Adds a line, with its end. Returns a promise if this line is the first of a batch: it rejects if `write` fails
+   * Adds the line that was written. Returns a promise if it is the first of a batch: it rejects if `write` fails
    * after a time without failures.
    */
-  add(line: string): Promise<void> | undefined {
-    if (this.#stalled && this.#lines.length + line.length > MAX_KEPT) {
+  add(): Promise<void> | undefined {
+    const { line } = this;
+    if (this.#stalled && line.length >= MAX_KEPT) {
+      line.drop();
       this.#lost++;
       return undefined;
     }
-    this.#lines += line;
+    line.end();
     this.#count++;
     const batch = this.#draining === undefined ? this.#draining = this.#gathered() : undefined;
-    if (this.#lines.length >= MAX_GATHERED) this.#go?.();
+    if (line.length >= MAX_GATHERED) this.#go?.();
     return batch;
   }
 
@@ -106,6 +111,7 @@ export class LineQueue {
       const { lines, count } = this.#taken();
       try {
         await this.#hand(lines);
+        this.line.giveBack(lines);
         this.#failing = false;
       } catch (cause) {
         this.#lost += count;
@@ -117,15 +123,19 @@ export class LineQueue {
   }
 
   /** What is kept, with the line about what is lost, and how many lines that stands for. */
-  #taken(): { readonly lines: string; readonly count: number } {
+  #taken(): { readonly lines: Buffer; readonly count: number } {
+    const { line } = this;
     const count = this.#count + this.#lost;
-    const lines = this.#lost === 0 ? this.#lines : `${this.#lines}${this.#lostLine(this.#lost)}\n`;
-    this.#lines = '';
+    line.drop();
+    if (this.#lost > 0) {
+      line.ascii(this.#lostLine(this.#lost));
+      line.end();
+    }
     this.#count = this.#lost = 0;
-    return { lines, count };
+    return { lines: line.take(), count };
   }
 
-  async #hand(lines: string): Promise<void> {
+  async #hand(lines: Buffer): Promise<void> {
     let taken = this.#write(lines);
     if (taken !== false && !isThenable(taken)) return;
     this.#stalled = true;
@@ -133,7 +143,7 @@ export class LineQueue {
       let waitMs = MIN_WAIT_MS;
       while (taken === false && await this.#wait(waitMs)) {
         waitMs = Math.min(2 * waitMs, MAX_WAIT_MS);
-        taken = this.#write('');
+        taken = this.#write(NOTHING);
       }
       if (isThenable(taken)) await taken;
     } finally {
@@ -156,7 +166,8 @@ export class LineQueue {
   }
 }
 
-/** Some 4,000 lines: enough for a short stall. In octets, since lines are ASCII. */
+const NOTHING = Buffer.alloc(0);
+/** Some 4,000 lines: enough for a short stall. In octets. */
 const MAX_KEPT = 1_048_576;
 /** How long lines are gathered, and how many octets of them. */
 const GATHER_MS = 20;

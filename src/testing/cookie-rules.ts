@@ -21,7 +21,8 @@ export const cookieRules: readonly Rule[] = [
           if (name !== 'cookie') return value;
           const [cookie = ''] = set.split('=');
           const changed = `${set.slice(0, -1)}${set.endsWith('0') ? '1' : '0'}`;
-          return one([set, set, changed, `${cookie}=${value}`, `${cookie}="${value}"; ${set}`, `${set}; ${set}`, value]);
+          const named = `${cookie}=${value}`;
+          return one([set, set, changed, named, `${named}; ${set}`, `${set}; ${set}`, value]);
         };
         for (let step = 0; step < 300; step++) {
           if (step % 5 === 0) {
@@ -44,6 +45,6 @@ export const cookieRules: readonly Rule[] = [
 ];
 
 const GARBAGE: readonly string[] = [
-  '', '0', '-1', '1e9', 'NaN', 'null', 'undefined', '__proto__', 'constructor', 'toString', '%00', '=;=', '"', '[]', '{}',
+  '', '0', '-1', '1e9', 'NaN', 'null', 'undefined', '__proto__', 'constructor', 'toString', '%00', '=;=', '"', '[]',
   'x'.repeat(8_192), '\u00ff'.repeat(16),
 ];

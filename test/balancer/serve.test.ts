@@ -56,6 +56,19 @@ async function connect(t: TestContext, to: number, { alpn }: Kind): Promise<Clie
   return adopt(t, socket);
 }
 
+/** Resolves when the server has accepted `count` connections: the kernel resets others when it stops listening. */
+function accepted(server: Server, count: number): Promise<void> {
+  return within(new Promise<void>((resolve) => {
+    const look = (): void => {
+      server.getConnections((_error, connections) => {
+        if (connections === count) resolve();
+        else setImmediate(look);
+      });
+    };
+    look();
+  }), () => `${count} accepted connections`);
+}
+
 function closed(under: BalancerUnderTest, timeoutMs = 10_000): Promise<{ cut: number }> {
   return within(under.balancer.close({ timeoutMs }), () => 'the balancer to close');
 }
@@ -76,6 +89,7 @@ for (const kind of KINDS) {
       const client = await connect(t, await port(under, server), kind);
       assert.equal((await client.exchange(get('/a'))).text, '/a');
       const silent = await connect(t, (server.address() as AddressInfo).port, kind);
+      await accepted(server, 2);
       const closing = closed(under);
       await under.advance(GRACE_MS + 50);
       // In TLS 1.3 a client is done with its handshake before the server is.
@@ -211,7 +225,7 @@ describe('serve: a TLS handshake under way at the close', secure, () => {
     const under = await startBalancer(t, { upstreams: [upstream], front: NODE_HTTP });
     const server = tls.createServer({ ...certificate }, under.balancer.accept);
     const { raw, go } = await slow(t, await port(under, server));
-    await new Promise((resolve) => server.getConnections(resolve));
+    await accepted(server, 1);
     const closing = closed(under);
     const over = go();
     await new Promise<void>((resolve, reject) => {
@@ -237,15 +251,7 @@ describe('serve: a TLS handshake under way at the close', secure, () => {
     // The beginning of a record.
     began.send(Buffer.from([22, 3, 1]));
     stuck.send(Buffer.from([22, 3, 1]));
-    await within(new Promise<void>((resolve) => {
-      const look = (): void => {
-        server.getConnections((_error, count) => {
-          if (count === 3) resolve();
-          else setImmediate(look);
-        });
-      };
-      look();
-    }), () => 'three connections');
+    await accepted(server, 3);
     await turns(20);
     const closing = closed(under);
     await under.advance(GRACE_MS + 50);

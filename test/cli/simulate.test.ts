@@ -119,6 +119,16 @@ test('a strategy that throws exits with 1, and says where', async (t) => {
   assert.match(stderr, /no luck \(seed 1, request 1\) \(\/.*\/it\.mjs:1:\d+\)$/m);
 });
 
+test('a strategy that leaves a rejected promise behind exits with 1', async (t) => {
+  const cwd = directory(t, {
+    'it.mjs': `export default { name: "it", pick(all) {
+      void Promise.reject(new Error("stray\\nfault")); return all[0]; } };`,
+  });
+  const { code, stdout, stderr } = await run(['simulate', '-s', './it.mjs', ...FEW], { cwd });
+  assert.deepEqual([code, stdout], [1, '']);
+  assert.match(stderr, /^equipoise: a strategy left an error that nothing caught: stray fault \(.*it\.mjs:2:\d+\)\n$/);
+});
+
 test('SIGINT ends it at once with 130, whatever the strategy does', async (t) => {
   const cwd = directory(t, {
     'ready.mjs': `import { writeSync } from 'node:fs';

@@ -3,6 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { requestId } from '../../src/exchange/request-id.ts';
 import { answering } from '../support/replies.ts';
 import { echo, type Received, refusingOrigin, type ScriptedUpstream, startUpstream } from '../support/upstream.ts';
 import { turns } from '../support/wait.ts';
@@ -148,3 +149,14 @@ for (const way of WAYS) {
     });
   });
 }
+
+test('new ids are UUIDs, all different', () => {
+  const made = Array.from({ length: 1_000 }, () => requestId(undefined));
+  for (const id of made) assert.match(id, UUID);
+  assert.equal(new Set(made).size, made.length);
+  // Each place that is random takes each of its values.
+  for (let at = 0; at < 36; at++) {
+    const values = new Set(made.map((id) => id[at])).size;
+    assert.equal(values, at === 14 || made[0]?.[at] === '-' ? 1 : at === 19 ? 4 : 16, `place ${at}`);
+  }
+});

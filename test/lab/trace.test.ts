@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { jsonFormat } from '../../src/observe/formats.ts';
+import { LineBuffer } from '../../src/observe/line-buffer.ts';
 import type { LoggedExchange } from '../../src/observe/logged-exchange.ts';
 import { readTrace } from '../../src/lab/trace.ts';
 
@@ -14,7 +15,10 @@ function line(more: object): string {
     status: 200, code: undefined, pool: 'default', upstream: { origin: 'http://10.0.0.2:1' }, attempts: 1, bytesIn: 0,
     bytesOut: 5, startedAt: START, queuedMs: 0, firstByteMs: 4, durationMs: 5, state: undefined, ...more,
   };
-  return `${format(exchange as unknown as LoggedExchange)}\n`;
+  const lines = new LineBuffer();
+  format(exchange as unknown as LoggedExchange, lines);
+  lines.end();
+  return lines.take().toString();
 }
 
 test('our JSON lines give arrivals in order, and durations without the wait in the queue', async () => {

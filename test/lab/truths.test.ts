@@ -8,7 +8,7 @@ import { exponential } from '../../src/lab/service.ts';
 import { simulate } from '../../src/lab/simulate.ts';
 import type { Strategy } from '../../src/strategy.ts';
 import { random } from '../../strategies/random.ts';
-import { central, choicesLimit, erlang, halfWidth, TRUTHS } from '../support/lab-truths.ts';
+import { burstySplit, central, choicesLimit, constantSplit, erlang, halfWidth, TRUTHS } from '../support/lab-truths.ts';
 
 /** Rare long ones decide the mean of work that varies much: it takes more requests to show. */
 const requestsFor = (spread: number): number => (spread > 2 ? 30_000 : 10_000);
@@ -37,6 +37,11 @@ test('the formulas give the published values', () => {
   near(central(10, 0.9), 1.66873);
   near(choicesLimit(2, 0.9), 2.6141);
   near(choicesLimit(3, 0.5), 1.1252);
+  near(constantSplit(1, 0.5, true), 1.25500);
+  near(constantSplit(5, 0.8, true), constantSplit(1, 0.8, false));
+  near(constantSplit(1_000_000, 0.8, false), 5);
+  near(burstySplit(1, 0.6, 1, 0.3, 20), 2.5);
+  near(burstySplit(1, 0.6, 3, 0.3, 20), 7.1716);
 });
 
 test('arrivals find a server busy as often as it is busy', () => {

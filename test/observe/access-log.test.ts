@@ -149,6 +149,15 @@ describe('formats', () => {
     assert.deepEqual(written.lines, ['GET /x 1, 2']);
   });
 
+  test('of one\'s own, in any language', async (t) => {
+    const text = 'é 漢 \u{1f600}';
+    const { client, written } = await started(t, { format: () => text });
+    await client.exchange(get());
+    await client.exchange(get());
+    await written.came(2);
+    assert.deepEqual(written.lines, [text, text]);
+  });
+
   test('state is logged if it is plain and short', async (t) => {
     const circular: Record<string, unknown> = {};
     circular['self'] = circular;
@@ -420,6 +429,21 @@ describe('writing', () => {
       assert.equal(written.lines.length, lines, name);
     }
   });
+});
+
+test('an exchange that cannot be logged leaves no part of a line behind', async () => {
+  const listeners: ((exchange: never) => unknown)[] = [];
+  const balancer = { on: (_: string, listener: never) => listeners.push(listener), off: () => undefined };
+  const written = new Written();
+  const log = accessLog(balancer, { write: written.write });
+  const told = (remoteAddress: unknown): unknown => listeners[0]?.({
+    id: 'a', method: 'GET', target: '/', host: 'x', protocol: '1.1', scheme: 'http', remoteAddress, status: 200,
+    attempts: 1, bytesIn: 0, bytesOut: 5, startedAt: 1e12, queuedMs: 0, durationMs: 5,
+  } as never);
+  assert.throws(() => told(undefined), TypeError);
+  void told('::1');
+  await log.close();
+  assert.deepEqual((await written.json(1)).map((line) => [Object.keys(line), line['remoteAddress']]), [[NAMES, '::1']]);
 });
 
 test('wrong options are refused, all at once', () => {

@@ -2,9 +2,9 @@
  * Values of queueing theory and of published results, which the simulator must reproduce. The unit of time is the mean
  * service time.
  */
-import { closedLoop } from '../../src/lab/arrivals.ts';
+import { bursty, closedLoop, constant } from '../../src/lab/arrivals.ts';
 import type { SimulateOptions } from '../../src/lab/options.ts';
-import { bimodal, deterministic, exponential, lognormal, pareto } from '../../src/lab/service.ts';
+import { bimodal, deterministic, exponential, gaussian, lognormal, pareto } from '../../src/lab/service.ts';
 import type { Strategy, Upstream } from '../../src/strategy.ts';
 import { leastConnections } from '../../strategies/least-connections.ts';
 import { powerOfTwo } from '../../strategies/power-of-two.ts';
@@ -74,6 +74,51 @@ export function central(servers: number, load: number): number {
   const waits = blocked / (1 - load * (1 - blocked));
   return 1 + waits / (servers * (1 - load));
 }
+
+/**
+ * What one of `servers` sees of constant arrivals: GI/M/1, by iteration. `inTurn`: D/M/1; at random: the gaps are a
+ * geometric number of constants.
+ */
+export function constantSplit(servers: number, load: number, inTurn: boolean): number {
+  let sigma = 0.5;
+  for (let step = 0; step < 20_000; step++) {
+    const left = 1 - sigma;
+    const gap = Math.exp(-left / (servers * load));
+    sigma = inTurn ? gap ** servers : gap / servers / (1 - (1 - 1 / servers) * gap);
+  }
+  return 1 / (1 - sigma);
+}
+
+/**
+ * One of `servers` that share bursty arrivals at random: MMPP/M/1 of two states, by the matrix-geometric method (Neuts,
+ * 1981). The parameters are those of `bursty`.
+ */
+export function burstySplit(servers: number, load: number, ratio: number, share: number, length: number): number {
+  const calm = 1 / (1 - share + share * ratio);
+  const rates = [load * calm, load * calm * ratio] as const;
+  const leaves = [servers * load * share / (length * (1 - share)), servers * load / length] as const;
+  const inner: Matrix = [-(rates[0] + leaves[0] + 1), leaves[0], leaves[1], -(rates[1] + leaves[1] + 1)];
+  const edge: Matrix = [inner[0] + 1, inner[1], inner[2], inner[3] + 1];
+  const back = inverse(inner.map((each) => -each) as unknown as Matrix);
+  let r: Matrix = [0, 0, 0, 0];
+  for (let step = 0; step < 20_000; step++) r = times(plus([rates[0], 0, 0, rates[1]], times(r, r)), back);
+  const still = inverse([1 - r[0], -r[1], -r[2], 1 - r[3]]);
+  // An empty server: its states are in the kernel of edge + R.
+  const kernel = plus(edge, r);
+  const norm = -kernel[2] * (still[0] + still[1]) + kernel[0] * (still[2] + still[3]);
+  const queue = times(r, times(still, still));
+  return (-kernel[2] * (queue[0] + queue[1]) + kernel[0] * (queue[2] + queue[3])) / norm / load;
+}
+
+/** Two by two, row by row. */
+type Matrix = readonly [number, number, number, number];
+const times = ([a, b, c, d]: Matrix, [e, f, g, h]: Matrix): Matrix => (
+  [a * e + b * g, a * f + b * h, c * e + d * g, c * f + d * h]);
+const plus = ([a, b, c, d]: Matrix, [e, f, g, h]: Matrix): Matrix => [a + e, b + f, c + g, d + h];
+const inverse = ([a, b, c, d]: Matrix): Matrix => {
+  const all = a * d - b * c;
+  return [d / all, -b / all, -c / all, a / all];
+};
 
 /** Infinitely many servers, `d` choices (Mitzenmacher 2001). */
 export function choicesLimit(d: number, load: number): number {
@@ -154,6 +199,18 @@ export const LONG_TRUTHS: readonly Truth[] = [
   ...[2, 10].map((n) => truth('round robin', inTurn, n, 0.9, erlang(n, 0.9))),
   truth('two of many', choices(2, true), 1_000, 0.9, choicesLimit(2, 0.9)),
   truth('three of many', choices(3, true), 1_000, 0.9, choicesLimit(3, 0.9)),
+  truth('two different of many', byTwo, 1_000, 0.8, choicesLimit(2, 0.8)),
+  truth('two of many', choices(2, true), 500, 0.95, choicesLimit(2, 0.95)),
+  ...[0.7, 0.8].map((load) => truth('round robin, constant arrivals', inTurn, 5, load, constantSplit(5, load, true),
+    { arrivals: constant() })),
+  truth('random, constant arrivals', byRandom, 2, 0.5, constantSplit(2, 0.5, false), { arrivals: constant() }),
+  truth('random, constant arrivals', byRandom, 5, 0.8, constantSplit(5, 0.8, false), { arrivals: constant() }),
+  truth('random, bursty arrivals', byRandom, 4, 0.5, burstySplit(4, 0.5, 3, 0.3, 20),
+    { arrivals: bursty(3, 0.3, 20) }, 4),
+  ...[exponential(1), lognormal(1, 4)].map((service) => truth(`processor sharing by 3, ${service.name}`, byRandom, 2,
+    0.7, central(3, 0.7), { service, discipline: 'ps', concurrency: 3 }, 1.5)),
+  truth('processor sharing, gaussian', byRandom, 4, 0.9, 10, { service: gaussian(1, 0.1), discipline: 'ps' }),
+  truth('a central queue of 20', byRandom, 1, 0.9, central(20, 0.9), { concurrency: 20 }),
 ];
 
 /**

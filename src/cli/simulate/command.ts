@@ -13,11 +13,13 @@ import { whyNoFile } from '../load.ts';
 import { STRATEGY_NAMES } from '../strategies.ts';
 import { readSimulateArguments, SIMULATE_USAGE, type SimulateArguments } from './arguments.ts';
 import type { Answer } from './job.ts';
-import { showProgress } from './progress.ts';
+import { Progress, showProgress, StallWatch } from './progress.ts';
 import type { Order } from './worker.ts';
 
 const FAILED = 1;
 const WRONG_USAGE = 2;
+/** Longer than any pick, and than what a report takes. */
+const STUCK_S = 60;
 /** As shells have it: 128 and the number of the signal. */
 const INTERRUPTED: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 143 };
 
@@ -35,9 +37,12 @@ export async function simulateCommand(argv: readonly string[], beginning: Beginn
     return 0;
   }
   checkFiles(args, problems);
-  const progress = new Float64Array(new SharedArrayBuffer(16));
+  const progress = new Float64Array(new SharedArrayBuffer(32));
   const order: Order = { args, problems, command: `equipoise simulate ${argv.map(quoted).join(' ')}`, progress };
-  const part = (): number => (progress[1] === 0 ? 0 : (progress[0] ?? 0) / (progress[1] ?? 1));
+  const part = (): number => {
+    const all = progress[Progress.all] ?? 0;
+    return all === 0 ? 0 : (progress[Progress.done] ?? 0) / all;
+  };
   const hide = showProgress(process.stderr, part);
   const answer = await inThread(order, beginning).finally(hide);
   if (answer.kind === 'interrupted') {
@@ -89,11 +94,16 @@ async function inThread(order: Order, { signals, started }: Beginning): Promise<
   const worker = new Worker(program, { workerData: order, stdout: true });
   worker.stdout.pipe(process.stderr, { end: false });
   started();
+  const watch = new StallWatch(STUCK_S);
+  let timer: NodeJS.Timeout | undefined;
   try {
     return await new Promise<Ended>((resolve) => {
       signals.onStop((signal) => {
         resolve({ kind: 'interrupted', signal });
       });
+      timer = setInterval(() => {
+        if (watch.stuck(order.progress)) resolve({ kind: 'failed', message: stuckMessage(order) });
+      }, 1_000);
       worker.on('message', resolve).on('error', (error) => {
         resolve({ kind: 'failed', message: messageOf(error) });
       }).on('exit', (code) => {
@@ -101,8 +111,17 @@ async function inThread(order: Order, { signals, started }: Beginning): Promise<
       });
     });
   } finally {
+    clearInterval(timer);
     await worker.terminate();
   }
+}
+
+/** What blocks the thread can only be a strategy: while it is loaded, or in a run. */
+function stuckMessage({ args: { strategy }, progress }: Order): string {
+  const all = progress[Progress.all] ?? 0;
+  if (all === 0) return `a strategy's file or factory has not returned for ${STUCK_S} s: does it loop?`;
+  return `${strategy[progress[Progress.strategy] ?? 0] ?? 'a strategy'} has not returned for ${STUCK_S} s, after ${
+    progress[Progress.done] ?? 0} of ${all} requests: does it loop?`;
 }
 
 /** It would be a pity to find out after minutes. */

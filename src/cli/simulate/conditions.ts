@@ -148,7 +148,8 @@ function seedsOf(values: Values, problems: string[]): readonly number[] {
   if (Number.isInteger(seed) && seed >= 0 && Number.isSafeInteger(seed + runs)) {
     return Array.from({ length: runs }, (_, at) => seed + at);
   }
-  problems.push(`--seed: must be an integer ≥ 0 (got ${seed})`);
+  problems.push(`--seed: must be an integer ${seed > 0 && Number.isInteger(seed) ? `up to ${
+    Number.MAX_SAFE_INTEGER - runs}` : '≥ 0'} (got ${values.seed ?? seed})`);
   return [];
 }
 

@@ -61,10 +61,14 @@ async function fromFile(given: string, uses: () => number, problems: string[]): 
     if (problem === undefined) return { given, name: made.name, create };
     problems.push(`--strategy: ${given}: ${problem}`);
   } catch (error) {
-    problems.push(`--strategy: the factory in ${given} threw: ${messageOf(error)}${placeOf(error)}`);
+    const place = error instanceof AsynchronousFactory ? '' : placeOf(error);
+    problems.push(`--strategy: the factory in ${given} threw: ${messageOf(error)}${place}`);
   }
   return undefined;
 }
+
+/** A fault of ours to tell, whose place in our code helps nobody. */
+class AsynchronousFactory extends TypeError {}
 
 type Factory = (tools: StrategyTools) => unknown;
 
@@ -73,8 +77,8 @@ function byFactory(factory: Factory): Create {
     const made = factory(tools);
     if (!isThenable(made)) return made as Strategy;
     disowned(made);
-    throw new TypeError('it returned a promise; the lab needs the strategy at once, so await what it needs at the ' +
-      'top of the module');
+    throw new AsynchronousFactory('it returned a promise; the lab needs the strategy at once, so await what it needs ' +
+      'at the top of the module');
   };
 }
 

@@ -3,7 +3,7 @@
  */
 import { BalancerError } from '../../errors.ts';
 import { messageOf } from '../../guard.ts';
-import { compare, type Comparison } from '../../lab/compare.ts';
+import { compare, type Comparison, type Contender } from '../../lab/compare.ts';
 import { requestsOf } from '../../lab/options.ts';
 import { reportHtml, type ReportOptions, reportSvg } from '../../lab/report/report.ts';
 import type { ReportedGroup, TimeUnit } from '../../lab/report/runs.ts';
@@ -24,15 +24,26 @@ export type Answer =
   | { readonly kind: 'failed'; readonly message: string }
   | { readonly kind: 'done'; readonly text: string; readonly json: string; readonly report: string | undefined };
 
-/** Does it. `problems` are those found so far. `told` hears how many requests there will be, `counted` each of them. */
+/**
+ * Does it. `problems` are those found so far. `told` hears how many requests there will be, `counted` each of them, and
+ * `began` which of the strategies runs next.
+ */
 export async function perform(
   args: SimulateArguments, problems: string[], command: string, told: (requests: number) => void, counted: () => void,
+  began: (strategy: number) => void,
 ): Promise<Answer> {
   const conditions = await readConditions(args.values, problems);
   const { scenario, seeds } = conditions;
-  const strategies = await loadContenders(args.strategy, () => (
+  const loaded = await loadContenders(args.strategy, () => (
     scenario.variants.reduce((sum, { options: { balancers = 1 } }) => sum + balancers * seeds.length, 0)), problems);
   if (problems.length > 0) return { kind: 'problems', lines: problems };
+  const strategies = loaded.map(({ name, create }, at): Contender => ({
+    name,
+    create(tools) {
+      began(at);
+      return create(tools);
+    },
+  }));
   try {
     const each = scenario.variants.reduce((sum, { options }) => sum + requestsOf(options), 0);
     told(each * strategies.length * seeds.length);
@@ -44,7 +55,7 @@ export async function perform(
       return { kind: 'problems', lines: [error.message] };
     }
     const cause = error instanceof Error ? error.cause : undefined;
-    return { kind: 'failed', message: `${messageOf(error)}${placeOf(cause)}` };
+    return { kind: 'failed', message: `${messageOf(error).replaceAll(/\s*\n\s*/g, ' ')}${placeOf(cause)}` };
   }
 }
 

@@ -9,6 +9,39 @@ export interface Terminal {
   write(text: string): unknown;
 }
 
+/** What the thread tells the process, each by its place in the array that they share. */
+export const Progress = {
+  /** Requests so far, and of all runs together. */
+  done: 0,
+  all: 1,
+  /** Which of the strategies runs, from 0. */
+  strategy: 2,
+  /** Grows while the thread is not blocked. */
+  beats: 3,
+} as const;
+
+/**
+ * Finds a thread that is stuck: nothing changed in `most` looks. Looks are counted, not time, so that a machine that
+ * slept is not mistaken for that.
+ */
+export class StallWatch {
+  readonly #most: number;
+  #last = -1;
+  #same = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** Whether it is stuck. Requests and beats are what changes. */
+  stuck(progress: Float64Array): boolean {
+    const sum = (progress[Progress.done] ?? 0) + (progress[Progress.beats] ?? 0);
+    this.#same = sum === this.#last ? this.#same + 1 : 0;
+    this.#last = sum;
+    return this.#same >= this.#most;
+  }
+}
+
 /** Draws the bar again and again. Returns a function that removes it. `read`: the part that is done, from 0 to 1. */
 export function showProgress(terminal: Terminal, read: () => number): () => void {
   if (terminal.isTTY !== true) return () => undefined;

@@ -5,7 +5,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '../../guard.ts';
 import type { SimulateArguments } from './arguments.ts';
+import { placeOf } from '../load.ts';
 import { type Answer, perform } from './job.ts';
+import { Progress } from './progress.ts';
 
 /** What the thread is given. */
 export interface Order {
@@ -13,19 +15,42 @@ export interface Order {
   readonly problems: readonly string[];
   /** How it was called. */
   readonly command: string;
-  /** Requests so far, and of all runs together; shared with the process. */
+  /** Shared with the process: see `Progress`. */
   readonly progress: Float64Array;
+}
+
+// Says that this thread is not blocked, as while it reads a log.
+setInterval(() => {
+  add(Progress.beats);
+}, 100).unref();
+let stray: unknown;
+for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+  process.on(event, (error: unknown) => {
+    stray ??= error;
+  });
 }
 
 const { args, problems, command, progress } = workerData as Order;
 let answer: Answer;
 try {
   answer = await perform(args, [...problems], command, (all) => {
-    progress[1] = all;
+    progress[Progress.all] = all;
   }, () => {
-    progress[0] = (progress[0] ?? 0) + 1;
+    add(Progress.done);
+  }, (strategy) => {
+    progress[Progress.strategy] = strategy;
   });
+  // What a strategy left behind, a rejected promise say, comes to light in the next turn; it would end a balancer.
+  await new Promise((resolve) => setImmediate(resolve));
+  if (stray !== undefined && answer.kind === 'done') {
+    const message = messageOf(stray).replaceAll(/\s*\n\s*/g, ' ');
+    answer = { kind: 'failed', message: `a strategy left an error that nothing caught: ${message}${placeOf(stray)}` };
+  }
 } catch (error) {
   answer = { kind: 'failed', message: messageOf(error) };
 }
 parentPort?.postMessage(answer);
+
+function add(which: number): void {
+  progress[which] = (progress[which] ?? 0) + 1;
+}

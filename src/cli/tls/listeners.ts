@@ -7,6 +7,7 @@ import type { Server, Socket } from 'node:net';
 import tls, { type TLSSocket } from 'node:tls';
 import type { Balancer } from '../../balancer.ts';
 import { copyProxied } from '../../proxy-protocol/of-socket.ts';
+import { SocketEvents } from '../../streams/socket-events.ts';
 import { createHttp2Server, type Http2Limits } from '../http2.ts';
 import { reasonOf } from './certificates.ts';
 import { GONE, Handshakes } from './handshakes.ts';
@@ -41,6 +42,7 @@ export class TlsListeners {
   /** Undefined in layer 4. */
   readonly #http2: Http2Server | undefined;
   readonly #handshakes: Handshakes;
+  readonly #events = new SocketEvents();
   #settings: TlsSettings;
   #ticketKey: Buffer;
   /**
@@ -152,6 +154,9 @@ export class TlsListeners {
     const from = this.#from.get(raw);
     from?.emit('secureConnection', socket);
     if (this.#http2 === undefined || socket.alpnProtocol !== 'h2') {
+      // Nothing but the balancer reads it, as with `listen`. What came with the handshake is in its buffer, and goes
+      // first.
+      if (socket.readableLength === 0) this.#events.take(socket);
       this.#balancer.accept(socket);
       return;
     }
