@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import { run, start } from '../support/process-binary.ts';
 import { get, startHolding, startNamed, startUpstream } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
+import { runsInOneProcess } from '../support/runs.ts';
 
 describe('--config', () => {
   test('with a JSON file: the options of createBalancer, and those of the command line', async (t) => {
@@ -133,6 +134,7 @@ describe('--config', () => {
 });
 
 describe('a wrong configuration exits with 2', () => {
+  const runHere = runsInOneProcess();
   const at = 'http://127.0.0.1:3001';
   const table: readonly [what: string, file: string, text: string, problems: readonly RegExp[]][] = [
     ['JSON that ends early', 'c.json', '{\n "upstreams": [',
@@ -194,7 +196,7 @@ describe('a wrong configuration exits with 2', () => {
   ];
   for (const [what, file, text, problems] of table) {
     test(what, async (t) => {
-      const { code, stdout, stderr } = await run(['-c', file], { cwd: directory(t, { [file]: text }) });
+      const { code, stdout, stderr } = await runHere(['-c', file], { cwd: directory(t, { [file]: text }) });
       assert.equal(code, 2, stderr);
       assert.equal(stdout, '');
       const lines = stderr.trimEnd().split('\n').map((line) => line.replace(/^equipoise: /, ''));
@@ -206,13 +208,13 @@ describe('a wrong configuration exits with 2', () => {
   }
   test('an ES module in a CommonJS package', async (t) => {
     const cwd = directory(t, { 'c.js': 'export default {};', 'package.json': '{ "type": "commonjs" }' });
-    const { code, stderr } = await run(['-c', 'c.js'], { cwd });
+    const { code, stderr } = await runHere(['-c', 'c.js'], { cwd });
     assert.equal(code, 2);
     assert.match(stderr, /^equipoise: config: .*: rename it to \.mjs, or set "type": "module" in package\.json$/m);
   });
   const strips = 'typescript' in process.features && process.features.typescript !== false;
   test('TypeScript, if Node does not support it', { skip: strips ? 'this Node strips types' : false }, async (t) => {
-    const { code, stderr } = await run(['-c', 'c.ts'], { cwd: directory(t, { 'c.ts': 'export default {};' }) });
+    const { code, stderr } = await runHere(['-c', 'c.ts'], { cwd: directory(t, { 'c.ts': 'export default {};' }) });
     assert.equal(code, 2);
     assert.match(stderr,
       /^equipoise: config: .*: TypeScript needs Node 22\.18 or newer \(this is Node [\d.]+\); compile /);
@@ -232,7 +234,7 @@ describe('a wrong configuration exits with 2', () => {
   });
   test('--demo beside its upstreams', async (t) => {
     const cwd = directory(t, { 'c.json': `{ "upstreams": ["${at}"] }` });
-    const { code, stderr } = await run(['-c', 'c.json', '--demo'], { cwd });
+    const { code, stderr } = await runHere(['-c', 'c.json', '--demo'], { cwd });
     assert.equal(code, 2);
     assert.match(stderr, /^equipoise: --demo: has its own upstreams/);
   });

@@ -5,6 +5,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { type Binary, run, start } from '../support/process-binary.ts';
 import { get, startNamed } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
+import { runsInOneProcess } from '../support/runs.ts';
 
 const UPSTREAM = 'http://127.0.0.1:3001';
 
@@ -30,6 +31,7 @@ describe('--strategy with a name', () => {
 });
 
 describe('--strategy with a file', () => {
+  const runHere = runsInOneProcess();
   const table: readonly [what: string, file: string, text: string][] = [
     ['a strategy', './last.mjs', `export default ${LAST};`],
     ['a factory', './last.mjs', `export default () => (${LAST});`],
@@ -73,7 +75,7 @@ describe('--strategy with a file', () => {
   for (const [what, text, problem] of broken) {
     test(`${what}: wrong configuration`, async (t) => {
       const cwd = directory(t, { 'it.mjs': text });
-      const { code, stdout, stderr } = await run(['-s', './it.mjs', '-l', '127.0.0.1:0', UPSTREAM], { cwd });
+      const { code, stdout, stderr } = await runHere(['-s', './it.mjs', '-l', '127.0.0.1:0', UPSTREAM], { cwd });
       assert.equal(code, 2, stderr);
       assert.equal(stdout, '');
       assert.match(stderr, problem);

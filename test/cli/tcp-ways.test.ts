@@ -10,10 +10,11 @@ import { describe, test, type TestContext } from 'node:test';
 import tls from 'node:tls';
 import { NO_OPENSSL } from '../support/certificate.ts';
 import { adopt, type Client, connectTo } from '../support/client.ts';
-import { type Binary, type BinaryOptions, run, start } from '../support/process-binary.ts';
+import { type Binary, type BinaryOptions, start } from '../support/process-binary.ts';
 import { get, order } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
 import { v2 } from '../support/proxy-headers.ts';
+import { runsInOneProcess } from '../support/runs.ts';
 import { atEnd } from '../support/scope.ts';
 import { echo, type RawUpstream, rawUpstream } from '../support/tcp.ts';
 import { handshake } from '../support/tls-client.ts';
@@ -117,28 +118,31 @@ describe('tls: with --tcp', secure, () => {
   });
 });
 
-test('redirect: is refused with --tcp, with nothing that follows from it', async () => {
-  const { code, stderr } = await run([...LISTEN, '-l', 'redirect:127.0.0.1:0', 'tcp://127.0.0.1:1']);
-  assert.equal(code, 2);
-  assert.match(stderr, /listen: redirect: answers HTTP requests, which --tcp does not read/);
-  assert.doesNotMatch(stderr, /leads to the first tls:/);
-});
+describe('what layer 4 cannot do is refused', () => {
+  const runHere = runsInOneProcess();
+  test('redirect: is refused with --tcp, with nothing that follows from it', async () => {
+    const { code, stderr } = await runHere([...LISTEN, '-l', 'redirect:127.0.0.1:0', 'tcp://127.0.0.1:1']);
+    assert.equal(code, 2);
+    assert.match(stderr, /listen: redirect: answers HTTP requests, which --tcp does not read/);
+    assert.doesNotMatch(stderr, /leads to the first tls:/);
+  });
 
-test('tls.http2 is refused with --tcp, as a flag or in the file; false is accepted', async (t) => {
-  const message = 'equipoise: tls.http2: cannot be used with --tcp, which does not read what TLS carries; leave ';
-  const config = (content: object): string => (
-    join(directory(t, { 'c.json': JSON.stringify({ upstreams: ['tcp://127.0.0.1:1'], ...content }) }), 'c.json'));
-  for (const args of [
-    [...LISTEN, '-c', config({ tls: { http2: true } })],
-    ['-l', '127.0.0.1:0', '-c', config({ tcp: true, tls: { http2: true } })],
-    ['--check', '-c', config({ tcp: true, tls: { http2: true } })],
-  ]) {
-    const { code, stderr } = await run(args);
-    assert.equal(code, 2, stderr);
-    assert.ok(stderr.startsWith(message), stderr);
-  }
-  const { code, stderr } = await run(['--check', '-c', config({ tcp: true, tls: { http2: false } })]);
-  assert.equal(code, 0, stderr);
+  test('tls.http2 is refused with --tcp, as a flag or in the file; false is accepted', async (t) => {
+    const message = 'equipoise: tls.http2: cannot be used with --tcp, which does not read what TLS carries; leave ';
+    const config = (content: object): string => (
+      join(directory(t, { 'c.json': JSON.stringify({ upstreams: ['tcp://127.0.0.1:1'], ...content }) }), 'c.json'));
+    for (const args of [
+      [...LISTEN, '-c', config({ tls: { http2: true } })],
+      ['-l', '127.0.0.1:0', '-c', config({ tcp: true, tls: { http2: true } })],
+      ['--check', '-c', config({ tcp: true, tls: { http2: true } })],
+    ]) {
+      const { code, stderr } = await runHere(args);
+      assert.equal(code, 2, stderr);
+      assert.ok(stderr.startsWith(message), stderr);
+    }
+    const { code, stderr } = await runHere(['--check', '-c', config({ tcp: true, tls: { http2: false } })]);
+    assert.equal(code, 0, stderr);
+  });
 });
 
 describe('the PROXY protocol with --tcp', () => {

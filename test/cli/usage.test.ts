@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { run } from '../support/process-binary.ts';
+import { type Exit, run } from '../support/process-binary.ts';
+import { runsInOneProcess } from '../support/runs.ts';
 
 const UPSTREAM = 'http://127.0.0.1:3001';
 
@@ -25,7 +26,8 @@ test('--version prints the version of the package', async () => {
   assert.deepEqual(await run(['--version']), { code: 0, signal: null, stdout: `${version}\n`, stderr: '' });
 });
 
-describe('wrong usage exits with 2; each problem has its path and what to write instead', { concurrency: 4 }, () => {
+describe('wrong usage exits with 2; each problem has its path and what to write instead', () => {
+  const runHere = runsInOneProcess();
   const table: readonly [args: readonly string[], problems: readonly RegExp[]][] = [
     [[], [/^upstreams: none given; name at least one, e\.g\. http:\/\/127\.0\.0\.1:3001, or try --demo$/]],
     [['--nonsense', UPSTREAM], [/^--nonsense: unknown option; see equipoise --help$/]],
@@ -65,24 +67,22 @@ describe('wrong usage exits with 2; each problem has its path and what to write 
   ];
   for (const [args, problems] of table) {
     test(args.join(' '), async () => {
-      await refused(args, problems);
+      refused(await runHere(args), problems);
     });
   }
 });
 
 test('all problems are reported at once', async () => {
-  await refused(
-    ['--nonsense', '--listen', 'x', '--listen', 'y:z', '-s', 'z', '-c', './nowhere.json', '--drain-timeout', 'never',
-      '--demo', 'ftp://a.example'],
-    [/^--nonsense: /, /^listen: .*"x"/, /^listen: .*"y:z"/, /^strategy: .*"z"/,
-      /^config: cannot load \.\/nowhere\.json/,
-      /^drain-timeout: .*"never"/, /^--demo: /, /^upstreams\[0\]\.origin: /],
-  );
+  const exit = await run([
+    '--nonsense', '--listen', 'x', '--listen', 'y:z', '-s', 'z', '-c', './nowhere.json', '--drain-timeout', 'never',
+    '--demo', 'ftp://a.example',
+  ]);
+  refused(exit, [/^--nonsense: /, /^listen: .*"x"/, /^listen: .*"y:z"/, /^strategy: .*"z"/,
+    /^config: cannot load \.\/nowhere\.json/, /^drain-timeout: .*"never"/, /^--demo: /, /^upstreams\[0\]\.origin: /]);
 });
 
-/** Runs the binary with wrong usage, and checks that it reports all of `problems` and nothing else. */
-async function refused(args: readonly string[], problems: readonly RegExp[]): Promise<void> {
-  const { code, stdout, stderr } = await run(args);
+/** Checks that a run with wrong usage reported all of `problems` and nothing else. */
+function refused({ code, stdout, stderr }: Exit, problems: readonly RegExp[]): void {
   assert.equal(code, 2, stderr);
   assert.equal(stdout, '');
   const lines = stderr.trimEnd().split('\n').map((line) => {

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { run, start } from '../support/process-binary.ts';
+import { start } from '../support/process-binary.ts';
 import { get, startHolding, startNamed } from '../support/process-client.ts';
 import { directory } from '../support/process-files.ts';
+import { runsInOneProcess } from '../support/runs.ts';
 
 const LISTEN = ['-l', '127.0.0.1:0'];
 
@@ -85,10 +86,13 @@ describe('with --workers', () => {
     assert.equal(await answer, 'cut');
     upstream.release();
   });
+});
 
+describe('a wrong number of workers', () => {
+  const runHere = runsInOneProcess();
   for (const value of ['0', '-1', '1.5', 'many', '1025']) {
     test(`${value} is not a number of workers`, async () => {
-      const { code, stderr } = await run([`--workers=${value}`, 'http://127.0.0.1:9']);
+      const { code, stderr } = await runHere([`--workers=${value}`, 'http://127.0.0.1:9']);
       assert.equal(code, 2);
       assert.match(stderr, new RegExp(`workers: must be an integer from 1 to 1024, or auto \\(got "${value}"\\)`));
     });
