@@ -121,8 +121,8 @@ export interface FinishedExchange {
   readonly serverName?: string | undefined;
   readonly remoteAddress: string;
   /**
-   * What went downstream; 499 if the downstream was gone before a response began. In layer 4: 200 if an upstream was
-   * connected, else the status of the code, or 499.
+   * What went downstream; 499 if the downstream was gone before a response began, 503 if `close` cut it before. In
+   * layer 4: 200 if an upstream was connected, else the status of the code, or 499.
    */
   readonly status: number;
   /** The code of the error that ended the exchange, or that it was answered for. */

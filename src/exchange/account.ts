@@ -2,7 +2,7 @@
  * What one exchange comes to, for the event `finished`, for tracers, and for `Server-Timing`. While it runs, only
  * numbers are kept; the event itself is made at its end, and only if somebody listens.
  */
-import type { BalancerError, ErrorCode } from '../errors.ts';
+import { type BalancerError, type ErrorCode, meaningOf } from '../errors.ts';
 import type { DecidedExchange, FinishedExchange } from '../events.ts';
 import type { RequestHead } from '../http1/request.ts';
 import type { ResponseHead } from '../http1/response.ts';
@@ -166,7 +166,8 @@ export class Account {
 
   /** The status that went downstream, or that stands for none. */
   get #went(): number {
-    return this.#status === 0 ? LEFT : this.#status;
+    if (this.#status !== 0) return this.#status;
+    return this.#code === 'CLOSING' ? meaningOf(this.#code).status : LEFT;
   }
 
   get #now(): number {

@@ -93,9 +93,9 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     return this.#phase === EXCHANGE || (this.#phase === CLOSING && !this.#lingers);
   }
 
-  destroy(): void {
+  destroy(code: ErrorCode = 'DOWNSTREAM_GONE'): void {
     this.cut();
-    this.#leave();
+    this.#leave(code);
   }
 
   sweep(now: number): boolean {
@@ -239,12 +239,12 @@ export class DownstreamConnection implements Downstream, Flusher, SocketOwner, O
     this.#front.report(new BalancerError('INTERNAL_ERROR', message, { cause }));
   }
 
-  #leave(): void {
+  #leave(code: ErrorCode = 'DOWNSTREAM_GONE'): void {
     if (this.#phase === CLOSED) return;
     this.#phase = CLOSED;
     this.#reader.clear();
     this.#closing?.cancel();
-    this.#exchange?.abort('DOWNSTREAM_GONE');
+    this.#exchange?.abort(code);
     this.#giveBack();
     this.#front.affinities.end(this.socket);
     if (!this.#adopted) this.#front.connections--;

@@ -1,7 +1,7 @@
 /**
  * The downstreams of a balancer: which are open, the sweep of their deadlines, and how they leave when it closes.
  */
-import { BalancerError } from '../errors.ts';
+import { BalancerError, type ErrorCode } from '../errors.ts';
 import { type Placed, Roster } from '../loop/roster.ts';
 
 /** A downstream while it is served: a connection of our own, or a request from an http server. */
@@ -12,8 +12,8 @@ export interface OpenDownstream extends Placed {
   drain(deadline: number): void;
   /** Whether it would lose something if it were cut now. */
   readonly busy: boolean;
-  /** Leaves at once. */
-  destroy(): void;
+  /** Leaves at once: what is in flight ends with `code`. */
+  destroy(code: ErrorCode): void;
 }
 
 export class Downstreams {
@@ -53,7 +53,7 @@ export class Downstreams {
     for (const downstream of [...this.#open.entries]) {
       if (downstream.busy) busy++;
       try {
-        downstream.destroy();
+        downstream.destroy('CLOSING');
       } catch (cause) {
         this.#report(new BalancerError('INTERNAL_ERROR', 'a downstream could not be cut', { cause }));
         this.remove(downstream);
@@ -100,7 +100,7 @@ export class Downstreams {
   /** Removes a downstream that failed: it would fail again at each sweep. */
   #drop(downstream: OpenDownstream): void {
     try {
-      downstream.destroy();
+      downstream.destroy('INTERNAL_ERROR');
     } catch {
       // The first failure was reported.
     } finally {

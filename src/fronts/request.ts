@@ -217,10 +217,10 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     // The connection and the requests after this one belong to the server.
   }
 
-  destroy(): void {
+  destroy(code: ErrorCode = 'DOWNSTREAM_GONE'): void {
     if (this.#deferred) this.#response.flush(this.#uploaded);
     this.cut();
-    this.#onClose();
+    this.#onClose(code);
   }
 
   // --- calls from the exchange
@@ -363,11 +363,11 @@ export class DownstreamRequest implements Downstream, OpenDownstream, Sender, Bo
     return this.sentAll && !isReset(this.#request) && isClosed(this.#request);
   }
 
-  #onClose(): void {
+  #onClose(code: ErrorCode = 'DOWNSTREAM_GONE'): void {
     if (this.#ended && this.#exchange.active) return;
     if (this.#exchange.active && !this.#tunnelled) this.#session?.abandoned();
     this.#response.left();
-    this.#exchange.abort('DOWNSTREAM_GONE');
+    this.#exchange.abort(code);
     this.#leave();
   }
 

@@ -113,8 +113,8 @@ export class TcpConnection implements OpenDownstream, SocketReader, SocketOwner,
     // A connection that is open has work in flight, for all that is known of it.
   }
 
-  destroy(): void {
-    this.#cut('CLOSING', OUR_OWN);
+  destroy(code: ErrorCode): void {
+    this.#cut(code, OUR_OWN);
   }
 
   sweep(now: number): boolean {

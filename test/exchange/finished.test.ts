@@ -233,6 +233,36 @@ for (const way of WAYS) {
       await ended(answer);
     });
 
+    test('cut by a close before a response: 503, and not the fault of the downstream', async (t) => {
+      const upstream = await startUpstream(t, [[request, untilEnd]]);
+      const { under, begin } = await way.start(t, { upstreams: [upstream] });
+      const finished = new Finished(under);
+      const { answer } = await begin({ body: 'abc' });
+      await upstream.read(1);
+      const closed = under.balancer.close({ timeoutMs: 0 });
+      await under.advance(1);
+      same(await finished.one(), {
+        status: 503, code: 'CLOSING', attempts: 1, bytesIn: 3, bytesOut: 0, firstByteMs: undefined,
+      });
+      assert.deepEqual(await closed, { cut: 1 });
+      await ended(answer);
+    });
+
+    test('cut by a close in the middle of the response: its status, and whose doing it was', async (t) => {
+      const upstream = await startUpstream(t, [[request, partly('abcd'), untilEnd]]);
+      const { under, begin } = await way.start(t, { upstreams: [upstream] });
+      const finished = new Finished(under);
+      const { answer } = await begin();
+      await upstream.read(1);
+      await under.picked(1);
+      await turns(10);
+      const closed = under.balancer.close({ timeoutMs: 0 });
+      await under.advance(1);
+      same(await finished.one(), { status: 200, code: 'CLOSING', bytesOut: 4 });
+      assert.deepEqual(await closed, { cut: 1 });
+      await ended(answer);
+    });
+
     test('left in the middle of the response: its status, and what was sent of it', async (t) => {
       const upstream = await startUpstream(t, [[request, partly('abcd'), untilEnd]]);
       const { under, begin } = await way.start(t, { upstreams: [upstream] });

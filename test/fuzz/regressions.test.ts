@@ -159,6 +159,11 @@ describe('requests to upgrade, behind node:http, that were read differently from
     ['a byte behind one that closes', `${head}Proxy-Connection: close\r\nContent-Length: 1\r\n\r\nax`],
     ['a request behind a body', `${head}Content-Length: 1\r\n\r\na${next}`, ['/a', '/next']],
     ['a malformed chunk', `${head}Transfer-Encoding: chunked\r\n\r\n1\n`, []],
+    // The comparison took the tab out of the body.
+    [
+      'what looks like a head in a chunk',
+      `${head}Transfer-Encoding: chunked\r\n\r\n18\r\nConnection: Upgrade\t\r\n\r\n\r\n`,
+    ],
   ] as const) {
     test(name, async () => {
       const { saw, ...judgement } = await fuzz.judge({ pieces: [text], eager: false });

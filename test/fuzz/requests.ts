@@ -56,7 +56,7 @@ export class RequestsFuzz implements Fuzz<Delivery> {
     let reading = await this.#oracle.run(pieces);
     if (this.#front === 'node:http') {
       const at = reading.requests.findIndex(({ upgrade }) => upgrade);
-      const plain = at < 0 ? undefined : withoutTabs(pieces);
+      const plain = at < 0 ? undefined : withoutTabs(pieces, reading);
       const other = plain && await this.#oracle.run(plain);
       // Without the tab it is the same request to upgrade, or Node refuses it.
       if (other !== undefined && (other.requests[at]?.upgrade ?? other.error !== undefined)) reading = other;
@@ -72,11 +72,15 @@ export class RequestsFuzz implements Fuzz<Delivery> {
 /**
  * The pieces without tabs behind the framing of requests to upgrade, if there are any. Node's parser does not recognise
  * `chunked`, `close` or `keep-alive` with a tab behind it; but it shows the value without the tab, so that listeners
- * of 'upgrade' cannot tell. By RFC 9110 §5.5 the tab means nothing, and they read it so.
+ * of 'upgrade' cannot tell. By RFC 9110 §5.5 the tab means nothing, and they read it so. What looks like such
+ * a line in a body that Node has read stays as it is.
  */
-function withoutTabs(pieces: readonly string[]): string[] | undefined {
+function withoutTabs(pieces: readonly string[], { requests }: Reading): string[] | undefined {
   const text = pieces.join('');
-  const plain = text.replace(HEAD, (head) => ASKS.test(head) ? head.replace(TABBED, '$1') : head);
+  const cut = (line: string, start: string): string => {
+    return requests.some(({ body }) => body.includes(`${line}\r\n`)) ? line : start;
+  };
+  const plain = text.replace(HEAD, (head) => ASKS.test(head) ? head.replace(TABBED, cut) : head);
   if (plain === text) return undefined;
   // Cut where it was, as far as that goes: which piece brings what matters to what node:http breaks off.
   const removed: number[] = [];

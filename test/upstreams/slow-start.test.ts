@@ -57,8 +57,8 @@ describe(`an upstream that returns gets its share step by step (EQUIPOISE_SEED=$
         const before = returned.picks;
         for (let i = 0; i < 4 * (10 + tenths); i++) await client.exchange(get());
         const got = returned.picks - before;
-        // Six times the standard deviation of that many draws, which one of the ten counts exceeds once in a million runs;
-        // for turns, the rounding error.
+        // Six times the standard deviation of that many draws, which one of the ten counts exceeds once in a million
+        // runs; for turns, the rounding error.
         const spread = exact ? 2 : 6 * Math.sqrt(due * (10 / (10 + tenths)));
         assert.ok(Math.abs(got - due) <= spread, `${got} of ${due} at ${tenths} tenths, seed ${seed}`);
       }

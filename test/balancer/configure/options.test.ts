@@ -141,7 +141,7 @@ describe('configure refuses', () => {
     for (const line of [
       'strategy: must be an object with a name and a pick method; name is missing, pick is missing (got an object)',
       "upstreams[0].origin: must be an origin such as 'http://127.0.0.1:3001' (got undefined)",
-      'pools.pools.pools: unknown option; see src/options/README.md',
+      'pools.pools.pools: belongs to the balancer, not to a pool; write pools at the top level',
       'pools.upstreams: must be an object with a list of upstreams (got an object)',
     ]) assert.ok(lines.includes(line), line);
   });
