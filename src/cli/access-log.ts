@@ -5,6 +5,7 @@
 import fs from 'node:fs';
 import type { Balancer } from '../balancer.ts';
 import { messageOf } from '../guard.ts';
+import { andMore, Throttle } from '../loop/throttle.ts';
 import type { Log } from './log-line.ts';
 import { logTo } from '../observe/access-log.ts';
 import type { AccessLog } from '../observe/index.ts';
@@ -30,6 +31,7 @@ export class OpenAccessLog {
   readonly #file: LogFile | undefined;
   readonly #out = new StandardOutput();
   readonly #log: Log;
+  readonly #throttle = new Throttle(() => performance.now());
   #lines: AccessLog | undefined;
   #exiting = false;
 
@@ -46,6 +48,8 @@ export class OpenAccessLog {
       if (!this.#exiting) return target.append(lines);
       this.#save(lines);
       return undefined;
+    }, (fault) => {
+      this.#failed(fault);
     });
     process.on('exit', this.#onExit);
   }
@@ -79,6 +83,15 @@ export class OpenAccessLog {
     this.#exiting = true;
     this.#lines?.flush();
   };
+
+  /** A disk is full, say. How many lines that costs is said in the access log itself, once it can be. */
+  #failed(fault: unknown): void {
+    const untold = this.#throttle.pass('');
+    if (untold === undefined) return;
+    const reason = messageOf(fault instanceof Error && fault.cause !== undefined ? fault.cause : fault);
+    this.#log(`access log: ${this.#settings.path ?? 'standard output'} cannot be written, so lines are lost: ${reason}${
+      andMore(untold)}`, { event: 'log-lost', level: 'error' });
+  }
 
   /** Writes the last lines, as far as nobody has to be waited for. */
   #save(lines: Buffer): void {
@@ -138,7 +151,7 @@ class LogFile {
     const bytes = this.#whole(lines);
     const written = await write(fd, bytes);
     this.#torn = written < bytes.length;
-    if (this.#torn) throw new Error(`${this.#path}: only ${written} of ${bytes.length} octets could be written`);
+    if (this.#torn) throw new Error(`only ${written} of ${bytes.length} octets could be written`);
   }
 
   /** Asks a pipe that is full again and again, until the file is reopened or closed. */

@@ -22,14 +22,19 @@ export function accessLog(balancer: Observed, options: AccessLogOptions): Access
 
 /**
  * As `accessLog`, for a `write` that takes octets. It may keep them until the promise that it returns settles; then
- * their memory is used again.
+ * their memory is used again. `failed`, if given, hears of faults in place of the balancer.
  */
 export function logTo(
   balancer: Observed, options: Omit<AccessLogOptions, 'write'>, write: (lines: Buffer) => unknown,
+  failed?: (fault: unknown) => void,
 ): AccessLog {
   const lines = new Lines(options, write);
-  const finished: Listener<'finished'> = (exchange) => lines.log(exchange);
-  const unread: Listener<'unread'> = (request) => lines.log(loggedUnread(request));
+  const log = (exchange: LoggedExchange): Promise<unknown> | undefined => {
+    const batch = lines.log(exchange);
+    return failed === undefined ? batch : batch?.catch(failed);
+  };
+  const finished: Listener<'finished'> = (exchange) => log(exchange);
+  const unread: Listener<'unread'> = (request) => log(loggedUnread(request));
   balancer.on('finished', finished);
   balancer.on('unread', unread);
   return {
