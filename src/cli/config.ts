@@ -215,8 +215,15 @@ function addresses(
   if (from.length === 0) problems.push('listen: must name at least one address; leave it out for 8080');
   const beside = args.listen.length > 0 ? {} : { resolve: file.resolve };
   let systemd = false;
+  const seen = new Set<string>();
   const read = from.flatMap(([value, at]): readonly (ListenAddress | undefined)[] => {
-    if (value !== 'systemd') return [readListen(value, { at, ...beside }, problems)];
+    if (value !== 'systemd') {
+      const one = readListen(value, { at, ...beside }, problems);
+      const place = one && placeOf(one);
+      if (place !== undefined && seen.has(place)) problems.push(`${at}: ${shown(value)}: is there twice; list it once`);
+      else if (place !== undefined) seen.add(place);
+      return [one];
+    }
     if (systemd) problems.push(`${at}: systemd is there twice; it stands for all sockets that were passed`);
     systemd = true;
     // What a file says can be checked anywhere.
@@ -225,6 +232,13 @@ function addresses(
       ? [] : passedAddresses(passed, at, problems);
   });
   return { listen: read.filter((one) => one !== undefined), systemd };
+}
+
+/** What only one listener can have: an address, or a descriptor. Undefined where the system chooses the port. */
+function placeOf(address: ListenAddress): string | undefined {
+  if ('path' in address) return address.path;
+  if ('fd' in address) return `fd:${address.fd}`;
+  return address.port === 0 ? undefined : `${address.host ?? ''}:${address.port}`;
 }
 
 /** The settings of TLS; undefined if no listener needs them. */

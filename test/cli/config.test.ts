@@ -190,6 +190,8 @@ describe('a wrong configuration exits with 2', () => {
     ['a package that is not there', 'c.mjs',
       'import { defineConfig } from "equipoise"; export default defineConfig({});',
       [/^config: .*: Cannot find package 'equipoise' imported from \/.*\/c\.mjs; run npm install equipoise there$/]],
+    ['an address twice', 'c.json', `{ "upstreams": ["${at}"], "listen": [8080, "127.0.0.1:8080", { "port": 8080 }] }`,
+      [/^listen\[2\]: .*: is there twice; list it once$/]],
     ['nowhere to listen', 'c.json', `{ "upstreams": ["${at}"], "listen": [] }`, [/^listen: must name at least one/]],
     ['an address that is none', 'c.json', `{ "upstreams": ["${at}"], "listen": { "prot": 1 } }`,
       [/^listen\.prot: unknown option; did you mean port\?/]],

@@ -53,6 +53,8 @@ describe('wrong usage exits with 2; each problem has its path and what to write 
     ...['nonsense', '65536', '99999', '1.5', '127.0.0.1', '127.0.0.1:', ':8080', '::1', '::1:8080', '[::1]', 'unix:',
       'fd:', 'fd:x', 'http://127.0.0.1:8080', 'a b:80:80'].map((value): [readonly string[], RegExp[]] => (
       [['--listen', value, UPSTREAM], [/^listen: (the port )?must be .* \(got .+\)$/]])),
+    [['-l', '127.0.0.1:8080', '-l', 'tls:127.0.0.1:8080', UPSTREAM],
+      [/^listen: "tls:127\.0\.0\.1:8080": is there twice; list it once$/, /^tls: /]],
     ...['soon', 'NaN', '-1', '86401', '1e9', 'Infinity', ' '].map((value): [readonly string[], RegExp[]] => (
       [[`--drain-timeout=${value}`, UPSTREAM],
         [/^drain-timeout: must be a number of seconds from 0 to 86400 \(got ".*"\)$/]])),
