@@ -100,7 +100,7 @@ for (const front of FRONTS) {
       await tunnel.over();
       for (const number of [1, 2, 3]) await upstream.gone(number);
       assert.deepEqual(under.outcomes.slice(1).map(({ ok, error }) => [ok, error]), [
-        [true, 'DOWNSTREAM_GONE'], [true, 'DOWNSTREAM_GONE'], [true, 'DOWNSTREAM_GONE'],
+        [true, 'CLOSING'], [true, 'CLOSING'], [true, 'CLOSING'],
       ]);
     });
 
