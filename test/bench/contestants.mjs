@@ -85,7 +85,8 @@ function nginxProxy({ name, port, origins, workers }) {
     }`, workers);
 }
 
-function haproxy({ port, origins, workers }) {
+/** With `pem`, a file of certificate and key, it ends TLS. */
+export function haproxy({ port, origins, workers, pem }) {
   const file = path.join(directory, `haproxy-${port}.cfg`);
   writeFileSync(file, `
 global
@@ -101,8 +102,8 @@ defaults
   http-reuse always
   option forwardfor
 frontend downstream
-  bind 127.0.0.1:${port}
-  http-request set-header X-Forwarded-Proto http
+  bind 127.0.0.1:${port}${pem === undefined ? '' : ` ssl crt ${pem}`}
+  http-request set-header X-Forwarded-Proto ${pem === undefined ? 'http' : 'https'}
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
   default_backend upstreams
 backend upstreams

@@ -6,15 +6,15 @@
  *
  * The measured process runs on CPU 0, h2load and the upstreams on CPU 1.
  */
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createSecureServer } from 'node:http2';
 import path from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { smallBody } from './bodies.mjs';
+import { certificateIn, makeCertificate } from './certificate.mjs';
 import { cpuSeconds, directory, freePorts, start, startServer, version } from './processes.mjs';
 import { median, spread } from './statistics.mjs';
 import { fail, print } from './terminal.mjs';
@@ -51,7 +51,7 @@ async function compare() {
   for (const [needed, hint] of [['nginx', 'nginx'], ['h2load', 'nghttp2-client']]) {
     if (version(needed) === undefined) fail(`${needed} is needed: apt-get install ${hint}`);
   }
-  makeCertificate();
+  const { cert, key } = makeCertificate();
   const origins = await startUpstreams(loadCpu);
   const ports = await freePorts(3);
   const own = (api, port) => [values.node, script, '--serve', api, '--port', String(port), '--pem', directory];
@@ -59,8 +59,7 @@ async function compare() {
     compatible: own('compatible', ports[0]),
     streams: own('streams', ports[1]),
     equipoise: [
-      values.node, binary, '-l', `tls:127.0.0.1:${ports[2]}`, '--tls-cert', path.join(directory, 'cert.pem'),
-      '--tls-key', path.join(directory, 'key.pem'), ...origins,
+      values.node, binary, '-l', `tls:127.0.0.1:${ports[2]}`, '--tls-cert', cert, '--tls-key', key, ...origins,
     ],
   };
   const contestants = [];
@@ -99,8 +98,7 @@ async function h2load(port) {
 
 /** A server that answers by itself, as the upstreams do. */
 function serve(api, port, pem) {
-  const [cert, key] = ['cert.pem', 'key.pem'].map((name) => readFileSync(path.join(pem, name)));
-  const server = createSecureServer({ cert, key });
+  const server = createSecureServer(certificateIn(pem));
   if (api === 'compatible') server.on('request', (request, response) => response.end(smallBody));
   else {
     server.on('stream', (stream) => {
@@ -109,11 +107,4 @@ function serve(api, port, pem) {
     });
   }
   server.listen(port, '127.0.0.1');
-}
-
-function makeCertificate() {
-  execFileSync('openssl', [
-    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
-    '-subj', '/CN=localhost', '-keyout', path.join(directory, 'key.pem'), '-out', path.join(directory, 'cert.pem'),
-  ], { stdio: 'ignore' });
 }

@@ -7,9 +7,7 @@
  *
  * The balancer runs on CPU 0, load and servers on CPU 1.
  */
-import { execFileSync } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import process from 'node:process';
@@ -17,11 +15,13 @@ import tls from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { smallBody } from './bodies.mjs';
-import { aptHint } from './contestants.mjs';
-import { cpuSeconds, directory, freePorts, start, startServer, version } from './processes.mjs';
+import { certificateIn, makeCertificate } from './certificate.mjs';
+import { aptHint, haproxy } from './contestants.mjs';
+import { cpuSeconds, directory, freePorts, startServer, version } from './processes.mjs';
 import { median, spread } from './statistics.mjs';
 import { fail, print } from './terminal.mjs';
 import { startUpstreams } from './upstreams.mjs';
+import { wrk } from './wrk.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const script = fileURLToPath(import.meta.url);
@@ -57,13 +57,12 @@ async function compare() {
   for (const needed of ['nginx', 'haproxy', 'wrk']) {
     if (version(needed) === undefined) fail(`${needed} is needed: ${aptHint}`);
   }
-  makeCertificate();
+  const { cert, key, both } = makeCertificate();
   const origins = await startUpstreams(loadCpu);
   const ports = await freePorts(5);
   const own = (kind, port) => [values.node, script, '--serve', kind, '--port', String(port), '--pem', directory];
-  const [cert, key] = [path.join(directory, 'cert.pem'), path.join(directory, 'key.pem')];
   const commands = {
-    haproxy: haproxy(ports[0], origins),
+    haproxy: haproxy({ port: ports[0], origins, workers: 1, pem: both }),
     tls: [values.node, binary, '-l', `tls:127.0.0.1:${ports[1]}`, '--tls-cert', cert, '--tls-key', key, ...origins],
     listen: [values.node, binary, '-l', `127.0.0.1:${ports[2]}`, ...origins],
     'node:tls': own('tls', ports[3]),
@@ -83,12 +82,12 @@ async function compare() {
     for (const { port, scheme, costs } of loaded) {
       costs.length = 0;
       // V8 compiles what is hot, in threads whose time counts, too.
-      for (let requests = 0; requests < load.warm; requests += await wrk(load, port, scheme));
+      for (let requests = 0; requests < load.warm; requests += await answered(load, port, scheme));
     }
     for (let round = 0; round < Number(values.rounds); round++) {
       for (const { pid, port, scheme, costs } of loaded) {
         const before = cpuSeconds(pid);
-        const requests = await wrk(load, port, scheme);
+        const requests = await answered(load, port, scheme);
         costs.push((cpuSeconds(pid) - before) / requests * 1e6);
       }
     }
@@ -99,18 +98,9 @@ async function compare() {
   }
 }
 
-/** Resolves with the number of requests; rejects unless all were answered with 2xx. */
-async function wrk({ path: target, connections }, port, scheme) {
-  const child = start(loadCpu, [
-    'wrk', '-t', '1', '-c', String(connections), '-d', `${values.seconds}s`, '--timeout', '30s',
-    `${scheme}://127.0.0.1:${port}${target}`,
-  ], ['ignore', 'pipe', 'pipe']);
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => { output += data; });
-  const [code] = await once(child, 'close');
-  const requests = Number(/^ +(\d+) requests in /m.exec(output)?.[1]);
-  if (code !== 0 || !(requests > 0) || /errors|Non-2xx/.test(output)) throw new Error(`wrk failed:\n${output}`);
-  return requests;
+/** Resolves with the number of requests that were answered. */
+async function answered(load, port, scheme) {
+  return (await wrk(port, { ...load, scheme }, Number(values.seconds), loadCpu)).requests;
 }
 
 /** A server that answers each read with the small answer, with as little as Node allows. */
@@ -121,41 +111,5 @@ function serve(kind, port, pem) {
     socket.on('data', () => { socket.write(answer, 'latin1'); }).on('error', () => undefined);
   };
   if (kind === 'net') net.createServer({ noDelay: true }, onSocket).listen(port, '127.0.0.1');
-  else {
-    const [cert, key] = ['cert.pem', 'key.pem'].map((name) => readFileSync(path.join(pem, name)));
-    tls.createServer({ cert, key, noDelay: true }, onSocket).listen(port, '127.0.0.1');
-  }
-}
-
-function makeCertificate() {
-  execFileSync('openssl', [
-    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
-    '-subj', '/CN=localhost', '-keyout', path.join(directory, 'key.pem'), '-out', path.join(directory, 'cert.pem'),
-  ], { stdio: 'ignore' });
-  const both = ['cert.pem', 'key.pem'].map((name) => readFileSync(path.join(directory, name), 'latin1'));
-  writeFileSync(path.join(directory, 'both.pem'), both.join(''));
-}
-
-function haproxy(port, origins) {
-  const file = path.join(directory, 'haproxy-tls.cfg');
-  writeFileSync(file, `
-global
-  nbthread 1
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 1m
-  timeout server 1m
-  http-reuse always
-  option forwardfor
-frontend downstream
-  bind 127.0.0.1:${port} ssl crt ${path.join(directory, 'both.pem')}
-  http-request set-header X-Forwarded-Proto https
-  http-request set-header X-Forwarded-Host %[req.hdr(host)]
-  default_backend upstreams
-backend upstreams
-  balance roundrobin
-${origins.map((origin, i) => `  server s${i} ${new URL(origin).host}`).join('\n')}
-`);
-  return ['haproxy', '-db', '-f', file];
+  else tls.createServer({ ...certificateIn(pem), noDelay: true }, onSocket).listen(port, '127.0.0.1');
 }

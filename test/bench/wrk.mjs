@@ -11,13 +11,13 @@ const clientFields = [
 
 /**
  * Loads a server for some seconds. `request` has a path and a number of connections, and may have `bodyBytes` (then it
- * is a POST), `fields` (how many in all, Host included) and `close` (a connection for each request).
+ * is a POST), `fields` (how many in all, Host included), `close` (a connection for each request) and `scheme`.
  */
 export async function wrk(port, request, seconds, cpu) {
-  const { path: target, connections } = request;
+  const { path: target, connections, scheme = 'http' } = request;
   const child = start(cpu, [
     'wrk', '-t', '1', '-c', String(connections), '-d', `${seconds}s`, '--timeout', '30s', '-s', script(request),
-    ...fieldsOf(request).flatMap((field) => ['-H', field]), `http://127.0.0.1:${port}${target}`,
+    ...fieldsOf(request).flatMap((field) => ['-H', field]), `${scheme}://127.0.0.1:${port}${target}`,
   ], ['ignore', 'pipe', 'pipe']);
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => { output += data; });

@@ -55,7 +55,7 @@ export async function perform(
       return { kind: 'problems', lines: [error.message] };
     }
     const cause = error instanceof Error ? error.cause : undefined;
-    return { kind: 'failed', message: `${messageOf(error).replaceAll(/\s*\n\s*/g, ' ')}${placeOf(cause)}` };
+    return { kind: 'failed', message: `${inOneLine(error)}${placeOf(cause)}` };
   }
 }
 
@@ -141,3 +141,7 @@ function conditionsText({ scenario, seeds }: Conditions): string {
   ].join(', ');
 }
 
+/** The message of an error, whatever line breaks it has. */
+export function inOneLine(error: unknown): string {
+  return messageOf(error).replaceAll(/\s*\n\s*/g, ' ');
+}

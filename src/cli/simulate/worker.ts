@@ -6,7 +6,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '../../guard.ts';
 import type { SimulateArguments } from './arguments.ts';
 import { placeOf } from '../load.ts';
-import { type Answer, perform } from './job.ts';
+import { type Answer, inOneLine, perform } from './job.ts';
 import { Progress } from './progress.ts';
 
 /** What the thread is given. */
@@ -43,8 +43,8 @@ try {
   // What a strategy left behind, a rejected promise say, comes to light in the next turn; it would end a balancer.
   await new Promise((resolve) => setImmediate(resolve));
   if (stray !== undefined && answer.kind === 'done') {
-    const message = messageOf(stray).replaceAll(/\s*\n\s*/g, ' ');
-    answer = { kind: 'failed', message: `a strategy left an error that nothing caught: ${message}${placeOf(stray)}` };
+    const message = `a strategy left an error that nothing caught: ${inOneLine(stray)}${placeOf(stray)}`;
+    answer = { kind: 'failed', message };
   }
 } catch (error) {
   answer = { kind: 'failed', message: messageOf(error) };
