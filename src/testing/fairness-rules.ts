@@ -10,6 +10,42 @@ import { below, success, Trial } from './trial.ts';
 
 export const fairnessRules: readonly Rule[] = [
   {
+    title: 'starves no candidate when all are equal and idle',
+    spreads: true,
+    check(make, rng, options) {
+      for (const [size, times] of [[1, 100], [2, 100], [3, 100], [7, 100], [100, 25]] as const) {
+        for (const told of [true, false]) {
+          const trial = new Trial(make, rng, options);
+          const candidates = fakes(size);
+          if (told) trial.changed(candidates);
+          const picked = new Set<unknown>();
+          // A fair chance of 1/100 misses one of 100 in 2,500 picks once in 10^9 runs.
+          for (let i = 0; i < size * times; i++) picked.add(trial.settle(trial.pick(candidates)));
+          const starved = candidates.filter((candidate) => !picked.has(candidate)).map(({ id }) => id);
+          assert.deepEqual(starved, [], `never picked in ${String(size * times)} picks`);
+        }
+      }
+    },
+  },
+  {
+    title: 'neither floods nor starves a candidate that has not responded yet, beside equal ones that have',
+    spreads: true,
+    check(make, rng, options) {
+      for (const size of [2, 3, 5]) {
+        const trial = new Trial(make, rng, options);
+        const candidates = fakes(size);
+        candidates.forEach((candidate, i) => {
+          candidate.answersIn(i === size - 1 ? 0 : 5);
+        });
+        trial.changed(candidates);
+        for (let i = 0; i < PICKS; i++) trial.pick(candidates);
+        const got = candidates.at(-1)?.picks ?? 0;
+        // A fair chance of 1/5 deviates this far once in forty million runs.
+        assert.ok(got >= 1 && got <= 1.4 * PICKS / size, `it got ${got} of ${PICKS} picks among ${size}`);
+      }
+    },
+  },
+  {
     title: 'draws ties fairly: of equal candidates, idle or busy, none is favoured for its place',
     spreads: true,
     check(make, rng, options) {
@@ -147,6 +183,9 @@ export const fairnessRules: readonly Rule[] = [
     },
   },
 ];
+
+/** Picks of a trial in which nothing settles, so a candidate without a response stays without. */
+const PICKS = 800;
 
 /**
  * Each candidate must get its share of the picks. Each settles at once, before the next one, unless nothing `settles`.
